@@ -1,0 +1,1 @@
+"""The HTTP edge: every URL, what it accepts and how it answers."""

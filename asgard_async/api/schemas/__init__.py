@@ -1,0 +1,1 @@
+"""Request and response schemas (marshmallow), a file per resource."""

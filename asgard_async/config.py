@@ -1,0 +1,284 @@
+"""Configuration: config.toml, a file of the user's, then `ASGARD_SECTION__KEY`, checked once.
+
+The packaged `config.toml` holds every default, so what is documented is what applies.
+"""
+
+import dataclasses
+import os
+import tomllib
+from collections.abc import Mapping
+from importlib import resources
+from pathlib import Path
+from typing import Annotated, Any, Literal
+
+import msgspec
+from msgspec import Meta
+
+Port = Annotated[int, Meta(ge=0, le=65535)]
+Count = Annotated[int, Meta(ge=0)]
+Positive = Annotated[int, Meta(ge=1)]
+Seconds = Annotated[float, Meta(ge=0)]
+PositiveSeconds = Annotated[float, Meta(gt=0)]
+
+ENV_PREFIX = "ASGARD_"
+DATA_DIR_VARIABLE = "ASGARD_DATA_DIR"
+SECRET_KEYS = frozenset({"password", "token"})
+
+
+class ConfigError(Exception):
+    """The configuration cannot be used; the text names source, key and what is allowed."""
+
+
+@dataclasses.dataclass(frozen=True, kw_only=True)
+class ServerConfig:
+    host: Annotated[str, Meta(min_length=1)]
+    port: Port
+    data_dir: Annotated[str, Meta(min_length=1)]
+    max_body_bytes: Annotated[int, Meta(ge=4096)]
+
+
+@dataclasses.dataclass(frozen=True, kw_only=True)
+class JobsConfig:
+    max_concurrent_jobs: Count
+    max_queued_jobs: Positive
+    max_script_bytes: Positive
+    timeout_default: Positive
+    timeout_min: Positive
+    timeout_max: Positive
+    queue_timeout: Seconds
+    stop_grace_seconds: Seconds
+    requeue_lost: bool
+    script_check_seconds: PositiveSeconds
+
+    @property
+    def slots(self) -> int:
+        """How many jobs may run at once, with 0 resolved to the usable CPU cores."""
+        return self.max_concurrent_jobs or len(os.sched_getaffinity(0))
+
+
+@dataclasses.dataclass(frozen=True, kw_only=True)
+class LimitsConfig:
+    memory_mb: Count
+
+
+@dataclasses.dataclass(frozen=True, kw_only=True)
+class LogsConfig:
+    max_bytes_per_job: Annotated[int, Meta(ge=65536)]
+
+
+@dataclasses.dataclass(frozen=True, kw_only=True)
+class MlflowConfig:
+    tracking_uri: Annotated[str, Meta(pattern=r"^(https?://[^\s]+)?$")]
+    username: str
+    password: str = dataclasses.field(repr=False)
+    token: str = dataclasses.field(repr=False)
+    public_url: Annotated[str, Meta(pattern=r"^(https?://[^\s]+)?$")]
+    port: Port
+    artifacts_destination: str
+
+    @property
+    def embedded(self) -> bool:
+        """Whether Asgard runs the MLflow server itself."""
+        return not self.tracking_uri
+
+
+@dataclasses.dataclass(frozen=True, kw_only=True)
+class TrackingConfig:
+    settle_seconds: Seconds
+    refresh_seconds: PositiveSeconds
+    request_timeout_seconds: PositiveSeconds
+
+
+@dataclasses.dataclass(frozen=True, kw_only=True)
+class LoggingConfig:
+    level: Literal["debug", "info", "warning", "error"]
+
+
+@dataclasses.dataclass(frozen=True, kw_only=True)
+class Config:
+    """Everything that can be configured. `sources` tells where each non-default value came from."""
+
+    server: ServerConfig
+    jobs: JobsConfig
+    limits: LimitsConfig
+    logs: LogsConfig
+    mlflow: MlflowConfig
+    tracking: TrackingConfig
+    logging: LoggingConfig
+    sources: Mapping[str, str] = dataclasses.field(default_factory=dict)
+
+    @property
+    def data_dir(self) -> Path:
+        """The data directory, absolute, `~` expanded."""
+        return Path(self.server.data_dir).expanduser().absolute()
+
+
+SECTIONS: dict[str, type[Any]] = {
+    field.name: field.type  # type: ignore[misc]  # annotations are real types here
+    for field in dataclasses.fields(Config)
+    if dataclasses.is_dataclass(field.type)
+}
+
+
+def load_config(
+    file: Path | None = None,
+    *,
+    environ: Mapping[str, str] | None = None,
+    overrides: Mapping[str, Mapping[str, Any]] | None = None,
+) -> Config:
+    """Read defaults, `file`, `environ` (default: the process's) and `overrides`, in that order.
+
+    Raises:
+        ConfigError: a file cannot be read, or a key or value is wrong.
+    """
+    values = _read_defaults()
+    sources: dict[str, str] = {}
+    layers = [_read_environment(os.environ if environ is None else environ)]
+    if file is not None:
+        layers.insert(0, _read_file(file))
+    if overrides:
+        layers.append(
+            [("command line", s, k, v) for s, keys in overrides.items() for k, v in keys.items()]
+        )
+    for layer in layers:
+        for source, section, key, value in layer:
+            _check_name(source, section, key)
+            values[section][key] = value
+            sources[f"{section}.{key}"] = source
+    config = Config(
+        sources=sources,
+        **{
+            name: _convert_section(name, kind, values[name], sources)
+            for name, kind in SECTIONS.items()
+        },
+    )
+    _check_together(config)
+    return config
+
+
+TYPE_NAMES = {"int": "a whole number", "float": "a number", "str": "text", "bool": "true or false"}
+
+
+def _read_defaults() -> dict[str, dict[str, Any]]:
+    return tomllib.loads((resources.files("asgard_async") / "config.toml").read_text("utf-8"))
+
+
+Setting = tuple[str, str, str, Any]
+"""Source, section, key, value."""
+
+
+def _read_file(file: Path) -> list[Setting]:
+    try:
+        document = tomllib.loads(file.read_text("utf-8"))
+    except OSError as error:
+        raise ConfigError(f"{file}: cannot be read: {error.strerror}") from error
+    except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
+        raise ConfigError(f"{file}: is not valid TOML: {error}") from error
+    settings: list[Setting] = []
+    for section, keys in document.items():
+        if not isinstance(keys, dict):
+            raise ConfigError(
+                f"{file}: key {section!r} stands outside a section; allowed sections: "
+                + ", ".join(f"[{name}]" for name in SECTIONS)
+            )
+        _check_name(str(file), section, None)
+        settings.extend((str(file), section, key, value) for key, value in keys.items())
+    return settings
+
+
+def _read_environment(environ: Mapping[str, str]) -> list[Setting]:
+    settings: list[Setting] = []
+    if environ.get(DATA_DIR_VARIABLE):
+        settings.append((DATA_DIR_VARIABLE, "server", "data_dir", environ[DATA_DIR_VARIABLE]))
+    for name, text in sorted(environ.items()):
+        section, separator, key = name.removeprefix(ENV_PREFIX).partition("__")
+        if not name.startswith(ENV_PREFIX) or not separator:
+            continue
+        section, key = section.lower(), key.lower()
+        _check_name(name, section, key)
+        settings.append((name, section, key, _parse_variable(section, key, text)))
+    return settings
+
+
+def _parse_variable(section: str, key: str, text: str) -> Any:
+    if _kind_of(section, key) is str:
+        return text
+    try:
+        return tomllib.loads(f"value = {text.strip().lower()}")["value"]
+    except tomllib.TOMLDecodeError:
+        return text
+
+
+def _field_types(section: str) -> dict[str, Any]:
+    return {field.name: field.type for field in dataclasses.fields(SECTIONS[section])}
+
+
+def _kind_of(section: str, key: str) -> Any:
+    annotation = _field_types(section)[key]
+    annotation = getattr(annotation, "__origin__", annotation)
+    return str if annotation is Literal else annotation
+
+
+def _check_name(source: str, section: str, key: str | None) -> None:
+    if section not in SECTIONS:
+        raise ConfigError(
+            f"{source}: unknown section [{section}]; allowed: "
+            + ", ".join(f"[{name}]" for name in SECTIONS)
+        )
+    if key is not None and key not in _field_types(section):
+        raise ConfigError(
+            f"{source}: unknown key {key!r} in [{section}]; allowed: "
+            + ", ".join(_field_types(section))
+        )
+
+
+def _convert_section(
+    name: str, kind: type[Any], values: dict[str, Any], sources: Mapping[str, str]
+) -> Any:
+    converted = {}
+    for key, annotation in _field_types(name).items():
+        source = sources.get(f"{name}.{key}", "config.toml")
+        try:
+            converted[key] = msgspec.convert(values[key], annotation)
+        except msgspec.ValidationError as error:
+            raise ConfigError(
+                f"{source}: [{name}] {key}: {_allowed(error, annotation)}{_given(key, values[key])}"
+            ) from error
+    return kind(**converted)
+
+
+def _allowed(error: msgspec.ValidationError, annotation: Any) -> str:
+    message = str(error)
+    if "invalid enum value" in message.lower():
+        return "expected one of " + ", ".join(map(repr, annotation.__args__))
+    if "matching regex" in message:
+        return "expected an http:// or https:// address, or nothing"
+    for name, words in TYPE_NAMES.items():
+        message = message.replace(f"`{name}`", words)
+    return message[0].lower() + message[1:]
+
+
+def _given(key: str, value: Any) -> str:
+    return "" if key in SECRET_KEYS else f" (given: {value!r})"
+
+
+def _check_together(config: Config) -> None:
+    def fail(key: str, message: str) -> None:
+        source = config.sources.get(key, "config.toml")
+        section, _, name = key.partition(".")
+        raise ConfigError(f"{source}: [{section}] {name}: {message}")
+
+    jobs = config.jobs
+    if jobs.timeout_min > jobs.timeout_max:
+        fail("jobs.timeout_min", f"must not exceed timeout_max ({jobs.timeout_max})")
+    if not jobs.timeout_min <= jobs.timeout_default <= jobs.timeout_max:
+        fail(
+            "jobs.timeout_default",
+            f"must lie between timeout_min ({jobs.timeout_min})"
+            f" and timeout_max ({jobs.timeout_max})",
+        )
+    mlflow = config.mlflow
+    if mlflow.token and (mlflow.username or mlflow.password):
+        fail("mlflow.token", "give either a token or a username with a password, not both")
+    if bool(mlflow.username) != bool(mlflow.password):
+        fail("mlflow.password", "a username and a password are needed together")

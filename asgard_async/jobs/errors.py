@@ -1,0 +1,61 @@
+"""What can be refused, as exceptions; `api` maps each to a status code and a problem document."""
+
+from collections.abc import Mapping
+
+
+class AsgardError(Exception):
+    """A refusal that a client may read. The text says what to do."""
+
+
+class InvalidSubmission(AsgardError):
+    """Fields of a submission break the contract (422)."""
+
+    def __init__(self, errors: Mapping[str, list[str]]) -> None:
+        self.errors = dict(errors)
+        super().__init__("The submission is not valid; see 'errors' for each field.")
+
+
+class JobNotFound(AsgardError):
+    """No such job (404)."""
+
+    def __init__(self, job_id: str) -> None:
+        super().__init__(f"There is no job {job_id}; GET /mlops/training/jobs lists the jobs.")
+
+
+class JobNotFinished(AsgardError):
+    """The operation needs a finished job (409)."""
+
+    def __init__(self, job_id: str) -> None:
+        super().__init__(f"Job {job_id} has not finished; cancel it first or wait for its end.")
+
+
+class IdempotencyConflict(AsgardError):
+    """The idempotency key was used for something else (409)."""
+
+
+class QueueFull(AsgardError):
+    """As many jobs wait as may wait (429)."""
+
+    def __init__(self, limit: int) -> None:
+        super().__init__(f"{limit} jobs are waiting already; submit again when some have run.")
+        self.retry_after_seconds = 5
+
+
+class ServiceDraining(AsgardError):
+    """The service is stopping and takes no jobs (503)."""
+
+    def __init__(self) -> None:
+        super().__init__("The service is stopping and takes no new jobs; submit again shortly.")
+        self.retry_after_seconds = 5
+
+
+class TrackingUnavailable(AsgardError):
+    """The answer needs MLflow, and MLflow does not answer (503)."""
+
+
+class TrackingNotFound(AsgardError):
+    """MLflow does not know the model or run asked for (404)."""
+
+
+class TrackingRejected(AsgardError):
+    """MLflow refused the request as it was made (422)."""

@@ -1,0 +1,24 @@
+"""A submission as it arrives at the door: checked for form, not yet for content."""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+
+
+@dataclass(frozen=True, kw_only=True)
+class Submission:
+    """The fields of an upload, defaults filled in, the script decoded from base64."""
+
+    script_name: str
+    script: bytes
+    experiment_name: str
+    model_name: str
+    requirements: Sequence[str] = ()
+    environment_vars: Mapping[str, str] = field(default_factory=dict)
+    timeout: int | None = None
+    """Seconds; None takes the configured default."""
+    tags: Mapping[str, str] = field(default_factory=dict)
+    priority: int = 0
+    warm: bool = True
+    idempotency_key: str | None = None
+    owner: str = ""
+    """Name of the token that submitted it; empty while the API is open."""

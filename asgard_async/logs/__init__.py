@@ -1,0 +1,1 @@
+"""How a job's output is kept and read."""

@@ -1,0 +1,1 @@
+"""SQLite: connections, migrations, and a file of queries per resource."""

@@ -1,0 +1,1 @@
+"""MLflow, spoken to over REST: the service never imports mlflow."""
