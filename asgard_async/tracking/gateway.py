@@ -123,13 +123,13 @@ class MlflowGateway(MlflowConnection):
         )
         return sum([len(page.registered_models) async for page in pages])
 
-    async def versions_of_run(self, run_id: str) -> list[wire.ModelVersion]:
-        """The model versions, of whatever registered model, that were made from a run."""
+    async def search_model_versions(self, filter_text: str) -> list[wire.ModelVersion]:
+        """The model versions, of whatever registered model, that a filter lets through."""
         pages = self._pages(
             "GET",
             "model-versions/search",
             wire.ModelVersionsPage,
-            {"filter": f"run_id = '{run_id}'", "max_results": str(PAGE_SIZE)},
+            {"filter": filter_text, "max_results": str(PAGE_SIZE)},
         )
         return [version async for page in pages for version in page.model_versions]
 
