@@ -106,6 +106,8 @@ class Job:
     uses_tracking: bool = True
     """Whether the script may talk to MLflow: it imports more than the standard library."""
     retry_of: str | None = None
+    submitted_by: str = ""
+    """Name of the token that submitted it; empty while the API is open."""
 
     @property
     def status(self) -> Status:

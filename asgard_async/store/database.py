@@ -1,0 +1,119 @@
+"""The owner of the SQLite connections: one that writes, one that reads.
+
+A transaction is one function, run as one call in the connection's own thread. That is faster than
+awaiting each statement, and a cancelled task cannot leave a transaction open.
+"""
+
+import os
+import sqlite3
+from collections.abc import Callable
+from functools import partial
+from pathlib import Path
+from typing import Any, Self, TypeVar
+
+import aiosql
+import aiosqlite
+
+from asgard_async.store.migrate import SchemaError, migrate, packaged_migrations
+
+T = TypeVar("T")
+
+OLDEST_SQLITE = (3, 37, 0)  # STRICT tables
+
+queries: Any = aiosql.from_path(
+    Path(__file__).parent / "queries", "sqlite3", mandatory_parameters=False
+)
+"""The named queries of store/queries; each takes a connection and its parameters by name."""
+
+
+class _Connection(aiosqlite.Connection):
+    async def call(self, function: Callable[[sqlite3.Connection], T]) -> T:
+        """Run `function` on the connection in its thread; it ends there even if the caller is
+        cancelled."""
+        result: T = await self._execute(  # type: ignore[no-untyped-call]  # its one way in
+            partial(function, self._conn)
+        )
+        return result
+
+
+class Database:
+    """The job database. Use `open` and `close`, or as an async context manager."""
+
+    def __init__(self, file: Path) -> None:
+        self._file = file
+        self._writer: _Connection
+        self._reader: _Connection
+
+    async def open(self) -> Self:
+        """Create or migrate the database and connect to it.
+
+        Raises:
+            SchemaError: it was written by a newer version, or SQLite is too old.
+        """
+        if sqlite3.sqlite_version_info < OLDEST_SQLITE:
+            raise SchemaError(
+                f"SQLite {sqlite3.sqlite_version} is too old: 3.37 or newer is needed"
+            )
+        if not self._file.exists():
+            # before SQLite makes it, so that nobody else can read it for a moment
+            os.close(os.open(self._file, os.O_CREAT | os.O_CLOEXEC, 0o600))
+        self._writer = _Connection(partial(_connect, self._file), 64)
+        await self._writer
+        try:
+            await self._writer.call(partial(migrate, migrations=packaged_migrations()))
+            self._reader = _Connection(partial(_connect, self._file, query_only=True), 64)
+            await self._reader
+        except BaseException:
+            await self._writer.close()
+            raise
+        return self
+
+    async def close(self) -> None:
+        await self._reader.close()
+        await self._writer.close()
+
+    async def __aenter__(self) -> Self:
+        return await self.open()
+
+    async def __aexit__(self, *exc_info: object) -> None:
+        await self.close()
+
+    async def write(self, function: Callable[[sqlite3.Connection], T]) -> T:
+        """Run `function` in a write transaction; durable when this returns, undone if it raises."""
+        return await self._writer.call(partial(_in_transaction, function))
+
+    async def read(self, function: Callable[[sqlite3.Connection], T]) -> T:
+        """Run `function` on a connection that cannot write, on one consistent state."""
+        return await self._reader.call(partial(_in_snapshot, function))
+
+
+def _connect(file: Path, *, query_only: bool = False) -> sqlite3.Connection:
+    # isolation_level None: transactions are begun by hand, never by the module
+    connection = sqlite3.connect(file, isolation_level=None, timeout=30)
+    connection.row_factory = sqlite3.Row
+    connection.execute("PRAGMA journal_mode = WAL")
+    connection.execute("PRAGMA synchronous = FULL")
+    connection.execute("PRAGMA foreign_keys = ON")
+    if query_only:
+        connection.execute("PRAGMA query_only = ON")
+    return connection
+
+
+def _in_transaction(function: Callable[[sqlite3.Connection], T], conn: sqlite3.Connection) -> T:
+    conn.execute("BEGIN IMMEDIATE")
+    try:
+        result = function(conn)
+        conn.execute("COMMIT")
+    except BaseException:
+        if conn.in_transaction:
+            conn.execute("ROLLBACK")
+        raise
+    return result
+
+
+def _in_snapshot(function: Callable[[sqlite3.Connection], T], conn: sqlite3.Connection) -> T:
+    conn.execute("BEGIN")
+    try:
+        return function(conn)
+    finally:
+        conn.execute("ROLLBACK")

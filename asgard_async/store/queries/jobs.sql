@@ -1,0 +1,122 @@
+-- name: insert_job<!
+-- A new job at the end of the queue.
+INSERT INTO jobs (
+    job_id, script_name, script_sha256, experiment_name, model_name, requirements,
+    environment_vars, timeout, tags, priority, warm, uses_tracking, retry_of, submitted_by,
+    status, phase, created_at
+) VALUES (
+    :job_id, :script_name, :script_sha256, :experiment_name, :model_name, :requirements,
+    :environment_vars, :timeout, :tags, :priority, :warm, :uses_tracking, :retry_of, :submitted_by,
+    'queued', 'queued', :created_at
+);
+
+-- name: insert_script!
+-- The script of a new job.
+INSERT INTO job_scripts (job_seq, content) VALUES (:job_seq, :content);
+
+-- name: insert_tag!
+-- One tag of a new job, for the filter of the list.
+INSERT INTO job_tags (key, value, created_at, job_seq)
+VALUES (:key, :value, :created_at, :job_seq);
+
+-- name: insert_history!
+-- One move of a job.
+INSERT INTO job_history (job_seq, status, phase, at, detail)
+VALUES (:job_seq, :status, :phase, :at, :detail);
+
+-- name: job_id_taken^
+-- Whether an id is, or ever was, a job's.
+SELECT 1 FROM jobs WHERE job_id = :job_id
+UNION ALL
+SELECT 1 FROM retired_job_ids WHERE job_id = :job_id;
+
+-- name: get_job^
+-- One job by its id.
+SELECT * FROM jobs WHERE job_id = :job_id;
+
+-- name: get_script^
+-- The script of a job as it was uploaded.
+SELECT content FROM job_scripts JOIN jobs ON seq = job_seq WHERE job_id = :job_id;
+
+-- name: get_history
+-- All moves of a job, first to last.
+SELECT job_history.status, job_history.phase, job_history.at, job_history.detail
+FROM job_history JOIN jobs ON seq = job_seq
+WHERE job_id = :job_id ORDER BY id;
+
+-- name: queue_position^
+-- How many queued jobs run before this one, itself included.
+SELECT count(*) AS position FROM jobs
+WHERE phase = 'queued' AND (priority > :priority OR (priority = :priority AND seq <= :seq));
+
+-- name: next_in_queue^
+-- The job to run next: higher priority first, then the older one.
+SELECT * FROM jobs WHERE phase = 'queued' ORDER BY priority DESC, seq LIMIT 1;
+
+-- name: unfinished
+-- Jobs that a restarted service must settle: everything between queue and end, oldest first.
+SELECT * FROM jobs WHERE phase <> 'finished' AND phase <> 'queued' ORDER BY seq;
+
+-- name: to_track
+-- Jobs whose MLflow runs are not known yet, oldest first.
+SELECT * FROM jobs WHERE tracking_pending = 1 ORDER BY seq LIMIT :limit;
+
+-- name: queued_before
+-- Jobs that have waited in the queue since before a moment.
+SELECT * FROM jobs WHERE phase = 'queued' AND created_at <= :created_at ORDER BY seq;
+
+-- name: oldest_queued^
+-- When the job that has waited longest was created.
+SELECT min(created_at) AS created_at FROM jobs WHERE phase = 'queued';
+
+-- name: move_job!
+-- The guarded move: no row is changed when the job is not where the mover believes it to be.
+UPDATE jobs SET status = :status, phase = :phase
+WHERE job_id = :job_id
+AND phase IN (SELECT value FROM json_each(:sources))
+AND (:attempt IS NULL OR attempt = :attempt);
+
+-- name: set_attempt!
+-- The number of the attempt that is about to be started.
+UPDATE jobs SET attempt = :attempt WHERE seq = :seq;
+
+-- name: set_started!
+-- When the script of the present attempt began to run.
+UPDATE jobs SET started_at = :started_at WHERE seq = :seq;
+
+-- name: set_cancel_requested!
+-- The first wish to cancel counts.
+UPDATE jobs SET cancel_requested_at = coalesce(cancel_requested_at, :at) WHERE seq = :seq;
+
+-- name: move_with_outcome!
+-- The guarded move into a phase that has an outcome.
+UPDATE jobs SET
+    status = :status, phase = :phase, reason = :reason, exit_code = :exit_code, signal = :signal,
+    error = :error, detail = :detail, ended_at = :ended_at,
+    peak_memory_bytes = :peak_memory_bytes, cpu_seconds = :cpu_seconds,
+    tracking_pending = :tracking_pending
+WHERE job_id = :job_id
+AND phase IN (SELECT value FROM json_each(:sources))
+AND (:attempt IS NULL OR attempt = :attempt);
+
+-- name: set_tracking!
+-- What MLflow knows of a job; later facts replace earlier ones.
+UPDATE jobs SET run_id = :run_id, model_version = :model_version, runs = :runs,
+    tracking_pending = 0
+WHERE job_id = :job_id;
+
+-- name: delete_job!
+-- A finished job with everything that hangs on it.
+DELETE FROM jobs WHERE job_id = :job_id AND phase = 'finished';
+
+-- name: counts
+-- How many jobs are in each status.
+SELECT status, jobs FROM job_counts;
+
+-- name: all_job_ids
+-- Every job that exists, to find what on the disk belongs to none.
+SELECT job_id FROM jobs;
+
+-- name: server_id^
+-- The id that marks this server's MLflow runs.
+SELECT value FROM server WHERE name = 'server_id';

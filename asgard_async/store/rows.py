@@ -1,0 +1,115 @@
+"""Rows to records and back."""
+
+import sqlite3
+from datetime import UTC, datetime
+from typing import Any
+
+import msgspec
+
+from asgard_async.jobs.record import HistoryEntry, Job, JobRun, JobSpec, JobTracking, Outcome
+from asgard_async.jobs.status import Phase, Reason, Status
+
+
+def time_to_text(moment: datetime) -> str:
+    """RFC 3339 UTC with microseconds: always of one width, so that it sorts as text."""
+    return moment.astimezone(UTC).strftime("%Y-%m-%dT%H:%M:%S.%fZ")
+
+
+def text_to_time(text: str | None) -> datetime | None:
+    return datetime.fromisoformat(text) if text is not None else None
+
+
+def _time(text: str) -> datetime:
+    return datetime.fromisoformat(text)
+
+
+def to_json(value: Any) -> str:
+    return msgspec.json.encode(value).decode()
+
+
+def spec_to_row(spec: JobSpec) -> dict[str, Any]:
+    """The columns of a specification."""
+    return {
+        "script_name": spec.script_name,
+        "script_sha256": spec.script_sha256,
+        "experiment_name": spec.experiment_name,
+        "model_name": spec.model_name,
+        "requirements": to_json(spec.requirements),
+        "environment_vars": to_json(spec.environment_vars),
+        "timeout": spec.timeout,
+        "tags": to_json(spec.tags),
+        "priority": spec.priority,
+        "warm": int(spec.warm),
+    }
+
+
+def outcome_to_row(outcome: Outcome) -> dict[str, Any]:
+    """The columns of an outcome."""
+    return {
+        "reason": outcome.reason,
+        "exit_code": outcome.exit_code,
+        "signal": outcome.signal,
+        "error": outcome.error,
+        "detail": outcome.detail,
+        "ended_at": time_to_text(outcome.ended_at),
+        "peak_memory_bytes": outcome.peak_memory_bytes,
+        "cpu_seconds": outcome.cpu_seconds,
+    }
+
+
+def row_to_job(row: sqlite3.Row) -> Job:
+    """A job from a row of `jobs`."""
+    return Job(
+        seq=row["seq"],
+        job_id=row["job_id"],
+        spec=JobSpec(
+            script_name=row["script_name"],
+            script_sha256=row["script_sha256"],
+            experiment_name=row["experiment_name"],
+            model_name=row["model_name"],
+            requirements=msgspec.json.decode(row["requirements"]),
+            environment_vars=msgspec.json.decode(row["environment_vars"]),
+            timeout=row["timeout"],
+            tags=msgspec.json.decode(row["tags"]),
+            priority=row["priority"],
+            warm=bool(row["warm"]),
+        ),
+        phase=Phase(row["phase"]),
+        attempt=row["attempt"],
+        created_at=_time(row["created_at"]),
+        started_at=text_to_time(row["started_at"]),
+        cancel_requested_at=text_to_time(row["cancel_requested_at"]),
+        outcome=_row_to_outcome(row) if row["reason"] is not None else None,
+        tracking=JobTracking(
+            run_id=row["run_id"],
+            model_version=row["model_version"],
+            runs=msgspec.json.decode(row["runs"], type=list[JobRun]),
+        ),
+        tracking_pending=bool(row["tracking_pending"]),
+        uses_tracking=bool(row["uses_tracking"]),
+        retry_of=row["retry_of"],
+        submitted_by=row["submitted_by"],
+    )
+
+
+def _row_to_outcome(row: sqlite3.Row) -> Outcome:
+    return Outcome(
+        reason=Reason(row["reason"]),
+        exit_code=row["exit_code"],
+        signal=row["signal"],
+        error=row["error"],
+        detail=row["detail"],
+        ended_at=_time(row["ended_at"]),
+        peak_memory_bytes=row["peak_memory_bytes"],
+        cpu_seconds=row["cpu_seconds"],
+    )
+
+
+def row_to_history(row: sqlite3.Row) -> HistoryEntry:
+    """A move from a row of `job_history`."""
+    return HistoryEntry(
+        status=Status(row["status"]),
+        phase=Phase(row["phase"]),
+        at=_time(row["at"]),
+        detail=row["detail"],
+    )
