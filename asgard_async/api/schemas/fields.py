@@ -3,7 +3,7 @@
 import re
 from collections.abc import Callable, Iterable, Mapping
 from datetime import UTC, datetime
-from typing import Any, ClassVar
+from typing import Any
 
 from marshmallow import ValidationError, fields
 
@@ -14,7 +14,7 @@ Check = Callable[[str], str | None]
 class Flag(fields.Boolean):
     """`true` or `false` and nothing that merely resembles them."""
 
-    default_error_messages: ClassVar[dict[str, str]] = {"invalid": "Must be true or false."}
+    default_error_messages = {"invalid": "Must be true or false."}
 
     def _deserialize(
         self, value: Any, attr: str | None, data: Mapping[str, Any] | None, **kwargs: Any
@@ -27,7 +27,7 @@ class Flag(fields.Boolean):
 class WholeNumber(fields.Integer):
     """A JSON integer: not "5", not 5.0, not true."""
 
-    default_error_messages: ClassVar[dict[str, str]] = {"invalid": "Must be a whole number."}
+    default_error_messages = {"invalid": "Must be a whole number."}
 
     def __init__(self, **kwargs: Any) -> None:
         super().__init__(strict=True, **kwargs)
@@ -36,7 +36,7 @@ class WholeNumber(fields.Integer):
 class QueryNumber(fields.Integer):
     """A whole number in a query: ASCII digits."""
 
-    default_error_messages: ClassVar[dict[str, str]] = {"invalid": "Must be a whole number."}
+    default_error_messages = {"invalid": "Must be a whole number."}
 
     def _deserialize(
         self, value: Any, attr: str | None, data: Mapping[str, Any] | None, **kwargs: Any
@@ -49,7 +49,7 @@ class QueryNumber(fields.Integer):
 class Moment(fields.AwareDateTime):
     """RFC 3339 with an offset or `Z`, made UTC."""
 
-    default_error_messages: ClassVar[dict[str, str]] = {
+    default_error_messages = {
         "invalid": "Must be a time such as 2026-01-31T12:00:00Z (a + in a query is written %2B).",
         "invalid_awareness": "Must say its time zone, as in 2026-01-31T12:00:00Z.",
     }
@@ -66,7 +66,7 @@ class Moment(fields.AwareDateTime):
 class TextMap(fields.Dict):
     """An object of text by name, of bounded size. Errors are by name: {"tags": {"a": […]}}."""
 
-    default_error_messages: ClassVar[dict[str, str]] = {
+    default_error_messages = {
         "invalid": "Must be an object whose values are text."
     }
 

@@ -10,7 +10,7 @@ import posixpath
 import re
 from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import Any, ClassVar
+from typing import Any
 
 from marshmallow import Schema, ValidationError, fields, validates
 from marshmallow.validate import Length, Range
@@ -134,7 +134,7 @@ class Script(fields.String):
 class SubmissionSchema(Schema):
     """An upload as JSON; `to_submission` makes a Submission of what it loads."""
 
-    error_messages: ClassVar[dict[str, str]] = {"unknown": "There is no such field."}
+    error_messages = {"unknown": "There is no such field."}
 
     def __init__(self, limits: SubmissionLimits | None = None, **kwargs: Any) -> None:
         super().__init__(**kwargs)
