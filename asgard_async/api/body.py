@@ -116,9 +116,12 @@ def decode_object(body: bytes) -> dict[str, Value]:
 
 def _decode_fields(body: bytes) -> dict[str, msgspec.Raw]:
     try:
-        return _object.decode(body)
-    except msgspec.ValidationError as error:
-        raise InvalidRequest({"body": ["Must be a JSON object."]}) from error
+        try:
+            return _object.decode(body)
+        except msgspec.ValidationError as error:
+            # what is no object may be no JSON either, which is said first
+            msgspec.json.decode(body, type=msgspec.Raw)
+            raise InvalidRequest({"body": ["Must be a JSON object."]}) from error
     except RecursionError as error:
         raise MalformedBody("The body is nested too deeply.") from error
     except (msgspec.DecodeError, UnicodeDecodeError) as error:

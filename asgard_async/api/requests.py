@@ -26,7 +26,13 @@ def is_answered(request: web.BaseRequest) -> bool:
 
 
 async def mark_response(request: web.Request, response: web.StreamResponse) -> None:
-    """Put the headers on a response that every response has. For `on_response_prepare`."""
+    """For `on_response_prepare`: what holds for every response."""
     request[_ANSWERED] = True
+    put_headers(request, response)
+
+
+def put_headers(request: web.BaseRequest, response: web.StreamResponse) -> None:
+    """Put the headers on a response that every response has."""
     response.headers[HEADER] = request_id(request)
     response.headers["X-Content-Type-Options"] = "nosniff"
+    response.headers["Server"] = "Asgard"  # and not the versions of what it is made of

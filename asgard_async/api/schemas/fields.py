@@ -66,9 +66,7 @@ class Moment(fields.AwareDateTime):
 class TextMap(fields.Dict):
     """An object of text by name, of bounded size. Errors are by name: {"tags": {"a": […]}}."""
 
-    default_error_messages = {
-        "invalid": "Must be an object whose values are text."
-    }
+    default_error_messages = {"invalid": "Must be an object whose values are text."}
 
     def __init__(
         self,
