@@ -1,8 +1,10 @@
-"""The environment variables of a job that Asgard sets itself, and that a user therefore may not."""
+"""The environment of a job: clean, and nothing of the service's."""
 
-RESERVED_PREFIX = "ASGARD_"
+import os
+import sys
+from pathlib import Path
 
-RESERVED_NAMES: frozenset[str] = frozenset(
+RESERVED_NAMES = frozenset(
     {
         "PATH",
         "LANG",
@@ -21,8 +23,27 @@ RESERVED_NAMES: frozenset[str] = frozenset(
         "MLFLOW_RUN_CONTEXT",
     }
 )
+"""Names that Asgard sets, or that would undo what it sets; a job cannot bring its own."""
+
+RESERVED_PREFIX = "ASGARD_"
 
 
 def is_reserved(name: str) -> bool:
-    """Whether Asgard sets this variable itself."""
+    """Whether a job may not bring a variable of this name."""
     return name in RESERVED_NAMES or name.startswith(RESERVED_PREFIX)
+
+
+def job_variables(attempt: Path, cache: Path) -> dict[str, str]:
+    """The variables that every job gets, whatever it asks for."""
+    # not resolved: a virtual environment's interpreter is a link, and its folder has its scripts
+    interpreter = Path(sys.executable).parent
+    return {
+        "PATH": f"{interpreter}:/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin",
+        "LANG": os.environ.get("LANG", "C.UTF-8"),
+        "HOME": str(attempt / "home"),
+        "TMPDIR": str(attempt / "tmp"),
+        "PYTHONUNBUFFERED": "1",
+        "XDG_CACHE_HOME": str(cache),
+        "HF_HOME": str(cache / "huggingface"),
+        "MPLCONFIGDIR": str(cache / "matplotlib"),
+    }

@@ -62,12 +62,13 @@ SELECT * FROM jobs WHERE phase <> 'finished' AND phase <> 'queued' ORDER BY seq;
 SELECT * FROM jobs WHERE tracking_pending = 1 ORDER BY seq LIMIT :limit;
 
 -- name: queued_before
--- Jobs that have waited in the queue since before a moment.
-SELECT * FROM jobs WHERE phase = 'queued' AND created_at <= :created_at ORDER BY seq;
+-- Jobs that have waited in the queue since before a moment, those put back into it aside.
+SELECT * FROM jobs
+WHERE phase = 'queued' AND attempt = 0 AND created_at <= :created_at ORDER BY seq;
 
 -- name: oldest_queued^
 -- When the job that has waited longest was created.
-SELECT min(created_at) AS created_at FROM jobs WHERE phase = 'queued';
+SELECT min(created_at) AS created_at FROM jobs WHERE phase = 'queued' AND attempt = 0;
 
 -- name: move_job!
 -- The guarded move: no row is changed when the job is not where the mover believes it to be.

@@ -1,0 +1,55 @@
+"""The base environment: the service's own interpreter and what is installed beside it."""
+
+import importlib.metadata
+from collections.abc import Iterable, Sequence
+
+from packaging.requirements import Requirement
+from packaging.utils import NormalizedName, canonicalize_name
+from packaging.version import Version
+
+
+class BaseEnvironment:
+    """What is installed, read once: it does not change while the service runs."""
+
+    def __init__(self) -> None:
+        self._installed: dict[NormalizedName, importlib.metadata.Distribution] = {}
+        for distribution in importlib.metadata.distributions():
+            name = canonicalize_name(distribution.metadata["Name"])
+            self._installed.setdefault(name, distribution)  # the first on sys.path is imported
+
+    def missing(self, requirements: Iterable[Requirement]) -> Sequence[str]:
+        """Those of `requirements` that are not satisfied, each with what is there instead."""
+        return [
+            problem
+            for requirement in requirements
+            if (problem := self._problem(requirement, frozenset())) is not None
+        ]
+
+    def _problem(self, requirement: Requirement, seen: frozenset[str]) -> str | None:
+        if requirement.marker is not None and not requirement.marker.evaluate({"extra": ""}):
+            return None
+        distribution = self._installed.get(canonicalize_name(requirement.name))
+        if distribution is None:
+            return f"{requirement} (not installed)"
+        if not requirement.specifier.contains(Version(distribution.version), prereleases=True):
+            return f"{requirement} (installed: {distribution.version})"
+        for extra in sorted(requirement.extras):
+            if f"{requirement.name}[{extra}]" in seen:
+                continue
+            known = seen | {f"{requirement.name}[{extra}]"}
+            for needed in self._needed_by_extra(distribution, extra):
+                if self._problem(needed, known) is not None:
+                    return f"{requirement} (extra {extra!r} needs {needed})"
+        return None
+
+    @staticmethod
+    def _needed_by_extra(
+        distribution: importlib.metadata.Distribution, extra: str
+    ) -> Iterable[Requirement]:
+        for text in distribution.requires or ():
+            needed = Requirement(text)
+            marker = needed.marker
+            # needed with the extra, and not without it
+            if marker and marker.evaluate({"extra": extra}) and not marker.evaluate({"extra": ""}):
+                needed.marker = None
+                yield needed

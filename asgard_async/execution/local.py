@@ -1,0 +1,101 @@
+"""The executor for this machine: each attempt is a subprocess under a shim.
+
+jobs/<job_id>/job.log                   output of all attempts
+jobs/<job_id>/attempts/<n>/             lock, pid.json, exit.json, shim.log
+jobs/<job_id>/attempts/<n>/work         the script and what it makes; its working directory
+jobs/<job_id>/attempts/<n>/{home,tmp}   HOME and TMPDIR
+"""
+
+import asyncio
+import logging
+import os
+import shutil
+import sys
+from datetime import datetime
+from pathlib import Path
+
+from asgard_async.execution.attempt import Attempt
+from asgard_async.execution.environment_variables import job_variables
+from asgard_async.execution.protocol import AttemptId, Ended, Launch
+from asgard_async.execution.shim.order import Order
+
+logger = logging.getLogger(__name__)
+
+LOG_NAME = "job.log"
+JOB_UMASK = 0o022
+"""As a script finds it when started by hand; the directories above are private."""
+
+
+class LocalExecutor:
+    """Runs attempts below `jobs_dir`. `in_use` is locked (shared) as long as any of them lives."""
+
+    def __init__(
+        self, *, jobs_dir: Path, cache_dir: Path, log_limit_bytes: int, in_use: Path
+    ) -> None:
+        self._jobs_dir = jobs_dir
+        self._cache_dir = cache_dir
+        self._log_limit = log_limit_bytes
+        self._in_use = in_use
+
+    async def start(self, launch: Launch) -> datetime | None:
+        """See `Executor.start`."""
+        directory = self._directory(launch.attempt)
+        await asyncio.to_thread(_prepare, directory, launch.script_name, launch.script)
+        order = Order(
+            directory=str(directory),
+            argv=[sys.executable, _as_argument(launch.script_name)],
+            environment=job_variables(directory, self._cache_dir) | dict(launch.environment),
+            working_directory=str(directory / "work"),
+            umask=JOB_UMASK,
+            log=str(self.log_of(launch.attempt.job_id)),
+            log_limit=self._log_limit,
+            timeout=launch.timeout,
+            grace=launch.grace,
+            memory_limit=launch.memory_limit_bytes,
+            in_use=str(self._in_use),
+            inherit=[],
+        )
+        return await Attempt(directory).start(order)
+
+    async def wait(self, attempt: AttemptId) -> Ended:
+        """See `Executor.wait`."""
+        return await (await self._existing(attempt)).wait()
+
+    async def started_at(self, attempt: AttemptId) -> datetime | None:
+        """See `Executor.started_at`."""
+        return await asyncio.to_thread(Attempt(self._directory(attempt)).started_at)
+
+    async def stop(self, attempt: AttemptId) -> None:
+        """See `Executor.stop`."""
+        await (await self._existing(attempt)).stop()
+
+    async def remove(self, job_id: str) -> None:
+        """See `Executor.remove`."""
+        await asyncio.to_thread(shutil.rmtree, self._jobs_dir / job_id, ignore_errors=True)
+
+    async def _existing(self, attempt: AttemptId) -> Attempt:
+        """The attempt, also where nothing was made of it yet: then it can be ruled out."""
+        directory = self._directory(attempt)
+        await asyncio.to_thread(directory.mkdir, mode=0o700, parents=True, exist_ok=True)
+        return Attempt(directory)
+
+    def _directory(self, attempt: AttemptId) -> Path:
+        return self._jobs_dir / attempt.job_id / "attempts" / str(attempt.number)
+
+    def log_of(self, job_id: str) -> Path:
+        """The file that holds a job's output."""
+        return self._jobs_dir / job_id / LOG_NAME
+
+
+def _prepare(directory: Path, script_name: str, script: bytes) -> None:
+    for path in (directory, directory / "work", directory / "home", directory / "tmp"):
+        path.mkdir(mode=0o700, parents=True, exist_ok=True)
+    flags = os.O_WRONLY | os.O_CREAT | os.O_TRUNC | os.O_CLOEXEC
+    descriptor = os.open(directory / "work" / script_name, flags, 0o600)
+    with os.fdopen(descriptor, "wb") as file:
+        file.write(script)
+
+
+def _as_argument(script_name: str) -> str:
+    """The script's name as `sys.argv[0]`; one that Python would take for an option gets a path."""
+    return f"./{script_name}" if script_name.startswith("-") else script_name

@@ -1,0 +1,97 @@
+"""What the jobs room needs of something that runs attempts.
+
+An attempt is named before it is started, so there is no moment at which it runs under a name that
+the database does not know. The name alone is enough to find it again.
+"""
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from datetime import datetime
+from enum import Enum, auto
+from typing import Protocol
+
+
+@dataclass(frozen=True, kw_only=True)
+class AttemptId:
+    """The name of one start of a job."""
+
+    job_id: str
+    number: int
+
+
+@dataclass(frozen=True, kw_only=True)
+class Launch:
+    """What to run, and within which bounds; times in seconds, 0 bytes means no limit."""
+
+    attempt: AttemptId
+    script_name: str
+    script: bytes
+    environment: Mapping[str, str] = field(repr=False)
+    timeout: float
+    grace: float
+    memory_limit_bytes: int
+
+
+class End(Enum):
+    """How an attempt is over."""
+
+    EXITED = auto()
+    """The job's process ended; `exit_code` or `signal` says how."""
+    START_FAILED = auto()
+    """Nothing of the user's ran, nor will it under this attempt."""
+    NOT_STARTED = auto()
+    """It was given up before anything was started; it never will be."""
+    LOST = auto()
+    """It ran, and nobody knows how it ended."""
+
+
+class Stop(Enum):
+    """Why an attempt was stopped before its own end."""
+
+    REQUESTED = "requested"
+    TIMEOUT = "timeout"
+
+
+@dataclass(frozen=True, kw_only=True)
+class Ended:
+    """The facts of an attempt that is over, with all its processes gone."""
+
+    end: End
+    exit_code: int | None = None
+    signal: int | None = None
+    stop: Stop | None = None
+    killed: bool = False
+    """Whether SIGTERM was not enough."""
+    error: str | None = None
+    started_at: datetime | None = None
+    ended_at: datetime | None = None
+    peak_memory_bytes: int | None = None
+    cpu_seconds: float | None = None
+
+
+class Executor(Protocol):
+    """Runs attempts; none of them may depend on the service being alive."""
+
+    async def start(self, launch: Launch) -> datetime | None:
+        """Start an attempt and return when its script began to run.
+
+        None when it did not: `wait` then says why. An attempt starts at most once, whoever asks.
+        """
+
+    async def wait(self, attempt: AttemptId) -> Ended:
+        """Wait until an attempt and all its processes are over; may be asked again at any time.
+
+        For an attempt that nobody has started this rules out that it ever will be.
+        """
+
+    async def started_at(self, attempt: AttemptId) -> datetime | None:
+        """When an attempt's script began to run, as far as is known."""
+
+    async def stop(self, attempt: AttemptId) -> None:
+        """Ask an attempt to end: SIGTERM, the launch's grace, SIGKILL. Returns at once.
+
+        One that has not been started never will be.
+        """
+
+    async def remove(self, job_id: str) -> None:
+        """Remove what the attempts of a job left behind."""

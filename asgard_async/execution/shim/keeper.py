@@ -1,0 +1,56 @@
+"""The keeper: waits for the shim, then sees to it that nothing of the attempt is left."""
+
+import fcntl
+import os
+import signal
+import sys
+
+from . import files, linux
+from .order import Order
+from .supervise import KEEPER_DIED, supervise
+
+
+def keep(order: Order) -> None:
+    """Be the keeper of an attempt; never returns.
+
+    Exits without starting anything when the attempt is held by others or decided already.
+    """
+    os.umask(0o077)
+    lock = files.try_lock(order["directory"])
+    if lock is None or files.is_decided(order["directory"]):
+        os._exit(0)
+    identity = f"{os.getpid()} {linux.start_time(os.getpid())} {linux.boot_id()}\n"
+    os.pwrite(lock, identity.encode(), 0)
+    if order["in_use"]:
+        # kept open, and so locked, until this process and the shim have ended
+        in_use = os.open(order["in_use"], os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
+        fcntl.flock(in_use, fcntl.LOCK_SH)
+    linux.become_subreaper()
+    signals = {signal.SIGCHLD, signal.SIGTERM, signal.SIGINT, signal.SIGHUP}
+    signal.pthread_sigmask(signal.SIG_BLOCK, signals)
+    keeper = os.getpid()
+    shim = os.fork()
+    if shim == 0:
+        linux.signal_at_parents_death(KEEPER_DIED, keeper)
+        supervise(order)
+    # the notification belongs to the shim: its end must be seen when the shim dies
+    null = os.open(os.devnull, os.O_RDWR)
+    os.dup2(null, 0)
+    os.dup2(null, 1)
+    for descriptor in order["inherit"]:
+        os.close(descriptor)
+    _wait_for(shim, signals)
+    linux.kill_descendants()
+    sys.stderr.flush()
+    os._exit(0)
+
+
+def _wait_for(shim: int, signals: "set[signal.Signals]") -> None:
+    while True:
+        number = signal.sigwait(signals)
+        if number == signal.SIGTERM:
+            os.kill(shim, signal.SIGTERM)
+        elif number == signal.SIGCHLD:
+            # orphans of the job come here only once the shim, the nearer subreaper, is gone
+            if os.waitpid(shim, os.WNOHANG)[0] == shim:
+                return

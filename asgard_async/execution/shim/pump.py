@@ -1,0 +1,74 @@
+"""The job's log: what comes out of the pipe goes to a file that is bounded on the disk.
+
+The first half of the limit and at least the last quarter are kept. What lies between is punched
+out of the file, so that offsets never change. `<log>.hole` tells where the hole is: two numbers, its start and end.
+"""
+
+import os
+import sys
+
+from . import linux
+
+BLOCK = 4096
+HOLE_SUFFIX = ".hole"
+
+
+def read_hole(path: str) -> "tuple[int, int]":
+    """Start and end of the hole in the log at `path`; (0, 0) where there is none."""
+    try:
+        with open(path + HOLE_SUFFIX, "rb") as file:
+            start, end = file.read().split()
+            return int(start), int(end)
+    except (FileNotFoundError, ValueError):
+        return 0, 0
+
+
+class Log:
+    """Writes a job's log. A full disk loses output, never the job."""
+
+    def __init__(self, path: str, limit: int) -> None:
+        flags = os.O_WRONLY | os.O_CREAT | os.O_APPEND | os.O_CLOEXEC
+        self._path = path
+        self._file = os.open(path, flags, 0o600)
+        self._hole_file = -1
+        self._size = os.fstat(self._file).st_size  # an earlier attempt's output stays
+        self._half = limit // 2 // BLOCK * BLOCK
+        self._hole_end = max(self._half, read_hole(path)[1])
+        self.chunk = min(1 << 20, max(BLOCK, self._half // 4))
+        """How much to write at once, so that the limit holds."""
+
+    def write(self, data: bytes) -> None:
+        """Append `data`, at most `chunk` bytes."""
+        view = memoryview(data)
+        try:
+            while view:
+                written = os.write(self._file, view)
+                self._size += written
+                view = view[written:]
+            self._bound()
+        except OSError as error:
+            sys.stderr.write(f"{len(view)} bytes of output lost: {error}\n")
+
+    def _bound(self) -> None:
+        tail = self._size - self._hole_end
+        if tail + self.chunk <= self._half:
+            return
+        # half of the tail goes at once: few calls
+        end = (self._size - self._half // 2) // BLOCK * BLOCK
+        if self._hole_file < 0:
+            flags = os.O_WRONLY | os.O_CREAT | os.O_CLOEXEC
+            self._hole_file = os.open(self._path + HOLE_SUFFIX, flags, 0o600)
+        # told before it is made: a reader must not take the zeros of a hole for output
+        os.pwrite(self._hole_file, f"{self._half:20d} {end:20d}\n".encode(), 0)
+        linux.punch_hole(self._file, self._hole_end, end - self._hole_end)
+        self._hole_end = end
+
+    def close(self) -> None:
+        """Make the log durable and close it."""
+        try:
+            os.fdatasync(self._file)
+        except OSError as error:
+            sys.stderr.write(f"the log may be incomplete: {error}\n")
+        os.close(self._file)
+        if self._hole_file >= 0:
+            os.close(self._hole_file)

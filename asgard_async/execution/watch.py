@@ -1,0 +1,66 @@
+"""Waiting for descriptors and for processes that need not be our children."""
+
+import asyncio
+import contextlib
+import os
+from dataclasses import dataclass
+
+from asgard_async.execution.shim import linux
+
+
+async def readable(descriptor: int) -> None:
+    """Wait until `descriptor` can be read, or is at its end."""
+    loop = asyncio.get_running_loop()
+    ready = loop.create_future()
+
+    def wake() -> None:
+        if not ready.done():
+            ready.set_result(None)
+
+    loop.add_reader(descriptor, wake)
+    try:
+        await ready
+    finally:
+        loop.remove_reader(descriptor)
+
+
+@dataclass(frozen=True, kw_only=True)
+class ProcessIdentity:
+    """A process beyond doubt: pids come round again, start times repeat after a reboot."""
+
+    pid: int
+    start_time: int
+    """Ticks since boot."""
+    boot_id: str
+
+    def open(self) -> int | None:
+        """A pidfd (pidfd_open(2)) of the process; None when it is gone."""
+        if self.boot_id != linux.boot_id():
+            return None
+        try:
+            descriptor = os.pidfd_open(self.pid)
+        except ProcessLookupError:
+            return None
+        # compared after opening: from here on the pid cannot change its owner under us
+        if linux.start_time(self.pid) == self.start_time:
+            return descriptor
+        os.close(descriptor)
+        return None
+
+    async def gone(self) -> bool:
+        """Wait for the process to end; False when it was gone already."""
+        descriptor = self.open()
+        if descriptor is None:
+            return False
+        try:
+            await readable(descriptor)
+            # ours, or somebody else's to reap
+            with contextlib.suppress(ChildProcessError):
+                _reap(descriptor)
+        finally:
+            os.close(descriptor)
+        return True
+
+
+def _reap(descriptor: int) -> None:
+    os.waitid(os.P_PIDFD, descriptor, os.WEXITED | os.WNOHANG)

@@ -1,0 +1,161 @@
+"""Turns the model that a run logged into a version of a registered model."""
+
+from collections import deque
+from collections.abc import Mapping
+from dataclasses import dataclass
+
+from asgard_async.jobs.errors import TrackingNotFound, TrackingRejected
+from asgard_async.tracking.context import JOB_TAG
+from asgard_async.tracking.gateway import MlflowGateway
+from asgard_async.tracking.refusals import ALREADY_EXISTS, MlflowRefused
+from asgard_async.tracking.wire import ModelVersion
+
+READY = "LOGGED_MODEL_READY"
+MODEL_FILE = "MLmodel"
+MAX_DIRECTORIES = 20
+
+
+@dataclass(frozen=True, kw_only=True)
+class ModelSource:
+    """Where a run's model is: an address that MLflow understands."""
+
+    uri: str
+    model_id: str | None = None
+    """Set for a logged model; MLflow then insists that it matches the address."""
+
+
+async def find_source(
+    gateway: MlflowGateway, run_id: str, experiment_id: str
+) -> ModelSource | None:
+    """The newest model of a run that is wholly logged, or None. `run_id` is one of MLflow's."""
+    async for model in gateway.logged_models_of(run_id, experiment_id):
+        # filtered here: MLflow's own filter finds nothing by status
+        if model.info.status == READY:
+            model_id = model.info.model_id
+            return ModelSource(uri=f"models:/{model_id}", model_id=model_id)
+    return await _find_model_directory(gateway, run_id)
+
+
+async def _find_model_directory(gateway: MlflowGateway, run_id: str) -> ModelSource | None:
+    """A directory with an MLmodel among the run's artifacts, as MLflow 2 logs models.
+
+    The one nearest to the root counts; the number of directories looked into is bounded.
+    """
+    waiting = deque([""])
+    for _ in range(MAX_DIRECTORIES):
+        if not waiting:
+            return None
+        directory = waiting.popleft()
+        page = await gateway.list_artifacts(run_id, directory)
+        if any(not file.is_dir and file.path.split("/")[-1] == MODEL_FILE for file in page.files):
+            return ModelSource(uri="/".join(filter(None, (page.root_uri, directory))))
+        waiting.extend(sorted(file.path for file in page.files if file.is_dir))
+    return None
+
+
+async def register_for_job(
+    gateway: MlflowGateway,
+    *,
+    job_id: str,
+    model_name: str,
+    run_id: str,
+    experiment_id: str,
+    tags: Mapping[str, str],
+) -> str | None:
+    """The version of `model_name` that holds the job's model; None if its run logged none.
+
+    It is made only if neither an earlier call (cut off by a crash, perhaps) nor the script did so.
+    """
+    source = await find_source(gateway, run_id, experiment_id)
+    if source is None:
+        return None
+    version = await _find_version(gateway, job_id, model_name, run_id)
+    if version is None:
+        version = await _create_version(
+            gateway,
+            model_name,
+            source,
+            run_id=run_id,
+            tags={**tags, JOB_TAG: job_id},
+        )
+    return version.version
+
+
+async def register_run(
+    gateway: MlflowGateway,
+    *,
+    model_name: str,
+    run_id: str,
+    description: str = "",
+    tags: Mapping[str, str] | None = None,
+) -> ModelVersion:
+    """Add a version of `model_name` with the model of a run, as a user asks for it.
+
+    Raises:
+        TrackingNotFound: there is no such run.
+        TrackingRejected: the run logged no model, or MLflow does not take the name.
+    """
+    run = await gateway.get_run(run_id)
+    source = await find_source(gateway, run.info.run_id, run.info.experiment_id)
+    if source is None:
+        raise TrackingRejected(
+            f"Run {run.info.run_id} has no model; log one in it, for example with"
+            " mlflow.sklearn.log_model(model, name=...), and register it then."
+        )
+    return await _create_version(
+        gateway,
+        model_name,
+        source,
+        run_id=run.info.run_id,
+        description=description,
+        tags=tags or {},
+    )
+
+
+async def _find_version(
+    gateway: MlflowGateway, job_id: str, model_name: str, run_id: str
+) -> ModelVersion | None:
+    # ids alone stand in the filters: a name may hold both kinds of quotes, which cannot be written
+    for filter_text in (f"tags.`{JOB_TAG}` = '{job_id}'", f"run_id = '{run_id}'"):
+        versions = [
+            version
+            for version in await gateway.search_model_versions(filter_text)
+            if version.name == model_name
+        ]
+        if versions:
+            return max(versions, key=lambda version: int(version.version))
+    return None
+
+
+async def _create_version(
+    gateway: MlflowGateway,
+    model_name: str,
+    source: ModelSource,
+    *,
+    run_id: str,
+    description: str = "",
+    tags: Mapping[str, str],
+) -> ModelVersion:
+    async def create() -> ModelVersion:
+        return await gateway.create_model_version(
+            model_name,
+            source=source.uri,
+            run_id=run_id,
+            model_id=source.model_id,
+            description=description,
+            tags=tags,
+        )
+
+    try:
+        return await create()
+    except TrackingNotFound:
+        await _ensure_registered_model(gateway, model_name)
+        return await create()
+
+
+async def _ensure_registered_model(gateway: MlflowGateway, name: str) -> None:
+    try:
+        await gateway.create_registered_model(name)
+    except MlflowRefused as error:
+        if error.error_code != ALREADY_EXISTS:
+            raise

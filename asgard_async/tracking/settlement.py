@@ -1,0 +1,127 @@
+"""Settles ended jobs with MLflow: finds their runs, ends what is open, registers their models."""
+
+import asyncio
+import logging
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+
+from asgard_async.jobs.errors import TrackingNotFound, TrackingRejected, TrackingUnavailable
+from asgard_async.jobs.record import JobTracking
+from asgard_async.tracking.gateway import MlflowGateway
+from asgard_async.tracking.refusals import AnswerTooLarge, MlflowInternalError
+from asgard_async.tracking.registration import register_for_job
+from asgard_async.tracking.runs import (
+    EndedJob,
+    end_open_runs,
+    find_runs,
+    job_run,
+    runs_of_attempt,
+)
+from asgard_async.tracking.wire import Run
+
+logger = logging.getLogger(__name__)
+
+PARALLEL_JOBS = 4
+
+
+@dataclass(frozen=True, kw_only=True)
+class Settled:
+    """What came of a job. It is final: asking again would give the same."""
+
+    tracking: JobTracking
+    problem: str | None = None
+    """Why something of it could not be recorded, in a sentence for a person."""
+
+
+class Settlement:
+    """Settles jobs as often as asked, with the same result and nothing made twice."""
+
+    def __init__(self, gateway: MlflowGateway, *, server_id: str) -> None:
+        self._gateway = gateway
+        self._server_id = server_id
+
+    async def settle(self, ended: Sequence[EndedJob]) -> Mapping[str, Settled]:
+        """What MLflow knows of each job; one that is missing in the result is to be asked again.
+
+        Raises:
+            TrackingUnavailable: none could be settled; to be asked again when MLflow answers.
+        """
+        if not ended:
+            return {}
+        try:
+            runs = await find_runs(self._gateway, self._server_id, ended)
+        except AnswerTooLarge as error:
+            return await self._settle_apart(ended, error)
+        except (TrackingNotFound, TrackingRejected) as error:
+            # nothing in these requests is a job's own, so it is for the administrator to mend
+            raise TrackingUnavailable(f"MLflow refuses to tell its runs: {error}") from error
+        return await _Round(self._gateway, runs).settle(ended)
+
+    async def _settle_apart(
+        self, ended: Sequence[EndedJob], error: AnswerTooLarge
+    ) -> Mapping[str, Settled]:
+        """One job's runs are too large to read; the others' must not suffer from it."""
+        if len(ended) == 1:
+            logger.warning("Runs cannot be read: %s", error, extra={"job_id": ended[0].job_id})
+            problem = f"The runs of this job cannot be read. {error}"
+            return {ended[0].job_id: Settled(tracking=JobTracking(), problem=problem)}
+        settled: dict[str, Settled] = {}
+        for job in ended:
+            settled |= await self.settle([job])
+        return settled
+
+
+class _Round:
+    """One pass over the jobs, with the runs found for it."""
+
+    def __init__(self, gateway: MlflowGateway, runs: Mapping[str, list[Run]]) -> None:
+        self._gateway = gateway
+        self._runs = runs
+        self._places = asyncio.Semaphore(PARALLEL_JOBS)
+        self._settled: dict[str, Settled] = {}
+        self._failure: TrackingUnavailable | None = None
+        self._outage = False
+
+    async def settle(self, ended: Sequence[EndedJob]) -> Mapping[str, Settled]:
+        async with asyncio.TaskGroup() as group:
+            for job in ended:
+                group.create_task(self._settle_one(job))
+        if self._failure is not None and not self._settled:
+            raise self._failure
+        return self._settled
+
+    async def _settle_one(self, job: EndedJob) -> None:
+        async with self._places:
+            if self._outage:
+                return  # every further request would wait for its timeout
+            try:
+                self._settled[job.job_id] = await self._record(job)
+            except TrackingUnavailable as error:
+                self._failure = error
+                if not isinstance(error, MlflowInternalError):
+                    self._outage = True
+                logger.warning("Not recorded yet: %s", error, extra={"job_id": job.job_id})
+
+    async def _record(self, job: EndedJob) -> Settled:
+        found = self._runs.get(job.job_id, [])
+        runs = await end_open_runs(self._gateway, job, found)
+        latest = runs_of_attempt(found, job.attempt)
+        run = job_run([run for run in runs if run.run_id in latest])
+        if run is None:
+            return Settled(tracking=JobTracking(runs=runs))
+        version = problem = None
+        if job.completed:
+            try:
+                version = await register_for_job(
+                    self._gateway,
+                    job_id=job.job_id,
+                    model_name=job.model_name,
+                    run_id=run.run_id,
+                    experiment_id=run.experiment_id,
+                    tags=job.tags,
+                )
+            except (TrackingNotFound, TrackingRejected) as error:
+                problem = f"The model was not registered: {error}"
+                logger.warning("%s", problem, extra={"job_id": job.job_id})
+        tracking = JobTracking(run_id=run.run_id, model_version=version, runs=runs)
+        return Settled(tracking=tracking, problem=problem)
