@@ -16,6 +16,7 @@ def keep(order: Order) -> None:
     Exits without starting anything when the attempt is held by others or decided already.
     """
     os.umask(0o077)
+    linux.close_all_but(0, 1, 2, *order["inherit"])
     lock = files.try_lock(order["directory"])
     if lock is None or files.is_decided(order["directory"]):
         os._exit(0)

@@ -56,6 +56,16 @@ def start_time(pid: int) -> int | None:
     return int(stat[stat.rindex(b")") + 2 :].split()[19])
 
 
+def close_all_but(*kept: int) -> None:
+    """Close what was inherited without being meant, from whoever started the service."""
+    for name in os.listdir("/proc/self/fd"):
+        if int(name) not in kept:
+            try:
+                os.close(int(name))
+            except OSError:
+                pass  # the listing's own
+
+
 def children_of(pid: int) -> "list[int]":
     """The direct children of a process, of all its threads."""
     found: list[int] = []

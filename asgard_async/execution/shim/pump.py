@@ -42,17 +42,16 @@ class Log:
         """Append `data`, at most `chunk` bytes."""
         view = memoryview(data)
         try:
+            self._make_room(len(data))
             while view:
                 written = os.write(self._file, view)
                 self._size += written
                 view = view[written:]
-            self._bound()
         except OSError as error:
             sys.stderr.write(f"{len(view)} bytes of output lost: {error}\n")
 
-    def _bound(self) -> None:
-        tail = self._size - self._hole_end
-        if tail + self.chunk <= self._half:
+    def _make_room(self, needed: int) -> None:
+        if self._size - self._hole_end + needed <= self._half:
             return
         # half of the tail goes at once: few calls
         end = (self._size - self._half // 2) // BLOCK * BLOCK

@@ -1,0 +1,34 @@
+"""Waiting for effects: by condition, with a deadline, never for a fixed time."""
+
+import asyncio
+import time
+from collections.abc import Awaitable, Callable
+from typing import TypeVar
+
+T = TypeVar("T")
+
+DEADLINE_SECONDS = 30.0
+LOOK_AGAIN_SECONDS = 0.01
+
+
+async def eventually(
+    condition: Callable[[], T | Awaitable[T]],
+    *,
+    within: float = DEADLINE_SECONDS,
+    what: str = "condition",
+) -> T:
+    """The first truthy result of `condition`.
+
+    Raises:
+        AssertionError: there was none within that many seconds.
+    """
+    end = time.monotonic() + within
+    while True:
+        result = condition()
+        if isinstance(result, Awaitable):
+            result = await result
+        if result:
+            return result
+        if time.monotonic() > end:
+            raise AssertionError(f"{what} did not come true within {within} s")
+        await asyncio.sleep(LOOK_AGAIN_SECONDS)

@@ -1,0 +1,102 @@
+"""Reading logs, also those with a hole, as execution/shim/pump.py makes it."""
+
+from pathlib import Path
+
+import pytest
+
+from asgard_async.execution.shim.pump import Log
+from asgard_async.logs.reader import LogReader
+
+LIMIT = 128 << 10
+HALF = LIMIT // 2
+
+
+@pytest.fixture
+def log(tmp_path: Path) -> Path:
+    return tmp_path / "job.log"
+
+
+@pytest.fixture
+def reader(log: Path) -> LogReader:
+    return LogReader(lambda job_id: log)
+
+
+def write(path: Path, data: bytes) -> None:
+    log = Log(str(path), LIMIT)
+    for start in range(0, len(data), log.chunk):
+        log.write(data[start : start + log.chunk])
+    log.close()
+
+
+async def test_a_job_without_output_has_an_empty_log(reader: LogReader) -> None:
+    assert await reader.size("x") == 0
+    assert (await reader.read("x", 0, 10)).data == b""
+    assert (await reader.tail_bytes("x", 10)).data == b""
+    assert (await reader.tail_lines("x", 10)).data == b""
+    assert [piece async for piece in reader.whole("x")] == []
+
+
+async def test_reading_by_offset_continues_at_next(log: Path, reader: LogReader) -> None:
+    write(log, bytes(range(256)) * 4)
+    got, offset = b"", 0
+    while piece := await reader.read("x", offset, 100):
+        if not piece.data:
+            break
+        assert piece.offset == offset
+        got, offset = got + piece.data, piece.next
+    assert got == bytes(range(256)) * 4
+
+
+async def test_an_offset_beyond_the_end_waits_at_the_end(log: Path, reader: LogReader) -> None:
+    write(log, b"abc")
+    piece = await reader.read("x", 100, 10)
+    assert (piece.data, piece.offset, piece.next) == (b"", 3, 3)
+
+
+@pytest.mark.parametrize(
+    ("text", "count", "expected"),
+    [
+        (b"a\nb\nc\n", 2, b"b\nc\n"),
+        (b"a\nb\nc", 2, b"b\nc"),
+        (b"a\nb\n", 5, b"a\nb\n"),
+        (b"a\nb\n", 0, b""),
+        (b"\n\n\n", 2, b"\n\n"),
+        (b"one line", 1, b"one line"),
+    ],
+)
+async def test_tail_counts_lines(
+    log: Path, reader: LogReader, text: bytes, count: int, expected: bytes
+) -> None:
+    write(log, text)
+    assert (await reader.tail_lines("x", count)).data == expected
+
+
+async def test_tail_of_long_lines_reads_further_back(log: Path, reader: LogReader) -> None:
+    lines = [bytes([65 + i]) * 10_000 + b"\n" for i in range(12)]
+    write(log, b"".join(lines))
+    assert (await reader.tail_lines("x", 9)).data == b"".join(lines[-9:])
+
+
+async def test_hole_is_skipped_by_offset_and_told_in_the_whole(
+    log: Path, reader: LogReader
+) -> None:
+    data = b"".join(b"%07d\n" % i for i in range(100_000))
+    write(log, data)
+    first = await reader.read("x", 0, len(data))
+    assert (first.offset, first.data) == (0, data[:HALF])
+    second = await reader.read("x", first.next, len(data))
+    assert second.offset > first.next
+    assert second.data == data[second.offset :]
+    assert len(second.data) >= LIMIT // 4 - 4096
+    whole = b"".join([piece async for piece in reader.whole("x")])
+    dropped = second.offset - HALF
+    marker = b"\n[asgard: %d bytes of output are not kept]\n" % dropped
+    assert whole == data[:HALF] + marker + data[second.offset :]
+
+
+async def test_a_later_attempt_goes_on_behind_the_hole(log: Path, reader: LogReader) -> None:
+    write(log, b"x" * (3 * LIMIT))
+    write(log, b"again\n")
+    assert await reader.size("x") == 3 * LIMIT + 6
+    assert (await reader.tail_lines("x", 1)).data.endswith(b"again\n")
+    assert log.stat().st_blocks * 512 <= LIMIT
