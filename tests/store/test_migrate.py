@@ -1,0 +1,95 @@
+"""Migrations: in order, whole or not at all, never backwards."""
+
+import sqlite3
+from pathlib import Path
+
+import pytest
+
+from asgard_async.store.database import Database
+from asgard_async.store.migrate import Migration, SchemaError, migrate, packaged_migrations
+
+
+@pytest.fixture
+def connection() -> sqlite3.Connection:
+    return sqlite3.connect(":memory:", isolation_level=None)
+
+
+def migrations(*sql: str) -> list[Migration]:
+    return [
+        Migration(version=number, name=f"{number:04}_x.sql", sql=text)
+        for number, text in enumerate(sql, 1)
+    ]
+
+
+def tables(connection: sqlite3.Connection) -> set[str]:
+    rows = connection.execute("SELECT name FROM sqlite_master WHERE type = 'table'")
+    return {row[0] for row in rows}
+
+
+def version(connection: sqlite3.Connection) -> int:
+    number: int = connection.execute("PRAGMA user_version").fetchone()[0]
+    return number
+
+
+def test_each_runs_once(connection: sqlite3.Connection) -> None:
+    first, second = "CREATE TABLE a (x);", "CREATE TABLE b (x);\n-- done\n"
+    assert migrate(connection, migrations(first)) == ["0001_x.sql"]
+    assert migrate(connection, migrations(first, second)) == ["0002_x.sql"]
+    assert migrate(connection, migrations(first, second)) == []
+    assert (tables(connection), version(connection)) == ({"a", "b"}, 2)
+
+
+def test_one_that_fails_leaves_nothing_of_itself(connection: sqlite3.Connection) -> None:
+    broken = migrations("CREATE TABLE a (x);", "CREATE TABLE b (x);\nCREATE TABLE a (x);")
+    with pytest.raises(sqlite3.OperationalError):
+        migrate(connection, broken)
+    assert (tables(connection), version(connection)) == ({"a"}, 1)
+    assert not connection.in_transaction
+
+
+def test_a_statement_cut_off_is_noticed(connection: sqlite3.Connection) -> None:
+    with pytest.raises(SchemaError):
+        migrate(connection, migrations("CREATE TABLE a (x);\nCREATE TABLE b (x)"))
+    assert tables(connection) == set()
+
+
+def test_triggers_are_whole_statements(connection: sqlite3.Connection) -> None:
+    sql = (
+        "CREATE TABLE a (x);\n"
+        "CREATE TRIGGER t AFTER INSERT ON a BEGIN\n  DELETE FROM a;\n  SELECT 1;\nEND;\n"
+    )
+    migrate(connection, migrations(sql))
+    connection.execute("INSERT INTO a VALUES (1)")
+    assert connection.execute("SELECT count(*) FROM a").fetchone() == (0,)
+
+
+async def test_a_newer_database_is_refused_untouched(tmp_path: Path) -> None:
+    file = tmp_path / "asgard.db"
+    async with Database(file):
+        pass
+    newer = sqlite3.connect(file)
+    newer.execute("PRAGMA user_version = 999")
+    newer.close()
+    with pytest.raises(SchemaError, match="999"):
+        async with Database(file):
+            pass
+    check = sqlite3.connect(file)
+    assert version(check) == 999
+    check.close()
+
+
+async def test_database_is_private_and_durable(tmp_path: Path) -> None:
+    file = tmp_path / "asgard.db"
+    async with Database(file) as database:
+        mode = await database.read(lambda conn: conn.execute("PRAGMA journal_mode").fetchone()[0])
+        sync = await database.write(lambda conn: conn.execute("PRAGMA synchronous").fetchone()[0])
+        with pytest.raises(sqlite3.OperationalError, match="readonly"):
+            await database.read(lambda conn: conn.execute("DELETE FROM jobs"))
+        for path in tmp_path.iterdir():
+            assert path.stat().st_mode & 0o777 == 0o600, path
+    assert (mode, sync) == ("wal", 2)
+
+
+def test_packaged_migrations_are_numbered_without_a_gap() -> None:
+    versions = [migration.version for migration in packaged_migrations()]
+    assert versions == list(range(1, len(versions) + 1))
