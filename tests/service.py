@@ -1,0 +1,186 @@
+"""A real `asgard serve` in a process of its own, to be talked to, killed and started again."""
+
+import asyncio
+import base64
+import contextlib
+import os
+import signal
+import socket
+import sys
+from collections.abc import AsyncIterator, Mapping
+from pathlib import Path
+from typing import Any
+
+import aiohttp
+
+from tests.eventually import eventually
+from tests.processes import processes_with
+
+NOWHERE = "http://127.0.0.1:1"
+"""A tracking server that refuses connections: for tests that need none."""
+
+QUICK = {
+    "ASGARD_JOBS__TIMEOUT_MIN": "1",
+    "ASGARD_JOBS__STOP_GRACE_SECONDS": "0.5",
+    "ASGARD_TRACKING__SETTLE_SECONDS": "0.2",
+}
+
+
+def free_port() -> int:
+    """A port that nothing listens on at this moment."""
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        port: int = probe.getsockname()[1]
+        return port
+
+
+class Service:
+    """`asgard serve` on a data directory; the port stays the same over restarts."""
+
+    def __init__(self, data_dir: Path, settings: Mapping[str, str] = {}) -> None:
+        self.data_dir = data_dir
+        self.port = free_port()
+        self.settings = {**QUICK, "ASGARD_MLFLOW__PORT": "0", **settings}
+        self.log = data_dir.parent / f"{data_dir.name}.log"
+        self._process: asyncio.subprocess.Process | None = None
+        self._session: aiohttp.ClientSession | None = None
+
+    @property
+    def url(self) -> str:
+        return f"http://127.0.0.1:{self.port}"
+
+    @property
+    def pid(self) -> int:
+        assert self._process is not None
+        return self._process.pid
+
+    # --- life -----------------------------------------------------------------------------
+
+    async def start(self, *arguments: str) -> None:
+        """Start it and wait until it takes requests."""
+        await self.spawn(*arguments)
+        await eventually(self.is_live, what="service is live")
+
+    async def spawn(self, *arguments: str) -> None:
+        """Start its process without waiting for it."""
+        inherited = {k: v for k, v in os.environ.items() if not k.startswith(("ASGARD_", "MLFLOW_"))}
+        with self.log.open("ab") as log:
+            self._process = await asyncio.create_subprocess_exec(
+                sys.executable,
+                *("-m", "asgard_async", "serve"),
+                *("--port", str(self.port), "--data-dir", str(self.data_dir), *arguments),
+                env=inherited | self.settings,
+                stdin=asyncio.subprocess.DEVNULL,
+                stdout=log,
+                stderr=log,
+            )
+
+    async def is_live(self) -> bool:
+        assert self._process is not None
+        assert self._process.returncode is None, self.log.read_text()
+        with contextlib.suppress(aiohttp.ClientError):
+            status, _ = await self.get("/health/live")
+            return status == 200
+        return False
+
+    async def kill(self) -> None:
+        """`kill -9`, as a crash would."""
+        await self.end(signal.SIGKILL)
+
+    async def end(self, number: int = signal.SIGTERM, within: float = 30) -> int:
+        """Send a signal and wait for the end; the exit code."""
+        assert self._process is not None
+        with contextlib.suppress(ProcessLookupError):
+            self._process.send_signal(number)
+        return await asyncio.wait_for(self._process.wait(), within)
+
+    async def close(self) -> None:
+        """End the service and everything that it started; fails if anything stays."""
+        if self._session is not None:
+            await self._session.close()
+        if self._process is not None and self._process.returncode is None:
+            await self.end()
+        # jobs that a test left running, and MLflow if the service was killed: ours, by directory
+        for pid in processes_with(str(self.data_dir)):
+            with contextlib.suppress(ProcessLookupError):
+                os.kill(pid, signal.SIGKILL)
+        await eventually(
+            lambda: not processes_with(str(self.data_dir)), what="no process of the service left"
+        )
+
+    # --- requests -------------------------------------------------------------------------
+
+    @property
+    def session(self) -> aiohttp.ClientSession:
+        if self._session is None:
+            self._session = aiohttp.ClientSession(timeout=aiohttp.ClientTimeout(total=60))
+        return self._session
+
+    async def request(self, method: str, path: str, **kwargs: Any) -> tuple[int, Any]:
+        """Status and decoded body (text where it is not JSON)."""
+        async with self.session.request(method, self.url + path, **kwargs) as response:
+            if response.content_type.endswith("json"):
+                return response.status, await response.json(content_type=None)
+            return response.status, await response.text()
+
+    async def get(self, path: str, **kwargs: Any) -> tuple[int, Any]:
+        return await self.request("GET", path, **kwargs)
+
+    async def post(self, path: str, **kwargs: Any) -> tuple[int, Any]:
+        return await self.request("POST", path, **kwargs)
+
+    async def upload(self, script: str | bytes, **fields: Any) -> tuple[int, Any]:
+        """Upload a script with defaults for the other required fields."""
+        return await self.post("/mlops/training/upload", json=submission(script, **fields))
+
+    async def submit(self, script: str | bytes, **fields: Any) -> str:
+        """Upload a script that must be accepted; the job's id."""
+        status, job = await self.upload(script, **fields)
+        assert status == 202, job
+        job_id: str = job["job_id"]
+        return job_id
+
+    async def job(self, job_id: str, **params: str) -> dict[str, Any]:
+        status, job = await self.get(f"/mlops/training/jobs/{job_id}", params=params)
+        assert status == 200, job
+        assert isinstance(job, dict)
+        return job
+
+    async def phase(self, job_id: str, *phases: str, within: float = 60) -> dict[str, Any]:
+        """Wait for a job to be in one of the phases; the job."""
+
+        async def there() -> dict[str, Any] | None:
+            job = await self.job(job_id, logs="none")
+            return job if job["phase"] in phases else None
+
+        return await eventually(there, within=within, what=f"{job_id} is {' or '.join(phases)}")  # type: ignore[return-value]
+
+    async def finished(self, job_id: str, within: float = 60) -> dict[str, Any]:
+        """Wait for a job's end; the job with its log."""
+        await self.phase(job_id, "finished", within=within)
+        return await self.job(job_id, logs="full")
+
+
+def submission(script: str | bytes, **fields: Any) -> dict[str, Any]:
+    """The JSON of an upload."""
+    source = script.encode() if isinstance(script, str) else script
+    return {
+        "script_name": "train.py",
+        "script_content": base64.b64encode(source).decode(),
+        "experiment_name": "experiment",
+        "model_name": "model",
+        **fields,
+    }
+
+
+@contextlib.asynccontextmanager
+async def running_service(
+    data_dir: Path, settings: Mapping[str, str] = {}
+) -> AsyncIterator[Service]:
+    """A started service that is gone, with all it started, at the end."""
+    service = Service(data_dir, settings)
+    try:
+        await service.start()
+        yield service
+    finally:
+        await service.close()
