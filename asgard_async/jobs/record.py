@@ -139,7 +139,8 @@ class HistoryEntry:
 def seconds_per_phase(history: Sequence[HistoryEntry], until: datetime) -> dict[str, float]:
     """Seconds spent in each phase, in the order of entering; the last one counts up to `until`."""
     timings: dict[str, float] = {}
-    for entry, after in zip(history, [*(e.at for e in history[1:]), until], strict=True):
+    moments = [*(entry.at for entry in history), until]
+    for entry, after in zip(history, moments[1:], strict=True):
         if entry.phase is not Phase.FINISHED:
             spent = max(0.0, (after - entry.at).total_seconds())
             timings[entry.phase] = round(timings.get(entry.phase, 0.0) + spent, 6)

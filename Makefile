@@ -1,0 +1,88 @@
+# Everything runs in an environment of its own, .venv, which is made when first needed and brought
+# up to date when setup.cfg or pyproject.toml change.
+
+# The first Python that is new enough; name another with `make PYTHON=/path/to/python3.12 …`.
+PYTHON ?= $(shell for p in python3 python3.13 python3.12 python3.11; do \
+	"$$p" -c 'import sys; sys.exit(sys.version_info < (3, 11))' 2>/dev/null && echo "$$p" && break; \
+	done)
+VENV ?= .venv
+BIN := $(VENV)/bin
+INSTALL := $(BIN)/python -m pip install --disable-pip-version-check --quiet
+.DEFAULT_GOAL := help
+
+.PHONY: help
+help: ## list the targets
+	@echo "Asgard, a training server for one machine. Targets:"
+	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  make %-11s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
+
+# --- environment: runtime ⊂ test ⊂ dev, so that a demo need not wait for test tools
+
+$(BIN)/python:
+	@"$(PYTHON)" -c 'import sys; sys.exit(sys.version_info < (3, 11))' 2>/dev/null || { \
+		echo "Asgard needs Python 3.11 or newer; '$(or $(PYTHON),python3)' is not:" \
+			"$$("$(or $(PYTHON),python3)" --version 2>&1 || true)" >&2; \
+		echo "Install one and name it: make PYTHON=/path/to/python3.12" >&2; exit 1; }
+	@echo "Making $(VENV) with $$("$(PYTHON)" --version)"
+	@"$(PYTHON)" -m venv "$(VENV)" || { rm -rf "$(VENV)"; \
+		echo "On Debian and Ubuntu: apt-get install python3-venv" >&2; exit 1; }
+
+$(VENV)/.runtime: setup.cfg pyproject.toml | $(BIN)/python
+	@echo "Installing Asgard and what it needs into $(VENV) (about a minute the first time)"
+	@$(INSTALL) -e .
+	@touch $@
+
+$(VENV)/.test: setup.cfg pyproject.toml | $(BIN)/python
+	@echo "Installing Asgard and the test tools into $(VENV) (about a minute the first time)"
+	@$(INSTALL) -e '.[test]'
+	@touch $(VENV)/.runtime $@
+
+$(VENV)/.dev: setup.cfg pyproject.toml | $(BIN)/python
+	@echo "Installing Asgard and the developer's tools into $(VENV) (about a minute the first time)"
+	@$(INSTALL) -e '.[dev]'
+	@touch $(VENV)/.runtime $(VENV)/.test $@
+
+.PHONY: venv
+venv: $(VENV)/.dev ## make .venv with everything a developer needs
+
+# --- use
+
+.PHONY: demo
+demo: $(VENV)/.runtime ## start Asgard, train a model, show what came of it
+	@$(BIN)/python examples/demo.py
+
+# --- checks
+
+.PHONY: test
+test: $(VENV)/.test ## every test (starts a real MLflow server; several minutes)
+	@$(BIN)/python -m pytest $(PYTEST_ARGS)
+
+.PHONY: test-unit
+test-unit: $(VENV)/.test ## the quick tests (under 30 s)
+	@$(BIN)/python -m pytest -m "not mlflow and not chaos" $(PYTEST_ARGS)
+
+.PHONY: lint
+lint: $(VENV)/.dev ## ruff: rules and format
+	@$(BIN)/ruff check .
+	@$(BIN)/ruff format --check .
+
+.PHONY: types
+types: $(VENV)/.dev ## mypy, strict
+	@$(BIN)/mypy
+
+.PHONY: chaos
+chaos: $(VENV)/.test ## kill -9 at random moments, full size; prints figures
+	@ASGARD_CHAOS_JOBS=200 $(BIN)/python -m pytest -m chaos -s $(PYTEST_ARGS)
+
+.PHONY: bench
+bench: $(VENV)/.test ## measure; prints figures
+	@$(BIN)/python -m benchmarks
+
+.PHONY: wheel-test
+wheel-test: $(VENV)/.dev ## install the wheel into an empty environment and start it there
+	@$(BIN)/python .ci/wheel_test.py
+
+.PHONY: clean
+clean: ## remove .venv, caches, build products and the demo's data
+	@rm -rf "$(VENV)" build dist demo-data .mypy_cache .pytest_cache .ruff_cache .hypothesis
+	@rm -rf *.egg-info .coverage .coverage.*
+	@find . -name __pycache__ -not -path './.git/*' -prune -exec rm -rf {} +

@@ -1,0 +1,214 @@
+"""What the service is configured with: layers, what stops the start, and what it says then."""
+
+import dataclasses
+import os
+from pathlib import Path
+
+import pytest
+
+from asgard_async.config import SECTIONS, Config, ConfigError, load_config
+
+
+def from_text(tmp_path: Path, text: str, **environ: str) -> Config:
+    file = tmp_path / "asgard.toml"
+    file.write_text(text)
+    return load_config(file, environ=environ)
+
+
+def test_defaults_are_those_of_the_documented_file() -> None:
+    config = load_config(environ={})
+    assert config.server.host == "127.0.0.1"
+    assert config.server.port == 8000
+    assert config.jobs.timeout_default == 300
+    assert (config.jobs.timeout_min, config.jobs.timeout_max) == (60, 3600)
+    assert config.mlflow.embedded
+    assert config.sources == {}
+
+
+def test_a_file_overrides_only_the_keys_it_names(tmp_path: Path) -> None:
+    config = from_text(tmp_path, "[server]\nport = 9000\n")
+    assert config.server.port == 9000
+    assert config.server.host == "127.0.0.1"
+    assert config.sources == {"server.port": str(tmp_path / "asgard.toml")}
+
+
+def test_the_environment_overrides_the_file(tmp_path: Path) -> None:
+    config = from_text(tmp_path, "[server]\nport = 9000\n", ASGARD_SERVER__PORT="9001")
+    assert config.server.port == 9001
+    assert config.sources["server.port"] == "ASGARD_SERVER__PORT"
+
+
+def test_the_command_line_overrides_the_environment() -> None:
+    config = load_config(
+        environ={"ASGARD_SERVER__PORT": "9001"}, overrides={"server": {"port": 9002}}
+    )
+    assert config.server.port == 9002
+    assert config.sources["server.port"] == "command line"
+
+
+def test_the_process_environment_is_read_by_default(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("ASGARD_JOBS__MAX_QUEUED_JOBS", "7")
+    assert load_config().jobs.max_queued_jobs == 7
+
+
+@pytest.mark.parametrize(
+    ("name", "text", "expected"),
+    [
+        ("ASGARD_JOBS__MAX_CONCURRENT_JOBS", "4", 4),
+        ("ASGARD_JOBS__STOP_GRACE_SECONDS", "2.5", 2.5),
+        ("ASGARD_JOBS__STOP_GRACE_SECONDS", "3", 3.0),
+        ("ASGARD_JOBS__REQUEUE_LOST", "true", True),
+        ("ASGARD_JOBS__REQUEUE_LOST", "False", False),
+        ("ASGARD_LOGGING__LEVEL", "debug", "debug"),
+        ("ASGARD_MLFLOW__PASSWORD", "12345", "12345"),  # text stays text, whatever it looks like
+        ("ASGARD_MLFLOW__ARTIFACTS_DESTINATION", "S3://Bucket/Path", "S3://Bucket/Path"),
+    ],
+)
+def test_a_variable_is_read_as_its_key_type(name: str, text: str, expected: object) -> None:
+    environ = {name: text}
+    if name.endswith("PASSWORD"):
+        environ["ASGARD_MLFLOW__USERNAME"] = "someone"
+    section, _, key = name.removeprefix("ASGARD_").lower().partition("__")
+    value = getattr(getattr(load_config(environ=environ), section), key)
+    assert value == expected
+    assert type(value) is type(expected)
+
+
+def test_variables_without_a_section_are_not_configuration() -> None:
+    assert load_config(environ={"ASGARD_URL": "x", "ASGARD_JOB_ID": "1"}).sources == {}
+
+
+def test_the_data_directory_has_a_variable_of_its_own() -> None:
+    config = load_config(environ={"ASGARD_DATA_DIR": "/srv/asgard"})
+    assert config.data_dir == Path("/srv/asgard")
+    assert config.sources == {"server.data_dir": "ASGARD_DATA_DIR"}
+
+
+def test_the_data_directory_is_absolute(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setenv("HOME", "/home/someone")
+    relative = load_config(environ={"ASGARD_DATA_DIR": "data"})
+    assert relative.data_dir == tmp_path / "data"
+    at_home = load_config(environ={"ASGARD_DATA_DIR": "~/data"})
+    assert at_home.data_dir == Path("/home/someone/data")
+
+
+def test_zero_concurrent_jobs_means_one_per_usable_core() -> None:
+    assert load_config(environ={}).jobs.slots == len(os.sched_getaffinity(0))
+    named = load_config(environ={"ASGARD_JOBS__MAX_CONCURRENT_JOBS": "3"})
+    assert named.jobs.slots == 3
+
+
+WRONG_VALUES = [
+    ("server", "host", '""', "length >= 1"),
+    ("server", "port", "-1", ">= 0"),
+    ("server", "port", "65536", "<= 65535"),
+    ("server", "port", '"http"', "a whole number"),
+    ("server", "port", "80.5", "a whole number"),
+    ("server", "port", "true", "a whole number"),
+    ("server", "data_dir", '""', "length >= 1"),
+    ("server", "max_body_bytes", "10", ">= 4096"),
+    ("jobs", "max_concurrent_jobs", "-1", ">= 0"),
+    ("jobs", "max_queued_jobs", "0", ">= 1"),
+    ("jobs", "requeue_lost", '"perhaps"', "true or false"),
+    ("jobs", "queue_timeout", "-0.5", ">= 0"),
+    ("jobs", "queue_timeout", "nan", ">= 0"),
+    ("jobs", "script_check_seconds", "0", "> 0"),
+    ("logs", "max_bytes_per_job", "1", ">= 65536"),
+    ("mlflow", "tracking_uri", '"ftp://example.org"', "http:// or https://"),
+    ("mlflow", "tracking_uri", '"mlruns"', "http:// or https://"),
+    ("mlflow", "username", "5", "text"),
+    ("tracking", "refresh_seconds", "0", "> 0"),
+    ("logging", "level", '"loud"', "'debug', 'info', 'warning', 'error'"),
+]
+
+
+@pytest.mark.parametrize(("section", "key", "value", "allowed"), WRONG_VALUES)
+def test_a_wrong_value_names_file_key_and_what_is_allowed(
+    tmp_path: Path, section: str, key: str, value: str, allowed: str
+) -> None:
+    with pytest.raises(ConfigError) as caught:
+        from_text(tmp_path, f"[{section}]\n{key} = {value}\n")
+    message = str(caught.value)
+    assert message.startswith(f"{tmp_path / 'asgard.toml'}: [{section}] {key}: ")
+    assert allowed in message
+
+
+def test_a_wrong_variable_is_named() -> None:
+    with pytest.raises(ConfigError, match=r"^ASGARD_SERVER__PORT: \[server\] port: .*'http'"):
+        load_config(environ={"ASGARD_SERVER__PORT": "http"})
+
+
+@pytest.mark.parametrize(
+    ("text", "complaint"),
+    [
+        ("[server]\nprot = 1\n", "unknown key 'prot' in [server]; allowed: host, port, "),
+        ("[sever]\nport = 1\n", "unknown section [sever]; allowed: [server], [jobs], "),
+        ("[sever]\n", "unknown section [sever]; allowed: [server], [jobs], "),
+        ("port = 1\n", "key 'port' stands outside a section; allowed sections: [server], "),
+        ("[server\n", "is not valid TOML: "),
+    ],
+)
+def test_an_unknown_name_or_broken_file_stops_the_start(
+    tmp_path: Path, text: str, complaint: str
+) -> None:
+    with pytest.raises(ConfigError) as caught:
+        from_text(tmp_path, text)
+    assert str(caught.value).startswith(f"{tmp_path / 'asgard.toml'}: {complaint}")
+
+
+@pytest.mark.parametrize("name", ["ASGARD_SERVER__PROT", "ASGARD_SEVER__PORT", "ASGARD_JOBS__"])
+def test_a_misspelt_variable_stops_the_start(name: str) -> None:
+    with pytest.raises(ConfigError, match=f"^{name}: unknown "):
+        load_config(environ={name: "1"})
+
+
+def test_an_unreadable_file_is_named(tmp_path: Path) -> None:
+    with pytest.raises(ConfigError, match=r"nowhere\.toml: cannot be read: No such file"):
+        load_config(tmp_path / "nowhere.toml", environ={})
+    binary = tmp_path / "binary.toml"
+    binary.write_bytes(b"\xff\xfe\x00")
+    with pytest.raises(ConfigError, match=r"binary\.toml: is not valid TOML"):
+        load_config(binary, environ={})
+
+
+@pytest.mark.parametrize(
+    ("environ", "complaint"),
+    [
+        ({"JOBS__TIMEOUT_MIN": "5000"}, "[jobs] timeout_min: must not exceed timeout_max (3600)"),
+        (
+            {"JOBS__TIMEOUT_DEFAULT": "30"},
+            "[jobs] timeout_default: must lie between timeout_min (60)",
+        ),
+        ({"JOBS__TIMEOUT_MAX": "200"}, "[jobs] timeout_default: must lie between"),
+        ({"MLFLOW__TOKEN": "t", "MLFLOW__USERNAME": "u", "MLFLOW__PASSWORD": "p"}, "not both"),
+        ({"MLFLOW__USERNAME": "u"}, "a username and a password are needed together"),
+    ],
+)
+def test_values_that_do_not_go_together_stop_the_start(
+    environ: dict[str, str], complaint: str
+) -> None:
+    with pytest.raises(ConfigError) as caught:
+        load_config(environ={f"ASGARD_{name}": value for name, value in environ.items()})
+    assert complaint in str(caught.value)
+
+
+def test_secrets_are_neither_shown_nor_quoted(tmp_path: Path) -> None:
+    config = load_config(environ={"ASGARD_MLFLOW__TOKEN": "s3cret"})
+    assert "s3cret" not in repr(config)
+    with pytest.raises(ConfigError) as caught:
+        from_text(tmp_path, "[mlflow]\npassword = 987654\n")
+    assert "987654" not in str(caught.value)
+
+
+def test_a_configuration_cannot_be_changed() -> None:
+    config = load_config(environ={})
+    with pytest.raises(dataclasses.FrozenInstanceError):
+        config.server.port = 1  # type: ignore[misc]  # that is what is tried
+
+
+def test_every_section_of_the_file_has_a_class_and_back() -> None:
+    config = load_config(environ={})
+    assert set(SECTIONS) == {
+        field.name for field in dataclasses.fields(config) if field.name != "sources"
+    }

@@ -1,0 +1,147 @@
+"""The dependency rule of docs/architecture.md, read from the imports of every module."""
+
+import ast
+import sys
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+PACKAGE = Path(__file__).parent.parent / "asgard_async"
+PURE_JOBS = {
+    f"asgard_async.jobs.{name}"
+    for name in ("errors", "failure", "hints", "record", "status", "submission", "transitions")
+}
+LOWER_ROOMS = {"execution", "logs", "tracking", "store"}
+# Files of the top level that stand below every room.
+GROUND = {"config", "background"}
+# What a room may import of the package, beside itself and the ground.
+ALLOWED_ROOMS: dict[str, set[str]] = {
+    "app": {"api", "jobs", *LOWER_ROOMS},
+    "cli": {"app", "jobs", *LOWER_ROOMS},
+    "api": {"jobs", *LOWER_ROOMS},
+    "jobs": LOWER_ROOMS,
+    "execution": {"logs"},
+    "logs": set(),
+    "tracking": {"execution"},
+    "store": set(),
+    "client": set(),
+}
+# Heavy, or of the users' world: the service itself lives without them.
+NEVER = {"mlflow", "numpy", "pandas", "sklearn", "scipy", "torch", "xgboost"}
+
+MODULES = sorted(path for path in PACKAGE.rglob("*.py") if "__pycache__" not in path.parts)
+
+
+def name_of(path: Path) -> str:
+    parts = path.relative_to(PACKAGE.parent).with_suffix("").parts
+    return ".".join(parts[:-1] if parts[-1] == "__init__" else parts)
+
+
+def imports_in(source: str, module: str, *, is_package: bool = False) -> set[str]:
+    """Every module that `source` imports, wherever the statement stands, as absolute names."""
+
+    def found() -> Iterator[str]:
+        for node in ast.walk(ast.parse(source)):
+            if isinstance(node, ast.Import):
+                yield from (alias.name for alias in node.names)
+            elif isinstance(node, ast.ImportFrom):
+                base = node.module or ""
+                if node.level:
+                    parents = module.split(".")
+                    up = node.level - is_package
+                    base = ".".join([*parents[: len(parents) - up], *filter(None, [base])])
+                # `from package import module` names a module, and so may any other name be one
+                yield from (resolve(base, alias.name) for alias in node.names)
+
+    return set(found())
+
+
+def resolve(base: str, name: str) -> str:
+    path = PACKAGE.parent.joinpath(*base.split("."), name)
+    return f"{base}.{name}" if path.is_dir() or path.with_suffix(".py").exists() else base
+
+
+def imports_of(path: Path) -> set[str]:
+    return imports_in(path.read_text("utf-8"), name_of(path), is_package=path.name == "__init__.py")
+
+
+def room_of(module: str) -> str:
+    parts = module.split(".")
+    return parts[1] if len(parts) > 1 else ""
+
+
+def complaints_about(module: str, imported: set[str]) -> list[str]:
+    """What is wrong with `module` importing `imported`, a sentence each."""
+    room = room_of(module)
+    wrong = [f"{module} imports {name}" for name in imported if name.split(".")[0] in NEVER]
+    for name in imported:
+        top = name.split(".")[0]
+        inside = top == "asgard_async"
+        if module.startswith("asgard_async.execution.shim"):
+            # in a job's own interpreter the shim goes by a short name: Asgard is not installed there
+            itself = name.startswith("asgard_async.execution.shim") or top == "shim"
+            if not itself and not is_standard(top):
+                wrong.append(f"{module}, of the shim, imports {name}")
+        elif module in PURE_JOBS and not (name in PURE_JOBS or is_standard(top)):
+            wrong.append(f"{module}, of the pure part of jobs, imports {name}")
+        elif inside and name != "asgard_async" and room_of(name) != room:
+            if not (
+                room_of(name) in ALLOWED_ROOMS.get(room, set())
+                or (room_of(name) in GROUND and room != "client" and room not in GROUND)
+                or (name in PURE_JOBS and room in LOWER_ROOMS)
+            ):
+                wrong.append(f"{module} imports {name}")
+    return wrong
+
+
+def is_standard(top: str) -> bool:
+    return top in sys.stdlib_module_names
+
+
+@pytest.mark.parametrize("path", MODULES, ids=name_of)
+def test_a_module_imports_what_its_room_may(path: Path) -> None:
+    assert complaints_about(name_of(path), imports_of(path)) == []
+
+
+@pytest.mark.parametrize(
+    ("module", "source"),
+    [
+        ("asgard_async.store.jobs", "from asgard_async.api import routes"),
+        ("asgard_async.store.jobs", "import asgard_async.jobs.dispatcher"),
+        ("asgard_async.store.jobs", "from ..jobs import dispatcher"),
+        ("asgard_async.logs.reader", "def f():\n    import asgard_async.store.jobs"),
+        ("asgard_async.jobs.submit", "import asgard_async.api"),
+        ("asgard_async.jobs.record", "import msgspec"),
+        ("asgard_async.jobs.record", "from asgard_async.jobs import dispatcher"),
+        ("asgard_async.client.sync", "from asgard_async.config import load_config"),
+        ("asgard_async.tracking.gateway", "from mlflow import MlflowClient"),
+        ("asgard_async.api.models", "if True:\n    import numpy.linalg"),
+        ("asgard_async.execution.shim.keeper", "from asgard_async.logs import pump"),
+        ("asgard_async.execution.shim.keeper", "import msgspec"),
+    ],
+)
+def test_the_rule_notices(module: str, source: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    # names are resolved against what exists; these need not exist yet
+    monkeypatch.setitem(globals(), "resolve", lambda base, name: f"{base}.{name}")
+    assert complaints_about(module, imports_in(source, module))
+
+
+@pytest.mark.parametrize(
+    ("module", "source"),
+    [
+        ("asgard_async.store.jobs", "from asgard_async.jobs.record import Job"),
+        ("asgard_async.execution.local", "from asgard_async.jobs.status import Reason"),
+        ("asgard_async.jobs.record", "from asgard_async.jobs.status import Phase, Reason"),
+        ("asgard_async.jobs.submit", "from asgard_async.store.jobs import JobStore"),
+        ("asgard_async.app", "from asgard_async.api import routes"),
+        ("asgard_async.execution.shim.keeper", "import os\nfrom . import files"),
+    ],
+)
+def test_the_rule_allows(module: str, source: str) -> None:
+    assert complaints_about(module, imports_in(source, module)) == []
+
+
+def test_every_room_is_known() -> None:
+    rooms = {room_of(name_of(path)) for path in MODULES} - {"", "__main__"}
+    assert rooms <= set(ALLOWED_ROOMS) | GROUND
