@@ -1,8 +1,5 @@
 """What handlers find in the application: typed keys, set by `asgard_async.app`."""
 
-from collections.abc import Sequence
-from typing import Protocol
-
 from aiohttp import web
 
 from asgard_async.api.metrics import Metrics
@@ -13,17 +10,10 @@ from asgard_async.jobs.delete import Deleter
 from asgard_async.jobs.retry import Retrier
 from asgard_async.jobs.submit import Submitter
 from asgard_async.logs.reader import LogReader
+from asgard_async.readiness import Readiness
 from asgard_async.store.jobs import JobStore
 from asgard_async.tracking.gateway import MlflowGateway
 from asgard_async.tracking.monitor import Monitor
-
-
-class Readiness(Protocol):
-    """Knows whether the service takes jobs."""
-
-    def reasons(self) -> Sequence[str]:
-        """Why it does not take jobs, a sentence each; empty when it does."""
-
 
 CONFIG = web.AppKey("config", Config)
 STORE = web.AppKey("store", JobStore)
@@ -34,6 +24,6 @@ DELETER = web.AppKey("deleter", Deleter)
 LOGS = web.AppKey("logs", LogReader)
 GATEWAY = web.AppKey("gateway", MlflowGateway)
 MONITOR = web.AppKey("monitor", Monitor)
-READINESS: web.AppKey[Readiness] = web.AppKey("readiness")
+READINESS = web.AppKey("readiness", Readiness)
 SUBMISSION_SCHEMA = web.AppKey("submission_schema", SubmissionSchema)
 METRICS = web.AppKey("metrics", Metrics)

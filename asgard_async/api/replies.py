@@ -1,6 +1,7 @@
-"""JSON responses."""
+"""Responses: JSON, and streams."""
 
-from collections.abc import Mapping
+from collections.abc import AsyncGenerator, Mapping
+from contextlib import aclosing
 from typing import Any
 
 import msgspec
@@ -17,3 +18,16 @@ def reply(
         content_type="application/json",
         headers={"Cache-Control": "no-store", **(headers or {})},
     )
+
+
+async def stream(
+    request: web.Request, response: web.StreamResponse, pieces: AsyncGenerator[bytes, None]
+) -> web.StreamResponse:
+    """Answer with the pieces as they come; only one of them is in memory at a time."""
+    async with aclosing(pieces):
+        await response.prepare(request)
+        if request.method != "HEAD":  # aiohttp would send them all the same
+            async for piece in pieces:
+                await response.write(piece)
+        await response.write_eof()
+    return response

@@ -5,6 +5,8 @@ import secrets
 
 from aiohttp import web
 
+from asgard_async.jobs.errors import JobNotFound
+
 HEADER = "X-Request-ID"
 
 _well_formed = re.compile(r"[A-Za-z0-9._-]{1,128}")
@@ -46,3 +48,15 @@ def put_headers(request: web.BaseRequest, response: web.StreamResponse) -> None:
     response.headers[HEADER] = request_id(request)
     response.headers["X-Content-Type-Options"] = "nosniff"
     response.headers["Server"] = "Asgard"  # and not the versions of what it is made of
+
+
+def job_id_of(request: web.Request) -> str:
+    """The job that the address names.
+
+    Raises:
+        JobNotFound: no job can have that id.
+    """
+    job_id = request.match_info["job_id"]
+    if not re.fullmatch(r"[0-9a-f]{8}", job_id):
+        raise JobNotFound(job_id[:40])
+    return job_id

@@ -7,7 +7,7 @@ execution/shim/pump.py) there is a hole: reading by offset skips it, whole-text 
 import asyncio
 import contextlib
 import os
-from collections.abc import AsyncIterator, Callable, Iterator
+from collections.abc import AsyncGenerator, Callable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -49,7 +49,7 @@ class LogReader:
         """The last `count` lines, at most `limit` bytes of them."""
         return await asyncio.to_thread(_tail_lines, self._log_of(job_id), count, limit)
 
-    async def pieces(self, job_id: str, start: int, end: int) -> AsyncIterator[LogSlice]:
+    async def pieces(self, job_id: str, start: int, end: int) -> AsyncGenerator[LogSlice, None]:
         """Bytes `start` up to `end` in pieces; where a hole is, the offset jumps."""
         path, offset = self._log_of(job_id), start
         while offset < end:
@@ -61,7 +61,7 @@ class LogReader:
             offset = piece.offset + len(data)
             yield LogSlice(data=data, offset=piece.offset, next=offset)
 
-    async def whole(self, job_id: str, end: int | None = None) -> AsyncIterator[bytes]:
+    async def whole(self, job_id: str, end: int | None = None) -> AsyncGenerator[bytes, None]:
         """The log up to `end` (its present one) in pieces, with a line that tells of the hole."""
         offset = 0
         if end is None:

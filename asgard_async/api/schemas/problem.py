@@ -1,13 +1,9 @@
-"""Help for decorating handlers, so that each says completely what it takes and answers."""
+"""What the documentation of several handlers has in common."""
 
-from collections.abc import Callable
 from http import HTTPStatus
-from typing import Any, TypeVar
+from typing import Any
 
-from aiohttp_apispec import json_schema
 from marshmallow import Schema, fields
-
-Handler = TypeVar("Handler", bound=Callable[..., Any])
 
 
 class ProblemSchema(Schema):
@@ -40,17 +36,3 @@ JOB_ID = {
     "schema": {"type": "string", "pattern": "^[0-9a-f]{8}$"},
     "description": "8 lower-case hexadecimal digits.",
 }
-
-
-def documented_body(schema: type[Schema], **options: Any) -> Callable[[Handler], Handler]:
-    """Like `json_schema`, for a handler that reads its body itself."""
-
-    def decorate(handler: Handler) -> Handler:
-        decorated: Any = json_schema(schema, **options)(handler)
-        # what validation_middleware looks at; the documentation stands in __apispec__
-        decorated.__schemas__ = [
-            known for known in decorated.__schemas__ if known["location"] != "json"
-        ]
-        return handler
-
-    return decorate
