@@ -81,13 +81,16 @@ def problem_of_refusal(error: AsgardError) -> Problem:
     if status in {429, 503}:
         seconds = getattr(error, "retry_after_seconds", RETRY_AFTER_SECONDS)
         headers["Retry-After"] = str(seconds)
+    fields = getattr(error, "errors", None)
+    if status == 422 and fields is None:
+        fields = {"request": [str(error)]}
     words = re.sub(r"(?<=[a-z])(?=[A-Z])", " ", kind.__name__)
     return Problem(
         status=status,
         type=f"urn:asgard:problem:{words.replace(' ', '-').lower()}",
         title=words.capitalize(),
         detail=str(error),
-        errors=getattr(error, "errors", None),
+        errors=fields,
         headers=headers,
     )
 

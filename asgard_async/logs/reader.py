@@ -7,7 +7,7 @@ execution/shim/pump.py) there is a hole: reading by offset skips it, whole-text 
 import asyncio
 import contextlib
 import os
-from collections.abc import AsyncIterator, Callable, Iterator
+from collections.abc import AsyncGenerator, Callable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -49,16 +49,26 @@ class LogReader:
         """The last `count` lines, at most `limit` bytes of them."""
         return await asyncio.to_thread(_tail_lines, self._log_of(job_id), count, limit)
 
-    async def whole(self, job_id: str) -> AsyncIterator[bytes]:
-        """The log up to its present end in pieces, with a line that tells of the hole."""
-        path = self._log_of(job_id)
-        offset, end = 0, await self.size(job_id)
+    async def pieces(self, job_id: str, start: int, end: int) -> AsyncGenerator[LogSlice, None]:
+        """Bytes `start` up to `end` in pieces; where a hole is, the offset jumps."""
+        path, offset = self._log_of(job_id), start
         while offset < end:
             piece = await asyncio.to_thread(_read, path, offset, min(CHUNK, end - offset))
+            # behind a hole it may reach further than was asked for
+            data = piece.data[: max(0, end - piece.offset)]
+            if not data:
+                return
+            offset = piece.offset + len(data)
+            yield LogSlice(data=data, offset=piece.offset, next=offset)
+
+    async def whole(self, job_id: str, end: int | None = None) -> AsyncGenerator[bytes, None]:
+        """The log up to `end` (its present one) in pieces, with a line that tells of the hole."""
+        offset = 0
+        if end is None:
+            end = await self.size(job_id)
+        async for piece in self.pieces(job_id, 0, end):
             if piece.offset > offset:
                 yield _marker(offset, piece.offset)
-            if not piece.data:
-                return
             yield piece.data
             offset = piece.next
 

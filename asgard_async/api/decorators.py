@@ -1,0 +1,57 @@
+"""aiohttp_apispec's decorators, with the types that they lack.
+
+They say what a handler takes and answers; `validation_middleware` and the documentation read it.
+"""
+
+from collections.abc import Callable
+from typing import Any, Protocol, TypeVar
+
+import aiohttp_apispec
+from marshmallow import Schema
+
+Handler = TypeVar("Handler", bound=Callable[..., Any])
+AnySchema = Schema | type[Schema]
+
+
+class Decorator(Protocol):
+    """Gives back the very handler that it gets."""
+
+    def __call__(self, handler: Handler, /) -> Handler: ...
+
+
+def docs(**options: Any) -> Decorator:
+    """Describe a handler in OpenAPI's terms."""
+    decorator: Decorator = aiohttp_apispec.docs(**options)
+    return decorator
+
+
+def querystring_schema(schema: AnySchema) -> Decorator:
+    """Load the query into `request["querystring"]`."""
+    decorator: Decorator = aiohttp_apispec.querystring_schema(schema)
+    return decorator
+
+
+def json_schema(schema: AnySchema) -> Decorator:
+    """Load the body into `request["json"]`."""
+    decorator: Decorator = aiohttp_apispec.json_schema(schema, required=True)
+    return decorator
+
+
+def documented_body(schema: AnySchema) -> Decorator:
+    """Like `json_schema`, for a handler that reads its body itself."""
+
+    def decorate(handler: Handler, /) -> Handler:
+        decorated: Any = aiohttp_apispec.json_schema(schema, required=True)(handler)
+        # what validation_middleware reads; the documentation is made from __apispec__
+        decorated.__schemas__ = [
+            known for known in decorated.__schemas__ if known["location"] != "json"
+        ]
+        return handler
+
+    return decorate
+
+
+def response_schema(schema: AnySchema, status: int, *, description: str) -> Decorator:
+    """Describe what a handler answers with a status."""
+    decorator: Decorator = aiohttp_apispec.response_schema(schema, status, description=description)
+    return decorator

@@ -1,0 +1,41 @@
+"""GET /health/live and /health/ready: for those who watch over the process."""
+
+from aiohttp import web
+
+from asgard_async.api.decorators import docs, response_schema
+from asgard_async.api.keys import READINESS
+from asgard_async.api.problem import Problem
+from asgard_async.api.replies import reply
+from asgard_async.api.requests import request_id
+from asgard_async.api.schemas.problem import refusals
+from asgard_async.api.schemas.status import LiveSchema, ReadySchema
+
+
+@docs(tags=["service"], summary="Whether the process answers")
+@response_schema(LiveSchema, 200, description="It does.")
+async def live(request: web.Request) -> web.Response:
+    """Answers while the event loop runs."""
+    return reply({"status": "live"})
+
+
+@docs(
+    tags=["service"],
+    summary="Whether jobs are taken",
+    description="While they are not, the member 'reasons' of the problem says why.",
+    responses=refusals(503),
+)
+@response_schema(ReadySchema, 200, description="They are.")
+async def ready(request: web.Request) -> web.Response:
+    """Answers 503 with reasons while the service starts or stops."""
+    reasons = list(request.app[READINESS].reasons())
+    if not reasons:
+        return reply({"status": "ready"})
+    problem = Problem(
+        status=503,
+        type="urn:asgard:problem:not-ready",
+        title="Not ready",
+        detail=" ".join(reasons),
+        headers={"Retry-After": "1"},
+        extra={"reasons": reasons},
+    )
+    return problem.response(request_id(request))

@@ -1,0 +1,29 @@
+"""What handlers find in the application: typed keys, set by `asgard_async.app`."""
+
+from aiohttp import web
+
+from asgard_async.api.metrics import Metrics
+from asgard_async.api.schemas.submission import SubmissionSchema
+from asgard_async.config import Config
+from asgard_async.jobs.cancel import Canceller
+from asgard_async.jobs.delete import Deleter
+from asgard_async.jobs.retry import Retrier
+from asgard_async.jobs.submit import Submitter
+from asgard_async.logs.reader import LogReader
+from asgard_async.readiness import Readiness
+from asgard_async.store.jobs import JobStore
+from asgard_async.tracking.gateway import MlflowGateway
+from asgard_async.tracking.monitor import Monitor
+
+CONFIG = web.AppKey("config", Config)
+STORE = web.AppKey("store", JobStore)
+SUBMITTER = web.AppKey("submitter", Submitter)
+CANCELLER = web.AppKey("canceller", Canceller)
+RETRIER = web.AppKey("retrier", Retrier)
+DELETER = web.AppKey("deleter", Deleter)
+LOGS = web.AppKey("logs", LogReader)
+GATEWAY = web.AppKey("gateway", MlflowGateway)
+MONITOR = web.AppKey("monitor", Monitor)
+READINESS = web.AppKey("readiness", Readiness)
+SUBMISSION_SCHEMA = web.AppKey("submission_schema", SubmissionSchema)
+METRICS = web.AppKey("metrics", Metrics)

@@ -1,0 +1,94 @@
+"""Figures for Prometheus: what is counted with each request, and what is looked up on being asked.
+
+A registry of its own, so that two applications in one process do not share their figures.
+"""
+
+import time
+from collections.abc import Mapping
+
+from aiohttp import web
+from aiohttp.typedefs import Handler, Middleware
+from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram, generate_latest
+from prometheus_client.gc_collector import GCCollector
+from prometheus_client.platform_collector import PlatformCollector
+from prometheus_client.process_collector import ProcessCollector
+
+from asgard_async.jobs.status import Status
+from asgard_async.tracking.monitor import TrackingSnapshot
+
+METHODS = frozenset({"GET", "HEAD", "POST", "DELETE", "PUT", "PATCH", "OPTIONS"})
+
+
+class Metrics:
+    """All figures of one application."""
+
+    def __init__(self, *, slots: int) -> None:
+        self._registry = registry = CollectorRegistry()
+        ProcessCollector(registry=registry)
+        PlatformCollector(registry=registry)
+        GCCollector(registry=registry)
+        self._jobs = Gauge(
+            "asgard_jobs", "Jobs that are known, by status.", ["status"], registry=registry
+        )
+        self._queue = Gauge("asgard_queue_length", "Jobs that wait for a slot.", registry=registry)
+        self._running = Gauge(
+            "asgard_jobs_running", "Jobs between queue and end.", registry=registry
+        )
+        slots_gauge = Gauge("asgard_slots", "Jobs that may run at once.", registry=registry)
+        slots_gauge.set(slots)
+        self._mlflow_up = Gauge(
+            "asgard_mlflow_up", "Whether MLflow answered when last asked.", registry=registry
+        )
+        self._mlflow_age = Gauge(
+            "asgard_mlflow_snapshot_age_seconds",
+            "Seconds since MLflow was last asked; NaN before the first time.",
+            registry=registry,
+        )
+        labels = ["method", "route", "status"]
+        self._requests = Counter(
+            "asgard_http_requests", "Requests answered.", labels, registry=registry
+        )
+        self._seconds = Histogram(
+            "asgard_http_request_seconds",
+            "Seconds from a request's headers to the end of its answer.",
+            ["method", "route"],
+            registry=registry,
+        )
+
+    def count_request(self, *, method: str, route: str, status: int, seconds: float) -> None:
+        """Note an answered request."""
+        known = method if method in METHODS else "other"
+        self._requests.labels(known, route, status).inc()
+        self._seconds.labels(known, route).observe(seconds)
+
+    def render(
+        self, counts: Mapping[Status, int], snapshot: TrackingSnapshot, *, age: float | None
+    ) -> bytes:
+        """Everything in Prometheus' text format."""
+        for status in Status:
+            self._jobs.labels(status).set(counts.get(status, 0))
+        self._queue.set(counts.get(Status.QUEUED, 0))
+        self._running.set(counts.get(Status.RUNNING, 0))
+        self._mlflow_up.set(snapshot.available)
+        self._mlflow_age.set(float("nan") if age is None else age)
+        return generate_latest(self._registry)
+
+
+def count_requests(metrics: Metrics) -> Middleware:
+    """A middleware that counts every answer, to be put around the one that makes errors answers."""
+
+    @web.middleware
+    async def count(request: web.Request, handler: Handler) -> web.StreamResponse:
+        begun = time.perf_counter()
+        response = await handler(request)
+        resource = request.match_info.route.resource
+        metrics.count_request(
+            method=request.method,
+            # never the path itself: anyone could make as many of them as they like
+            route=resource.canonical if resource is not None else "unmatched",
+            status=response.status,
+            seconds=time.perf_counter() - begun,
+        )
+        return response
+
+    return count

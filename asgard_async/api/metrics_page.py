@@ -1,0 +1,22 @@
+"""GET /metrics: figures for Prometheus."""
+
+from aiohttp import web
+from prometheus_client import CONTENT_TYPE_LATEST
+
+from asgard_async.api.decorators import docs
+from asgard_async.api.keys import METRICS, MONITOR, STORE
+from asgard_async.jobs.record import now
+
+
+@docs(
+    tags=["service"],
+    summary="Figures for Prometheus",
+    produces=["text/plain"],
+    responses={"200": {"description": "In Prometheus' text format."}},
+)
+async def get_metrics(request: web.Request) -> web.Response:
+    """All figures."""
+    snapshot = request.app[MONITOR].snapshot
+    age = (now() - snapshot.checked_at).total_seconds() if snapshot.checked_at else None
+    text = request.app[METRICS].render(await request.app[STORE].counts(), snapshot, age=age)
+    return web.Response(body=text, headers={"Content-Type": CONTENT_TYPE_LATEST})

@@ -1,0 +1,38 @@
+"""GET /mlops/models: what MLflow's registry holds."""
+
+from aiohttp import web
+
+from asgard_async.api.decorators import docs, response_schema
+from asgard_async.api.keys import GATEWAY
+from asgard_async.api.replies import reply
+from asgard_async.api.schemas.models import RegisteredModelSchema
+from asgard_async.api.schemas.problem import refusals
+from asgard_async.api.schemas.submission import model_name
+from asgard_async.jobs.errors import TrackingNotFound
+from asgard_async.tracking.models import get_model, list_models
+
+
+@docs(
+    tags=["models"],
+    summary="List the registered models",
+    responses=refusals(503),
+)
+@response_schema(RegisteredModelSchema(many=True), 200, description="All of them, by name.")
+async def get_models(request: web.Request) -> web.Response:
+    """All registered models."""
+    return reply(await list_models(request.app[GATEWAY]))
+
+
+@docs(
+    tags=["models"],
+    summary="Show a registered model",
+    parameters=[{"in": "path", "name": "name", "required": True, "schema": {"type": "string"}}],
+    responses=refusals(404, 503),
+)
+@response_schema(RegisteredModelSchema, 200, description="The model.")
+async def get_one_model(request: web.Request) -> web.Response:
+    """One registered model."""
+    name = request.match_info["name"]
+    if model_name(name):  # MLflow would refuse the name, and so nothing can be called that
+        raise TrackingNotFound("No model can have this name; GET /mlops/models lists the models.")
+    return reply(await get_model(request.app[GATEWAY], name))

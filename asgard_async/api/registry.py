@@ -1,0 +1,31 @@
+"""POST /mlops/registry: make a version of a registered model by hand."""
+
+from urllib.parse import quote
+
+from aiohttp import web
+
+from asgard_async.api.decorators import docs, json_schema, response_schema
+from asgard_async.api.keys import GATEWAY
+from asgard_async.api.replies import reply
+from asgard_async.api.schemas.models import ModelVersionSchema, RegistrationSchema
+from asgard_async.api.schemas.problem import refusals
+from asgard_async.tracking.models import view_version
+from asgard_async.tracking.registration import register_run
+
+
+@docs(
+    tags=["models"],
+    summary="Register the model of a run",
+    description="Adds a version with the newest model that the run logged.",
+    responses=refusals(400, 404, 408, 413, 415, 422, 503),
+)
+@json_schema(RegistrationSchema)
+@response_schema(ModelVersionSchema, 201, description="The new version.")
+async def register(request: web.Request) -> web.Response:
+    """Add a version to a registered model."""
+    version = await register_run(request.app[GATEWAY], **request["json"])
+    return reply(
+        view_version(version),
+        status=201,
+        headers={"Location": f"/mlops/models/{quote(version.name, safe='')}"},
+    )

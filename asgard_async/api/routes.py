@@ -1,0 +1,34 @@
+"""Every URL of the service."""
+
+from aiohttp import web
+
+from asgard_async.api import (
+    health,
+    metrics_page,
+    models,
+    registry,
+    status,
+    training_actions,
+    training_jobs,
+    training_logs,
+    training_script,
+    training_upload,
+)
+
+ROUTES = [
+    web.post("/mlops/training/upload", training_upload.upload),
+    web.get("/mlops/training/jobs", training_jobs.list_jobs),
+    web.get("/mlops/training/jobs/{job_id}", training_jobs.get_job),
+    web.delete("/mlops/training/jobs/{job_id}", training_jobs.delete_job),
+    web.post("/mlops/training/jobs/{job_id}/cancel", training_actions.cancel),
+    web.post("/mlops/training/jobs/{job_id}/retry", training_actions.retry),
+    web.get("/mlops/training/jobs/{job_id}/script", training_script.get_script),
+    web.get("/mlops/training/jobs/{job_id}/logs", training_logs.get_logs),
+    web.get("/mlops/models", models.get_models),
+    web.get("/mlops/models/{name}", models.get_one_model),
+    web.post("/mlops/registry", registry.register),
+    web.get("/mlops/status", status.get_status),
+    web.get("/health/live", health.live),
+    web.get("/health/ready", health.ready),
+    web.get("/metrics", metrics_page.get_metrics),
+]

@@ -1,0 +1,144 @@
+"""Jobs as they are asked for and answered."""
+
+from collections.abc import Mapping
+from typing import Any
+
+from marshmallow import Schema, ValidationError, fields
+from marshmallow.validate import Length, OneOf, Range
+
+from asgard_async.api.schemas.fields import Moment, QueryNumber
+from asgard_async.jobs.status import Phase, Reason, Status
+
+MAX_PAGE = 500
+
+
+class TagFilter(fields.String):
+    """`key:value`; the key ends at the first colon."""
+
+    def _deserialize(
+        self, value: Any, attr: str | None, data: Mapping[str, Any] | None, **kwargs: Any
+    ) -> Any:
+        key, colon, text = str(value).partition(":")
+        if not key or not colon:
+            raise ValidationError("Must be key:value.")
+        return key, text
+
+
+class JobListQuery(Schema):
+    """Filters of the list; all given ones must hold."""
+
+    status = fields.Enum(Status, by_value=True)
+    experiment_name = fields.String()
+    model_name = fields.String()
+    tag = TagFilter(metadata={"description": "key:value", "example": "team:fraud"})
+    created_after = Moment()
+    cursor = fields.String(
+        validate=Length(1, 200), metadata={"description": "'next_cursor' of the page before."}
+    )
+    limit = QueryNumber(load_default=100, validate=Range(1, MAX_PAGE))
+
+
+class JobQuery(Schema):
+    """How much of its log comes with a job."""
+
+    logs = fields.String(
+        load_default="tail",
+        validate=OneOf(["none", "tail", "full"]),
+        metadata={"description": "Nothing, the last 64 KiB, or the whole log."},
+    )
+
+
+class LinksSchema(Schema):
+    """Where more is found."""
+
+    self = fields.String(required=True)
+    logs = fields.String(required=True)
+    stream = fields.String(required=True, metadata={"description": "A WebSocket."})
+
+
+def _moment(description: str = "", **options: Any) -> fields.String:
+    metadata = {"format": "date-time", "description": description}
+    return fields.String(required=True, metadata=metadata, **options)
+
+
+class JobSchema(Schema):
+    """A job in short."""
+
+    job_id = fields.String(required=True)
+    script_name = fields.String(required=True)
+    experiment_name = fields.String(required=True)
+    model_name = fields.String(required=True)
+    status = fields.Enum(Status, by_value=True, required=True)
+    created_at = _moment()
+    started_at = _moment("When the script began to run.", allow_none=True)
+    completed_at = _moment("When the script ended; null until the job is final.", allow_none=True)
+    run_id = fields.String(required=True, allow_none=True)
+    model_version = fields.String(required=True, allow_none=True)
+    error = fields.String(required=True, allow_none=True)
+    retry_of = fields.String(required=True, allow_none=True)
+    links = fields.Nested(LinksSchema, required=True)
+
+
+class RunSchema(Schema):
+    """An MLflow run that a job made."""
+
+    run_id = fields.String(required=True)
+    experiment_id = fields.String(required=True)
+    name = fields.String(required=True, allow_none=True)
+    status = fields.String(required=True)
+    started_at = _moment(allow_none=True)
+    ended_at = _moment(allow_none=True)
+    parent_run_id = fields.String(required=True, allow_none=True)
+
+
+class ResourcesSchema(Schema):
+    """What a job has used."""
+
+    peak_memory_bytes = fields.Integer(required=True, allow_none=True)
+    cpu_seconds = fields.Float(required=True, allow_none=True)
+
+
+class HistoryEntrySchema(Schema):
+    """One move of a job."""
+
+    status = fields.Enum(Status, by_value=True, required=True)
+    phase = fields.Enum(Phase, by_value=True, required=True)
+    at = _moment()
+    detail = fields.String(required=True, allow_none=True)
+
+
+class JobInFullSchema(JobSchema):
+    """A job with all that is known of it."""
+
+    phase = fields.Enum(Phase, by_value=True, required=True)
+    reason = fields.Enum(Reason, by_value=True, required=True, allow_none=True)
+    exit_code = fields.Integer(required=True, allow_none=True)
+    signal = fields.String(
+        required=True, allow_none=True, metadata={"description": "Such as SIGKILL."}
+    )
+    duration_seconds = fields.Float(required=True, allow_none=True)
+    timings = fields.Dict(
+        keys=fields.String(),
+        values=fields.Float(),
+        required=True,
+        metadata={"description": "Seconds spent in each phase."},
+    )
+    queue_position = fields.Integer(required=True, allow_none=True)
+    runs = fields.List(fields.Nested(RunSchema), required=True)
+    requirements = fields.List(fields.String(), required=True)
+    tags = fields.Dict(keys=fields.String(), values=fields.String(), required=True)
+    timeout = fields.Integer(required=True)
+    priority = fields.Integer(required=True)
+    warm = fields.Boolean(required=True)
+    resources = fields.Nested(ResourcesSchema, required=True)
+    history = fields.List(fields.Nested(HistoryEntrySchema), required=True)
+    logs = fields.String(metadata={"description": "Absent with ?logs=none."})
+
+
+class JobListSchema(Schema):
+    """A page of jobs, newest first."""
+
+    jobs = fields.List(fields.Nested(JobSchema), required=True)
+    next_cursor = fields.String(
+        required=True, allow_none=True, metadata={"description": "null on the last page."}
+    )

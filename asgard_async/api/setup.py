@@ -1,0 +1,33 @@
+"""Puts the HTTP edge onto an application."""
+
+import warnings
+
+from aiohttp import web
+from aiohttp_apispec import validation_middleware
+
+from asgard_async.api.keys import CONFIG, METRICS, SUBMISSION_SCHEMA
+from asgard_async.api.metrics import Metrics, count_requests
+from asgard_async.api.middlewares import problems
+from asgard_async.api.parser import RequestParser
+from asgard_async.api.requests import mark_response
+from asgard_async.api.routes import ROUTES
+from asgard_async.api.schemas.submission import SubmissionLimits, SubmissionSchema
+
+
+def setup_api(app: web.Application) -> None:
+    """Add every URL, with what stands around the handlers.
+
+    `CONFIG` and `READINESS` must be in the application by now, the other keys of
+    `asgard_async.api.keys` when it starts to serve.
+    """
+    config = app[CONFIG]
+    app[METRICS] = metrics = Metrics(slots=config.jobs.slots)
+    app[SUBMISSION_SCHEMA] = SubmissionSchema(SubmissionLimits.of(config.jobs))
+    with warnings.catch_warnings():
+        # aiohttp_apispec looks under these names, and has no typed keys
+        warnings.simplefilter("ignore", web.NotAppKeyWarning)
+        app["_apispec_parser"] = RequestParser(max_body_bytes=config.server.max_body_bytes)
+        app["_apispec_request_data_name"] = "data"
+    app.middlewares.extend([count_requests(metrics), problems, validation_middleware])
+    app.on_response_prepare.append(mark_response)
+    app.add_routes(ROUTES)

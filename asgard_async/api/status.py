@@ -1,0 +1,42 @@
+"""GET /mlops/status: how Asgard and its MLflow are. From memory, whatever MLflow does."""
+
+from aiohttp import web
+
+from asgard_async import __version__
+from asgard_async.api.decorators import docs, response_schema
+from asgard_async.api.keys import GATEWAY, MONITOR, STORE
+from asgard_async.api.replies import reply
+from asgard_async.api.schemas.status import StatusSchema
+from asgard_async.api.views import rfc3339
+from asgard_async.jobs.record import now
+from asgard_async.jobs.status import Status
+
+
+@docs(
+    tags=["service"],
+    summary="Show how Asgard and its MLflow are",
+    description="MLflow is as last seen, age_seconds ago; this never waits for it.",
+)
+@response_schema(StatusSchema, 200, description="The state.")
+async def get_status(request: web.Request) -> web.Response:
+    """The state of everything."""
+    snapshot = request.app[MONITOR].snapshot
+    counts = await request.app[STORE].counts()
+    moment = now()
+    checked_at = snapshot.checked_at
+    return reply(
+        {
+            "asgard_api": "accessible",
+            "mlflow_api": snapshot.mlflow_api,
+            "mlflow_available": snapshot.available,
+            "mlflow_tracking_uri": request.app[GATEWAY].public_uri,
+            "registered_models": snapshot.registered_models,
+            "active_experiments": snapshot.active_experiments,
+            "jobs": {status: counts.get(status, 0) for status in Status},
+            "checked_at": rfc3339(checked_at) if checked_at else None,
+            "age_seconds": (moment - checked_at).total_seconds() if checked_at else None,
+            "mlflow_latency_ms": snapshot.latency_ms,
+            "version": __version__,
+            "timestamp": rfc3339(moment),
+        }
+    )

@@ -1,0 +1,39 @@
+"""POST /mlops/training/jobs/{job_id}/cancel and …/retry."""
+
+from aiohttp import web
+
+from asgard_async.api.decorators import docs, response_schema
+from asgard_async.api.keys import CANCELLER, RETRIER
+from asgard_async.api.replies import reply
+from asgard_async.api.requests import job_id_of, owner
+from asgard_async.api.schemas.jobs import JobSchema
+from asgard_async.api.schemas.problem import JOB_ID, refusals
+from asgard_async.api.views import job_path, view_job
+
+
+@docs(
+    tags=["training"],
+    summary="Cancel a job",
+    description="Queued, building or running; one that has ended stays as it is.",
+    parameters=[JOB_ID],
+    responses=refusals(404),
+)
+@response_schema(JobSchema, 202, description="It is cancelled, or is being stopped.")
+async def cancel(request: web.Request) -> web.Response:
+    """Cancel a job."""
+    job = await request.app[CANCELLER].cancel(job_id_of(request))
+    return reply(view_job(job), status=202)
+
+
+@docs(
+    tags=["training"],
+    summary="Run a job again",
+    description="Makes a new job with the same specification and script.",
+    parameters=[JOB_ID],
+    responses=refusals(404, 429, 503),
+)
+@response_schema(JobSchema, 202, description="The new job; Location says where it is.")
+async def retry(request: web.Request) -> web.Response:
+    """Submit a job's specification again."""
+    job = await request.app[RETRIER].retry(job_id_of(request), owner(request))
+    return reply(view_job(job), status=202, headers={"Location": job_path(job.job_id)})

@@ -1,0 +1,110 @@
+"""/mlops/training/jobs: the list of jobs, one job, and its deletion."""
+
+import codecs
+from collections.abc import AsyncGenerator
+from contextlib import aclosing
+
+import msgspec
+from aiohttp import web
+
+from asgard_async.api.cursor import read_cursor, write_cursor
+from asgard_async.api.decorators import docs, querystring_schema, response_schema
+from asgard_async.api.keys import DELETER, LOGS, STORE
+from asgard_async.api.replies import reply, stream
+from asgard_async.api.requests import job_id_of
+from asgard_async.api.schemas.jobs import JobInFullSchema, JobListQuery, JobListSchema, JobQuery
+from asgard_async.api.schemas.problem import JOB_ID, refusals
+from asgard_async.api.views import Document, view_job, view_job_in_full
+from asgard_async.jobs.record import now
+from asgard_async.logs.reader import LogSlice
+from asgard_async.store.jobs import Cursor, JobFilter
+
+TAIL_BYTES = 64 * 1024
+
+
+@docs(
+    tags=["training"],
+    summary="List jobs, newest first",
+    description="Pass next_cursor on as cursor to get the next page.",
+    responses=refusals(422),
+)
+@querystring_schema(JobListQuery)
+@response_schema(JobListSchema, 200, description="A page of jobs.")
+async def list_jobs(request: web.Request) -> web.Response:
+    """A page of the jobs that the filters let through."""
+    query = dict(request["querystring"])
+    limit, cursor = query.pop("limit"), query.pop("cursor", None)
+    after = read_cursor(cursor) if cursor is not None else None
+    # one more than asked for tells whether another page follows
+    jobs = await request.app[STORE].list(JobFilter(**query), after=after, limit=limit + 1)
+    page = jobs[:limit]
+    following = None
+    if len(jobs) > limit:
+        following = write_cursor(Cursor(created_at=page[-1].created_at, seq=page[-1].seq))
+    return reply({"jobs": [view_job(job) for job in page], "next_cursor": following})
+
+
+@docs(
+    tags=["training"],
+    summary="Show a job",
+    description="With the last 64 KiB of its log, or none, or all of it. Invalid UTF-8 in the log"
+    " appears as U+FFFD.",
+    parameters=[JOB_ID],
+    responses=refusals(404, 422),
+)
+@querystring_schema(JobQuery)
+@response_schema(JobInFullSchema, 200, description="The job.")
+async def get_job(request: web.Request) -> web.StreamResponse:
+    """All that is known of a job."""
+    store, logs = request.app[STORE], request.app[LOGS]
+    job = await store.get(job_id_of(request))
+    document = view_job_in_full(
+        job,
+        history=await store.history(job.job_id),
+        queue_position=await store.queue_position(job),
+        at=now(),
+    )
+    match request["querystring"]["logs"]:
+        case "none":
+            return reply(document)
+        case "tail":
+            tail = await logs.tail_bytes(job.job_id, TAIL_BYTES)
+            return reply(document | {"logs": decode_tail(tail)})
+        case _:
+            response = web.StreamResponse(headers={"Cache-Control": "no-store"})
+            response.content_type = "application/json"
+            return await stream(request, response, _with_log(document, logs.whole(job.job_id)))
+
+
+@docs(
+    tags=["training"],
+    summary="Delete a finished job",
+    description="With its script and log. Its MLflow runs and models stay.",
+    parameters=[JOB_ID],
+    responses=refusals(404, 409) | {"204": {"description": "Deleted."}},
+)
+async def delete_job(request: web.Request) -> web.Response:
+    """Forget a job."""
+    await request.app[DELETER].delete(job_id_of(request))
+    return web.Response(status=204)
+
+
+def decode_tail(tail: LogSlice) -> str:
+    """The text of a log's end, without the half character that it may begin with."""
+    data = tail.data
+    if tail.offset > 0:
+        begun = next((n for n, byte in enumerate(data[:4]) if byte & 0xC0 != 0x80), 0)
+        data = data[begun:]
+    return data.decode("utf-8", "replace")
+
+
+async def _with_log(
+    document: Document, log: AsyncGenerator[bytes, None]
+) -> AsyncGenerator[bytes, None]:
+    """The document's JSON with a member "logs", of which one piece at a time is in memory."""
+    decoder = codecs.getincrementaldecoder("utf-8")("replace")
+    yield msgspec.json.encode(document)[:-1] + b',"logs":"'
+    async with aclosing(log) as pieces:
+        async for piece in pieces:
+            yield msgspec.json.encode(decoder.decode(piece))[1:-1]
+    yield msgspec.json.encode(decoder.decode(b"", final=True))[1:-1] + b'"}'
