@@ -31,9 +31,14 @@ class Background:
         if not task.cancelled() and (error := task.exception()) is not None:
             logger.error("task %s failed", task.get_name(), exc_info=error)
 
-    async def stop(self) -> None:
-        """Cancel all tasks and wait for them."""
-        tasks = list(self._tasks)
+    async def join(self) -> None:
+        """Wait until no task is left."""
+        while self._tasks:
+            await asyncio.wait(self._tasks)
+
+    async def stop(self, name: str | None = None) -> None:
+        """Cancel the tasks of that name, or all of them, and wait for them."""
+        tasks = [task for task in self._tasks if name in {None, task.get_name()}]
         for task in tasks:
             task.cancel()
         await asyncio.gather(*tasks, return_exceptions=True)

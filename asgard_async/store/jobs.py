@@ -201,8 +201,11 @@ class JobStore:
 
         return await self._database.write(transaction)
 
-    async def set_tracking(self, job_id: str, tracking: JobTracking) -> None:
-        """Note what MLflow knows of a job; nothing more is pending then."""
+    async def set_tracking(
+        self, job_id: str, tracking: JobTracking, *, problem: str | None = None
+    ) -> None:
+        """Note what MLflow knows of a job, and what could not be recorded; nothing is pending
+        then."""
         await self._database.write(
             lambda conn: queries.set_tracking(
                 conn,
@@ -210,6 +213,7 @@ class JobStore:
                 run_id=tracking.run_id,
                 model_version=tracking.model_version,
                 runs=to_json(tracking.runs),
+                problem=problem,
             )
         )
 

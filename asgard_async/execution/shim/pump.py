@@ -1,7 +1,8 @@
 """The job's log: what comes out of the pipe goes to a file that is bounded on the disk.
 
 The first half of the limit and at least the last quarter are kept. What lies between is punched
-out of the file, so that offsets never change. `<log>.hole` tells where the hole is: two numbers, its start and end.
+out of the file, so that offsets never change. `<log>.hole` tells where the hole is: two numbers,
+its start and end.
 """
 
 import os

@@ -41,8 +41,7 @@ class ScriptChecker:
             raise InvalidSubmission(
                 {
                     "script_content": [
-                        f"The script could not be compiled within {self._deadline:g} s and the"
-                        " memory given to it; make it smaller or simpler."
+                        f"The script could not be compiled in {self._deadline:g} s; simplify it."
                     ]
                 }
             )
@@ -85,18 +84,7 @@ class _Process:
     async def start(cls) -> "_Process":
         ours, theirs = socket.socketpair()
         with theirs:
-            pid = os.posix_spawn(
-                sys.executable,
-                [sys.executable, "-I", "-S", str(COMPILER)],
-                {"LANG": "C.UTF-8"},
-                file_actions=[
-                    (os.POSIX_SPAWN_DUP2, theirs.fileno(), 0),
-                    (os.POSIX_SPAWN_OPEN, 1, os.devnull, os.O_WRONLY, 0),
-                    (os.POSIX_SPAWN_OPEN, 2, os.devnull, os.O_WRONLY, 0),
-                ],
-                setsid=True,
-            )
-        pidfd = os.pidfd_open(pid)
+            pidfd = _spawn(theirs.fileno())
         reader, writer = await asyncio.open_connection(sock=ours)
         return cls(pidfd=pidfd, reader=reader, writer=writer)
 
@@ -120,6 +108,22 @@ class _Process:
         await readable(self.pidfd)
         _reap(self.pidfd)
         os.close(self.pidfd)
+
+
+def _spawn(channel: int) -> int:
+    """Start a checking process on `channel`; its pidfd."""
+    pid = os.posix_spawn(
+        sys.executable,
+        [sys.executable, "-I", "-S", str(COMPILER)],
+        {"LANG": "C.UTF-8"},
+        file_actions=[
+            (os.POSIX_SPAWN_DUP2, channel, 0),
+            (os.POSIX_SPAWN_OPEN, 1, os.devnull, os.O_WRONLY, 0),
+            (os.POSIX_SPAWN_OPEN, 2, os.devnull, os.O_WRONLY, 0),
+        ],
+        setsid=True,
+    )
+    return os.pidfd_open(pid)
 
 
 def _reap(pidfd: int) -> None:

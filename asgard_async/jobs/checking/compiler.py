@@ -34,7 +34,7 @@ def check(source: bytes) -> "dict[str, str | list[str] | None]":
 
 def top_level_imports(tree: ast.AST) -> "set[str]":
     """The packages that a program names in import statements, at any depth."""
-    names = set()
+    names: set[str] = set()
     for node in ast.walk(tree):
         if isinstance(node, ast.Import):
             names.update(alias.name.partition(".")[0] for alias in node.names)

@@ -103,7 +103,7 @@ AND (:attempt IS NULL OR attempt = :attempt);
 -- name: set_tracking!
 -- What MLflow knows of a job; later facts replace earlier ones.
 UPDATE jobs SET run_id = :run_id, model_version = :model_version, runs = :runs,
-    tracking_pending = 0
+    detail = coalesce(:problem, detail), tracking_pending = 0
 WHERE job_id = :job_id;
 
 -- name: delete_job!

@@ -1,0 +1,140 @@
+"""JSON bodies: read within a limit of size and time, decoded so that nothing in them can harm.
+
+aiohttp's and webargs' own loaders answer 500 to deep JSON and to integers of 5 000 digits.
+"""
+
+import asyncio
+from typing import TypeAlias
+
+import msgspec
+from aiohttp import web
+from aiohttp.http_exceptions import HttpProcessingError
+from aiohttp.web_protocol import RequestPayloadError
+
+from asgard_async.api.errors import (
+    BodyTooLarge,
+    BodyTooSlow,
+    InvalidRequest,
+    MalformedBody,
+    UnsupportedMediaType,
+)
+
+READ_SECONDS = 60.0
+MAX_FIELDS = 64
+
+Scalar: TypeAlias = bool | int | float | str | None
+# No field of the API is deeper than an object or list of scalars. Decoding no further bounds both
+# the depth and how many Python objects a body can make of few bytes.
+Value: TypeAlias = Scalar | list[Scalar] | dict[str, Scalar]
+
+_object = msgspec.json.Decoder(dict[str, msgspec.Raw])
+_value: msgspec.json.Decoder[Value] = msgspec.json.Decoder(Value)
+
+
+async def read_json_object(
+    request: web.Request, *, max_bytes: int, seconds: float = READ_SECONDS
+) -> dict[str, Value]:
+    """Read the body of a request as a JSON object.
+
+    Raises:
+        UnsupportedMediaType: it is not declared as JSON in UTF-8, or is compressed.
+        BodyTooLarge: it has more than `max_bytes`.
+        BodyTooSlow: it takes longer than `seconds` to arrive.
+        MalformedBody: it is not JSON.
+        InvalidRequest: it is JSON of another shape.
+    """
+    require_json(request)
+    return decode_object(await read_body(request, max_bytes=max_bytes, seconds=seconds))
+
+
+def require_json(request: web.Request) -> None:
+    """Check what the headers say of the body.
+
+    Raises:
+        UnsupportedMediaType: it is not declared as JSON in UTF-8, or is compressed.
+    """
+    # content_type is "application/octet-stream" when the header is missing or nonsense
+    if request.content_type != "application/json":
+        raise UnsupportedMediaType("Send the body as JSON, with Content-Type: application/json.")
+    if (request.charset or "utf-8").lower() not in {"utf-8", "utf8", "us-ascii"}:
+        raise UnsupportedMediaType("Send the body in UTF-8; no other charset is read.")
+    if request.headers.get("Content-Encoding", "identity").strip().lower() != "identity":
+        raise UnsupportedMediaType("Send the body uncompressed, without Content-Encoding.")
+
+
+async def read_body(request: web.Request, *, max_bytes: int, seconds: float) -> bytes:
+    """Read the whole body, holding at most `max_bytes` and one network chunk of it.
+
+    Raises:
+        BodyTooLarge: it has more than `max_bytes`.
+        BodyTooSlow: it takes longer than `seconds` to arrive.
+        MalformedBody: its chunks are framed wrongly.
+    """
+    if (request.content_length or 0) > max_bytes:
+        raise BodyTooLarge(max_bytes)
+    body = bytearray()
+    try:
+        async with asyncio.timeout(seconds):
+            while chunk := await request.content.readany():
+                body += chunk
+                if len(body) > max_bytes:
+                    raise BodyTooLarge(max_bytes)
+    except TimeoutError as error:
+        raise BodyTooSlow(seconds) from error
+    except (HttpProcessingError, RequestPayloadError) as error:
+        raise MalformedBody("The body is not framed as its headers say.") from error
+    return bytes(body)
+
+
+def decode_object(body: bytes) -> dict[str, Value]:
+    """Decode a JSON object whose fields hold scalars, or lists or objects of scalars.
+
+    Raises:
+        MalformedBody: it is not JSON.
+        InvalidRequest: it is JSON of another shape.
+    """
+    if not body:
+        raise MalformedBody("The body is empty; send a JSON object.")
+    fields = _decode_fields(body)
+    if len(fields) > MAX_FIELDS:
+        raise InvalidRequest(
+            {"body": [f"Has {len(fields)} fields; at most {MAX_FIELDS} are read."]}
+        )
+    values: dict[str, Value] = {}
+    errors: dict[str, list[str]] = {}
+    for name, raw in fields.items():
+        try:
+            values[name] = _value.decode(raw)
+        except msgspec.ValidationError as error:
+            errors[name] = [_shape_message(error)]
+        except (msgspec.DecodeError, UnicodeDecodeError) as error:
+            raise MalformedBody(_not_json(error)) from error
+    if errors:
+        raise InvalidRequest(errors)
+    return values
+
+
+def _decode_fields(body: bytes) -> dict[str, msgspec.Raw]:
+    try:
+        try:
+            return _object.decode(body)
+        except msgspec.ValidationError as error:
+            # what is no object may be no JSON either, which is said first
+            msgspec.json.decode(body, type=msgspec.Raw)
+            raise InvalidRequest({"body": ["Must be a JSON object."]}) from error
+    except RecursionError as error:
+        raise MalformedBody("The body is nested too deeply.") from error
+    except (msgspec.DecodeError, UnicodeDecodeError) as error:
+        raise MalformedBody(_not_json(error)) from error
+
+
+def _not_json(error: Exception) -> str:
+    if isinstance(error, UnicodeDecodeError):
+        return "The body is not valid UTF-8."
+    return f"The body is not valid JSON: {error}."
+
+
+def _shape_message(error: msgspec.ValidationError) -> str:
+    if "out of range" in str(error):
+        return "Holds a number that is out of range."
+    return "Is nested too deeply: its items must be text, numbers, true, false or null."

@@ -1,0 +1,32 @@
+"""What can be wrong with a request before any other room hears of it."""
+
+from asgard_async.jobs.errors import AsgardError, InvalidSubmission
+
+
+class MalformedBody(AsgardError):
+    """The body is not what its Content-Type says (400)."""
+
+
+class UnsupportedMediaType(AsgardError):
+    """The body comes in a type or an encoding that is not read here (415)."""
+
+
+class BodyTooLarge(AsgardError):
+    """The body exceeds [server] max_body_bytes (413)."""
+
+    def __init__(self, max_bytes: int) -> None:
+        super().__init__(f"The body is larger than the {max_bytes} bytes that are accepted here.")
+
+
+class BodyTooSlow(AsgardError):
+    """The body did not arrive in time (408)."""
+
+    def __init__(self, seconds: float) -> None:
+        super().__init__(f"The body did not arrive within {seconds:g} s; send it again.")
+
+
+class InvalidRequest(InvalidSubmission):
+    """Query or body fields of a request other than an upload break the contract (422)."""
+
+    def __str__(self) -> str:
+        return "The request is not valid; see 'errors' for each field."

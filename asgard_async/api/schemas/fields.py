@@ -1,0 +1,117 @@
+"""Fields that marshmallow does not have, or not strictly enough."""
+
+import re
+from collections.abc import Callable, Iterable, Mapping
+from datetime import UTC, datetime
+from typing import Any
+
+from marshmallow import ValidationError, fields
+
+Check = Callable[[str], str | None]
+"""Says what is wrong with a text, or None."""
+
+
+class Flag(fields.Boolean):
+    """`true` or `false` and nothing that merely resembles them."""
+
+    default_error_messages = {"invalid": "Must be true or false."}
+
+    def _deserialize(
+        self, value: Any, attr: str | None, data: Mapping[str, Any] | None, **kwargs: Any
+    ) -> bool:
+        if not isinstance(value, bool):
+            raise self.make_error("invalid", input=value)
+        return value
+
+
+class WholeNumber(fields.Integer):
+    """A JSON integer: not "5", not 5.0, not true."""
+
+    default_error_messages = {"invalid": "Must be a whole number."}
+
+    def __init__(self, **kwargs: Any) -> None:
+        super().__init__(strict=True, **kwargs)
+
+
+class QueryNumber(fields.Integer):
+    """A whole number in a query: ASCII digits."""
+
+    default_error_messages = {"invalid": "Must be a whole number."}
+
+    def _deserialize(
+        self, value: Any, attr: str | None, data: Mapping[str, Any] | None, **kwargs: Any
+    ) -> int:
+        if not re.fullmatch(r"-?[0-9]{1,18}", str(value)):
+            raise self.make_error("invalid", input=value)
+        return int(value)
+
+
+class Moment(fields.AwareDateTime):
+    """RFC 3339 with an offset or `Z`, made UTC."""
+
+    default_error_messages = {
+        "invalid": "Must be a time such as 2026-01-31T12:00:00Z (a + in a query is written %2B).",
+        "invalid_awareness": "Must say its time zone, as in 2026-01-31T12:00:00Z.",
+    }
+
+    def _deserialize(
+        self, value: Any, attr: str | None, data: Mapping[str, Any] | None, **kwargs: Any
+    ) -> datetime:
+        moment = super()._deserialize(value, attr, data, **kwargs)
+        if not 1970 <= moment.year < 9999:  # what lies outside may overflow when made UTC
+            raise self.make_error("invalid", input=value, obj_type="datetime")
+        return moment.astimezone(UTC)
+
+
+class TextMap(fields.Dict):
+    """An object of text by name, of bounded size. Errors are by name: {"tags": {"a": […]}}."""
+
+    default_error_messages = {"invalid": "Must be an object whose values are text."}
+
+    def __init__(
+        self,
+        *,
+        max_entries: int,
+        check_name: Iterable[Check] = (),
+        check_text: Iterable[Check] = (),
+        **kwargs: Any,
+    ) -> None:
+        super().__init__(keys=fields.String(), values=fields.String(), **kwargs)
+        self._max_entries = max_entries
+        self._check_name = tuple(check_name)
+        self._check_text = tuple(check_text)
+
+    def _deserialize(
+        self, value: Any, attr: str | None, data: Mapping[str, Any] | None, **kwargs: Any
+    ) -> dict[Any, Any]:
+        if not isinstance(value, dict):
+            raise self.make_error("invalid", input=value)
+        if len(value) > self._max_entries:
+            raise ValidationError(f"Has {len(value)} entries; at most {self._max_entries}.")
+        errors = {
+            name: messages for name, text in value.items() if (messages := self._wrong(name, text))
+        }
+        if errors:
+            raise ValidationError(errors)
+        return value
+
+    def _wrong(self, name: str, text: object) -> list[str]:
+        messages = [wrong for check in self._check_name if (wrong := check(name))]
+        if not isinstance(text, str):
+            return [*messages, "Its value must be text."]
+        return messages + [wrong for check in self._check_text if (wrong := check(text))]
+
+
+def no_nul(text: str) -> str | None:
+    """NUL ends a text early wherever C reads it: environment, arguments, SQL."""
+    return "Must not hold NUL characters." if "\0" in text else None
+
+
+def as_validator(check: Check) -> Callable[[str], None]:
+    """A check as marshmallow wants it."""
+
+    def validate(text: str) -> None:
+        if wrong := check(text):
+            raise ValidationError(wrong)
+
+    return validate

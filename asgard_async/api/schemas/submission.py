@@ -1,0 +1,242 @@
+"""The fields of an upload, with every rule of the contract that can be judged from them alone.
+
+What a requirement means and whether a script compiles is judged by the jobs room.
+"""
+
+import base64
+import binascii
+import json
+import posixpath
+import re
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any
+
+from marshmallow import Schema, ValidationError, fields, validates
+from marshmallow.validate import Length, Range
+
+from asgard_async.api.schemas.fields import Flag, TextMap, WholeNumber, as_validator, no_nul
+from asgard_async.config import JobsConfig
+from asgard_async.execution.environment_variables import is_reserved
+from asgard_async.jobs.submission import Submission
+
+MAX_NAME = 255
+"""Of a file, in characters and in bytes: what Linux's file systems take."""
+MAX_EXPERIMENT_NAME = 500
+MAX_MODEL_NAME = 256
+"""What the name column of MLflow's registry holds."""
+MAX_ENTRIES = 100
+MAX_REQUIREMENT = 500
+MAX_ENVIRONMENT_BYTES = 64 * 1024
+MAX_TAG_KEY = 250
+MAX_TAG_VALUE = 5000
+MAX_TAGS_BYTES = 96 * 1024
+"""As JSON. All tags travel to the script in one variable, and Linux takes 128 KiB in one."""
+MAX_KEY = 255
+
+
+@dataclass(frozen=True, kw_only=True)
+class SubmissionLimits:
+    """What the configuration says of submissions."""
+
+    max_script_bytes: int = 1048576
+    timeout_default: int = 300
+    timeout_min: int = 60
+    timeout_max: int = 3600
+
+    @classmethod
+    def of(cls, jobs: JobsConfig) -> "SubmissionLimits":
+        return cls(
+            max_script_bytes=jobs.max_script_bytes,
+            timeout_default=jobs.timeout_default,
+            timeout_min=jobs.timeout_min,
+            timeout_max=jobs.timeout_max,
+        )
+
+
+def file_name(name: str) -> str | None:
+    if name.startswith("."):
+        return "Must not begin with a dot."
+    if re.search(r"[/\\\x00-\x1f\x7f]", name):
+        return "Must be a plain file name, without slashes and control characters."
+    if len(name.encode()) > MAX_NAME:
+        return f"Must have at most {MAX_NAME} bytes."
+    return None
+
+
+def model_name(name: str) -> str | None:
+    """The rules of MLflow's registry."""
+    if not name.strip():
+        return "Must not be blank."
+    if re.search(r"[/:\x00-\x1f\x7f]", name):
+        return "Must not hold '/', ':' or control characters."
+    if name == "." or name.startswith(".."):
+        return "Must not look like a relative path."
+    return None
+
+
+def variable_name(name: str) -> str | None:
+    if not re.fullmatch(r"[A-Za-z_][A-Za-z0-9_]*", name):
+        return "Is no name for a variable: letters, digits and _, not beginning with a digit."
+    if is_reserved(name):
+        return "Is set by Asgard itself; choose another name."
+    return None
+
+
+def tag_key(key: str) -> str | None:
+    """The rules of MLflow's tags, without the prefixes that have an owner."""
+    if not 1 <= len(key) <= MAX_TAG_KEY:
+        return f"A tag's key has 1 to {MAX_TAG_KEY} characters."
+    if key.startswith(("mlflow.", "asgard.")):
+        return "Tags that begin with 'mlflow.' or 'asgard.' are not yours to set."
+    if not re.fullmatch(r"[/\w.\- :]*", key):
+        return "A tag's key holds letters, digits, '_', '-', '.', ':', '/' and spaces."
+    if posixpath.normpath(key) != key or key == "." or key.startswith(("..", "/")):
+        return "A tag's key with slashes must be a relative path without '.' and '..'."
+    return None
+
+
+def tag_value(value: str) -> str | None:
+    if len(value) > MAX_TAG_VALUE:
+        return f"A tag's value has at most {MAX_TAG_VALUE} characters."
+    return None
+
+
+def idempotency_key(key: str) -> str | None:
+    if not (1 <= len(key) <= MAX_KEY and key.isprintable()):
+        return f"Must be 1 to {MAX_KEY} printable characters."
+    return None
+
+
+def environment_size(variables: Mapping[str, str]) -> None:
+    size = sum(len(name.encode()) + len(value.encode()) + 2 for name, value in variables.items())
+    if size > MAX_ENVIRONMENT_BYTES:
+        raise ValidationError(f"Takes {size} bytes in all; at most {MAX_ENVIRONMENT_BYTES}.")
+
+
+def tags_size(tags: Mapping[str, str]) -> None:
+    size = len(json.dumps(tags))
+    if size > MAX_TAGS_BYTES:
+        raise ValidationError(f"Takes {size} bytes as JSON; at most {MAX_TAGS_BYTES}.")
+
+
+class Script(fields.String):
+    """Base64 as it comes in, the script's bytes once loaded."""
+
+    def _deserialize(
+        self, value: Any, attr: str | None, data: Mapping[str, Any] | None, **kwargs: Any
+    ) -> Any:
+        content = super()._deserialize(value, attr, data, **kwargs)
+        limits = getattr(self.root, "limits", None) or SubmissionLimits()
+        return decode_script(content, limits.max_script_bytes)
+
+
+class SubmissionSchema(Schema):
+    """An upload as JSON; `to_submission` makes a Submission of what it loads."""
+
+    error_messages = {"unknown": "There is no such field."}
+
+    def __init__(self, limits: SubmissionLimits | None = None, **kwargs: Any) -> None:
+        super().__init__(**kwargs)
+        self.limits = limits or SubmissionLimits()
+
+    script_name = fields.String(
+        required=True,
+        validate=[Length(1, MAX_NAME), as_validator(file_name)],
+        metadata={"description": "A plain file name.", "example": "train.py"},
+    )
+    script_content = Script(
+        required=True,
+        metadata={
+            "description": "The script, UTF-8, in standard base64.",
+            "format": "byte",
+            "example": "cHJpbnQoImhlbGxvIikK",
+        },
+    )
+    experiment_name = fields.String(
+        required=True,
+        validate=[Length(1, MAX_EXPERIMENT_NAME), as_validator(no_nul)],
+        metadata={"description": "MLflow experiment of the job's runs.", "example": "churn"},
+    )
+    model_name = fields.String(
+        required=True,
+        validate=[Length(1, MAX_MODEL_NAME), as_validator(model_name)],
+        metadata={"description": "Registered model of the job's result.", "example": "churn"},
+    )
+    requirements = fields.List(
+        fields.String(validate=[Length(1, MAX_REQUIREMENT), as_validator(no_nul)]),
+        load_default=list,
+        validate=Length(max=MAX_ENTRIES),
+        metadata={"description": "PEP 508 requirements.", "example": ["scikit-learn"]},
+    )
+    environment_vars = TextMap(
+        max_entries=MAX_ENTRIES,
+        check_name=[variable_name],
+        check_text=[no_nul],
+        load_default=dict,
+        validate=environment_size,
+        metadata={"description": "Environment variables of the script."},
+    )
+    timeout = WholeNumber(
+        metadata={"description": "Seconds that the script may run; the default is configured."}
+    )
+    tags = TextMap(
+        max_entries=MAX_ENTRIES,
+        check_name=[tag_key],
+        check_text=[tag_value, no_nul],
+        load_default=dict,
+        validate=tags_size,
+        metadata={"description": "Tags of the job's MLflow runs."},
+    )
+    priority = WholeNumber(
+        load_default=0,
+        validate=Range(-100, 100),
+        metadata={"description": "Higher runs first."},
+    )
+    idempotency_key = fields.String(
+        load_default=None,
+        allow_none=False,
+        validate=as_validator(idempotency_key),
+        metadata={"description": "Makes repeating the upload safe; also a header."},
+    )
+    warm = Flag(
+        load_default=True,
+        metadata={"description": "false forces an interpreter of the job's own."},
+    )
+
+    @validates("timeout")
+    def _check_timeout(self, timeout: int, **_kwargs: Any) -> None:
+        Range(self.limits.timeout_min, self.limits.timeout_max)(timeout)
+
+
+def decode_script(content: str, max_bytes: int) -> bytes:
+    """The bytes of a script given in base64.
+
+    Raises:
+        ValidationError: it is not strict base64, too large, empty or not UTF-8.
+    """
+    # checked before decoding, so that nothing large is decoded in vain
+    if len(content) > 4 * (-(-max_bytes // 3)):
+        raise ValidationError(f"The script is larger than {max_bytes} bytes.")
+    try:
+        script = binascii.a2b_base64(content, strict_mode=True)
+    except ValueError as error:  # binascii.Error, and characters outside ASCII
+        raise ValidationError(f"Is not base64: {error}.") from error
+    # strict_mode lets through what Python's versions differ in: missing or excess bits
+    if base64.b64encode(script) != content.encode():
+        raise ValidationError("Is not base64: its padding is wrong.")
+    if len(script) > max_bytes:
+        raise ValidationError(f"The script is larger than {max_bytes} bytes.")
+    if not script:
+        raise ValidationError("The script is empty.")
+    try:
+        script.decode("utf-8")
+    except UnicodeDecodeError as error:
+        raise ValidationError(f"The script is not UTF-8: byte {error.start}.") from error
+    return script
+
+
+def to_submission(loaded: Mapping[str, Any], *, owner: str) -> Submission:
+    """The submission that loaded fields of SubmissionSchema describe."""
+    values = dict(loaded)
+    return Submission(script=values.pop("script_content"), owner=owner, **values)

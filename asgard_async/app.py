@@ -1,0 +1,206 @@
+"""The one place that builds everything and joins it."""
+
+import asyncio
+import logging
+import os
+import shutil
+from collections.abc import AsyncIterator
+from functools import partial
+
+from aiohttp import web
+
+from asgard_async.api import keys
+from asgard_async.api.setup import setup_api
+from asgard_async.background import Background
+from asgard_async.config import Config
+from asgard_async.data_directory import DataDirectory
+from asgard_async.execution.base_environment import BaseEnvironment
+from asgard_async.execution.local import LocalExecutor
+from asgard_async.jobs.cancel import Canceller
+from asgard_async.jobs.checking.checker import ScriptChecker
+from asgard_async.jobs.delete import Deleter
+from asgard_async.jobs.dispatcher import Dispatcher
+from asgard_async.jobs.lifecycle import Lifecycle
+from asgard_async.jobs.queue_deadline import QueueDeadline
+from asgard_async.jobs.record import now
+from asgard_async.jobs.recorder import Recorder
+from asgard_async.jobs.retry import Retrier
+from asgard_async.jobs.submit import Submitter
+from asgard_async.logs.reader import LogReader
+from asgard_async.readiness import Readiness
+from asgard_async.store.database import Database
+from asgard_async.store.jobs import JobStore
+from asgard_async.tracking.address import MlflowAddress
+from asgard_async.tracking.embedded import EmbeddedServer
+from asgard_async.tracking.experiments import Experiments
+from asgard_async.tracking.gateway import MlflowGateway
+from asgard_async.tracking.monitor import Monitor
+from asgard_async.tracking.settlement import Settlement
+
+logger = logging.getLogger(__name__)
+
+DATA = web.AppKey("data", DataDirectory)
+BACKGROUND = web.AppKey("background", Background)
+JOB_TASKS = web.AppKey("job_tasks", Background)
+CHECKER = web.AppKey("checker", ScriptChecker)
+DISPATCHER = web.AppKey("dispatcher", Dispatcher)
+ADDRESS = web.AppKey("address", MlflowAddress)
+EXPERIMENTS = web.AppKey("experiments", Experiments)
+EXECUTOR = web.AppKey("executor", LocalExecutor)
+
+
+def create_app(config: Config) -> web.Application:
+    """The whole service as an aiohttp application; it starts and stops with it."""
+    app = web.Application(client_max_size=config.server.max_body_bytes)
+    app[keys.CONFIG] = config
+    app[keys.READINESS] = Readiness()
+    setup_api(app)
+    # in this order at the start, in the opposite one at the end
+    app.cleanup_ctx.extend([_data, _store, _background, _tracking, _jobs])
+    return app
+
+
+async def _data(app: web.Application) -> AsyncIterator[None]:
+    data = DataDirectory(root=app[keys.CONFIG].data_dir).make()
+    lock = data.lock()
+    app[DATA] = data
+    yield
+    os.close(lock)
+
+
+async def _store(app: web.Application) -> AsyncIterator[None]:
+    async with Database(app[DATA].database) as database:
+        app[keys.STORE] = JobStore(database)
+        yield
+
+
+async def _background(app: web.Application) -> AsyncIterator[None]:
+    app[BACKGROUND] = background = Background()
+    yield
+    await background.stop()
+
+
+async def _tracking(app: web.Application) -> AsyncIterator[None]:
+    config = app[keys.CONFIG]
+    embedded = _embedded(app) if config.mlflow.embedded else None
+    address = MlflowAddress.configured(
+        config.mlflow, embedded_uri=embedded.uri if embedded is not None else ""
+    )
+    timeout = config.tracking.request_timeout_seconds
+    async with MlflowGateway(address, timeout_seconds=timeout) as gateway:
+        monitor = Monitor(gateway, refresh_seconds=config.tracking.refresh_seconds)
+        app[ADDRESS] = address
+        app[keys.GATEWAY] = gateway
+        app[keys.MONITOR] = monitor
+        app[EXPERIMENTS] = experiments = Experiments(gateway, wait_seconds=timeout)
+        server = Background()
+        if embedded is not None:
+            monitor.expect_start()
+            server.keep_running("embedded mlflow", partial(embedded.run, monitor.expect_start))
+        app[BACKGROUND].keep_running("mlflow monitor", monitor.run)
+        yield
+        await experiments.aclose()
+        await server.stop()
+    if embedded is not None:
+        await embedded.leave()
+
+
+def _embedded(app: web.Application) -> EmbeddedServer:
+    data = app[DATA]
+    embedded = EmbeddedServer(
+        config=app[keys.CONFIG].mlflow,
+        directory=data.mlflow,
+        in_use=data.in_use,
+        service_lock=data.service_lock,
+    )
+    embedded.prepare()
+    return embedded
+
+
+async def _jobs(app: web.Application) -> AsyncIterator[None]:
+    config, store, data = app[keys.CONFIG], app[keys.STORE], app[DATA]
+    background, job_tasks = app[BACKGROUND], Background()
+    executor = LocalExecutor(
+        jobs_dir=data.jobs,
+        cache_dir=data.cache,
+        log_limit_bytes=config.logs.max_bytes_per_job,
+        in_use=data.in_use,
+    )
+    logs = LogReader(executor.log_of)
+    server_id = await store.server_id()
+    recorder = Recorder(
+        store=store,
+        address=app[ADDRESS],
+        experiments=app[EXPERIMENTS],
+        monitor=app[keys.MONITOR],
+        settlement=Settlement(app[keys.GATEWAY], server_id=server_id),
+        server_id=server_id,
+        settle_seconds=config.tracking.settle_seconds,
+    )
+    lifecycle = Lifecycle(
+        config=config,
+        store=store,
+        executor=executor,
+        logs=logs,
+        recording=recorder,
+        requeued=lambda: dispatcher.wake(),
+    )
+    dispatcher = Dispatcher(
+        store=store, lifecycle=lifecycle, background=job_tasks, slots=config.jobs.slots
+    )
+    queue_deadline = QueueDeadline(store=store, seconds=config.jobs.queue_timeout)
+
+    def accepted() -> None:
+        dispatcher.wake()
+        queue_deadline.wake()
+
+    checker = ScriptChecker(deadline_seconds=config.jobs.script_check_seconds)
+    submitter = Submitter(
+        store=store,
+        checker=checker,
+        base=await asyncio.to_thread(BaseEnvironment),
+        config=config.jobs,
+        accepted=accepted,
+    )
+    app[EXECUTOR] = executor
+    app[JOB_TASKS] = job_tasks
+    app[DISPATCHER] = dispatcher
+    app[keys.LOGS] = logs
+    app[keys.SUBMITTER] = submitter
+    app[keys.CANCELLER] = Canceller(store=store, executor=executor)
+    app[keys.RETRIER] = Retrier(store=store, submitter=submitter)
+    app[keys.DELETER] = Deleter(store=store, executor=executor)
+
+    recovered = await dispatcher.recover()
+    if recovered:
+        logger.info("%d jobs of an earlier life are followed again", recovered)
+    await store.purge_idempotency_keys(at=now())
+    background.start("sweep", _sweep(app))
+    background.keep_running("recorder", recorder.run)
+    if config.jobs.queue_timeout:
+        background.keep_running("queue deadline", queue_deadline.run)
+    background.keep_running("dispatcher", dispatcher.run)
+    app[keys.READINESS].ready()
+    yield
+    app[keys.READINESS].drain()
+    submitter.close()
+    await background.stop()  # first the dispatcher: it starts job tasks
+    await job_tasks.stop()
+    await checker.close()
+
+
+async def _sweep(app: web.Application) -> None:
+    """Remove the files of jobs that were deleted in the moment of a crash."""
+    on_disk = await asyncio.to_thread(os.listdir, app[DATA].jobs)
+    # read after the listing: whatever was listed and has no row now will never have one
+    known = await app[keys.STORE].all_job_ids()
+    for name in set(on_disk) - known:
+        await asyncio.to_thread(shutil.rmtree, app[DATA].jobs / name, ignore_errors=True)
+
+
+async def drain(app: web.Application) -> None:
+    """Start no more jobs and wait until those that run have ended."""
+    app[keys.READINESS].drain()
+    app[keys.SUBMITTER].close()
+    await app[BACKGROUND].stop("dispatcher")
+    await app[JOB_TASKS].join()

@@ -1,0 +1,37 @@
+"""`asgard config`: look at the configuration."""
+
+import dataclasses
+from pathlib import Path
+
+import click
+
+from asgard_async.cli.options import config_option, load_or_exit
+from asgard_async.config import SECRET_KEYS, SECTIONS
+
+
+@click.group()
+def config() -> None:
+    """Look at the configuration."""
+
+
+@config.command()
+@config_option
+def check(file: Path | None) -> None:
+    """Check the configuration and print what applies, with where it comes from.
+
+    \b
+    Examples:
+      asgard config check
+      asgard config check --config /etc/asgard/config.toml
+      ASGARD_JOBS__MAX_CONCURRENT_JOBS=4 asgard config check
+    """
+    loaded = load_or_exit(file)
+    for section in SECTIONS:
+        click.echo(f"[{section}]")
+        values = getattr(loaded, section)
+        for field in dataclasses.fields(values):
+            value = getattr(values, field.name)
+            shown = "(set)" if field.name in SECRET_KEYS and value else repr(value)
+            source = loaded.sources.get(f"{section}.{field.name}", "default")
+            click.echo(f"  {field.name} = {shown}  ({source})")
+    click.echo("The configuration is valid.")

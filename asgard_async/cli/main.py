@@ -1,0 +1,20 @@
+"""`asgard`: the command and its groups."""
+
+import click
+
+from asgard_async import __version__
+from asgard_async.cli.config import config
+from asgard_async.cli.serve import serve
+
+
+@click.group(context_settings={"help_option_names": ["-h", "--help"]})
+@click.version_option(__version__, prog_name="asgard")
+def main() -> None:
+    """Asgard: a training server for one machine."""
+
+
+main.add_command(serve)
+main.add_command(config)
+
+if __name__ == "__main__":
+    main()

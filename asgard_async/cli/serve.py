@@ -1,0 +1,103 @@
+"""`asgard serve`: run the service in the foreground."""
+
+import asyncio
+import ipaddress
+import logging
+import os
+import signal
+import sys
+from pathlib import Path
+
+import click
+from aiohttp import web
+
+from asgard_async import __version__
+from asgard_async.cli.options import config_option, load_or_exit
+from asgard_async.config import Config, ConfigError
+
+STOP_SECONDS = 1.0
+"""How long open requests may go on when the service stops."""
+
+logger = logging.getLogger(__name__)
+
+
+@click.command()
+@config_option
+@click.option("--host", help="Address to listen on.  [default: 127.0.0.1]")
+@click.option("--port", type=int, help="Port to listen on, 0 for any free one.  [default: 8000]")
+@click.option("--data-dir", help="Where jobs, logs and MLflow's store are kept.")
+@click.option("--drain", is_flag=True, help="On SIGTERM, wait for the running jobs to end.")
+def serve(
+    file: Path | None, host: str | None, port: int | None, data_dir: str | None, drain: bool
+) -> None:
+    """Run the service until SIGTERM or Ctrl-C.
+
+    Running jobs do not end with it: the next start follows them again.
+
+    \b
+    Examples:
+      asgard serve
+      asgard serve --port 8080 --data-dir ./asgard-data
+      ASGARD_MLFLOW__TRACKING_URI=http://127.0.0.1:5000 asgard serve
+    """
+    config = load_or_exit(file, host=host, port=port, data_dir=data_dir)
+    try:
+        _refuse_public(config.server.host)
+        logging.basicConfig(
+            level=config.logging.level.upper(),
+            format="%(asctime)s %(levelname)s %(name)s %(message)s",
+            stream=sys.stderr,
+        )
+        # what it makes is for its owner alone
+        os.umask(0o077)
+        asyncio.run(_serve(config, drain=drain))
+    except (ConfigError, OSError) as error:
+        raise click.ClickException(str(error)) from error
+
+
+def _refuse_public(host: str) -> None:
+    try:
+        is_loopback = ipaddress.ip_address(host).is_loopback
+    except ValueError:
+        is_loopback = host == "localhost"
+    if not is_loopback:
+        raise ConfigError(
+            f"[server] host: {host} is not a loopback address. Whoever reaches the API can run"
+            " code here, and this version has no access tokens yet: listen on 127.0.0.1, and let"
+            " a proxy that asks for a password forward to it."
+        )
+
+
+async def _serve(config: Config, *, drain: bool) -> None:
+    # imported late: `asgard --help` and `asgard config` do without
+    from asgard_async.app import create_app
+    from asgard_async.app import drain as drain_app
+    from asgard_async.execution.subreaper import adopt_orphans
+
+    stop = asyncio.Event()
+    loop = asyncio.get_running_loop()
+    for number in (signal.SIGTERM, signal.SIGINT):
+        loop.add_signal_handler(number, stop.set)
+    adopt_orphans()
+    app = create_app(config)
+    runner = web.AppRunner(app, access_log=None, shutdown_timeout=STOP_SECONDS)
+    await runner.setup()
+    try:
+        site = web.TCPSite(runner, config.server.host, config.server.port)
+        await site.start()
+        host, port = runner.addresses[0][:2]
+        where = f"[{host}]" if ":" in host else host
+        logger.info("asgard %s listens on http://%s:%d", __version__, where, port)
+        await stop.wait()
+        logger.info("stopping; running jobs go on")
+        if drain:
+            stop.clear()  # a second signal does not wait any longer
+            await asyncio.wait(
+                [
+                    asyncio.create_task(drain_app(app), name="drain"),
+                    asyncio.create_task(stop.wait(), name="impatience"),
+                ],
+                return_when=asyncio.FIRST_COMPLETED,
+            )
+    finally:
+        await runner.cleanup()

@@ -1,0 +1,75 @@
+"""The data directory: private, laid out, and of one service at a time."""
+
+import fcntl
+import os
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Self
+
+from asgard_async.config import ConfigError
+
+
+@dataclass(frozen=True, kw_only=True)
+class DataDirectory:
+    """Where everything lies that Asgard keeps."""
+
+    root: Path
+
+    @property
+    def database(self) -> Path:
+        return self.root / "asgard.db"
+
+    @property
+    def jobs(self) -> Path:
+        return self.root / "jobs"
+
+    @property
+    def cache(self) -> Path:
+        return self.root / "cache"
+
+    @property
+    def mlflow(self) -> Path:
+        return self.root / "mlflow"
+
+    @property
+    def in_use(self) -> Path:
+        """Every running job holds a shared lock of this file."""
+        return self.root / "jobs.lock"
+
+    @property
+    def service_lock(self) -> Path:
+        """The running service holds the lock of this file."""
+        return self.root / "service.lock"
+
+    def make(self) -> Self:
+        """Make what is missing, readable for the owner alone.
+
+        Raises:
+            ConfigError: it cannot be made.
+        """
+        try:
+            for path in (self.root, self.jobs, self.cache, self.mlflow):
+                path.mkdir(mode=0o700, parents=True, exist_ok=True)
+        except OSError as error:
+            raise ConfigError(
+                f"the data directory {self.root} cannot be made: {error.strerror};"
+                " choose another with --data-dir"
+            ) from error
+        return self
+
+    def lock(self) -> int:
+        """Take the directory for this service; a descriptor to be kept open.
+
+        Raises:
+            ConfigError: another service has it.
+        """
+        descriptor = os.open(self.service_lock, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
+        try:
+            fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError:
+            os.close(descriptor)
+            raise ConfigError(
+                f"another asgard service uses {self.root}; stop it first, or choose another"
+                " directory with --data-dir"
+            ) from None
+        return descriptor

@@ -1,0 +1,128 @@
+"""Phase RECORDING and after: what MLflow knows of a job is fetched and noted, however long MLflow
+is away."""
+
+import asyncio
+import contextlib
+import logging
+
+from asgard_async.jobs.errors import TrackingUnavailable
+from asgard_async.jobs.record import Job
+from asgard_async.store.jobs import JobStore
+from asgard_async.tracking.address import MlflowAddress
+from asgard_async.tracking.context import job_environment
+from asgard_async.tracking.experiments import Experiments
+from asgard_async.tracking.monitor import Monitor
+from asgard_async.tracking.runs import EndedJob
+from asgard_async.tracking.settlement import Settlement
+
+logger = logging.getLogger(__name__)
+
+BATCH = 200
+LEISURE_SECONDS = 2.0
+"""How long a job that hardly made a run waits for others to share a search with."""
+START_PATIENCE_SECONDS = 60.0
+"""How long a job that names a new experiment waits for an MLflow server that is starting."""
+
+
+class Recorder:
+    """Asks MLflow about ended jobs, many with one search, until all are known."""
+
+    def __init__(
+        self,
+        *,
+        store: JobStore,
+        address: MlflowAddress,
+        experiments: Experiments,
+        monitor: Monitor,
+        settlement: Settlement,
+        server_id: str,
+        settle_seconds: float,
+    ) -> None:
+        self._store = store
+        self._address = address
+        self._experiments = experiments
+        self._monitor = monitor
+        self._settlement = settlement
+        self._server_id = server_id
+        self._settle_seconds = settle_seconds
+        self._waiting: dict[str, asyncio.Future[None]] = {}
+        self._due = asyncio.Event()
+        self._due.set()  # an earlier life may have left some
+        self._leisure: asyncio.TimerHandle | None = None
+
+    async def prepare(self, job: Job) -> dict[str, str]:
+        """See `lifecycle.Recording`."""
+        if job.uses_tracking:
+            if self._monitor.snapshot.mlflow_api == "starting":
+                await self._monitor.wait_accessible(START_PATIENCE_SECONDS)
+            if self._monitor.snapshot.available:
+                await self._experiments.ensure_experiment(job.spec.experiment_name)
+        return job_environment(
+            self._address,
+            experiment_name=job.spec.experiment_name,
+            job_id=job.job_id,
+            attempt=job.attempt,
+            server_id=self._server_id,
+            tags=job.spec.tags,
+        )
+
+    async def settle(self, job: Job) -> None:
+        """See `lifecycle.Recording`."""
+        if not job.uses_tracking:
+            self._look_at_leisure()
+            return
+        known = asyncio.get_running_loop().create_future()
+        self._waiting[job.job_id] = known
+        self._due.set()
+        try:
+            with contextlib.suppress(TimeoutError):
+                await asyncio.wait_for(known, self._settle_seconds)
+        finally:
+            self._waiting.pop(job.job_id, None)
+
+    def _look_at_leisure(self) -> None:
+        if self._leisure is None:
+            loop = asyncio.get_running_loop()
+            self._leisure = loop.call_later(LEISURE_SECONDS, self._leisure_over)
+
+    def _leisure_over(self) -> None:
+        self._leisure = None
+        self._due.set()
+
+    async def run(self) -> None:
+        """Note what becomes known, for as long as the service lives."""
+        while True:
+            await self._due.wait()
+            await self._monitor.wait_accessible()
+            self._due.clear()  # before looking: what comes meanwhile sets it again
+            try:
+                await self._record_pending()
+            except TrackingUnavailable as error:
+                logger.warning("jobs' runs are recorded when MLflow answers again: %s", error)
+                self._due.set()
+                self._monitor.doubt()
+
+    async def _record_pending(self) -> None:
+        jobs = await self._store.to_track(BATCH)
+        settled = await self._settlement.settle([_ended(job) for job in jobs])
+        for job_id, result in settled.items():
+            await self._store.set_tracking(job_id, result.tracking, problem=result.problem)
+            if (known := self._waiting.get(job_id)) is not None and not known.done():
+                known.set_result(None)
+        if len(settled) < len(jobs):
+            raise TrackingUnavailable(f"{len(jobs) - len(settled)} of {len(jobs)} not settled")
+        if len(jobs) == BATCH:
+            self._due.set()
+
+
+def _ended(job: Job) -> EndedJob:
+    assert job.outcome is not None  # noqa: S101  # pending only from the outcome on
+    return EndedJob(
+        job_id=job.job_id,
+        attempt=job.attempt,
+        reason=job.outcome.reason,
+        started_at=job.created_at,  # runs of earlier attempts count too
+        ended_at=job.outcome.ended_at,
+        model_name=job.spec.model_name,
+        tags=job.spec.tags,
+    )

@@ -1,0 +1,227 @@
+"""The MLflow server that Asgard runs itself when none is configured.
+
+It runs under a shim like a job, so it outlives the service, which finds it again. Its socket is
+opened before it is started and stays open while it is started again: who calls early waits.
+
+    mlflow/server.json      the port that was chosen
+    mlflow/attempts/<n>/    the latest start's lock, pid.json, exit.json
+    mlflow/mlflow.db        runs, experiments, the registry
+    mlflow/artifacts/       models and files, unless [mlflow] artifacts_destination says otherwise
+    mlflow/mlflow.log
+"""
+
+import asyncio
+import fcntl
+import logging
+import os
+import shutil
+import socket
+import sys
+from collections.abc import Callable
+from pathlib import Path
+
+import msgspec
+
+from asgard_async.config import MlflowConfig
+from asgard_async.execution.attempt import Attempt
+from asgard_async.execution.shim.order import Order
+
+logger = logging.getLogger(__name__)
+
+HOST = "127.0.0.1"
+LOG_LIMIT_BYTES = 16 << 20
+STOP_GRACE_SECONDS = 3.0
+RESTART_SECONDS = 1.0
+UNDERTAKER = Path(__file__).parent.parent / "execution" / "shim" / "undertaker.py"
+
+
+class _Choice(msgspec.Struct):
+    port: int
+    configured: int
+
+
+class EmbeddedServer:
+    """Starts, adopts, restarts and stops the server. `starting` is called when it is started.
+
+    `in_use` is the file that every running job's keeper holds a shared lock of; `service_lock` the
+    one that a service holds for as long as it lives.
+    """
+
+    def __init__(
+        self, *, config: MlflowConfig, directory: Path, in_use: Path, service_lock: Path
+    ) -> None:
+        self._config = config
+        self._directory = directory
+        self._in_use = in_use
+        self._service_lock = service_lock
+        self._socket: socket.socket | None = None
+        self._attempt: Attempt | None = None
+        self._port = 0
+
+    @property
+    def uri(self) -> str:
+        """Where it listens; known after `prepare`."""
+        return f"http://{HOST}:{self._port}"
+
+    def prepare(self) -> None:
+        """Find the running server, or open the socket for a new one.
+
+        Blocks for a few system calls. Callers may connect from then on.
+        """
+        (self._directory / "attempts").mkdir(mode=0o700, parents=True, exist_ok=True)
+        chosen = self._read_choice()
+        latest = self._latest_attempt()
+        if chosen is not None and latest is not None and latest.is_alive():
+            self._attempt, self._port = latest, chosen.port
+            logger.info("embedded MLflow is still running at %s", self.uri)
+            return
+        self._open_socket(chosen)
+
+    async def run(self, starting: Callable[[], None]) -> None:
+        """Keep the server running until cancelled; it then runs on (see `leave`)."""
+        while True:
+            if self._attempt is None:
+                starting()
+                self._attempt = await self._start()
+            await self._attempt.wait()
+            self._attempt = None
+            logger.warning("embedded MLflow has ended and is started again; see %s", self._log.name)
+            await asyncio.sleep(RESTART_SECONDS)
+            if self._socket is None:
+                self._open_socket(self._read_choice())
+
+    async def leave(self) -> None:
+        """Stop the server if no job runs; otherwise have it stopped when the last one has ended.
+
+        To be called last of all, when `run` has been cancelled.
+        """
+        if self._socket is not None:
+            self._socket.close()
+        if self._attempt is None:
+            return
+        if await asyncio.to_thread(_is_idle, self._in_use):
+            await self._attempt.stop()
+            await self._attempt.wait()
+        else:
+            self._spawn_undertaker(self._attempt)
+
+    # --- starting -------------------------------------------------------------------------
+
+    async def _start(self) -> Attempt:
+        latest = self._latest_attempt()
+        number = int(latest.directory.name) + 1 if latest is not None else 1
+        directory = self._directory / "attempts" / str(number)
+        await asyncio.to_thread(directory.mkdir, mode=0o700)
+        if latest is not None:
+            await asyncio.to_thread(shutil.rmtree, latest.directory, ignore_errors=True)
+        attempt = Attempt(directory)
+        await attempt.start(self._order(directory))
+        logger.info("embedded MLflow is starting at %s", self.uri)
+        return attempt
+
+    def _order(self, directory: Path) -> Order:
+        assert self._socket is not None  # noqa: S101  # opened before every start
+        descriptor = self._socket.fileno()
+        store = f"sqlite:///{self._directory / 'mlflow.db'}"
+        artifacts = self._config.artifacts_destination or str(self._directory / "artifacts")
+        return Order(
+            directory=str(directory),
+            argv=[
+                sys.executable,
+                "-m",
+                "asgard_async.tracking.mlflow_program",
+                str(descriptor),
+                store,
+                artifacts,
+            ],
+            environment=_environment(),
+            working_directory=str(self._directory),
+            umask=0o077,
+            log=str(self._log),
+            log_limit=LOG_LIMIT_BYTES,
+            timeout=0,
+            grace=STOP_GRACE_SECONDS,
+            memory_limit=0,
+            in_use="",
+            inherit=[descriptor],
+        )
+
+    @property
+    def _log(self) -> Path:
+        return self._directory / "mlflow.log"
+
+    def _latest_attempt(self) -> Attempt | None:
+        numbers = [int(path.name) for path in (self._directory / "attempts").iterdir()]
+        if not numbers:
+            return None
+        return Attempt(self._directory / "attempts" / str(max(numbers)))
+
+    # --- port -----------------------------------------------------------------------------
+
+    def _open_socket(self, chosen: _Choice | None) -> None:
+        wanted = self._config.port
+        if chosen is not None and chosen.configured == wanted:
+            wanted = chosen.port
+        self._socket = _listen(wanted) or _listen(0)
+        if self._socket is None:
+            raise OSError(f"no port of {HOST} can be listened on for MLflow")
+        self._port = self._socket.getsockname()[1]
+        if wanted not in {0, self._port}:
+            logger.warning("port %d is taken; embedded MLflow uses %d", wanted, self._port)
+        choice = _Choice(port=self._port, configured=self._config.port)
+        (self._directory / "server.json").write_bytes(msgspec.json.encode(choice))
+
+    def _read_choice(self) -> _Choice | None:
+        try:
+            return msgspec.json.decode((self._directory / "server.json").read_bytes(), type=_Choice)
+        except (FileNotFoundError, msgspec.MsgspecError):
+            return None
+
+    # --- stopping -------------------------------------------------------------------------
+
+    def _spawn_undertaker(self, attempt: Attempt) -> None:
+        null = (os.devnull, os.O_RDWR, 0)
+        arguments = (os.getpid(), self._in_use, self._service_lock, attempt.directory)
+        os.posix_spawn(
+            sys.executable,
+            [sys.executable, "-I", "-S", str(UNDERTAKER), *map(str, arguments)],
+            {"PATH": os.defpath},
+            file_actions=[(os.POSIX_SPAWN_OPEN, fd, *null) for fd in range(3)],
+            setsid=True,
+        )
+        logger.info("jobs are running: embedded MLflow stops with the last of them")
+
+
+def _listen(port: int) -> socket.socket | None:
+    listener = socket.socket(socket.AF_INET, socket.SOCK_STREAM | socket.SOCK_CLOEXEC)
+    try:
+        listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        listener.bind((HOST, port))
+        listener.listen(1024)
+    except OSError:
+        listener.close()
+        return None
+    return listener
+
+
+def _environment() -> dict[str, str]:
+    """The service's, since the credentials of its artifact store may be there, without Asgard's."""
+    inherited = {
+        name: value for name, value in os.environ.items() if not name.startswith("ASGARD_")
+    }
+    return inherited | {
+        "PYTHONUNBUFFERED": "1",
+        # its job runner would be a second server for code, beside ours and without our limits
+        "MLFLOW_SERVER_ENABLE_JOB_EXECUTION": "false",
+    }
+
+
+def _is_idle(in_use: Path) -> bool:
+    descriptor = os.open(in_use, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
+    try:
+        fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except BlockingIOError:
+        return False
+    finally:
+        os.close(descriptor)
+    return True

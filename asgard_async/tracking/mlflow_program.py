@@ -1,0 +1,35 @@
+"""The embedded MLflow server's own process; never imported by the service.
+
+`python -m asgard_async.tracking.mlflow_program FD BACKEND_URI ARTIFACTS` serves MLflow's ASGI
+application on an inherited listening socket. `mlflow server` would import everything twice: in a
+command that waits, and in the server that it starts.
+"""
+
+import os
+import socket
+import sys
+
+
+def main() -> None:
+    """Serve until SIGTERM."""
+    descriptor, backend_uri, artifacts = sys.argv[1:]
+    # MLflow's own names for what `mlflow server` hands to its application
+    from mlflow.server import constants
+
+    os.environ[constants.BACKEND_STORE_URI_ENV_VAR] = backend_uri
+    os.environ[constants.REGISTRY_STORE_URI_ENV_VAR] = backend_uri
+    os.environ[constants.ARTIFACT_ROOT_ENV_VAR] = "mlflow-artifacts:/"
+    os.environ[constants.ARTIFACTS_DESTINATION_ENV_VAR] = artifacts
+    os.environ[constants.SERVE_ARTIFACTS_ENV_VAR] = "true"
+
+    import uvicorn
+
+    listener = socket.socket(fileno=int(descriptor))
+    config = uvicorn.Config(
+        "mlflow.server.fastapi_app:app", access_log=False, timeout_graceful_shutdown=2
+    )
+    uvicorn.Server(config).run(sockets=[listener])
+
+
+if __name__ == "__main__":
+    main()
