@@ -4,6 +4,7 @@ from collections.abc import Mapping
 from datetime import UTC, datetime, timedelta
 
 import pytest
+from aiohttp import web
 
 from asgard_async.jobs.errors import TrackingUnavailable
 from asgard_async.jobs.record import JobTracking
@@ -15,7 +16,7 @@ from asgard_async.tracking.runs import EndedJob
 from asgard_async.tracking.settlement import Settled, Settlement
 
 from .mlflow_user import MlflowUser, all_of, fresh, fresh_job_id, ms
-from .servers import MlflowServer, Relay, free_port
+from .servers import MlflowServer, Relay, free_port, serving
 
 pytestmark = pytest.mark.mlflow
 
@@ -225,6 +226,72 @@ async def test_version_that_the_script_made_itself_is_the_jobs(
     settled = await settle_one(gateway, ended_job(script.job_id, model_name=name))
     assert settled.tracking.model_version == newer == "2"
     assert len(await user.versions(name)) == 2
+
+
+async def test_version_that_the_script_made_from_another_of_its_runs_counts_in_need(
+    gateway: MlflowGateway, user: MlflowUser, script: Script
+) -> None:
+    earlier = await script.run(ended=10)
+    name = fresh("earlier")
+    await user.register(name, earlier, await user.log_model(script.experiment_id, earlier))
+    last = await script.run(ended=20)
+    job = ended_job(script.job_id, model_name=name)
+    settled = await settle_one(gateway, job)
+    assert (settled.tracking.run_id, settled.tracking.model_version) == (last, "1")
+
+    await user.log_model(script.experiment_id, last)
+    assert (await settle_one(gateway, job)).tracking.model_version == "2"
+    assert [version["run_id"] for version in await user.versions(name)] == [earlier, last]
+
+
+async def test_version_made_for_the_job_is_found_whichever_run_it_is_from(
+    gateway: MlflowGateway, user: MlflowUser, script: Script
+) -> None:
+    first, _ = await script.run_with_model()
+    name = fresh("moved")
+    job = ended_job(script.job_id, model_name=name)
+    assert (await settle_one(gateway, job)).tracking.model_version == "1"
+    await user.call("POST", "runs/delete", {"run_id": first})
+    await script.run_with_model()
+    assert (await settle_one(gateway, job)).tracking.model_version == "1"
+    assert len(await user.versions(name)) == 1
+
+
+async def test_older_mlflow_without_logged_models_and_null_filters_serves(
+    relay: Relay, user: MlflowUser, script: Script
+) -> None:
+    async def be_older(request: web.Request) -> web.StreamResponse:
+        if request.path.endswith("logged-models/search"):
+            return web.Response(status=404, text="<html>", content_type="text/html")
+        if b"NOT NULL" in await request.read():
+            return web.json_response({"error_code": "INVALID_PARAMETER_VALUE"}, status=400)
+        return await relay.handle(request)
+
+    scripts = [script, Script(user, script.experiment_id)]
+    for one in scripts:
+        run_id = await one.run()
+        await user.put_artifact(one.experiment_id, run_id, "model/MLmodel")
+    name = fresh("older")
+    async with serving(be_older) as uri:
+        address = MlflowAddress.parse(uri)
+        async with MlflowGateway(address, timeout_seconds=30) as gateway:
+            settled = await Settlement(gateway, server_id=SERVER).settle(
+                [ended_job(one.job_id, model_name=name) for one in scripts]
+            )
+    assert [settled[one.job_id].tracking.model_version for one in scripts] == ["1", "2"]
+
+
+async def test_refused_search_waits_for_the_administrator(script: Script) -> None:
+    async def forbid(_: web.Request) -> web.StreamResponse:
+        return web.json_response({"error_code": "PERMISSION_DENIED", "message": "no"}, status=403)
+
+    async with serving(forbid) as uri:
+        address = MlflowAddress.parse(uri)
+        async with MlflowGateway(address, timeout_seconds=30) as gateway:
+            with pytest.raises(TrackingUnavailable, match="refuses"):
+                await Settlement(gateway, server_id=SERVER).settle(
+                    [ended_job(script.job_id), ended_job(fresh_job_id())]
+                )
 
 
 async def test_job_that_did_not_complete_registers_nothing(
