@@ -44,6 +44,8 @@ class Settlement:
     def __init__(self, gateway: MlflowGateway, *, server_id: str) -> None:
         self._gateway = gateway
         self._server_id = server_id
+        # two calls for one job at once would both see that it has no version yet
+        self._one_at_a_time = asyncio.Lock()
 
     async def settle(self, ended: Sequence[EndedJob]) -> Mapping[str, Settled]:
         """What MLflow knows of each job; one that is missing in the result is to be asked again.
@@ -51,8 +53,10 @@ class Settlement:
         Raises:
             TrackingUnavailable: none could be settled; to be asked again when MLflow answers.
         """
-        if not ended:
-            return {}
+        async with self._one_at_a_time:
+            return await self._settle(ended) if ended else {}
+
+    async def _settle(self, ended: Sequence[EndedJob]) -> Mapping[str, Settled]:
         try:
             runs = await find_runs(self._gateway, self._server_id, ended)
         except (AnswerTooLarge, TrackingNotFound, TrackingRejected) as error:
@@ -66,7 +70,7 @@ class Settlement:
         settled: dict[str, Settled] = {}
         for job in ended:
             try:
-                settled |= await self.settle([job])
+                settled |= await self._settle([job])
             except TrackingUnavailable:
                 if not settled:
                     raise

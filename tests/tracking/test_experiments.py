@@ -87,6 +87,16 @@ async def test_slow_mlflow_is_waited_for_only_so_long(relay: Relay, relayed: Mlf
     await experiments.aclose()
 
 
+async def test_closing_ends_the_wait_of_every_caller(relay: Relay, relayed: MlflowGateway) -> None:
+    experiments = Experiments(relayed, wait_seconds=30)
+    relay.gate(GET)
+    name = fresh("closing")
+    callers = asyncio.gather(*(experiments.ensure_experiment(name) for _ in range(2)))
+    await eventually(lambda: relay.seen[GET] == 1)
+    await experiments.aclose()
+    assert await callers == [None, None]
+
+
 async def test_absent_mlflow_gives_none(caplog: pytest.LogCaptureFixture) -> None:
     address = MlflowAddress.parse(f"http://127.0.0.1:{free_port()}")
     async with MlflowGateway(address, timeout_seconds=30) as gateway:

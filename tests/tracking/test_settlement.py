@@ -199,6 +199,18 @@ async def test_completed_jobs_model_is_registered_once(
     assert model_id.startswith("m-")
 
 
+async def test_settling_one_job_twice_at_once_registers_it_once(
+    gateway: MlflowGateway, user: MlflowUser, script: Script
+) -> None:
+    await script.run_with_model()
+    name = fresh("twice")
+    settlement = Settlement(gateway, server_id=SERVER)
+    job = ended_job(script.job_id, model_name=name)
+    first, second = await all_of(settlement.settle([job]), settlement.settle([job]))
+    assert first == second
+    assert len(await user.versions(name)) == 1
+
+
 async def test_jobs_with_one_model_name_get_versions_of_their_own(
     gateway: MlflowGateway, user: MlflowUser, script: Script
 ) -> None:
