@@ -79,7 +79,7 @@ def complaints_about(module: str, imported: set[str]) -> list[str]:
         top = name.split(".")[0]
         inside = top == "asgard_async"
         if module.startswith("asgard_async.execution.shim"):
-            # in a job's own interpreter the shim goes by a short name: Asgard is not installed there
+            # a job's interpreter has no Asgard installed: there the shim goes by a short name
             itself = name.startswith("asgard_async.execution.shim") or top == "shim"
             if not itself and not is_standard(top):
                 wrong.append(f"{module}, of the shim, imports {name}")

@@ -48,12 +48,12 @@ class Experiments:
             flight = asyncio.create_task(self._look_up(name), name="ensure-experiment")
             self._flights[name] = flight
             flight.add_done_callback(lambda _: self._flights.pop(name))
-        try:
-            # shielded: who gives up must not take the request away from the others
-            return await asyncio.wait_for(asyncio.shield(flight), self._wait_seconds)
-        except TimeoutError:
+        # wait, unlike wait_for, leaves the request to the others when this caller gives up
+        await asyncio.wait([flight], timeout=self._wait_seconds)
+        if not flight.done():
             logger.warning("MLflow is too slow to make sure that an experiment exists")
             return None
+        return None if flight.cancelled() else flight.result()
 
     async def aclose(self) -> None:
         """Give up the requests that are under way."""

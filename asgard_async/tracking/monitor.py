@@ -10,6 +10,7 @@ from typing import Literal, NoReturn
 
 from asgard_async.jobs.errors import AsgardError, TrackingNotFound, TrackingRejected
 from asgard_async.tracking.gateway import MlflowGateway
+from asgard_async.tracking.refusals import EndpointMissing
 
 logger = logging.getLogger(__name__)
 
@@ -127,7 +128,7 @@ class Monitor:
     async def _count_models(self) -> int | None:
         try:
             return await self._gateway.count_registered_models()
-        except (TrackingRejected, TrackingNotFound):
+        except (EndpointMissing, TrackingNotFound, TrackingRejected):
             return None  # a tracking server without a registry is of use all the same
 
     def _record_success(self, experiments: int, models: int | None, latency_ms: float) -> None:

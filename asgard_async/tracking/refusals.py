@@ -14,6 +14,7 @@ from asgard_async.tracking.wire import Refusal
 
 ALREADY_EXISTS = "RESOURCE_ALREADY_EXISTS"
 NOT_FOUND = "RESOURCE_DOES_NOT_EXIST"
+NO_ENDPOINT = "ENDPOINT_NOT_FOUND"
 MAX_MESSAGE = 500
 
 
@@ -31,6 +32,10 @@ class MlflowInternalError(TrackingUnavailable):
     It answers so to some requests that can never succeed (a source that names no logged model), so
     one job's must not hold up the others'.
     """
+
+
+class EndpointMissing(TrackingUnavailable):
+    """There is no such URL: no MLflow server, a part that is switched off, or an older version."""
 
 
 class AnswerTooLarge(TrackingUnavailable):
@@ -56,10 +61,13 @@ def read_refusal(status: int, body: bytes, public_uri: str) -> AsgardError:
     if status in {HTTPStatus.REQUEST_TIMEOUT, HTTPStatus.TOO_MANY_REQUESTS} or status >= 500:
         return TrackingUnavailable(f"MLflow at {public_uri} answered {status}; try again later")
     if refusal is None or not refusal.error_code or status < 400:
-        return TrackingUnavailable(
+        kind = EndpointMissing if status == HTTPStatus.NOT_FOUND else TrackingUnavailable
+        return kind(
             f"{public_uri} answered {status} and not as an MLflow server does;"
             " check [mlflow] tracking_uri"
         )
+    if refusal.error_code == NO_ENDPOINT:
+        return EndpointMissing(f"MLflow at {public_uri} lacks a part that is needed: {message}")
     if status == HTTPStatus.NOT_FOUND or refusal.error_code == NOT_FOUND:
         return TrackingNotFound(message)
     return MlflowRefused(message, refusal.error_code)

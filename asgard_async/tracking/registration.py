@@ -1,18 +1,20 @@
 """Turns the model that a run logged into a version of a registered model."""
 
 from collections import deque
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 
 from asgard_async.jobs.errors import TrackingNotFound, TrackingRejected
+from asgard_async.jobs.record import JobRun
 from asgard_async.tracking.context import JOB_TAG
 from asgard_async.tracking.gateway import MlflowGateway
-from asgard_async.tracking.refusals import ALREADY_EXISTS, MlflowRefused
+from asgard_async.tracking.refusals import ALREADY_EXISTS, EndpointMissing, MlflowRefused
 from asgard_async.tracking.wire import ModelVersion
 
 READY = "LOGGED_MODEL_READY"
 MODEL_FILE = "MLmodel"
 MAX_DIRECTORIES = 20
+RUNS_PER_SEARCH = 100  # they stand in a URL
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -28,11 +30,14 @@ async def find_source(
     gateway: MlflowGateway, run_id: str, experiment_id: str
 ) -> ModelSource | None:
     """The newest model of a run that is wholly logged, or None. `run_id` is one of MLflow's."""
-    async for model in gateway.logged_models_of(run_id, experiment_id):
-        # filtered here: MLflow's own filter finds nothing by status
-        if model.info.status == READY:
-            model_id = model.info.model_id
-            return ModelSource(uri=f"models:/{model_id}", model_id=model_id)
+    try:
+        async for model in gateway.logged_models_of(run_id, experiment_id):
+            # filtered here: MLflow's own filter finds nothing by status
+            if model.info.status == READY:
+                model_id = model.info.model_id
+                return ModelSource(uri=f"models:/{model_id}", model_id=model_id)
+    except EndpointMissing:
+        pass  # MLflow 2: models are artifacts there
     return await _find_model_directory(gateway, run_id)
 
 
@@ -58,27 +63,30 @@ async def register_for_job(
     *,
     job_id: str,
     model_name: str,
-    run_id: str,
-    experiment_id: str,
+    run: JobRun,
+    runs: Sequence[JobRun],
     tags: Mapping[str, str],
 ) -> str | None:
-    """The version of `model_name` that holds the job's model; None if its run logged none.
+    """The version of `model_name` that holds the model of the job's run; None if it has none.
 
     It is made only if neither an earlier call (cut off by a crash, perhaps) nor the script did so.
+    Where the run has no model, a version counts that the script made from another of its `runs`.
     """
-    source = await find_source(gateway, run_id, experiment_id)
-    if source is None:
-        return None
-    version = await _find_version(gateway, job_id, model_name, run_id)
+    by_script = await _versions_from(gateway, model_name, runs)
+    version = _newest(version for version in by_script if version.run_id == run.run_id)
     if version is None:
-        version = await _create_version(
-            gateway,
-            model_name,
-            source,
-            run_id=run_id,
-            tags={**tags, JOB_TAG: job_id},
-        )
-    return version.version
+        source = await find_source(gateway, run.run_id, run.experiment_id)
+        if source is None:
+            version = _newest(by_script)
+        else:
+            version = await _find_marked(gateway, model_name, job_id) or await _create_version(
+                gateway,
+                model_name,
+                source,
+                run_id=run.run_id,
+                tags={**tags, JOB_TAG: job_id},
+            )
+    return version.version if version else None
 
 
 async def register_run(
@@ -112,19 +120,28 @@ async def register_run(
     )
 
 
-async def _find_version(
-    gateway: MlflowGateway, job_id: str, model_name: str, run_id: str
-) -> ModelVersion | None:
-    # ids alone stand in the filters: a name may hold both kinds of quotes, which cannot be written
-    for filter_text in (f"tags.`{JOB_TAG}` = '{job_id}'", f"run_id = '{run_id}'"):
-        versions = [
-            version
-            for version in await gateway.search_model_versions(filter_text)
-            if version.name == model_name
-        ]
-        if versions:
-            return max(versions, key=lambda version: int(version.version))
-    return None
+# ids alone stand in the filters: a name may hold both kinds of quotes, which cannot be written
+
+
+async def _versions_from(
+    gateway: MlflowGateway, model_name: str, runs: Sequence[JobRun]
+) -> list[ModelVersion]:
+    """The versions of a model that were made from any of these runs."""
+    versions: list[ModelVersion] = []
+    for first in range(0, len(runs), RUNS_PER_SEARCH):
+        ids = ", ".join(f"'{run.run_id}'" for run in runs[first : first + RUNS_PER_SEARCH])
+        versions += await gateway.search_model_versions(f"run_id IN ({ids})")
+    return [version for version in versions if version.name == model_name]
+
+
+async def _find_marked(gateway: MlflowGateway, model_name: str, job_id: str) -> ModelVersion | None:
+    """The version of a model that was made for a job, from whichever run."""
+    versions = await gateway.search_model_versions(f"tags.`{JOB_TAG}` = '{job_id}'")
+    return _newest(version for version in versions if version.name == model_name)
+
+
+def _newest(versions: Iterable[ModelVersion]) -> ModelVersion | None:
+    return max(versions, key=lambda version: int(version.version), default=None)
 
 
 async def _create_version(

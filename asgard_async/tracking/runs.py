@@ -91,7 +91,9 @@ async def _search(
             return runs
 
 
-async def end_open_runs(gateway: MlflowGateway, job: EndedJob, runs: Sequence[Run]) -> list[JobRun]:
+async def end_open_runs(
+    gateway: MlflowGateway, job: EndedJob, runs: Sequence[Run]
+) -> tuple[JobRun, ...]:
     """The job's runs in the order of their start, those that it left open ended with it."""
     ended = []
     for run in sorted(runs, key=lambda run: (run.info.start_time or 0, run.info.run_id)):
@@ -116,7 +118,7 @@ async def end_open_runs(gateway: MlflowGateway, job: EndedJob, runs: Sequence[Ru
                 parent_run_id=run.tags.get(PARENT_TAG),
             )
         )
-    return ended
+    return tuple(ended)
 
 
 def final_status(reason: Reason) -> MlflowRunStatus:

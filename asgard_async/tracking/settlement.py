@@ -5,7 +5,12 @@ import logging
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
-from asgard_async.jobs.errors import TrackingNotFound, TrackingRejected, TrackingUnavailable
+from asgard_async.jobs.errors import (
+    AsgardError,
+    TrackingNotFound,
+    TrackingRejected,
+    TrackingUnavailable,
+)
 from asgard_async.jobs.record import JobTracking
 from asgard_async.tracking.gateway import MlflowGateway
 from asgard_async.tracking.refusals import AnswerTooLarge, MlflowInternalError
@@ -39,6 +44,8 @@ class Settlement:
     def __init__(self, gateway: MlflowGateway, *, server_id: str) -> None:
         self._gateway = gateway
         self._server_id = server_id
+        # two calls for one job at once would both see that it has no version yet
+        self._one_at_a_time = asyncio.Lock()
 
     async def settle(self, ended: Sequence[EndedJob]) -> Mapping[str, Settled]:
         """What MLflow knows of each job; one that is missing in the result is to be asked again.
@@ -46,29 +53,37 @@ class Settlement:
         Raises:
             TrackingUnavailable: none could be settled; to be asked again when MLflow answers.
         """
-        if not ended:
-            return {}
+        async with self._one_at_a_time:
+            return await self._settle(ended) if ended else {}
+
+    async def _settle(self, ended: Sequence[EndedJob]) -> Mapping[str, Settled]:
         try:
             runs = await find_runs(self._gateway, self._server_id, ended)
-        except AnswerTooLarge as error:
-            return await self._settle_apart(ended, error)
-        except (TrackingNotFound, TrackingRejected) as error:
-            # nothing in these requests is a job's own, so it is for the administrator to mend
-            raise TrackingUnavailable(f"MLflow refuses to tell its runs: {error}") from error
+        except (AnswerTooLarge, TrackingNotFound, TrackingRejected) as error:
+            if len(ended) > 1:
+                # one job's runs are too large, or this MLflow does not understand the search
+                return await self._settle_apart(ended)
+            return self._give_up(ended[0], error)
         return await _Round(self._gateway, runs).settle(ended)
 
-    async def _settle_apart(
-        self, ended: Sequence[EndedJob], error: AnswerTooLarge
-    ) -> Mapping[str, Settled]:
-        """One job's runs are too large to read; the others' must not suffer from it."""
-        if len(ended) == 1:
-            logger.warning("Runs cannot be read: %s", error, extra={"job_id": ended[0].job_id})
-            problem = f"The runs of this job cannot be read. {error}"
-            return {ended[0].job_id: Settled(tracking=JobTracking(), problem=problem)}
+    async def _settle_apart(self, ended: Sequence[EndedJob]) -> Mapping[str, Settled]:
         settled: dict[str, Settled] = {}
         for job in ended:
-            settled |= await self.settle([job])
+            try:
+                settled |= await self._settle([job])
+            except TrackingUnavailable:
+                if not settled:
+                    raise
+                break
         return settled
+
+    def _give_up(self, job: EndedJob, error: AsgardError) -> Mapping[str, Settled]:
+        if not isinstance(error, AnswerTooLarge):
+            # nothing in the request is the job's own, so it is for the administrator to mend
+            raise TrackingUnavailable(f"MLflow refuses to tell its runs: {error}") from error
+        logger.warning("Runs cannot be read: %s", error, extra={"job_id": job.job_id})
+        problem = f"The runs of this job cannot be read. {error}"
+        return {job.job_id: Settled(tracking=JobTracking(), problem=problem)}
 
 
 class _Round:
@@ -106,7 +121,8 @@ class _Round:
         found = self._runs.get(job.job_id, [])
         runs = await end_open_runs(self._gateway, job, found)
         latest = runs_of_attempt(found, job.attempt)
-        run = job_run([run for run in runs if run.run_id in latest])
+        runs_of_latest = [run for run in runs if run.run_id in latest]
+        run = job_run(runs_of_latest)
         if run is None:
             return Settled(tracking=JobTracking(runs=runs))
         version = problem = None
@@ -116,8 +132,8 @@ class _Round:
                     self._gateway,
                     job_id=job.job_id,
                     model_name=job.model_name,
-                    run_id=run.run_id,
-                    experiment_id=run.experiment_id,
+                    run=run,
+                    runs=runs_of_latest,
                     tags=job.tags,
                 )
             except (TrackingNotFound, TrackingRejected) as error:

@@ -1,0 +1,47 @@
+"""Fixtures for everything that speaks to MLflow."""
+
+from collections.abc import AsyncIterator, Iterator
+
+import aiohttp
+import pytest
+
+from asgard_async.tracking.address import MlflowAddress
+from asgard_async.tracking.gateway import MlflowGateway
+
+from .mlflow_user import MlflowUser
+from .servers import MlflowServer, Relay, relaying, running_mlflow
+
+
+@pytest.fixture(scope="session")
+def mlflow_server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[MlflowServer]:
+    """One real MLflow server for the whole session; tests keep apart by names of their own."""
+    with running_mlflow(tmp_path_factory.mktemp("mlflow")) as server:
+        yield server
+
+
+@pytest.fixture
+async def gateway(mlflow_server: MlflowServer) -> AsyncIterator[MlflowGateway]:
+    address = MlflowAddress.parse(mlflow_server.uri)
+    async with MlflowGateway(address, timeout_seconds=30) as gateway:
+        yield gateway
+
+
+@pytest.fixture
+async def relay(mlflow_server: MlflowServer) -> AsyncIterator[Relay]:
+    """A relay before MLflow that counts requests and does harm on demand."""
+    async with relaying(mlflow_server.uri) as relay:
+        yield relay
+
+
+@pytest.fixture
+async def relayed(relay: Relay) -> AsyncIterator[MlflowGateway]:
+    """A gateway that goes through the relay."""
+    async with MlflowGateway(MlflowAddress.parse(relay.uri), timeout_seconds=30) as gateway:
+        yield gateway
+
+
+@pytest.fixture
+async def user(mlflow_server: MlflowServer) -> AsyncIterator[MlflowUser]:
+    """Somebody who works with MLflow as scripts do, over REST."""
+    async with aiohttp.ClientSession() as session:
+        yield MlflowUser(mlflow_server.uri, session)

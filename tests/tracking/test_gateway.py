@@ -1,0 +1,228 @@
+"""The gateway: what every kind of answer, and of silence, means."""
+
+import asyncio
+import logging
+import traceback
+
+import pytest
+from aiohttp import web
+
+from asgard_async.jobs.errors import (
+    AsgardError,
+    TrackingNotFound,
+    TrackingRejected,
+    TrackingUnavailable,
+)
+from asgard_async.tracking import gateway as gateway_module
+from asgard_async.tracking.address import MlflowAddress
+from asgard_async.tracking.gateway import MlflowGateway
+from asgard_async.tracking.refusals import AnswerTooLarge, MlflowInternalError, MlflowRefused
+
+from .mlflow_user import MlflowUser, all_of, fresh
+from .servers import MlflowServer, Relay, free_port, serving
+
+JSON = "application/json"
+
+
+def open_gateway(uri: str, timeout_seconds: float = 30) -> MlflowGateway:
+    address = MlflowAddress.parse(uri, username="ann", password="hush-hush")
+    return MlflowGateway(address, timeout_seconds=timeout_seconds, max_answer_bytes=100_000)
+
+
+async def garbage(_: web.Request) -> web.StreamResponse:
+    return web.Response(body=b"\x00\xffgarbage", content_type=JSON)
+
+
+async def wrong_shape(_: web.Request) -> web.StreamResponse:
+    return web.json_response({"experiment": {"experiment_id": ["?"]}})
+
+
+async def deep(_: web.Request) -> web.StreamResponse:
+    return web.Response(body=b'{"x":' * 10_000, content_type=JSON)
+
+
+async def html_page(_: web.Request) -> web.StreamResponse:
+    return web.Response(text="<html>hush-hush</html>", content_type="text/html")
+
+
+async def html_404(_: web.Request) -> web.StreamResponse:
+    return web.Response(status=404, text="<html></html>", content_type="text/html")
+
+
+async def bad_gateway(_: web.Request) -> web.StreamResponse:
+    return web.Response(status=502, text="bad")
+
+
+async def too_many(_: web.Request) -> web.StreamResponse:
+    return web.json_response({"error_code": "REQUEST_LIMIT_EXCEEDED"}, status=429)
+
+
+async def unauthorized(_: web.Request) -> web.StreamResponse:
+    return web.Response(status=401, text="who are you")
+
+
+async def cut_off(request: web.Request) -> web.StreamResponse:
+    response = web.StreamResponse(headers={"Content-Length": "1000"})
+    await response.prepare(request)
+    await response.write(b'{"experiment')
+    assert request.transport is not None
+    request.transport.abort()
+    return response
+
+
+async def silent(_: web.Request) -> web.StreamResponse:
+    await asyncio.Event().wait()
+    raise AssertionError("never reached")
+
+
+@pytest.mark.parametrize(
+    ("handler", "timeout_seconds"),
+    [
+        (garbage, 30),
+        (wrong_shape, 30),
+        (deep, 30),
+        (html_page, 30),
+        (html_404, 30),
+        (bad_gateway, 30),
+        (too_many, 30),
+        (unauthorized, 30),
+        (cut_off, 30),
+        (silent, 0.2),
+    ],
+    ids=lambda value: getattr(value, "__name__", None),
+)
+async def test_what_is_no_answer_of_mlflows_is_unavailable_and_shows_no_credentials(
+    handler: object, timeout_seconds: float, caplog: pytest.LogCaptureFixture
+) -> None:
+    caplog.set_level(logging.DEBUG)
+    async with serving(handler) as uri, open_gateway(uri, timeout_seconds) as gateway:  # type: ignore[arg-type]  # each is a Handler
+        with pytest.raises(TrackingUnavailable) as caught:
+            await gateway.experiment_named("x")
+    told = "".join(traceback.format_exception(caught.value)) + repr(caught.value) + caplog.text
+    assert "hush" not in told
+    assert "Authorization" not in told
+
+
+async def test_refused_connection_is_unavailable() -> None:
+    async with open_gateway(f"http://127.0.0.1:{free_port()}") as gateway:
+        with pytest.raises(TrackingUnavailable):
+            await gateway.health()
+
+
+async def test_closed_gateway_is_unavailable() -> None:
+    gateway = open_gateway(f"http://127.0.0.1:{free_port()}")
+    async with gateway:
+        pass
+    with pytest.raises(TrackingUnavailable):
+        await gateway.health()
+
+
+@pytest.mark.mlflow
+async def test_server_that_is_held_still_is_unavailable(mlflow_server: MlflowServer) -> None:
+    async with open_gateway(mlflow_server.uri, timeout_seconds=0.3) as gateway:
+        with mlflow_server.stopped(), pytest.raises(TrackingUnavailable, match=r"within 0\.3 s"):
+            await gateway.health()
+
+
+async def test_failure_of_one_request_is_told_from_an_outage() -> None:
+    async def fail(_: web.Request) -> web.StreamResponse:
+        return web.json_response(
+            {"error_code": "INTERNAL_ERROR", "message": "boom\n[SQL: x]"}, status=500
+        )
+
+    async with serving(fail) as uri, open_gateway(uri) as gateway:
+        with pytest.raises(MlflowInternalError) as caught:
+            await gateway.experiment_named("x")
+    assert "boom" in str(caught.value)
+    assert "SQL" not in str(caught.value)
+
+
+async def test_answer_is_read_only_up_to_the_bound() -> None:
+    async def endless(request: web.Request) -> web.StreamResponse:
+        response = web.StreamResponse()
+        await response.prepare(request)
+        while True:
+            await response.write(b" " * 10_000)
+
+    async with serving(endless) as uri, open_gateway(uri) as gateway:
+        with pytest.raises(AnswerTooLarge):
+            await gateway.experiment_named("x")
+
+
+async def test_redirect_is_not_followed_so_that_credentials_stay_with_their_server() -> None:
+    strangers_saw: list[str] = []
+
+    async def stranger(request: web.Request) -> web.StreamResponse:
+        strangers_saw.append(request.path)
+        return web.json_response({})
+
+    async with serving(stranger) as elsewhere:
+
+        async def redirect(_: web.Request) -> web.StreamResponse:
+            raise web.HTTPTemporaryRedirect(elsewhere)
+
+        async with serving(redirect) as uri, open_gateway(uri) as gateway:
+            with pytest.raises(TrackingUnavailable, match="307"):
+                await gateway.experiment_named("x")
+    assert strangers_saw == []
+
+
+@pytest.mark.mlflow
+async def test_credentials_are_sent_and_the_shown_address_has_none(relay: Relay) -> None:
+    with_userinfo = relay.uri.replace("http://", "http://ann:hush@")
+    async with MlflowGateway(MlflowAddress.parse(with_userinfo), timeout_seconds=30) as gateway:
+        await gateway.active_experiment_ids()
+        assert gateway.public_uri == relay.uri
+    address = MlflowAddress.parse(relay.uri, token="t0ken")
+    async with MlflowGateway(address, timeout_seconds=30) as gateway:
+        await gateway.active_experiment_ids()
+    assert relay.authorizations == {"Basic YW5uOmh1c2g=", "Bearer t0ken"}
+
+
+@pytest.mark.mlflow
+async def test_what_mlflow_does_not_know_is_not_found(gateway: MlflowGateway) -> None:
+    missing = (
+        gateway.experiment_named(fresh("none")),
+        gateway.get_run("0" * 32),
+        gateway.registered_model(fresh("none")),
+    )
+    for awaitable in missing:
+        with pytest.raises(TrackingNotFound):
+            await awaitable
+
+
+@pytest.mark.mlflow
+async def test_refusal_carries_mlflows_first_line_and_code(gateway: MlflowGateway) -> None:
+    name = fresh("twice")
+    await gateway.create_experiment(name)
+    with pytest.raises(MlflowRefused) as caught:
+        await gateway.create_experiment(name)
+    assert isinstance(caught.value, TrackingRejected)
+    assert caught.value.error_code == "RESOURCE_ALREADY_EXISTS"
+    assert name in str(caught.value)
+    assert "SQL:" not in str(caught.value)
+
+
+@pytest.mark.mlflow
+async def test_all_pages_are_read(
+    gateway: MlflowGateway, user: MlflowUser, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    made = await all_of(*(user.experiment() for _ in range(3)))
+    names = [fresh("paged") for _ in range(3)]
+    for name in names:
+        await gateway.create_registered_model(name)
+    monkeypatch.setattr(gateway_module, "PAGE_SIZE", 2)
+    ids = await gateway.active_experiment_ids()
+    assert set(made) <= set(ids)
+    assert len(ids) == len(set(ids))
+    models = await gateway.registered_models()
+    assert set(names) <= {model.name for model in models}
+    assert await gateway.count_registered_models() == len(models)
+
+
+@pytest.mark.mlflow
+async def test_every_error_of_the_gateway_is_one_that_clients_may_read(
+    gateway: MlflowGateway,
+) -> None:
+    with pytest.raises(AsgardError):
+        await gateway.create_experiment("")

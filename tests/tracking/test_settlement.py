@@ -1,0 +1,450 @@
+"""Settling ended jobs: the right runs, every model registered once, an outage loses nothing."""
+
+from collections.abc import Mapping
+from datetime import UTC, datetime, timedelta
+
+import pytest
+from aiohttp import web
+
+from asgard_async.jobs.errors import TrackingUnavailable
+from asgard_async.jobs.record import JobTracking
+from asgard_async.jobs.status import Reason
+from asgard_async.tracking import runs as runs_module
+from asgard_async.tracking.address import MlflowAddress
+from asgard_async.tracking.gateway import MlflowGateway
+from asgard_async.tracking.runs import EndedJob
+from asgard_async.tracking.settlement import Settled, Settlement
+
+from .mlflow_user import MlflowUser, all_of, fresh, fresh_job_id, ms
+from .servers import MlflowServer, Relay, free_port, serving
+
+pytestmark = pytest.mark.mlflow
+
+SERVER = "server-1"
+SEARCH, CREATE = "runs/search", "model-versions/create"
+START = datetime.now(UTC).replace(microsecond=0) - timedelta(minutes=30)
+
+
+def after(seconds: float) -> datetime:
+    return START + timedelta(seconds=seconds)
+
+
+def ended_job(
+    job_id: str,
+    *,
+    reason: Reason = Reason.SUCCEEDED,
+    attempt: int = 1,
+    model_name: str = "unused",
+    tags: Mapping[str, str] | None = None,
+) -> EndedJob:
+    return EndedJob(
+        job_id=job_id,
+        attempt=attempt,
+        reason=reason,
+        started_at=START,
+        ended_at=after(60),
+        model_name=model_name,
+        tags=tags or {},
+    )
+
+
+class Script:
+    """Makes the runs of one job."""
+
+    def __init__(self, user: MlflowUser, experiment_id: str, job_id: str | None = None) -> None:
+        self._user = user
+        self.experiment_id = experiment_id
+        self.job_id = job_id or fresh_job_id()
+
+    async def run(
+        self,
+        ended: float | None = 30,
+        *,
+        attempt: int = 1,
+        server: str = SERVER,
+        status: str = "FINISHED",
+        **tags: str,
+    ) -> str:
+        return await self._user.run(
+            self.experiment_id,
+            started_at=after(1),
+            ended_at=None if ended is None else after(ended),
+            status=status,
+            asgard__job_id=self.job_id,
+            asgard__attempt=str(attempt),
+            asgard__server_id=server,
+            **tags,
+        )
+
+    async def run_with_model(self) -> tuple[str, str]:
+        run_id = await self.run()
+        return run_id, await self._user.log_model(self.experiment_id, run_id)
+
+
+@pytest.fixture
+async def script(user: MlflowUser) -> Script:
+    return Script(user, await user.experiment())
+
+
+async def settle_one(gateway: MlflowGateway, job: EndedJob) -> Settled:
+    return (await Settlement(gateway, server_id=SERVER).settle([job]))[job.job_id]
+
+
+async def test_two_jobs_in_one_experiment_each_have_their_own_run(
+    gateway: MlflowGateway, user: MlflowUser, script: Script
+) -> None:
+    other = Script(user, script.experiment_id)
+    mine, theirs = await script.run(ended=20), await other.run(ended=30)
+    settled = await Settlement(gateway, server_id=SERVER).settle(
+        [ended_job(script.job_id), ended_job(other.job_id)]
+    )
+    assert settled[script.job_id].tracking.run_id == mine
+    assert settled[other.job_id].tracking.run_id == theirs
+    assert [run.run_id for run in settled[script.job_id].tracking.runs] == [mine]
+
+
+async def test_one_search_serves_all_jobs(
+    relay: Relay, relayed: MlflowGateway, user: MlflowUser
+) -> None:
+    scripts = [Script(user, await user.experiment()) for _ in range(6)]
+    made = await all_of(*(script.run() for script in scripts))
+    settled = await Settlement(relayed, server_id=SERVER).settle(
+        [ended_job(script.job_id, reason=Reason.EXIT_CODE) for script in scripts]
+    )
+    assert [settled[script.job_id].tracking.run_id for script in scripts] == made
+    assert relay.seen[SEARCH] == 1
+
+
+async def test_runs_are_read_over_all_pages_and_experiments(
+    gateway: MlflowGateway, user: MlflowUser, script: Script, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    elsewhere = Script(user, await user.experiment(), script.job_id)
+    made = [await script.run(ended=10 + n) for n in range(5)]
+    made.append(await elsewhere.run(ended=20))
+    monkeypatch.setattr(runs_module, "PAGE_SIZE", 2)
+    monkeypatch.setattr(runs_module, "EXPERIMENTS_PER_SEARCH", 1)
+    settled = await settle_one(gateway, ended_job(script.job_id))
+    assert sorted(run.run_id for run in settled.tracking.runs) == sorted(made)
+    assert settled.tracking.run_id == made[-1]
+
+
+async def test_runs_of_the_last_attempt_count_and_earlier_ones_are_listed(
+    gateway: MlflowGateway, script: Script
+) -> None:
+    first = await script.run(ended=50, attempt=1)
+    second = await script.run(ended=20, attempt=2)
+    settled = await settle_one(gateway, ended_job(script.job_id, attempt=2))
+    assert settled.tracking.run_id == second
+    assert {run.run_id for run in settled.tracking.runs} == {first, second}
+
+    third = await settle_one(gateway, ended_job(script.job_id, attempt=3))
+    assert third.tracking.run_id is None
+    assert {run.run_id for run in third.tracking.runs} == {first, second}
+
+
+async def test_runs_of_another_asgard_with_the_same_job_id_do_not_count(
+    gateway: MlflowGateway, user: MlflowUser, script: Script
+) -> None:
+    stranger = await script.run(ended=None, server="server-2")
+    other = fresh_job_id()
+    settled = await Settlement(gateway, server_id=SERVER).settle(
+        [ended_job(script.job_id, reason=Reason.LOST), ended_job(other, reason=Reason.LOST)]
+    )
+    assert settled[script.job_id] == Settled(tracking=JobTracking())
+    assert (await user.run_info(stranger))["status"] == "RUNNING"
+
+
+@pytest.mark.parametrize(
+    ("reason", "status"),
+    [
+        (Reason.CANCELLED, "KILLED"),
+        (Reason.TIMEOUT, "KILLED"),
+        (Reason.EXIT_CODE, "FAILED"),
+        (Reason.SUCCEEDED, "FINISHED"),
+    ],
+)
+async def test_runs_left_open_are_ended_with_their_job(
+    gateway: MlflowGateway, user: MlflowUser, script: Script, reason: Reason, status: str
+) -> None:
+    closed = await script.run(ended=10)
+    parent = await script.run(ended=None)
+    child = await script.run(ended=None, mlflow__parentRunId=parent)
+    settled = await settle_one(gateway, ended_job(script.job_id, reason=reason))
+    for run_id in (parent, child):
+        info = await user.run_info(run_id)
+        assert (info["status"], info["end_time"]) == (status, ms(after(60)))
+    assert (await user.run_info(closed))["end_time"] == ms(after(10))
+    assert settled.tracking.run_id == parent
+    told = {run.run_id: run for run in settled.tracking.runs}
+    assert (told[child].status, told[child].ended_at) == (status, after(60))
+    assert told[child].parent_run_id == parent
+
+
+async def test_completed_jobs_model_is_registered_once(
+    gateway: MlflowGateway, user: MlflowUser, script: Script
+) -> None:
+    run_id, model_id = await script.run_with_model()
+    name = fresh('it\'s "m"')
+    job = ended_job(script.job_id, model_name=name, tags={"team": "a"})
+    first = await settle_one(gateway, job)
+    assert (first.tracking.run_id, first.tracking.model_version) == (run_id, "1")
+    assert first.problem is None
+    assert await settle_one(gateway, job) == first
+    model = await gateway.registered_model(name)
+    [version] = model.latest_versions
+    assert version.version == "1"
+    assert version.run_id == run_id
+    tags = {tag.key: tag.value for tag in version.tags}
+    assert tags == {"team": "a", "asgard.job_id": script.job_id}
+    assert model_id.startswith("m-")
+
+
+async def test_settling_one_job_twice_at_once_registers_it_once(
+    gateway: MlflowGateway, user: MlflowUser, script: Script
+) -> None:
+    await script.run_with_model()
+    name = fresh("twice")
+    settlement = Settlement(gateway, server_id=SERVER)
+    job = ended_job(script.job_id, model_name=name)
+    first, second = await all_of(settlement.settle([job]), settlement.settle([job]))
+    assert first == second
+    assert len(await user.versions(name)) == 1
+
+
+async def test_jobs_with_one_model_name_get_versions_of_their_own(
+    gateway: MlflowGateway, user: MlflowUser, script: Script
+) -> None:
+    scripts = [script, *(Script(user, script.experiment_id) for _ in range(4))]
+    made = await all_of(*(one.run_with_model() for one in scripts))
+    name = fresh("contested")
+    settled = await Settlement(gateway, server_id=SERVER).settle(
+        [ended_job(one.job_id, model_name=name) for one in scripts]
+    )
+    versions = {settled[one.job_id].tracking.model_version for one in scripts}
+    assert versions == {"1", "2", "3", "4", "5"}
+    by_version = {version["version"]: version["run_id"] for version in await user.versions(name)}
+    for one, (run_id, _) in zip(scripts, made, strict=True):
+        assert by_version[settled[one.job_id].tracking.model_version] == run_id
+
+
+async def test_version_that_the_script_made_itself_is_the_jobs(
+    gateway: MlflowGateway, user: MlflowUser, script: Script
+) -> None:
+    run_id, model_id = await script.run_with_model()
+    name, other_name = fresh("own"), fresh("other")
+    await user.register(other_name, run_id, model_id)
+    await user.register(name, run_id, model_id)
+    newer = await user.add_version(name, run_id, model_id)
+    settled = await settle_one(gateway, ended_job(script.job_id, model_name=name))
+    assert settled.tracking.model_version == newer == "2"
+    assert len(await user.versions(name)) == 2
+
+
+async def test_version_that_the_script_made_from_another_of_its_runs_counts_in_need(
+    gateway: MlflowGateway, user: MlflowUser, script: Script
+) -> None:
+    earlier = await script.run(ended=10)
+    name = fresh("earlier")
+    await user.register(name, earlier, await user.log_model(script.experiment_id, earlier))
+    last = await script.run(ended=20)
+    job = ended_job(script.job_id, model_name=name)
+    settled = await settle_one(gateway, job)
+    assert (settled.tracking.run_id, settled.tracking.model_version) == (last, "1")
+
+    await user.log_model(script.experiment_id, last)
+    assert (await settle_one(gateway, job)).tracking.model_version == "2"
+    assert [version["run_id"] for version in await user.versions(name)] == [earlier, last]
+
+
+async def test_version_made_for_the_job_is_found_whichever_run_it_is_from(
+    gateway: MlflowGateway, user: MlflowUser, script: Script
+) -> None:
+    first, _ = await script.run_with_model()
+    name = fresh("moved")
+    job = ended_job(script.job_id, model_name=name)
+    assert (await settle_one(gateway, job)).tracking.model_version == "1"
+    await user.call("POST", "runs/delete", {"run_id": first})
+    await script.run_with_model()
+    assert (await settle_one(gateway, job)).tracking.model_version == "1"
+    assert len(await user.versions(name)) == 1
+
+
+async def test_older_mlflow_without_logged_models_and_null_filters_serves(
+    relay: Relay, user: MlflowUser, script: Script
+) -> None:
+    async def be_older(request: web.Request) -> web.StreamResponse:
+        if request.path.endswith("logged-models/search"):
+            return web.Response(status=404, text="<html>", content_type="text/html")
+        if b"NOT NULL" in await request.read():
+            return web.json_response({"error_code": "INVALID_PARAMETER_VALUE"}, status=400)
+        return await relay.handle(request)
+
+    scripts = [script, Script(user, script.experiment_id)]
+    for one in scripts:
+        run_id = await one.run()
+        await user.put_artifact(one.experiment_id, run_id, "model/MLmodel")
+    name = fresh("older")
+    async with serving(be_older) as uri:
+        address = MlflowAddress.parse(uri)
+        async with MlflowGateway(address, timeout_seconds=30) as gateway:
+            settled = await Settlement(gateway, server_id=SERVER).settle(
+                [ended_job(one.job_id, model_name=name) for one in scripts]
+            )
+    assert [settled[one.job_id].tracking.model_version for one in scripts] == ["1", "2"]
+
+
+async def test_refused_search_waits_for_the_administrator(script: Script) -> None:
+    async def forbid(_: web.Request) -> web.StreamResponse:
+        return web.json_response({"error_code": "PERMISSION_DENIED", "message": "no"}, status=403)
+
+    async with serving(forbid) as uri:
+        address = MlflowAddress.parse(uri)
+        async with MlflowGateway(address, timeout_seconds=30) as gateway:
+            with pytest.raises(TrackingUnavailable, match="refuses"):
+                await Settlement(gateway, server_id=SERVER).settle(
+                    [ended_job(script.job_id), ended_job(fresh_job_id())]
+                )
+
+
+async def test_job_that_did_not_complete_registers_nothing(
+    gateway: MlflowGateway, user: MlflowUser, script: Script
+) -> None:
+    run_id, _ = await script.run_with_model()
+    name = fresh("failed")
+    job = ended_job(script.job_id, model_name=name, reason=Reason.EXIT_CODE)
+    settled = await settle_one(gateway, job)
+    assert (settled.tracking.run_id, settled.tracking.model_version) == (run_id, None)
+    assert await user.versions(name) == []
+
+
+async def test_run_without_model_has_no_version_and_that_is_no_problem(
+    gateway: MlflowGateway, script: Script
+) -> None:
+    run_id = await script.run()
+    settled = await settle_one(gateway, ended_job(script.job_id, model_name=fresh("none")))
+    assert (settled.tracking.run_id, settled.tracking.model_version) == (run_id, None)
+    assert settled.problem is None
+
+
+async def test_refused_model_name_is_told_and_harms_no_other_job(
+    gateway: MlflowGateway, user: MlflowUser, script: Script
+) -> None:
+    other = Script(user, script.experiment_id)
+    refused, _ = await script.run_with_model()
+    await other.run_with_model()
+    settled = await Settlement(gateway, server_id=SERVER).settle(
+        [
+            ended_job(script.job_id, model_name="a/b"),
+            ended_job(other.job_id, model_name=fresh("fine")),
+        ]
+    )
+    assert settled[script.job_id].tracking.run_id == refused
+    assert "Names cannot contain" in (settled[script.job_id].problem or "")
+    assert settled[other.job_id].tracking.model_version == "1"
+
+
+async def test_lost_answer_to_a_registration_makes_no_second_version(
+    relay: Relay, relayed: MlflowGateway, user: MlflowUser, script: Script
+) -> None:
+    await script.run_with_model()
+    name = fresh("cut")
+    await user.call("POST", "registered-models/create", {"name": name})
+    relay.lose_answer(CREATE)
+    job = ended_job(script.job_id, model_name=name)
+    with pytest.raises(TrackingUnavailable):
+        await settle_one(relayed, job)
+    settled = await settle_one(relayed, job)
+    assert settled.tracking.model_version == "1"
+    assert len(await user.versions(name)) == 1
+
+
+async def test_mlflow_that_fails_at_one_job_does_not_hold_up_the_others(
+    relay: Relay, relayed: MlflowGateway, user: MlflowUser, script: Script
+) -> None:
+    others = [Script(user, script.experiment_id) for _ in range(6)]
+    for one in (script, *others):
+        await one.run_with_model()
+    poison = fresh("poison")
+    jobs = [ended_job(script.job_id, model_name=poison)]
+    jobs += [ended_job(one.job_id, model_name=fresh("good")) for one in others]
+    relay.fail(CREATE, 500, poison.encode())
+    settled = await Settlement(relayed, server_id=SERVER).settle(jobs)
+    assert settled.keys() == {one.job_id for one in others}
+    relay.mend()
+    late = await Settlement(relayed, server_id=SERVER).settle(jobs)
+    assert late.keys() == {job.job_id for job in jobs}
+    for job in jobs:
+        assert len(await user.versions(job.model_name)) == 1
+
+
+async def test_outage_in_the_middle_loses_nothing_and_repeats_nothing(
+    mlflow_server: MlflowServer, user: MlflowUser, script: Script
+) -> None:
+    await script.run(ended=None)
+    run_id, _ = await script.run_with_model()
+    name = fresh("late")
+    job = ended_job(script.job_id, model_name=name)
+    address = MlflowAddress.parse(mlflow_server.uri)
+    async with MlflowGateway(address, timeout_seconds=0.3) as impatient:
+        with mlflow_server.stopped(), pytest.raises(TrackingUnavailable):
+            await settle_one(impatient, job)
+    async with MlflowGateway(address, timeout_seconds=30) as gateway:
+        settled = [await settle_one(gateway, job) for _ in range(2)]
+    assert settled[0] == settled[1]
+    assert settled[0].tracking.model_version is None  # the run left open ended last
+    assert len(settled[0].tracking.runs) == 2
+    assert run_id in {run.run_id for run in settled[0].tracking.runs}
+
+
+async def test_server_that_stops_before_registering_is_asked_again(
+    relay: Relay, relayed: MlflowGateway, user: MlflowUser, script: Script
+) -> None:
+    others = [Script(user, script.experiment_id) for _ in range(8)]
+    name = fresh("again")
+    for one in (script, *others):
+        await one.run_with_model()
+    jobs = [ended_job(one.job_id, model_name=name) for one in (script, *others)]
+    relay.fail("logged-models/search", 503)
+    with pytest.raises(TrackingUnavailable):
+        await Settlement(relayed, server_id=SERVER).settle(jobs)
+    # an outage is an outage for all: those not yet begun are not even tried
+    assert relay.seen["logged-models/search"] < len(jobs)
+    relay.mend()
+    settled = await Settlement(relayed, server_id=SERVER).settle(jobs)
+    assert settled.keys() == {job.job_id for job in jobs}
+    assert len(await user.versions(name)) == len(jobs)
+
+
+async def test_mlflow_that_is_not_there_is_unavailable() -> None:
+    address = MlflowAddress.parse(f"http://127.0.0.1:{free_port()}")
+    async with MlflowGateway(address, timeout_seconds=30) as gateway:
+        with pytest.raises(TrackingUnavailable):
+            await settle_one(gateway, ended_job(fresh_job_id()))
+        assert await Settlement(gateway, server_id=SERVER).settle([]) == {}
+
+
+async def test_job_whose_run_is_too_large_to_read_harms_no_other(
+    mlflow_server: MlflowServer, user: MlflowUser, script: Script
+) -> None:
+    other = Script(user, await user.experiment())
+    await script.run(ended=20, huge="x" * 100_000)
+    fine = await other.run(ended=20)
+    address = MlflowAddress.parse(mlflow_server.uri)
+    async with MlflowGateway(address, timeout_seconds=30, max_answer_bytes=90_000) as gateway:
+        settled = await Settlement(gateway, server_id=SERVER).settle(
+            [ended_job(script.job_id), ended_job(other.job_id)]
+        )
+    assert settled[other.job_id].tracking.run_id == fine
+    assert settled[script.job_id].tracking.run_id is None
+    assert "cannot be read" in (settled[script.job_id].problem or "")
+
+
+async def test_many_large_runs_are_read_in_smaller_pages(
+    mlflow_server: MlflowServer, script: Script
+) -> None:
+    made = [await script.run(ended=20 + n, large="x" * 20_000) for n in range(6)]
+    address = MlflowAddress.parse(mlflow_server.uri)
+    async with MlflowGateway(address, timeout_seconds=30, max_answer_bytes=60_000) as gateway:
+        settled = await settle_one(gateway, ended_job(script.job_id))
+    assert settled.tracking.run_id == made[-1]
+    assert len(settled.tracking.runs) == 6
