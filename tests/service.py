@@ -63,7 +63,9 @@ class Service:
 
     async def spawn(self, *arguments: str) -> None:
         """Start its process without waiting for it."""
-        inherited = {k: v for k, v in os.environ.items() if not k.startswith(("ASGARD_", "MLFLOW_"))}
+        inherited = {
+            k: v for k, v in os.environ.items() if not k.startswith(("ASGARD_", "MLFLOW_"))
+        }
         with self.log.open("ab") as log:
             self._process = await asyncio.create_subprocess_exec(
                 sys.executable,
