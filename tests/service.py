@@ -63,7 +63,9 @@ class Service:
 
     async def spawn(self, *arguments: str) -> None:
         """Start its process without waiting for it."""
-        inherited = {k: v for k, v in os.environ.items() if not k.startswith(("ASGARD_", "MLFLOW_"))}
+        inherited = {
+            k: v for k, v in os.environ.items() if not k.startswith(("ASGARD_", "MLFLOW_"))
+        }
         with self.log.open("ab") as log:
             self._process = await asyncio.create_subprocess_exec(
                 sys.executable,
@@ -154,6 +156,14 @@ class Service:
             return job if job["phase"] in phases else None
 
         return await eventually(there, within=within, what=f"{job_id} is {' or '.join(phases)}")  # type: ignore[return-value]
+
+    async def says(self, job_id: str, text: str) -> None:
+        """Wait for `text` in a job's log."""
+
+        async def said() -> bool:
+            return text in (await self.job(job_id))["logs"]
+
+        await eventually(said, what=f"{job_id} says {text!r}")
 
     async def finished(self, job_id: str, within: float = 60) -> dict[str, Any]:
         """Wait for a job's end; the job with its log."""
