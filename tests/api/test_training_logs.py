@@ -63,6 +63,7 @@ async def test_a_large_log_is_read_whole_and_in_steps(service: Client) -> None:
     data = os.urandom(3_000_000)
     path = await with_log(service, data)
     assert await read(service, path) == (data, len(data))
+    assert await read(service, f"{path}?limit=4194304") == (data, len(data))
     read_in_steps, offset = b"", 0
     while offset < len(data):
         part, offset = await read(service, f"{path}?offset={offset}&limit=700001")
