@@ -1,0 +1,99 @@
+"""Which exception ended a script, as its own output tells. Standard library only.
+
+The output is whatever the script wrote, so it may be cut, interleaved or made up: every look at it
+is one pass over a bounded text, and the answer is one bounded line.
+"""
+
+import re
+from collections.abc import Iterator
+from dataclasses import dataclass
+
+LOOK_BACK_CHARS = 256 * 1024
+LONGEST_LINE = 1000
+# Text after the last traceback may belong to its message; so much of it does not.
+LONGEST_MESSAGE_LINES = 200
+
+HEADER = "Traceback (most recent call last):"
+# An exception group is drawn behind a margin, and its parts behind a wider one.
+GROUP_HEADER = f"  + Exception Group {HEADER}"
+GROUP_MARGIN = "  | "
+INSIDE_GROUP = re.compile(r" +(?:\||\+-)")
+FRAME = re.compile(r' {2}File "[^"]{1,4096}", line \d{1,9}(?:, in (?P<function>.{1,400}))?$')
+EXCEPTION = re.compile(r"[^\W\d][\w.<>]{0,300}(?:: .*|:)?$")
+MEMORY_ERRORS = {"MemoryError", "_ArrayMemoryError"}
+# MLflow's words about a run that ends with the interpreter, after the traceback.
+AFTERWORDS = ("🏃 View run ", "🧪 View experiment at")
+
+
+@dataclass(frozen=True, kw_only=True)
+class _Traceback:
+    line: str
+    ends_at: int
+    """Index of `line` among the lines."""
+    outermost: bool
+    """It begins at the top of a script, as that of an exception which nobody caught does."""
+
+
+def last_exception_line(log_tail: str) -> str | None:
+    """The line that names the exception which ended the script, or None if none did.
+
+    Of several tracebacks the last one counts, which for chained exceptions is the one that was not
+    caught. Of a message of several lines it is the first, with the exception's name.
+    """
+    lines = [line.rstrip("\r") for line in log_tail[-LOOK_BACK_CHARS:].split("\n")]
+    last = None
+    for last in _tracebacks(lines):  # noqa: B007  # the last one is what is looked for
+        pass
+    if last is None or not _ended_the_script(last, lines):
+        return None
+    line = last.line
+    if line.rstrip().endswith(":"):  # the message begins on the next line
+        line = f"{line.rstrip()} {next(filter(str.strip, lines[last.ends_at + 1 :]), '')}"
+    return _presentable(line)
+
+
+def is_memory_error(exception_line: str) -> bool:
+    """Whether the line names a MemoryError, or numpy's own kind of it."""
+    return exception_line.partition(":")[0].rpartition(".")[2] in MEMORY_ERRORS
+
+
+def _tracebacks(lines: list[str]) -> Iterator[_Traceback]:
+    inside = ignored = False
+    margin = ""
+    outermost: bool | None = None
+    for index, line in enumerate(lines):
+        if line.endswith(HEADER):
+            inside = line == GROUP_HEADER or not INSIDE_GROUP.match(line)
+            margin = GROUP_MARGIN if line == GROUP_HEADER else ""
+            outermost = None
+            ignored = index > 0 and lines[index - 1].startswith("Exception ignored")
+            continue
+        bare = line.removeprefix(margin)
+        if frame := FRAME.match(bare):
+            if not inside:  # the header is cut off, or a SyntaxError in the script has none
+                inside, ignored, outermost, margin = True, False, True, ""
+            elif outermost is None:
+                outermost = frame["function"] in {"<module>", None}
+        elif inside and not bare.startswith(" "):
+            inside, margin = False, ""
+            if EXCEPTION.match(bare) and not ignored:
+                yield _Traceback(line=bare, ends_at=index, outermost=outermost is not False)
+
+
+def _ended_the_script(last: _Traceback, lines: list[str]) -> bool:
+    after = lines[last.ends_at + 1 :]
+    if all(_is_no_word_of_the_script(line) for line in after):
+        return True
+    # What follows is the rest of a long message, or the script caught and showed the exception and
+    # went on. One that was caught shows its frames only up to where it was caught.
+    return last.outermost and len(after) <= LONGEST_MESSAGE_LINES
+
+
+def _is_no_word_of_the_script(line: str) -> bool:
+    return not line.strip() or line.startswith(AFTERWORDS) or bool(INSIDE_GROUP.match(line))
+
+
+def _presentable(line: str) -> str:
+    if len(line) > LONGEST_LINE:
+        line = line[: LONGEST_LINE - 1] + "…"
+    return "".join(character if character.isprintable() else " " for character in line).rstrip()
