@@ -19,6 +19,8 @@ from tests.processes import processes_with
 NOWHERE = "http://127.0.0.1:1"
 """A tracking server that refuses connections: for tests that need none."""
 
+WITHOUT_MLFLOW = {"ASGARD_MLFLOW__TRACKING_URI": NOWHERE}
+
 QUICK = {
     "ASGARD_JOBS__TIMEOUT_MIN": "1",
     "ASGARD_JOBS__STOP_GRACE_SECONDS": "0.5",

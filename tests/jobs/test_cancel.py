@@ -2,9 +2,9 @@
 
 from pathlib import Path
 
-from tests.conftest import WITHOUT_MLFLOW
+
 from tests.processes import processes_with
-from tests.service import Service, running_service
+from tests.service import WITHOUT_MLFLOW, Service, running_service
 
 BLOCK = "import time\nprint('up')\ntime.sleep(60)"
 

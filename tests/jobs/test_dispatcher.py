@@ -6,8 +6,8 @@ from pathlib import Path
 
 import pytest
 
-from tests.conftest import WITHOUT_MLFLOW
-from tests.service import Service, running_service
+
+from tests.service import WITHOUT_MLFLOW, Service, running_service
 
 ONE_SLOT = {**WITHOUT_MLFLOW, "ASGARD_JOBS__MAX_CONCURRENT_JOBS": "1"}
 BLOCK = "import time; time.sleep(60)"

@@ -8,8 +8,8 @@ from pathlib import Path
 import msgspec
 import pytest
 
-from tests.conftest import WITHOUT_MLFLOW
-from tests.service import Service, running_service
+
+from tests.service import WITHOUT_MLFLOW, Service, running_service
 
 SLEEP = "import time\nprint('up')\ntime.sleep(60)"
 

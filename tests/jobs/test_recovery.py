@@ -7,10 +7,10 @@ from pathlib import Path
 import msgspec
 import pytest
 
-from tests.conftest import WITHOUT_MLFLOW
+
 from tests.eventually import eventually
 from tests.processes import processes_with
-from tests.service import Service, running_service
+from tests.service import WITHOUT_MLFLOW, Service, running_service
 
 BLOCK = "import time\nprint('up')\ntime.sleep(60)"
 REQUEUE = {**WITHOUT_MLFLOW, "ASGARD_JOBS__REQUEUE_LOST": "true"}
