@@ -2,7 +2,6 @@
 
 from pathlib import Path
 
-
 from tests.processes import processes_with
 from tests.service import WITHOUT_MLFLOW, Service, running_service
 

@@ -6,7 +6,6 @@ from pathlib import Path
 
 import pytest
 
-
 from tests.service import WITHOUT_MLFLOW, Service, running_service
 
 ONE_SLOT = {**WITHOUT_MLFLOW, "ASGARD_JOBS__MAX_CONCURRENT_JOBS": "1"}

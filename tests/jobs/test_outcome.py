@@ -8,7 +8,6 @@ from pathlib import Path
 import msgspec
 import pytest
 
-
 from tests.service import WITHOUT_MLFLOW, Service, running_service
 
 SLEEP = "import time\nprint('up')\ntime.sleep(60)"

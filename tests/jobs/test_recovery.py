@@ -7,7 +7,6 @@ from pathlib import Path
 import msgspec
 import pytest
 
-
 from tests.eventually import eventually
 from tests.processes import processes_with
 from tests.service import WITHOUT_MLFLOW, Service, running_service
