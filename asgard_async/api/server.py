@@ -35,7 +35,7 @@ class Runner(web.AppRunner):
         async def handle(request: web.BaseRequest) -> web.StreamResponse:
             try:
                 return await made.request_handler(request)
-            except web.HTTPException as error:
+            except web.HTTPClientError as error:
                 return answer_error(request, error)
 
         return _Server(handle, request_factory=made.request_factory, **made._kwargs)

@@ -1,6 +1,6 @@
 """Fixtures for everything that speaks to MLflow."""
 
-from collections.abc import AsyncIterator, Iterator
+from collections.abc import AsyncIterator
 
 import aiohttp
 import pytest
@@ -9,14 +9,7 @@ from asgard_async.tracking.address import MlflowAddress
 from asgard_async.tracking.gateway import MlflowGateway
 
 from .mlflow_user import MlflowUser
-from .servers import MlflowServer, Relay, relaying, running_mlflow
-
-
-@pytest.fixture(scope="session")
-def mlflow_server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[MlflowServer]:
-    """One real MLflow server for the whole session; tests keep apart by names of their own."""
-    with running_mlflow(tmp_path_factory.mktemp("mlflow")) as server:
-        yield server
+from .servers import MlflowServer, Relay, relaying
 
 
 @pytest.fixture

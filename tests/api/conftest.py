@@ -1,0 +1,34 @@
+"""Fixtures of the HTTP edge."""
+
+from collections.abc import AsyncIterator
+from pathlib import Path
+
+import aiohttp
+import pytest
+
+from tests.api.served import Client
+from tests.api.service import running, service_config
+from tests.tracking.mlflow_user import MlflowUser
+from tests.tracking.servers import MlflowServer
+
+
+@pytest.fixture
+async def service(tmp_path: Path) -> AsyncIterator[Client]:
+    """A service that runs its jobs."""
+    async with running(service_config(tmp_path)) as client:
+        yield client
+
+
+@pytest.fixture
+async def tracked(tmp_path: Path, mlflow_server: MlflowServer) -> AsyncIterator[Client]:
+    """A service with a real MLflow."""
+    config = service_config(tmp_path, mlflow={"tracking_uri": mlflow_server.uri})
+    async with running(config) as client:
+        yield client
+
+
+@pytest.fixture
+async def user(mlflow_server: MlflowServer) -> AsyncIterator[MlflowUser]:
+    """Somebody who works with MLflow as scripts do, over REST."""
+    async with aiohttp.ClientSession() as session:
+        yield MlflowUser(mlflow_server.uri, session)

@@ -1,0 +1,57 @@
+"""/metrics: figures that Prometheus can read, of a bounded number."""
+
+from prometheus_client.parser import text_string_to_metric_families
+
+from asgard_async.api.keys import CONFIG
+from tests.api.served import Client
+from tests.api.service import finished, store_of, submit
+from tests.store.conftest import accept
+
+Samples = dict[tuple[str, frozenset[tuple[str, str]]], float]
+
+
+async def samples(client: Client) -> Samples:
+    response = await client.get("/metrics")
+    assert response.status == 200
+    assert response.headers["Content-Type"].startswith("text/plain; version=")
+    return {
+        (sample.name, frozenset(sample.labels.items())): sample.value
+        for family in text_string_to_metric_families(await response.text())
+        for sample in family.samples
+    }
+
+
+def sample(found: Samples, name: str, **labels: str) -> float:
+    return found[name, frozenset(labels.items())]
+
+
+async def test_jobs_and_mlflow(service: Client) -> None:
+    made = await submit(service)
+    await finished(service, made["job_id"])
+    await accept(store_of(service))
+    found = await samples(service)
+    assert sample(found, "asgard_jobs", status="completed") == 1
+    assert sample(found, "asgard_jobs", status="failed") == 0
+    assert sample(found, "asgard_queue_length") == 1
+    assert sample(found, "asgard_jobs_running") == 0
+    assert sample(found, "asgard_slots") == service.app[CONFIG].jobs.slots
+    assert sample(found, "asgard_mlflow_up") == 0
+    assert sample(found, "process_resident_memory_bytes") > 0
+
+
+async def test_requests_are_counted_by_route_and_never_by_path(service: Client) -> None:
+    for job_id in ("00000000", "11111111", "nonsense"):
+        await service.get(f"/mlops/training/jobs/{job_id}")
+    for path in ("/a", "/b", "/mlops/training/jobs/00000000/x"):
+        await service.get(path)
+    await service.request("PROPFIND", "/c")
+    await service.put("/mlops/status")
+    found = await samples(service)
+    counted = "asgard_http_requests_total"
+    route = "/mlops/training/jobs/{job_id}"
+    assert sample(found, counted, method="GET", route=route, status="404") == 3
+    assert sample(found, counted, method="GET", route="unmatched", status="404") == 3
+    assert sample(found, counted, method="other", route="unmatched", status="404") == 1
+    assert sample(found, counted, method="PUT", route="unmatched", status="405") == 1
+    assert sample(found, "asgard_http_request_seconds_count", method="GET", route=route) == 3
+    assert not any("00000000" in value for _, labels in found for _, value in labels)

@@ -1,0 +1,55 @@
+"""Registered models over HTTP, with a real MLflow; and without one."""
+
+from urllib.parse import quote
+
+import pytest
+
+from asgard_async.api.keys import MONITOR
+from asgard_async.api.schemas.models import RegisteredModelSchema
+from asgard_async.api.schemas.status import StatusSchema
+from tests.api.served import Client
+from tests.api.service import get_json, problem
+from tests.eventually import eventually
+from tests.tracking.mlflow_user import MlflowUser, fresh
+
+
+@pytest.mark.mlflow
+async def test_models_are_listed_and_shown(tracked: Client, user: MlflowUser) -> None:
+    name = fresh("Größe 1.0 ")
+    experiment = await user.experiment()
+    run = await user.run(experiment)
+    version = await user.register(name, run, await user.log_model(experiment, run))
+    response = await tracked.get("/mlops/models")
+    models = await response.json()
+    assert response.status == 200
+    assert not RegisteredModelSchema(many=True).validate(models)
+    (listed,) = (model for model in models if model["name"] == name)
+    assert [one["version"] for one in listed["latest_versions"]] == [version]
+    assert listed["latest_versions"][0]["run_id"] == run
+    assert await get_json(tracked, f"/mlops/models/{quote(name)}") == listed
+
+
+@pytest.mark.mlflow
+@pytest.mark.parametrize(
+    "name", ["no-such-model", "a:b", "a%2Fb", "..%2Fa", "%00", "%20", "x" * 300]
+)
+async def test_no_such_model_is_404(tracked: Client, name: str) -> None:
+    await problem(await tracked.get(f"/mlops/models/{name}"), 404)
+
+
+@pytest.mark.mlflow
+async def test_the_status_tells_what_mlflow_holds(tracked: Client, user: MlflowUser) -> None:
+    await user.experiment()
+    await eventually(lambda: tracked.app[MONITOR].snapshot.available, what="MLflow was seen")
+    document = await get_json(tracked, "/mlops/status")
+    assert not StatusSchema().validate(document)
+    assert (document["mlflow_api"], document["mlflow_available"]) == ("accessible", True)
+    assert document["active_experiments"] >= 1
+    assert document["registered_models"] >= 0
+    assert document["mlflow_latency_ms"] > 0
+
+
+@pytest.mark.parametrize("path", ["/mlops/models", "/mlops/models/churn"])
+async def test_without_mlflow_there_is_no_answer(service: Client, path: str) -> None:
+    document = await problem(await service.get(path), 503)
+    assert "MLflow" in document["detail"]

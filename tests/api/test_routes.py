@@ -1,0 +1,46 @@
+"""The table of URLs: complete, and each handler says what it takes and answers."""
+
+from typing import Any
+
+import pytest
+from aiohttp import web
+
+from asgard_async.api.routes import ROUTES
+
+CONTRACT = {
+    ("POST", "/mlops/training/upload"),
+    ("GET", "/mlops/training/jobs"),
+    ("GET", "/mlops/training/jobs/{job_id}"),
+    ("DELETE", "/mlops/training/jobs/{job_id}"),
+    ("POST", "/mlops/training/jobs/{job_id}/cancel"),
+    ("POST", "/mlops/training/jobs/{job_id}/retry"),
+    ("GET", "/mlops/training/jobs/{job_id}/script"),
+    ("GET", "/mlops/training/jobs/{job_id}/logs"),
+    ("GET", "/mlops/models"),
+    ("GET", "/mlops/models/{name}"),
+    ("POST", "/mlops/registry"),
+    ("GET", "/mlops/status"),
+    ("GET", "/health/live"),
+    ("GET", "/health/ready"),
+    ("GET", "/metrics"),
+}
+
+
+def test_the_contract_is_served() -> None:
+    assert {(route.method, route.path) for route in ROUTES} >= CONTRACT
+
+
+@pytest.mark.parametrize("route", ROUTES, ids=str)
+def test_every_handler_is_described(route: web.RouteDef) -> None:
+    described: dict[str, Any] = getattr(route.handler, "__apispec__", {})
+    assert described["summary"]
+    assert described["tags"]
+    assert any(status.startswith("2") for status in described["responses"])
+    if "{job_id}" in route.path:
+        assert "404" in described["responses"]
+        assert [one["name"] for one in described["parameters"] if one["in"] == "path"] == ["job_id"]
+
+
+def test_each_handler_has_one_address() -> None:
+    """Decorations hang on the function, so two addresses would describe each other."""
+    assert len({route.handler for route in ROUTES}) == len(ROUTES)

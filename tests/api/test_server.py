@@ -1,0 +1,74 @@
+"""What is answered where no handler is reached: requests that are no HTTP, and the like."""
+
+import asyncio
+import json
+import logging
+
+import pytest
+from aiohttp import web
+
+from tests.api.served import Client, edge, serving
+
+HEADERS = b"Host: x\r\nConnection: close\r\n"
+
+MALFORMED = {
+    "garbage": b"GARBAGE\r\n\r\n",
+    "TLS": b"\x16\x03\x01\x02\x00\x01\x00\x01\xfc\x03\x03",
+    "a version that does not exist": b"GET / HTTP/9.9\r\n\r\n",
+    "a method that does not exist": b"FOO / HTTP/1.1\r\n" + HEADERS + b"\r\n",
+    "a header without a name": b"GET / HTTP/1.1\r\n: x\r\n\r\n",
+    "a header with a space": b"GET / HTTP/1.1\r\nBad Header: x\r\n\r\n",
+    "a long address": b"GET /" + b"a" * 20_000 + b" HTTP/1.1\r\n\r\n",
+    "a long header": b"GET / HTTP/1.1\r\nX: " + b"a" * 20_000 + b"\r\n\r\n",
+    "two lengths": b"POST / HTTP/1.1\r\nContent-Length: 2\r\nContent-Length: 3\r\n\r\n{}",
+    "a negative length": b"POST / HTTP/1.1\r\nContent-Length: -2\r\n\r\n{}",
+    "a length and chunks": (
+        b"POST / HTTP/1.1\r\nContent-Length: 2\r\nTransfer-Encoding: chunked\r\n\r\n"
+    ),
+    "no address": b"GET http://[::1 HTTP/1.1\r\n\r\n",
+}
+
+
+async def exchange(client: Client, request: bytes) -> tuple[int, dict[str, str], bytes]:
+    """Send bytes and read the answer until the server closes."""
+    reader, writer = await asyncio.open_connection(client.host, client.port)
+    writer.write(request)
+    answer = await asyncio.wait_for(reader.read(), 10)
+    writer.close()
+    head, _, body = answer.partition(b"\r\n\r\n")
+    first, *lines = head.decode().split("\r\n")
+    headers = dict(line.split(": ", 1) for line in lines)
+    return int(first.split()[1]), headers, body
+
+
+@pytest.mark.parametrize("request_bytes", [*MALFORMED.values()], ids=[*MALFORMED])
+async def test_what_is_no_http_is_answered_with_a_problem(
+    request_bytes: bytes, caplog: pytest.LogCaptureFixture
+) -> None:
+    async with serving(edge()) as client:
+        status, headers, body = await exchange(client, request_bytes)
+    assert status == 400
+    assert headers["Content-Type"] == "application/problem+json"
+    document = json.loads(body)
+    assert document["detail"] == "The request could not be read as HTTP."
+    assert document["request_id"] == headers["X-Request-ID"]
+    assert "aiohttp" not in headers["Server"]
+    # anybody can cause it, so it must not fill the log
+    assert not [record for record in caplog.records if record.levelno > logging.INFO]
+
+
+async def test_an_unknown_expectation_is_answered_with_a_problem() -> None:
+    request = b"POST / HTTP/1.1\r\nExpect: wonders\r\nContent-Length: 0\r\n" + HEADERS + b"\r\n"
+    async with serving(edge()) as client:
+        status, headers, body = await exchange(client, request)
+    assert status == 417
+    assert json.loads(body)["request_id"] == headers["X-Request-ID"]
+
+
+async def test_a_handler_that_answers_nothing_is_a_500(caplog: pytest.LogCaptureFixture) -> None:
+    async def nothing(request: web.Request) -> web.StreamResponse:
+        return None  # type: ignore[return-value]  # the error that is made here
+
+    async with serving(edge(web.get("/", nothing))) as client:
+        assert (await client.get("/")).status == 500
+    assert [record for record in caplog.records if record.levelno == logging.ERROR]

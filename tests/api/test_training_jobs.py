@@ -1,0 +1,253 @@
+"""Jobs over HTTP: the list, one job, its deletion."""
+
+import json
+from datetime import timedelta
+from typing import Any
+from urllib.parse import quote
+
+import pytest
+
+from asgard_async.api.schemas.jobs import JobInFullSchema, JobListSchema
+from asgard_async.jobs.record import Job, Outcome, now
+from asgard_async.jobs.status import Phase, Reason
+from tests.api.served import Client
+from tests.api.service import (
+    ENDLESS,
+    cancel,
+    finished,
+    get_json,
+    in_status,
+    job,
+    log_of,
+    problem,
+    refused_fields,
+    store_of,
+    submit,
+)
+from tests.store.conftest import accept
+
+JOBS = "/mlops/training/jobs"
+NO_JOBS = ["00000000", "zzzzzzzz", "A1B2C3D4", "1", "a" * 500, "%00", "..", "%ff%fe", "a%2Fb", "é"]
+"""Addresses at which there is no job."""
+
+
+async def queued(client: Client, **changes: Any) -> Job:
+    """A job that stays in the queue."""
+    return await accept(store_of(client), **changes)
+
+
+async def listed(client: Client, **query: str) -> list[str]:
+    page = await get_json(client, JOBS, **query)
+    assert page["next_cursor"] is None
+    return [one["job_id"] for one in page["jobs"]]
+
+
+async def test_a_job_on_its_way(service: Client) -> None:
+    """What is known only at the end is null until then."""
+    first = await queued(service, priority=-1)
+    second = await queued(service, requirements=("numpy",), tags={"a": "b"}, priority=3)
+    document = await job(service, first.job_id)
+    assert not JobInFullSchema().validate(document)
+    unknown = ("started_at", "completed_at", "reason", "exit_code", "signal", "error", "run_id")
+    assert [document[name] for name in unknown] == [None] * len(unknown)
+    assert (document["status"], document["phase"]) == ("queued", "queued")
+    assert document["queue_position"] == 2
+    assert document["logs"] == ""
+    document = await job(service, second.job_id)
+    assert document["queue_position"] == 1
+    assert (document["requirements"], document["tags"]) == (["numpy"], {"a": "b"})
+    assert document["created_at"].endswith("Z")
+    assert "environment_vars" not in document
+
+
+async def test_the_end_shows_only_when_it_is_final(service: Client) -> None:
+    """While MLflow is still asked for the runs, clients must not take the job for ended."""
+    made, store = await queued(service), store_of(service)
+    await store.claim_next(now())
+    ended = Outcome(reason=Reason.EXIT_CODE, exit_code=3, error="It failed.", ended_at=now())
+    await store.end(made.job_id, Phase.RECORDING, ended, at=now(), started_at=now())
+    document = await job(service, made.job_id)
+    assert (document["status"], document["phase"]) == ("running", "recording")
+    for name in ("completed_at", "reason", "exit_code", "error"):
+        assert document[name] is None
+    await store.finish(made.job_id, at=now())
+    document = await job(service, made.job_id)
+    assert (document["status"], document["reason"]) == ("failed", "exit_code")
+    assert (document["exit_code"], document["error"]) == (3, "It failed.")
+    assert document["completed_at"] is not None
+
+
+async def test_a_finished_job(service: Client) -> None:
+    made = await submit(service, "import sys\nsys.exit('no data')\n")
+    document = await finished(service, made["job_id"])
+    assert not JobInFullSchema().validate(document)
+    assert (document["status"], document["reason"], document["exit_code"]) == (
+        "failed",
+        "exit_code",
+        1,
+    )
+    assert document["error"]
+    assert document["logs"] == "no data\n"
+    assert document["duration_seconds"] > 0
+    assert document["resources"]["peak_memory_bytes"] > 1_000_000
+    assert document["timings"].keys() == {"queued", "starting", "running", "recording"}
+    assert [entry["phase"] for entry in document["history"]][-1] == "finished"
+    assert document["queue_position"] is None
+
+
+@pytest.mark.parametrize("job_id", NO_JOBS)
+@pytest.mark.parametrize(
+    ("method", "suffix"),
+    [
+        ("GET", ""),
+        ("DELETE", ""),
+        ("POST", "/cancel"),
+        ("POST", "/retry"),
+        ("GET", "/script"),
+        ("GET", "/logs"),
+        ("GET", "/logs?tail=5"),
+        ("GET", "?logs=full"),
+    ],
+)
+async def test_no_such_job_is_404(service: Client, job_id: str, method: str, suffix: str) -> None:
+    response = await service.request(method, f"{JOBS}/{quote(job_id, safe='%')}{suffix}")
+    # dots are resolved before the address is sent, so that it is another one
+    if job_id != "..":
+        await problem(response, 404)
+
+
+async def test_how_much_of_the_log_comes_along(service: Client) -> None:
+    made = await queued(service)
+    text = "".join(f"Zeile {n} größer\n" for n in range(10_000))
+    log_of(service, made.job_id).write_text(text)
+    assert "logs" not in await job(service, made.job_id, logs="none")
+    assert (await job(service, made.job_id, logs="full"))["logs"] == text
+    tail = (await job(service, made.job_id))["logs"]
+    assert text.endswith(tail)
+    assert 65_533 <= len(tail.encode()) <= 65_536
+    response = await service.get(f"{JOBS}/{made.job_id}", params={"logs": "some"})
+    assert (await refused_fields(response)).keys() == {"logs"}
+
+
+@pytest.mark.parametrize("part", ["tail", "full"])
+async def test_a_log_of_any_bytes_is_shown(service: Client, part: str) -> None:
+    made = await queued(service)
+    data = bytes(range(256)) * 300 + "…".encode()[:2]
+    log_of(service, made.job_id).write_bytes(data)
+    shown = (await job(service, made.job_id, logs=part))["logs"]
+    assert data.decode("utf-8", "replace").endswith(shown[1:])
+    assert (part == "full") == (data.decode("utf-8", "replace") == shown)
+
+
+async def test_a_tail_does_not_begin_within_a_character(service: Client) -> None:
+    made = await queued(service)
+    log_of(service, made.job_id).write_bytes("€".encode() * 30_000)
+    assert set((await job(service, made.job_id))["logs"]) == {"€"}
+
+
+async def test_head_of_a_streamed_answer_has_no_body(service: Client) -> None:
+    made = await queued(service)
+    log_of(service, made.job_id).write_text("text")
+    for path in (f"{JOBS}/{made.job_id}?logs=full", f"{JOBS}/{made.job_id}/logs"):
+        response = await service.head(path)
+        assert response.status == 200
+        assert await response.read() == b""
+        # the connection is still in step
+        assert (await service.get("/health/live")).status == 200
+
+
+async def test_the_list_is_newest_first_in_pages(service: Client) -> None:
+    made = [(await queued(service)).job_id for _ in range(7)]
+    seen: list[str] = []
+    query = {"limit": "3"}
+    while True:
+        page = await get_json(service, JOBS, **query)
+        assert not JobListSchema().validate(page)
+        seen += [one["job_id"] for one in page["jobs"]]
+        if page["next_cursor"] is None:
+            break
+        assert len(page["jobs"]) == 3
+        query["cursor"] = page["next_cursor"]
+        await queued(service)  # what comes meanwhile shifts nothing
+    assert seen == made[::-1]
+
+
+async def test_a_last_page_that_is_full_has_no_next(service: Client) -> None:
+    made = [(await queued(service)).job_id for _ in range(3)]
+    assert await listed(service, limit="3") == made[::-1]
+
+
+async def test_filters(service: Client) -> None:
+    old = await queued(service, experiment_name="a", model_name="x", tags={"k": "v:w", "p": ""})
+    new = await queued(service, experiment_name="ä b", model_name="y", tags={"k": "other"})
+    await cancel(service, new.job_id)
+    assert await listed(service) == [new.job_id, old.job_id]
+    assert await listed(service, status="queued") == [old.job_id]
+    assert await listed(service, status="cancelled", model_name="y") == [new.job_id]
+    assert await listed(service, status="completed") == []
+    assert await listed(service, experiment_name="ä b") == [new.job_id]
+    assert await listed(service, model_name="x") == [old.job_id]
+    assert await listed(service, model_name="x", experiment_name="ä b") == []
+    assert await listed(service, tag="k:v:w") == [old.job_id]
+    assert await listed(service, tag="p:") == [old.job_id]
+    assert await listed(service, tag="k:none") == []
+    after_old = old.created_at.isoformat()
+    assert await listed(service, created_after=after_old) == [new.job_id]
+    assert await listed(service, created_after=(now() + timedelta(days=1)).isoformat()) == []
+    assert await listed(service, experiment_name="a\0b") == []
+
+
+@pytest.mark.parametrize(
+    ("name", "value"),
+    [
+        ("status", "done"),
+        ("status", ""),
+        ("limit", "0"),
+        ("limit", "501"),
+        ("limit", "x"),
+        ("limit", "1.5"),
+        ("limit", "9" * 5000),
+        ("limit", "1_0"),
+        ("limit", "٣"),
+        ("tag", "novalue"),
+        ("tag", ":value"),
+        ("created_after", "yesterday"),
+        ("created_after", "2026-01-01"),
+        ("created_after", "2026-01-01T00:00:00"),
+        ("created_after", "0001-01-01T00:00:00+14:00"),
+        ("created_after", "9999-12-31T23:59:59-14:00"),
+        ("created_after", "2026-13-01T00:00:00Z"),
+        ("cursor", ""),
+        ("cursor", "x"),
+        ("cursor", "é"),
+        ("cursor", "bnVsbA"),
+        ("cursor", "W10"),
+        ("cursor", "A" * 201),
+        ("colour", "red"),
+    ],
+)
+async def test_a_wrong_filter_is_422(service: Client, name: str, value: str) -> None:
+    response = await service.get(JOBS, params={name: value})
+    assert (await refused_fields(response)).keys() == {name}
+
+
+@pytest.mark.parametrize(
+    "query",
+    ["status=queued&status=failed", "model_name=%ff", "model_name=%ed%a0%80", "%ff=1", "=1", "&&"],
+)
+async def test_a_strange_query_is_no_error_of_the_server(service: Client, query: str) -> None:
+    response = await service.get(f"{JOBS}?{query}")
+    assert response.status in {200, 422}
+    json.loads(await response.text())
+
+
+async def test_a_finished_job_can_be_deleted_and_no_other(service: Client) -> None:
+    running = await submit(service, ENDLESS)
+    await in_status(service, running["job_id"], "running")
+    path = running["links"]["self"]
+    await problem(await service.delete(path), 409)
+    await cancel(service, running["job_id"])
+    response = await service.delete(path)
+    assert (response.status, await response.read()) == (204, b"")
+    await problem(await service.get(path), 404)
+    await problem(await service.delete(path), 404)

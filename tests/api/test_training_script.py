@@ -1,0 +1,20 @@
+"""The script of a job, over HTTP."""
+
+import pytest
+
+from tests.api.served import Client
+from tests.api.service import store_of
+from tests.store.conftest import accept, new_job
+
+
+@pytest.mark.parametrize("name", ["train", 'a"b.py', "über; x=1.py", "a%20b.py"])
+async def test_the_script_comes_back_as_it_was_uploaded(service: Client, name: str) -> None:
+    script = "# -*- coding: utf-8 -*-\r\nprint('€')\r\n<script>".encode()
+    made = await accept(store_of(service), new_job(script, script_name=name))
+    response = await service.get(f"/mlops/training/jobs/{made.job_id}/script")
+    assert response.status == 200
+    assert await response.read() == script
+    # nothing that a browser would run, or show as a page
+    assert response.content_type == "text/x-python"
+    assert response.headers["X-Content-Type-Options"] == "nosniff"
+    assert response.headers["Content-Disposition"].startswith("attachment")

@@ -1,0 +1,203 @@
+"""Uploads over HTTP: what is accepted, what is refused and how that is said."""
+
+import asyncio
+import io
+import json
+from pathlib import Path
+
+import pytest
+
+from asgard_async.api.keys import SUBMITTER
+from asgard_async.api.schemas.jobs import JobSchema
+from tests.api.schemas.test_submission import WRONG_TYPES
+from tests.api.served import Client
+from tests.api.service import (
+    ENDLESS,
+    HELLO,
+    Document,
+    cancel,
+    finished,
+    get_json,
+    in_status,
+    problem,
+    refused_fields,
+    running,
+    service_config,
+    submit,
+)
+from tests.api.test_body import MALFORMED, MISSHAPEN
+from tests.service import submission
+
+UPLOAD = "/mlops/training/upload"
+
+
+async def job_ids(client: Client) -> list[str]:
+    return [job["job_id"] for job in (await get_json(client, "/mlops/training/jobs"))["jobs"]]
+
+
+async def test_an_upload_is_accepted_and_runs(service: Client) -> None:
+    response = await service.post(UPLOAD, json=submission(HELLO, tags={"data": "/a/b.csv"}))
+    accepted = await response.json()
+    assert response.status == 202
+    assert response.headers["Location"] == f"/mlops/training/jobs/{accepted['job_id']}"
+    assert not JobSchema().validate(accepted)
+    assert accepted["status"] == "queued"
+    assert accepted["links"]["self"] == response.headers["Location"]
+    job = await finished(service, accepted["job_id"])
+    assert (job["status"], job["reason"], job["exit_code"]) == ("completed", "succeeded", 0)
+    assert job["logs"] == "hello\n"
+    assert job["tags"] == {"data": "/a/b.csv"}
+    assert job["timeout"] == 300
+
+
+async def test_the_same_key_and_upload_give_the_same_job(service: Client) -> None:
+    first = await submit(service, idempotency_key="k1")
+    again = await service.post(UPLOAD, json=submission(HELLO, idempotency_key="k1"))
+    by_header = await service.post(
+        UPLOAD, json=submission(HELLO), headers={"Idempotency-Key": "k1"}
+    )
+    for response in (again, by_header):
+        assert response.status == 200
+        assert (await response.json())["job_id"] == first["job_id"]
+        assert response.headers["Location"] == first["links"]["self"]
+    assert await job_ids(service) == [first["job_id"]]
+
+
+async def test_the_same_key_for_another_upload_is_a_conflict(service: Client) -> None:
+    await submit(service, idempotency_key="k1")
+    other = submission("print('other')", idempotency_key="k1")
+    await problem(await service.post(UPLOAD, json=other), 409)
+
+
+async def test_concurrent_twins_get_one_job(service: Client) -> None:
+    twin = submission(HELLO, idempotency_key="k1")
+    responses = await asyncio.gather(*(service.post(UPLOAD, json=twin) for _ in range(10)))
+    assert sorted(response.status for response in responses) == [200] * 9 + [202]
+    assert len({(await response.json())["job_id"] for response in responses}) == 1
+
+
+async def test_a_key_in_header_and_body_must_agree(service: Client) -> None:
+    body = submission(HELLO, idempotency_key="k1")
+    response = await service.post(UPLOAD, json=body, headers={"Idempotency-Key": "k2"})
+    assert (await refused_fields(response)).keys() == {"idempotency_key"}
+    same = await service.post(UPLOAD, json=body, headers={"Idempotency-Key": "k1"})
+    assert same.status == 202
+
+
+@pytest.mark.parametrize("key", ["", "k" * 256, "a\tb"])
+async def test_a_key_in_the_header_keeps_the_rules_of_the_field(service: Client, key: str) -> None:
+    response = await service.post(UPLOAD, json=submission(HELLO), headers={"Idempotency-Key": key})
+    assert (await refused_fields(response)).keys() == {"idempotency_key"}
+
+
+@pytest.mark.parametrize("body", [*MALFORMED.values()], ids=[*MALFORMED])
+async def test_malformed_json_is_400(service: Client, body: bytes) -> None:
+    headers = {"Content-Type": "application/json"}
+    await problem(await service.post(UPLOAD, data=body, headers=headers), 400)
+    assert not await job_ids(service)
+
+
+@pytest.mark.parametrize("body", [*MISSHAPEN.values()], ids=[*MISSHAPEN])
+async def test_json_of_another_shape_is_422(service: Client, body: bytes) -> None:
+    headers = {"Content-Type": "application/json"}
+    await refused_fields(await service.post(UPLOAD, data=body, headers=headers))
+    assert not await job_ids(service)
+
+
+async def test_wrong_types_are_422_under_their_field(service: Client) -> None:
+    for field, values in WRONG_TYPES.items():
+        for value in values:
+            response = await service.post(UPLOAD, json=submission(HELLO, **{field: value}))
+            (name,) = await refused_fields(response)
+            assert name.partition(".")[0] == field
+    assert not await job_ids(service)
+
+
+async def test_every_wrong_field_is_told_at_once(service: Client) -> None:
+    wrong = {
+        "script_name": "../a",
+        "script_content": "%",
+        "model_name": "a/b",
+        "timeout": 1,
+        "environment_vars": {"PATH": "/"},
+        "tags": {"mlflow.user": "x"},
+        "colour": "red",
+    }
+    errors = await refused_fields(await service.post(UPLOAD, json=submission(HELLO, **wrong)))
+    assert errors.keys() == {
+        "script_name",
+        "script_content",
+        "model_name",
+        "timeout",
+        "environment_vars.PATH",
+        "tags.mlflow.user",
+        "colour",
+    }
+
+
+async def test_many_wrong_fields_make_no_large_answer(service: Client) -> None:
+    names = {f"ASGARD_{'X' * 1000}_{n}": "x" for n in range(60)}
+    response = await service.post(UPLOAD, json=submission(HELLO, environment_vars=names))
+    await refused_fields(response)
+    assert len(await response.read()) < 20_000
+
+
+@pytest.mark.parametrize(
+    "script",
+    ["def broken(:\n", "x = 1\n  y = 2\n", "'" + "\\N{nothing}'", "print('\0')", "(" * 5000],
+    ids=["syntax", "indentation", "escape", "NUL", "deep"],
+)
+async def test_a_script_that_does_not_compile_is_422(service: Client, script: str) -> None:
+    response = await service.post(UPLOAD, json=submission(script))
+    assert (await refused_fields(response)).keys() == {"script_content"}
+
+
+async def test_a_requirement_that_is_not_there_is_422(service: Client) -> None:
+    response = await service.post(UPLOAD, json=submission(HELLO, requirements=["no-such-thing"]))
+    assert (await refused_fields(response)).keys() == {"requirements"}
+
+
+async def test_a_full_queue_is_429(tmp_path: Path) -> None:
+    config = service_config(tmp_path, jobs={"max_concurrent_jobs": 1, "max_queued_jobs": 1})
+    async with running(config) as client:
+        first = await submit(client, ENDLESS)
+        await in_status(client, first["job_id"], "running")
+        second = await submit(client)
+        response = await client.post(UPLOAD, json=submission(HELLO))
+        await problem(response, 429)
+        assert int(response.headers["Retry-After"]) > 0
+        await cancel(client, second["job_id"])
+        assert (await client.post(UPLOAD, json=submission(HELLO))).status == 202
+
+
+async def test_a_stopping_service_answers_503(service: Client) -> None:
+    service.app[SUBMITTER].close()
+    await problem(await service.post(UPLOAD, json=submission(HELLO)), 503)
+
+
+async def test_bounds_come_from_the_configuration(tmp_path: Path) -> None:
+    jobs = {"timeout_min": 1, "timeout_max": 9, "timeout_default": 5, "max_script_bytes": 20}
+    async with running(service_config(tmp_path, jobs=jobs)) as client:
+        accepted = await submit(client, "1", timeout=9)
+        assert (await finished(client, accepted["job_id"]))["timeout"] == 9
+        too_long = await client.post(UPLOAD, json=submission("1", timeout=10))
+        assert (await refused_fields(too_long)).keys() == {"timeout"}
+        too_large = await client.post(UPLOAD, json=submission("#" * 21))
+        assert (await refused_fields(too_large)).keys() == {"script_content"}
+
+
+async def test_a_body_over_the_limit_is_413(tmp_path: Path) -> None:
+    async with running(service_config(tmp_path, server={"max_body_bytes": 5000})) as client:
+        large: Document = submission("#" * 4000)
+        await problem(await client.post(UPLOAD, json=large), 413)
+        assert (await client.post(UPLOAD, json=submission(HELLO))).status == 202
+
+
+async def test_a_script_of_the_largest_size_fits_into_the_default_body(service: Client) -> None:
+    script = "#" * 1048576
+    body = io.BytesIO(json.dumps(submission(script)).encode())
+    response = await service.post(UPLOAD, data=body, headers={"Content-Type": "application/json"})
+    accepted = await response.json()
+    assert response.status == 202, accepted
+    got = await service.get(f"{accepted['links']['self']}/script")
+    assert await got.text() == script
