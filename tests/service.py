@@ -60,6 +60,7 @@ class Service:
 
     async def start(self, *arguments: str) -> None:
         """Start it and wait until it takes requests."""
+        self.data_dir.parent.mkdir(parents=True, exist_ok=True)
         await self.spawn(*arguments)
         await eventually(self.is_live, what="service is live")
 

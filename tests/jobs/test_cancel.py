@@ -64,6 +64,8 @@ async def test_the_wish_survives_a_crash(tmp_path: Path) -> None:
     # the script takes its time to end; the service dies meanwhile
     script = """
 import signal, sys, time
+
+pytestmark = pytest.mark.service
 signal.signal(15, lambda *_: (time.sleep(1.5), print("saved"), sys.exit(0)))
 print("up", flush=True)
 time.sleep(60)

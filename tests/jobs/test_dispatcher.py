@@ -39,6 +39,8 @@ async def test_never_more_at_once_than_slots(tmp_path: Path) -> None:
     # each marks its presence, and how many others it met
     script = f"""
 import os, time
+
+pytestmark = pytest.mark.service
 here = {str(tmp_path / "here")!r}
 os.makedirs(here, exist_ok=True)
 mine = os.path.join(here, str(os.getpid()))

@@ -10,6 +10,8 @@ import pytest
 
 from tests.service import WITHOUT_MLFLOW, Service, running_service
 
+pytestmark = pytest.mark.service
+
 SLEEP = "import time\nprint('up')\ntime.sleep(60)"
 
 

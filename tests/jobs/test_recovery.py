@@ -11,6 +11,8 @@ from tests.eventually import eventually
 from tests.processes import processes_with
 from tests.service import WITHOUT_MLFLOW, Service, running_service
 
+pytestmark = pytest.mark.service
+
 BLOCK = "import time\nprint('up')\ntime.sleep(60)"
 REQUEUE = {**WITHOUT_MLFLOW, "ASGARD_JOBS__REQUEUE_LOST": "true"}
 
