@@ -45,5 +45,4 @@ async def mlflow_api(asgard_service: Service) -> MlflowApi:
         return status["mlflow_tracking_uri"] if status["mlflow_available"] else None
 
     uri = await eventually(accessible, within=MLFLOW_START_SECONDS, what="MLflow is accessible")
-    assert isinstance(uri, str)
     return MlflowApi(uri, asgard_service.session)

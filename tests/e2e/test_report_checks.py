@@ -125,7 +125,6 @@ async def training(asgard_service: Service) -> AsyncIterator[Training]:
         return job if job["status"] in {"completed", "failed"} else None
 
     job = await eventually(ended, within=180, what="the training has ended")
-    assert isinstance(job, dict)
     yield Training(experiment, model, accepted, job, statuses)
 
 
