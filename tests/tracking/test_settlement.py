@@ -151,6 +151,8 @@ async def test_runs_of_another_asgard_with_the_same_job_id_do_not_count(
         [ended_job(script.job_id, reason=Reason.LOST), ended_job(other, reason=Reason.LOST)]
     )
     assert settled[script.job_id] == Settled(tracking=JobTracking())
+    alone = await settle_one(gateway, ended_job(script.job_id, reason=Reason.LOST))
+    assert alone == Settled(tracking=JobTracking())
     assert (await user.run_info(stranger))["status"] == "RUNNING"
 
 
@@ -233,6 +235,8 @@ async def test_version_that_the_script_made_itself_is_the_jobs(
     run_id, model_id = await script.run_with_model()
     name, other_name = fresh("own"), fresh("other")
     await user.register(other_name, run_id, model_id)
+    for _ in range(3):
+        await user.add_version(other_name, run_id, model_id)
     await user.register(name, run_id, model_id)
     newer = await user.add_version(name, run_id, model_id)
     settled = await settle_one(gateway, ended_job(script.job_id, model_name=name))
