@@ -10,6 +10,7 @@ from functools import partial
 from aiohttp import web
 
 from asgard_async.api import keys
+from asgard_async.api.server import Runner
 from asgard_async.api.setup import setup_api
 from asgard_async.background import Background
 from asgard_async.config import Config
@@ -58,6 +59,11 @@ def create_app(config: Config) -> web.Application:
     # in this order at the start, in the opposite one at the end
     app.cleanup_ctx.extend([_data, _store, _background, _tracking, _jobs])
     return app
+
+
+def create_runner(app: web.Application, *, shutdown_timeout: float) -> web.AppRunner:
+    """What serves the application: requests that are no HTTP are answered in its manner too."""
+    return Runner(app, access_log=None, shutdown_timeout=shutdown_timeout)
 
 
 async def _data(app: web.Application) -> AsyncIterator[None]:

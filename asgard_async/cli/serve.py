@@ -70,8 +70,7 @@ def _refuse_public(host: str) -> None:
 
 async def _serve(config: Config, *, drain: bool) -> None:
     # imported late: `asgard --help` and `asgard config` do without
-    from asgard_async.api.server import Runner
-    from asgard_async.app import create_app
+    from asgard_async.app import create_app, create_runner
     from asgard_async.app import drain as drain_app
     from asgard_async.execution.subreaper import adopt_orphans
 
@@ -81,7 +80,7 @@ async def _serve(config: Config, *, drain: bool) -> None:
         loop.add_signal_handler(number, stop.set)
     adopt_orphans()
     app = create_app(config)
-    runner = Runner(app, access_log=None, shutdown_timeout=STOP_SECONDS)
+    runner = create_runner(app, shutdown_timeout=STOP_SECONDS)
     await runner.setup()
     try:
         site = web.TCPSite(runner, config.server.host, config.server.port)
