@@ -121,7 +121,6 @@ async def test_every_wrong_field_is_told_at_once(service: Client) -> None:
         "timeout": 1,
         "environment_vars": {"PATH": "/"},
         "tags": {"mlflow.user": "x"},
-        "colour": "red",
     }
     errors = await refused_fields(await service.post(UPLOAD, json=submission(HELLO, **wrong)))
     assert errors.keys() == {
@@ -131,8 +130,12 @@ async def test_every_wrong_field_is_told_at_once(service: Client) -> None:
         "timeout",
         "environment_vars.PATH",
         "tags.mlflow.user",
-        "colour",
     }
+
+
+async def test_a_field_that_does_not_exist_is_422(service: Client) -> None:
+    response = await service.post(UPLOAD, json=submission(HELLO, colour="red"))
+    assert await refused_fields(response) == {"colour": ["There is no such field."]}
 
 
 async def test_many_wrong_fields_make_no_large_answer(service: Client) -> None:

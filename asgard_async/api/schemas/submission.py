@@ -134,8 +134,6 @@ class Script(fields.String):
 class SubmissionSchema(Schema):
     """An upload as JSON; `to_submission` makes a Submission of what it loads."""
 
-    error_messages = {"unknown": "There is no such field."}
-
     def __init__(self, limits: SubmissionLimits | None = None, **kwargs: Any) -> None:
         super().__init__(**kwargs)
         self.limits = limits or SubmissionLimits()

@@ -73,7 +73,7 @@ def test_a_missing_field_is_named(field: str) -> None:
 
 
 def test_an_unknown_field_is_named() -> None:
-    assert refusal(scirpt_name="x") == {"scirpt_name": ["There is no such field."]}
+    assert refusal(scirpt_name="x") == {"scirpt_name": ["Unknown field."]}
 
 
 NOT_TEXT: list[object] = [None, 5, 5.5, True, [], {}, ["a"]]
