@@ -18,7 +18,7 @@ from pathlib import Path
 CHECKOUT = Path(__file__).resolve().parent.parent
 LIVE_WITHIN_SECONDS = 60
 STOP_WITHIN_SECONDS = 30
-ADDRESS = re.compile(r"http://127\.0\.0\.1:\d+")
+ADDRESS = re.compile(r"listens on (http://127\.0\.0\.1:\d+)")
 
 
 def run(*command: str | Path, cwd: Path) -> None:
@@ -44,7 +44,7 @@ def address_in(output: Path, service: subprocess.Popen[bytes]) -> str:
     while time.monotonic() < deadline:
         found = ADDRESS.search(output.read_text())
         if found:
-            return found[0]
+            return found[1]
         if service.poll() is not None:
             raise SystemExit(f"asgard serve ended with {service.returncode}:\n{output.read_text()}")
         time.sleep(0.1)

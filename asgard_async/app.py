@@ -62,7 +62,7 @@ def create_app(config: Config) -> web.Application:
 
 
 def create_runner(app: web.Application, *, shutdown_timeout: float) -> web.AppRunner:
-    """What serves the application: requests that are no HTTP are answered in its manner too."""
+    """What serves the application: aiohttp's runner, with Asgard's answers to malformed HTTP."""
     return Runner(app, access_log=None, shutdown_timeout=shutdown_timeout)
 
 

@@ -1,10 +1,19 @@
-"""What is shared by the tests of several rooms."""
+"""Fixtures that more than one folder needs."""
 
-from collections.abc import Iterator
+from collections.abc import AsyncIterator, Iterator
+from pathlib import Path
 
 import pytest
 
+from tests.service import WITHOUT_MLFLOW, Service, running_service
 from tests.tracking.servers import MlflowServer, running_mlflow
+
+
+@pytest.fixture
+async def service(tmp_path: Path) -> AsyncIterator[Service]:
+    """A started service whose MLflow refuses connections; everything is gone at the end."""
+    async with running_service(tmp_path / "data", WITHOUT_MLFLOW) as started:
+        yield started
 
 
 @pytest.fixture(scope="session")

@@ -19,6 +19,8 @@ from tests.processes import processes_with
 NOWHERE = "http://127.0.0.1:1"
 """A tracking server that refuses connections: for tests that need none."""
 
+WITHOUT_MLFLOW = {"ASGARD_MLFLOW__TRACKING_URI": NOWHERE}
+
 QUICK = {
     "ASGARD_JOBS__TIMEOUT_MIN": "1",
     "ASGARD_JOBS__STOP_GRACE_SECONDS": "0.5",
@@ -58,12 +60,15 @@ class Service:
 
     async def start(self, *arguments: str) -> None:
         """Start it and wait until it takes requests."""
+        self.data_dir.parent.mkdir(parents=True, exist_ok=True)
         await self.spawn(*arguments)
         await eventually(self.is_live, what="service is live")
 
     async def spawn(self, *arguments: str) -> None:
         """Start its process without waiting for it."""
-        inherited = {k: v for k, v in os.environ.items() if not k.startswith(("ASGARD_", "MLFLOW_"))}
+        inherited = {
+            k: v for k, v in os.environ.items() if not k.startswith(("ASGARD_", "MLFLOW_"))
+        }
         with self.log.open("ab") as log:
             self._process = await asyncio.create_subprocess_exec(
                 sys.executable,
@@ -154,6 +159,14 @@ class Service:
             return job if job["phase"] in phases else None
 
         return await eventually(there, within=within, what=f"{job_id} is {' or '.join(phases)}")  # type: ignore[return-value]
+
+    async def says(self, job_id: str, text: str) -> None:
+        """Wait for `text` in a job's log."""
+
+        async def said() -> bool:
+            return text in (await self.job(job_id))["logs"]
+
+        await eventually(said, what=f"{job_id} says {text!r}")
 
     async def finished(self, job_id: str, within: float = 60) -> dict[str, Any]:
         """Wait for a job's end; the job with its log."""

@@ -4,7 +4,7 @@ import signal
 from datetime import datetime
 
 from asgard_async.execution.protocol import End, Ended, Stop
-from asgard_async.jobs.failure import last_exception_line
+from asgard_async.jobs.failure import is_memory_error, last_exception_line
 from asgard_async.jobs.hints import hint_for
 from asgard_async.jobs.record import Job, Outcome
 from asgard_async.jobs.status import Reason
@@ -47,7 +47,7 @@ def _reason(
         return Reason.CANCELLED, _killed(ended)
     if ended.exit_code == 0:
         return Reason.SUCCEEDED, None
-    if memory_limit_bytes and exception is not None and exception.startswith("MemoryError"):
+    if memory_limit_bytes and exception is not None and is_memory_error(exception):
         return Reason.OUT_OF_MEMORY, INFERRED_FROM_MEMORY_ERROR
     if ended.stop is Stop.REQUESTED:
         return Reason.SIGNAL, "The shim was told to stop, but not by Asgard."

@@ -109,6 +109,8 @@ class Recorder:
             await self._store.set_tracking(job_id, result.tracking, problem=result.problem)
             if (known := self._waiting.get(job_id)) is not None and not known.done():
                 known.set_result(None)
+        if any(result.tracking.model_version for result in settled.values()):
+            self._monitor.check_now()  # the status counts one more
         if len(settled) < len(jobs):
             raise TrackingUnavailable(f"{len(jobs) - len(settled)} of {len(jobs)} not settled")
         if len(jobs) == BATCH:

@@ -11,12 +11,14 @@ opened before it is started and stays open while it is started again: who calls 
 """
 
 import asyncio
+import contextlib
 import fcntl
 import logging
 import os
 import shutil
 import socket
 import sys
+import time
 from collections.abc import Callable
 from pathlib import Path
 
@@ -32,6 +34,10 @@ HOST = "127.0.0.1"
 LOG_LIMIT_BYTES = 16 << 20
 STOP_GRACE_SECONDS = 3.0
 RESTART_SECONDS = 1.0
+LONGEST_RESTART_SECONDS = 60.0
+HEALTHY_SECONDS = 60.0
+"""A server that lived this long is started again without patience."""
+PROGRAM = Path(__file__).parent / "mlflow_program.py"
 UNDERTAKER = Path(__file__).parent.parent / "execution" / "shim" / "undertaker.py"
 
 
@@ -79,14 +85,24 @@ class EmbeddedServer:
 
     async def run(self, starting: Callable[[], None]) -> None:
         """Keep the server running until cancelled; it then runs on (see `leave`)."""
+        pause = RESTART_SECONDS
         while True:
             if self._attempt is None:
                 starting()
                 self._attempt = await self._start()
+            begun = time.monotonic()
             await self._attempt.wait()
             self._attempt = None
-            logger.warning("embedded MLflow has ended and is started again; see %s", self._log.name)
-            await asyncio.sleep(RESTART_SECONDS)
+            if time.monotonic() - begun > HEALTHY_SECONDS:
+                pause = RESTART_SECONDS
+            logger.warning(
+                "embedded MLflow has ended (%s) and is started again in %g s; see %s",
+                await asyncio.to_thread(_last_line, self._log),
+                pause,
+                self._log.relative_to(self._directory.parent),
+            )
+            await asyncio.sleep(pause)
+            pause = min(pause * 2, LONGEST_RESTART_SECONDS)
             if self._socket is None:
                 self._open_socket(self._read_choice())
 
@@ -128,8 +144,8 @@ class EmbeddedServer:
             directory=str(directory),
             argv=[
                 sys.executable,
-                "-m",
-                "asgard_async.tracking.mlflow_program",
+                "-P",  # this package's folder does not belong on its path
+                str(PROGRAM),
                 str(descriptor),
                 store,
                 artifacts,
@@ -214,6 +230,13 @@ def _environment() -> dict[str, str]:
         # its job runner would be a second server for code, beside ours and without our limits
         "MLFLOW_SERVER_ENABLE_JOB_EXECUTION": "false",
     }
+
+
+def _last_line(log: Path) -> str:
+    with contextlib.suppress(OSError):
+        lines = log.read_text(errors="replace").splitlines()
+        return repr(lines[-1]) if lines else "without a word"
+    return "without a log"
 
 
 def _is_idle(in_use: Path) -> bool:

@@ -1,6 +1,6 @@
 """The embedded MLflow server's own process; never imported by the service.
 
-`python -m asgard_async.tracking.mlflow_program FD BACKEND_URI ARTIFACTS` serves MLflow's ASGI
+`python -P mlflow_program.py FD BACKEND_URI ARTIFACTS` serves MLflow's ASGI
 application on an inherited listening socket. `mlflow server` would import everything twice: in a
 command that waits, and in the server that it starts.
 """

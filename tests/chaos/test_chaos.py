@@ -40,7 +40,7 @@ SETTINGS = {
 SCRIPT = """
 import os, sys, time
 number = {number}
-with open({witness!r}, "a") as file: file.write(f"start {{number}} {{os.environ['ASGARD_JOB_ID']}}\\n")
+with open({witness!r}, "a") as file: file.write(f"start {{number}}\\n")
 for line in range(50):
     print(number, line)
     time.sleep({pause})

@@ -50,22 +50,29 @@ class ScriptChecker:
         return None if answer["imports"] is None else frozenset(answer["imports"])
 
     async def _ask(self, script: bytes) -> dict[str, Any] | None:
-        process = self._idle.pop() if self._idle else None
-        if process is None or process.has_ended:
-            if process is not None:
-                await process.end()
-            process = await _Process.start()
+        # an idle process may have been killed unnoticed; a fresh one that dies has met its script
+        while self._idle:
+            with contextlib.suppress(asyncio.IncompleteReadError, ConnectionError):
+                return await self._ask_process(self._idle.pop(), script)
+        try:
+            return await self._ask_process(await _Process.start(), script)
+        except (asyncio.IncompleteReadError, ConnectionError) as error:
+            logger.warning("a script ended the process that compiled it: %r", error)
+            return None
+
+    async def _ask_process(self, process: "_Process", script: bytes) -> dict[str, Any] | None:
+        answer: dict[str, Any] = {"last": True}
         try:
             async with asyncio.timeout(self._deadline):
                 answer = await process.ask(script)
-        except (TimeoutError, asyncio.IncompleteReadError, ConnectionError) as error:
-            await process.end()
-            logger.warning("a script check ended without an answer: %r", error)
+        except TimeoutError:
+            logger.warning("a script took too long to compile")
             return None
-        except BaseException:
-            await process.end()
-            raise
-        self._idle.append(process)
+        finally:
+            if answer["last"]:
+                await process.end()
+            else:
+                self._idle.append(process)
         return answer
 
     async def close(self) -> None:
@@ -87,10 +94,6 @@ class _Process:
             pidfd = _spawn(theirs.fileno())
         reader, writer = await asyncio.open_connection(sock=ours)
         return cls(pidfd=pidfd, reader=reader, writer=writer)
-
-    @property
-    def has_ended(self) -> bool:
-        return self.reader.at_eof()
 
     async def ask(self, script: bytes) -> dict[str, Any]:
         self.writer.write(len(script).to_bytes(8, "big") + script)

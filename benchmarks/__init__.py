@@ -1,0 +1,1 @@
+"""Figures, each beside what it is compared to: `python -m benchmarks.NAME` prints them."""

@@ -1,0 +1,220 @@
+"""Which exception ended a script: found in what real scripts printed.
+
+tests/jobs/outputs holds the output of scripts that were run once, with only paths shortened; the
+short ones below are run again, so that a new Python that prints differently is noticed.
+"""
+
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from asgard_async.jobs.failure import LONGEST_LINE, is_memory_error, last_exception_line
+
+OUTPUTS = Path(__file__).parent / "outputs"
+
+
+@pytest.mark.parametrize(
+    ("output", "line"),
+    [
+        ("cause", "RuntimeError: outer"),
+        ("exception_group", "ExceptionGroup: unhandled errors in a TaskGroup (2 sub-exceptions)"),
+        ("from_a_worker_process", "ZeroDivisionError: division by zero"),
+        ("ignored_in_del", "ValueError: real end"),
+        ("in_a_thread", "ZeroDivisionError: division by zero"),
+        ("keyboard_interrupt", "KeyboardInterrupt"),
+        ("memory_error", "MemoryError"),
+        (
+            "message_on_next_line",
+            "ImportError: `load_boston` has been removed from scikit-learn since version 1.2.",
+        ),
+        ("message_of_several_lines", "ValueError: first"),
+        ("no_keyboard", "EOFError: EOF when reading a line"),
+        ("no_message", "Custom"),
+        ("recursion", "RecursionError: maximum recursion depth exceeded"),
+        ("registered_model_exists", "mlflow.exceptions.RestException: RESOURCE_ALREADY_EXISTS: "),
+        ("run_already_active", "Exception: Run with UUID "),
+        ("syntax_error", "SyntaxError: invalid syntax"),
+        ("untrusted_types", "mlflow.exceptions.MlflowException: The saved sklearn model "),
+        ("untrusted_types_in_file", "skops.io.exceptions.UntrustedTypesFoundException: Untrusted "),
+    ],
+)
+def test_the_exception_that_ended_a_real_script(output: str, line: str) -> None:
+    found = last_exception_line((OUTPUTS / f"{output}.txt").read_text("utf-8"))
+    assert found is not None
+    assert found == line or (line.endswith(" ") and found.startswith(line))
+
+
+def output_of(script: str) -> str:
+    done = subprocess.run(
+        [sys.executable, "-c", script],
+        stdin=subprocess.DEVNULL,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.STDOUT,
+        text=True,
+        check=False,
+    )
+    return done.stdout
+
+
+@pytest.mark.parametrize(
+    ("script", "line"),
+    [
+        ("1 / 0", "ZeroDivisionError: division by zero"),
+        ("print('text without end', end='', flush=True); 1 / 0", "ZeroDivisionError: "),
+        ("def f(:", "SyntaxError: invalid syntax"),
+        ("exec('x = = 1')", "SyntaxError: invalid syntax"),
+        ("raise KeyboardInterrupt", "KeyboardInterrupt"),
+        ("try: 1 / 0\nexcept Exception: raise KeyError('k')", "KeyError: 'k'"),
+        ("try: 1 / 0\nexcept Exception as e: raise OSError(2, 'gone') from e", "FileNotFoundError"),
+        ("def f(n): return f(n + 1)\nf(0)", "RecursionError: maximum recursion depth exceeded"),
+        ("raise ExceptionGroup('two', [ValueError(1), OSError(2)])", "ExceptionGroup: two (2 sub-"),
+        (
+            "raise ExceptionGroup('a', [ExceptionGroup('b', [ValueError(1)]), OSError(2)])",
+            "ExceptionGroup: a (2 sub-",
+        ),
+        ("def f():\n class Local(Exception): ...\n raise Local(1)\nf()", "f.<locals>.Local: 1"),
+        ("raise ValueError('first\\nsecond: x\\n  third')", "ValueError: first"),
+        ("raise ValueError('\\nafter a break')", "ValueError: after a break"),
+        ("raise ValueError('über: naïve 🐍')", "ValueError: über: naïve 🐍"),
+        ("e = ValueError('v'); e.add_note('Note: n'); raise e", "ValueError: v"),
+        ("class Größe(Exception): ...\nraise Größe('x')", "Größe: x"),
+        ("import warnings; warnings.warn('w: x'); raise ValueError('v')", "ValueError: v"),
+        ("import json; json.loads('{')", "json.decoder.JSONDecodeError: Expecting property name"),
+    ],
+)
+def test_an_uncaught_exception_is_found(script: str, line: str) -> None:
+    found = last_exception_line(output_of(script))
+    assert found is not None
+    assert found.removeprefix("__main__.").startswith(line)
+
+
+@pytest.mark.parametrize(
+    "script",
+    [
+        "print('fine')",
+        "import sys; sys.exit('ValueError: not a traceback')",
+        "import sys; sys.exit(3)",
+        "print('Error: 5\\nLoss: 3\\nValueError: printed')",
+        "import os; os._exit(1)",
+        "import os; os.kill(os.getpid(), 9)",
+        "import faulthandler, os; faulthandler.enable(); os.kill(os.getpid(), 11)",
+        "import warnings; warnings.warn('w: x')",
+        (
+            "import logging, sys\n"
+            "def step():\n"
+            "    try: 1 / 0\n"
+            "    except ZeroDivisionError: logging.exception('going on')\n"
+            "step()\n"
+            "sys.exit('no data today')"
+        ),
+        (
+            "class Held:\n"
+            "    def __del__(self): raise RuntimeError('ignored')\n"
+            "held = Held()\n"
+            "del held"
+        ),
+    ],
+)
+def test_a_script_that_no_exception_ended_has_no_exception_line(script: str) -> None:
+    assert last_exception_line(output_of(script)) is None
+
+
+def test_a_caught_exception_counts_if_it_is_the_last_word() -> None:
+    script = (
+        "import logging, sys\n"
+        "def main():\n"
+        "    try: 1 / 0\n"
+        "    except ZeroDivisionError: logging.exception('cannot go on'); sys.exit(1)\n"
+        "main()"
+    )
+    assert last_exception_line(output_of(script)) == "ZeroDivisionError: division by zero"
+
+
+def test_a_traceback_long_ago_did_not_end_the_script() -> None:
+    traceback = output_of("1 / 0")
+    assert last_exception_line(traceback + "epoch done\n" * 20) is not None
+    assert last_exception_line(traceback + "epoch done\n" * 1000) is None
+
+
+def test_the_last_of_several_tracebacks_counts() -> None:
+    text = output_of("1 / 0") + "trying again\n" + output_of("raise ValueError('second')")
+    assert last_exception_line(text) == "ValueError: second"
+
+
+def test_a_traceback_whose_beginning_is_cut_off_is_read() -> None:
+    text = output_of("def f():\n  g()\ndef g():\n  1 / 0\nf()")
+    assert last_exception_line(text[40:]) == "ZeroDivisionError: division by zero"
+
+
+def test_a_traceback_whose_end_is_missing_names_nothing() -> None:
+    text = output_of("1 / 0").partition("ZeroDivision")[0]
+    assert last_exception_line(text) is None
+
+
+def test_windows_line_ends_and_progress_bars() -> None:
+    text = "\r 50%|##   |\r100%|#####|" + output_of("1 / 0").replace("\n", "\r\n")
+    assert last_exception_line(text) == "ZeroDivisionError: division by zero"
+
+
+def test_a_long_line_is_shortened_and_control_characters_are_dropped() -> None:
+    long = last_exception_line(output_of("raise ValueError('x' * 100_000)"))
+    assert long is not None
+    assert len(long) == LONGEST_LINE
+    assert long.endswith("x…")
+    coloured = last_exception_line(output_of("raise ValueError('\\x1b[31mred\\x07\\x00')"))
+    assert coloured == "ValueError:  [31mred"
+
+
+HEADER = "Traceback (most recent call last):\n"
+FRAME = '  File "x.py", line 1, in <module>\n'
+HOSTILE = {
+    "one endless line": "x" * 4_000_000,
+    "headers alone": HEADER * 100_000,
+    "frames alone": FRAME * 100_000,
+    "tracebacks": (HEADER + FRAME + "ValueError: x\n") * 50_000,
+    "quotes": '  File "' + '", line 1' * 100_000,
+    "digits": '  File "x", line ' + "1" * 1_000_000,
+    "colons": HEADER + FRAME + "A" + ".a:" * 1_000_000,
+    "dots": HEADER + FRAME + "a." * 1_000_000,
+    "margins": ("  | " * 50 + HEADER) * 10_000,
+    "blank lines": HEADER + FRAME + "ValueError: x" + "\n" * 1_000_000,
+    "surrogates": HEADER + FRAME + "ValueError: \ud800\n",
+}
+
+
+@pytest.mark.parametrize("name", HOSTILE)
+def test_hostile_output_costs_no_more_than_its_length(name: str) -> None:
+    """CPU seconds, not a clock: quadratic work on these would take minutes."""
+    before = time.process_time()
+    found = last_exception_line(HOSTILE[name])
+    assert time.process_time() - before < 5
+    assert found is None or len(found) <= LONGEST_LINE
+
+
+PIECES = [HEADER, FRAME, "ValueError: x\n", "  | ", "  + Exception Group ", "\n", " ", "x", "\x00"]
+
+
+@given(st.lists(st.sampled_from(PIECES) | st.text(max_size=5)))
+def test_any_text_gives_a_printable_line_or_none(pieces: list[str]) -> None:
+    found = last_exception_line("".join(pieces))
+    assert found is None or (found.isprintable() and 0 < len(found) <= LONGEST_LINE)
+
+
+@pytest.mark.parametrize(
+    ("line", "expected"),
+    [
+        ("MemoryError", True),
+        ("MemoryError: no more", True),
+        ("numpy._core._exceptions._ArrayMemoryError: Unable to allocate 11.9 GiB", True),
+        ("ValueError: MemoryError", False),
+        ("NotAMemoryError: x", False),
+        ("MemoryErrorOfMine", False),
+    ],
+)
+def test_memory_errors_are_known(line: str, expected: bool) -> None:
+    assert is_memory_error(line) is expected

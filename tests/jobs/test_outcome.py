@@ -1,0 +1,138 @@
+"""How a job ended, as a client reads it: a started service and real scripts."""
+
+import os
+import signal
+from collections.abc import AsyncIterator
+from pathlib import Path
+
+import msgspec
+import pytest
+
+from tests.service import WITHOUT_MLFLOW, Service, running_service
+
+pytestmark = pytest.mark.service
+
+SLEEP = "import time\nprint('up')\ntime.sleep(60)"
+
+
+@pytest.fixture
+async def limited(tmp_path: Path) -> AsyncIterator[Service]:
+    """A service with a memory limit for jobs."""
+    settings = {**WITHOUT_MLFLOW, "ASGARD_LIMITS__MEMORY_MB": "512"}
+    async with running_service(tmp_path / "data", settings) as service:
+        yield service
+
+
+def job_pid(service: Service, job_id: str) -> int:
+    file = service.data_dir / "jobs" / job_id / "attempts" / "1" / "pid.json"
+    pid: int = msgspec.json.decode(file.read_bytes())["job_pid"]
+    return pid
+
+
+async def test_seven_ends_are_told_apart(limited: Service) -> None:
+    service = limited
+    killed = await service.submit(SLEEP)
+    await service.phase(killed, "running")
+    os.kill(job_pid(service, killed), signal.SIGKILL)
+    scripts = {
+        "exit 0": "print('fine')",
+        "exit 1": "raise SystemExit(1)",
+        "exit 137": "raise SystemExit(137)",
+        "SIGSEGV": "import os, signal; os.kill(os.getpid(), signal.SIGSEGV)",
+        "memory": "x = bytearray(2 << 30)",
+    }
+    jobs = {what: await service.submit(script) for what, script in scripts.items()}
+    jobs["timeout"] = await service.submit(SLEEP, timeout=1)
+    jobs["SIGKILL"] = killed
+    ends = {}
+    for what, job_id in jobs.items():
+        job = await service.finished(job_id)
+        ends[what] = (job["status"], job["reason"], job["exit_code"], job["signal"])
+    assert ends == {
+        "exit 0": ("completed", "succeeded", 0, None),
+        "exit 1": ("failed", "exit_code", 1, None),
+        "exit 137": ("failed", "exit_code", 137, None),
+        "SIGKILL": ("failed", "signal", None, "SIGKILL"),
+        "SIGSEGV": ("failed", "signal", None, "SIGSEGV"),
+        "timeout": ("failed", "timeout", None, "SIGTERM"),
+        "memory": ("failed", "out_of_memory", 1, None),
+    }
+    memory = await service.job(jobs["memory"])
+    assert "512 MiB" in memory["error"]
+    assert memory["error"].endswith("\nMemoryError")
+    assert "Inferred" in memory["history"][-2]["detail"]
+
+
+async def test_a_memory_error_without_a_limit_is_an_exit_code(service: Service) -> None:
+    job = await service.finished(await service.submit("raise MemoryError('own')"))
+    assert job["reason"] == "exit_code"
+
+
+async def test_error_ends_with_the_exceptions_own_line(service: Service) -> None:
+    script = """
+try:
+    {}["key"]
+except KeyError as error:
+    raise ValueError("no such thing: 'key'") from error
+"""
+    job = await service.finished(await service.submit(script))
+    assert job["error"].splitlines()[-1] == "ValueError: no such thing: 'key'"
+    assert "exited with code 1" in job["error"]
+
+
+async def test_a_missing_module_gets_a_hint(service: Service) -> None:
+    job = await service.finished(await service.submit("import no_such_module"))
+    assert "Hint: " in job["error"]
+    assert job["error"].endswith("ModuleNotFoundError: No module named 'no_such_module'")
+
+
+async def test_a_script_that_ignores_sigterm_is_killed_and_told_so(service: Service) -> None:
+    script = "import signal, time\nsignal.signal(15, signal.SIG_IGN)\ntime.sleep(60)"
+    job = await service.finished(await service.submit(script, timeout=1))
+    assert (job["reason"], job["signal"]) == ("timeout", "SIGKILL")
+    assert "was killed" in job["history"][-2]["detail"]
+
+
+async def test_usage_and_times_are_recorded(service: Service) -> None:
+    job = await service.finished(await service.submit("x = bytearray(64 << 20)"))
+    assert job["resources"]["peak_memory_bytes"] > 64 << 20
+    assert job["resources"]["cpu_seconds"] > 0
+    assert job["created_at"] <= job["started_at"] <= job["completed_at"]
+    assert set(job["timings"]) == {"queued", "starting", "running", "recording"}
+    assert [entry["phase"] for entry in job["history"]] == [
+        "queued",
+        "starting",
+        "running",
+        "recording",
+        "finished",
+    ]
+
+
+async def test_job_has_its_own_clean_environment(tmp_path: Path) -> None:
+    settings = {**WITHOUT_MLFLOW, "CANARY": "s3cr3t", "ASGARD_MLFLOW__TOKEN": "t0k3n"}
+    script = "import os\nfor name in sorted(os.environ): print(name, os.environ[name], sep='=')"
+    async with running_service(tmp_path / "data", settings) as service:
+        job_id = await service.submit(script, environment_vars={"MINE": "ä b"}, tags={"team": "x"})
+        job = await service.finished(job_id)
+        assert "t0k3n" not in service.log.read_text()
+    variables = dict(line.split("=", 1) for line in job["logs"].splitlines())
+    assert sorted(variables) == [
+        "ASGARD_JOB_ID",
+        "HF_HOME",
+        "HOME",
+        "LANG",
+        "MINE",
+        "MLFLOW_EXPERIMENT_NAME",
+        "MLFLOW_RUN_CONTEXT",
+        "MLFLOW_TRACKING_TOKEN",  # asked for, by configuring it
+        "MLFLOW_TRACKING_URI",
+        "MPLCONFIGDIR",
+        "PATH",
+        "PYTHONUNBUFFERED",
+        "TMPDIR",
+        "XDG_CACHE_HOME",
+    ]
+    assert variables["MINE"] == "ä b"
+    context = msgspec.json.decode(variables["MLFLOW_RUN_CONTEXT"])
+    assert context["asgard.job_id"] == job_id
+    assert context["team"] == "x"

@@ -1,0 +1,181 @@
+"""What a crash, a reboot or a restarted container leaves, and what the next start makes of it."""
+
+import os
+import signal
+from pathlib import Path
+
+import msgspec
+import pytest
+
+from tests.eventually import eventually
+from tests.processes import processes_with
+from tests.service import WITHOUT_MLFLOW, Service, running_service
+
+pytestmark = pytest.mark.service
+
+BLOCK = "import time\nprint('up')\ntime.sleep(60)"
+REQUEUE = {**WITHOUT_MLFLOW, "ASGARD_JOBS__REQUEUE_LOST": "true"}
+
+
+def pid_file(service: Service, job_id: str, attempt: int = 1) -> Path:
+    return service.data_dir / "jobs" / job_id / "attempts" / str(attempt) / "pid.json"
+
+
+async def test_a_job_goes_on_while_the_service_is_dead(service: Service) -> None:
+    script = "import time\nfor i in range(20): print(i); time.sleep(0.05)"
+    job_id = await service.submit(script)
+    await service.phase(job_id, "running")
+    await service.kill()
+    await eventually(lambda: pid_file(service, job_id).with_name("exit.json").exists())
+    await service.start()
+    job = await service.finished(job_id)
+    assert (job["status"], job["exit_code"]) == ("completed", 0)
+    assert job["logs"] == "".join(f"{i}\n" for i in range(20))
+
+
+async def test_sigterm_leaves_running_jobs_alone(service: Service) -> None:
+    job_id = await service.submit("import time\ntime.sleep(1)\nprint('done')")
+    await service.phase(job_id, "running")
+    assert await service.end(signal.SIGTERM) == 0
+    assert processes_with(f"jobs/{job_id}")
+    await service.start()
+    assert (await service.finished(job_id))["logs"] == "done\n"
+
+
+async def test_drain_waits_for_running_jobs_but_starts_no_others(tmp_path: Path) -> None:
+    settings = {**WITHOUT_MLFLOW, "ASGARD_JOBS__MAX_CONCURRENT_JOBS": "1"}
+    async with running_service(tmp_path / "data", settings) as service:
+        await service.end()
+        await service.start("--drain")
+        running = await service.submit("import time\ntime.sleep(1)\nprint('done')")
+        queued = await service.submit("print('later')")
+        await service.phase(running, "running")
+        os.kill(service.pid, signal.SIGTERM)
+        await eventually(lambda: _refuses(service), what="service refuses jobs")
+        assert await service.end(0) == 0
+        assert pid_file(service, running).with_name("exit.json").exists()
+        assert not pid_file(service, queued).exists()
+        await service.start()
+        assert (await service.finished(running))["logs"] == "done\n"
+        assert (await service.finished(queued))["logs"] == "later\n"
+
+
+async def _refuses(service: Service) -> bool:
+    status, ready = await service.get("/health/ready")
+    if status != 503:
+        return False
+    assert ready["reasons"]
+    status, problem = await service.upload("print()")
+    assert (status, problem["status"]) == (503, 503)
+    return True
+
+
+@pytest.mark.parametrize("settings", [WITHOUT_MLFLOW, REQUEUE], ids=["lost", "requeue_lost"])
+async def test_reboot(tmp_path: Path, settings: dict[str, str]) -> None:
+    async with running_service(tmp_path / "data", settings) as service:
+        script = f"import os\nprint(os.path.exists({str(tmp_path / 'second')!r}))\n"
+        script += (
+            f"if not os.path.exists({str(tmp_path / 'second')!r}):\n import time; time.sleep(60)"
+        )
+        job_id = await service.submit(script)
+        await service.says(job_id, "False")
+        await _as_after_a_reboot(service, job_id)
+        (tmp_path / "second").touch()
+        await service.start()
+        job = await service.finished(job_id)
+    if settings is WITHOUT_MLFLOW:
+        assert (job["status"], job["reason"], job["exit_code"]) == ("failed", "lost", None)
+        assert "vanished" in job["error"]
+        assert job["logs"] == "False\n"
+    else:
+        assert (job["status"], job["exit_code"]) == ("completed", 0)
+        assert job["logs"] == "False\nTrue\n"
+        assert [e["phase"] for e in job["history"]].count("starting") == 2
+
+
+async def _as_after_a_reboot(service: Service, job_id: str) -> None:
+    """Everything gone, and the files name another boot."""
+    await service.kill()
+    file = pid_file(service, job_id)
+    facts = msgspec.json.decode(file.read_bytes())
+    keeper = int(file.with_name("lock").read_text().split()[0])
+    for pid in (keeper, facts["shim_pid"], facts["job_pid"]):
+        os.kill(pid, signal.SIGKILL)
+    await eventually(lambda: not processes_with(str(file.parent)))
+    file.write_bytes(msgspec.json.encode({**facts, "boot_id": "another"}))
+
+
+async def test_a_cancelled_job_that_was_lost_is_not_queued_again(tmp_path: Path) -> None:
+    script = "import signal, time\nsignal.signal(15, signal.SIG_IGN)\nprint('up')\ntime.sleep(60)"
+    settings = {**REQUEUE, "ASGARD_JOBS__STOP_GRACE_SECONDS": "60"}
+    async with running_service(tmp_path / "data", settings) as service:
+        job_id = await service.submit(script)
+        await service.says(job_id, "up")
+        await service.post(f"/mlops/training/jobs/{job_id}/cancel")
+        await _as_after_a_reboot(service, job_id)
+        await service.start()
+        assert (await service.finished(job_id))["reason"] == "lost"
+
+
+async def test_a_job_claimed_but_not_started_runs_after_the_restart(service: Service) -> None:
+    # the row says STARTING and nothing is on the disk: what a crash between the two leaves
+    import sqlite3
+
+    await service.end()
+    with sqlite3.connect(service.data_dir / "asgard.db") as db:
+        db.execute(
+            "INSERT INTO jobs (job_id, script_name, script_sha256, experiment_name, model_name,"
+            " requirements, environment_vars, timeout, tags, priority, warm, uses_tracking,"
+            " submitted_by, status, phase, attempt, created_at) VALUES ('0000000a', 't.py', 'x',"
+            " 'e', 'm', '[]', '{}', 60, '{}', 0, 1, 0, '', 'running', 'starting', 1,"
+            " '2026-01-01T00:00:00.000000Z')"
+        )
+        db.execute("INSERT INTO job_scripts SELECT seq, CAST('print(1)' AS BLOB) FROM jobs")
+    db.close()
+    await service.start()
+    job = await service.finished("0000000a")
+    assert (job["status"], job["logs"]) == ("completed", "1\n")
+    assert job["history"][0]["phase"] == "queued"
+
+
+async def test_files_of_a_deleted_job_go_at_the_next_start(service: Service) -> None:
+    stray = service.data_dir / "jobs" / "deadbeef" / "attempts" / "1"
+    stray.mkdir(parents=True)
+    kept = await service.submit("print('kept')")
+    await service.finished(kept)
+    await service.end()
+    await service.start()
+    await eventually(lambda: not stray.parent.parent.exists(), what="stray files are gone")
+    assert (await service.job(kept))["logs"] == "kept\n"
+
+
+async def test_a_second_service_on_the_same_data_is_refused(service: Service) -> None:
+    second = Service(service.data_dir, WITHOUT_MLFLOW)
+    second.log = service.log.with_name("second.log")
+    await second.spawn()
+    assert second._process is not None
+    assert await second._process.wait() == 1
+    assert "another asgard service uses" in second.log.read_text()
+
+
+async def test_what_it_makes_is_for_its_owner_alone(service: Service) -> None:
+    await service.finished(await service.submit("print('x')"))
+    for path in (service.data_dir, *service.data_dir.rglob("*")):
+        if "work" in path.parts or path.is_symlink():
+            continue
+        assert path.stat().st_mode & 0o077 == 0, path
+
+
+@pytest.mark.parametrize("victim", ["shim", "keeper"])
+async def test_death_of_shim_or_keeper_is_lost_and_leaves_nothing(
+    service: Service, victim: str
+) -> None:
+    job_id = await service.submit(f"import os\nif os.fork() == 0: os.setsid()\n{BLOCK}")
+    await service.phase(job_id, "running")
+    file = pid_file(service, job_id)
+    keeper = int(file.with_name("lock").read_text().split()[0])
+    shim = msgspec.json.decode(file.read_bytes())["shim_pid"]
+    os.kill(shim if victim == "shim" else keeper, signal.SIGKILL)
+    job = await service.finished(job_id)
+    assert (job["status"], job["reason"], job["exit_code"]) == ("failed", "lost", None)
+    assert processes_with(f"jobs/{job_id}") == []
