@@ -125,6 +125,7 @@ def test_a_wrong_type_is_refused_under_its_field(field: str, value: object) -> N
         ("model_name", "."),
         ("model_name", "..a"),
         ("model_name", "a\0b"),
+        ("model_name", "a\ud800"),
         ("model_name", "a" * 257),
         ("requirements", ["a" * 501]),
         ("requirements", [""]),
