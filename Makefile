@@ -74,8 +74,9 @@ chaos: $(VENV)/.test ## kill -9 at random moments, full size; prints figures
 	@ASGARD_CHAOS_JOBS=200 $(BIN)/python -m pytest -m chaos -s $(PYTEST_ARGS)
 
 .PHONY: bench
-bench: $(VENV)/.test ## measure; prints figures
-	@$(BIN)/python -m benchmarks
+bench: $(VENV)/.test ## measure beside what it is compared to; prints figures
+	@for name in job_cost accepts service_start status_latency; do \
+		$(BIN)/python -m benchmarks.$$name || exit 1; done
 
 .PHONY: wheel-test
 wheel-test: $(VENV)/.dev ## install the wheel into an empty environment and start it there

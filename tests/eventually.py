@@ -3,7 +3,7 @@
 import asyncio
 import time
 from collections.abc import Awaitable, Callable
-from typing import TypeVar
+from typing import Any, TypeVar, overload
 
 T = TypeVar("T")
 
@@ -11,12 +11,20 @@ DEADLINE_SECONDS = 30.0
 LOOK_AGAIN_SECONDS = 0.01
 
 
+@overload
 async def eventually(
-    condition: Callable[[], T | Awaitable[T]],
+    condition: Callable[[], Awaitable[T | None]], *, within: float = ..., what: str = ...
+) -> T: ...
+@overload
+async def eventually(
+    condition: Callable[[], T | None], *, within: float = ..., what: str = ...
+) -> T: ...
+async def eventually(
+    condition: Callable[[], Any],
     *,
     within: float = DEADLINE_SECONDS,
     what: str = "condition",
-) -> T:
+) -> Any:
     """The first truthy result of `condition`.
 
     Raises:

@@ -158,7 +158,7 @@ class Service:
             job = await self.job(job_id, logs="none")
             return job if job["phase"] in phases else None
 
-        return await eventually(there, within=within, what=f"{job_id} is {' or '.join(phases)}")  # type: ignore[return-value]
+        return await eventually(there, within=within, what=f"{job_id} is {' or '.join(phases)}")
 
     async def says(self, job_id: str, text: str) -> None:
         """Wait for `text` in a job's log."""

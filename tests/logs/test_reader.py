@@ -39,9 +39,7 @@ async def test_a_job_without_output_has_an_empty_log(reader: LogReader) -> None:
 async def test_reading_by_offset_continues_at_next(log: Path, reader: LogReader) -> None:
     write(log, bytes(range(256)) * 4)
     got, offset = b"", 0
-    while piece := await reader.read("x", offset, 100):
-        if not piece.data:
-            break
+    while (piece := await reader.read("x", offset, 100)).data:
         assert piece.offset == offset
         got, offset = got + piece.data, piece.next
     assert got == bytes(range(256)) * 4
