@@ -4,6 +4,7 @@ from typing import Any
 
 import pytest
 from aiohttp.test_utils import make_mocked_request
+from yarl import URL
 
 from asgard_async.api.errors import InvalidRequest
 from asgard_async.api.parser import MAX_PARAMETERS, RequestParser, flatten
@@ -35,7 +36,8 @@ def test_messages_are_flattened(messages: Any, flat: dict[str, list[str]]) -> No
     ],
 )
 async def test_a_query_that_means_nothing_is_refused(query: str, name: str) -> None:
-    request = make_mocked_request("GET", f"/?{query}")
+    address = URL.build(path="/", query_string=query, encoded=True)
+    request = make_mocked_request("GET", "/").clone(rel_url=address)
     with pytest.raises(InvalidRequest) as refused:
         await RequestParser(max_body_bytes=1).parse(JobListQuery(), request, location="querystring")
     assert refused.value.errors.keys() == {name}
