@@ -1,6 +1,7 @@
 """Keeps an eye on MLflow, so that nobody who asks how it is has to wait for it."""
 
 import asyncio
+import contextlib
 import logging
 import time
 from collections.abc import Callable
@@ -88,10 +89,10 @@ class Monitor:
     async def wait_accessible(self, seconds: float | None = None) -> bool:
         """Wait until MLflow answers; False when it did not within `seconds` (None: for ever)."""
         try:
-            await asyncio.wait_for(self._accessible.wait(), seconds)
+            async with asyncio.timeout(seconds):
+                return await self._accessible.wait()
         except TimeoutError:
             return False
-        return True
 
     async def run(self) -> NoReturn:
         """Look at MLflow for ever; to be run as a task and cancelled."""
@@ -108,10 +109,10 @@ class Monitor:
             pause = min(pause * 2, self._refresh_seconds)
 
     async def _rest(self, seconds: float) -> None:
-        try:
-            await asyncio.wait_for(self._nudge.wait(), seconds)
-        except TimeoutError:
-            pass
+        # not wait_for: that of Python 3.11 swallows a cancellation that meets the nudge
+        with contextlib.suppress(TimeoutError):
+            async with asyncio.timeout(seconds):
+                await self._nudge.wait()
 
     async def _look(self) -> bool:
         begun = time.perf_counter()

@@ -115,7 +115,7 @@ Handler = Callable[[web.Request], Awaitable[web.StreamResponse]]
 async def serving(handler: Handler) -> AsyncIterator[str]:
     """Serve every request with `handler`; yields the address."""
     runner = web.AppRunner(
-        _catch_all(handler), access_log=None, shutdown_timeout=0, handler_cancellation=True
+        _catch_all(handler), access_log=None, shutdown_timeout=0.1, handler_cancellation=True
     )
     await runner.setup()
     try:

@@ -180,6 +180,16 @@ async def test_credentials_are_sent_and_the_shown_address_has_none(relay: Relay)
 
 
 @pytest.mark.mlflow
+async def test_running_server_is_healthy_and_a_failing_one_is_not(
+    relay: Relay, relayed: MlflowGateway
+) -> None:
+    await relayed.health()
+    relay.fail("/health", 503)
+    with pytest.raises(TrackingUnavailable):
+        await relayed.health()
+
+
+@pytest.mark.mlflow
 async def test_what_mlflow_does_not_know_is_not_found(gateway: MlflowGateway) -> None:
     missing = (
         gateway.experiment_named(fresh("none")),

@@ -32,8 +32,8 @@ async def watching(
             yield monitor
         finally:
             task.cancel()
-            await asyncio.gather(task, return_exceptions=True)
-            assert task.cancelled(), "the monitor died"
+            await asyncio.wait([task], timeout=30)
+            assert task.cancelled(), "the monitor died, or cannot be cancelled"
 
 
 @pytest.mark.mlflow
@@ -142,6 +142,7 @@ async def test_check_now_does_not_wait_for_the_interval(relay: Relay) -> None:
 async def test_doubt_holds_waiters_until_mlflow_has_been_looked_at_again(relay: Relay) -> None:
     async with watching(relay.uri, refresh_seconds=HOUR) as monitor:
         assert await monitor.wait_accessible(30)
+        assert await monitor.wait_accessible(0)
         gate = relay.gate(EXPERIMENTS)
         monitor.doubt()
         assert not await monitor.wait_accessible(0)
@@ -157,3 +158,9 @@ async def test_lasting_problem_is_logged_once(
     async with watching(relay.uri):
         await eventually(lambda: relay.seen[EXPERIMENTS] >= 4)
     assert caplog.text.count("answered 502") == 1
+
+
+async def test_nudge_does_not_save_the_monitor_from_being_cancelled() -> None:
+    async with watching(f"http://127.0.0.1:{free_port()}", refresh_seconds=HOUR) as monitor:
+        await eventually(lambda: monitor.snapshot.checked_at is not None)
+        monitor.check_now()

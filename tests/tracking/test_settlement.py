@@ -151,6 +151,8 @@ async def test_runs_of_another_asgard_with_the_same_job_id_do_not_count(
         [ended_job(script.job_id, reason=Reason.LOST), ended_job(other, reason=Reason.LOST)]
     )
     assert settled[script.job_id] == Settled(tracking=JobTracking())
+    alone = await settle_one(gateway, ended_job(script.job_id, reason=Reason.LOST))
+    assert alone == Settled(tracking=JobTracking())
     assert (await user.run_info(stranger))["status"] == "RUNNING"
 
 
@@ -178,6 +180,21 @@ async def test_runs_left_open_are_ended_with_their_job(
     told = {run.run_id: run for run in settled.tracking.runs}
     assert (told[child].status, told[child].ended_at) == (status, after(60))
     assert told[child].parent_run_id == parent
+
+
+async def test_run_that_cannot_be_ended_is_told_as_it_is(relay: Relay, script: Script) -> None:
+    async def refuse_update(request: web.Request) -> web.StreamResponse:
+        if request.path.endswith("runs/update"):
+            return web.json_response({"error_code": "INVALID_PARAMETER_VALUE"}, status=400)
+        return await relay.handle(request)
+
+    run_id = await script.run(ended=None)
+    async with serving(refuse_update) as uri:
+        address = MlflowAddress.parse(uri)
+        async with MlflowGateway(address, timeout_seconds=30) as gateway:
+            settled = await settle_one(gateway, ended_job(script.job_id, reason=Reason.LOST))
+    assert settled.tracking.run_id == run_id
+    assert [run.status for run in settled.tracking.runs] == ["RUNNING"]
 
 
 async def test_completed_jobs_model_is_registered_once(
@@ -233,6 +250,8 @@ async def test_version_that_the_script_made_itself_is_the_jobs(
     run_id, model_id = await script.run_with_model()
     name, other_name = fresh("own"), fresh("other")
     await user.register(other_name, run_id, model_id)
+    for _ in range(3):
+        await user.add_version(other_name, run_id, model_id)
     await user.register(name, run_id, model_id)
     newer = await user.add_version(name, run_id, model_id)
     settled = await settle_one(gateway, ended_job(script.job_id, model_name=name))
@@ -259,8 +278,15 @@ async def test_version_that_the_script_made_from_another_of_its_runs_counts_in_n
 async def test_version_made_for_the_job_is_found_whichever_run_it_is_from(
     gateway: MlflowGateway, user: MlflowUser, script: Script
 ) -> None:
-    first, _ = await script.run_with_model()
-    name = fresh("moved")
+    first, model_id = await script.run_with_model()
+    name, other_name = fresh("moved"), fresh("other")
+    # of another registered model, though it bears the mark as well
+    await user.register(other_name, first, model_id)
+    marked = await user.add_version(other_name, first, model_id)
+    mark = {"key": "asgard.job_id", "value": script.job_id}
+    await user.call(
+        "POST", "model-versions/set-tag", {"name": other_name, "version": marked, **mark}
+    )
     job = ended_job(script.job_id, model_name=name)
     assert (await settle_one(gateway, job)).tracking.model_version == "1"
     await user.call("POST", "runs/delete", {"run_id": first})

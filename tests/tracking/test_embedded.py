@@ -1,0 +1,202 @@
+"""The embedded MLflow server beside a real service: found again, restarted, stopped in time."""
+
+import os
+import signal
+import socket
+from pathlib import Path
+from typing import Any
+
+import aiohttp
+import pytest
+
+from tests.eventually import eventually
+from tests.processes import processes_with
+from tests.service import Service, free_port, running_service
+
+pytestmark = pytest.mark.mlflow
+
+START_SECONDS = 120
+WAIT_FOR = "import os, time\nwhile not os.path.exists({!r}): time.sleep(0.02)\n"
+SETTINGS = {
+    "ASGARD_TRACKING__REFRESH_SECONDS": "1",
+    "ASGARD_TRACKING__REQUEST_TIMEOUT_SECONDS": "2",
+}
+# imports something outside of the standard library, so that the job's runs are waited for
+MAKES_A_RUN = """
+import json, msgspec, os, urllib.request
+marks = json.loads(os.environ["MLFLOW_RUN_CONTEXT"])
+api = os.environ["MLFLOW_TRACKING_URI"] + "/api/2.0/mlflow/"
+def ask(path, body=None):
+    data = json.dumps(body).encode() if body else None
+    request = urllib.request.Request(api + path, data, {"Content-Type": "application/json"})
+    return json.load(urllib.request.urlopen(request))
+name = os.environ["MLFLOW_EXPERIMENT_NAME"]
+experiment = ask("experiments/get-by-name?experiment_name=" + name)["experiment"]
+tags = [{"key": key, "value": value} for key, value in marks.items()]
+body = {"experiment_id": experiment["experiment_id"], "tags": tags, "start_time": 1}
+import time
+body["start_time"] = int(time.time() * 1000)
+print("run", ask("runs/create", body)["run"]["info"]["run_id"], flush=True)
+"""
+
+
+async def accessible(service: Service) -> str:
+    """Wait for MLflow; where it is."""
+
+    async def look() -> str | None:
+        _, status = await service.get("/mlops/status")
+        return status["mlflow_tracking_uri"] if status["mlflow_available"] else None
+
+    uri = await eventually(look, within=START_SECONDS, what="MLflow is accessible")
+    assert isinstance(uri, str)
+    return uri
+
+
+async def state(service: Service, wanted: str) -> None:
+    async def look() -> bool:
+        return bool((await service.get("/mlops/status"))[1]["mlflow_api"] == wanted)
+
+    await eventually(look, what=f"MLflow is {wanted}")
+
+
+def mlflow_pid(service: Service) -> int:
+    """The server's own process, not its shim or keeper."""
+    (pid,) = [
+        pid
+        for pid in processes_with(str(service.data_dir / "mlflow"))
+        if b"mlflow_program" in Path(f"/proc/{pid}/cmdline").read_bytes()
+    ]
+    return pid
+
+
+def mlflow_processes(service: Service) -> list[int]:
+    return processes_with(str(service.data_dir / "mlflow"))
+
+
+async def get_run(uri: str, run_id: str) -> dict[str, Any]:
+    async with (
+        aiohttp.ClientSession() as session,
+        session.get(f"{uri}/api/2.0/mlflow/runs/get", params={"run_id": run_id}) as response,
+    ):
+        run: dict[str, Any] = (await response.json())["run"]
+        return run
+
+
+async def test_it_outlives_a_crash_of_the_service_and_is_started_again_when_it_dies(
+    tmp_path: Path,
+) -> None:
+    async with running_service(tmp_path / "data", SETTINGS) as service:
+        uri, pid = await accessible(service), mlflow_pid(service)
+        await service.kill()
+        await service.start()
+        assert (await accessible(service), mlflow_pid(service)) == (uri, pid)
+        os.kill(pid, signal.SIGKILL)
+        await state(service, "starting")
+        assert await accessible(service) == uri
+        assert mlflow_pid(service) != pid
+        # without jobs it stops with the service
+        assert await service.end() == 0
+        assert mlflow_processes(service) == []
+
+
+async def test_who_calls_before_it_is_up_waits_instead_of_being_refused(tmp_path: Path) -> None:
+    async with running_service(tmp_path / "data", SETTINGS) as service:
+        _, status = await service.get("/mlops/status")
+        assert status["mlflow_api"] == "starting"
+        assert (status["registered_models"], status["active_experiments"]) == (None, None)
+        async with (
+            aiohttp.ClientSession() as session,
+            session.get(status["mlflow_tracking_uri"] + "/health") as response,
+        ):
+            assert response.status == 200
+
+
+async def test_it_stops_with_the_last_job_after_the_service_has_gone(tmp_path: Path) -> None:
+    go = tmp_path / "go"
+    async with running_service(tmp_path / "data", SETTINGS) as service:
+        uri = await accessible(service)
+        job_id = await service.submit(WAIT_FOR.format(str(go)))
+        await service.phase(job_id, "running")
+        assert await service.end() == 0
+        pid = mlflow_pid(service)
+        # a service that comes back meanwhile takes it over, and the first one's wish is void
+        await service.start()
+        assert (await accessible(service), mlflow_pid(service)) == (uri, pid)
+        assert await service.end() == 0
+        assert mlflow_pid(service) == pid
+        go.touch()
+        await eventually(lambda: not mlflow_processes(service), what="MLflow has stopped")
+        await service.start()
+        assert (await service.finished(job_id))["status"] == "completed"
+
+
+async def test_a_taken_port_is_replaced_once_and_kept(tmp_path: Path) -> None:
+    with socket.socket() as taken:
+        taken.bind(("127.0.0.1", 0))
+        taken.listen()
+        port = taken.getsockname()[1]
+        settings = {**SETTINGS, "ASGARD_MLFLOW__PORT": str(port)}
+        async with running_service(tmp_path / "data", settings) as service:
+            _, first = await service.get("/mlops/status")
+            assert not first["mlflow_tracking_uri"].endswith(f":{port}")
+            taken.close()
+            await service.end()
+            await service.start()
+            _, second = await service.get("/mlops/status")
+            assert second["mlflow_tracking_uri"] == first["mlflow_tracking_uri"]
+
+
+async def test_a_job_does_not_wait_for_mlflow_and_its_run_is_known_later(tmp_path: Path) -> None:
+    go = tmp_path / "go"
+    async with running_service(tmp_path / "data", SETTINGS) as service:
+        uri = await accessible(service)
+        job_id = await service.submit(MAKES_A_RUN + WAIT_FOR.format(str(go)))
+        await service.says(job_id, "run ")
+        run_id = (await service.job(job_id))["logs"].split()[-1]
+        pid = mlflow_pid(service)
+        os.kill(pid, signal.SIGSTOP)
+        try:
+            await state(service, "unreachable")
+            go.touch()
+            job = await service.finished(job_id)
+            assert (job["status"], job["run_id"]) == ("completed", None)
+            # the service may die with what is left to do
+            await service.kill()
+            await service.start()
+            assert (await service.job(job_id))["run_id"] is None
+        finally:
+            os.kill(pid, signal.SIGCONT)
+
+        async def known() -> bool:
+            return bool((await service.job(job_id))["run_id"] == run_id)
+
+        await eventually(known, what="the run is known")
+        run = await get_run(uri, run_id)
+        assert run["info"]["status"] == "FINISHED"
+
+
+async def test_runs_of_killed_jobs_are_ended_and_two_jobs_keep_their_own(tmp_path: Path) -> None:
+    async with running_service(
+        tmp_path / "data", {**SETTINGS, "ASGARD_TRACKING__SETTLE_SECONDS": "20"}
+    ) as service:
+        uri = await accessible(service)
+        never = str(tmp_path / "never")
+        fails = await service.submit(MAKES_A_RUN + "raise SystemExit(3)")
+        killed = await service.submit(MAKES_A_RUN + WAIT_FOR.format(never), timeout=1)
+        cancelled = await service.submit(MAKES_A_RUN + WAIT_FOR.format(never))
+        await service.says(cancelled, "run ")
+        await service.post(f"/mlops/training/jobs/{cancelled}/cancel")
+        ended = {}
+        for job_id in (fails, killed, cancelled):
+            job = await service.finished(job_id)
+            if job["logs"]:
+                assert job["run_id"] == job["logs"].split()[-1]
+                ended[job["reason"]] = (await get_run(uri, job["run_id"]))["info"]["status"]
+        assert ended == {"exit_code": "FAILED", "timeout": "KILLED", "cancelled": "KILLED"}
+
+
+async def test_an_external_server_is_neither_started_nor_stopped(tmp_path: Path) -> None:
+    settings = {"ASGARD_MLFLOW__TRACKING_URI": f"http://127.0.0.1:{free_port()}"}
+    async with running_service(tmp_path / "data", settings) as service:
+        await state(service, "unreachable")
+        assert mlflow_processes(service) == []
