@@ -4,6 +4,7 @@ import asyncio
 import logging
 import os
 import shutil
+import sqlite3
 from collections.abc import AsyncIterator
 from functools import partial
 
@@ -13,7 +14,7 @@ from asgard_async.api import keys
 from asgard_async.api.server import Runner
 from asgard_async.api.setup import setup_api
 from asgard_async.background import Background
-from asgard_async.config import Config
+from asgard_async.config import Config, ConfigError
 from asgard_async.data_directory import DataDirectory
 from asgard_async.execution.base_environment import BaseEnvironment
 from asgard_async.execution.local import LocalExecutor
@@ -31,6 +32,7 @@ from asgard_async.logs.reader import LogReader
 from asgard_async.readiness import Readiness
 from asgard_async.store.database import Database
 from asgard_async.store.jobs import JobStore
+from asgard_async.store.migrate import SchemaError
 from asgard_async.tracking.address import MlflowAddress
 from asgard_async.tracking.embedded import EmbeddedServer
 from asgard_async.tracking.experiments import Experiments
@@ -75,9 +77,14 @@ async def _data(app: web.Application) -> AsyncIterator[None]:
 
 
 async def _store(app: web.Application) -> AsyncIterator[None]:
-    async with Database(app[DATA].database) as database:
-        app[keys.STORE] = JobStore(database)
-        yield
+    file = app[DATA].database
+    try:
+        database = await Database(file).open()
+    except (SchemaError, sqlite3.Error) as error:
+        raise ConfigError(f"{file}: {error}") from error
+    app[keys.STORE] = JobStore(database)
+    yield
+    await database.close()
 
 
 async def _background(app: web.Application) -> AsyncIterator[None]:

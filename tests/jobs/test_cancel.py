@@ -2,10 +2,14 @@
 
 from pathlib import Path
 
+import pytest
+
 from tests.processes import processes_with
 from tests.service import WITHOUT_MLFLOW, Service, running_service
 
 BLOCK = "import time\nprint('up')\ntime.sleep(60)"
+
+pytestmark = pytest.mark.service
 
 
 async def cancel(service: Service, job_id: str) -> dict[str, object]:
@@ -64,8 +68,6 @@ async def test_the_wish_survives_a_crash(tmp_path: Path) -> None:
     # the script takes its time to end; the service dies meanwhile
     script = """
 import signal, sys, time
-
-pytestmark = pytest.mark.service
 signal.signal(15, lambda *_: (time.sleep(1.5), print("saved"), sys.exit(0)))
 print("up", flush=True)
 time.sleep(60)

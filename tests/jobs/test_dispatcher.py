@@ -11,6 +11,8 @@ from tests.service import WITHOUT_MLFLOW, Service, running_service
 ONE_SLOT = {**WITHOUT_MLFLOW, "ASGARD_JOBS__MAX_CONCURRENT_JOBS": "1"}
 BLOCK = "import time; time.sleep(60)"
 
+pytestmark = pytest.mark.service
+
 
 @pytest.fixture
 async def one_slot(tmp_path: Path) -> AsyncIterator[Service]:
@@ -39,8 +41,6 @@ async def test_never_more_at_once_than_slots(tmp_path: Path) -> None:
     # each marks its presence, and how many others it met
     script = f"""
 import os, time
-
-pytestmark = pytest.mark.service
 here = {str(tmp_path / "here")!r}
 os.makedirs(here, exist_ok=True)
 mine = os.path.join(here, str(os.getpid()))

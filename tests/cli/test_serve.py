@@ -1,0 +1,55 @@
+"""`asgard serve` says in one line why it does not start."""
+
+import socket
+import sqlite3
+from pathlib import Path
+
+import pytest
+
+from tests.cli.asgard import asgard
+from tests.service import NOWHERE
+
+
+@pytest.mark.parametrize("host", ["0.0.0.0", "::", "192.0.2.1", "asgard.example.org"])  # noqa: S104  # refused
+def test_an_address_that_others_reach_is_refused(tmp_path: Path, host: str) -> None:
+    done = asgard("serve", "--host", host, "--data-dir", tmp_path / "data")
+    assert done.returncode == 1
+    assert f"[server] host: {host} is not a loopback address" in done.stderr
+    assert not (tmp_path / "data").exists()
+
+
+def test_a_data_directory_that_cannot_be_made(tmp_path: Path) -> None:
+    (tmp_path / "file").write_text("")
+    refused(tmp_path / "file" / "data", "cannot be made")
+
+
+def test_a_database_of_a_newer_version(tmp_path: Path) -> None:
+    with sqlite3.connect(tmp_path / "asgard.db") as connection:
+        connection.execute("PRAGMA user_version = 9999")
+    connection.close()
+    refused(tmp_path, "the database has schema 9999")
+
+
+def test_a_database_that_is_none(tmp_path: Path) -> None:
+    (tmp_path / "asgard.db").write_text("no database at all\n" * 100)
+    refused(tmp_path, "asgard.db: file is not a database")
+
+
+def test_a_port_that_is_taken(tmp_path: Path, unused_tcp_port: int) -> None:
+    with socket.create_server(("127.0.0.1", unused_tcp_port)):
+        refused(tmp_path, "address already in use", "--port", str(unused_tcp_port))
+
+
+def refused(data_dir: Path, reason: str, *arguments: str) -> None:
+    done = asgard(
+        "serve",
+        "--port",
+        "0",
+        "--data-dir",
+        data_dir,
+        *arguments,
+        ASGARD_MLFLOW__TRACKING_URI=NOWHERE,
+    )
+    assert done.returncode == 1
+    assert reason in done.stderr
+    assert "Traceback" not in done.stderr
