@@ -4,6 +4,9 @@ aiohttp's and webargs' own loaders answer 500 to deep JSON and to integers of 5 
 """
 
 import asyncio
+import re
+from collections.abc import Iterable
+from functools import cache
 from typing import TypeAlias
 
 import msgspec
@@ -20,31 +23,33 @@ from asgard_async.api.errors import (
 )
 
 READ_SECONDS = 60.0
-MAX_FIELDS = 64
+MAX_COMPOUND_BYTES = 1024 * 1024
+"""Of a list or an object within a body: what it takes to decode and hold is a multiple of that."""
+TOO_LARGE = "Is too large"
 
 Scalar: TypeAlias = bool | int | float | str | None
 # No field of the API is deeper than an object or list of scalars. Decoding no further bounds both
 # the depth and how many Python objects a body can make of few bytes.
 Value: TypeAlias = Scalar | list[Scalar] | dict[str, Scalar]
 
-_object = msgspec.json.Decoder(dict[str, msgspec.Raw])
 _value: msgspec.json.Decoder[Value] = msgspec.json.Decoder(Value)
 
 
 async def read_json_object(
-    request: web.Request, *, max_bytes: int, seconds: float = READ_SECONDS
+    request: web.Request, fields: Iterable[str], *, max_bytes: int, seconds: float = READ_SECONDS
 ) -> dict[str, Value]:
-    """Read the body of a request as a JSON object.
+    """Read the body of a request as a JSON object with some of the given fields.
 
     Raises:
         UnsupportedMediaType: it is not declared as JSON in UTF-8, or is compressed.
         BodyTooLarge: it has more than `max_bytes`.
         BodyTooSlow: it takes longer than `seconds` to arrive.
         MalformedBody: it is not JSON.
-        InvalidRequest: it is JSON of another shape.
+        InvalidRequest: it is JSON of another shape, or has another field.
     """
     require_json(request)
-    return decode_object(await read_body(request, max_bytes=max_bytes, seconds=seconds))
+    body = await read_body(request, max_bytes=max_bytes, seconds=seconds)
+    return decode_object(body, frozenset(fields))
 
 
 def require_json(request: web.Request) -> None:
@@ -86,25 +91,20 @@ async def read_body(request: web.Request, *, max_bytes: int, seconds: float) -> 
     return bytes(body)
 
 
-def decode_object(body: bytes) -> dict[str, Value]:
+def decode_object(body: bytes, fields: frozenset[str]) -> dict[str, Value]:
     """Decode a JSON object whose fields hold scalars, or lists or objects of scalars.
 
     Raises:
         MalformedBody: it is not JSON.
-        InvalidRequest: it is JSON of another shape.
+        InvalidRequest: it is JSON of another shape, or has a field that is not among `fields`.
     """
     if not body:
         raise MalformedBody("The body is empty; send a JSON object.")
-    fields = _decode_fields(body)
-    if len(fields) > MAX_FIELDS:
-        raise InvalidRequest(
-            {"body": [f"Has {len(fields)} fields; at most {MAX_FIELDS} are read."]}
-        )
     values: dict[str, Value] = {}
     errors: dict[str, list[str]] = {}
-    for name, raw in fields.items():
+    for name, raw in _decode_fields(body, fields).items():
         try:
-            values[name] = _value.decode(raw)
+            values[name] = _decode_value(raw)
         except msgspec.ValidationError as error:
             errors[name] = [_shape_message(error)]
         except (msgspec.DecodeError, UnicodeDecodeError) as error:
@@ -114,18 +114,45 @@ def decode_object(body: bytes) -> dict[str, Value]:
     return values
 
 
-def _decode_fields(body: bytes) -> dict[str, msgspec.Raw]:
+def _decode_fields(body: bytes, fields: frozenset[str]) -> dict[str, msgspec.Raw]:
     try:
         try:
-            return _object.decode(body)
+            present = _decoder_of(fields).decode(body)
         except msgspec.ValidationError as error:
-            # what is no object may be no JSON either, which is said first
+            # what is no such object may be no JSON either, which is said first
+            body.decode()
             msgspec.json.decode(body, type=msgspec.Raw)
-            raise InvalidRequest({"body": ["Must be a JSON object."]}) from error
+            raise InvalidRequest(_object_errors(error)) from error
     except RecursionError as error:
         raise MalformedBody("The body is nested too deeply.") from error
     except (msgspec.DecodeError, UnicodeDecodeError) as error:
         raise MalformedBody(_not_json(error)) from error
+    values = {name: getattr(present, name) for name in fields}
+    return {name: raw for name, raw in values.items() if raw is not msgspec.UNSET}
+
+
+@cache
+def _decoder_of(fields: frozenset[str]) -> msgspec.json.Decoder[msgspec.Struct]:
+    """A decoder that ends at the first field it does not know, before it has made much of it."""
+    kind = msgspec.defstruct(
+        "Body",
+        [(name, msgspec.Raw | msgspec.UnsetType, msgspec.UNSET) for name in fields],
+        forbid_unknown_fields=True,
+    )
+    return msgspec.json.Decoder(kind)
+
+
+def _object_errors(error: msgspec.ValidationError) -> dict[str, list[str]]:
+    if unknown := re.search(r"unknown field `(.*)`", str(error), re.DOTALL):
+        return {unknown[1]: ["There is no such field."]}
+    return {"body": ["Must be a JSON object."]}
+
+
+def _decode_value(raw: msgspec.Raw) -> Value:
+    text = memoryview(raw)
+    if bytes(text[:1]) in {b"[", b"{"} and len(text) > MAX_COMPOUND_BYTES:
+        raise msgspec.ValidationError(TOO_LARGE)
+    return _value.decode(text)
 
 
 def _not_json(error: Exception) -> str:
@@ -135,6 +162,8 @@ def _not_json(error: Exception) -> str:
 
 
 def _shape_message(error: msgspec.ValidationError) -> str:
+    if str(error) == TOO_LARGE:
+        return f"{TOO_LARGE}: lists and objects have at most {MAX_COMPOUND_BYTES} bytes of JSON."
     if "out of range" in str(error):
         return "Holds a number that is out of range."
     return "Is nested too deeply: its items must be text, numbers, true, false or null."

@@ -8,8 +8,10 @@ from marshmallow import Schema, ValidationError
 from webargs.aiohttpparser import AIOHTTPParser
 from webargs.multidictproxy import MultiDictProxy
 
-from asgard_async.api.body import MAX_FIELDS, Value, read_json_object
+from asgard_async.api.body import Value, read_json_object
 from asgard_async.api.errors import InvalidRequest
+
+MAX_PARAMETERS = 64
 
 
 class RequestParser(AIOHTTPParser):
@@ -20,20 +22,20 @@ class RequestParser(AIOHTTPParser):
         self._max_body_bytes = max_body_bytes
 
     async def load_json(self, req: web.Request, schema: Schema) -> dict[str, Value]:
-        return await read_json_object(req, max_bytes=self._max_body_bytes)
+        return await read_json_object(req, schema.fields, max_bytes=self._max_body_bytes)
 
     def load_querystring(self, req: web.Request, schema: Schema) -> MultiDictProxy:
         # names that are given twice, and text that no UTF-8 can carry, mean nothing here
         errors: dict[str, list[str]] = {}
-        for name, value in list(req.query.items())[:MAX_FIELDS]:
+        for name, value in list(req.query.items())[:MAX_PARAMETERS]:
             if len(req.query.getall(name)) > 1:
                 errors[name] = ["Is given more than once."]
             elif not is_unicode(value):
                 errors[name] = ["Is not valid UTF-8."]
         if errors:
             raise InvalidRequest(errors)
-        if len(req.query) > MAX_FIELDS:
-            raise InvalidRequest({"query": [f"At most {MAX_FIELDS} parameters are read."]})
+        if len(req.query) > MAX_PARAMETERS:
+            raise InvalidRequest({"query": [f"At most {MAX_PARAMETERS} parameters are read."]})
         return super().load_querystring(req, schema)
 
 

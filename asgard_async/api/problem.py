@@ -1,5 +1,6 @@
 """Refusals and errors as RFC 9457 problem documents."""
 
+import math
 import re
 from collections.abc import Mapping
 from dataclasses import dataclass, field
@@ -80,7 +81,7 @@ def problem_of_refusal(error: AsgardError) -> Problem:
     headers = {}
     if status in {429, 503}:
         seconds = getattr(error, "retry_after_seconds", RETRY_AFTER_SECONDS)
-        headers["Retry-After"] = str(seconds)
+        headers["Retry-After"] = str(math.ceil(seconds))
     fields = getattr(error, "errors", None)
     if status == 422 and fields is None:
         fields = {"request": [str(error)]}

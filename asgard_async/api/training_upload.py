@@ -39,11 +39,12 @@ KEY_HEADER = "Idempotency-Key"
 @response_schema(JobSchema, 200, description="The job that the idempotency key stands for.")
 async def upload(request: web.Request) -> web.Response:
     """Accept a job."""
-    config = request.app[CONFIG]
-    document = await read_json_object(request, max_bytes=config.server.max_body_bytes)
+    schema = request.app[SUBMISSION_SCHEMA]
+    max_bytes = request.app[CONFIG].server.max_body_bytes
+    document = await read_json_object(request, schema.fields, max_bytes=max_bytes)
     _take_key_from_header(request, document)
     try:
-        loaded = request.app[SUBMISSION_SCHEMA].load(document)
+        loaded = schema.load(document)
     except ValidationError as error:
         raise InvalidSubmission(flatten(error.messages)) from error
     submission = to_submission(loaded, owner=owner(request))

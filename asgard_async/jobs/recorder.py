@@ -20,6 +20,9 @@ logger = logging.getLogger(__name__)
 BATCH = 200
 LEISURE_SECONDS = 2.0
 """How long a job that hardly made a run waits for others to share a search with."""
+OUTAGE_SECONDS = 1.0
+FAILED_SECONDS = 30.0
+"""When those are asked about again that MLflow could not tell."""
 START_PATIENCE_SECONDS = 60.0
 """How long a job that names a new experiment waits for an MLflow server that is starting."""
 
@@ -48,7 +51,7 @@ class Recorder:
         self._waiting: dict[str, asyncio.Future[None]] = {}
         self._due = asyncio.Event()
         self._due.set()  # an earlier life may have left some
-        self._leisure: asyncio.TimerHandle | None = None
+        self._timer: asyncio.TimerHandle | None = None
 
     async def prepare(self, job: Job) -> dict[str, str]:
         """See `lifecycle.Recording`."""
@@ -69,24 +72,29 @@ class Recorder:
     async def settle(self, job: Job) -> None:
         """See `lifecycle.Recording`."""
         if not job.uses_tracking:
-            self._look_at_leisure()
+            self._look_again(after=LEISURE_SECONDS)
             return
         known = asyncio.get_running_loop().create_future()
         self._waiting[job.job_id] = known
         self._due.set()
         try:
+            # not wait_for: in Python 3.11 it can swallow a cancellation
             with contextlib.suppress(TimeoutError):
-                await asyncio.wait_for(known, self._settle_seconds)
+                async with asyncio.timeout(self._settle_seconds):
+                    await known
         finally:
             self._waiting.pop(job.job_id, None)
 
-    def _look_at_leisure(self) -> None:
-        if self._leisure is None:
-            loop = asyncio.get_running_loop()
-            self._leisure = loop.call_later(LEISURE_SECONDS, self._leisure_over)
+    def _look_again(self, *, after: float) -> None:
+        loop = asyncio.get_running_loop()
+        if self._timer is not None:
+            if self._timer.when() <= loop.time() + after:
+                return
+            self._timer.cancel()
+        self._timer = loop.call_later(after, self._time_is_up)
 
-    def _leisure_over(self) -> None:
-        self._leisure = None
+    def _time_is_up(self) -> None:
+        self._timer = None
         self._due.set()
 
     async def run(self) -> None:
@@ -99,8 +107,8 @@ class Recorder:
                 await self._record_pending()
             except TrackingUnavailable as error:
                 logger.warning("jobs' runs are recorded when MLflow answers again: %s", error)
-                self._due.set()
                 self._monitor.doubt()
+                self._look_again(after=OUTAGE_SECONDS)
 
     async def _record_pending(self) -> None:
         jobs = await self._store.to_track(BATCH)
@@ -112,8 +120,9 @@ class Recorder:
         if any(result.tracking.model_version for result in settled.values()):
             self._monitor.check_now()  # the status counts one more
         if len(settled) < len(jobs):
-            raise TrackingUnavailable(f"{len(jobs) - len(settled)} of {len(jobs)} not settled")
-        if len(jobs) == BATCH:
+            # MLflow fails on some of them, again and again perhaps: the others do not wait for it
+            self._look_again(after=FAILED_SECONDS)
+        if settled and len(jobs) == BATCH:
             self._due.set()
 
 

@@ -337,6 +337,11 @@ class JobStore:
 CANCELLED_IN_QUEUE = "The job was cancelled before it started."
 
 
+def _reason(conn: sqlite3.Connection, job_id: str) -> Reason | None:
+    row = queries.get_reason(conn, job_id=job_id)
+    return Reason(row["reason"]) if row is not None and row["reason"] is not None else None
+
+
 def _get(conn: sqlite3.Connection, job_id: str) -> Job:
     row = queries.get_job(conn, job_id=job_id)
     if row is None:
@@ -398,7 +403,16 @@ def _insert(conn: sqlite3.Connection, new: NewJob, draw_id: Callable[[], str], a
             created_at=created_at,
         )
     _note(conn, seq, Status.QUEUED, Phase.QUEUED, created_at, None)
-    return _get(conn, job_id)
+    return Job(
+        seq=seq,
+        job_id=job_id,
+        spec=new.spec,
+        phase=Phase.QUEUED,
+        created_at=at,
+        uses_tracking=new.uses_tracking,
+        retry_of=new.retry_of,
+        submitted_by=new.submitted_by,
+    )
 
 
 def _move(
@@ -413,26 +427,27 @@ def _move(
     detail: str | None = None,
 ) -> Job:
     """The one way from phase to phase: guarded by the table, noted in the history."""
-    before = _get(conn, job_id)
-    ends_as = outcome or before.outcome
-    status = status_in(target, ends_as.reason if ends_as else None)
+    reason = outcome.reason if outcome is not None else _reason(conn, job_id)
+    if target is Phase.FINISHED and reason is None:
+        raise TransitionRefused(job_id, _get(conn, job_id).phase, target)
     guard: dict[str, Any] = {
         "job_id": job_id,
-        "status": status,
+        "status": status_in(target, reason),
         "phase": target,
         "sources": to_json(sorted(sources_of(target))),
         "attempt": attempt,
     }
     if outcome is None:
-        moved = queries.move_job(conn, **guard)
+        row = queries.move_job(conn, **guard)
     else:
-        moved = queries.move_with_outcome(
+        row = queries.move_with_outcome(
             conn, tracking_pending=int(tracking_pending), **guard, **outcome_to_row(outcome)
         )
-    if moved != 1:
-        raise TransitionRefused(job_id, before.phase, target)
-    _note(conn, before.seq, status, target, time_to_text(at), detail)
-    return _get(conn, job_id)
+    if row is None:
+        raise TransitionRefused(job_id, _get(conn, job_id).phase, target)
+    job = row_to_job(row)
+    _note(conn, job.seq, job.status, target, time_to_text(at), detail)
+    return job
 
 
 def _note(

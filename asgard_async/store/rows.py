@@ -67,7 +67,7 @@ def row_to_job(row: sqlite3.Row) -> Job:
             script_sha256=row["script_sha256"],
             experiment_name=row["experiment_name"],
             model_name=row["model_name"],
-            requirements=msgspec.json.decode(row["requirements"]),
+            requirements=msgspec.json.decode(row["requirements"], type=tuple[str, ...]),
             environment_vars=msgspec.json.decode(row["environment_vars"]),
             timeout=row["timeout"],
             tags=msgspec.json.decode(row["tags"]),
@@ -83,7 +83,7 @@ def row_to_job(row: sqlite3.Row) -> Job:
         tracking=JobTracking(
             run_id=row["run_id"],
             model_version=row["model_version"],
-            runs=msgspec.json.decode(row["runs"], type=list[JobRun]),
+            runs=msgspec.json.decode(row["runs"], type=tuple[JobRun, ...]),
         ),
         tracking_pending=bool(row["tracking_pending"]),
         uses_tracking=bool(row["uses_tracking"]),

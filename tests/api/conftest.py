@@ -13,7 +13,7 @@ from tests.tracking.servers import MlflowServer
 
 
 @pytest.fixture
-async def service(tmp_path: Path) -> AsyncIterator[Client]:
+async def api(tmp_path: Path) -> AsyncIterator[Client]:
     """A service that runs its jobs."""
     async with running(service_config(tmp_path)) as client:
         yield client

@@ -13,20 +13,21 @@ from aiohttp import ClientResponse, web
 from hypothesis import given
 from hypothesis import strategies as st
 
-from asgard_async.api.body import MAX_FIELDS, decode_object, read_json_object
+from asgard_async.api.body import MAX_COMPOUND_BYTES, decode_object, read_json_object
 from asgard_async.api.errors import InvalidRequest, MalformedBody
 from asgard_async.jobs.errors import AsgardError
 from tests.api.served import Client, edge, serving
 
 LIMIT = 100_000
+FIELDS = frozenset({"a", "b", "c"})
 
 
 async def echo(request: web.Request) -> web.Response:
-    return web.json_response(await read_json_object(request, max_bytes=LIMIT))
+    return web.json_response(await read_json_object(request, FIELDS, max_bytes=LIMIT))
 
 
 async def impatient(request: web.Request) -> web.Response:
-    return web.json_response(await read_json_object(request, max_bytes=LIMIT, seconds=0.01))
+    return web.json_response(await read_json_object(request, FIELDS, max_bytes=LIMIT, seconds=0.01))
 
 
 @pytest.fixture
@@ -62,41 +63,57 @@ MISSHAPEN = {
     "a number beyond all floats": b'{"a": 1e999}',
     "nested lists": b'{"a": [[1]]}',
     "nested objects": b'{"a": {"b": {}}}',
-    "too many fields": json.dumps(dict.fromkeys(map(str, range(MAX_FIELDS + 1)))).encode(),
+    "a field that does not exist": b'{"colour": 1}',
 }
 
 
 @pytest.mark.parametrize("body", MALFORMED.values(), ids=MALFORMED.keys())
 def test_what_is_not_json_is_malformed(body: bytes) -> None:
     with pytest.raises(MalformedBody):
-        decode_object(body)
+        decode_object(body, FIELDS)
 
 
 @pytest.mark.parametrize("body", MISSHAPEN.values(), ids=MISSHAPEN.keys())
 def test_json_of_another_shape_is_invalid(body: bytes) -> None:
     with pytest.raises(InvalidRequest):
-        decode_object(body)
+        decode_object(body, FIELDS)
 
 
 def test_a_misshapen_field_is_named() -> None:
     with pytest.raises(InvalidRequest) as refused:
-        decode_object(b'{"good": [1, "a"], "deep": [[]], "big": 1e999}')
-    assert refused.value.errors.keys() == {"deep", "big"}
+        decode_object(b'{"a": [1, "a"], "b": [[]], "c": 1e999}', FIELDS)
+    assert refused.value.errors.keys() == {"b", "c"}
+
+
+@pytest.mark.parametrize("name", ["colour", "", "a`b", "a\nb", "é", "a.b", "A"])
+def test_a_field_that_does_not_exist_is_named(name: str) -> None:
+    with pytest.raises(InvalidRequest) as refused:
+        decode_object(json.dumps({"a": 1, name: 2}).encode(), FIELDS)
+    assert refused.value.errors == {name: ["There is no such field."]}
+
+
+def test_large_lists_and_objects_are_refused_undecoded() -> None:
+    """They take many times their size, while a text takes it once."""
+    text = "x" * MAX_COMPOUND_BYTES
+    document = json.dumps({"a": [text], "b": {"x": text}, "c": text}, indent=3)
+    with pytest.raises(InvalidRequest) as refused:
+        decode_object(document.encode(), FIELDS)
+    assert refused.value.errors.keys() == {"a", "b"}
 
 
 scalars = st.none() | st.booleans() | st.integers(-(2**63), 2**64 - 1) | st.text()
 flat = scalars | st.lists(scalars) | st.dictionaries(st.text(), scalars)
 
 
-@given(st.dictionaries(st.text(), flat, max_size=MAX_FIELDS))
+@given(st.dictionaries(st.sampled_from(sorted(FIELDS)), flat))
 def test_flat_objects_survive(document: dict[str, Any]) -> None:
-    assert decode_object(json.dumps(document).encode()) == document
+    assert decode_object(json.dumps(document).encode(), FIELDS) == document
 
 
 @given(st.binary())
 def test_any_bytes_are_decoded_or_refused(body: bytes) -> None:
     with contextlib.suppress(AsgardError):
-        decode_object(body)
+        decode_object(body, FIELDS)
 
 
 async def problem(response: ClientResponse, status: int) -> dict[str, Any]:

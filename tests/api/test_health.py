@@ -5,13 +5,13 @@ from tests.api.served import Client
 from tests.api.service import get_json, problem
 
 
-async def test_a_service_that_takes_jobs_is_live_and_ready(service: Client) -> None:
-    assert await get_json(service, "/health/live") == {"status": "live"}
-    assert await get_json(service, "/health/ready") == {"status": "ready"}
+async def test_a_service_that_takes_jobs_is_live_and_ready(api: Client) -> None:
+    assert await get_json(api, "/health/live") == {"status": "live"}
+    assert await get_json(api, "/health/ready") == {"status": "ready"}
 
 
-async def test_a_stopping_service_is_live_and_not_ready(service: Client) -> None:
-    service.app[READINESS].drain()
-    assert await get_json(service, "/health/live") == {"status": "live"}
-    document = await problem(await service.get("/health/ready"), 503)
+async def test_a_stopping_service_is_live_and_not_ready(api: Client) -> None:
+    api.app[READINESS].drain()
+    assert await get_json(api, "/health/live") == {"status": "live"}
+    document = await problem(await api.get("/health/ready"), 503)
     assert document["reasons"] == ["The service is stopping and takes no new jobs."]

@@ -25,28 +25,28 @@ def sample(found: Samples, name: str, **labels: str) -> float:
     return found[name, frozenset(labels.items())]
 
 
-async def test_jobs_and_mlflow(service: Client) -> None:
-    made = await submit(service)
-    await finished(service, made["job_id"])
-    await accept(store_of(service))
-    found = await samples(service)
+async def test_jobs_and_mlflow(api: Client) -> None:
+    made = await submit(api)
+    await finished(api, made["job_id"])
+    await accept(store_of(api))
+    found = await samples(api)
     assert sample(found, "asgard_jobs", status="completed") == 1
     assert sample(found, "asgard_jobs", status="failed") == 0
     assert sample(found, "asgard_queue_length") == 1
     assert sample(found, "asgard_jobs_running") == 0
-    assert sample(found, "asgard_slots") == service.app[CONFIG].jobs.slots
+    assert sample(found, "asgard_slots") == api.app[CONFIG].jobs.slots
     assert sample(found, "asgard_mlflow_up") == 0
     assert sample(found, "process_resident_memory_bytes") > 0
 
 
-async def test_requests_are_counted_by_route_and_never_by_path(service: Client) -> None:
+async def test_requests_are_counted_by_route_and_never_by_path(api: Client) -> None:
     for job_id in ("00000000", "11111111", "nonsense"):
-        await service.get(f"/mlops/training/jobs/{job_id}")
+        await api.get(f"/mlops/training/jobs/{job_id}")
     for path in ("/a", "/b", "/mlops/training/jobs/00000000/x"):
-        await service.get(path)
-    await service.request("PROPFIND", "/c")
-    await service.put("/mlops/status")
-    found = await samples(service)
+        await api.get(path)
+    await api.request("PROPFIND", "/c")
+    await api.put("/mlops/status")
+    found = await samples(api)
     counted = "asgard_http_requests_total"
     route = "/mlops/training/jobs/{job_id}"
     assert sample(found, counted, method="GET", route=route, status="404") == 3

@@ -50,6 +50,6 @@ async def test_the_status_tells_what_mlflow_holds(tracked: Client, user: MlflowU
 
 
 @pytest.mark.parametrize("path", ["/mlops/models", "/mlops/models/churn"])
-async def test_without_mlflow_there_is_no_answer(service: Client, path: str) -> None:
-    document = await problem(await service.get(path), 503)
+async def test_without_mlflow_there_is_no_answer(api: Client, path: str) -> None:
+    document = await problem(await api.get(path), 503)
     assert "MLflow" in document["detail"]

@@ -1,10 +1,14 @@
-"""marshmallow's nested messages in the one form that clients get."""
+"""Queries are read strictly, and messages come in the one form that clients get."""
 
 from typing import Any
 
 import pytest
+from aiohttp.test_utils import make_mocked_request
+from yarl import URL
 
-from asgard_async.api.parser import flatten
+from asgard_async.api.errors import InvalidRequest
+from asgard_async.api.parser import MAX_PARAMETERS, RequestParser, flatten
+from asgard_async.api.schemas.jobs import JobListQuery
 
 
 @pytest.mark.parametrize(
@@ -21,3 +25,19 @@ from asgard_async.api.parser import flatten
 )
 def test_messages_are_flattened(messages: Any, flat: dict[str, list[str]]) -> None:
     assert flatten(messages) == flat
+
+
+@pytest.mark.parametrize(
+    ("query", "name"),
+    [
+        ("model_name=\udcff", "model_name"),  # aiohttp's parser in Python lets raw bytes through
+        ("model_name=a&model_name=a", "model_name"),
+        ("&".join(f"p{n}=1" for n in range(MAX_PARAMETERS + 1)), "query"),
+    ],
+)
+async def test_a_query_that_means_nothing_is_refused(query: str, name: str) -> None:
+    address = URL.build(path="/", query_string=query, encoded=True)
+    request = make_mocked_request("GET", "/").clone(rel_url=address)
+    with pytest.raises(InvalidRequest) as refused:
+        await RequestParser(max_body_bytes=1).parse(JobListQuery(), request, location="querystring")
+    assert refused.value.errors.keys() == {name}

@@ -104,3 +104,11 @@ def test_lone_surrogates_can_be_told() -> None:
 
 def test_an_error_of_the_server_tells_nothing_of_it() -> None:
     assert document_of(INTERNAL_ERROR)["detail"].startswith("The server made an error")
+
+
+def test_only_some_of_many_errors_are_told() -> None:
+    told = document_of(
+        problem_of_refusal(InvalidSubmission({f"field{n}": ["Wrong."] for n in range(1000)}))
+    )["errors"]
+    assert len(told) == 51
+    assert told["…"] == ["950 more fields are wrong."]

@@ -42,9 +42,9 @@ async def test_a_run_without_a_model_is_422(tracked: Client, user: MlflowUser) -
     assert "has no model" in (await problem(response, 422))["detail"]
 
 
-async def test_without_mlflow_there_is_no_answer(service: Client) -> None:
+async def test_without_mlflow_there_is_no_answer(api: Client) -> None:
     body = {"model_name": "m", "run_id": UNKNOWN_RUN}
-    await problem(await service.post(REGISTRY, json=body), 503)
+    await problem(await api.post(REGISTRY, json=body), 503)
 
 
 @pytest.mark.parametrize(
@@ -67,28 +67,28 @@ async def test_without_mlflow_there_is_no_answer(service: Client) -> None:
         ({"stage": "Production"}, "stage"),
     ],
 )
-async def test_a_wrong_field_is_422(service: Client, change: dict[str, Any], field: str) -> None:
+async def test_a_wrong_field_is_422(api: Client, change: dict[str, Any], field: str) -> None:
     body = {"model_name": "m", "run_id": UNKNOWN_RUN, **change}
-    assert (await refused_fields(await service.post(REGISTRY, json=body))).keys() == {field}
+    assert (await refused_fields(await api.post(REGISTRY, json=body))).keys() == {field}
 
 
-async def test_missing_fields_are_named(service: Client) -> None:
-    errors = await refused_fields(await service.post(REGISTRY, json={}))
+async def test_missing_fields_are_named(api: Client) -> None:
+    errors = await refused_fields(await api.post(REGISTRY, json={}))
     assert errors.keys() == {"model_name", "run_id"}
 
 
 @pytest.mark.parametrize("body", [*MALFORMED.values()], ids=[*MALFORMED])
-async def test_malformed_json_is_400(service: Client, body: bytes) -> None:
+async def test_malformed_json_is_400(api: Client, body: bytes) -> None:
     headers = {"Content-Type": "application/json"}
-    await problem(await service.post(REGISTRY, data=body, headers=headers), 400)
+    await problem(await api.post(REGISTRY, data=body, headers=headers), 400)
 
 
 @pytest.mark.parametrize("body", [*MISSHAPEN.values()], ids=[*MISSHAPEN])
-async def test_json_of_another_shape_is_422(service: Client, body: bytes) -> None:
+async def test_json_of_another_shape_is_422(api: Client, body: bytes) -> None:
     headers = {"Content-Type": "application/json"}
-    await refused_fields(await service.post(REGISTRY, data=body, headers=headers))
+    await refused_fields(await api.post(REGISTRY, data=body, headers=headers))
 
 
-async def test_a_body_of_another_type_is_415(service: Client) -> None:
-    await problem(await service.post(REGISTRY, data={"model_name": "m"}), 415)
-    await problem(await service.post(REGISTRY), 415)
+async def test_a_body_of_another_type_is_415(api: Client) -> None:
+    await problem(await api.post(REGISTRY, data={"model_name": "m"}), 415)
+    await problem(await api.post(REGISTRY), 415)

@@ -10,8 +10,8 @@ from tests.api.service import store_of
 from tests.store.conftest import accept
 
 
-async def test_every_kind_of_response_has_an_id_of_its_own(service: Client) -> None:
-    made = await accept(store_of(service))
+async def test_every_kind_of_response_has_an_id_of_its_own(api: Client) -> None:
+    made = await accept(store_of(api))
     path = f"/mlops/training/jobs/{made.job_id}"
     seen = set()
     for method, address in [
@@ -29,7 +29,7 @@ async def test_every_kind_of_response_has_an_id_of_its_own(service: Client) -> N
         ("GET", "/metrics"),
         ("GET", "/health/live"),
     ]:
-        response = await service.request(method, address)
+        response = await api.request(method, address)
         assert re.fullmatch(r"[0-9a-f]{16}", response.headers["X-Request-ID"])
         assert response.headers["X-Content-Type-Options"] == "nosniff"
         seen.add(response.headers["X-Request-ID"])

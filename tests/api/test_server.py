@@ -8,6 +8,7 @@ import pytest
 from aiohttp import web
 
 from tests.api.served import Client, edge, serving
+from tests.service import submission
 
 HEADERS = b"Host: x\r\nConnection: close\r\n"
 
@@ -72,3 +73,38 @@ async def test_a_handler_that_answers_nothing_is_a_500(caplog: pytest.LogCapture
     async with serving(edge(web.get("/", nothing))) as client:
         assert (await client.get("/")).status == 500
     assert [record for record in caplog.records if record.levelno == logging.ERROR]
+
+
+@pytest.mark.parametrize(
+    "target",
+    [
+        b"/mlops/training/jobs/\xff\xfe",
+        b"/mlops/training/jobs/\xed\xa0\x80/logs",
+        b"/mlops/training/jobs?model_name=\xff",
+        b"/mlops/training/jobs?\xff=1",
+        b"/mlops/training/jobs?cursor=\xed\xa0\x80",
+        b"/mlops/models/\xff",
+        b"/\xff",
+    ],
+)
+async def test_raw_bytes_in_an_address_are_no_error_of_the_server(
+    api: Client, target: bytes
+) -> None:
+    status, headers, body = await exchange(
+        api, b"GET " + target + b" HTTP/1.1\r\n" + HEADERS + b"\r\n"
+    )
+    assert 400 <= status < 500
+    assert headers["Content-Type"] == "application/problem+json"
+    assert json.loads(body)["status"] == status
+
+
+@pytest.mark.parametrize("name", [b"X-Request-ID", b"Idempotency-Key", b"Content-Type", b"Host"])
+async def test_raw_bytes_in_a_header_are_no_error_of_the_server(api: Client, name: bytes) -> None:
+    body = json.dumps(submission("print()")).encode()
+    headers = {b"Host": b"x", b"Content-Type": b"application/json", name: b"\xff\xed\xa0\x80"}
+    head = b"".join(key + b": " + value + b"\r\n" for key, value in headers.items())
+    length = b"Connection: close\r\nContent-Length: %d\r\n\r\n" % len(body)
+    status, _, _ = await exchange(
+        api, b"POST /mlops/training/upload HTTP/1.1\r\n" + head + length + body
+    )
+    assert status in {202, 400, 415, 422}

@@ -13,10 +13,10 @@ from tests.service import NOWHERE
 from tests.store.conftest import accept
 
 
-async def test_without_mlflow(service: Client) -> None:
-    await eventually(lambda: service.app[MONITOR].snapshot.checked_at, what="MLflow was asked")
-    await accept(store_of(service))
-    document = await get_json(service, "/mlops/status")
+async def test_without_mlflow(api: Client) -> None:
+    await eventually(lambda: api.app[MONITOR].snapshot.checked_at, what="MLflow was asked")
+    await accept(store_of(api))
+    document = await get_json(api, "/mlops/status")
     assert not StatusSchema().validate(document)
     assert document["asgard_api"] == "accessible"
     assert (document["mlflow_api"], document["mlflow_available"]) == ("unreachable", False)

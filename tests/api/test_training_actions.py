@@ -7,47 +7,47 @@ from tests.api.service import ENDLESS, cancel, finished, in_status, job, problem
 from tests.store.conftest import accept
 
 
-async def test_a_queued_job_is_cancelled_at_once(service: Client) -> None:
-    made = await accept(store_of(service))
-    response = await service.post(f"/mlops/training/jobs/{made.job_id}/cancel")
+async def test_a_queued_job_is_cancelled_at_once(api: Client) -> None:
+    made = await accept(store_of(api))
+    response = await api.post(f"/mlops/training/jobs/{made.job_id}/cancel")
     assert response.status == 202
     document = await response.json()
     assert not JobSchema().validate(document)
     assert document["status"] == "cancelled"
 
 
-async def test_a_running_job_is_cancelled(service: Client) -> None:
-    made = await submit(service, ENDLESS)
-    await in_status(service, made["job_id"], "running")
-    document = await cancel(service, made["job_id"])
+async def test_a_running_job_is_cancelled(api: Client) -> None:
+    made = await submit(api, ENDLESS)
+    await in_status(api, made["job_id"], "running")
+    document = await cancel(api, made["job_id"])
     assert (document["status"], document["reason"]) == ("cancelled", "cancelled")
 
 
-async def test_cancelling_again_changes_nothing(service: Client) -> None:
-    made = await submit(service)
-    before = await finished(service, made["job_id"])
-    assert await cancel(service, made["job_id"]) == before
+async def test_cancelling_again_changes_nothing(api: Client) -> None:
+    made = await submit(api)
+    before = await finished(api, made["job_id"])
+    assert await cancel(api, made["job_id"]) == before
     assert before["status"] == "completed"
 
 
-async def test_a_retry_is_a_new_job_with_the_same_specification(service: Client) -> None:
-    made = await submit(service, "print(7)", tags={"a": "b"}, priority=5, timeout=77)
-    first = await finished(service, made["job_id"])
-    response = await service.post(f"{made['links']['self']}/retry")
+async def test_a_retry_is_a_new_job_with_the_same_specification(api: Client) -> None:
+    made = await submit(api, "print(7)", tags={"a": "b"}, priority=5, timeout=77)
+    first = await finished(api, made["job_id"])
+    response = await api.post(f"{made['links']['self']}/retry")
     document = await response.json()
     assert response.status == 202
     assert not JobSchema().validate(document)
     assert document["retry_of"] == made["job_id"]
     assert response.headers["Location"] == document["links"]["self"]
-    again = await finished(service, document["job_id"])
+    again = await finished(api, document["job_id"])
     for name in ("script_name", "experiment_name", "model_name", "tags", "priority", "timeout"):
         assert again[name] == first[name]
     assert again["logs"] == "7\n"
-    assert (await job(service, made["job_id"]))["retry_of"] is None
+    assert (await job(api, made["job_id"]))["retry_of"] is None
 
 
-async def test_a_stopping_service_retries_nothing(service: Client) -> None:
-    made = await accept(store_of(service))
-    service.app[SUBMITTER].close()
-    response = await service.post(f"/mlops/training/jobs/{made.job_id}/retry")
+async def test_a_stopping_service_retries_nothing(api: Client) -> None:
+    made = await accept(store_of(api))
+    api.app[SUBMITTER].close()
+    response = await api.post(f"/mlops/training/jobs/{made.job_id}/retry")
     await problem(response, 503)

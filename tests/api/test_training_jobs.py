@@ -42,44 +42,44 @@ async def listed(client: Client, **query: str) -> list[str]:
     return [one["job_id"] for one in page["jobs"]]
 
 
-async def test_a_job_on_its_way(service: Client) -> None:
+async def test_a_job_on_its_way(api: Client) -> None:
     """What is known only at the end is null until then."""
-    first = await queued(service, priority=-1)
-    second = await queued(service, requirements=("numpy",), tags={"a": "b"}, priority=3)
-    document = await job(service, first.job_id)
+    first = await queued(api, priority=-1)
+    second = await queued(api, requirements=("numpy",), tags={"a": "b"}, priority=3)
+    document = await job(api, first.job_id)
     assert not JobInFullSchema().validate(document)
     unknown = ("started_at", "completed_at", "reason", "exit_code", "signal", "error", "run_id")
     assert [document[name] for name in unknown] == [None] * len(unknown)
     assert (document["status"], document["phase"]) == ("queued", "queued")
     assert document["queue_position"] == 2
     assert document["logs"] == ""
-    document = await job(service, second.job_id)
+    document = await job(api, second.job_id)
     assert document["queue_position"] == 1
     assert (document["requirements"], document["tags"]) == (["numpy"], {"a": "b"})
     assert document["created_at"].endswith("Z")
     assert "environment_vars" not in document
 
 
-async def test_the_end_shows_only_when_it_is_final(service: Client) -> None:
+async def test_the_end_shows_only_when_it_is_final(api: Client) -> None:
     """While MLflow is still asked for the runs, clients must not take the job for ended."""
-    made, store = await queued(service), store_of(service)
+    made, store = await queued(api), store_of(api)
     await store.claim_next(now())
     ended = Outcome(reason=Reason.EXIT_CODE, exit_code=3, error="It failed.", ended_at=now())
     await store.end(made.job_id, Phase.RECORDING, ended, at=now(), started_at=now())
-    document = await job(service, made.job_id)
+    document = await job(api, made.job_id)
     assert (document["status"], document["phase"]) == ("running", "recording")
     for name in ("completed_at", "reason", "exit_code", "error"):
         assert document[name] is None
     await store.finish(made.job_id, at=now())
-    document = await job(service, made.job_id)
+    document = await job(api, made.job_id)
     assert (document["status"], document["reason"]) == ("failed", "exit_code")
     assert (document["exit_code"], document["error"]) == (3, "It failed.")
     assert document["completed_at"] is not None
 
 
-async def test_a_finished_job(service: Client) -> None:
-    made = await submit(service, "import sys\nsys.exit('no data')\n")
-    document = await finished(service, made["job_id"])
+async def test_a_finished_job(api: Client) -> None:
+    made = await submit(api, "import sys\nsys.exit('no data')\n")
+    document = await finished(api, made["job_id"])
     assert not JobInFullSchema().validate(document)
     assert (document["status"], document["reason"], document["exit_code"]) == (
         "failed",
@@ -109,92 +109,92 @@ async def test_a_finished_job(service: Client) -> None:
         ("GET", "?logs=full"),
     ],
 )
-async def test_no_such_job_is_404(service: Client, job_id: str, method: str, suffix: str) -> None:
-    response = await service.request(method, f"{JOBS}/{quote(job_id, safe='%')}{suffix}")
+async def test_no_such_job_is_404(api: Client, job_id: str, method: str, suffix: str) -> None:
+    response = await api.request(method, f"{JOBS}/{quote(job_id, safe='%')}{suffix}")
     # dots are resolved before the address is sent, so that it is another one
     if job_id != "..":
         await problem(response, 404)
 
 
-async def test_how_much_of_the_log_comes_along(service: Client) -> None:
-    made = await queued(service)
+async def test_how_much_of_the_log_comes_along(api: Client) -> None:
+    made = await queued(api)
     text = "".join(f"Zeile {n} größer\n" for n in range(10_000))
-    log_of(service, made.job_id).write_text(text)
-    assert "logs" not in await job(service, made.job_id, logs="none")
-    assert (await job(service, made.job_id, logs="full"))["logs"] == text
-    tail = (await job(service, made.job_id))["logs"]
+    log_of(api, made.job_id).write_text(text)
+    assert "logs" not in await job(api, made.job_id, logs="none")
+    assert (await job(api, made.job_id, logs="full"))["logs"] == text
+    tail = (await job(api, made.job_id))["logs"]
     assert text.endswith(tail)
     assert 65_533 <= len(tail.encode()) <= 65_536
-    response = await service.get(f"{JOBS}/{made.job_id}", params={"logs": "some"})
+    response = await api.get(f"{JOBS}/{made.job_id}", params={"logs": "some"})
     assert (await refused_fields(response)).keys() == {"logs"}
 
 
 @pytest.mark.parametrize("part", ["tail", "full"])
-async def test_a_log_of_any_bytes_is_shown(service: Client, part: str) -> None:
-    made = await queued(service)
+async def test_a_log_of_any_bytes_is_shown(api: Client, part: str) -> None:
+    made = await queued(api)
     data = bytes(range(256)) * 300 + "…".encode()[:2]
-    log_of(service, made.job_id).write_bytes(data)
-    shown = (await job(service, made.job_id, logs=part))["logs"]
+    log_of(api, made.job_id).write_bytes(data)
+    shown = (await job(api, made.job_id, logs=part))["logs"]
     assert data.decode("utf-8", "replace").endswith(shown[1:])
     assert (part == "full") == (data.decode("utf-8", "replace") == shown)
 
 
-async def test_a_tail_does_not_begin_within_a_character(service: Client) -> None:
-    made = await queued(service)
-    log_of(service, made.job_id).write_bytes("€".encode() * 30_000)
-    assert set((await job(service, made.job_id))["logs"]) == {"€"}
+async def test_a_tail_does_not_begin_within_a_character(api: Client) -> None:
+    made = await queued(api)
+    log_of(api, made.job_id).write_bytes("€".encode() * 30_000)
+    assert set((await job(api, made.job_id))["logs"]) == {"€"}
 
 
-async def test_head_of_a_streamed_answer_has_no_body(service: Client) -> None:
-    made = await queued(service)
-    log_of(service, made.job_id).write_text("text")
+async def test_head_of_a_streamed_answer_has_no_body(api: Client) -> None:
+    made = await queued(api)
+    log_of(api, made.job_id).write_text("text")
     for path in (f"{JOBS}/{made.job_id}?logs=full", f"{JOBS}/{made.job_id}/logs"):
-        response = await service.head(path)
+        response = await api.head(path)
         assert response.status == 200
         assert await response.read() == b""
         # the connection is still in step
-        assert (await service.get("/health/live")).status == 200
+        assert (await api.get("/health/live")).status == 200
 
 
-async def test_the_list_is_newest_first_in_pages(service: Client) -> None:
-    made = [(await queued(service)).job_id for _ in range(7)]
+async def test_the_list_is_newest_first_in_pages(api: Client) -> None:
+    made = [(await queued(api)).job_id for _ in range(7)]
     seen: list[str] = []
     query = {"limit": "3"}
     while True:
-        page = await get_json(service, JOBS, **query)
+        page = await get_json(api, JOBS, **query)
         assert not JobListSchema().validate(page)
         seen += [one["job_id"] for one in page["jobs"]]
         if page["next_cursor"] is None:
             break
         assert len(page["jobs"]) == 3
         query["cursor"] = page["next_cursor"]
-        await queued(service)  # what comes meanwhile shifts nothing
+        await queued(api)  # what comes meanwhile shifts nothing
     assert seen == made[::-1]
 
 
-async def test_a_last_page_that_is_full_has_no_next(service: Client) -> None:
-    made = [(await queued(service)).job_id for _ in range(3)]
-    assert await listed(service, limit="3") == made[::-1]
+async def test_a_last_page_that_is_full_has_no_next(api: Client) -> None:
+    made = [(await queued(api)).job_id for _ in range(3)]
+    assert await listed(api, limit="3") == made[::-1]
 
 
-async def test_filters(service: Client) -> None:
-    old = await queued(service, experiment_name="a", model_name="x", tags={"k": "v:w", "p": ""})
-    new = await queued(service, experiment_name="ä b", model_name="y", tags={"k": "other"})
-    await cancel(service, new.job_id)
-    assert await listed(service) == [new.job_id, old.job_id]
-    assert await listed(service, status="queued") == [old.job_id]
-    assert await listed(service, status="cancelled", model_name="y") == [new.job_id]
-    assert await listed(service, status="completed") == []
-    assert await listed(service, experiment_name="ä b") == [new.job_id]
-    assert await listed(service, model_name="x") == [old.job_id]
-    assert await listed(service, model_name="x", experiment_name="ä b") == []
-    assert await listed(service, tag="k:v:w") == [old.job_id]
-    assert await listed(service, tag="p:") == [old.job_id]
-    assert await listed(service, tag="k:none") == []
+async def test_filters(api: Client) -> None:
+    old = await queued(api, experiment_name="a", model_name="x", tags={"k": "v:w", "p": ""})
+    new = await queued(api, experiment_name="ä b", model_name="y", tags={"k": "other"})
+    await cancel(api, new.job_id)
+    assert await listed(api) == [new.job_id, old.job_id]
+    assert await listed(api, status="queued") == [old.job_id]
+    assert await listed(api, status="cancelled", model_name="y") == [new.job_id]
+    assert await listed(api, status="completed") == []
+    assert await listed(api, experiment_name="ä b") == [new.job_id]
+    assert await listed(api, model_name="x") == [old.job_id]
+    assert await listed(api, model_name="x", experiment_name="ä b") == []
+    assert await listed(api, tag="k:v:w") == [old.job_id]
+    assert await listed(api, tag="p:") == [old.job_id]
+    assert await listed(api, tag="k:none") == []
     after_old = old.created_at.isoformat()
-    assert await listed(service, created_after=after_old) == [new.job_id]
-    assert await listed(service, created_after=(now() + timedelta(days=1)).isoformat()) == []
-    assert await listed(service, experiment_name="a\0b") == []
+    assert await listed(api, created_after=after_old) == [new.job_id]
+    assert await listed(api, created_after=(now() + timedelta(days=1)).isoformat()) == []
+    assert await listed(api, experiment_name="a\0b") == []
 
 
 @pytest.mark.parametrize(
@@ -226,8 +226,8 @@ async def test_filters(service: Client) -> None:
         ("colour", "red"),
     ],
 )
-async def test_a_wrong_filter_is_422(service: Client, name: str, value: str) -> None:
-    response = await service.get(JOBS, params={name: value})
+async def test_a_wrong_filter_is_422(api: Client, name: str, value: str) -> None:
+    response = await api.get(JOBS, params={name: value})
     assert (await refused_fields(response)).keys() == {name}
 
 
@@ -235,19 +235,19 @@ async def test_a_wrong_filter_is_422(service: Client, name: str, value: str) -> 
     "query",
     ["status=queued&status=failed", "model_name=%ff", "model_name=%ed%a0%80", "%ff=1", "=1", "&&"],
 )
-async def test_a_strange_query_is_no_error_of_the_server(service: Client, query: str) -> None:
-    response = await service.get(f"{JOBS}?{query}")
+async def test_a_strange_query_is_no_error_of_the_server(api: Client, query: str) -> None:
+    response = await api.get(f"{JOBS}?{query}")
     assert response.status in {200, 422}
     json.loads(await response.text())
 
 
-async def test_a_finished_job_can_be_deleted_and_no_other(service: Client) -> None:
-    running = await submit(service, ENDLESS)
-    await in_status(service, running["job_id"], "running")
+async def test_a_finished_job_can_be_deleted_and_no_other(api: Client) -> None:
+    running = await submit(api, ENDLESS)
+    await in_status(api, running["job_id"], "running")
     path = running["links"]["self"]
-    await problem(await service.delete(path), 409)
-    await cancel(service, running["job_id"])
-    response = await service.delete(path)
+    await problem(await api.delete(path), 409)
+    await cancel(api, running["job_id"])
+    response = await api.delete(path)
     assert (response.status, await response.read()) == (204, b"")
-    await problem(await service.get(path), 404)
-    await problem(await service.delete(path), 404)
+    await problem(await api.get(path), 404)
+    await problem(await api.delete(path), 404)

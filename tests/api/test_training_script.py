@@ -8,10 +8,10 @@ from tests.store.conftest import accept, new_job
 
 
 @pytest.mark.parametrize("name", ["train", 'a"b.py', "über; x=1.py", "a%20b.py"])
-async def test_the_script_comes_back_as_it_was_uploaded(service: Client, name: str) -> None:
+async def test_the_script_comes_back_as_it_was_uploaded(api: Client, name: str) -> None:
     script = "# -*- coding: utf-8 -*-\r\nprint('€')\r\n<script>".encode()
-    made = await accept(store_of(service), new_job(script, script_name=name))
-    response = await service.get(f"/mlops/training/jobs/{made.job_id}/script")
+    made = await accept(store_of(api), new_job(script, script_name=name))
+    response = await api.get(f"/mlops/training/jobs/{made.job_id}/script")
     assert response.status == 200
     assert await response.read() == script
     # nothing that a browser would run, or show as a page

@@ -98,3 +98,14 @@ async def test_a_later_attempt_goes_on_behind_the_hole(log: Path, reader: LogRea
     assert await reader.size("x") == 3 * LIMIT + 6
     assert (await reader.tail_lines("x", 1)).data.endswith(b"again\n")
     assert log.stat().st_blocks * 512 <= LIMIT
+
+
+async def test_pieces_end_where_asked_also_behind_a_hole(log: Path, reader: LogReader) -> None:
+    """The end is told to clients before the pieces are sent."""
+    write(log, b"a" * 1000 + b"\0" * 8000 + b"z" * 1000)
+    Path(f"{log}.hole").write_text("1000 9000")
+    pieces = [piece async for piece in reader.pieces("x", 1000, 9400)]
+    assert [(piece.offset, piece.next, piece.data) for piece in pieces] == [
+        (9000, 9400, b"z" * 400)
+    ]
+    assert [piece async for piece in reader.pieces("x", 1000, 8000)] == []

@@ -49,7 +49,7 @@ async def bring_to(store: JobStore, phase: Phase) -> Job:
 async def test_accepted_job_comes_back_as_it_was_given(store: JobStore) -> None:
     new = new_job(
         b"\xff\x00script",
-        requirements=["numpy>=2"],
+        requirements=("numpy>=2",),
         environment_vars={"A": "ä"},
         tags={"path": "/a/b"},
         priority=-3,
@@ -140,6 +140,14 @@ async def test_a_finished_job_stays_as_it_is(store: JobStore) -> None:
     assert (await store.get(job.job_id)).status is Status.COMPLETED
 
 
+async def test_a_job_without_an_end_cannot_finish(store: JobStore) -> None:
+    job = await bring_to(store, Phase.RUNNING)
+    with pytest.raises(TransitionRefused):
+        await store.finish(job.job_id, at=now())
+    with pytest.raises(JobNotFound):
+        await store.finish("00000000", at=now())
+
+
 async def test_cancelling_a_queued_job_ends_it_at_once(store: JobStore) -> None:
     job = await accept(store)
     cancelled = await store.request_cancel(job.job_id, at=now())
@@ -163,7 +171,7 @@ async def test_tracking_is_pending_until_it_is_set(store: JobStore) -> None:
     run = JobRun(
         run_id="r1", experiment_id="0", name="n", status="FINISHED", started_at=now(), ended_at=None
     )
-    tracking = JobTracking(run_id="r1", model_version="2", runs=[run])
+    tracking = JobTracking(run_id="r1", model_version="2", runs=(run,))
     await store.set_tracking(job.job_id, tracking, problem="no model")
     assert await store.to_track(10) == []
     known = await store.get(job.job_id)

@@ -68,8 +68,8 @@ def model_name(name: str) -> str | None:
     """The rules of MLflow's registry."""
     if not name.strip():
         return "Must not be blank."
-    if re.search(r"[/:\x00-\x1f\x7f]", name):
-        return "Must not hold '/', ':' or control characters."
+    if re.search(r"[/:\x00-\x1f\x7f\ud800-\udfff]", name):
+        return "Must not hold '/', ':', control characters or lone surrogates."
     if name == "." or name.startswith(".."):
         return "Must not look like a relative path."
     return None
@@ -133,8 +133,6 @@ class Script(fields.String):
 
 class SubmissionSchema(Schema):
     """An upload as JSON; `to_submission` makes a Submission of what it loads."""
-
-    error_messages = {"unknown": "There is no such field."}
 
     def __init__(self, limits: SubmissionLimits | None = None, **kwargs: Any) -> None:
         super().__init__(**kwargs)

@@ -30,6 +30,10 @@ SELECT 1 FROM jobs WHERE job_id = :job_id
 UNION ALL
 SELECT 1 FROM retired_job_ids WHERE job_id = :job_id;
 
+-- name: get_reason^
+-- Why a job ended, if that is known.
+SELECT reason FROM jobs WHERE job_id = :job_id;
+
 -- name: get_job^
 -- One job by its id.
 SELECT * FROM jobs WHERE job_id = :job_id;
@@ -70,12 +74,13 @@ WHERE phase = 'queued' AND attempt = 0 AND created_at <= :created_at ORDER BY se
 -- When the job that has waited longest was created.
 SELECT min(created_at) AS created_at FROM jobs WHERE phase = 'queued' AND attempt = 0;
 
--- name: move_job!
--- The guarded move: no row is changed when the job is not where the mover believes it to be.
+-- name: move_job^
+-- The guarded move: no row comes back when the job is not where the mover believes it to be.
 UPDATE jobs SET status = :status, phase = :phase
 WHERE job_id = :job_id
 AND phase IN (SELECT value FROM json_each(:sources))
-AND (:attempt IS NULL OR attempt = :attempt);
+AND (:attempt IS NULL OR attempt = :attempt)
+RETURNING *;
 
 -- name: set_attempt!
 -- The number of the attempt that is about to be started.
@@ -89,7 +94,7 @@ UPDATE jobs SET started_at = :started_at WHERE seq = :seq;
 -- The first wish to cancel counts.
 UPDATE jobs SET cancel_requested_at = coalesce(cancel_requested_at, :at) WHERE seq = :seq;
 
--- name: move_with_outcome!
+-- name: move_with_outcome^
 -- The guarded move into a phase that has an outcome.
 UPDATE jobs SET
     status = :status, phase = :phase, reason = :reason, exit_code = :exit_code, signal = :signal,
@@ -98,7 +103,8 @@ UPDATE jobs SET
     tracking_pending = :tracking_pending
 WHERE job_id = :job_id
 AND phase IN (SELECT value FROM json_each(:sources))
-AND (:attempt IS NULL OR attempt = :attempt);
+AND (:attempt IS NULL OR attempt = :attempt)
+RETURNING *;
 
 -- name: set_tracking!
 -- What MLflow knows of a job; later facts replace earlier ones.

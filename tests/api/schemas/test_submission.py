@@ -73,7 +73,7 @@ def test_a_missing_field_is_named(field: str) -> None:
 
 
 def test_an_unknown_field_is_named() -> None:
-    assert refusal(scirpt_name="x") == {"scirpt_name": ["There is no such field."]}
+    assert refusal(scirpt_name="x") == {"scirpt_name": ["Unknown field."]}
 
 
 NOT_TEXT: list[object] = [None, 5, 5.5, True, [], {}, ["a"]]
@@ -125,6 +125,7 @@ def test_a_wrong_type_is_refused_under_its_field(field: str, value: object) -> N
         ("model_name", "."),
         ("model_name", "..a"),
         ("model_name", "a\0b"),
+        ("model_name", "a\ud800"),
         ("model_name", "a" * 257),
         ("requirements", ["a" * 501]),
         ("requirements", [""]),
