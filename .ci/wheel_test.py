@@ -22,7 +22,17 @@ ADDRESS = re.compile(r"listens on (http://127\.0\.0\.1:\d+)")
 
 
 def run(*command: str | Path, cwd: Path) -> None:
-    subprocess.run([str(part) for part in command], cwd=cwd, check=True, stdin=subprocess.DEVNULL)
+    done = subprocess.run(
+        [str(part) for part in command],
+        cwd=cwd,
+        check=False,
+        stdin=subprocess.DEVNULL,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.STDOUT,
+        text=True,
+    )
+    if done.returncode != 0:
+        raise SystemExit(f"{' '.join(map(str, command))} failed:\n{done.stdout}")
 
 
 def build_wheel(workplace: Path) -> Path:

@@ -9,6 +9,8 @@ import pytest
 from tests.cli.asgard import asgard
 from tests.service import NOWHERE
 
+pytestmark = pytest.mark.service
+
 
 @pytest.mark.parametrize("host", ["0.0.0.0", "::", "192.0.2.1", "asgard.example.org"])  # noqa: S104  # refused
 def test_an_address_that_others_reach_is_refused(tmp_path: Path, host: str) -> None:
