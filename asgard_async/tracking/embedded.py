@@ -87,11 +87,9 @@ class EmbeddedServer:
         """Keep the server running until cancelled; it then runs on (see `leave`)."""
         pause = RESTART_SECONDS
         while True:
-            if self._attempt is None:
-                starting()
-                self._attempt = await self._start()
+            attempt = self._attempt or await self._start(starting)
             begun = time.monotonic()
-            await self._attempt.wait()
+            await attempt.wait()
             self._attempt = None
             if time.monotonic() - begun > HEALTHY_SECONDS:
                 pause = RESTART_SECONDS
@@ -123,14 +121,16 @@ class EmbeddedServer:
 
     # --- starting -------------------------------------------------------------------------
 
-    async def _start(self) -> Attempt:
+    async def _start(self, starting: Callable[[], None]) -> Attempt:
+        starting()
         latest = self._latest_attempt()
         number = int(latest.directory.name) + 1 if latest is not None else 1
         directory = self._directory / "attempts" / str(number)
         await asyncio.to_thread(directory.mkdir, mode=0o700)
         if latest is not None:
             await asyncio.to_thread(shutil.rmtree, latest.directory, ignore_errors=True)
-        attempt = Attempt(directory)
+        # known before it is started: `leave` may come in between
+        self._attempt = attempt = Attempt(directory)
         await attempt.start(self._order(directory))
         logger.info("embedded MLflow is starting at %s", self.uri)
         return attempt

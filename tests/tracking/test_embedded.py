@@ -99,6 +99,14 @@ async def test_it_outlives_a_crash_of_the_service_and_is_started_again_when_it_d
         assert mlflow_processes(service) == []
 
 
+async def test_a_service_that_is_stopped_at_once_leaves_no_server(tmp_path: Path) -> None:
+    async with running_service(tmp_path / "data", SETTINGS) as service:
+        for _ in range(5):
+            assert await service.end() == 0
+            assert mlflow_processes(service) == []
+            await service.start()
+
+
 async def test_who_calls_before_it_is_up_waits_instead_of_being_refused(tmp_path: Path) -> None:
     async with running_service(tmp_path / "data", SETTINGS) as service:
         _, status = await service.get("/mlops/status")
