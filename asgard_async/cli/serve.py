@@ -81,8 +81,9 @@ async def _serve(config: Config, *, drain: bool) -> None:
     adopt_orphans()
     app = create_app(config)
     runner = create_runner(app, shutdown_timeout=STOP_SECONDS)
-    await runner.setup()
     try:
+        # also when only a part of it has come up: an open database's thread would keep the process
+        await runner.setup()
         site = web.TCPSite(runner, config.server.host, config.server.port)
         await site.start()
         host, port = runner.addresses[0][:2]
