@@ -4,6 +4,7 @@ A transaction is one function, run as one call in the connection's own thread. T
 awaiting each statement, and a cancelled task cannot leave a transaction open.
 """
 
+import asyncio
 import os
 import sqlite3
 from collections.abc import Callable
@@ -35,6 +36,18 @@ class _Connection(aiosqlite.Connection):
         )
         return result
 
+    @classmethod
+    async def connected(cls, connector: Callable[[], sqlite3.Connection]) -> Self:
+        """A connection, or the exception of `connector`."""
+        connection = cls(connector, 64)
+        try:
+            await connection
+        except BaseException:
+            # aiosqlite does not wait for its thread, which may then speak to a loop that is closed
+            await asyncio.to_thread(connection._thread.join)
+            raise
+        return connection
+
 
 class Database:
     """The job database. Use `open` and `close`, or as an async context manager."""
@@ -57,12 +70,12 @@ class Database:
         if not self._file.exists():
             # before SQLite makes it, so that nobody else can read it for a moment
             os.close(os.open(self._file, os.O_CREAT | os.O_CLOEXEC, 0o600))
-        self._writer = _Connection(partial(_connect, self._file), 64)
-        await self._writer
+        self._writer = await _Connection.connected(partial(_connect, self._file))
         try:
             await self._writer.call(partial(migrate, migrations=packaged_migrations()))
-            self._reader = _Connection(partial(_connect, self._file, query_only=True), 64)
-            await self._reader
+            self._reader = await _Connection.connected(
+                partial(_connect, self._file, query_only=True)
+            )
         except BaseException:
             await self._writer.close()
             raise
