@@ -10,6 +10,7 @@ from collections.abc import Mapping
 from importlib import resources
 from pathlib import Path
 from typing import Annotated, Any, Literal
+from urllib.parse import urlsplit
 
 import msgspec
 from msgspec import Meta
@@ -278,7 +279,20 @@ def _check_together(config: Config) -> None:
             f" and timeout_max ({jobs.timeout_max})",
         )
     mlflow = config.mlflow
+    for key in ("tracking_uri", "public_url"):
+        address = getattr(mlflow, key)
+        if address and not _is_address(address):
+            # not repeated: it may hold a password
+            fail(f"mlflow.{key}", "expected an address such as http://127.0.0.1:5000")
     if mlflow.token and (mlflow.username or mlflow.password):
         fail("mlflow.token", "give either a token or a username with a password, not both")
     if bool(mlflow.username) != bool(mlflow.password):
         fail("mlflow.password", "a username and a password are needed together")
+
+
+def _is_address(text: str) -> bool:
+    try:
+        parts = urlsplit(text)
+        return bool(parts.hostname) and parts.port != 0
+    except ValueError:
+        return False

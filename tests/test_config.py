@@ -117,6 +117,8 @@ WRONG_VALUES = [
     ("logs", "max_bytes_per_job", "1", ">= 65536"),
     ("mlflow", "tracking_uri", '"ftp://example.org"', "http:// or https://"),
     ("mlflow", "tracking_uri", '"mlruns"', "http:// or https://"),
+    ("mlflow", "tracking_uri", '"http://u:secret@host:99999"', "such as http://127.0.0.1:5000"),
+    ("mlflow", "public_url", '"http://[::1"', "such as http://127.0.0.1:5000"),
     ("mlflow", "username", "5", "text"),
     ("tracking", "refresh_seconds", "0", "> 0"),
     ("logging", "level", '"loud"', "'debug', 'info', 'warning', 'error'"),
