@@ -236,9 +236,11 @@ async def test_an_attempt_that_runs_is_not_started_beside_it(started: Started) -
     order = started.order("open('runs', 'a').write('x')\nimport time; time.sleep(60)")
     await started.attempt.start(order)
     assert await started.attempt.start(order) is None
+    runs = started.directory / "work" / "runs"
+    await eventually(lambda: runs.exists() and runs.read_text(), what="the script has run")
     await started.attempt.stop()
     await started.attempt.wait()
-    assert (started.directory / "work" / "runs").read_text() == "x"
+    assert runs.read_text() == "x"
 
 
 async def test_a_shim_that_comes_late_finds_the_attempt_ruled_out(started: Started) -> None:
