@@ -3,7 +3,6 @@
 import asyncio
 import logging
 import os
-import shutil
 import sqlite3
 from collections.abc import AsyncIterator
 from functools import partial
@@ -208,7 +207,7 @@ async def _sweep(app: web.Application) -> None:
     # read after the listing: whatever was listed and has no row now will never have one
     known = await app[keys.STORE].all_job_ids()
     for name in set(on_disk) - known:
-        await asyncio.to_thread(shutil.rmtree, app[DATA].jobs / name, ignore_errors=True)
+        await app[EXECUTOR].remove(name)
 
 
 async def drain(app: web.Application) -> None:

@@ -71,7 +71,7 @@ class LocalExecutor:
 
     async def remove(self, job_id: str) -> None:
         """See `Executor.remove`."""
-        await asyncio.to_thread(shutil.rmtree, self._jobs_dir / job_id, ignore_errors=True)
+        await asyncio.to_thread(_remove, self._jobs_dir / job_id)
 
     async def _existing(self, attempt: AttemptId) -> Attempt:
         """The attempt, also where nothing was made of it yet: then it can be ruled out."""
@@ -94,6 +94,20 @@ def _prepare(directory: Path, script_name: str, script: bytes) -> None:
     descriptor = os.open(directory / "work" / script_name, flags, 0o600)
     with os.fdopen(descriptor, "wb") as file:
         file.write(script)
+
+
+def _remove(directory: Path) -> None:
+    shutil.rmtree(directory, ignore_errors=True)
+    if not directory.exists():
+        return
+    # a job may have made directories that even their owner cannot change, as some caches do
+    for parent, names, _ in os.walk(directory):
+        for name in names:
+            if not (path := Path(parent, name)).is_symlink():
+                path.chmod(0o700)
+    shutil.rmtree(directory, ignore_errors=True)
+    if directory.exists():
+        logger.warning("%s could not be removed as a whole", directory)
 
 
 def _as_argument(script_name: str) -> str:
