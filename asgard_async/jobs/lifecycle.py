@@ -6,14 +6,18 @@ point by a crash or a cancellation, and is taken up again by `resume` from what 
 
 import contextlib
 import logging
+import sys
 from collections.abc import Callable
+from pathlib import Path
 from typing import Protocol
 
 from asgard_async.config import Config
+from asgard_async.execution.environments.builder import BuildFailed
 from asgard_async.execution.protocol import AttemptId, End, Ended, Executor, Launch
+from asgard_async.jobs.environment_phase import EnvironmentPhase, Interrupted
 from asgard_async.jobs.outcome import outcome_of
-from asgard_async.jobs.record import Job, now
-from asgard_async.jobs.status import Phase
+from asgard_async.jobs.record import Job, Outcome, now
+from asgard_async.jobs.status import Phase, Reason
 from asgard_async.jobs.transitions import TransitionRefused
 from asgard_async.logs.reader import LogReader
 from asgard_async.store.jobs import JobStore
@@ -44,6 +48,7 @@ class Lifecycle:
         executor: Executor,
         logs: LogReader,
         recording: Recording,
+        environment_phase: EnvironmentPhase,
         requeued: Callable[[], None],
     ) -> None:
         self._config = config
@@ -51,22 +56,28 @@ class Lifecycle:
         self._executor = executor
         self._logs = logs
         self._recording = recording
+        self._environment_phase = environment_phase
         self._requeued = requeued
 
     async def run(self, job: Job, release_slot: Callable[[], None]) -> None:
         """Take a job that was just claimed (STARTING) to its end."""
         try:
-            await self._start(job)
-            ended = await self._executor.wait(_attempt(job))
-            ended_job = await self._record_end(job, ended, claimed_here=True)
+            if job.phase is Phase.ENVIRONMENT:
+                job = await self._run_in_own_environment(job)
+            else:
+                await self._start(job, Path(sys.executable))
+                ended = await self._executor.wait(_attempt(job))
+                job = await self._record_end(job, ended, claimed_here=True)
         finally:
             release_slot()
-        await self._finish(ended_job)
+        await self._finish(job)
 
     async def resume(self, job: Job, release_slot: Callable[[], None]) -> None:
         """Take a job to its end that an earlier life of the service left unfinished."""
         try:
-            if job.phase is not Phase.RECORDING:
+            if job.phase is Phase.ENVIRONMENT:
+                job = await self._run_in_own_environment(job)
+            elif job.phase is not Phase.RECORDING:
                 if job.phase is Phase.STOPPING:
                     await self._executor.stop(_attempt(job))
                 elif job.phase is Phase.STARTING:
@@ -79,13 +90,35 @@ class Lifecycle:
 
     # --- start ----------------------------------------------------------------------------
 
-    async def _start(self, job: Job) -> None:
+    async def _run_in_own_environment(self, job: Job) -> Job:
+        """Take a job from ENVIRONMENT to the end of its attempt."""
+        try:
+            async with self._environment_phase.provided(job) as environment:
+                job = await self._store.move(
+                    job.job_id, Phase.STARTING, at=now(), attempt=job.attempt
+                )
+                if job.cancel_requested_at is not None:
+                    await self._executor.stop(_attempt(job))  # then the start comes too late
+                await self._start(job, environment.python, environment.lock)
+                ended = await self._executor.wait(_attempt(job))
+        except Interrupted:
+            ended = Ended(end=End.NOT_STARTED)
+        except BuildFailed as error:
+            outcome = Outcome(reason=Reason.ENVIRONMENT_FAILED, error=str(error), ended_at=now())
+            return await self._store.end(
+                job.job_id, Phase.FINISHED, outcome, at=now(), attempt=job.attempt
+            )
+        return await self._record_end(job, ended, claimed_here=True)
+
+    async def _start(self, job: Job, python: Path, *held: Path) -> None:
         variables = await self._recording.prepare(job)
         limits = self._config.limits
         launch = Launch(
             attempt=_attempt(job),
             script_name=job.spec.script_name,
             script=await self._store.script(job.job_id),
+            python=python,
+            held=held,
             environment={
                 **job.spec.environment_vars,
                 **variables,
