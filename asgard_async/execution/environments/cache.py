@@ -106,7 +106,7 @@ class EnvironmentCache:
         found = [
             CachedEnvironment(directory=path)
             for path in self.directory.iterdir()
-            if (path / "lock").exists()
+            if not path.name.startswith(".") and (path / "lock").exists()
         ]
         return sorted(found, key=lambda environment: environment.last_used_at)
 
