@@ -5,26 +5,31 @@ The packaged `config.toml` holds every default, so what is documented is what ap
 
 import dataclasses
 import os
+import re
 import tomllib
 from collections.abc import Mapping
 from importlib import resources
 from pathlib import Path
 from typing import Annotated, Any, Literal
-from urllib.parse import urlsplit
 
 import msgspec
 from msgspec import Meta
+from yarl import URL
 
 Port = Annotated[int, Meta(ge=0, le=65535)]
-Count = Annotated[int, Meta(ge=0)]
-Positive = Annotated[int, Meta(ge=1)]
-Seconds = Annotated[float, Meta(ge=0)]
-PositiveSeconds = Annotated[float, Meta(gt=0)]
+# Beyond any sense, but what SQLite, timers and system calls can hold; keeps out infinity as well.
+LARGEST = 1_000_000_000
+Count = Annotated[int, Meta(ge=0, le=LARGEST)]
+Positive = Annotated[int, Meta(ge=1, le=LARGEST)]
+Seconds = Annotated[float, Meta(ge=0, le=LARGEST)]
+PositiveSeconds = Annotated[float, Meta(gt=0, le=LARGEST)]
+Bytes = Annotated[int, Meta(ge=65536, le=1000 * LARGEST)]
 
 ENV_PREFIX = "ASGARD_"
 DATA_DIR_VARIABLE = "ASGARD_DATA_DIR"
 SECRET_KEYS = frozenset({"password", "token", "index_url", "extra_index_urls"})
 """Keys whose values may hold credentials, and so are not shown."""
+ADDRESS_KEYS = frozenset({"tracking_uri", "public_url"})
 
 
 class ConfigError(Exception):
@@ -36,7 +41,7 @@ class ServerConfig:
     host: Annotated[str, Meta(min_length=1)]
     port: Port
     data_dir: Annotated[str, Meta(min_length=1)]
-    max_body_bytes: Annotated[int, Meta(ge=4096)]
+    max_body_bytes: Annotated[int, Meta(ge=4096, le=LARGEST)]
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
@@ -75,16 +80,18 @@ class LimitsConfig:
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
 class LogsConfig:
-    max_bytes_per_job: Annotated[int, Meta(ge=65536)]
+    max_bytes_per_job: Bytes
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
 class MlflowConfig:
-    tracking_uri: Annotated[str, Meta(pattern=r"^(https?://[^\s]+)?$")]
+    tracking_uri: Annotated[str, Meta(pattern=r"^(https?://[^\s]+)?\Z")] = dataclasses.field(
+        repr=False
+    )
     username: str
     password: str = dataclasses.field(repr=False)
-    token: str = dataclasses.field(repr=False)
-    public_url: Annotated[str, Meta(pattern=r"^(https?://[^\s]+)?$")]
+    token: Annotated[str, Meta(pattern=r"^[!-~]*\Z")] = dataclasses.field(repr=False)
+    public_url: Annotated[str, Meta(pattern=r"^(https?://[^\s]+)?\Z")]
     port: Port
     artifacts_destination: str
 
@@ -263,10 +270,21 @@ def _convert_section(
     return kind(**converted)
 
 
+def shown(key: str, value: Any) -> str:
+    """A value as it may be printed: no secret, nor an address's user name, password and query."""
+    if key in SECRET_KEYS and value:
+        return "(set)"
+    if key in ADDRESS_KEYS and isinstance(value, str):
+        value = re.sub(r"\?.*", "?…", re.sub(r"//.*@", "//…@", value, flags=re.DOTALL))
+    return repr(value)
+
+
 def _allowed(error: msgspec.ValidationError, annotation: Any) -> str:
     message = str(error)
     if "invalid enum value" in message.lower():
         return "expected one of " + ", ".join(map(repr, annotation.__args__))
+    if "matching regex" in message and "!-~" in message:
+        return "expected a token of ASCII characters, without spaces and line breaks"
     if "matching regex" in message:
         return "expected an http:// or https:// address, or nothing"
     for name, words in TYPE_NAMES.items():
@@ -275,7 +293,7 @@ def _allowed(error: msgspec.ValidationError, annotation: Any) -> str:
 
 
 def _given(key: str, value: Any) -> str:
-    return "" if key in SECRET_KEYS else f" (given: {value!r})"
+    return "" if key in SECRET_KEYS else f" (given: {shown(key, value)})"
 
 
 def _check_together(config: Config) -> None:
@@ -293,21 +311,26 @@ def _check_together(config: Config) -> None:
             f"must lie between timeout_min ({jobs.timeout_min})"
             f" and timeout_max ({jobs.timeout_max})",
         )
+    try:
+        _ = config.data_dir
+    except RuntimeError:
+        fail("server.data_dir", f"there is no such home directory: {config.server.data_dir!r}")
     mlflow = config.mlflow
-    for key in ("tracking_uri", "public_url"):
-        address = getattr(mlflow, key)
-        if address and not _is_address(address):
-            # not repeated: it may hold a password
-            fail(f"mlflow.{key}", "expected an address such as http://127.0.0.1:5000")
+    for key in sorted(ADDRESS_KEYS):
+        if not _is_address(getattr(mlflow, key)):
+            fail(
+                f"mlflow.{key}",
+                "expected an address such as http://host:5000"
+                f" (given: {shown(key, getattr(mlflow, key))})",
+            )
     if mlflow.token and (mlflow.username or mlflow.password):
         fail("mlflow.token", "give either a token or a username with a password, not both")
     if bool(mlflow.username) != bool(mlflow.password):
         fail("mlflow.password", "a username and a password are needed together")
 
 
-def _is_address(text: str) -> bool:
+def _is_address(uri: str) -> bool:
     try:
-        parts = urlsplit(text)
-        return bool(parts.hostname) and parts.port != 0
+        return not uri or bool(URL(uri).host)
     except ValueError:
         return False

@@ -113,12 +113,19 @@ WRONG_VALUES = [
     ("jobs", "requeue_lost", '"perhaps"', "true or false"),
     ("jobs", "queue_timeout", "-0.5", ">= 0"),
     ("jobs", "queue_timeout", "nan", ">= 0"),
+    ("jobs", "queue_timeout", "inf", "<= 1000000000"),
     ("jobs", "script_check_seconds", "0", "> 0"),
+    ("jobs", "max_queued_jobs", "99999999999999999999", "<= 1000000000"),
+    ("jobs", "timeout_max", "1e30", "a whole number"),
+    ("limits", "memory_mb", "9007199254740993", "<= 1000000000"),
     ("logs", "max_bytes_per_job", "1", ">= 65536"),
     ("mlflow", "tracking_uri", '"ftp://example.org"', "http:// or https://"),
     ("mlflow", "tracking_uri", '"mlruns"', "http:// or https://"),
-    ("mlflow", "tracking_uri", '"http://u:secret@host:99999"', "such as http://127.0.0.1:5000"),
-    ("mlflow", "public_url", '"http://[::1"', "such as http://127.0.0.1:5000"),
+    ("mlflow", "tracking_uri", '"http://host:99999"', "such as http://host:5000"),
+    ("mlflow", "tracking_uri", '"http://[host"', "such as http://host:5000"),
+    ("mlflow", "public_url", '"http:///ui"', "such as http://host:5000"),
+    ("mlflow", "token", '"line\\n"', "without spaces and line breaks"),
+    ("server", "data_dir", '"~nobody-of-that-name/x"', "no such home directory"),
     ("mlflow", "username", "5", "text"),
     ("tracking", "refresh_seconds", "0", "> 0"),
     ("logging", "level", '"loud"', "'debug', 'info', 'warning', 'error'"),
@@ -198,9 +205,21 @@ def test_values_that_do_not_go_together_stop_the_start(
 def test_secrets_are_neither_shown_nor_quoted(tmp_path: Path) -> None:
     config = load_config(environ={"ASGARD_MLFLOW__TOKEN": "s3cret"})
     assert "s3cret" not in repr(config)
+    address = {"ASGARD_MLFLOW__TRACKING_URI": "http://someone:s3cret@host"}
+    assert "s3cret" not in repr(load_config(environ=address))
     with pytest.raises(ConfigError) as caught:
         from_text(tmp_path, "[mlflow]\npassword = 987654\n")
     assert "987654" not in str(caught.value)
+
+
+@pytest.mark.parametrize("scheme", ["http", "ftp"])
+@pytest.mark.parametrize("place", ["host:99999", "[host", "p@ss@host:x"])
+def test_credentials_in_an_address_are_not_quoted(scheme: str, place: str) -> None:
+    uri = f"{scheme}://someone:s3cret@{place}/?token=s3cret"
+    with pytest.raises(ConfigError) as caught:
+        load_config(environ={"ASGARD_MLFLOW__TRACKING_URI": uri})
+    assert "ASGARD_MLFLOW__TRACKING_URI: [mlflow] tracking_uri: " in str(caught.value)
+    assert "s3cret" not in str(caught.value)
 
 
 def test_a_configuration_cannot_be_changed() -> None:

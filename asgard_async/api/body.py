@@ -32,6 +32,11 @@ Scalar: TypeAlias = bool | int | float | str | None
 # the depth and how many Python objects a body can make of few bytes.
 Value: TypeAlias = Scalar | list[Scalar] | dict[str, Scalar]
 
+LONE_SURROGATE = re.compile(
+    rb"(?<!\\)\\u[dD][89abAB][0-9a-fA-F]{2}(?!\\u[dD][c-fC-F])"
+    rb"|(?<!\\)(?<!\\u[dD][89abAB][0-9a-fA-F]{2})\\u[dD][c-fC-F]"
+)
+
 _value: msgspec.json.Decoder[Value] = msgspec.json.Decoder(Value)
 
 
@@ -108,7 +113,7 @@ def decode_object(body: bytes, fields: frozenset[str]) -> dict[str, Value]:
         except msgspec.ValidationError as error:
             errors[name] = [_shape_message(error)]
         except (msgspec.DecodeError, UnicodeDecodeError) as error:
-            raise MalformedBody(_not_json(error)) from error
+            raise MalformedBody(_not_json(error, body)) from error
     if errors:
         raise InvalidRequest(errors)
     return values
@@ -126,7 +131,7 @@ def _decode_fields(body: bytes, fields: frozenset[str]) -> dict[str, msgspec.Raw
     except RecursionError as error:
         raise MalformedBody("The body is nested too deeply.") from error
     except (msgspec.DecodeError, UnicodeDecodeError) as error:
-        raise MalformedBody(_not_json(error)) from error
+        raise MalformedBody(_not_json(error, body)) from error
     values = {name: getattr(present, name) for name in fields}
     return {name: raw for name, raw in values.items() if raw is not msgspec.UNSET}
 
@@ -155,9 +160,15 @@ def _decode_value(raw: msgspec.Raw) -> Value:
     return _value.decode(text)
 
 
-def _not_json(error: Exception) -> str:
+def _not_json(error: Exception, body: bytes) -> str:
     if isinstance(error, UnicodeDecodeError):
         return "The body is not valid UTF-8."
+    # msgspec says "truncated" of it
+    if lone := LONE_SURROGATE.search(body):
+        return (
+            f"The body is not valid JSON: it holds half a character at byte {lone.start()} (a lone"
+            " surrogate, \\ud800 to \\udfff); write both halves, or the character itself."
+        )
     return f"The body is not valid JSON: {error}."
 
 

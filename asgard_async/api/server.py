@@ -8,7 +8,7 @@ from typing import Any
 
 from aiohttp import web
 
-from asgard_async.api.middlewares import answer_error
+from asgard_async.api.middlewares import answer_error, is_gone
 from asgard_async.api.problem import INTERNAL_ERROR, problem_of_malformed_http
 from asgard_async.api.requests import put_headers, request_id
 
@@ -56,7 +56,10 @@ class _RequestHandler(web.RequestHandler):
     ) -> web.StreamResponse:
         if request.writer.output_size > 0:
             raise ConnectionError("a response has begun; there can be no other")
-        if status < 500:
+        if isinstance(exc, ConnectionError) and is_gone(request):
+            log.info("Request %s was broken off by its client", request_id(request))
+            problem = INTERNAL_ERROR  # nobody reads it
+        elif status < 500:
             log.info("Malformed request from %s: %s", request.remote, type(exc).__name__)
             problem = problem_of_malformed_http(status)
         else:

@@ -6,7 +6,7 @@ from pathlib import Path
 import click
 
 from asgard_async.cli.options import config_option, load_or_exit
-from asgard_async.config import SECRET_KEYS, SECTIONS
+from asgard_async.config import SECTIONS, shown
 
 
 @click.group()
@@ -30,8 +30,7 @@ def check(file: Path | None) -> None:
         click.echo(f"[{section}]")
         values = getattr(loaded, section)
         for field in dataclasses.fields(values):
-            value = getattr(values, field.name)
-            shown = "(set)" if field.name in SECRET_KEYS and value else repr(value)
+            value = shown(field.name, getattr(values, field.name))
             source = loaded.sources.get(f"{section}.{field.name}", "default")
-            click.echo(f"  {field.name} = {shown}  ({source})")
+            click.echo(f"  {field.name} = {value}  ({source})")
     click.echo("The configuration is valid.")

@@ -81,8 +81,8 @@ async def _serve(config: Config, *, drain: bool) -> None:
     adopt_orphans()
     app = create_app(config)
     runner = create_runner(app, shutdown_timeout=STOP_SECONDS)
-    await runner.setup()
     try:
+        await runner.setup()
         site = web.TCPSite(runner, config.server.host, config.server.port)
         await site.start()
         host, port = runner.addresses[0][:2]
@@ -100,4 +100,5 @@ async def _serve(config: Config, *, drain: bool) -> None:
                 return_when=asyncio.FIRST_COMPLETED,
             )
     finally:
+        # also what a failed setup had opened: the database's threads would keep the process alive
         await runner.cleanup()

@@ -73,6 +73,13 @@ def test_what_is_not_json_is_malformed(body: bytes) -> None:
         decode_object(body, FIELDS)
 
 
+@pytest.mark.parametrize("text", ["\\ud83d", "\\uD83D x", "\\ud83d\\ud83d\\ude00", "\\udE00"])
+def test_a_lone_surrogate_is_called_by_its_name(text: str) -> None:
+    with pytest.raises(MalformedBody, match=r"half a character at byte 7 \(a lone surrogate"):
+        decode_object(f'{{"a": "{text}"}}'.encode(), FIELDS)
+    assert decode_object(b'{"a": "\\ud83d\\ude00"}', FIELDS) == {"a": "😀"}
+
+
 @pytest.mark.parametrize("body", MISSHAPEN.values(), ids=MISSHAPEN.keys())
 def test_json_of_another_shape_is_invalid(body: bytes) -> None:
     with pytest.raises(InvalidRequest):

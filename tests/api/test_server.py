@@ -7,6 +7,7 @@ import logging
 import pytest
 from aiohttp import web
 
+from asgard_async.api.body import read_body
 from tests.api.served import Client, edge, serving
 from tests.service import submission
 
@@ -73,6 +74,29 @@ async def test_a_handler_that_answers_nothing_is_a_500(caplog: pytest.LogCapture
     async with serving(edge(web.get("/", nothing))) as client:
         assert (await client.get("/")).status == 500
     assert [record for record in caplog.records if record.levelno == logging.ERROR]
+
+
+async def test_a_client_that_breaks_off_its_body_is_no_error_of_the_server(
+    caplog: pytest.LogCaptureFixture,
+) -> None:
+    begun, ended = asyncio.Event(), asyncio.Event()
+
+    async def handler(request: web.Request) -> web.Response:
+        begun.set()
+        try:
+            await read_body(request, max_bytes=1000, seconds=10)
+        finally:
+            ended.set()
+        return web.Response()
+
+    async with serving(edge(web.post("/", handler))) as client:
+        _, writer = await asyncio.open_connection(client.host, client.port)
+        writer.write(b"POST / HTTP/1.1\r\nContent-Length: 100\r\n" + HEADERS + b"\r\n{")
+        await asyncio.wait_for(begun.wait(), 10)
+        writer.close()
+        await asyncio.wait_for(ended.wait(), 10)
+    # anybody can cause it, so it must not fill the log
+    assert not [record for record in caplog.records if record.levelno > logging.INFO]
 
 
 @pytest.mark.parametrize(

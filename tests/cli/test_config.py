@@ -34,6 +34,13 @@ def test_secrets_are_not_printed() -> None:
     assert "s3cret" not in done.stdout
 
 
+def test_credentials_in_an_address_are_not_printed() -> None:
+    uri = "http://someone:s3cret@host:5000/mlflow"
+    done = asgard("config", "check", ASGARD_MLFLOW__TRACKING_URI=uri)
+    assert done.returncode == 0, done.stderr
+    assert "tracking_uri = 'http://…@host:5000/mlflow'" in done.stdout
+
+
 def test_version_and_help() -> None:
     assert asgard("--version").stdout == f"asgard, version {__version__}\n"
     assert "serve" in asgard("--help").stdout

@@ -63,6 +63,23 @@ class Moment(fields.AwareDateTime):
         return moment.astimezone(UTC)
 
 
+class TextList(fields.List[str]):
+    """A list of text of bounded length, which is judged before any of its items."""
+
+    def __init__(self, *, max_entries: int, check: Iterable[Any], **kwargs: Any) -> None:
+        super().__init__(fields.String(validate=check), **kwargs)
+        self._max_entries = max_entries
+
+    def _deserialize(
+        self, value: Any, attr: str | None, data: Mapping[str, Any] | None, **kwargs: Any
+    ) -> list[Any]:
+        # a body has room for half a million items: looking at each would hold the event loop
+        if isinstance(value, list) and len(value) > self._max_entries:
+            raise ValidationError(f"Has {len(value)} entries; at most {self._max_entries}.")
+        loaded: list[Any] = super()._deserialize(value, attr, data, **kwargs)
+        return loaded
+
+
 class TextMap(fields.Dict):
     """An object of text by name, of bounded size. Errors are by name: {"tags": {"a": […]}}."""
 

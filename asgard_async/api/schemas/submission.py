@@ -15,7 +15,14 @@ from typing import Any
 from marshmallow import Schema, ValidationError, fields, validates
 from marshmallow.validate import Length, Range
 
-from asgard_async.api.schemas.fields import Flag, TextMap, WholeNumber, as_validator, no_nul
+from asgard_async.api.schemas.fields import (
+    Flag,
+    TextList,
+    TextMap,
+    WholeNumber,
+    as_validator,
+    no_nul,
+)
 from asgard_async.config import JobsConfig
 from asgard_async.execution.environment_variables import is_reserved
 from asgard_async.jobs.submission import Submission
@@ -161,10 +168,10 @@ class SubmissionSchema(Schema):
         validate=[Length(1, MAX_MODEL_NAME), as_validator(model_name)],
         metadata={"description": "Registered model of the job's result.", "example": "churn"},
     )
-    requirements = fields.List(
-        fields.String(validate=[Length(1, MAX_REQUIREMENT), as_validator(no_nul)]),
+    requirements = TextList(
+        max_entries=MAX_ENTRIES,
+        check=[Length(1, MAX_REQUIREMENT), as_validator(no_nul)],
         load_default=list,
-        validate=Length(max=MAX_ENTRIES),
         metadata={"description": "PEP 508 requirements.", "example": ["scikit-learn"]},
     )
     environment_vars = TextMap(

@@ -52,6 +52,12 @@ def test_a_minimal_upload_gets_the_defaults() -> None:
     assert submission.owner == "ci"
 
 
+def test_a_list_that_is_too_long_is_judged_without_its_items() -> None:
+    """Half a million of them fit into a body; looking at each would hold the event loop."""
+    errors = refusal(requirements=["", 5] * 60)
+    assert errors == {"requirements": ["Has 120 entries; at most 100."]}
+
+
 def test_the_old_services_client_passes() -> None:
     """It leaves `.py` off, sends an empty requirements list and paths as tag values."""
     loaded = load(
