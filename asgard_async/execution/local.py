@@ -10,7 +10,6 @@ import asyncio
 import logging
 import os
 import shutil
-import sys
 from datetime import datetime
 from pathlib import Path
 
@@ -43,8 +42,9 @@ class LocalExecutor:
         await asyncio.to_thread(_prepare, directory, launch.script_name, launch.script)
         order = Order(
             directory=str(directory),
-            argv=[sys.executable, _as_argument(launch.script_name)],
-            environment=job_variables(directory, self._cache_dir) | dict(launch.environment),
+            argv=[str(launch.python), _as_argument(launch.script_name)],
+            environment=job_variables(directory, self._cache_dir, launch.python)
+            | dict(launch.environment),
             working_directory=str(directory / "work"),
             umask=JOB_UMASK,
             log=str(self.log_of(launch.attempt.job_id)),
@@ -52,7 +52,7 @@ class LocalExecutor:
             timeout=launch.timeout,
             grace=launch.grace,
             memory_limit=launch.memory_limit_bytes,
-            in_use=str(self._in_use),
+            held=[str(path) for path in (self._in_use, *launch.held)],
             inherit=[],
         )
         return await Attempt(directory).start(order)

@@ -163,7 +163,7 @@ class EmbeddedServer:
             timeout=0,
             grace=STOP_GRACE_SECONDS,
             memory_limit=0,
-            in_use="",
+            held=[],
             inherit=[descriptor],
         )
 

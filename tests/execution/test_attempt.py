@@ -40,7 +40,7 @@ class Started:
             timeout=30,
             grace=0.3,
             memory_limit=0,
-            in_use="",
+            held=[],
             inherit=[],
         )
         order.update(changes)  # type: ignore[typeddict-item]
