@@ -3,9 +3,8 @@
 import asyncio
 import logging
 import os
-import shutil
 import sqlite3
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Sequence
 from functools import partial
 
 from aiohttp import web
@@ -16,12 +15,14 @@ from asgard_async.api.setup import setup_api
 from asgard_async.background import Background
 from asgard_async.config import Config, ConfigError
 from asgard_async.data_directory import DataDirectory
-from asgard_async.execution.base_environment import BaseEnvironment
+from asgard_async.execution.environments.builder import BuildFailed
+from asgard_async.execution.environments.provision import Environments, create_environments
 from asgard_async.execution.local import LocalExecutor
 from asgard_async.jobs.cancel import Canceller
 from asgard_async.jobs.checking.checker import ScriptChecker
 from asgard_async.jobs.delete import Deleter
 from asgard_async.jobs.dispatcher import Dispatcher
+from asgard_async.jobs.environment_phase import EnvironmentPhase
 from asgard_async.jobs.lifecycle import Lifecycle
 from asgard_async.jobs.queue_deadline import QueueDeadline
 from asgard_async.jobs.record import now
@@ -150,16 +151,28 @@ async def _jobs(app: web.Application) -> AsyncIterator[None]:
         server_id=server_id,
         settle_seconds=config.tracking.settle_seconds,
     )
+    environments = await asyncio.to_thread(create_environments, config.environments, data)
+    environment_phase = EnvironmentPhase(
+        store=store,
+        environments=environments,
+        log_of=executor.log_of,
+        log_limit_bytes=config.logs.max_bytes_per_job,
+    )
     lifecycle = Lifecycle(
         config=config,
         store=store,
         executor=executor,
         logs=logs,
         recording=recorder,
+        environment_phase=environment_phase,
         requeued=lambda: dispatcher.wake(),
     )
     dispatcher = Dispatcher(
-        store=store, lifecycle=lifecycle, background=job_tasks, slots=config.jobs.slots
+        store=store,
+        lifecycle=lifecycle,
+        first_phase=environment_phase.first_phase,
+        background=job_tasks,
+        slots=config.jobs.slots,
     )
     queue_deadline = QueueDeadline(store=store, seconds=config.jobs.queue_timeout)
 
@@ -171,7 +184,6 @@ async def _jobs(app: web.Application) -> AsyncIterator[None]:
     submitter = Submitter(
         store=store,
         checker=checker,
-        base=await asyncio.to_thread(BaseEnvironment),
         config=config.jobs,
         accepted=accepted,
     )
@@ -180,7 +192,9 @@ async def _jobs(app: web.Application) -> AsyncIterator[None]:
     app[DISPATCHER] = dispatcher
     app[keys.LOGS] = logs
     app[keys.SUBMITTER] = submitter
-    app[keys.CANCELLER] = Canceller(store=store, executor=executor)
+    app[keys.CANCELLER] = Canceller(
+        store=store, executor=executor, environment_phase=environment_phase
+    )
     app[keys.RETRIER] = Retrier(store=store, submitter=submitter)
     app[keys.DELETER] = Deleter(store=store, executor=executor)
 
@@ -189,6 +203,8 @@ async def _jobs(app: web.Application) -> AsyncIterator[None]:
         logger.info("%d jobs of an earlier life are followed again", recovered)
     await store.purge_idempotency_keys(at=now())
     background.start("sweep", _sweep(app))
+    for requirements in config.environments.prebuild:
+        background.start("prebuild", _prebuild(environments, requirements))
     background.keep_running("recorder", recorder.run)
     if config.jobs.queue_timeout:
         background.keep_running("queue deadline", queue_deadline.run)
@@ -199,7 +215,20 @@ async def _jobs(app: web.Application) -> AsyncIterator[None]:
     submitter.close()
     await background.stop()  # first the dispatcher: it starts job tasks
     await job_tasks.stop()
+    await environments.close()
     await checker.close()
+
+
+async def _prebuild(environments: Environments, requirements: Sequence[str]) -> None:
+    recipe = environments.recipe(requirements)
+    with environments.held(recipe) as environment:
+        if environment is not None or environments.is_base(requirements):
+            return
+    try:
+        await environments.build(recipe)
+        logger.info("environment %s is built: %s", recipe.key, ", ".join(requirements))
+    except BuildFailed as error:
+        logger.error("environment for %s cannot be built: %s", ", ".join(requirements), error)
 
 
 async def _sweep(app: web.Application) -> None:
@@ -208,7 +237,7 @@ async def _sweep(app: web.Application) -> None:
     # read after the listing: whatever was listed and has no row now will never have one
     known = await app[keys.STORE].all_job_ids()
     for name in set(on_disk) - known:
-        await asyncio.to_thread(shutil.rmtree, app[DATA].jobs / name, ignore_errors=True)
+        await app[EXECUTOR].remove(name)
 
 
 async def drain(app: web.Application) -> None:

@@ -27,7 +27,8 @@ Bytes = Annotated[int, Meta(ge=65536, le=1000 * LARGEST)]
 
 ENV_PREFIX = "ASGARD_"
 DATA_DIR_VARIABLE = "ASGARD_DATA_DIR"
-SECRET_KEYS = frozenset({"password", "token"})
+SECRET_KEYS = frozenset({"password", "token", "index_url", "extra_index_urls"})
+"""Keys whose values may hold credentials, and so are not shown."""
 ADDRESS_KEYS = frozenset({"tracking_uri", "public_url"})
 
 
@@ -60,6 +61,16 @@ class JobsConfig:
     def slots(self) -> int:
         """How many jobs may run at once, with 0 resolved to the usable CPU cores."""
         return self.max_concurrent_jobs or len(os.sched_getaffinity(0))
+
+
+@dataclasses.dataclass(frozen=True, kw_only=True)
+class EnvironmentsConfig:
+    build_timeout: PositiveSeconds
+    max_concurrent_builds: Positive
+    max_cache_mb: Count
+    index_url: str
+    extra_index_urls: list[str]
+    prebuild: list[list[str]]
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
@@ -108,6 +119,7 @@ class Config:
 
     server: ServerConfig
     jobs: JobsConfig
+    environments: EnvironmentsConfig
     limits: LimitsConfig
     logs: LogsConfig
     mlflow: MlflowConfig
@@ -212,7 +224,10 @@ def _parse_variable(section: str, key: str, text: str) -> Any:
     if _kind_of(section, key) is str:
         return text
     try:
-        return tomllib.loads(f"value = {text.strip().lower()}")["value"]
+        word = text.strip()
+        # as people write it in a shell
+        word = word.lower() if word.lower() in {"true", "false"} else word
+        return tomllib.loads(f"value = {word}")["value"]
     except tomllib.TOMLDecodeError:
         return text
 

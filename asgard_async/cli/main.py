@@ -4,6 +4,7 @@ import click
 
 from asgard_async import __version__
 from asgard_async.cli.config import config
+from asgard_async.cli.env import env
 from asgard_async.cli.serve import serve
 
 
@@ -15,6 +16,7 @@ def main() -> None:
 
 main.add_command(serve)
 main.add_command(config)
+main.add_command(env)
 
 if __name__ == "__main__":
     main()

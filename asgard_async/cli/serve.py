@@ -40,6 +40,7 @@ def serve(
       asgard serve --port 8080 --data-dir ./asgard-data
       ASGARD_MLFLOW__TRACKING_URI=http://127.0.0.1:5000 asgard serve
     """
+    _occupy_standard_descriptors()
     config = load_or_exit(file, host=host, port=port, data_dir=data_dir)
     try:
         _refuse_public(config.server.host)
@@ -53,6 +54,14 @@ def serve(
         asyncio.run(_serve(config, drain=drain))
     except (ConfigError, OSError) as error:
         raise click.ClickException(str(error)) from error
+
+
+def _occupy_standard_descriptors() -> None:
+    """Where we are started with some of them closed, files and sockets of ours would get their
+    numbers, and with them whatever a library prints."""
+    while (descriptor := os.open(os.devnull, os.O_RDWR)) <= 2:
+        pass
+    os.close(descriptor)
 
 
 def _refuse_public(host: str) -> None:
@@ -76,8 +85,9 @@ async def _serve(config: Config, *, drain: bool) -> None:
 
     stop = asyncio.Event()
     loop = asyncio.get_running_loop()
-    for number in (signal.SIGTERM, signal.SIGINT):
-        loop.add_signal_handler(number, stop.set)
+    for number in (signal.SIGTERM, signal.SIGINT, signal.SIGHUP):
+        if signal.getsignal(number) is not signal.SIG_IGN:  # as under nohup
+            loop.add_signal_handler(number, stop.set)
     adopt_orphans()
     app = create_app(config)
     runner = create_runner(app, shutdown_timeout=STOP_SECONDS)

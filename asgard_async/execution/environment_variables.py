@@ -1,7 +1,6 @@
 """The environment of a job: clean, and nothing of the service's."""
 
 import os
-import sys
 from pathlib import Path
 
 RESERVED_NAMES = frozenset(
@@ -33,12 +32,11 @@ def is_reserved(name: str) -> bool:
     return name in RESERVED_NAMES or name.startswith(RESERVED_PREFIX)
 
 
-def job_variables(attempt: Path, cache: Path) -> dict[str, str]:
+def job_variables(attempt: Path, cache: Path, python: Path) -> dict[str, str]:
     """The variables that every job gets, whatever it asks for."""
-    # not resolved: a virtual environment's interpreter is a link, and its folder has its scripts
-    interpreter = Path(sys.executable).parent
     return {
-        "PATH": f"{interpreter}:/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin",
+        # not resolved: a virtual environment's interpreter is a link beside its scripts
+        "PATH": f"{python.parent}:/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin",
         "LANG": os.environ.get("LANG", "C.UTF-8"),
         "HOME": str(attempt / "home"),
         "TMPDIR": str(attempt / "tmp"),

@@ -10,7 +10,6 @@ import asyncio
 import logging
 import os
 import shutil
-import sys
 from datetime import datetime
 from pathlib import Path
 
@@ -43,8 +42,9 @@ class LocalExecutor:
         await asyncio.to_thread(_prepare, directory, launch.script_name, launch.script)
         order = Order(
             directory=str(directory),
-            argv=[sys.executable, _as_argument(launch.script_name)],
-            environment=job_variables(directory, self._cache_dir) | dict(launch.environment),
+            argv=[str(launch.python), _as_argument(launch.script_name)],
+            environment=job_variables(directory, self._cache_dir, launch.python)
+            | dict(launch.environment),
             working_directory=str(directory / "work"),
             umask=JOB_UMASK,
             log=str(self.log_of(launch.attempt.job_id)),
@@ -52,7 +52,7 @@ class LocalExecutor:
             timeout=launch.timeout,
             grace=launch.grace,
             memory_limit=launch.memory_limit_bytes,
-            in_use=str(self._in_use),
+            held=[str(path) for path in (self._in_use, *launch.held)],
             inherit=[],
         )
         return await Attempt(directory).start(order)
@@ -71,7 +71,7 @@ class LocalExecutor:
 
     async def remove(self, job_id: str) -> None:
         """See `Executor.remove`."""
-        await asyncio.to_thread(shutil.rmtree, self._jobs_dir / job_id, ignore_errors=True)
+        await asyncio.to_thread(_remove, self._jobs_dir / job_id)
 
     async def _existing(self, attempt: AttemptId) -> Attempt:
         """The attempt, also where nothing was made of it yet: then it can be ruled out."""
@@ -94,6 +94,20 @@ def _prepare(directory: Path, script_name: str, script: bytes) -> None:
     descriptor = os.open(directory / "work" / script_name, flags, 0o600)
     with os.fdopen(descriptor, "wb") as file:
         file.write(script)
+
+
+def _remove(directory: Path) -> None:
+    shutil.rmtree(directory, ignore_errors=True)
+    if not directory.exists():
+        return
+    # a job may have made directories that even their owner cannot change, as some caches do
+    for parent, names, _ in os.walk(directory):
+        for name in names:
+            if not (path := Path(parent, name)).is_symlink():
+                path.chmod(0o700)
+    shutil.rmtree(directory, ignore_errors=True)
+    if directory.exists():
+        logger.warning("%s could not be removed as a whole", directory)
 
 
 def _as_argument(script_name: str) -> str:

@@ -4,10 +4,11 @@ An attempt is named before it is started, so there is no moment at which it runs
 the database does not know. The name alone is enough to find it again.
 """
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime
 from enum import Enum, auto
+from pathlib import Path
 from typing import Protocol
 
 
@@ -26,6 +27,10 @@ class Launch:
     attempt: AttemptId
     script_name: str
     script: bytes
+    python: Path
+    """The interpreter of the job's environment."""
+    held: Sequence[Path] = ()
+    """Files that are locked (shared) as long as the attempt lives."""
     environment: Mapping[str, str] = field(repr=False)
     timeout: float
     grace: float

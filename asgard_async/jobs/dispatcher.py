@@ -2,10 +2,11 @@
 
 import asyncio
 import logging
+from collections.abc import Callable
 
 from asgard_async.background import Background
 from asgard_async.jobs.lifecycle import Lifecycle
-from asgard_async.jobs.record import Job, now
+from asgard_async.jobs.record import Job, JobSpec, now
 from asgard_async.jobs.status import Phase
 from asgard_async.store.jobs import JobStore
 
@@ -16,9 +17,16 @@ class Dispatcher:
     """Starts queued jobs, highest priority first, then the oldest."""
 
     def __init__(
-        self, *, store: JobStore, lifecycle: Lifecycle, background: Background, slots: int
+        self,
+        *,
+        store: JobStore,
+        lifecycle: Lifecycle,
+        first_phase: Callable[[JobSpec], Phase],
+        background: Background,
+        slots: int,
     ) -> None:
         self._store = store
+        self._first_phase = first_phase
         self._lifecycle = lifecycle
         self._background = background
         self._slots = asyncio.Semaphore(slots)
@@ -62,7 +70,7 @@ class Dispatcher:
     async def _next(self) -> Job:
         while True:
             self._work.clear()  # before looking: what comes meanwhile sets it again
-            job = await self._store.claim_next(now())
+            job = await self._store.claim_next(now(), self._first_phase)
             if job is not None:
                 return job
             await self._work.wait()

@@ -7,16 +7,20 @@ point by a crash or a cancellation, and is taken up again by `resume` from what 
 import asyncio
 import contextlib
 import logging
-from collections.abc import Awaitable, Callable
+import sys
+from collections.abc import Awaitable, Callable, Sequence
 from dataclasses import replace
 from functools import partial
+from pathlib import Path
 from typing import Protocol
 
 from asgard_async.config import Config
+from asgard_async.execution.environments.builder import BuildFailed
 from asgard_async.execution.protocol import AttemptId, End, Ended, Executor, Launch
+from asgard_async.jobs.environment_phase import EnvironmentPhase, Interrupted
 from asgard_async.jobs.outcome import outcome_of
-from asgard_async.jobs.record import Job, now
-from asgard_async.jobs.status import Phase
+from asgard_async.jobs.record import Job, Outcome, now
+from asgard_async.jobs.status import Phase, Reason
 from asgard_async.jobs.transitions import TransitionRefused
 from asgard_async.logs.reader import LogReader
 from asgard_async.store.jobs import JobStore
@@ -48,6 +52,7 @@ class Lifecycle:
         executor: Executor,
         logs: LogReader,
         recording: Recording,
+        environment_phase: EnvironmentPhase,
         requeued: Callable[[], None],
     ) -> None:
         self._config = config
@@ -55,12 +60,16 @@ class Lifecycle:
         self._executor = executor
         self._logs = logs
         self._recording = recording
+        self._environment_phase = environment_phase
         self._requeued = requeued
 
     async def run(self, job: Job, release_slot: Callable[[], None]) -> None:
         """Take a job that was just claimed (STARTING) to its end."""
         try:
-            await self._start(job)
+            if job.phase is Phase.ENVIRONMENT:
+                await self._insist(job, self._start_in_own_environment)
+            else:
+                await self._start(job, Path(sys.executable))
             await self._insist(job, partial(self._see_end, claimed_here=True))
         finally:
             release_slot()
@@ -69,7 +78,10 @@ class Lifecycle:
     async def resume(self, job: Job, release_slot: Callable[[], None]) -> None:
         """Take a job to its end that an earlier life of the service left unfinished."""
         try:
-            await self._insist(job, partial(self._see_end, claimed_here=False))
+            starts_here = job.phase is Phase.ENVIRONMENT
+            if starts_here:
+                await self._insist(job, self._start_in_own_environment)
+            await self._insist(job, partial(self._see_end, claimed_here=starts_here))
         finally:
             release_slot()
         await self._insist(job, self._finish)
@@ -93,20 +105,43 @@ class Lifecycle:
 
     # --- start ----------------------------------------------------------------------------
 
-    async def _start(self, job: Job) -> None:
+    async def _start_in_own_environment(self, job: Job) -> None:
+        """Take a job out of ENVIRONMENT: started, or ended if it cannot be."""
+        if job.phase is not Phase.ENVIRONMENT:
+            return
         try:
-            await self._launch(job)
+            async with self._environment_phase.provided(job) as environment:
+                job = await self._store.move(
+                    job.job_id, Phase.STARTING, at=now(), attempt=job.attempt
+                )
+                if job.cancel_requested_at is not None:
+                    await self._executor.stop(_attempt(job))  # then the start comes too late
+                await self._start(job, environment.python, environment.lock)
+        except Interrupted:
+            job = await self._store.get(job.job_id)
+            await self._record_end(job, Ended(end=End.NOT_STARTED), claimed_here=True)
+        except BuildFailed as error:
+            outcome = Outcome(reason=Reason.ENVIRONMENT_FAILED, error=str(error), ended_at=now())
+            await self._store.end(
+                job.job_id, Phase.FINISHED, outcome, at=now(), attempt=job.attempt
+            )
+
+    async def _start(self, job: Job, python: Path, *held: Path) -> None:
+        try:
+            await self._launch(job, python, held)
         except Exception:
             # `wait` rules the attempt out, and the job fails with this in the service's log
             logger.exception("job %s could not be started", job.job_id)
 
-    async def _launch(self, job: Job) -> None:
+    async def _launch(self, job: Job, python: Path, held: Sequence[Path]) -> None:
         variables = await self._recording.prepare(job)
         limits = self._config.limits
         launch = Launch(
             attempt=_attempt(job),
             script_name=job.spec.script_name,
             script=await self._store.script(job.job_id),
+            python=python,
+            held=held,
             environment={
                 **job.spec.environment_vars,
                 **variables,

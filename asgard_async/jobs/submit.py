@@ -6,9 +6,8 @@ import sys
 from collections.abc import Callable
 
 from asgard_async.config import JobsConfig
-from asgard_async.execution.base_environment import BaseEnvironment
 from asgard_async.jobs.checking.checker import ScriptChecker
-from asgard_async.jobs.errors import InvalidSubmission, ServiceDraining
+from asgard_async.jobs.errors import ServiceDraining
 from asgard_async.jobs.record import Job, JobSpec, now
 from asgard_async.jobs.requirements import parse_requirements
 from asgard_async.jobs.submission import Submission
@@ -29,13 +28,11 @@ class Submitter:
         *,
         store: JobStore,
         checker: ScriptChecker,
-        base: BaseEnvironment,
         config: JobsConfig,
         accepted: Callable[[], None],
     ) -> None:
         self._store = store
         self._checker = checker
-        self._base = base
         self._config = config
         self._accepted = accepted
         self._draining = False
@@ -63,7 +60,7 @@ class Submitter:
             )
             if twin is not None:
                 return twin, False
-        self._check_requirements(submission)
+        parse_requirements(submission.requirements)
         imports = await self._checker.imports_of(submission.script)
         new = NewJob(
             spec=spec,
@@ -114,16 +111,3 @@ class Submitter:
             priority=submission.priority,
             warm=submission.warm,
         )
-
-    def _check_requirements(self, submission: Submission) -> None:
-        missing = self._base.missing(parse_requirements(submission.requirements))
-        if missing:
-            raise InvalidSubmission(
-                {
-                    "requirements": [
-                        f"{problem}: not in Asgard's own environment, and this version builds no"
-                        " other yet. Install it there, or leave the requirement out."
-                        for problem in missing
-                    ]
-                }
-            )

@@ -10,7 +10,7 @@ from asgard_async.jobs.errors import (
     JobNotFound,
     QueueFull,
 )
-from asgard_async.jobs.record import HistoryEntry, Job, JobTracking, Outcome
+from asgard_async.jobs.record import HistoryEntry, Job, JobSpec, JobTracking, Outcome
 from asgard_async.jobs.status import Phase, Reason, Status
 from asgard_async.jobs.transitions import TransitionRefused, sources_of, status_in
 from asgard_async.store.accepting import NewJob, find_twin, insert_job
@@ -81,15 +81,20 @@ class JobStore:
 
     # --- moving ---------------------------------------------------------------------------
 
-    async def claim_next(self, at: datetime) -> Job | None:
-        """Take the next job out of the queue into STARTING, under the number of a new attempt."""
+    async def claim_next(
+        self, at: datetime, first_phase: Callable[[JobSpec], Phase] = lambda _: Phase.STARTING
+    ) -> Job | None:
+        """Take the next job out of the queue into its first phase, under a new attempt's number.
+
+        `first_phase` is called in the connection's thread.
+        """
 
         def transaction(conn: sqlite3.Connection) -> Job | None:
             row = queries.next_in_queue(conn)
             if row is None:
                 return None
             queries.set_attempt(conn, seq=row["seq"], attempt=row["attempt"] + 1)
-            return _move(conn, row["job_id"], Phase.STARTING, at)
+            return _move(conn, row["job_id"], first_phase(row_to_job(row).spec), at)
 
         return await self._change(transaction)
 

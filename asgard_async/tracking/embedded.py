@@ -142,7 +142,8 @@ class EmbeddedServer:
     def _order(self, directory: Path) -> Order:
         assert self._socket is not None  # noqa: S101  # opened before every start
         descriptor = self._socket.fileno()
-        store = f"sqlite:///{self._directory / 'mlflow.db'}"
+        # relative to the working directory: in a path before it, ? and % would be taken for a URL's
+        store = "sqlite:///mlflow.db"
         artifacts = self._config.artifacts_destination or str(self._directory / "artifacts")
         return Order(
             directory=str(directory),
@@ -162,7 +163,7 @@ class EmbeddedServer:
             timeout=0,
             grace=STOP_GRACE_SECONDS,
             memory_limit=0,
-            in_use="",
+            held=[],
             inherit=[descriptor],
         )
 

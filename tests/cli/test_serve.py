@@ -1,13 +1,18 @@
 """`asgard serve` says in one line why it does not start."""
 
+import asyncio
+import os
+import signal
 import socket
 import sqlite3
+import sys
 from pathlib import Path
 
 import pytest
 
 from tests.cli.asgard import asgard
-from tests.service import NOWHERE
+from tests.eventually import eventually
+from tests.service import NOWHERE, WITHOUT_MLFLOW, Service
 
 pytestmark = pytest.mark.service
 
@@ -47,6 +52,30 @@ def test_what_was_opened_before_the_failure_does_not_keep_it_alive(tmp_path: Pat
     done = asgard("serve", "--port", "0", "--data-dir", tmp_path)
     assert done.returncode == 1
     assert "Is a directory" in done.stderr
+
+
+@pytest.mark.service
+async def test_a_terminal_that_is_closed_ends_it_as_sigterm_does(service: Service) -> None:
+    assert await service.end(signal.SIGHUP) == 0
+    assert "stopping" in service.log.read_text()
+
+
+@pytest.mark.service
+async def test_standard_descriptors_are_never_those_of_something_else(tmp_path: Path) -> None:
+    service = Service(tmp_path / "data", WITHOUT_MLFLOW)
+    service._process = await asyncio.create_subprocess_exec(
+        *("sh", "-c", 'exec "$@" <&- >&- 2>&-', "sh"),
+        *(sys.executable, "-m", "asgard_async", "serve"),
+        *("--port", str(service.port), "--data-dir", str(service.data_dir)),
+        env=os.environ | service.settings,
+    )
+    try:
+        await eventually(service.is_live, what="service is live")
+        for number in range(3):
+            assert Path(f"/proc/{service.pid}/fd/{number}").readlink() == Path(os.devnull)
+        assert (await service.finished(await service.submit("print('x')")))["logs"] == "x\n"
+    finally:
+        await service.close()
 
 
 def refused(data_dir: Path, reason: str, *arguments: str) -> None:

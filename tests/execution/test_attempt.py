@@ -40,7 +40,7 @@ class Started:
             timeout=30,
             grace=0.3,
             memory_limit=0,
-            in_use="",
+            held=[],
             inherit=[],
         )
         order.update(changes)  # type: ignore[typeddict-item]
@@ -134,7 +134,7 @@ async def test_timeout_stops_the_script(started: Started) -> None:
 async def test_script_that_ignores_sigterm_is_killed_after_the_grace(started: Started) -> None:
     script = "import signal, time\nsignal.signal(15, signal.SIG_IGN)\nprint('up')\ntime.sleep(60)"
     await started.attempt.start(started.order(script))
-    await eventually(lambda: "up" in started.output(), what="script is up")
+    await eventually(lambda: "up\n" in started.output(), what="script is up")
     await started.attempt.stop()
     ended = await started.attempt.wait()
     assert (ended.stop, ended.signal, ended.killed) == (Stop.REQUESTED, signal.SIGKILL, True)
@@ -148,7 +148,7 @@ print("up")
 time.sleep(60)
 """
     await started.attempt.start(started.order(script))
-    await eventually(lambda: "up" in started.output(), what="script is up")
+    await eventually(lambda: "up\n" in started.output(), what="script is up")
     await started.attempt.stop()
     ended = await started.attempt.wait()
     assert (ended.stop, ended.exit_code, ended.killed) == (Stop.REQUESTED, 3, False)

@@ -165,6 +165,13 @@ async def test_what_else_lies_beside_its_attempts_is_left_alone(tmp_path: Path) 
     assert other.exists()
 
 
+async def test_its_store_is_in_the_data_directory_whatever_that_is_called(tmp_path: Path) -> None:
+    async with running_service(tmp_path / "a b?c=d%20é#f" / "data", SETTINGS) as service:
+        await accessible(service)
+        assert (service.data_dir / "mlflow" / "mlflow.db").exists()
+    assert [path.name for path in tmp_path.iterdir()] == ["a b?c=d%20é#f"]
+
+
 async def test_runs_are_recorded_after_the_database_failed_to_take_them(tmp_path: Path) -> None:
     async with running_service(tmp_path / "data", SETTINGS) as service:
         await accessible(service)

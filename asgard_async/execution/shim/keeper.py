@@ -22,10 +22,10 @@ def keep(order: Order) -> None:
         os._exit(0)
     identity = f"{os.getpid()} {linux.start_time(os.getpid())} {linux.boot_id()}\n"
     os.pwrite(lock, identity.encode(), 0)
-    if order["in_use"]:
+    for path in order["held"]:
         # kept open, and so locked, until this process and the shim have ended
-        in_use = os.open(order["in_use"], os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
-        fcntl.flock(in_use, fcntl.LOCK_SH)
+        held = os.open(path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
+        fcntl.flock(held, fcntl.LOCK_SH)
     linux.become_subreaper()
     signals = {signal.SIGCHLD, signal.SIGTERM, signal.SIGINT, signal.SIGHUP}
     signal.pthread_sigmask(signal.SIG_BLOCK, signals)

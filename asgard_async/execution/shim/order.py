@@ -19,8 +19,8 @@ class Order(TypedDict):
     timeout: float
     grace: float
     memory_limit: int
-    in_use: str
-    """A file of which the keeper holds a shared lock as long as it lives; may be empty."""
+    held: list[str]
+    """Files of which the keeper holds a shared lock as long as it lives."""
     inherit: list[int]
     """Further descriptors that the job gets."""
 

@@ -4,7 +4,7 @@ import aiohttp
 import pytest
 from packaging.requirements import Requirement
 
-from asgard_async.execution.base_environment import BaseEnvironment
+from asgard_async.execution.environments.base import BaseEnvironment
 
 
 @pytest.fixture(scope="module")

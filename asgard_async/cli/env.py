@@ -1,0 +1,120 @@
+"""`asgard env`: the environments that were built for jobs. Works beside a running service."""
+
+import asyncio
+import json
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import click
+
+from asgard_async.cli.options import config_option, load_or_exit
+from asgard_async.config import Config
+from asgard_async.data_directory import DataDirectory
+from asgard_async.execution.environments.builder import BuildFailed
+from asgard_async.execution.environments.cache import CachedEnvironment, EnvironmentCache
+from asgard_async.execution.environments.provision import create_environments
+from asgard_async.jobs.errors import InvalidSubmission
+from asgard_async.jobs.requirements import parse_requirements
+
+data_dir_option: Callable[[Any], Any] = click.option(
+    "--data-dir", help="The service's data directory."
+)
+json_option: Callable[[Any], Any] = click.option(
+    "--json", "as_json", is_flag=True, help="Print JSON."
+)
+
+
+@click.group()
+def env() -> None:
+    """Look at, build and throw away the environments of jobs."""
+
+
+@env.command("list")
+@config_option
+@data_dir_option
+@json_option
+def list_environments(file: Path | None, data_dir: str | None, as_json: bool) -> None:
+    """List the built environments, the one used longest ago first."""
+    cache = EnvironmentCache(_data(load_or_exit(file, data_dir=data_dir)).environments)
+    described = [_describe(environment) for environment in cache.all()]
+    if as_json:
+        click.echo(json.dumps(described, indent=2))
+        return
+    for one in described:
+        use = "in use" if one["in_use"] else f"last used {one['last_used_at']}"
+        click.echo(f"{one['key']}  {one['size_bytes'] >> 20:6d} MiB  {use}")
+        click.echo(f"    {', '.join(one['requirements'])}")
+    if not described:
+        click.echo("There are none: jobs have run in Asgard's own environment.")
+
+
+@env.command()
+@config_option
+@data_dir_option
+@click.option("-r", "requirements", multiple=True, required=True, help="A requirement; repeatable.")
+def build(file: Path | None, data_dir: str | None, requirements: tuple[str, ...]) -> None:
+    """Build the environment for the given requirements, so that the first job need not wait.
+
+    \b
+    Example:
+      asgard env build -r xgboost -r 'lightgbm>=4'
+    """
+    config = load_or_exit(file, data_dir=data_dir)
+    try:
+        parse_requirements(requirements)
+        asyncio.run(_build(config, requirements))
+    except InvalidSubmission as error:
+        raise click.UsageError(" ".join(error.errors["requirements"])) from error
+    except BuildFailed as error:
+        raise click.ClickException(str(error)) from error
+
+
+@env.command()
+@config_option
+@data_dir_option
+@click.option("--max-mb", type=click.IntRange(min=0), help="Keep this much; 0 throws all away.")
+def prune(file: Path | None, data_dir: str | None, max_mb: int | None) -> None:
+    """Throw away environments used longest ago until the rest fits; never one in use.
+
+    \b
+    Examples:
+      asgard env prune              # down to [environments] max_cache_mb
+      asgard env prune --max-mb 0   # all
+    """
+    config = load_or_exit(file, data_dir=data_dir)
+    limit = config.environments.max_cache_mb if max_mb is None else max_mb
+    removed = EnvironmentCache(_data(config).environments).prune(max_bytes=limit << 20)
+    for key in removed:
+        click.echo(f"removed {key}")
+    if not removed:
+        click.echo("Nothing to remove.")
+
+
+async def _build(config: Config, requirements: tuple[str, ...]) -> None:
+    environments = create_environments(config.environments, _data(config).make())
+    recipe = environments.recipe(requirements)
+    if environments.is_base(requirements):
+        click.echo("Asgard's own environment satisfies these; nothing to build.")
+        return
+    with environments.held(recipe) as found:
+        if found is not None:
+            click.echo(f"{recipe.key} is there already.")
+            return
+    click.echo(f"building {recipe.key} …", err=True)
+    await environments.build(recipe)
+    click.echo(f"built {recipe.key}")
+
+
+def _data(config: Config) -> DataDirectory:
+    return DataDirectory(root=config.data_dir)
+
+
+def _describe(environment: CachedEnvironment) -> dict[str, Any]:
+    return {
+        "key": environment.key,
+        "requirements": environment.requirements,
+        "size_bytes": environment.size_bytes(),
+        "last_used_at": environment.last_used_at.strftime("%Y-%m-%dT%H:%M:%SZ"),
+        "in_use": environment.is_in_use(),
+    }

@@ -1,0 +1,1 @@
+"""Environments of jobs: the base one, cached ones, and how a new one is built."""

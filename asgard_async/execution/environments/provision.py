@@ -1,0 +1,129 @@
+"""The environment that a job's requirements ask for: the base one, a cached one, or a new one."""
+
+import asyncio
+import contextlib
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+from packaging.requirements import Requirement
+
+from asgard_async.config import EnvironmentsConfig
+from asgard_async.data_directory import DataDirectory
+from asgard_async.execution.environments.base import BaseEnvironment
+from asgard_async.execution.environments.builder import Build, Builder
+from asgard_async.execution.environments.cache import CachedEnvironment, EnvironmentCache
+from asgard_async.execution.environments.key import Recipe, recipe_for
+from asgard_async.execution.environments.output import JobLogCopy
+
+
+@dataclass(kw_only=True)
+class _Flight:
+    """One build and how many wait for it."""
+
+    started: asyncio.Future[Build]
+    done: asyncio.Task[None]
+    waiting: int = 0
+
+
+class Environments:
+    """Finds or builds environments. Who asks for the same one shares a build."""
+
+    def __init__(
+        self,
+        *,
+        config: EnvironmentsConfig,
+        base: BaseEnvironment,
+        cache: EnvironmentCache,
+        builder: Builder,
+    ) -> None:
+        self._config = config
+        self._base = base
+        self._cache = cache
+        self._builder = builder
+        self._flights: dict[str, _Flight] = {}
+        self._places = asyncio.Semaphore(config.max_concurrent_builds)
+
+    def is_base(self, requirements: Sequence[str]) -> bool:
+        """Whether the base environment satisfies them all."""
+        return not self._base.missing(map(Requirement, requirements))
+
+    def recipe(self, requirements: Sequence[str]) -> Recipe:
+        """What an environment for them is made of."""
+        return recipe_for(
+            requirements,
+            index_url=self._config.index_url,
+            extra_index_urls=self._config.extra_index_urls,
+        )
+
+    def held(self, recipe: Recipe) -> contextlib.AbstractContextManager[CachedEnvironment | None]:
+        """The environment of a recipe, kept from being thrown away; None if it has to be built."""
+        return self._cache.held(recipe.key)
+
+    async def build(self, recipe: Recipe, log: JobLogCopy | None = None) -> None:
+        """Build the environment of a recipe, or wait for who does; its output goes to `log`.
+
+        Cancelling leaves the build alone: a restarted service finds it. See `abandon`.
+
+        Raises:
+            BuildFailed: there is none at the end.
+        """
+        flight = self._flights.get(recipe.key) or self._take_off(recipe)
+        with self._counted(flight):
+            if log is not None:
+                either: set[asyncio.Future[Any]] = {flight.started, flight.done}
+                await asyncio.wait(either, return_when=asyncio.FIRST_COMPLETED)
+                if flight.started.done():
+                    await log.follow(flight.started.result().log, flight.done)
+            await asyncio.shield(flight.done)
+
+    async def abandon(self, recipe: Recipe) -> None:
+        """Stop a build that nobody waits for any longer."""
+        flight = self._flights.get(recipe.key)
+        if flight is None or flight.waiting:
+            return
+        if flight.started.done():
+            await self._builder.stop(flight.started.result())
+        else:
+            flight.done.cancel()
+
+    async def close(self) -> None:
+        """Watch no build any longer; those that run go on."""
+        flights = [flight.done for flight in self._flights.values()]
+        for done in flights:
+            done.cancel()
+        await asyncio.gather(*flights, return_exceptions=True)
+
+    def _take_off(self, recipe: Recipe) -> _Flight:
+        started: asyncio.Future[Build] = asyncio.get_running_loop().create_future()
+        done = asyncio.create_task(self._fly(recipe, started), name=f"build {recipe.key}")
+        self._flights[recipe.key] = flight = _Flight(started=started, done=done)
+        done.add_done_callback(lambda _: self._flights.pop(recipe.key))
+        return flight
+
+    async def _fly(self, recipe: Recipe, started: "asyncio.Future[Build]") -> None:
+        async with self._places:
+            build = await self._builder.start(recipe)
+            started.set_result(build)
+            await self._builder.wait(build)
+        await asyncio.to_thread(self._cache.prune, max_bytes=self._config.max_cache_mb << 20)
+
+    @staticmethod
+    @contextlib.contextmanager
+    def _counted(flight: _Flight) -> Iterator[None]:
+        flight.waiting += 1
+        try:
+            yield
+        finally:
+            flight.waiting -= 1
+
+
+def create_environments(config: EnvironmentsConfig, data: DataDirectory) -> Environments:
+    """The environments of a data directory; `asgard env` uses them beside the service."""
+    cache = EnvironmentCache(data.environments)
+    return Environments(
+        config=config,
+        base=BaseEnvironment(),
+        cache=cache,
+        builder=Builder(cache, uv_cache=data.cache / "uv", timeout_seconds=config.build_timeout),
+    )

@@ -1,0 +1,96 @@
+"""Jobs with requirements of their own: built once, cached, shared, cancelled, taken over.
+
+The packages are small ones from the registry; mlflow, which every environment gets, comes from uv's
+cache after the first build of the session.
+"""
+
+import asyncio
+import os
+import signal
+from collections.abc import AsyncIterator
+from pathlib import Path
+
+import pytest
+
+from tests.eventually import eventually
+from tests.processes import processes_with
+from tests.service import WITHOUT_MLFLOW, Service, running_service
+
+pytestmark = pytest.mark.service
+
+BUILD_SECONDS = 300
+USES = "import iniconfig, sys\nprint('uses', iniconfig.__name__, sys.prefix)"
+
+
+@pytest.fixture
+async def service(tmp_path: Path) -> AsyncIterator[Service]:
+    settings = {**WITHOUT_MLFLOW, "ASGARD_JOBS__MAX_CONCURRENT_JOBS": "10"}
+    async with running_service(tmp_path / "data", settings) as started:
+        yield started
+
+
+async def test_built_once_for_many_and_then_found(service: Service) -> None:
+    jobs = await asyncio.gather(
+        *(service.submit(USES, requirements=["iniconfig<2"]) for _ in range(10))
+    )
+    for job_id in jobs:
+        job = await service.finished(job_id, within=BUILD_SECONDS)
+        assert (job["status"], job["error"]) == ("completed", None)
+        assert "iniconfig==1" in job["logs"]
+        assert job["logs"].splitlines()[-1].startswith("uses iniconfig ")
+        assert job["timings"]["environment"] > 0
+    builds = list(service.data_dir.glob("environments/builds/*/*/exit.json"))
+    assert len(builds) == 1
+    # written in another way, the same requirements are the same environment
+    again = await service.finished(await service.submit(USES, requirements=[" IniConfig < 2"]))
+    assert again["logs"].startswith("uses iniconfig ")
+    assert again["timings"]["environment"] < job["timings"]["environment"]
+
+
+async def test_a_requirement_that_does_not_exist_fails_in_that_phase(service: Service) -> None:
+    job_id = await service.submit("print('never')", requirements=["no-such-package-of-asgard"])
+    job = await service.finished(job_id, within=BUILD_SECONDS)
+    assert (job["status"], job["reason"]) == ("failed", "environment_failed")
+    assert "no-such-package-of-asgard was not found" in job["error"]
+    assert job["error"] in job["logs"]
+    assert job["started_at"] is None
+    assert [entry["phase"] for entry in job["history"]] == ["queued", "environment", "finished"]
+
+
+async def test_a_cancelled_job_stops_its_build(service: Service) -> None:
+    job_id = await service.submit(USES, requirements=["iniconfig<2", "pluggy<1.5"])
+    await service.phase(job_id, "environment")
+    await eventually(lambda: processes_with("environments/builds"), what="a build runs")
+    await service.post(f"/mlops/training/jobs/{job_id}/cancel")
+    job = await service.finished(job_id)
+    assert (job["status"], job["reason"]) == ("cancelled", "cancelled")
+    await eventually(lambda: not processes_with("environments/builds"), what="the build stopped")
+    # and nothing half built is found afterwards
+    again = await service.submit(USES, requirements=["iniconfig<2", "pluggy<1.5"])
+    assert (await service.finished(again, within=BUILD_SECONDS))["status"] == "completed"
+
+
+async def test_a_build_outlives_the_service_and_is_taken_over(service: Service) -> None:
+    job_id = await service.submit(USES, requirements=["iniconfig<2"])
+    await eventually(lambda: processes_with("environments/builds"), what="a build runs")
+    await service.kill()
+    await service.start()
+    job = await service.finished(job_id, within=BUILD_SECONDS)
+    assert job["status"] == "completed"
+    assert job["logs"].count("Resolved ") == 1
+    assert len(list(service.data_dir.glob("environments/builds/*/*/exit.json"))) == 1
+
+
+async def test_a_killed_build_is_built_again_never_half_used(service: Service) -> None:
+    job_id = await service.submit(USES, requirements=["iniconfig<2"])
+    await eventually(
+        lambda: list(service.data_dir.glob("environments/builds/*/staging-*/venv/bin/python")),
+        what="half an environment",
+    )
+    await service.kill()
+    for pid in processes_with("environments/builds"):
+        os.kill(pid, signal.SIGKILL)
+    await eventually(lambda: not processes_with("environments/builds"))
+    await service.start()
+    job = await service.finished(job_id, within=BUILD_SECONDS)
+    assert (job["status"], job["error"]) == ("completed", None), job
