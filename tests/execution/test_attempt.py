@@ -183,12 +183,16 @@ async def test_output_of_a_background_child_does_not_hold_the_end(started: Start
 async def test_death_of_keeper_or_shim_clears_the_tree_and_is_lost(
     started: Started, victim: str
 ) -> None:
+    # the grandchild speaks when it is an orphan: it then is the nearer subreaper's
     script = """
 import os, time
 if os.fork() == 0:
     os.setsid()
-    if os.fork() == 0: print(os.getpid()); time.sleep(60)
-else: time.sleep(60)
+    parent = os.getpid()
+    if os.fork(): os._exit(0)
+    while os.getppid() == parent: time.sleep(0.001)
+    print(os.getpid())
+time.sleep(60)
 """
     await started.attempt.start(started.order(script))
     await eventually(started.log.read_text, what="grandchild tells its pid")
@@ -198,6 +202,18 @@ else: time.sleep(60)
     assert ended.end is End.LOST
     for pid in (*pids.values(), int(started.output())):
         assert state_of(pid) in {None, "Z"}
+
+
+async def test_a_job_does_not_outlive_its_shim_though_the_keeper_cannot_clear_up(
+    started: Started,
+) -> None:
+    await started.attempt.start(started.order("import time; time.sleep(60)"))
+    pids = started.pids()
+    os.kill(pids["keeper"], signal.SIGSTOP)
+    os.kill(pids["shim"], signal.SIGKILL)
+    await eventually(lambda: state_of(pids["job"]) in {None, "Z"}, what="job is gone")
+    os.kill(pids["keeper"], signal.SIGCONT)
+    assert (await started.attempt.wait()).end is End.LOST
 
 
 async def test_an_end_on_a_full_disk_is_told_when_there_is_room(started: Started) -> None:
@@ -235,12 +251,21 @@ async def test_an_attempt_never_starts_twice(started: Started) -> None:
 async def test_an_attempt_that_runs_is_not_started_beside_it(started: Started) -> None:
     order = started.order("open('runs', 'a').write('x')\nimport time; time.sleep(60)")
     await started.attempt.start(order)
-    assert await started.attempt.start(order) is None
     runs = started.directory / "work" / "runs"
-    await eventually(lambda: runs.exists() and runs.read_text(), what="the script has run")
+    await eventually(lambda: runs.exists() and runs.read_text(), what="script runs")
+    assert await started.attempt.start(order) is None
     await started.attempt.stop()
     await started.attempt.wait()
     assert runs.read_text() == "x"
+
+
+async def test_an_attempt_that_somebody_rules_on_is_not_started(started: Started) -> None:
+    lock = files.try_lock(str(started.directory))
+    assert lock is not None
+    assert await started.attempt.start(started.order("print('never')")) is None
+    os.close(lock)
+    assert (await started.attempt.wait()).end is End.NOT_STARTED
+    assert not started.log.exists()
 
 
 async def test_a_shim_that_comes_late_finds_the_attempt_ruled_out(started: Started) -> None:
