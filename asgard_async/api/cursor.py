@@ -9,7 +9,7 @@ import msgspec
 from msgspec import Meta
 
 from asgard_async.api.errors import InvalidRequest
-from asgard_async.store.jobs import Cursor
+from asgard_async.store.listing import Cursor
 
 _Parts = tuple[Annotated[datetime, Meta(tz=True)], Annotated[int, Meta(ge=0, le=2**63 - 1)]]
 _decoder: msgspec.json.Decoder[_Parts] = msgspec.json.Decoder(_Parts)

@@ -82,7 +82,6 @@ async def _serve(config: Config, *, drain: bool) -> None:
     app = create_app(config)
     runner = create_runner(app, shutdown_timeout=STOP_SECONDS)
     try:
-        # also when only a part of it has come up: an open database's thread would keep the process
         await runner.setup()
         site = web.TCPSite(runner, config.server.host, config.server.port)
         await site.start()
@@ -101,4 +100,5 @@ async def _serve(config: Config, *, drain: bool) -> None:
                 return_when=asyncio.FIRST_COMPLETED,
             )
     finally:
+        # also what a failed setup had opened: the database's threads would keep the process alive
         await runner.cleanup()

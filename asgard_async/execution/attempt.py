@@ -10,6 +10,7 @@ import logging
 import os
 import signal
 import sys
+from collections.abc import Sequence
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
@@ -19,7 +20,7 @@ import msgspec
 from asgard_async.execution.protocol import End, Ended, Stop
 from asgard_async.execution.shim import files
 from asgard_async.execution.shim.order import Order, encode_order
-from asgard_async.execution.watch import ProcessIdentity, readable
+from asgard_async.execution.watch import ProcessIdentity, processes_called, readable
 
 logger = logging.getLogger(__name__)
 
@@ -82,13 +83,9 @@ class Attempt:
     async def stop(self) -> None:
         """Send SIGTERM to the keeper, which passes it on; nothing when the attempt is over."""
         while await asyncio.to_thread(self._verdict) is None:
-            if (keeper := self._keeper()) is not None:
-                descriptor = keeper.open()
-                if descriptor is not None:
-                    with contextlib.suppress(ProcessLookupError):
-                        signal.pidfd_send_signal(descriptor, signal.SIGTERM)
-                    os.close(descriptor)
-                return  # without a keeper the shim ends by itself
+            for process in await asyncio.to_thread(self._processes):
+                process.signal(signal.SIGTERM, signal.SIGCONT)  # a stopped one would not see it
+                return
             await asyncio.sleep(NOT_YET_SECONDS)
 
     def is_alive(self) -> bool:
@@ -98,20 +95,29 @@ class Attempt:
     def started_at(self) -> datetime | None:
         """When the program began to run, as far as is known."""
         facts = self._read(files.PID)
-        return _moment(facts["started_at"]) if facts else None
+        return _moment(facts["started_at"]) if facts and "started_at" in facts else None
 
     # --- files ----------------------------------------------------------------------------
 
     def _verdict(self) -> Ended | None:
-        """How the attempt ended, deciding it if nobody has; None while it lives."""
-        lock = files.try_lock(str(self.directory))
+        """How the attempt ended, deciding it if nobody has; None while it lives.
+
+        The files lie beside the job's own, and a job or a person may remove or spoil them: then
+        it is lost, but not before its processes are gone.
+        """
+        try:
+            lock = files.try_lock(str(self.directory))
+        except FileNotFoundError:  # the whole directory
+            return None if self._processes() else Ended(end=End.LOST)
         if lock is None:
             return None
         try:
+            if not self._path(files.EXIT).exists() and self._processes():
+                return None  # they hold the lock of a file that was removed, or will soon
             if (facts := self._read(files.EXIT)) is not None:
                 return _ended(facts, self.started_at())
-            if (started_at := self.started_at()) is not None:
-                return Ended(end=End.LOST, started_at=started_at)
+            if self._path(files.PID).exists():
+                return Ended(end=End.LOST, started_at=self.started_at())
             # under the lock: a shim that comes late finds this and starts nothing
             files.write_durably(
                 str(self.directory), files.EXIT, files.to_json({"how": "not_started"})
@@ -120,37 +126,48 @@ class Attempt:
         finally:
             os.close(lock)
 
+    def _path(self, name: str) -> Path:
+        return self.directory / name
+
     def _read(self, name: str) -> dict[str, Any] | None:
+        """The facts in a file; none of them (but not None) where it cannot be understood."""
         try:
-            text = (self.directory / name).read_bytes()
+            return msgspec.json.decode(self._path(name).read_bytes(), type=dict[str, Any])
         except FileNotFoundError:
             return None
-        facts: dict[str, Any] = msgspec.json.decode(text)
-        return facts
+        except (IsADirectoryError, msgspec.MsgspecError) as error:
+            logger.warning("%s is not as the shim writes it: %s", self._path(name), error)
+            return {}
 
     # --- processes ------------------------------------------------------------------------
 
     async def _process_gone(self) -> None:
-        for process in (self._keeper(), self._shim()):
-            if process is not None and await process.gone():
+        for process in await asyncio.to_thread(self._processes):
+            if await process.gone():
                 return
-        # Held by a process that has not written its name yet, or that is about to vanish: a
-        # matter of microseconds, with nothing to wait on.
+        # Held by a process that is about to vanish: a matter of microseconds, with nothing to
+        # wait on.
         await asyncio.sleep(NOT_YET_SECONDS)
+
+    def _processes(self) -> Sequence[ProcessIdentity]:
+        """Keeper and shim, those that live: by their files, without which by their name."""
+        known = [self._keeper(), self._shim()]
+        alive = [process for process in known if process is not None and process.is_alive()]
+        return alive or processes_called(str(SHIM_START), str(self.directory))
 
     def _keeper(self) -> ProcessIdentity | None:
         with contextlib.suppress(FileNotFoundError, ValueError):
-            pid, start_time, boot_id = (self.directory / files.LOCK).read_text().split()
+            pid, start_time, boot_id = self._path(files.LOCK).read_text().split()
             return ProcessIdentity(pid=int(pid), start_time=int(start_time), boot_id=boot_id)
         return None
 
     def _shim(self) -> ProcessIdentity | None:
-        facts = self._read(files.PID)
-        if facts is None:
-            return None
-        return ProcessIdentity(
-            pid=facts["shim_pid"], start_time=facts["shim_start_time"], boot_id=facts["boot_id"]
-        )
+        with contextlib.suppress(KeyError):
+            facts = self._read(files.PID) or {}
+            return ProcessIdentity(
+                pid=facts["shim_pid"], start_time=facts["shim_start_time"], boot_id=facts["boot_id"]
+            )
+        return None
 
 
 def _moment(seconds: float) -> datetime:
@@ -158,18 +175,21 @@ def _moment(seconds: float) -> datetime:
 
 
 def _ended(facts: dict[str, Any], started_at: datetime | None) -> Ended:
-    if facts["how"] == "not_started":
-        return Ended(end=End.NOT_STARTED)
-    start_failed = facts["how"] == "start_failed"
-    return Ended(
-        end=End.START_FAILED if start_failed else End.EXITED,
-        exit_code=None if start_failed else facts["exit_code"],
-        signal=None if start_failed else facts["signal"],
-        stop=Stop(facts["stop"]) if facts["stop"] else None,
-        killed=bool(facts["killed"]),
-        error=facts["error"],
-        started_at=started_at,
-        ended_at=_moment(facts["ended_at"]),
-        peak_memory_bytes=facts["peak_memory_bytes"],
-        cpu_seconds=facts["cpu_seconds"],
-    )
+    try:
+        if facts["how"] == "not_started":
+            return Ended(end=End.NOT_STARTED)
+        start_failed = facts["how"] == "start_failed"
+        return Ended(
+            end=End.START_FAILED if start_failed else End.EXITED,
+            exit_code=None if start_failed else facts["exit_code"],
+            signal=None if start_failed else facts["signal"],
+            stop=Stop(facts["stop"]) if facts["stop"] else None,
+            killed=bool(facts["killed"]),
+            error=facts["error"],
+            started_at=started_at,
+            ended_at=_moment(facts["ended_at"]),
+            peak_memory_bytes=facts["peak_memory_bytes"],
+            cpu_seconds=facts["cpu_seconds"],
+        )
+    except KeyError:
+        return Ended(end=End.LOST, started_at=started_at)

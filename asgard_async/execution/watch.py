@@ -3,7 +3,11 @@
 import asyncio
 import contextlib
 import os
+import select
+import signal
+from collections.abc import Sequence
 from dataclasses import dataclass
+from pathlib import Path
 
 from asgard_async.execution.shim import linux
 
@@ -47,6 +51,30 @@ class ProcessIdentity:
         os.close(descriptor)
         return None
 
+    def is_alive(self) -> bool:
+        """Whether it runs; a zombie that nobody reaps does not."""
+        descriptor = self.open()
+        if descriptor is None:
+            return False
+        try:
+            poll = select.poll()
+            poll.register(descriptor, select.POLLIN)
+            return not poll.poll(0)
+        finally:
+            os.close(descriptor)
+
+    def signal(self, *numbers: signal.Signals) -> None:
+        """Send signals, unless it is gone."""
+        descriptor = self.open()
+        if descriptor is None:
+            return
+        try:
+            with contextlib.suppress(ProcessLookupError):
+                for number in numbers:
+                    signal.pidfd_send_signal(descriptor, number)
+        finally:
+            os.close(descriptor)
+
     async def gone(self) -> bool:
         """Wait for the process to end; False when it was gone already."""
         descriptor = self.open()
@@ -60,6 +88,20 @@ class ProcessIdentity:
         finally:
             os.close(descriptor)
         return True
+
+
+def processes_called(*arguments: str) -> Sequence[ProcessIdentity]:
+    """Processes whose command line ends with `arguments`; zombies have none."""
+    end = b"".join(b"\0" + os.fsencode(argument) for argument in arguments) + b"\0"
+    boot_id = linux.boot_id()
+    found = []
+    for pid in sorted(int(path.name) for path in Path("/proc").glob("[0-9]*")):
+        with contextlib.suppress(OSError):  # it has ended meanwhile, or is not ours to look at
+            if not Path(f"/proc/{pid}/cmdline").read_bytes().endswith(end):
+                continue
+            if (start_time := linux.start_time(pid)) is not None:
+                found.append(ProcessIdentity(pid=pid, start_time=start_time, boot_id=boot_id))
+    return found
 
 
 def _reap(descriptor: int) -> None:

@@ -1,14 +1,13 @@
 """Which exception ended a script, as its own output tells. Standard library only.
 
 The output is whatever the script wrote, so it may be cut, interleaved or made up: every look at it
-is one pass over a bounded text, and the answer is one bounded line.
+is one pass, and the answer is one bounded line.
 """
 
 import re
 from collections.abc import Iterator
 from dataclasses import dataclass
 
-LOOK_BACK_CHARS = 256 * 1024
 LONGEST_LINE = 1000
 # Text after the last traceback may belong to its message; so much of it does not.
 LONGEST_MESSAGE_LINES = 200
@@ -40,7 +39,7 @@ def last_exception_line(log_tail: str) -> str | None:
     Of several tracebacks the last one counts, which for chained exceptions is the one that was not
     caught. Of a message of several lines it is the first, with the exception's name.
     """
-    lines = [line.rstrip("\r") for line in log_tail[-LOOK_BACK_CHARS:].split("\n")]
+    lines = [line.rstrip("\r") for line in log_tail.split("\n")]
     last = None
     for last in _tracebacks(lines):  # noqa: B007  # the last one is what is looked for
         pass

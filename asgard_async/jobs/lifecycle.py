@@ -4,9 +4,12 @@ Nothing here is needed for the job to run: shim and keeper do that. Each step ca
 point by a crash or a cancellation, and is taken up again by `resume` from what is on the disk.
 """
 
+import asyncio
 import contextlib
 import logging
-from collections.abc import Callable
+from collections.abc import Awaitable, Callable
+from dataclasses import replace
+from functools import partial
 from typing import Protocol
 
 from asgard_async.config import Config
@@ -21,6 +24,7 @@ from asgard_async.store.jobs import JobStore
 logger = logging.getLogger(__name__)
 
 LOG_TAIL_BYTES = 64 * 1024
+AGAIN_SECONDS = 2.0
 
 
 class Recording(Protocol):
@@ -57,29 +61,46 @@ class Lifecycle:
         """Take a job that was just claimed (STARTING) to its end."""
         try:
             await self._start(job)
-            ended = await self._executor.wait(_attempt(job))
-            ended_job = await self._record_end(job, ended, claimed_here=True)
+            await self._insist(job, partial(self._see_end, claimed_here=True))
         finally:
             release_slot()
-        await self._finish(ended_job)
+        await self._insist(job, self._finish)
 
     async def resume(self, job: Job, release_slot: Callable[[], None]) -> None:
         """Take a job to its end that an earlier life of the service left unfinished."""
         try:
-            if job.phase is not Phase.RECORDING:
-                if job.phase is Phase.STOPPING:
-                    await self._executor.stop(_attempt(job))
-                elif job.phase is Phase.STARTING:
-                    await self._note_start(job)
-                ended = await self._executor.wait(_attempt(job))
-                job = await self._record_end(job, ended, claimed_here=False)
+            await self._insist(job, partial(self._see_end, claimed_here=False))
         finally:
             release_slot()
-        await self._finish(job)
+        await self._insist(job, self._finish)
+
+    async def _insist(self, job: Job, step: Callable[[Job], Awaitable[None]]) -> None:
+        """Take a step, again and again if the disk is full or the database does not answer.
+
+        A job that is given up here would hang until the service is started again.
+        """
+        while True:
+            try:
+                # as it stands: somebody may have cancelled it, or the last try came far
+                present = await self._store.get(job.job_id)
+                if present.attempt == job.attempt:  # else it was queued again: not ours any more
+                    await step(present)
+            except Exception:
+                logger.exception("job %s is looked at again in %g s", job.job_id, AGAIN_SECONDS)
+            else:
+                return
+            await asyncio.sleep(AGAIN_SECONDS)
 
     # --- start ----------------------------------------------------------------------------
 
     async def _start(self, job: Job) -> None:
+        try:
+            await self._launch(job)
+        except Exception:
+            # `wait` rules the attempt out, and the job fails with this in the service's log
+            logger.exception("job %s could not be started", job.job_id)
+
+    async def _launch(self, job: Job) -> None:
         variables = await self._recording.prepare(job)
         limits = self._config.limits
         launch = Launch(
@@ -95,12 +116,7 @@ class Lifecycle:
             grace=self._config.jobs.stop_grace_seconds,
             memory_limit_bytes=limits.memory_mb << 20,
         )
-        try:
-            await self._executor.start(launch)
-        except OSError as error:
-            # `wait` rules the attempt out, and the job fails with this in the service's log
-            logger.exception("job %s could not be started: %s", job.job_id, error.strerror)
-        await self._note_start(job)
+        await self._executor.start(launch)
 
     async def _note_start(self, job: Job) -> None:
         started_at = await self._executor.started_at(_attempt(job))
@@ -119,11 +135,24 @@ class Lifecycle:
 
     # --- end ------------------------------------------------------------------------------
 
-    async def _record_end(self, job: Job, ended: Ended, *, claimed_here: bool) -> Job:
-        """Make the end of an attempt durable; the job, in RECORDING, FINISHED or QUEUED."""
-        job = await self._store.get(job.job_id)
+    async def _see_end(self, job: Job, *, claimed_here: bool) -> None:
+        """Wait for the end of a job's attempt and make it durable."""
+        if job.phase in {Phase.QUEUED, Phase.RECORDING, Phase.FINISHED}:
+            return
+        if job.phase is Phase.STOPPING:
+            await self._executor.stop(_attempt(job))
+        elif job.phase is Phase.STARTING:
+            await self._note_start(job)
+        ended = await self._executor.wait(_attempt(job))
+        await self._record_end(await self._store.get(job.job_id), ended, claimed_here=claimed_here)
+
+    async def _record_end(self, job: Job, ended: Ended, *, claimed_here: bool) -> None:
+        """Move a job whose attempt has ended into RECORDING or FINISHED, or back to QUEUED."""
+        if ended.end is End.NOT_STARTED and job.started_at is not None:
+            # its files were removed, but the database remembers that it ran
+            ended = replace(ended, end=End.LOST)
         if self._runs_again(job, ended, claimed_here=claimed_here):
-            job = await self._store.move(
+            await self._store.move(
                 job.job_id,
                 Phase.QUEUED,
                 at=now(),
@@ -131,19 +160,20 @@ class Lifecycle:
                 detail=f"attempt {job.attempt} was {_in_words(ended.end)}",
             )
             self._requeued()
-            return job
-        tail = await self._logs.tail_bytes(job.job_id, LOG_TAIL_BYTES)
+            return
         outcome = outcome_of(
             ended,
             job,
-            log_tail=tail.data.decode(errors="replace"),
+            log_tail=await self._log_tail(job),
             memory_limit_bytes=self._config.limits.memory_mb << 20,
             at=now(),
         )
         ran = ended.end in {End.EXITED, End.LOST}
-        job = await self._store.end(
+        await self._store.end(
             job.job_id,
-            Phase.RECORDING if ran else Phase.FINISHED,
+            # one that is taken for running has no other way: what it is comes to light only when
+            # its program is executed
+            Phase.RECORDING if ran or job.phase is Phase.RUNNING else Phase.FINISHED,
             outcome,
             at=now(),
             attempt=job.attempt,
@@ -151,7 +181,14 @@ class Lifecycle:
             tracking_pending=ran,
         )
         logger.info("job %s ended: %s", job.job_id, outcome.reason, extra={"job_id": job.job_id})
-        return job
+
+    async def _log_tail(self, job: Job) -> str:
+        try:
+            tail = await self._logs.tail_bytes(job.job_id, LOG_TAIL_BYTES)
+        except OSError:  # something else lies in its place, or it cannot be read
+            logger.exception("the log of job %s tells nothing of its end", job.job_id)
+            return ""
+        return tail.data.decode(errors="replace")
 
     def _runs_again(self, job: Job, ended: Ended, *, claimed_here: bool) -> bool:
         if job.cancel_requested_at is not None:

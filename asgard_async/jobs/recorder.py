@@ -109,6 +109,9 @@ class Recorder:
                 logger.warning("jobs' runs are recorded when MLflow answers again: %s", error)
                 self._monitor.doubt()
                 self._look_again(after=OUTAGE_SECONDS)
+            except Exception:
+                self._due.set()  # for when this is started again
+                raise
 
     async def _record_pending(self) -> None:
         jobs = await self._store.to_track(BATCH)

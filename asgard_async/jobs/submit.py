@@ -12,7 +12,8 @@ from asgard_async.jobs.errors import InvalidSubmission, ServiceDraining
 from asgard_async.jobs.record import Job, JobSpec, now
 from asgard_async.jobs.requirements import parse_requirements
 from asgard_async.jobs.submission import Submission
-from asgard_async.store.jobs import JobStore, NewJob
+from asgard_async.store.accepting import NewJob
+from asgard_async.store.jobs import JobStore
 
 
 def draw_job_id() -> str:

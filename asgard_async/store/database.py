@@ -5,6 +5,7 @@ awaiting each statement, and a cancelled task cannot leave a transaction open.
 """
 
 import asyncio
+import contextlib
 import os
 import sqlite3
 from collections.abc import Callable
@@ -36,18 +37,6 @@ class _Connection(aiosqlite.Connection):
         )
         return result
 
-    @classmethod
-    async def connected(cls, connector: Callable[[], sqlite3.Connection]) -> Self:
-        """A connection, or the exception of `connector`."""
-        connection = cls(connector, 64)
-        try:
-            await connection
-        except BaseException:
-            # aiosqlite does not wait for its thread, which may then speak to a loop that is closed
-            await asyncio.to_thread(connection._thread.join)
-            raise
-        return connection
-
 
 class Database:
     """The job database. Use `open` and `close`, or as an async context manager."""
@@ -63,22 +52,12 @@ class Database:
         Raises:
             SchemaError: it was written by a newer version, or SQLite is too old.
         """
-        if sqlite3.sqlite_version_info < OLDEST_SQLITE:
-            raise SchemaError(
-                f"SQLite {sqlite3.sqlite_version} is too old: 3.37 or newer is needed"
-            )
-        if not self._file.exists():
-            # before SQLite makes it, so that nobody else can read it for a moment
-            os.close(os.open(self._file, os.O_CREAT | os.O_CLOEXEC, 0o600))
-        self._writer = await _Connection.connected(partial(_connect, self._file))
-        try:
-            await self._writer.call(partial(migrate, migrations=packaged_migrations()))
-            self._reader = await _Connection.connected(
-                partial(_connect, self._file, query_only=True)
-            )
-        except BaseException:
-            await self._writer.close()
-            raise
+        # apart from the connections below: aiosqlite abandons the thread of one that fails to open
+        await asyncio.to_thread(_bring_up_to_date, self._file)
+        self._writer = _Connection(partial(_connect, self._file), 64)
+        self._reader = _Connection(partial(_connect, self._file, query_only=True), 64)
+        await self._writer
+        await self._reader
         return self
 
     async def close(self) -> None:
@@ -98,6 +77,15 @@ class Database:
     async def read(self, function: Callable[[sqlite3.Connection], T]) -> T:
         """Run `function` on a connection that cannot write, on one consistent state."""
         return await self._reader.call(partial(_in_snapshot, function))
+
+
+def _bring_up_to_date(file: Path) -> None:
+    if sqlite3.sqlite_version_info < OLDEST_SQLITE:
+        raise SchemaError(f"SQLite {sqlite3.sqlite_version} is too old: 3.37 or newer is needed")
+    # before SQLite makes it, so that nobody else can read it for a moment
+    os.close(os.open(file, os.O_CREAT | os.O_CLOEXEC, 0o600))
+    with contextlib.closing(_connect(file)) as connection:
+        migrate(connection, packaged_migrations())
 
 
 def _connect(file: Path, *, query_only: bool = False) -> sqlite3.Connection:

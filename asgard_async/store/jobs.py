@@ -2,61 +2,31 @@
 
 import sqlite3
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
 from datetime import datetime, timedelta
-from typing import Any
+from typing import Any, TypeVar
 
 from asgard_async.jobs.errors import (
-    IdempotencyConflict,
     JobNotFinished,
     JobNotFound,
     QueueFull,
 )
-from asgard_async.jobs.record import HistoryEntry, Job, JobSpec, JobTracking, Outcome
+from asgard_async.jobs.record import HistoryEntry, Job, JobTracking, Outcome
 from asgard_async.jobs.status import Phase, Reason, Status
 from asgard_async.jobs.transitions import TransitionRefused, sources_of, status_in
+from asgard_async.store.accepting import NewJob, find_twin, insert_job
 from asgard_async.store.database import Database, queries
+from asgard_async.store.listing import Cursor, JobFilter, list_statement
 from asgard_async.store.rows import (
     outcome_to_row,
     row_to_history,
     row_to_job,
-    spec_to_row,
     time_to_text,
     to_json,
 )
 
+T = TypeVar("T")
+
 IDEMPOTENCY_KEPT = timedelta(hours=24)
-
-
-@dataclass(frozen=True, kw_only=True)
-class NewJob:
-    """What is needed to accept a job."""
-
-    spec: JobSpec
-    script: bytes
-    uses_tracking: bool
-    submitted_by: str = ""
-    idempotency_key: str | None = None
-    retry_of: str | None = None
-
-
-@dataclass(frozen=True, kw_only=True)
-class JobFilter:
-    """Which jobs to list; None means any."""
-
-    status: Status | None = None
-    experiment_name: str | None = None
-    model_name: str | None = None
-    tag: tuple[str, str] | None = None
-    created_after: datetime | None = None
-
-
-@dataclass(frozen=True, kw_only=True)
-class Cursor:
-    """The last job of a page; the next page holds older ones."""
-
-    created_at: datetime
-    seq: int
 
 
 class JobStore:
@@ -64,6 +34,16 @@ class JobStore:
 
     def __init__(self, database: Database) -> None:
         self._database = database
+        self._counts: dict[Status, int] | None = None
+
+    async def _change(self, function: Callable[[sqlite3.Connection], T]) -> T:
+        """Run a write transaction, and keep the counts that it leaves."""
+
+        def transaction(conn: sqlite3.Connection) -> tuple[T, dict[Status, int]]:
+            return function(conn), _counts(conn)
+
+        result, self._counts = await self._database.write(transaction)
+        return result
 
     # --- arriving -------------------------------------------------------------------------
 
@@ -81,13 +61,15 @@ class JobStore:
         """
 
         def transaction(conn: sqlite3.Connection) -> tuple[Job, bool]:
-            if new.idempotency_key is not None and (first := _first_use(conn, new)) is not None:
-                return first, False
+            if new.idempotency_key is not None:
+                twin = find_twin(conn, new.submitted_by, new.idempotency_key, new.spec.digest())
+                if twin is not None:
+                    return twin, False
             if _counts(conn)[Status.QUEUED] >= max_queued:
                 raise QueueFull(max_queued)
-            return _insert(conn, new, draw_id, at), True
+            return insert_job(conn, new, draw_id, at), True
 
-        return await self._database.write(transaction)
+        return await self._change(transaction)
 
     async def find_twin(self, owner: str, key: str, spec_digest: str) -> Job | None:
         """The job that an idempotency key stands for, or None for a new key.
@@ -95,7 +77,7 @@ class JobStore:
         Raises:
             IdempotencyConflict: as `accept`.
         """
-        return await self._database.read(lambda conn: _find_twin(conn, owner, key, spec_digest))
+        return await self._database.read(lambda conn: find_twin(conn, owner, key, spec_digest))
 
     # --- moving ---------------------------------------------------------------------------
 
@@ -109,7 +91,7 @@ class JobStore:
             queries.set_attempt(conn, seq=row["seq"], attempt=row["attempt"] + 1)
             return _move(conn, row["job_id"], Phase.STARTING, at)
 
-        return await self._database.write(transaction)
+        return await self._change(transaction)
 
     async def move(
         self,
@@ -134,7 +116,7 @@ class JobStore:
                 queries.set_started(conn, seq=job.seq, started_at=text)
             return _get(conn, job_id)
 
-        return await self._database.write(transaction)
+        return await self._change(transaction)
 
     async def end(
         self,
@@ -168,7 +150,7 @@ class JobStore:
                 queries.set_started(conn, seq=job.seq, started_at=time_to_text(started_at))
             return _get(conn, job_id)
 
-        return await self._database.write(transaction)
+        return await self._change(transaction)
 
     async def finish(self, job_id: str, *, at: datetime) -> Job:
         """Make a job in RECORDING final.
@@ -176,7 +158,7 @@ class JobStore:
         Raises:
             TransitionRefused: it is not in RECORDING.
         """
-        return await self._database.write(lambda conn: _move(conn, job_id, Phase.FINISHED, at))
+        return await self._change(lambda conn: _move(conn, job_id, Phase.FINISHED, at))
 
     async def request_cancel(self, job_id: str, *, at: datetime) -> Job:
         """Cancel a queued job at once; note the wish for one that has left the queue.
@@ -199,14 +181,14 @@ class JobStore:
                 return _move(conn, job_id, Phase.STOPPING, at, detail="cancel requested")
             return _get(conn, job_id)
 
-        return await self._database.write(transaction)
+        return await self._change(transaction)
 
     async def set_tracking(
         self, job_id: str, tracking: JobTracking, *, problem: str | None = None
     ) -> None:
         """Note what MLflow knows of a job, and what could not be recorded; nothing is pending
         then."""
-        await self._database.write(
+        await self._change(
             lambda conn: queries.set_tracking(
                 conn,
                 job_id=job_id,
@@ -230,12 +212,12 @@ class JobStore:
             if queries.delete_job(conn, job_id=job_id) != 1:
                 raise JobNotFinished(job.job_id)
 
-        await self._database.write(transaction)
+        await self._change(transaction)
 
     async def purge_idempotency_keys(self, *, at: datetime) -> int:
         """Forget keys whose job is gone and that are older than 24 h; return how many."""
         before = time_to_text(at - IDEMPOTENCY_KEPT)
-        purged: int = await self._database.write(
+        purged: int = await self._change(
             lambda conn: queries.purge_keys(conn, created_before=before)
         )
         return purged
@@ -254,7 +236,7 @@ class JobStore:
         self, only: JobFilter, *, after: Cursor | None = None, limit: int
     ) -> Sequence[Job]:
         """At most `limit` jobs, newest first, from the one after the cursor on."""
-        sql, parameters = _list_statement(only, after, limit)
+        sql, parameters = list_statement(only, after, limit)
         return await self._database.read(
             lambda conn: [row_to_job(row) for row in conn.execute(sql, parameters)]
         )
@@ -292,8 +274,10 @@ class JobStore:
         return await self._database.read(transaction)
 
     async def counts(self) -> dict[Status, int]:
-        """How many jobs are in each status."""
-        return await self._database.read(_counts)
+        """How many jobs are in each status, from memory: nobody else changes them."""
+        if self._counts is None:
+            self._counts = await self._database.read(_counts)
+        return self._counts
 
     async def unfinished(self) -> Sequence[Job]:
         """Jobs between queue and end, oldest first."""
@@ -353,68 +337,6 @@ def _counts(conn: sqlite3.Connection) -> dict[Status, int]:
     return {Status(row["status"]): row["jobs"] for row in queries.counts(conn)}
 
 
-def _first_use(conn: sqlite3.Connection, new: NewJob) -> Job | None:
-    assert new.idempotency_key is not None  # noqa: S101  # the caller looked
-    return _find_twin(conn, new.submitted_by, new.idempotency_key, new.spec.digest())
-
-
-def _find_twin(conn: sqlite3.Connection, owner: str, key: str, spec_digest: str) -> Job | None:
-    row = queries.find_key(conn, owner=owner, key=key)
-    if row is None:
-        return None
-    if row["spec_digest"] != spec_digest:
-        raise IdempotencyConflict(
-            f"The idempotency key was used for job {row['job_id']}, which asked for something"
-            " else; use a new key for a new submission."
-        )
-    try:
-        return _get(conn, row["job_id"])
-    except JobNotFound:
-        raise IdempotencyConflict(
-            f"The idempotency key was used for job {row['job_id']}, which has been deleted;"
-            " use a new key to run it again."
-        ) from None
-
-
-def _insert(conn: sqlite3.Connection, new: NewJob, draw_id: Callable[[], str], at: datetime) -> Job:
-    job_id = draw_id()
-    while queries.job_id_taken(conn, job_id=job_id) is not None:
-        job_id = draw_id()
-    created_at = time_to_text(at)
-    seq = queries.insert_job(
-        conn,
-        job_id=job_id,
-        uses_tracking=int(new.uses_tracking),
-        retry_of=new.retry_of,
-        submitted_by=new.submitted_by,
-        created_at=created_at,
-        **spec_to_row(new.spec),
-    )
-    queries.insert_script(conn, job_seq=seq, content=new.script)
-    for key, value in new.spec.tags.items():
-        queries.insert_tag(conn, key=key, value=value, created_at=created_at, job_seq=seq)
-    if new.idempotency_key is not None:
-        queries.insert_key(
-            conn,
-            owner=new.submitted_by,
-            key=new.idempotency_key,
-            spec_digest=new.spec.digest(),
-            job_id=job_id,
-            created_at=created_at,
-        )
-    _note(conn, seq, Status.QUEUED, Phase.QUEUED, created_at, None)
-    return Job(
-        seq=seq,
-        job_id=job_id,
-        spec=new.spec,
-        phase=Phase.QUEUED,
-        created_at=at,
-        uses_tracking=new.uses_tracking,
-        retry_of=new.retry_of,
-        submitted_by=new.submitted_by,
-    )
-
-
 def _move(
     conn: sqlite3.Connection,
     job_id: str,
@@ -446,47 +368,12 @@ def _move(
     if row is None:
         raise TransitionRefused(job_id, _get(conn, job_id).phase, target)
     job = row_to_job(row)
-    _note(conn, job.seq, job.status, target, time_to_text(at), detail)
-    return job
-
-
-def _note(
-    conn: sqlite3.Connection,
-    job_seq: int,
-    status: Status,
-    phase: Phase,
-    at: str,
-    detail: str | None,
-) -> None:
-    queries.insert_history(conn, job_seq=job_seq, status=status, phase=phase, at=at, detail=detail)
-
-
-def _list_statement(
-    only: JobFilter, after: Cursor | None, limit: int
-) -> tuple[str, dict[str, Any]]:
-    # Each filter has an index that ends in created_at, so a page is read from it in order,
-    # however many jobs there are. A tag's index leads; the other tables then follow by rowid.
-    source, age = "jobs", "jobs.created_at"
-    conditions, parameters = ["TRUE"], dict[str, Any](limit=limit)
-    if only.tag is not None:
-        source = "job_tags CROSS JOIN jobs ON jobs.seq = job_tags.job_seq"
-        age = "job_tags.created_at"
-        conditions.append("job_tags.key = :tag_key AND job_tags.value = :tag_value")
-        parameters["tag_key"], parameters["tag_value"] = only.tag
-    seq = "job_tags.job_seq" if only.tag is not None else "jobs.seq"
-    for column in ("status", "experiment_name", "model_name"):
-        if (value := getattr(only, column)) is not None:
-            conditions.append(f"jobs.{column} = :{column}")
-            parameters[column] = value
-    if only.created_after is not None:
-        conditions.append(f"{age} > :created_after")
-        parameters["created_after"] = time_to_text(only.created_after)
-    if after is not None:
-        conditions.append(f"({age}, {seq}) < (:after_created_at, :after_seq)")
-        parameters["after_created_at"] = time_to_text(after.created_at)
-        parameters["after_seq"] = after.seq
-    sql = (
-        f"SELECT jobs.* FROM {source} WHERE {' AND '.join(conditions)}"  # noqa: S608  # fixed words
-        f" ORDER BY {age} DESC, {seq} DESC LIMIT :limit"
+    queries.insert_history(
+        conn,
+        job_seq=job.seq,
+        status=job.status,
+        phase=target,
+        at=time_to_text(at),
+        detail=detail,
     )
-    return sql, parameters
+    return job

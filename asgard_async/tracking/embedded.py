@@ -33,6 +33,7 @@ logger = logging.getLogger(__name__)
 HOST = "127.0.0.1"
 LOG_LIMIT_BYTES = 16 << 20
 STOP_GRACE_SECONDS = 3.0
+LEAVE_SECONDS = 2.0
 RESTART_SECONDS = 1.0
 LONGEST_RESTART_SECONDS = 60.0
 HEALTHY_SECONDS = 60.0
@@ -87,11 +88,9 @@ class EmbeddedServer:
         """Keep the server running until cancelled; it then runs on (see `leave`)."""
         pause = RESTART_SECONDS
         while True:
-            if self._attempt is None:
-                starting()
-                self._attempt = await self._start()
+            attempt = self._attempt or await self._start(starting)
             begun = time.monotonic()
-            await self._attempt.wait()
+            await attempt.wait()
             self._attempt = None
             if time.monotonic() - begun > HEALTHY_SECONDS:
                 pause = RESTART_SECONDS
@@ -103,8 +102,6 @@ class EmbeddedServer:
             )
             await asyncio.sleep(pause)
             pause = min(pause * 2, LONGEST_RESTART_SECONDS)
-            if self._socket is None:
-                self._open_socket(self._read_choice())
 
     async def leave(self) -> None:
         """Stop the server if no job runs; otherwise have it stopped when the last one has ended.
@@ -116,21 +113,28 @@ class EmbeddedServer:
         if self._attempt is None:
             return
         if await asyncio.to_thread(_is_idle, self._in_use):
-            await self._attempt.stop()
-            await self._attempt.wait()
+            # it does not need us for its end, so one that takes long does not hold up ours
+            with contextlib.suppress(TimeoutError):
+                async with asyncio.timeout(LEAVE_SECONDS):
+                    await self._attempt.stop()
+                    await self._attempt.wait()
         else:
             self._spawn_undertaker(self._attempt)
 
     # --- starting -------------------------------------------------------------------------
 
-    async def _start(self) -> Attempt:
+    async def _start(self, starting: Callable[[], None]) -> Attempt:
+        if self._socket is None:
+            self._open_socket(self._read_choice())
+        starting()
         latest = self._latest_attempt()
         number = int(latest.directory.name) + 1 if latest is not None else 1
         directory = self._directory / "attempts" / str(number)
         await asyncio.to_thread(directory.mkdir, mode=0o700)
         if latest is not None:
             await asyncio.to_thread(shutil.rmtree, latest.directory, ignore_errors=True)
-        attempt = Attempt(directory)
+        # known before it is started: `leave` may come in between
+        self._attempt = attempt = Attempt(directory)
         await attempt.start(self._order(directory))
         logger.info("embedded MLflow is starting at %s", self.uri)
         return attempt
@@ -167,7 +171,8 @@ class EmbeddedServer:
         return self._directory / "mlflow.log"
 
     def _latest_attempt(self) -> Attempt | None:
-        numbers = [int(path.name) for path in (self._directory / "attempts").iterdir()]
+        names = [path.name for path in (self._directory / "attempts").iterdir()]
+        numbers = [int(name) for name in names if name.isdecimal()]
         if not numbers:
             return None
         return Attempt(self._directory / "attempts" / str(max(numbers)))

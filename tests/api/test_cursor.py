@@ -8,7 +8,7 @@ from hypothesis import strategies as st
 
 from asgard_async.api.cursor import read_cursor, write_cursor
 from asgard_async.api.errors import InvalidRequest
-from asgard_async.store.jobs import Cursor
+from asgard_async.store.listing import Cursor
 
 moments = st.datetimes(min_value=datetime(1970, 1, 1), timezones=st.just(UTC))
 

@@ -42,14 +42,11 @@ def test_a_port_that_is_taken(tmp_path: Path, unused_tcp_port: int) -> None:
         refused(tmp_path, "address already in use", "--port", str(unused_tcp_port))
 
 
-def test_a_part_that_fails_to_start_after_others_ends_the_process(tmp_path: Path) -> None:
-    """What is up by then, such as the database with its threads, must not keep it alive."""
-    (tmp_path / "mlflow").mkdir()
-    (tmp_path / "mlflow" / "attempts").write_text("not a directory\n")
+def test_what_was_opened_before_the_failure_does_not_keep_it_alive(tmp_path: Path) -> None:
+    (tmp_path / "mlflow" / "server.json").mkdir(parents=True)
     done = asgard("serve", "--port", "0", "--data-dir", tmp_path)
     assert done.returncode == 1
-    assert "Error: " in done.stderr
-    assert "Traceback" not in done.stderr
+    assert "Is a directory" in done.stderr
 
 
 def refused(data_dir: Path, reason: str, *arguments: str) -> None:

@@ -1,6 +1,7 @@
 """Attempts: a real shim and keeper around real scripts."""
 
 import os
+import resource
 import signal
 import sys
 from collections.abc import AsyncIterator
@@ -199,6 +200,21 @@ else: time.sleep(60)
         assert state_of(pid) in {None, "Z"}
 
 
+async def test_an_end_on_a_full_disk_is_told_when_there_is_room(started: Started) -> None:
+    script = "import os, time\nwhile not os.path.exists('go'): time.sleep(0.01)\nos._exit(3)"
+    await started.attempt.start(started.order(script))
+    shim = started.pids()["shim"]
+    job = Path(f"/proc/{started.pids()['job']}")
+    # no file of the shim's can grow: a full disk, as far as it can tell
+    unlimited = resource.prlimit(shim, resource.RLIMIT_FSIZE)
+    resource.prlimit(shim, resource.RLIMIT_FSIZE, (0, unlimited[1]))
+    (started.directory / "work" / "go").touch()
+    await eventually(lambda: not job.exists(), what="job has been reaped")
+    resource.prlimit(shim, resource.RLIMIT_FSIZE, unlimited)
+    ended = await started.attempt.wait()
+    assert (ended.end, ended.exit_code) == (End.EXITED, 3)
+
+
 async def test_death_of_the_job_is_not_the_death_of_its_shim(started: Started) -> None:
     await started.attempt.start(started.order("import time; time.sleep(60)"))
     os.kill(started.pids()["job"], signal.SIGKILL)
@@ -220,9 +236,11 @@ async def test_an_attempt_that_runs_is_not_started_beside_it(started: Started) -
     order = started.order("open('runs', 'a').write('x')\nimport time; time.sleep(60)")
     await started.attempt.start(order)
     assert await started.attempt.start(order) is None
+    runs = started.directory / "work" / "runs"
+    await eventually(lambda: runs.exists() and runs.read_text(), what="the script has run")
     await started.attempt.stop()
     await started.attempt.wait()
-    assert (started.directory / "work" / "runs").read_text() == "x"
+    assert runs.read_text() == "x"
 
 
 async def test_a_shim_that_comes_late_finds_the_attempt_ruled_out(started: Started) -> None:

@@ -2,6 +2,8 @@
 
 import os
 import signal
+import sqlite3
+from contextlib import closing
 from pathlib import Path
 
 import msgspec
@@ -119,10 +121,8 @@ async def test_a_cancelled_job_that_was_lost_is_not_queued_again(tmp_path: Path)
 
 async def test_a_job_claimed_but_not_started_runs_after_the_restart(service: Service) -> None:
     # the row says STARTING and nothing is on the disk: what a crash between the two leaves
-    import sqlite3
-
     await service.end()
-    with sqlite3.connect(service.data_dir / "asgard.db") as db:
+    with closing(sqlite3.connect(service.data_dir / "asgard.db")) as db, db:
         db.execute(
             "INSERT INTO jobs (job_id, script_name, script_sha256, experiment_name, model_name,"
             " requirements, environment_vars, timeout, tags, priority, warm, uses_tracking,"

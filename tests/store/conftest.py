@@ -9,8 +9,9 @@ from typing import Any
 import pytest
 
 from asgard_async.jobs.record import Job, JobSpec, now
+from asgard_async.store.accepting import NewJob
 from asgard_async.store.database import Database
-from asgard_async.store.jobs import JobStore, NewJob
+from asgard_async.store.jobs import JobStore
 
 
 @pytest.fixture

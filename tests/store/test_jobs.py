@@ -16,7 +16,8 @@ from asgard_async.jobs.record import Job, JobRun, JobTracking, Outcome, now
 from asgard_async.jobs.status import Phase, Reason, Status
 from asgard_async.jobs.transitions import TRANSITIONS, TransitionRefused
 from asgard_async.store.database import Database
-from asgard_async.store.jobs import Cursor, JobFilter, JobStore
+from asgard_async.store.jobs import JobStore
+from asgard_async.store.listing import Cursor, JobFilter
 from tests.store.conftest import accept, new_job
 
 
@@ -317,9 +318,9 @@ async def test_filters_and_their_combinations(store: JobStore) -> None:
     ],
 )
 async def test_a_page_is_read_from_an_index_in_order(database: Database, only: JobFilter) -> None:
-    from asgard_async.store.jobs import _list_statement
+    from asgard_async.store.listing import list_statement
 
-    sql, parameters = _list_statement(only, Cursor(created_at=now(), seq=5), 50)
+    sql, parameters = list_statement(only, Cursor(created_at=now(), seq=5), 50)
     plan = await database.read(
         lambda conn: [
             row["detail"] for row in conn.execute(f"EXPLAIN QUERY PLAN {sql}", parameters)

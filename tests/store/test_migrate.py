@@ -1,6 +1,8 @@
 """Migrations: in order, whole or not at all, never backwards."""
 
 import sqlite3
+from collections.abc import Iterator
+from contextlib import closing
 from pathlib import Path
 
 import pytest
@@ -10,8 +12,9 @@ from asgard_async.store.migrate import Migration, SchemaError, migrate, packaged
 
 
 @pytest.fixture
-def connection() -> sqlite3.Connection:
-    return sqlite3.connect(":memory:", isolation_level=None)
+def connection() -> Iterator[sqlite3.Connection]:
+    with closing(sqlite3.connect(":memory:", isolation_level=None)) as connection:
+        yield connection
 
 
 def migrations(*sql: str) -> list[Migration]:

@@ -4,10 +4,12 @@ import asyncio
 import os
 import signal
 import socket
+import sqlite3
 from pathlib import Path
 from typing import Any
 
 import aiohttp
+import msgspec
 import pytest
 
 from tests.eventually import eventually
@@ -100,6 +102,14 @@ async def test_it_outlives_a_crash_of_the_service_and_is_started_again_when_it_d
         assert mlflow_processes(service) == []
 
 
+async def test_a_service_that_is_stopped_at_once_leaves_no_server(tmp_path: Path) -> None:
+    async with running_service(tmp_path / "data", SETTINGS) as service:
+        for _ in range(5):
+            assert await service.end() == 0
+            assert mlflow_processes(service) == []
+            await service.start()
+
+
 async def test_who_calls_before_it_is_up_waits_instead_of_being_refused(tmp_path: Path) -> None:
     async with running_service(tmp_path / "data", SETTINGS) as service:
         _, status = await service.get("/mlops/status")
@@ -145,6 +155,53 @@ async def test_it_stops_with_the_last_job_after_the_service_has_gone(tmp_path: P
         await eventually(lambda: not mlflow_processes(service), what="MLflow has stopped")
         await service.start()
         assert (await service.finished(job_id))["status"] == "completed"
+
+
+@pytest.mark.parametrize("stopped", ["keeper", "shim", "server"])
+async def test_the_service_ends_in_time_though_mlflow_was_stopped(
+    tmp_path: Path, stopped: str
+) -> None:
+    async with running_service(tmp_path / "data", SETTINGS) as service:
+        await accessible(service)
+        (attempt,) = (service.data_dir / "mlflow" / "attempts").iterdir()
+        pids = {
+            "keeper": int((attempt / "lock").read_text().split()[0]),
+            "shim": msgspec.json.decode((attempt / "pid.json").read_bytes())["shim_pid"],
+            "server": mlflow_pid(service),
+        }
+        os.kill(pids[stopped], signal.SIGSTOP)
+        assert await service.end(within=5) == 0
+        await eventually(lambda: not mlflow_processes(service), what="MLflow has stopped")
+
+
+async def test_what_else_lies_beside_its_attempts_is_left_alone(tmp_path: Path) -> None:
+    other = tmp_path / "data" / "mlflow" / "attempts" / ".Trash"
+    other.mkdir(parents=True)
+    async with running_service(tmp_path / "data", SETTINGS) as service:
+        await accessible(service)
+    assert other.exists()
+
+
+async def test_runs_are_recorded_after_the_database_failed_to_take_them(tmp_path: Path) -> None:
+    async with running_service(tmp_path / "data", SETTINGS) as service:
+        await accessible(service)
+        database = sqlite3.connect(service.data_dir / "asgard.db", isolation_level=None)
+        database.execute(
+            "CREATE TRIGGER full BEFORE UPDATE OF run_id ON jobs"
+            " BEGIN SELECT RAISE(FAIL, 'as if the disk were full'); END"
+        )
+        job_id = await service.submit(MAKES_A_RUN)
+        await eventually(
+            lambda: "task recorder failed" in service.log.read_text(), what="recorder has failed"
+        )
+        assert (await service.finished(job_id))["run_id"] is None
+        database.execute("DROP TRIGGER full")
+        database.close()
+
+        async def known() -> bool:
+            return (await service.job(job_id))["run_id"] is not None
+
+        await eventually(known, what="run is known")
 
 
 async def test_a_taken_port_is_replaced_once_and_kept(tmp_path: Path) -> None:

@@ -51,6 +51,7 @@ def _wait_for(shim: int, signals: "set[signal.Signals]") -> None:
         number = signal.sigwait(signals)
         if number == signal.SIGTERM:
             os.kill(shim, signal.SIGTERM)
+            os.kill(shim, signal.SIGCONT)  # a stopped one would not see it
         elif number == signal.SIGCHLD:
             # orphans of the job come here only once the shim, the nearer subreaper, is gone
             if os.waitpid(shim, os.WNOHANG)[0] == shim:

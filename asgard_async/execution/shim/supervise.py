@@ -1,5 +1,6 @@
 """The shim proper: starts the job, pumps its output, stops it in time, writes down its end."""
 
+import errno
 import os
 import resource
 import select
@@ -13,6 +14,8 @@ from .pump import Log
 from .script import run_job
 
 KEEPER_DIED = signal.SIGUSR1
+DISK_FULL = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG)
+DISK_FULL_SECONDS = 1.0
 WATCHED = (signal.SIGCHLD, signal.SIGTERM, KEEPER_DIED)
 
 
@@ -169,9 +172,7 @@ class Shim:
         error: str | None = None,
     ) -> None:
         signaled = os.WIFSIGNALED(status)
-        files.write_durably(
-            self.order["directory"],
-            files.EXIT,
+        self._insist_on_exit(
             files.to_json(
                 {
                     "how": how,
@@ -184,8 +185,21 @@ class Shim:
                     "peak_memory_bytes": usage.ru_maxrss * 1024 if usage else None,
                     "cpu_seconds": usage.ru_utime + usage.ru_stime if usage else None,
                 }
-            ),
+            )
         )
+
+    def _insist_on_exit(self, text: str) -> None:
+        """Write exit.json, once there is room: a job that filled the disk has not vanished."""
+        while True:
+            try:
+                files.write_durably(self.order["directory"], files.EXIT, text)
+            except OSError as error:
+                if error.errno not in DISK_FULL:
+                    raise
+            else:
+                return
+            linux.kill_descendants()  # perhaps it is they who fill it
+            time.sleep(DISK_FULL_SECONDS)
 
     def _drain(self, output: int) -> None:
         # not up to its end: a descriptor passed out of the tree may keep the pipe open for ever

@@ -1,0 +1,92 @@
+"""A new job in the database: its row, script, tags and idempotency key."""
+
+import sqlite3
+from collections.abc import Callable
+from dataclasses import dataclass
+from datetime import datetime
+
+from asgard_async.jobs.errors import IdempotencyConflict
+from asgard_async.jobs.record import Job, JobSpec
+from asgard_async.jobs.status import Phase, Status
+from asgard_async.store.database import queries
+from asgard_async.store.rows import row_to_job, spec_to_row, time_to_text
+
+
+@dataclass(frozen=True, kw_only=True)
+class NewJob:
+    """What is needed to accept a job."""
+
+    spec: JobSpec
+    script: bytes
+    uses_tracking: bool
+    submitted_by: str = ""
+    idempotency_key: str | None = None
+    retry_of: str | None = None
+
+
+def find_twin(conn: sqlite3.Connection, owner: str, key: str, spec_digest: str) -> Job | None:
+    """See `JobStore.find_twin`."""
+    row = queries.find_key(conn, owner=owner, key=key)
+    if row is None:
+        return None
+    if row["spec_digest"] != spec_digest:
+        raise IdempotencyConflict(
+            f"The idempotency key was used for job {row['job_id']}, which asked for something"
+            " else; use a new key for a new submission."
+        )
+    job = queries.get_job(conn, job_id=row["job_id"])
+    if job is None:
+        raise IdempotencyConflict(
+            f"The idempotency key was used for job {row['job_id']}, which has been deleted;"
+            " use a new key to run it again."
+        )
+    return row_to_job(job)
+
+
+def insert_job(
+    conn: sqlite3.Connection, new: NewJob, draw_id: Callable[[], str], at: datetime
+) -> Job:
+    """Write a new job to the end of the queue, under the first drawn id that no job ever had."""
+    job_id = draw_id()
+    while queries.job_id_taken(conn, job_id=job_id) is not None:
+        job_id = draw_id()
+    created_at = time_to_text(at)
+    seq = queries.insert_job(
+        conn,
+        job_id=job_id,
+        uses_tracking=int(new.uses_tracking),
+        retry_of=new.retry_of,
+        submitted_by=new.submitted_by,
+        created_at=created_at,
+        **spec_to_row(new.spec),
+    )
+    queries.insert_script(conn, job_seq=seq, content=new.script)
+    for key, value in new.spec.tags.items():
+        queries.insert_tag(conn, key=key, value=value, created_at=created_at, job_seq=seq)
+    if new.idempotency_key is not None:
+        queries.insert_key(
+            conn,
+            owner=new.submitted_by,
+            key=new.idempotency_key,
+            spec_digest=new.spec.digest(),
+            job_id=job_id,
+            created_at=created_at,
+        )
+    queries.insert_history(
+        conn,
+        job_seq=seq,
+        status=Status.QUEUED,
+        phase=Phase.QUEUED,
+        at=created_at,
+        detail=None,
+    )
+    return Job(
+        seq=seq,
+        job_id=job_id,
+        spec=new.spec,
+        phase=Phase.QUEUED,
+        created_at=at,
+        uses_tracking=new.uses_tracking,
+        retry_of=new.retry_of,
+        submitted_by=new.submitted_by,
+    )

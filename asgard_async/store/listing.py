@@ -1,0 +1,57 @@
+"""Pages of jobs: filters, the cursor, and the statement that reads a page from an index."""
+
+from dataclasses import dataclass
+from datetime import datetime
+from typing import Any
+
+from asgard_async.jobs.status import Status
+from asgard_async.store.rows import time_to_text
+
+
+@dataclass(frozen=True, kw_only=True)
+class JobFilter:
+    """Which jobs to list; None means any."""
+
+    status: Status | None = None
+    experiment_name: str | None = None
+    model_name: str | None = None
+    tag: tuple[str, str] | None = None
+    created_after: datetime | None = None
+
+
+@dataclass(frozen=True, kw_only=True)
+class Cursor:
+    """The last job of a page; the next page holds older ones."""
+
+    created_at: datetime
+    seq: int
+
+
+def list_statement(only: JobFilter, after: Cursor | None, limit: int) -> tuple[str, dict[str, Any]]:
+    """The statement, with its parameters, for at most `limit` jobs after the cursor."""
+    # Each filter has an index that ends in created_at, so a page is read from it in order,
+    # however many jobs there are. A tag's index leads; the other tables then follow by rowid.
+    source, age = "jobs", "jobs.created_at"
+    conditions, parameters = ["TRUE"], dict[str, Any](limit=limit)
+    if only.tag is not None:
+        source = "job_tags CROSS JOIN jobs ON jobs.seq = job_tags.job_seq"
+        age = "job_tags.created_at"
+        conditions.append("job_tags.key = :tag_key AND job_tags.value = :tag_value")
+        parameters["tag_key"], parameters["tag_value"] = only.tag
+    seq = "job_tags.job_seq" if only.tag is not None else "jobs.seq"
+    for column in ("status", "experiment_name", "model_name"):
+        if (value := getattr(only, column)) is not None:
+            conditions.append(f"jobs.{column} = :{column}")
+            parameters[column] = value
+    if only.created_after is not None:
+        conditions.append(f"{age} > :created_after")
+        parameters["created_after"] = time_to_text(only.created_after)
+    if after is not None:
+        conditions.append(f"({age}, {seq}) < (:after_created_at, :after_seq)")
+        parameters["after_created_at"] = time_to_text(after.created_at)
+        parameters["after_seq"] = after.seq
+    sql = (
+        f"SELECT jobs.* FROM {source} WHERE {' AND '.join(conditions)}"  # noqa: S608  # fixed words
+        f" ORDER BY {age} DESC, {seq} DESC LIMIT :limit"
+    )
+    return sql, parameters

@@ -1,0 +1,145 @@
+"""Jobs whose files, disk or database fail under them: they still end, once, and free their slot."""
+
+import os
+import resource
+import signal
+from pathlib import Path
+
+import msgspec
+import pytest
+
+from tests.eventually import eventually
+from tests.service import WITHOUT_MLFLOW, Service, running_service
+
+pytestmark = pytest.mark.service
+
+
+async def test_a_job_that_removes_its_own_directory_is_lost(service: Service) -> None:
+    job_id = await service.submit("import os, shutil\nshutil.rmtree(os.path.abspath('..'))")
+    job = await service.finished(job_id)
+    assert (job["status"], job["reason"]) == ("failed", "lost")
+
+
+async def test_a_job_without_its_directory_does_not_run_again_after_a_restart(
+    service: Service, tmp_path: Path
+) -> None:
+    script = f"""
+import os, shutil, time
+open({str(tmp_path / "runs")!r}, "a").write("x")
+shutil.rmtree(os.path.abspath(".."))
+print("gone")
+while not os.path.exists({str(tmp_path / "enough")!r}): time.sleep(0.01)
+"""
+    job_id = await service.submit(script)
+    await service.says(job_id, "gone")
+    await service.kill()
+    await service.start()
+    assert (await service.job(job_id))["phase"] == "running"
+    (tmp_path / "enough").touch()
+    job = await service.finished(job_id)
+    assert [entry["phase"] for entry in job["history"]].count("starting") == 1
+    assert (tmp_path / "runs").read_text() == "x"
+
+
+async def test_files_removed_while_nobody_looked_mean_lost(service: Service) -> None:
+    job_id = await service.submit("import os, shutil; shutil.rmtree(os.path.abspath('..'))")
+    attempt = service.data_dir / "jobs" / job_id / "attempts" / "1"
+    await service.phase(job_id, "running", "finished")
+    await service.kill()
+    await eventually(lambda: not attempt.exists())
+    await service.start()
+    job = await service.finished(job_id)
+    assert (job["status"], job["reason"]) == ("failed", "lost")
+
+
+async def test_a_job_whose_lock_was_removed_can_be_cancelled(service: Service) -> None:
+    script = "import os, time\nos.remove('../lock')\nprint('gone')\ntime.sleep(60)"
+    job_id = await service.submit(script)
+    await service.says(job_id, "gone")
+    await service.post(f"/mlops/training/jobs/{job_id}/cancel")
+    assert (await service.finished(job_id))["reason"] == "cancelled"
+
+
+async def test_a_job_whose_lock_was_removed_is_followed_after_a_restart(service: Service) -> None:
+    script = "import os, time\nos.remove('../lock')\nprint('gone')\ntime.sleep(1)\nprint('end')"
+    job_id = await service.submit(script)
+    await service.says(job_id, "gone")
+    await service.kill()
+    await service.start()
+    job = await service.finished(job_id)
+    assert (job["status"], job["logs"]) == ("completed", "gone\nend\n")
+
+
+@pytest.mark.parametrize(
+    "spoil",
+    [
+        "os.mkdir('../exit.json')",
+        "open('../exit.json', 'w').write('{'); os.kill(os.getppid(), 9); time.sleep(60)",
+        "open('../exit.json', 'w').write('{}'); os.kill(os.getppid(), 9); time.sleep(60)",
+        "open('../pid.json', 'w').write('['); os.kill(os.getppid(), 9); time.sleep(60)",
+    ],
+)
+async def test_spoiled_files_mean_lost(service: Service, spoil: str) -> None:
+    job = await service.finished(await service.submit(f"import os, time\n{spoil}"))
+    assert (job["status"], job["reason"]) == ("failed", "lost")
+
+
+async def test_a_log_that_is_something_else_does_not_hold_the_end(service: Service) -> None:
+    script = "import os\nos.remove('../../../job.log')\nos.symlink('/', '../../../job.log')"
+    job_id = await service.submit(script)
+
+    async def ended() -> bool:
+        _, listed = await service.get("/mlops/training/jobs")
+        return bool(listed["jobs"][0]["status"] == "completed")
+
+    await eventually(ended, what=f"{job_id} is completed")
+
+
+async def test_a_job_that_ends_while_the_disk_is_full_is_recorded_later(service: Service) -> None:
+    job_id = await service.submit("import time\ntime.sleep(0.5)\nraise SystemExit(3)")
+    await service.phase(job_id, "running")
+    # the database cannot grow: a full disk, as far as the service can tell
+    unlimited = resource.prlimit(service.pid, resource.RLIMIT_FSIZE)
+    size = (service.data_dir / "asgard.db-wal").stat().st_size
+    resource.prlimit(service.pid, resource.RLIMIT_FSIZE, (size, unlimited[1]))
+    await eventually(
+        lambda: "is looked at again" in service.log.read_text(), what="service could not record"
+    )
+    resource.prlimit(service.pid, resource.RLIMIT_FSIZE, unlimited)
+    job = await service.finished(job_id)
+    assert (job["reason"], job["exit_code"]) == ("exit_code", 3)
+
+
+async def test_a_program_that_cannot_be_executed_fails_the_job(tmp_path: Path) -> None:
+    settings = {**WITHOUT_MLFLOW, "ASGARD_JOBS__MAX_CONCURRENT_JOBS": "1"}
+    async with running_service(tmp_path / "data", settings) as service:
+        # a quarter of the stack is for arguments and environment (execve(2)), 128 KiB at least
+        stack = resource.prlimit(service.pid, resource.RLIMIT_STACK)
+        resource.prlimit(service.pid, resource.RLIMIT_STACK, (512 << 10, stack[1]))
+        job_id = await service.submit(
+            "print('never')",
+            tags={f"tag{n}": "x" * 4900 for n in range(18)},
+            environment_vars={f"VARIABLE{n}": "x" * 6000 for n in range(10)},
+        )
+        job = await service.finished(job_id)
+        assert (job["status"], job["reason"]) == ("failed", "start_failed")
+        assert "Argument list too long" in job["error"]
+        # and its slot is free
+        assert (await service.finished(await service.submit("print()")))["status"] == "completed"
+
+
+@pytest.mark.parametrize("stopped", ["keeper", "shim"])
+async def test_a_stopped_keeper_or_shim_does_not_hold_up_a_cancellation(
+    service: Service, stopped: str
+) -> None:
+    job_id = await service.submit("import time\nprint('up')\ntime.sleep(60)")
+    await service.says(job_id, "up")
+    attempt = service.data_dir / "jobs" / job_id / "attempts" / "1"
+    pids = {
+        "keeper": int((attempt / "lock").read_text().split()[0]),
+        "shim": msgspec.json.decode((attempt / "pid.json").read_bytes())["shim_pid"],
+    }
+
+    os.kill(pids[stopped], signal.SIGSTOP)
+    await service.post(f"/mlops/training/jobs/{job_id}/cancel")
+    assert (await service.finished(job_id))["reason"] == "cancelled"
