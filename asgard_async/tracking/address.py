@@ -8,6 +8,9 @@ from yarl import URL
 
 from asgard_async.config import MlflowConfig
 
+SHORTEST_SECRET = 4
+"""A shorter one would be found in any text, and is none."""
+
 
 @dataclass(frozen=True, kw_only=True)
 class MlflowAddress:
@@ -49,3 +52,10 @@ class MlflowAddress:
             pair = f"{self.username}:{self.password}".encode()
             return f"Basic {base64.b64encode(pair).decode()}"
         return None
+
+    def without_credentials(self, text: bytes) -> bytes:
+        """`text` without the credentials, as far as a server repeats what it was sent."""
+        for secret in ((self.authorization or "").partition(" ")[2], self.password, self.token):
+            if len(secret) >= SHORTEST_SECRET:
+                text = text.replace(secret.encode(), b"(hidden)")
+        return text

@@ -8,7 +8,7 @@ from typing import Any, Self, TypeVar
 import aiohttp
 import msgspec
 
-from asgard_async.jobs.errors import TrackingUnavailable
+from asgard_async.jobs.errors import AsgardError, TrackingUnavailable
 from asgard_async.tracking import wire
 from asgard_async.tracking.address import MlflowAddress
 from asgard_async.tracking.refusals import AnswerTooLarge, read_refusal
@@ -81,7 +81,7 @@ class MlflowConnection:
         """Call `path` of the REST API and read its JSON as `answer`."""
         status, content = await self._exchange(method, API + path, params=params, body=body)
         if status != HTTPStatus.OK:
-            raise read_refusal(status, content, self.public_uri)
+            raise self._refusal(status, content)
         try:
             # not strict: some servers write 64-bit numbers as text
             return msgspec.json.decode(content, type=answer, strict=False)
@@ -137,4 +137,8 @@ class MlflowConnection:
         """Return when the server says that it is up."""
         status, content = await self._exchange("GET", "/health")
         if status != HTTPStatus.OK:
-            raise read_refusal(status, content, self.public_uri)
+            raise self._refusal(status, content)
+
+    def _refusal(self, status: int, content: bytes) -> AsgardError:
+        # a proxy in between may quote the headers; its words go to clients and into the log
+        return read_refusal(status, self._address.without_credentials(content), self.public_uri)

@@ -22,6 +22,12 @@ def main() -> None:
     os.environ[constants.ARTIFACTS_DESTINATION_ENV_VAR] = artifacts
     os.environ[constants.SERVE_ARTIFACTS_ENV_VAR] = "true"
 
+    # before serving, as `mlflow server` does: first requests that come together would each make
+    # the tables, and fail
+    from mlflow.server.handlers import initialize_backend_stores
+
+    initialize_backend_stores(backend_uri, backend_uri, "mlflow-artifacts:/")
+
     import uvicorn
 
     listener = socket.socket(fileno=int(descriptor))

@@ -1,5 +1,6 @@
 """The embedded MLflow server beside a real service: found again, restarted, stopped in time."""
 
+import asyncio
 import os
 import signal
 import socket
@@ -119,6 +120,22 @@ async def test_who_calls_before_it_is_up_waits_instead_of_being_refused(tmp_path
             session.get(status["mlflow_tracking_uri"] + "/health") as response,
         ):
             assert response.status == 200
+
+
+async def test_the_first_calls_may_come_all_at_once(tmp_path: Path) -> None:
+    """Each would make the tables when it comes, and all but one would fail of it."""
+    async with running_service(tmp_path / "data", SETTINGS) as service:
+        _, status = await service.get("/mlops/status")
+        first = ["experiments/search", "registered-models/search"] * 4
+
+        async def ask(session: aiohttp.ClientSession, path: str) -> int:
+            url = f"{status['mlflow_tracking_uri']}/api/2.0/mlflow/{path}"
+            async with session.get(url, params={"max_results": 1}) as response:
+                return response.status
+
+        async with aiohttp.ClientSession() as session:
+            answers = await asyncio.gather(*(ask(session, path) for path in first))
+        assert answers == [200] * len(first)
 
 
 async def test_it_stops_with_the_last_job_after_the_service_has_gone(tmp_path: Path) -> None:

@@ -103,6 +103,16 @@ async def test_what_is_no_answer_of_mlflows_is_unavailable_and_shows_no_credenti
     assert "Authorization" not in told
 
 
+async def test_credentials_that_a_server_repeats_are_not_told_on() -> None:
+    async def echo(request: web.Request) -> web.StreamResponse:
+        told = f"hush-hush, or {request.headers['Authorization']}"
+        return web.json_response({"error_code": "INTERNAL_ERROR", "message": told}, status=500)
+
+    async with serving(echo) as uri, open_gateway(uri) as gateway:
+        with pytest.raises(MlflowInternalError, match=r"\(hidden\), or Basic \(hidden\)$"):
+            await gateway.experiment_named("x")
+
+
 async def test_refused_connection_is_unavailable() -> None:
     async with open_gateway(f"http://127.0.0.1:{free_port()}") as gateway:
         with pytest.raises(TrackingUnavailable):
