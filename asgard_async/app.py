@@ -23,6 +23,7 @@ from asgard_async.jobs.checking.checker import ScriptChecker
 from asgard_async.jobs.delete import Deleter
 from asgard_async.jobs.dispatcher import Dispatcher
 from asgard_async.jobs.environment_phase import EnvironmentPhase
+from asgard_async.jobs.interrupts import Interrupts
 from asgard_async.jobs.lifecycle import Lifecycle
 from asgard_async.jobs.queue_deadline import QueueDeadline
 from asgard_async.jobs.record import now
@@ -152,8 +153,9 @@ async def _jobs(app: web.Application) -> AsyncIterator[None]:
         settle_seconds=config.tracking.settle_seconds,
     )
     environments = await asyncio.to_thread(create_environments, config.environments, data)
+    interrupts = Interrupts(store)
     environment_phase = EnvironmentPhase(
-        store=store,
+        interrupts=interrupts,
         environments=environments,
         log_of=executor.log_of,
         log_limit_bytes=config.logs.max_bytes_per_job,
@@ -165,6 +167,7 @@ async def _jobs(app: web.Application) -> AsyncIterator[None]:
         logs=logs,
         recording=recorder,
         environment_phase=environment_phase,
+        interrupts=interrupts,
         requeued=lambda: dispatcher.wake(),
     )
     dispatcher = Dispatcher(
@@ -192,9 +195,7 @@ async def _jobs(app: web.Application) -> AsyncIterator[None]:
     app[DISPATCHER] = dispatcher
     app[keys.LOGS] = logs
     app[keys.SUBMITTER] = submitter
-    app[keys.CANCELLER] = Canceller(
-        store=store, executor=executor, environment_phase=environment_phase
-    )
+    app[keys.CANCELLER] = Canceller(store=store, executor=executor, interrupts=interrupts)
     app[keys.RETRIER] = Retrier(store=store, submitter=submitter)
     app[keys.DELETER] = Deleter(store=store, executor=executor)
 

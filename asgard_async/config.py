@@ -311,6 +311,9 @@ def _check_together(config: Config) -> None:
             f"must lie between timeout_min ({jobs.timeout_min})"
             f" and timeout_max ({jobs.timeout_max})",
         )
+    in_base64 = jobs.max_script_bytes * 4 // 3 + 4096  # with room for the other fields
+    if config.server.max_body_bytes < in_base64:
+        fail("server.max_body_bytes", f"max_script_bytes in base64 needs at least {in_base64}")
     try:
         _ = config.data_dir
     except RuntimeError:

@@ -132,6 +132,12 @@ WRONG_VALUES = [
 ]
 
 
+def test_a_body_must_hold_the_largest_script_in_base64(tmp_path: Path) -> None:
+    with pytest.raises(ConfigError, match="max_script_bytes in base64 needs at least 8004096"):
+        from_text(tmp_path, "[jobs]\nmax_script_bytes = 6000000\n")
+    from_text(tmp_path, "[jobs]\nmax_script_bytes = 6000000\n[server]\nmax_body_bytes = 8004096\n")
+
+
 @pytest.mark.parametrize(("section", "key", "value", "allowed"), WRONG_VALUES)
 def test_a_wrong_value_names_file_key_and_what_is_allowed(
     tmp_path: Path, section: str, key: str, value: str, allowed: str

@@ -17,7 +17,8 @@ from typing import Protocol
 from asgard_async.config import Config
 from asgard_async.execution.environments.builder import BuildFailed
 from asgard_async.execution.protocol import AttemptId, End, Ended, Executor, Launch
-from asgard_async.jobs.environment_phase import EnvironmentPhase, Interrupted
+from asgard_async.jobs.environment_phase import EnvironmentPhase
+from asgard_async.jobs.interrupts import Interrupted, Interrupts
 from asgard_async.jobs.outcome import outcome_of
 from asgard_async.jobs.record import Job, Outcome, now
 from asgard_async.jobs.status import Phase, Reason
@@ -53,6 +54,7 @@ class Lifecycle:
         logs: LogReader,
         recording: Recording,
         environment_phase: EnvironmentPhase,
+        interrupts: Interrupts,
         requeued: Callable[[], None],
     ) -> None:
         self._config = config
@@ -61,6 +63,7 @@ class Lifecycle:
         self._logs = logs
         self._recording = recording
         self._environment_phase = environment_phase
+        self._interrupts = interrupts
         self._requeued = requeued
 
     async def run(self, job: Job, release_slot: Callable[[], None]) -> None:
@@ -114,8 +117,6 @@ class Lifecycle:
                 job = await self._store.move(
                     job.job_id, Phase.STARTING, at=now(), attempt=job.attempt
                 )
-                if job.cancel_requested_at is not None:
-                    await self._executor.stop(_attempt(job))  # then the start comes too late
                 await self._start(job, environment.python, environment.lock)
         except Interrupted:
             job = await self._store.get(job.job_id)
@@ -129,12 +130,16 @@ class Lifecycle:
     async def _start(self, job: Job, python: Path, *held: Path) -> None:
         try:
             await self._launch(job, python, held)
+        except Interrupted:
+            await self._executor.stop(_attempt(job))  # rules the attempt out
         except Exception:
             # `wait` rules the attempt out, and the job fails with this in the service's log
             logger.exception("job %s could not be started", job.job_id)
 
     async def _launch(self, job: Job, python: Path, held: Sequence[Path]) -> None:
-        variables = await self._recording.prepare(job)
+        variables = await self._interrupts.unless_cancelled(
+            job.job_id, self._recording.prepare(job)
+        )
         limits = self._config.limits
         launch = Launch(
             attempt=_attempt(job),

@@ -188,7 +188,9 @@ async def test_bounds_come_from_the_configuration(tmp_path: Path) -> None:
 
 
 async def test_a_body_over_the_limit_is_413(tmp_path: Path) -> None:
-    async with running(service_config(tmp_path, server={"max_body_bytes": 5000})) as client:
+    async with running(
+        service_config(tmp_path, server={"max_body_bytes": 5000}, jobs={"max_script_bytes": 500})
+    ) as client:
         large: Document = submission("#" * 4000)
         await problem(await client.post(UPLOAD, json=large), 413)
         assert (await client.post(UPLOAD, json=submission(HELLO))).status == 202

@@ -87,3 +87,15 @@ time.sleep(60)
 async def test_unknown_job(service: Service) -> None:
     status, problem = await service.post("/mlops/training/jobs/00000000/cancel")
     assert (status, problem["status"]) == (404, 404)
+
+
+async def test_a_job_that_waits_for_mlflow_to_start_is_cancelled_at_once(tmp_path: Path) -> None:
+    async with running_service(tmp_path / "data") as service:
+        # imports more than the standard library, so its experiment is waited for
+        job_id = await service.submit("import msgspec\nprint('never')")
+        await service.phase(job_id, "starting")
+        await cancel(service, job_id)
+        job = await service.finished(job_id)
+        assert (job["status"], job["reason"], job["started_at"]) == ("cancelled", "cancelled", None)
+        _, status = await service.get("/mlops/status")
+        assert status["mlflow_api"] == "starting"
