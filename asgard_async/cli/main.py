@@ -6,6 +6,7 @@ from asgard_async import __version__
 from asgard_async.cli.config import config
 from asgard_async.cli.env import env
 from asgard_async.cli.serve import serve
+from asgard_async.cli.service import service
 
 
 @click.group(context_settings={"help_option_names": ["-h", "--help"]})
@@ -17,6 +18,7 @@ def main() -> None:
 main.add_command(serve)
 main.add_command(config)
 main.add_command(env)
+main.add_command(service)
 
 if __name__ == "__main__":
     main()

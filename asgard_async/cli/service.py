@@ -1,0 +1,109 @@
+"""`asgard service`: run Asgard under systemd."""
+
+import os
+import pwd
+import re
+import sys
+from importlib import resources
+from pathlib import Path
+
+import click
+
+from asgard_async.cli.options import config_option, load_or_exit
+
+UNIT = "asgard.service"
+SYSTEM_FOLDER = Path("/etc/systemd/system")
+SYSTEM_DATA = Path("/var/lib/asgard")
+
+
+@click.group()
+def service() -> None:
+    """Run Asgard as a service of systemd."""
+
+
+@service.command()
+@config_option
+@click.option("--system", is_flag=True, help="For the whole machine, not for the present user.")
+@click.option("--data-dir", help="Where it keeps everything.")
+@click.option("--user", "user_name", default="asgard", help="Who it runs as, with --system.")
+@click.option("--folder", type=click.Path(path_type=Path), help="Write the unit there instead.")
+def install(
+    file: Path | None, system: bool, data_dir: str | None, user_name: str, folder: Path | None
+) -> None:
+    """Write the unit for this installation and say how to start it.
+
+    \b
+    Examples:
+      asgard service install                    # for the present user
+      sudo asgard service install --system      # for the machine, as the user "asgard"
+    """
+    config = load_or_exit(file, data_dir=data_dir)
+    if system and data_dir is None:
+        data = SYSTEM_DATA
+    else:
+        data = config.data_dir
+    unit = render(command=_command(file), data_dir=data, user_name=user_name if system else None)
+    target = (folder or (SYSTEM_FOLDER if system else _user_folder())) / UNIT
+    try:
+        target.parent.mkdir(parents=True, exist_ok=True)
+        changed = not target.exists() or target.read_text() != unit
+        target.write_text(unit)
+    except OSError as error:
+        raise click.ClickException(
+            f"{target} cannot be written: {error.strerror}"
+            + (" (with --system this needs root)" if system else "")
+        ) from error
+    click.echo(f"{'wrote' if changed else 'unchanged:'} {target}")
+    for step in _next_steps(system=system, user_name=user_name):
+        click.echo(f"  {step}")
+
+
+def render(*, command: str, data_dir: Path, user_name: str | None) -> str:
+    """The packaged unit with this installation's paths; without `user_name`, one for systemd's
+    user manager, which may not use what the block for the system holds."""
+    unit = (resources.files("asgard_async") / "contrib" / UNIT).read_text("utf-8")
+    unit = re.sub(r"^ExecStart=.*$", lambda _: f"ExecStart={command}", unit, flags=re.M)
+    data_line = f'Environment="ASGARD_DATA_DIR={_escaped(str(data_dir))}"'
+    unit = re.sub(r"^Environment=.*$", lambda _: data_line, unit, flags=re.M)
+    if user_name is None:
+        unit = re.sub(r"^# --- for the system.*?^# --- end\n", "", unit, flags=re.M | re.S)
+        return unit.replace("WantedBy=multi-user.target", "WantedBy=default.target")
+    if data_dir != SYSTEM_DATA:
+        unit = re.sub(r"^StateDirectory.*\n", "", unit, flags=re.M)
+    return re.sub(r"^User=.*$", lambda _: f"User={user_name}", unit, flags=re.M)
+
+
+def _command(file: Path | None) -> str:
+    words = [sys.executable, "-m", "asgard_async", "serve"]
+    if file is not None:
+        words += ["--config", str(file.absolute())]
+    # in a command, unlike in Environment=, $ begins a variable
+    return " ".join(f'"{_escaped(word).replace("$", "$$")}"' for word in words)
+
+
+def _escaped(text: str) -> str:
+    """For between double quotes in a unit, where % begins a specifier (systemd.syntax(7))."""
+    return re.sub(r'([\\"])', r"\\\1", text).replace("%", "%%")
+
+
+def _user_folder() -> Path:
+    base = os.environ.get("XDG_CONFIG_HOME") or Path.home() / ".config"
+    return Path(base) / "systemd" / "user"
+
+
+def _next_steps(*, system: bool, user_name: str) -> list[str]:
+    if not system:
+        return [
+            "systemctl --user daemon-reload && systemctl --user enable --now asgard",
+            "loginctl enable-linger        # to keep it running when you log out",
+            "journalctl --user -u asgard   # its log",
+        ]
+    steps = [
+        "systemctl daemon-reload && systemctl enable --now asgard",
+        "journalctl -u asgard   # its log",
+    ]
+    try:
+        pwd.getpwnam(user_name)
+    except KeyError:
+        steps.insert(0, f"useradd --system --user-group --home-dir {SYSTEM_DATA} {user_name}")
+    return steps

@@ -1,0 +1,87 @@
+"""`asgard service install`: the unit is one that systemd takes."""
+
+import shutil
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from asgard_async.cli.service import UNIT, render
+from tests.cli.asgard import asgard
+
+needs_systemd = pytest.mark.skipif(
+    shutil.which("systemd-analyze") is None, reason="systemd-analyze is not installed here"
+)
+
+
+def verify(unit: Path) -> None:
+    """Fails on whatever systemd-analyze finds, but for a key that older ones do not know."""
+    done = subprocess.run(
+        ["systemd-analyze", "verify", "--man=no", str(unit)],
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    problems = [line for line in done.stderr.splitlines() if "DelegateSubgroup" not in line]
+    assert (done.returncode, problems) == (0, [])
+
+
+def install(folder: Path, *arguments: str) -> str:
+    done = asgard("service", "install", "--folder", folder, *arguments)
+    assert done.returncode == 0, done.stderr
+    assert f"wrote {folder / UNIT}" in done.stdout
+    assert "enable --now asgard" in done.stdout
+    return (folder / UNIT).read_text()
+
+
+@needs_systemd
+def test_for_a_user(tmp_path: Path) -> None:
+    unit = install(tmp_path, "--data-dir", str(tmp_path / "my data%"))
+    verify(tmp_path / UNIT)
+    assert "User=" not in unit
+    assert "WantedBy=default.target" in unit
+    assert "KillMode=process" in unit
+    assert f'"{sys.executable}" "-m" "asgard_async" "serve"' in unit
+    assert f'"ASGARD_DATA_DIR={tmp_path}/my data%%"' in unit
+
+
+@needs_systemd
+def test_for_the_system(tmp_path: Path) -> None:
+    unit = install(tmp_path, "--system", "--user", "root")
+    verify(tmp_path / UNIT)
+    assert "\nUser=root\n" in unit
+    assert "\nStateDirectory=asgard\n" in unit
+    assert '"ASGARD_DATA_DIR=/var/lib/asgard"' in unit
+
+
+def test_a_data_directory_elsewhere_is_not_made_by_systemd(tmp_path: Path) -> None:
+    unit = install(tmp_path, "--system", "--data-dir", "/srv/asgard")
+    assert "StateDirectory" not in unit
+    assert '"ASGARD_DATA_DIR=/srv/asgard"' in unit
+
+
+def test_installing_again_changes_nothing(tmp_path: Path) -> None:
+    install(tmp_path)
+    again = asgard("service", "install", "--folder", tmp_path)
+    assert "unchanged" in again.stdout
+
+
+def test_a_user_that_is_missing_is_told_how_to_make(tmp_path: Path) -> None:
+    done = asgard(
+        "service", "install", "--system", "--user", "nobody-of-that-name", "--folder", tmp_path
+    )
+    assert "useradd --system" in done.stdout
+
+
+def test_a_folder_that_cannot_be_written(tmp_path: Path) -> None:
+    (tmp_path / "file").touch()
+    done = asgard("service", "install", "--folder", tmp_path / "file")
+    assert done.returncode == 1
+    assert "cannot be written" in done.stderr
+    assert "Traceback" not in done.stderr
+
+
+def test_what_systemd_would_expand_is_escaped() -> None:
+    unit = render(command="x", data_dir=Path('/a%b$c"d'), user_name=None)
+    assert '"ASGARD_DATA_DIR=/a%%b$c\\"d"' in unit
