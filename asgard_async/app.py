@@ -199,6 +199,7 @@ async def _jobs(app: web.Application) -> AsyncIterator[None]:
     app[keys.RETRIER] = Retrier(store=store, submitter=submitter)
     app[keys.DELETER] = Deleter(store=store, executor=executor)
 
+    await asyncio.to_thread(environments.sweep)
     recovered = await dispatcher.recover()
     if recovered:
         logger.info("%d jobs of an earlier life are followed again", recovered)

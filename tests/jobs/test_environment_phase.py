@@ -47,6 +47,24 @@ async def test_built_once_for_many_and_then_found(service: Service) -> None:
     assert again["timings"]["environment"] < job["timings"]["environment"]
 
 
+async def test_one_that_is_larger_than_the_cache_is_used_all_the_same(tmp_path: Path) -> None:
+    settings = {**WITHOUT_MLFLOW, "ASGARD_ENVIRONMENTS__MAX_CACHE_MB": "1"}
+    async with running_service(tmp_path / "data", settings) as service:
+        job_id = await service.submit(USES, requirements=["iniconfig<2"])
+        assert (await service.finished(job_id, within=BUILD_SECONDS))["status"] == "completed"
+        # what the build left goes at the next start
+        await service.end()
+        await service.start()
+        await eventually(lambda: not list(service.data_dir.glob("environments/builds/*")))
+
+
+async def test_a_build_that_cannot_be_started_fails_the_job(service: Service) -> None:
+    (service.data_dir / "environments" / "builds").write_text("in the way")
+    job = await service.finished(await service.submit(USES, requirements=["iniconfig<2"]))
+    assert job["reason"] == "environment_failed"
+    assert "could not be started" in job["error"]
+
+
 async def test_a_requirement_that_does_not_exist_fails_in_that_phase(service: Service) -> None:
     job_id = await service.submit("print('never')", requirements=["no-such-package-of-asgard"])
     job = await service.finished(job_id, within=BUILD_SECONDS)

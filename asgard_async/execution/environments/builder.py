@@ -55,12 +55,11 @@ class Builder:
         """The running build of a recipe; a new one where there is none."""
         folder = self._cache.directory / BUILDS / recipe.key
         await asyncio.to_thread(folder.mkdir, mode=0o700, parents=True, exist_ok=True)
-        numbers = [int(path.name) for path in folder.iterdir() if path.name.isdigit()]
-        number = max(numbers, default=0)
-        latest = Attempt(folder / str(number))
-        if number and await asyncio.to_thread(latest.is_alive):
-            return Build(recipe=recipe, attempt=latest, log=folder / f"{number}.log")
-        number += 1
+        latest = await asyncio.to_thread(_latest, folder)
+        if latest is not None and await asyncio.to_thread(latest.is_alive):
+            log = folder / f"{latest.directory.name}.log"
+            return Build(recipe=recipe, attempt=latest, log=log)
+        number = int(latest.directory.name) + 1 if latest is not None else 1
         directory = folder / str(number)
         await asyncio.to_thread(directory.mkdir, mode=0o700, exist_ok=True)
         build = Build(recipe=recipe, attempt=Attempt(directory), log=folder / f"{number}.log")
@@ -69,7 +68,7 @@ class Builder:
         return build
 
     async def wait(self, build: Build) -> None:
-        """Wait for a build and clear up after it.
+        """Wait for a build.
 
         Raises:
             BuildFailed: there is no environment at its end.
@@ -78,9 +77,11 @@ class Builder:
         if not (self._cache.path_of(build.recipe.key) / "lock").exists():
             raise BuildFailed(_why(ended, build.log, self._timeout))
 
-    def clear(self, build: Build) -> None:
-        """Remove what a build left that is over; its log with it."""
-        shutil.rmtree(build.attempt.directory.parent, ignore_errors=True)
+    def sweep(self) -> None:
+        """Remove what builds left that are over: each job that waited has the output in its log."""
+        for folder in (self._cache.directory / BUILDS).glob("*"):
+            if (latest := _latest(folder)) is None or not latest.is_alive():
+                shutil.rmtree(folder, ignore_errors=True)
 
     async def stop(self, build: Build) -> None:
         """Give a build up."""
@@ -129,6 +130,11 @@ class Builder:
             **network,
             **indexes,
         }
+
+
+def _latest(folder: Path) -> Attempt | None:
+    numbers = [int(path.name) for path in folder.iterdir() if path.name.isdecimal()]
+    return Attempt(folder / str(max(numbers))) if numbers else None
 
 
 def _why(ended: Ended, log: Path, timeout: float) -> str:

@@ -128,9 +128,9 @@ class EnvironmentCache:
         shutil.rmtree(doomed, ignore_errors=True)
         return True
 
-    def prune(self, *, max_bytes: int) -> list[str]:
-        """Throw away those used longest ago until the rest fits; return their keys."""
-        environments = self.all()
+    def prune(self, *, max_bytes: int, but: str = "") -> list[str]:
+        """Throw away those used longest ago, but for one, until the rest fits; their keys."""
+        environments = [environment for environment in self.all() if environment.key != but]
         sizes = {environment.key: environment.size_bytes() for environment in environments}
         total = sum(sizes.values())
         removed = []

@@ -11,7 +11,7 @@ from packaging.requirements import Requirement
 from asgard_async.config import EnvironmentsConfig
 from asgard_async.data_directory import DataDirectory
 from asgard_async.execution.environments.base import BaseEnvironment
-from asgard_async.execution.environments.builder import Build, Builder
+from asgard_async.execution.environments.builder import Build, Builder, BuildFailed
 from asgard_async.execution.environments.cache import CachedEnvironment, EnvironmentCache
 from asgard_async.execution.environments.key import Recipe, recipe_for
 from asgard_async.execution.environments.output import JobLogCopy
@@ -87,6 +87,10 @@ class Environments:
         else:
             flight.done.cancel()
 
+    def sweep(self) -> None:
+        """Remove what builds left that are over; to be called before any is started."""
+        self._builder.sweep()
+
     async def close(self) -> None:
         """Watch no build any longer; those that run go on."""
         flights = [flight.done for flight in self._flights.values()]
@@ -103,10 +107,15 @@ class Environments:
 
     async def _fly(self, recipe: Recipe, started: "asyncio.Future[Build]") -> None:
         async with self._places:
-            build = await self._builder.start(recipe)
+            try:
+                build = await self._builder.start(recipe)
+            except OSError as error:
+                raise BuildFailed(f"The build could not be started: {error}") from error
             started.set_result(build)
             await self._builder.wait(build)
-        await asyncio.to_thread(self._cache.prune, max_bytes=self._config.max_cache_mb << 20)
+        # its own is spared: those who waited for it do not hold it yet
+        limit = self._config.max_cache_mb << 20
+        await asyncio.to_thread(self._cache.prune, max_bytes=limit, but=recipe.key)
 
     @staticmethod
     @contextlib.contextmanager
