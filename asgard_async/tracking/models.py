@@ -4,7 +4,7 @@ from collections.abc import Sequence
 from datetime import UTC, datetime
 from typing import TypedDict
 
-from asgard_async.jobs.errors import TrackingNotFound
+from asgard_async.jobs.errors import TrackingNotFound, TrackingRejected, TrackingUnavailable
 from asgard_async.tracking import wire
 from asgard_async.tracking.gateway import MlflowGateway
 
@@ -41,8 +41,16 @@ class RegisteredModelView(TypedDict):
 
 
 async def list_models(gateway: MlflowGateway) -> list[RegisteredModelView]:
-    """All registered models, by name."""
-    return [view_model(model) for model in await gateway.registered_models()]
+    """All registered models, by name.
+
+    Raises:
+        TrackingUnavailable: MLflow does not tell them.
+    """
+    try:
+        return [view_model(model) for model in await gateway.registered_models()]
+    except TrackingRejected as error:
+        # nothing in the request is the client's own, so it is for the administrator to mend
+        raise TrackingUnavailable(f"MLflow refuses to tell its models: {error}") from error
 
 
 async def get_model(gateway: MlflowGateway, name: str) -> RegisteredModelView:

@@ -4,13 +4,16 @@ from datetime import UTC, datetime
 from typing import Any
 
 import pytest
+from aiohttp import web
 
-from asgard_async.jobs.errors import TrackingNotFound, TrackingRejected
+from asgard_async.jobs.errors import TrackingNotFound, TrackingRejected, TrackingUnavailable
+from asgard_async.tracking.address import MlflowAddress
 from asgard_async.tracking.gateway import MlflowGateway
 from asgard_async.tracking.models import get_model, list_models, view_version
 from asgard_async.tracking.registration import register_run
 
 from .mlflow_user import MlflowUser, fresh
+from .servers import serving
 
 pytestmark = pytest.mark.mlflow
 
@@ -157,3 +160,16 @@ async def test_name_that_mlflow_refuses_is_refused(
     _, run_id, _ = await logged_run(user)
     with pytest.raises(TrackingRejected, match="cannot contain"):
         await register_run(gateway, model_name="a/b", run_id=run_id)
+
+
+async def test_a_list_that_mlflow_refuses_is_not_the_clients_fault() -> None:
+    async def refuse(request: web.Request) -> web.Response:
+        answer = {"error_code": "PERMISSION_DENIED", "message": "no"}
+        return web.json_response(answer, status=403)
+
+    async with (
+        serving(refuse) as uri,
+        MlflowGateway(MlflowAddress.parse(uri), timeout_seconds=5) as gateway,
+    ):
+        with pytest.raises(TrackingUnavailable, match="refuses to tell its models"):
+            await list_models(gateway)
