@@ -26,7 +26,7 @@ def test_the_diagram_shows_every_move_and_no_other() -> None:
 
 def routes_in(text: str) -> set[str]:
     """Paths that a document names, with `…/x` read as below a job."""
-    paths = re.findall(r"`?(/(?:mlops|health|metrics)[^\s`?|]*)", text)
+    paths = re.findall(r"`?(/(?:mlops|health|metrics|openapi)[^\s`?|]*)", text)
     below = [f"/mlops/training/jobs/{{job_id}}/{name}" for name in re.findall(r"`…/(\w+)`", text)]
     return {path.replace("{id}", "{job_id}").rstrip(",.") for path in (*paths, *below)}
 

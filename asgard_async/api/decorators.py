@@ -3,7 +3,7 @@
 They say what a handler takes and answers; `validation_middleware` and the documentation read it.
 """
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from typing import Any, Protocol, TypeVar
 
 import aiohttp_apispec
@@ -51,7 +51,41 @@ def documented_body(schema: AnySchema) -> Decorator:
     return decorate
 
 
-def response_schema(schema: AnySchema, status: int, *, description: str) -> Decorator:
-    """Describe what a handler answers with a status."""
-    decorator: Decorator = aiohttp_apispec.response_schema(schema, status, description=description)
-    return decorator
+def response_schema(
+    schema: AnySchema,
+    status: int,
+    *,
+    description: str,
+    headers: Sequence[str] = (),
+) -> Decorator:
+    """Describe the JSON that a handler answers with a status, and the headers beside it.
+
+    The example is the schema's own: `Meta.example`.
+    """
+
+    def decorate(handler: Handler, /) -> Handler:
+        decorated: Any = aiohttp_apispec.response_schema(schema, status, description=description)(
+            handler
+        )
+        decorated.__apispec__["responses"][str(status)]["headers"] = headers
+        return handler
+
+    return decorate
+
+
+def text_response(
+    content_type: str,
+    *,
+    description: str,
+    example: str,
+    headers: Sequence[str] = (),
+) -> dict[str, dict[str, Any]]:
+    """Describe a 200 that is text, for `@docs(responses=…)`."""
+    return {
+        "200": {
+            "content_type": content_type,
+            "description": description,
+            "example": example,
+            "headers": headers,
+        }
+    }

@@ -1,5 +1,7 @@
 """GET /health/live and /health/ready: for those who watch over the process."""
 
+from collections.abc import Sequence
+
 from aiohttp import web
 
 from asgard_async.api.decorators import docs, response_schema
@@ -7,7 +9,7 @@ from asgard_async.api.keys import READINESS
 from asgard_async.api.problem import Problem
 from asgard_async.api.replies import reply
 from asgard_async.api.requests import request_id
-from asgard_async.api.schemas.problem import refusals
+from asgard_async.api.schemas.problem import NotReadySchema, refusals
 from asgard_async.api.schemas.status import LiveSchema, ReadySchema
 
 
@@ -18,19 +20,9 @@ async def live(request: web.Request) -> web.Response:
     return reply({"status": "live"})
 
 
-@docs(
-    tags=["service"],
-    summary="Whether jobs are taken",
-    description="While they are not, the member 'reasons' of the problem says why.",
-    responses=refusals(503),
-)
-@response_schema(ReadySchema, 200, description="They are.")
-async def ready(request: web.Request) -> web.Response:
-    """Answers 503 with reasons while the service starts or stops."""
-    reasons = list(request.app[READINESS].reasons())
-    if not reasons:
-        return reply({"status": "ready"})
-    problem = Problem(
+def not_ready(reasons: Sequence[str]) -> Problem:
+    """What is told while no jobs are taken."""
+    return Problem(
         status=503,
         type="urn:asgard:problem:not-ready",
         title="Not ready",
@@ -38,4 +30,18 @@ async def ready(request: web.Request) -> web.Response:
         headers={"Retry-After": "1"},
         extra={"reasons": reasons},
     )
-    return problem.response(request_id(request))
+
+
+@docs(
+    tags=["service"],
+    summary="Whether jobs are taken",
+    description="While they are not, the member 'reasons' of the problem says why.",
+    responses=refusals(503, schema=NotReadySchema, example=not_ready(["The service is starting."])),
+)
+@response_schema(ReadySchema, 200, description="They are.")
+async def ready(request: web.Request) -> web.Response:
+    """Answers 503 with reasons while the service starts or stops."""
+    reasons = list(request.app[READINESS].reasons())
+    if not reasons:
+        return reply({"status": "ready"})
+    return not_ready(reasons).response(request_id(request))

@@ -3,6 +3,7 @@
 from aiohttp import web
 
 from asgard_async.api.metrics import Metrics
+from asgard_async.api.openapi.document import ApiDocument
 from asgard_async.api.schemas.submission import SubmissionSchema
 from asgard_async.config import Config
 from asgard_async.jobs.cancel import Canceller
@@ -27,3 +28,4 @@ MONITOR = web.AppKey("monitor", Monitor)
 READINESS = web.AppKey("readiness", Readiness)
 SUBMISSION_SCHEMA = web.AppKey("submission_schema", SubmissionSchema)
 METRICS = web.AppKey("metrics", Metrics)
+API_DOCUMENT = web.AppKey("api_document", ApiDocument)

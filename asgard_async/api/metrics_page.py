@@ -3,7 +3,7 @@
 from aiohttp import web
 from prometheus_client import CONTENT_TYPE_LATEST
 
-from asgard_async.api.decorators import docs
+from asgard_async.api.decorators import docs, text_response
 from asgard_async.api.keys import METRICS, MONITOR, STORE
 from asgard_async.jobs.record import now
 
@@ -11,8 +11,11 @@ from asgard_async.jobs.record import now
 @docs(
     tags=["service"],
     summary="Figures for Prometheus",
-    produces=["text/plain"],
-    responses={"200": {"description": "In Prometheus' text format."}},
+    responses=text_response(
+        "text/plain",
+        description="In Prometheus' text format.",
+        example='asgard_jobs{status="running"} 2.0\n',
+    ),
 )
 async def get_metrics(request: web.Request) -> web.Response:
     """All figures."""

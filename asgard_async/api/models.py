@@ -15,7 +15,7 @@ from asgard_async.tracking.models import get_model, list_models
 @docs(
     tags=["models"],
     summary="List the registered models",
-    responses=refusals(503),
+    responses=refusals(422, 503),
 )
 @response_schema(RegisteredModelSchema(many=True), 200, description="All of them, by name.")
 async def get_models(request: web.Request) -> web.Response:
@@ -26,8 +26,16 @@ async def get_models(request: web.Request) -> web.Response:
 @docs(
     tags=["models"],
     summary="Show a registered model",
-    parameters=[{"in": "path", "name": "name", "required": True, "schema": {"type": "string"}}],
-    responses=refusals(404, 503),
+    parameters=[
+        {
+            "in": "path",
+            "name": "name",
+            "required": True,
+            "schema": {"type": "string", "minLength": 1},
+            "example": "churn",
+        }
+    ],
+    responses=refusals(404, 422, 503),
 )
 @response_schema(RegisteredModelSchema, 200, description="The model.")
 async def get_one_model(request: web.Request) -> web.Response:

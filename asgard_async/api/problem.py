@@ -54,8 +54,8 @@ class Problem:
     headers: Mapping[str, str] = field(default_factory=dict)
     extra: Mapping[str, Any] = field(default_factory=dict)
 
-    def response(self, request_id: str) -> web.Response:
-        """The response that carries this problem."""
+    def document(self, request_id: str) -> dict[str, Any]:
+        """What is told of this problem."""
         document: dict[str, Any] = {
             "type": self.type,
             "title": self.title or HTTPStatus(self.status).phrase,
@@ -66,9 +66,13 @@ class Problem:
         if self.errors is not None:
             document["errors"] = _told(self.errors)
         document["request_id"] = request_id
+        return document
+
+    def response(self, request_id: str) -> web.Response:
+        """The response that carries this problem."""
         return web.Response(
             status=self.status,
-            body=msgspec.json.encode(document),
+            body=msgspec.json.encode(self.document(request_id)),
             content_type=CONTENT_TYPE,
             headers={"Cache-Control": "no-store", **self.headers},
         )

@@ -14,6 +14,7 @@ from asgard_async.api import (
     training_script,
     training_upload,
 )
+from asgard_async.api.openapi import page, swagger_ui
 
 ROUTES = [
     web.post("/mlops/training/upload", training_upload.upload),
@@ -31,4 +32,12 @@ ROUTES = [
     web.get("/health/live", health.live),
     web.get("/health/ready", health.ready),
     web.get("/metrics", metrics_page.get_metrics),
+    web.get("/openapi.json", page.get_document),
 ]
+"""The API; /openapi.json describes exactly these."""
+
+PAGES = [
+    web.get("/docs", swagger_ui.get_page),
+    web.get("/docs/{file}", swagger_ui.get_file),
+]
+"""What is for people's browsers."""

@@ -5,12 +5,13 @@ import warnings
 from aiohttp import web
 from aiohttp_apispec import validation_middleware
 
-from asgard_async.api.keys import CONFIG, METRICS, SUBMISSION_SCHEMA
+from asgard_async.api.keys import API_DOCUMENT, CONFIG, METRICS, SUBMISSION_SCHEMA
 from asgard_async.api.metrics import Metrics, count_requests
 from asgard_async.api.middlewares import problems
+from asgard_async.api.openapi.document import ApiDocument
 from asgard_async.api.parser import RequestParser
 from asgard_async.api.requests import mark_response
-from asgard_async.api.routes import ROUTES
+from asgard_async.api.routes import PAGES, ROUTES
 from asgard_async.api.schemas.submission import SubmissionLimits, SubmissionSchema
 
 
@@ -22,7 +23,8 @@ def setup_api(app: web.Application) -> None:
     """
     config = app[CONFIG]
     app[METRICS] = metrics = Metrics(slots=config.jobs.slots)
-    app[SUBMISSION_SCHEMA] = SubmissionSchema(SubmissionLimits.of(config.jobs))
+    app[SUBMISSION_SCHEMA] = submission = SubmissionSchema(SubmissionLimits.of(config.jobs))
+    app[API_DOCUMENT] = ApiDocument(ROUTES, configured=[submission])
     with warnings.catch_warnings():
         # aiohttp_apispec looks under these names, and has no typed keys
         warnings.simplefilter("ignore", web.NotAppKeyWarning)
@@ -30,4 +32,4 @@ def setup_api(app: web.Application) -> None:
         app["_apispec_request_data_name"] = "data"
     app.middlewares.extend([count_requests(metrics), problems, validation_middleware])
     app.on_response_prepare.append(mark_response)
-    app.add_routes(ROUTES)
+    app.add_routes([*ROUTES, *PAGES])

@@ -6,7 +6,7 @@ from asgard_async.api.decorators import docs, response_schema
 from asgard_async.api.keys import CANCELLER, RETRIER
 from asgard_async.api.replies import reply
 from asgard_async.api.requests import job_id_of, owner
-from asgard_async.api.schemas.jobs import JobSchema
+from asgard_async.api.schemas.jobs import JobSchema, NewJobSchema
 from asgard_async.api.schemas.problem import JOB_ID, refusals
 from asgard_async.api.views import job_path, view_job
 
@@ -32,7 +32,7 @@ async def cancel(request: web.Request) -> web.Response:
     parameters=[JOB_ID],
     responses=refusals(404, 429, 503),
 )
-@response_schema(JobSchema, 202, description="The new job; Location says where it is.")
+@response_schema(NewJobSchema, 202, description="The new job.", headers=["Location"])
 async def retry(request: web.Request) -> web.Response:
     """Submit a job's specification again."""
     job = await request.app[RETRIER].retry(job_id_of(request), owner(request))

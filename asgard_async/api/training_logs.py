@@ -4,7 +4,7 @@ from collections.abc import AsyncGenerator
 
 from aiohttp import web
 
-from asgard_async.api.decorators import docs, querystring_schema
+from asgard_async.api.decorators import docs, querystring_schema, text_response
 from asgard_async.api.keys import LOGS, STORE
 from asgard_async.api.replies import stream
 from asgard_async.api.requests import job_id_of
@@ -21,19 +21,8 @@ NEXT_HEADER = "X-Log-Next-Offset"
     description="The whole log shows a line where output was dropped; reading by offset skips it."
     f" {NEXT_HEADER} says where to go on.",
     parameters=[JOB_ID],
-    produces=["text/plain"],
     responses=refusals(404, 422)
-    | {
-        "200": {
-            "description": "The log.",
-            "headers": {
-                NEXT_HEADER: {
-                    "schema": {"type": "integer"},
-                    "description": "Offset of what follows.",
-                }
-            },
-        }
-    },
+    | text_response("text/plain", description="The log.", example="hello\n", headers=[NEXT_HEADER]),
 )
 @querystring_schema(LogQuery)
 async def get_logs(request: web.Request) -> web.StreamResponse:

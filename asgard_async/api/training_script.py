@@ -3,7 +3,7 @@
 from aiohttp import web
 from aiohttp.helpers import content_disposition_header
 
-from asgard_async.api.decorators import docs
+from asgard_async.api.decorators import docs, text_response
 from asgard_async.api.keys import STORE
 from asgard_async.api.requests import job_id_of
 from asgard_async.api.schemas.problem import JOB_ID, refusals
@@ -14,8 +14,8 @@ from asgard_async.api.schemas.problem import JOB_ID, refusals
     summary="Get a job's script",
     description="Byte for byte as it was uploaded.",
     parameters=[JOB_ID],
-    produces=["text/x-python"],
-    responses=refusals(404) | {"200": {"description": "The script."}},
+    responses=refusals(404)
+    | text_response("text/x-python", description="The script.", example='print("hello")\n'),
 )
 async def get_script(request: web.Request) -> web.Response:
     """The script of a job."""

@@ -11,7 +11,7 @@ from asgard_async.api.keys import CONFIG, SUBMISSION_SCHEMA, SUBMITTER
 from asgard_async.api.parser import flatten
 from asgard_async.api.replies import reply
 from asgard_async.api.requests import owner
-from asgard_async.api.schemas.jobs import JobSchema
+from asgard_async.api.schemas.jobs import JobSchema, NewJobSchema
 from asgard_async.api.schemas.problem import refusals
 from asgard_async.api.schemas.submission import SubmissionSchema, to_submission
 from asgard_async.api.views import job_path, view_job
@@ -35,8 +35,13 @@ KEY_HEADER = "Idempotency-Key"
     responses=refusals(400, 408, 409, 413, 415, 422, 429, 503),
 )
 @documented_body(SubmissionSchema)
-@response_schema(JobSchema, 202, description="Accepted; Location says where the job is.")
-@response_schema(JobSchema, 200, description="The job that the idempotency key stands for.")
+@response_schema(NewJobSchema, 202, description="Accepted.", headers=["Location"])
+@response_schema(
+    JobSchema,
+    200,
+    description="The job that the idempotency key stands for.",
+    headers=["Location"],
+)
 async def upload(request: web.Request) -> web.Response:
     """Accept a job."""
     schema = request.app[SUBMISSION_SCHEMA]

@@ -14,6 +14,7 @@ from asgard_async.api.keys import STORE
 from asgard_async.app import EXECUTOR, create_app
 from asgard_async.config import Config, load_config
 from asgard_async.store.jobs import JobStore
+from tests.api.documented import only_documented
 from tests.api.served import Client, serving
 from tests.eventually import eventually
 from tests.service import NOWHERE, submission
@@ -39,8 +40,12 @@ def service_config(data_dir: Path, **sections: Mapping[str, Any]) -> Config:
 
 @asynccontextmanager
 async def running(config: Config) -> AsyncIterator[Client]:
-    """A client of the service; jobs that a test leaves running are cancelled."""
-    async with serving(create_app(config)) as client:
+    """A client of the service, all of whose answers are documented.
+
+    Jobs that a test leaves running are cancelled.
+    """
+    app = create_app(config)
+    async with only_documented(app), serving(app) as client:
         yield client
         for job in (await get_json(client, "/mlops/training/jobs?status=running"))["jobs"]:
             await cancel(client, job["job_id"])

@@ -11,6 +11,25 @@ Check = Callable[[str], str | None]
 """Says what is wrong with a text, or None."""
 
 
+def documented(**keywords: Any) -> Callable[[Check], Check]:
+    """Say with keywords of JSON Schema what a check lets through, for the documentation.
+
+    They may let through more than the check, never less.
+    """
+
+    def decorate(check: Check) -> Check:
+        check.__dict__["json_schema"] = keywords
+        return check
+
+    return decorate
+
+
+def json_schema_of(check: object) -> Mapping[str, Any]:
+    """What `documented` says of a check or of a validator that was made of it."""
+    keywords: Mapping[str, Any] = getattr(check, "json_schema", {})
+    return keywords
+
+
 class Flag(fields.Boolean):
     """`true` or `false` and nothing that merely resembles them."""
 
@@ -94,17 +113,17 @@ class TextMap(fields.Dict):
         **kwargs: Any,
     ) -> None:
         super().__init__(keys=fields.String(), values=fields.String(), **kwargs)
-        self._max_entries = max_entries
-        self._check_name = tuple(check_name)
-        self._check_text = tuple(check_text)
+        self.max_entries = max_entries
+        self.check_name = tuple(check_name)
+        self.check_text = tuple(check_text)
 
     def _deserialize(
         self, value: Any, attr: str | None, data: Mapping[str, Any] | None, **kwargs: Any
     ) -> dict[Any, Any]:
         if not isinstance(value, dict):
             raise self.make_error("invalid", input=value)
-        if len(value) > self._max_entries:
-            raise ValidationError(f"Has {len(value)} entries; at most {self._max_entries}.")
+        if len(value) > self.max_entries:
+            raise ValidationError(f"Has {len(value)} entries; at most {self.max_entries}.")
         errors = {
             name: messages for name, text in value.items() if (messages := self._wrong(name, text))
         }
@@ -113,12 +132,13 @@ class TextMap(fields.Dict):
         return value
 
     def _wrong(self, name: str, text: object) -> list[str]:
-        messages = [wrong for check in self._check_name if (wrong := check(name))]
+        messages = [wrong for check in self.check_name if (wrong := check(name))]
         if not isinstance(text, str):
             return [*messages, "Its value must be text."]
-        return messages + [wrong for check in self._check_text if (wrong := check(text))]
+        return messages + [wrong for check in self.check_text if (wrong := check(text))]
 
 
+@documented(pattern=r"^[^\x00]*$")
 def no_nul(text: str) -> str | None:
     """NUL ends a text early wherever C reads it: environment, arguments, SQL."""
     return "Must not hold NUL characters." if "\0" in text else None
@@ -131,4 +151,5 @@ def as_validator(check: Check) -> Callable[[str], None]:
         if wrong := check(text):
             raise ValidationError(wrong)
 
+    validate.__dict__["json_schema"] = json_schema_of(check)
     return validate

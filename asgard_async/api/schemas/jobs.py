@@ -53,7 +53,9 @@ class LinksSchema(Schema):
 
     self = fields.String(required=True)
     logs = fields.String(required=True)
-    stream = fields.String(required=True, metadata={"description": "A WebSocket."})
+    stream = fields.String(
+        required=True, metadata={"description": "For a WebSocket; not served yet."}
+    )
 
 
 def _moment(description: str = "", **options: Any) -> fields.String:
@@ -64,7 +66,7 @@ def _moment(description: str = "", **options: Any) -> fields.String:
 class JobSchema(Schema):
     """A job in short."""
 
-    job_id = fields.String(required=True)
+    job_id = fields.String(required=True, metadata={"pattern": "^[0-9a-f]{8}$"})
     script_name = fields.String(required=True)
     experiment_name = fields.String(required=True)
     model_name = fields.String(required=True)
@@ -77,6 +79,41 @@ class JobSchema(Schema):
     error = fields.String(required=True, allow_none=True)
     retry_of = fields.String(required=True, allow_none=True)
     links = fields.Nested(LinksSchema, required=True)
+
+    class Meta:
+        example: Mapping[str, Any] = {
+            "job_id": "3f9c01ab",
+            "script_name": "train.py",
+            "experiment_name": "churn",
+            "model_name": "churn",
+            "status": "completed",
+            "created_at": "2026-01-31T12:00:00.000000Z",
+            "started_at": "2026-01-31T12:00:00.250000Z",
+            "completed_at": "2026-01-31T12:00:12.750000Z",
+            "run_id": "0a1b2c3d4e5f60718293a4b5c6d7e8f9",
+            "model_version": "1",
+            "error": None,
+            "retry_of": None,
+            "links": {
+                "self": "/mlops/training/jobs/3f9c01ab",
+                "logs": "/mlops/training/jobs/3f9c01ab/logs",
+                "stream": "/mlops/training/jobs/3f9c01ab/logs/ws",
+            },
+        }
+
+
+class NewJobSchema(JobSchema):
+    """A job that has just been accepted."""
+
+    class Meta:
+        example: Mapping[str, Any] = {
+            **JobSchema.Meta.example,
+            "status": "queued",
+            "started_at": None,
+            "completed_at": None,
+            "run_id": None,
+            "model_version": None,
+        }
 
 
 class RunSchema(Schema):
@@ -134,6 +171,44 @@ class JobInFullSchema(JobSchema):
     history = fields.List(fields.Nested(HistoryEntrySchema), required=True)
     logs = fields.String(metadata={"description": "Absent with ?logs=none."})
 
+    class Meta:
+        example: Mapping[str, Any] = {
+            **JobSchema.Meta.example,
+            "phase": "finished",
+            "reason": "succeeded",
+            "exit_code": 0,
+            "signal": None,
+            "duration_seconds": 12.5,
+            "timings": {"queued": 0.125, "starting": 0.125, "running": 12.5, "recording": 1.5},
+            "queue_position": None,
+            "runs": [
+                {
+                    "run_id": "0a1b2c3d4e5f60718293a4b5c6d7e8f9",
+                    "experiment_id": "1",
+                    "name": "nimble-fox-17",
+                    "status": "FINISHED",
+                    "started_at": "2026-01-31T12:00:04.000000Z",
+                    "ended_at": "2026-01-31T12:00:12.000000Z",
+                    "parent_run_id": None,
+                }
+            ],
+            "requirements": ["scikit-learn"],
+            "tags": {"team": "fraud"},
+            "timeout": 600,
+            "priority": 0,
+            "warm": True,
+            "resources": {"peak_memory_bytes": 268435456, "cpu_seconds": 11.25},
+            "history": [
+                {
+                    "status": "queued",
+                    "phase": "queued",
+                    "at": "2026-01-31T12:00:00.000000Z",
+                    "detail": None,
+                }
+            ],
+            "logs": "hello\n",
+        }
+
 
 class JobListSchema(Schema):
     """A page of jobs, newest first."""
@@ -142,3 +217,6 @@ class JobListSchema(Schema):
     next_cursor = fields.String(
         required=True, allow_none=True, metadata={"description": "null on the last page."}
     )
+
+    class Meta:
+        example: Mapping[str, Any] = {"jobs": [JobSchema.Meta.example], "next_cursor": None}

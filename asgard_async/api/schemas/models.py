@@ -3,9 +3,9 @@
 import re
 
 from marshmallow import Schema, fields
-from marshmallow.validate import Length, Regexp
+from marshmallow.validate import Length
 
-from asgard_async.api.schemas.fields import TextMap, as_validator, no_nul
+from asgard_async.api.schemas.fields import TextMap, as_validator, documented, no_nul
 from asgard_async.api.schemas.submission import (
     MAX_ENTRIES,
     MAX_MODEL_NAME,
@@ -16,7 +16,12 @@ from asgard_async.api.schemas.submission import (
 
 MAX_DESCRIPTION = 5000
 """What MLflow's registry holds."""
-RUN_ID = re.compile(r"[a-zA-Z0-9][\w-]{0,255}\Z", re.ASCII)
+RUN_ID = "[a-zA-Z0-9][a-zA-Z0-9_-]{0,255}"
+
+
+@documented(pattern=f"^{RUN_ID}$")
+def run_id(text: str) -> str | None:
+    return None if re.fullmatch(RUN_ID, text) else "Is no id of a run."
 
 
 class RegistrationSchema(Schema):
@@ -25,7 +30,7 @@ class RegistrationSchema(Schema):
     model_name = fields.String(
         required=True, validate=[Length(1, MAX_MODEL_NAME), as_validator(model_name)]
     )
-    run_id = fields.String(required=True, validate=Regexp(RUN_ID, error="Is no id of a run."))
+    run_id = fields.String(required=True, validate=as_validator(run_id))
     description = fields.String(
         load_default="", validate=[Length(max=MAX_DESCRIPTION), as_validator(no_nul)]
     )
@@ -35,6 +40,14 @@ class RegistrationSchema(Schema):
         check_text=[tag_value, no_nul],
         load_default=dict,
     )
+
+    class Meta:
+        example = {
+            "model_name": "churn",
+            "run_id": "0a1b2c3d4e5f60718293a4b5c6d7e8f9",
+            "description": "Trained on the figures of January.",
+            "tags": {"team": "fraud"},
+        }
 
 
 class ModelVersionSchema(Schema):
@@ -48,6 +61,18 @@ class ModelVersionSchema(Schema):
     tags = fields.Dict(keys=fields.String(), values=fields.String(), required=True)
     created_at = fields.String(required=True, metadata={"format": "date-time"})
     updated_at = fields.String(required=True, metadata={"format": "date-time"})
+
+    class Meta:
+        example = {
+            "name": "churn",
+            "version": "1",
+            "stage": "None",
+            "run_id": "0a1b2c3d4e5f60718293a4b5c6d7e8f9",
+            "description": "",
+            "tags": {"asgard.job_id": "3f9c01ab"},
+            "created_at": "2026-01-31T12:00:14.250000Z",
+            "updated_at": "2026-01-31T12:00:14.250000Z",
+        }
 
 
 class RegisteredModelSchema(Schema):
@@ -65,3 +90,14 @@ class RegisteredModelSchema(Schema):
     latest_versions = fields.List(fields.Nested(ModelVersionSchema), required=True)
     created_at = fields.String(required=True, metadata={"format": "date-time"})
     updated_at = fields.String(required=True, metadata={"format": "date-time"})
+
+    class Meta:
+        example = {
+            "name": "churn",
+            "description": "",
+            "tags": {},
+            "aliases": {"champion": "1"},
+            "latest_versions": [ModelVersionSchema.Meta.example],
+            "created_at": "2026-01-31T12:00:14.100000Z",
+            "updated_at": "2026-01-31T12:00:14.250000Z",
+        }

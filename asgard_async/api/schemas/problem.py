@@ -1,18 +1,35 @@
 """What the documentation of several handlers has in common."""
 
+from collections.abc import Mapping
 from http import HTTPStatus
 from typing import Any
 
 from marshmallow import Schema, fields
 
+from asgard_async.api import errors as api_errors
+from asgard_async.api.problem import (
+    CONTENT_TYPE,
+    INTERNAL_ERROR,
+    Problem,
+    problem_of_refusal,
+)
+from asgard_async.jobs import errors
+
+EXAMPLE_JOB = "3f9c01ab"
+EXAMPLE_REQUEST = "ce6de29b219a4172"
+
 
 class ProblemSchema(Schema):
     """RFC 9457."""
 
-    type = fields.String(required=True)
+    type = fields.String(
+        required=True, metadata={"description": "A URN that names the kind of problem."}
+    )
     title = fields.String(required=True)
     status = fields.Integer(required=True)
-    detail = fields.String(required=True)
+    detail = fields.String(
+        required=True, metadata={"description": "A sentence that says what to do."}
+    )
     errors = fields.Dict(
         keys=fields.String(),
         values=fields.List(fields.String()),
@@ -21,10 +38,49 @@ class ProblemSchema(Schema):
     request_id = fields.String(required=True)
 
 
-def refusals(*statuses: int) -> dict[str, dict[str, Any]]:
+class NotReadySchema(ProblemSchema):
+    """Why no jobs are taken."""
+
+    reasons = fields.List(fields.String(), required=True)
+
+
+EXAMPLES: Mapping[int, Problem] = {
+    500: INTERNAL_ERROR,
+    **{
+        problem.status: problem
+        for problem in map(
+            problem_of_refusal,
+            (
+                api_errors.MalformedBody("The body is empty; send a JSON object."),
+                errors.JobNotFound(EXAMPLE_JOB),
+                api_errors.BodyTooSlow(60),
+                errors.JobNotFinished(EXAMPLE_JOB),
+                api_errors.BodyTooLarge(4194304),
+                api_errors.UnsupportedMediaType(
+                    "Send the body as JSON, with Content-Type: application/json."
+                ),
+                api_errors.InvalidRequest({"name of the field": ["What is wrong with it."]}),
+                errors.QueueFull(10000),
+                errors.ServiceDraining(),
+            ),
+        )
+    },
+}
+"""What the service answers itself, made by what makes it."""
+
+
+def refusals(
+    *statuses: int, schema: type[Schema] = ProblemSchema, example: Problem | None = None
+) -> dict[str, dict[str, Any]]:
     """The error responses of a handler, for `@docs(responses=…)`."""
     return {
-        str(status): {"schema": ProblemSchema(), "description": HTTPStatus(status).phrase}
+        str(status): {
+            "schema": schema(),
+            "description": HTTPStatus(status).phrase,
+            "content_type": CONTENT_TYPE,
+            "headers": ["Retry-After"] if status in {429, 503} else [],
+            "example": (example or EXAMPLES[status]).document(EXAMPLE_REQUEST),
+        }
         for status in statuses
     }
 
@@ -35,4 +91,5 @@ JOB_ID = {
     "required": True,
     "schema": {"type": "string", "pattern": "^[0-9a-f]{8}$"},
     "description": "8 lower-case hexadecimal digits.",
+    "example": EXAMPLE_JOB,
 }

@@ -31,14 +31,36 @@ class StatusSchema(Schema):
     version = fields.String(required=True)
     timestamp = fields.String(required=True, metadata={"format": "date-time"})
 
+    class Meta:
+        example = {
+            "asgard_api": "accessible",
+            "mlflow_api": "accessible",
+            "mlflow_available": True,
+            "mlflow_tracking_uri": "http://127.0.0.1:5000",
+            "registered_models": 3,
+            "active_experiments": 2,
+            "jobs": {"queued": 1, "running": 2, "completed": 17, "failed": 1, "cancelled": 0},
+            "checked_at": "2026-01-31T12:00:00.000000Z",
+            "age_seconds": 2.5,
+            "mlflow_latency_ms": 12.5,
+            "version": "0.1.0",
+            "timestamp": "2026-01-31T12:00:02.500000Z",
+        }
+
 
 class LiveSchema(Schema):
     """The process answers."""
 
     status = fields.String(required=True, validate=OneOf(["live"]))
 
+    class Meta:
+        example = {"status": "live"}
+
 
 class ReadySchema(Schema):
     """The service takes jobs."""
 
     status = fields.String(required=True, validate=OneOf(["ready"]))
+
+    class Meta:
+        example = {"status": "ready"}

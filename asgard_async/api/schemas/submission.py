@@ -12,7 +12,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
-from marshmallow import Schema, ValidationError, fields, validates
+from marshmallow import Schema, ValidationError, fields
 from marshmallow.validate import Length, Range
 
 from asgard_async.api.schemas.fields import (
@@ -21,6 +21,7 @@ from asgard_async.api.schemas.fields import (
     TextMap,
     WholeNumber,
     as_validator,
+    documented,
     no_nul,
 )
 from asgard_async.config import JobsConfig
@@ -61,6 +62,7 @@ class SubmissionLimits:
         )
 
 
+@documented(pattern=r"^[^./\\\x00-\x1f\x7f][^/\\\x00-\x1f\x7f]*$")
 def file_name(name: str) -> str | None:
     if name.startswith("."):
         return "Must not begin with a dot."
@@ -71,6 +73,7 @@ def file_name(name: str) -> str | None:
     return None
 
 
+@documented(pattern=r"^(?!\.$|\.\.|\s*$)[^/:\x00-\x1f\x7f]+$")
 def model_name(name: str) -> str | None:
     """The rules of MLflow's registry."""
     if not name.strip():
@@ -82,6 +85,7 @@ def model_name(name: str) -> str | None:
     return None
 
 
+@documented(pattern=r"^[A-Za-z_][A-Za-z0-9_]*$")
 def variable_name(name: str) -> str | None:
     if not re.fullmatch(r"[A-Za-z_][A-Za-z0-9_]*", name):
         return "Is no name for a variable: letters, digits and _, not beginning with a digit."
@@ -90,6 +94,9 @@ def variable_name(name: str) -> str | None:
     return None
 
 
+@documented(
+    minLength=1, maxLength=MAX_TAG_KEY, pattern=r"^(?!mlflow\.|asgard\.|\.\.|/)[/\w.\- :]+$"
+)
 def tag_key(key: str) -> str | None:
     """The rules of MLflow's tags, without the prefixes that have an owner."""
     if not 1 <= len(key) <= MAX_TAG_KEY:
@@ -103,12 +110,14 @@ def tag_key(key: str) -> str | None:
     return None
 
 
+@documented(maxLength=MAX_TAG_VALUE)
 def tag_value(value: str) -> str | None:
     if len(value) > MAX_TAG_VALUE:
         return f"A tag's value has at most {MAX_TAG_VALUE} characters."
     return None
 
 
+@documented(minLength=1, maxLength=MAX_KEY, pattern=r"^[^\x00-\x1f\x7f]*$")
 def idempotency_key(key: str) -> str | None:
     if not (1 <= len(key) <= MAX_KEY and key.isprintable()):
         return f"Must be 1 to {MAX_KEY} printable characters."
@@ -143,7 +152,27 @@ class SubmissionSchema(Schema):
 
     def __init__(self, limits: SubmissionLimits | None = None, **kwargs: Any) -> None:
         super().__init__(**kwargs)
-        self.limits = limits or SubmissionLimits()
+        self.limits = limits = limits or SubmissionLimits()
+        # this instance's own fields: what the configuration says is said of them in the document
+        timeout, script = self.fields["timeout"], self.fields["script_content"]
+        timeout.validators = [Range(limits.timeout_min, limits.timeout_max)]
+        timeout.metadata = {**timeout.metadata, "default": limits.timeout_default}
+        script.metadata = {**script.metadata, "maxLength": base64_size(limits.max_script_bytes)}
+
+    class Meta:
+        example = {
+            "script_name": "train.py",
+            "script_content": "cHJpbnQoImhlbGxvIikK",
+            "experiment_name": "churn",
+            "model_name": "churn",
+            "requirements": ["scikit-learn"],
+            "environment_vars": {"EPOCHS": "3"},
+            "timeout": 600,
+            "tags": {"team": "fraud"},
+            "priority": 0,
+            "idempotency_key": "churn-2026-01-31",
+            "warm": True,
+        }
 
     script_name = fields.String(
         required=True,
@@ -154,7 +183,9 @@ class SubmissionSchema(Schema):
         required=True,
         metadata={
             "description": "The script, UTF-8, in standard base64.",
-            "format": "byte",
+            "contentEncoding": "base64",
+            "minLength": 4,
+            "pattern": "^(?:[A-Za-z0-9+/]{4})*(?:[A-Za-z0-9+/]{2}==|[A-Za-z0-9+/]{3}=)?$",
             "example": "cHJpbnQoImhlbGxvIikK",
         },
     )
@@ -209,9 +240,10 @@ class SubmissionSchema(Schema):
         metadata={"description": "false forces an interpreter of the job's own."},
     )
 
-    @validates("timeout")
-    def _check_timeout(self, timeout: int, **_kwargs: Any) -> None:
-        Range(self.limits.timeout_min, self.limits.timeout_max)(timeout)
+
+def base64_size(size: int) -> int:
+    """How many characters so many bytes have in base64."""
+    return 4 * (-(-size // 3))
 
 
 def decode_script(content: str, max_bytes: int) -> bytes:
@@ -221,7 +253,7 @@ def decode_script(content: str, max_bytes: int) -> bytes:
         ValidationError: it is not strict base64, too large, empty or not UTF-8.
     """
     # checked before decoding, so that nothing large is decoded in vain
-    if len(content) > 4 * (-(-max_bytes // 3)):
+    if len(content) > base64_size(max_bytes):
         raise ValidationError(f"The script is larger than {max_bytes} bytes.")
     try:
         script = binascii.a2b_base64(content, strict_mode=True)

@@ -1,0 +1,1 @@
+"""The API described in OpenAPI, from what the handlers say of themselves."""

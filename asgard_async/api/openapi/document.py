@@ -1,0 +1,113 @@
+"""The document: built from the decorations of the handlers, once, when it is first asked for."""
+
+from collections.abc import Iterable, Mapping, Sequence
+from functools import cached_property
+from typing import Any
+
+import msgspec
+from aiohttp import web
+from apispec import APISpec
+from apispec.ext.marshmallow import MarshmallowPlugin
+from marshmallow import Schema
+
+from asgard_async import __version__
+from asgard_async.api.openapi import constraints
+from asgard_async.api.openapi.words import HEADERS, INFO, TAGS
+from asgard_async.api.schemas.problem import refusals
+
+VERSION = "3.1.0"
+ALWAYS = "X-Request-ID"
+"""A header of every response."""
+
+Document = dict[str, Any]
+
+
+class ApiDocument:
+    """The OpenAPI document of a table of URLs.
+
+    `configured` are schemas that stand in for those of their class: their rules follow the
+    configuration.
+    """
+
+    def __init__(self, routes: Iterable[web.RouteDef], configured: Iterable[Schema] = ()) -> None:
+        self._routes = list(routes)
+        self._configured = {type(schema): schema for schema in configured}
+
+    @cached_property
+    def encoded(self) -> bytes:
+        """As JSON."""
+        return msgspec.json.encode(self.build())
+
+    def build(self) -> Document:
+        """As a tree."""
+        plugin = _Plugin(schema_name_resolver=_name_of)
+        spec = APISpec("Asgard", __version__, VERSION, [plugin], info=INFO, tags=TAGS)
+        for name, header in HEADERS.items():
+            spec.components.header(name, header)
+        paths: dict[str, Document] = {}
+        for route in self._routes:
+            paths.setdefault(route.path, {})[route.method.lower()] = self._operation(route)
+        for path, operations in paths.items():
+            spec.path(path=path, operations=operations)
+        document: Document = spec.to_dict()
+        return document
+
+    def _operation(self, route: web.RouteDef) -> Document:
+        handler: Any = route.handler
+        said: Mapping[str, Any] = handler.__apispec__
+        operation: Document = {
+            "operationId": handler.__name__,
+            "tags": said["tags"],
+            "summary": said["summary"],
+            "parameters": [dict(parameter) for parameter in said["parameters"]],
+            "responses": {
+                status: self._response(response)
+                for status, response in sorted({**said["responses"], **refusals(500)}.items())
+            },
+        }
+        if "description" in said:
+            operation["description"] = said["description"]
+        for taken in said["schemas"]:
+            if taken["location"] == "querystring":
+                operation["parameters"].append({"in": "query", "schema": taken["schema"]})
+            else:
+                content = self._content(taken["schema"], "application/json")
+                operation["requestBody"] = {"required": True, "content": content}
+        return operation
+
+    def _response(self, said: Mapping[str, Any]) -> Document:
+        response: Document = {
+            "description": said["description"],
+            "headers": _headers(said.get("headers", ())),
+        }
+        if "schema" in said:
+            content_type = said.get("content_type", "application/json")
+            response["content"] = self._content(said["schema"], content_type, said.get("example"))
+        elif "content_type" in said:
+            text = {"schema": {"type": "string"}, "example": said["example"]}
+            response["content"] = {said["content_type"]: text}
+        return response
+
+    def _content(self, schema: Schema, content_type: str, example: object = None) -> Document:
+        if example is None:
+            example = schema.Meta.example  # type: ignore[attr-defined]  # ours, not marshmallow's
+            example = [example] if schema.many else example
+        known = self._configured.get(type(schema), schema)
+        return {content_type: {"schema": known, "example": example}}
+
+
+class _Plugin(MarshmallowPlugin):
+    """apispec's, which has learned our fields."""
+
+    def init_spec(self, spec: APISpec) -> None:
+        super().init_spec(spec)
+        constraints.teach(self.converter)
+
+
+def _headers(names: Sequence[str]) -> Document:
+    return {name: {"$ref": f"#/components/headers/{name}"} for name in (ALWAYS, *names)}
+
+
+def _name_of(schema: Any) -> str:
+    kind = schema if isinstance(schema, type) else type(schema)
+    return kind.__name__.removesuffix("Schema")

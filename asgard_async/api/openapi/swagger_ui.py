@@ -1,0 +1,90 @@
+"""GET /docs: the API to look at and to try, by Swagger UI. Every file of it is served from here.
+
+The files come from the package flask-swagger-ui, which is not imported: it is the smallest that
+ships a present Swagger UI, and needs nothing but Flask, which MLflow has anyway.
+"""
+
+import importlib.util
+from functools import cache
+from pathlib import Path
+
+from aiohttp import web
+
+PACKAGE = "flask_swagger_ui"
+FILES = frozenset({"swagger-ui.css", "swagger-ui-bundle.js", "favicon-32x32.png"})
+START = "start.js"
+
+# addresses are relative, so that the page works below any prefix that a proxy adds
+PAGE = """\
+<!doctype html>
+<html lang="en">
+<head>
+<meta charset="utf-8">
+<meta name="viewport" content="width=device-width, initial-scale=1">
+<title>Asgard: API</title>
+<link rel="icon" type="image/png" href="docs/favicon-32x32.png">
+<link rel="stylesheet" href="docs/swagger-ui.css">
+</head>
+<body>
+<div id="swagger-ui"></div>
+<script src="docs/swagger-ui-bundle.js"></script>
+<script src="docs/start.js"></script>
+</body>
+</html>
+"""
+
+# a file of its own, as the policy allows no script within the page
+SCRIPT = """\
+SwaggerUIBundle({
+  url: "openapi.json",
+  dom_id: "#swagger-ui",
+  deepLinking: true,
+  validatorUrl: null,
+});
+"""
+
+POLICY = "; ".join(
+    (
+        "default-src 'none'",
+        "script-src 'self'",
+        "style-src 'self'",
+        "img-src 'self' data:",  # Swagger UI's own style sheet has its arrows as data:
+        "connect-src 'self'",
+        "base-uri 'none'",
+        "form-action 'none'",
+        "frame-ancestors 'none'",
+    )
+)
+
+
+@cache
+def directory() -> Path:
+    """Where the package has its files."""
+    found = importlib.util.find_spec(PACKAGE)
+    if found is None or found.origin is None:
+        raise ModuleNotFoundError(f"No module named {PACKAGE!r}", name=PACKAGE)
+    return Path(found.origin).parent / "dist"
+
+
+async def get_page(_: web.Request) -> web.Response:
+    """The page."""
+    return web.Response(
+        text=PAGE,
+        content_type="text/html",
+        headers={
+            "Content-Security-Policy": POLICY,
+            "Referrer-Policy": "no-referrer",
+            "Cache-Control": "no-cache",
+        },
+    )
+
+
+async def get_file(request: web.Request) -> web.StreamResponse:
+    """What the page loads; of the package nothing else."""
+    name = request.match_info["file"]
+    headers = {"Cache-Control": "no-cache"}
+    if name == START:
+        return web.Response(text=SCRIPT, content_type="text/javascript", headers=headers)
+    if name not in FILES:
+        raise web.HTTPNotFound
+    return web.FileResponse(directory() / name, headers=headers)

@@ -1,0 +1,69 @@
+"""What the document says of a field never refuses what the service takes."""
+
+import re
+from collections.abc import Callable
+
+import pytest
+from hypothesis import example, given
+from hypothesis import strategies as st
+
+from asgard_async.api.schemas import models, submission
+from asgard_async.api.schemas.fields import Check, json_schema_of, no_nul
+
+CHECKS = [
+    submission.file_name,
+    submission.model_name,
+    submission.variable_name,
+    submission.tag_key,
+    submission.tag_value,
+    submission.idempotency_key,
+    models.run_id,
+    no_nul,
+]
+texts = st.text(alphabet=st.sampled_from("aA0_-.:/\\ é\n\x00\x7f"), max_size=6)
+names = st.sampled_from(["", ".", "..", "a/../b", "a/b", "mlflow.a", "asgard.", "train.py", "a\n"])
+
+
+def says(check: Check) -> Callable[[str], bool]:
+    keywords = json_schema_of(check)
+    # JSON Schema's patterns are JavaScript's, whose $ is the end of the text alone
+    pattern = keywords.get("pattern", "").replace("$", r"\Z")
+
+    def lets_through(text: str) -> bool:
+        return (
+            keywords.get("minLength", 0) <= len(text) <= keywords.get("maxLength", len(text))
+            and re.search(pattern, text) is not None
+        )
+
+    return lets_through
+
+
+@pytest.mark.parametrize("check", CHECKS, ids=lambda check: check.__name__)
+@given(text=texts | names)
+@example(text="")
+def test_what_is_taken_is_let_through(check: Check, text: str) -> None:
+    if text and check(text) is None:  # that a text may not be empty is said by Length
+        assert says(check)(text)
+
+
+@pytest.mark.parametrize(
+    ("check", "text"),
+    [
+        (submission.file_name, ".hidden"),
+        (submission.file_name, "a/b"),
+        (submission.file_name, "a\\b"),
+        (submission.model_name, "a:b"),
+        (submission.model_name, ".."),
+        (submission.model_name, " "),
+        (submission.variable_name, "1A"),
+        (submission.tag_key, "mlflow.user"),
+        (submission.tag_key, "a" * 251),
+        (submission.tag_value, "a" * 5001),
+        (submission.idempotency_key, "a\n"),
+        (models.run_id, "../a"),
+        (no_nul, "a\0"),
+    ],
+)
+def test_what_is_said_refuses_too(check: Check, text: str) -> None:
+    assert check(text)
+    assert not says(check)(text)

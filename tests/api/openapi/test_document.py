@@ -1,0 +1,120 @@
+"""The document: valid, complete, and true to the handlers."""
+
+import json
+from collections.abc import Iterator
+from typing import Any
+
+import pytest
+from openapi_schema_validator import OAS31Validator
+from openapi_spec_validator import validate
+
+from asgard_async.api.openapi.document import ApiDocument
+from asgard_async.api.routes import PAGES, ROUTES
+from asgard_async.api.schemas.submission import SubmissionLimits, SubmissionSchema
+from tests.api.served import Client
+from tests.api.service import running, service_config
+
+Document = dict[str, Any]
+
+DOCUMENT: Document = json.loads(ApiDocument(ROUTES).encoded)
+OPERATIONS = {
+    f"{method.upper()} {path}": operation
+    for path, operations in DOCUMENT["paths"].items()
+    for method, operation in operations.items()
+}
+
+
+def contents_of(operation: Document) -> Iterator[tuple[str, Document]]:
+    """Each body that an operation takes or answers, by status and content type."""
+    bodies = {"request": operation.get("requestBody", {})} | operation["responses"]
+    for status, body in bodies.items():
+        for content_type, content in body.get("content", {}).items():
+            yield f"{status} {content_type}", content
+
+
+CONTENTS = {
+    f"{name} {where}": content
+    for name, operation in OPERATIONS.items()
+    for where, content in contents_of(operation)
+}
+
+
+def test_it_is_valid() -> None:
+    validate(DOCUMENT)
+
+
+def test_it_has_every_address_of_the_api_and_no_other() -> None:
+    assert set(OPERATIONS) == {f"{route.method} {route.path}" for route in ROUTES}
+
+
+def test_pages_for_people_are_the_only_ones_that_it_leaves_out() -> None:
+    assert {route.path for route in PAGES} == {"/docs", "/docs/{file}"}
+
+
+@pytest.mark.parametrize("where", CONTENTS)
+def test_examples_obey_their_schemas(where: str) -> None:
+    content = CONTENTS[where]
+    # what the schema refers to is looked for within itself
+    schema = {**content["schema"], "components": DOCUMENT["components"]}
+    validator = OAS31Validator(schema, format_checker=OAS31Validator.FORMAT_CHECKER)
+    assert [error.message for error in validator.iter_errors(content["example"])] == []
+
+
+@pytest.mark.parametrize("name", OPERATIONS)
+def test_every_response_names_its_request(name: str) -> None:
+    for response in OPERATIONS[name]["responses"].values():
+        assert "X-Request-ID" in response["headers"]
+
+
+@pytest.mark.parametrize("name", OPERATIONS)
+def test_refusals_are_problem_documents(name: str) -> None:
+    responses = OPERATIONS[name]["responses"]
+    for status, response in responses.items():
+        refused = int(status) >= 400
+        assert (list(response.get("content", ())) == ["application/problem+json"]) == refused
+        assert ("Retry-After" in response["headers"]) == (status in {"429", "503"})
+    assert "500" in responses
+
+
+def test_every_field_that_is_refused_when_wrong_says_its_rules() -> None:
+    fields = DOCUMENT["components"]["schemas"]["Submission"]["properties"]
+    assert fields["priority"]["minimum"] == -100
+    assert fields["script_name"]["maxLength"] == 255
+    assert fields["script_content"]["contentEncoding"] == "base64"
+    assert fields["tags"]["maxProperties"] == 100
+    assert fields["tags"]["propertyNames"]["maxLength"] == 250
+    assert "default" not in fields["idempotency_key"]
+    assert DOCUMENT["components"]["schemas"]["Submission"]["additionalProperties"] is False
+
+
+def test_enums_that_may_be_null_say_so() -> None:
+    reason = DOCUMENT["components"]["schemas"]["JobInFull"]["properties"]["reason"]
+    assert reason["type"] == ["string", "null"]
+    assert None in reason["enum"]
+
+
+def test_bounds_are_those_of_the_configuration() -> None:
+    limits = SubmissionLimits(max_script_bytes=3, timeout_min=7, timeout_max=9, timeout_default=8)
+    document = ApiDocument(ROUTES, configured=[SubmissionSchema(limits)]).build()
+    fields = document["components"]["schemas"]["Submission"]["properties"]
+    timeout = fields["timeout"]
+    assert (timeout["minimum"], timeout["default"], timeout["maximum"]) == (7, 8, 9)
+    assert fields["script_content"]["maxLength"] == 4
+    # those of other instances stay as they were
+    assert SubmissionSchema().fields["timeout"].metadata["default"] == 300
+
+
+async def test_the_service_answers_with_it(tmp_path: Any) -> None:
+    async with running(service_config(tmp_path, jobs={"timeout_max": 4000})) as client:
+        document = await served(client)
+    validate(document)
+    submission = document["components"]["schemas"]["Submission"]
+    assert submission["properties"]["timeout"]["maximum"] == 4000
+
+
+async def served(client: Client) -> Document:
+    response = await client.get("/openapi.json")
+    assert response.status == 200
+    assert response.content_type == "application/json"
+    document: Document = await response.json()
+    return document

@@ -1,0 +1,59 @@
+"""/docs: the page, and that everything it loads comes from the service."""
+
+import re
+
+from tests.api.served import Client
+from tests.api.service import problem
+
+
+async def test_the_page_loads_what_the_service_has(api: Client) -> None:
+    response = await api.get("/docs")
+    page = await response.text()
+    assert response.content_type == "text/html"
+    loaded = re.findall(r'(?:src|href)="([^"]*)"', page)
+    assert len(loaded) == 4
+    for address in loaded:
+        assert not re.match(r"[a-z]+:|/", address)
+        file = await api.get(f"/{address}")
+        assert file.status == 200
+        kind = {"css": "text/css", "js": "javascript", "png": "image/png"}
+        assert kind[address.rpartition(".")[2]] in file.content_type
+        assert await file.read()
+
+
+async def test_the_page_describes_this_service(api: Client) -> None:
+    script = await (await api.get("/docs/start.js")).text()
+    assert 'url: "openapi.json"' in script
+    assert "http" not in script
+
+
+async def test_it_is_a_swagger_ui_that_reads_openapi_3_1(api: Client) -> None:
+    script = await (await api.get("/docs/swagger-ui-bundle.js")).text()
+    version = re.search(r'PACKAGE_VERSION:"v?(\d+)\.(\d+)', script)
+    assert version is not None
+    assert (int(version[1]), int(version[2])) >= (5, 0)
+
+
+async def test_the_policy_allows_the_service_alone(api: Client) -> None:
+    response = await api.get("/docs")
+    policy = dict(
+        part.split(" ", 1) for part in response.headers["Content-Security-Policy"].split("; ")
+    )
+    assert policy["default-src"] == "'none'"
+    assert policy["frame-ancestors"] == "'none'"
+    for sources in policy.values():
+        assert set(sources.split()) <= {"'none'", "'self'", "data:"}
+    # nothing in the page itself is a script or a style, which the policy would stop
+    page = await response.text()
+    assert re.findall(r"<script(?![^>]*\bsrc=)|<style|style=| on\w+=", page) == []
+
+
+async def test_other_files_of_the_package_are_not_served(api: Client) -> None:
+    for name in ("LICENSE", "swagger-ui.js", "..%2f__init__.py", "%2e%2e%2fREADME.md"):
+        await problem(await api.get(f"/docs/{name}"), 404)
+
+
+async def test_a_file_that_the_browser_has_is_not_sent_again(api: Client) -> None:
+    first = await api.get("/docs/swagger-ui.css")
+    again = await api.get("/docs/swagger-ui.css", headers={"If-None-Match": first.headers["ETag"]})
+    assert again.status == 304
