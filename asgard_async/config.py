@@ -44,6 +44,9 @@ class JobsConfig:
     max_concurrent_jobs: Count
     max_queued_jobs: Positive
     max_script_bytes: Positive
+    max_archive_bytes: Positive
+    max_archive_members: Positive
+    max_unpacked_bytes: Positive
     timeout_default: Positive
     timeout_min: Positive
     timeout_max: Positive
@@ -51,6 +54,7 @@ class JobsConfig:
     stop_grace_seconds: Seconds
     requeue_lost: bool
     script_check_seconds: PositiveSeconds
+    archive_check_seconds: PositiveSeconds
 
     @property
     def slots(self) -> int:

@@ -5,13 +5,22 @@ import warnings
 from aiohttp import web
 from aiohttp_apispec import validation_middleware
 
-from asgard_async.api.keys import CONFIG, METRICS, SUBMISSION_SCHEMA
+from asgard_async.api.keys import (
+    ARCHIVE_SUBMISSION_SCHEMA,
+    CONFIG,
+    METRICS,
+    SUBMISSION_SCHEMA,
+)
 from asgard_async.api.metrics import Metrics, count_requests
 from asgard_async.api.middlewares import problems
 from asgard_async.api.parser import RequestParser
 from asgard_async.api.requests import mark_response
 from asgard_async.api.routes import ROUTES
-from asgard_async.api.schemas.submission import SubmissionLimits, SubmissionSchema
+from asgard_async.api.schemas.submission import (
+    ArchiveSubmissionSchema,
+    SubmissionLimits,
+    SubmissionSchema,
+)
 
 
 def setup_api(app: web.Application) -> None:
@@ -22,7 +31,9 @@ def setup_api(app: web.Application) -> None:
     """
     config = app[CONFIG]
     app[METRICS] = metrics = Metrics(slots=config.jobs.slots)
-    app[SUBMISSION_SCHEMA] = SubmissionSchema(SubmissionLimits.of(config.jobs))
+    limits = SubmissionLimits.of(config.jobs)
+    app[SUBMISSION_SCHEMA] = SubmissionSchema(limits)
+    app[ARCHIVE_SUBMISSION_SCHEMA] = ArchiveSubmissionSchema(limits)
     with warnings.catch_warnings():
         # aiohttp_apispec looks under these names, and has no typed keys
         warnings.simplefilter("ignore", web.NotAppKeyWarning)

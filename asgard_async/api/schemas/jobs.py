@@ -125,6 +125,11 @@ class JobInFullSchema(JobSchema):
     )
     queue_position = fields.Integer(required=True, allow_none=True)
     runs = fields.List(fields.Nested(RunSchema), required=True)
+    entrypoint = fields.String(
+        required=True,
+        allow_none=True,
+        metadata={"description": "The file of an archive that is run; null for a script."},
+    )
     requirements = fields.List(fields.String(), required=True)
     tags = fields.Dict(keys=fields.String(), values=fields.String(), required=True)
     timeout = fields.Integer(required=True)
