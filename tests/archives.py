@@ -172,6 +172,7 @@ REFUSED: dict[str, tuple[str, Callable[[], bytes], str]] = {
             ("block-device", tarfile.BLKTYPE, "no file"),
             ("fifo", tarfile.FIFOTYPE, "no file"),
             ("continuous", tarfile.CONTTYPE, "no file"),
+            ("sparse", tarfile.GNUTYPE_SPARSE, "sparse file"),
         ]
     },
     "not-utf-8.tar.gz": (".tar.gz", lambda: tar_gz_of({"\udcff": ""}), "not UTF-8"),

@@ -65,6 +65,8 @@ async def upload(request: web.Request) -> web.Response:
         try:
             return await _submit(request, _from_form(request, form))
         except InvalidSubmission as error:
+            if "script_content" in form.errors:  # a field that was sent, and that forms have not
+                raise
             raise InvalidSubmission(_renamed(error.errors, "script_content", named)) from error
 
 
@@ -89,6 +91,8 @@ def _from_form(request: web.Request, form: Form) -> Submission:
     document = form.document
     by_archive = form.script is None and (form.archive is not None or "archive" in form.errors)
     _take_key_from_header(request, document)
+    if "entrypoint" in document:  # as a shell completes it
+        document["entrypoint"] = document["entrypoint"].removeprefix("./")
     if by_archive and "script_name" in document:
         form.wrong("script_name", "Leave it out: an archive is named by its file.")
     elif form.file_name:
