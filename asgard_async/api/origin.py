@@ -18,7 +18,9 @@ def refuse_foreign(request: web.Request) -> None:
     """
     site = request.headers.get("Sec-Fetch-Site", "none")
     origins = request.headers.getall("Origin", [])
-    if site not in {"same-origin", "none"} or any(
-        urlsplit(origin).netloc != request.host for origin in origins
-    ):
+    try:
+        foreign = any(urlsplit(origin).netloc != request.host for origin in origins)
+    except ValueError:
+        foreign = True
+    if foreign or site not in {"same-origin", "none"}:
         raise ForeignOrigin
