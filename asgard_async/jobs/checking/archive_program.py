@@ -11,8 +11,8 @@ import sys
 import warnings
 from pathlib import Path
 
-# found by its place: there is no site-packages here, and none is wanted
-sys.path.insert(0, str(Path(__file__).parents[3]))
+# found by its place; last, since that place is site-packages where Asgard is installed
+sys.path.append(str(Path(__file__).parents[3]))
 
 from asgard_async.execution.archives.names import ArchiveLimits, ArchiveRefused
 from asgard_async.execution.archives.unpack import read_entrypoint
