@@ -15,10 +15,12 @@ from asgard_async.api.setup import setup_api
 from asgard_async.background import Background
 from asgard_async.config import Config, ConfigError
 from asgard_async.data_directory import DataDirectory
+from asgard_async.execution.archives.names import ArchiveLimits
 from asgard_async.execution.environments.builder import BuildFailed
 from asgard_async.execution.environments.provision import Environments, create_environments
 from asgard_async.execution.local import LocalExecutor
 from asgard_async.jobs.cancel import Canceller
+from asgard_async.jobs.checking.archives import ArchiveChecker
 from asgard_async.jobs.checking.checker import ScriptChecker
 from asgard_async.jobs.delete import Deleter
 from asgard_async.jobs.dispatcher import Dispatcher
@@ -32,6 +34,7 @@ from asgard_async.jobs.retry import Retrier
 from asgard_async.jobs.submit import Submitter
 from asgard_async.logs.reader import LogReader
 from asgard_async.readiness import Readiness
+from asgard_async.store.archives import ArchiveStore
 from asgard_async.store.database import Database
 from asgard_async.store.jobs import JobStore
 from asgard_async.store.migrate import SchemaError
@@ -84,7 +87,11 @@ async def _store(app: web.Application) -> AsyncIterator[None]:
         database = await Database(file).open()
     except (SchemaError, sqlite3.Error) as error:
         raise ConfigError(f"{file}: {error}") from error
-    app[keys.STORE] = JobStore(database)
+    app[keys.STORE] = store = JobStore(database)
+    app[keys.ARCHIVES] = archives = ArchiveStore(app[DATA].archives)
+    # before any request: what is being received has no row yet either
+    if strays := await archives.sweep(await store.all_archives()):
+        logger.info("%d archives without a job are removed", strays)
     yield
     await database.close()
 
@@ -135,10 +142,12 @@ def _embedded(app: web.Application) -> EmbeddedServer:
 async def _jobs(app: web.Application) -> AsyncIterator[None]:
     config, store, data = app[keys.CONFIG], app[keys.STORE], app[DATA]
     background, job_tasks = app[BACKGROUND], Background()
+    archives, archive_limits = app[keys.ARCHIVES], _archive_limits(config)
     executor = LocalExecutor(
         jobs_dir=data.jobs,
         cache_dir=data.cache,
         log_limit_bytes=config.logs.max_bytes_per_job,
+        archive_limits=archive_limits,
         in_use=data.in_use,
     )
     logs = LogReader(executor.log_of)
@@ -163,6 +172,7 @@ async def _jobs(app: web.Application) -> AsyncIterator[None]:
     lifecycle = Lifecycle(
         config=config,
         store=store,
+        archives=archives,
         executor=executor,
         logs=logs,
         recording=recorder,
@@ -186,7 +196,13 @@ async def _jobs(app: web.Application) -> AsyncIterator[None]:
     checker = ScriptChecker(deadline_seconds=config.jobs.script_check_seconds)
     submitter = Submitter(
         store=store,
+        archives=archives,
         checker=checker,
+        archive_checker=ArchiveChecker(
+            limits=archive_limits,
+            max_script_bytes=config.jobs.max_script_bytes,
+            deadline_seconds=config.jobs.archive_check_seconds,
+        ),
         config=config.jobs,
         accepted=accepted,
     )
@@ -197,7 +213,7 @@ async def _jobs(app: web.Application) -> AsyncIterator[None]:
     app[keys.SUBMITTER] = submitter
     app[keys.CANCELLER] = Canceller(store=store, executor=executor, interrupts=interrupts)
     app[keys.RETRIER] = Retrier(store=store, submitter=submitter)
-    app[keys.DELETER] = Deleter(store=store, executor=executor)
+    app[keys.DELETER] = Deleter(store=store, archives=archives, executor=executor)
 
     await asyncio.to_thread(environments.sweep)
     recovered = await dispatcher.recover()
@@ -219,6 +235,13 @@ async def _jobs(app: web.Application) -> AsyncIterator[None]:
     await job_tasks.stop()
     await environments.close()
     await checker.close()
+
+
+def _archive_limits(config: Config) -> ArchiveLimits:
+    return ArchiveLimits(
+        max_members=config.jobs.max_archive_members,
+        max_unpacked_bytes=config.jobs.max_unpacked_bytes,
+    )
 
 
 async def _prebuild(environments: Environments, requirements: Sequence[str]) -> None:

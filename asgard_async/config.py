@@ -24,6 +24,7 @@ Positive = Annotated[int, Meta(ge=1, le=LARGEST)]
 Seconds = Annotated[float, Meta(ge=0, le=LARGEST)]
 PositiveSeconds = Annotated[float, Meta(gt=0, le=LARGEST)]
 Bytes = Annotated[int, Meta(ge=65536, le=1000 * LARGEST)]
+AnyBytes = Annotated[int, Meta(ge=1, le=1000 * LARGEST)]
 
 ENV_PREFIX = "ASGARD_"
 DATA_DIR_VARIABLE = "ASGARD_DATA_DIR"
@@ -49,6 +50,9 @@ class JobsConfig:
     max_concurrent_jobs: Count
     max_queued_jobs: Positive
     max_script_bytes: Positive
+    max_archive_bytes: AnyBytes
+    max_archive_members: Positive
+    max_unpacked_bytes: AnyBytes
     timeout_default: Positive
     timeout_min: Positive
     timeout_max: Positive
@@ -56,6 +60,7 @@ class JobsConfig:
     stop_grace_seconds: Seconds
     requeue_lost: bool
     script_check_seconds: PositiveSeconds
+    archive_check_seconds: PositiveSeconds
 
     @property
     def slots(self) -> int:

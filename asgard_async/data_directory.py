@@ -24,6 +24,10 @@ class DataDirectory:
         return self.root / "jobs"
 
     @property
+    def archives(self) -> Path:
+        return self.root / "archives"
+
+    @property
     def environments(self) -> Path:
         return self.root / "environments"
 
@@ -52,7 +56,14 @@ class DataDirectory:
             ConfigError: it cannot be made.
         """
         try:
-            for path in (self.root, self.jobs, self.environments, self.cache, self.mlflow):
+            for path in (
+                self.root,
+                self.jobs,
+                self.archives,
+                self.environments,
+                self.cache,
+                self.mlflow,
+            ):
                 path.mkdir(mode=0o700, parents=True, exist_ok=True)
         except OSError as error:
             raise ConfigError(

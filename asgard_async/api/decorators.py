@@ -79,13 +79,16 @@ def text_response(
     description: str,
     example: str,
     headers: Sequence[str] = (),
+    binary: Sequence[str] = (),
 ) -> dict[str, dict[str, Any]]:
-    """Describe a 200 that is text, for `@docs(responses=…)`."""
+    """Describe a 200 that is text, or else bytes of the types `binary`, for
+    `@docs(responses=…)`."""
     return {
         "200": {
             "content_type": content_type,
             "description": description,
             "example": example,
             "headers": headers,
+            "binary": binary,
         }
     }

@@ -11,8 +11,15 @@ class UnsupportedMediaType(AsgardError):
     """The body comes in a type or an encoding that is not read here (415)."""
 
 
+class ForeignOrigin(AsgardError):
+    """A browser sent the request for a page of another site (403)."""
+
+    def __init__(self) -> None:
+        super().__init__("The request comes from a page of another site, which may not upload.")
+
+
 class BodyTooLarge(AsgardError):
-    """The body exceeds [server] max_body_bytes (413)."""
+    """The body exceeds [server] max_body_bytes, or its archive [jobs] max_archive_bytes (413)."""
 
     def __init__(self, max_bytes: int) -> None:
         super().__init__(f"The body is larger than the {max_bytes} bytes that are accepted here.")

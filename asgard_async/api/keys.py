@@ -4,7 +4,7 @@ from aiohttp import web
 
 from asgard_async.api.metrics import Metrics
 from asgard_async.api.openapi.document import ApiDocument
-from asgard_async.api.schemas.submission import SubmissionSchema
+from asgard_async.api.schemas.submission import ArchiveSubmissionSchema, SubmissionSchema
 from asgard_async.config import Config
 from asgard_async.jobs.cancel import Canceller
 from asgard_async.jobs.delete import Deleter
@@ -12,11 +12,13 @@ from asgard_async.jobs.retry import Retrier
 from asgard_async.jobs.submit import Submitter
 from asgard_async.logs.reader import LogReader
 from asgard_async.readiness import Readiness
+from asgard_async.store.archives import ArchiveStore
 from asgard_async.store.jobs import JobStore
 from asgard_async.tracking.gateway import MlflowGateway
 from asgard_async.tracking.monitor import Monitor
 
 CONFIG = web.AppKey("config", Config)
+ARCHIVES = web.AppKey("archives", ArchiveStore)
 STORE = web.AppKey("store", JobStore)
 SUBMITTER = web.AppKey("submitter", Submitter)
 CANCELLER = web.AppKey("canceller", Canceller)
@@ -27,5 +29,6 @@ GATEWAY = web.AppKey("gateway", MlflowGateway)
 MONITOR = web.AppKey("monitor", Monitor)
 READINESS = web.AppKey("readiness", Readiness)
 SUBMISSION_SCHEMA = web.AppKey("submission_schema", SubmissionSchema)
+ARCHIVE_SUBMISSION_SCHEMA = web.AppKey("archive_submission_schema", ArchiveSubmissionSchema)
 METRICS = web.AppKey("metrics", Metrics)
 API_DOCUMENT = web.AppKey("api_document", ApiDocument)

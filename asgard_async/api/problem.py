@@ -18,6 +18,7 @@ CONTENT_TYPE = "application/problem+json"
 
 STATUS_OF: Mapping[type[AsgardError], int] = {
     api_errors.MalformedBody: 400,
+    api_errors.ForeignOrigin: 403,
     api_errors.BodyTooSlow: 408,
     api_errors.BodyTooLarge: 413,
     api_errors.UnsupportedMediaType: 415,

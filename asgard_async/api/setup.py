@@ -5,14 +5,24 @@ import warnings
 from aiohttp import web
 from aiohttp_apispec import validation_middleware
 
-from asgard_async.api.keys import API_DOCUMENT, CONFIG, METRICS, SUBMISSION_SCHEMA
+from asgard_async.api.keys import (
+    API_DOCUMENT,
+    ARCHIVE_SUBMISSION_SCHEMA,
+    CONFIG,
+    METRICS,
+    SUBMISSION_SCHEMA,
+)
 from asgard_async.api.metrics import Metrics, count_requests
 from asgard_async.api.middlewares import problems
 from asgard_async.api.openapi.document import ApiDocument
 from asgard_async.api.parser import RequestParser
 from asgard_async.api.requests import mark_response
 from asgard_async.api.routes import PAGES, ROUTES
-from asgard_async.api.schemas.submission import SubmissionLimits, SubmissionSchema
+from asgard_async.api.schemas.submission import (
+    ArchiveSubmissionSchema,
+    SubmissionLimits,
+    SubmissionSchema,
+)
 
 
 def setup_api(app: web.Application) -> None:
@@ -23,7 +33,9 @@ def setup_api(app: web.Application) -> None:
     """
     config = app[CONFIG]
     app[METRICS] = metrics = Metrics(slots=config.jobs.slots)
-    app[SUBMISSION_SCHEMA] = submission = SubmissionSchema(SubmissionLimits.of(config.jobs))
+    limits = SubmissionLimits.of(config.jobs)
+    app[SUBMISSION_SCHEMA] = submission = SubmissionSchema(limits)
+    app[ARCHIVE_SUBMISSION_SCHEMA] = ArchiveSubmissionSchema(limits)
     app[API_DOCUMENT] = ApiDocument(ROUTES, configured=[submission])
     with warnings.catch_warnings():
         # aiohttp_apispec looks under these names, and has no typed keys

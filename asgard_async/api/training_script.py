@@ -1,33 +1,42 @@
-"""GET /mlops/training/jobs/{job_id}/script: the script as it was uploaded."""
+"""GET /mlops/training/jobs/{job_id}/script: the script or archive as it was uploaded."""
 
 from aiohttp import web
 from aiohttp.helpers import content_disposition_header
 
 from asgard_async.api.decorators import docs, text_response
-from asgard_async.api.keys import STORE
+from asgard_async.api.keys import ARCHIVES, STORE
 from asgard_async.api.requests import job_id_of
 from asgard_async.api.schemas.problem import JOB_ID, refusals
+from asgard_async.execution.archives.members import ZIP
 
 
 @docs(
     tags=["training"],
-    summary="Get a job's script",
+    summary="Get a job's script or archive",
     description="Byte for byte as it was uploaded.",
     parameters=[JOB_ID],
     responses=refusals(404)
-    | text_response("text/x-python", description="The script.", example='print("hello")\n'),
+    | text_response(
+        "text/x-python",
+        description="The script, or the archive.",
+        example='print("hello")\n',
+        binary=("application/zip", "application/gzip"),
+    ),
 )
-async def get_script(request: web.Request) -> web.Response:
-    """The script of a job."""
+async def get_script(request: web.Request) -> web.StreamResponse:
+    """The script or archive of a job."""
     store = request.app[STORE]
     job = await store.get(job_id_of(request))
-    return web.Response(
-        body=await store.script(job.job_id),
-        headers={
-            "Content-Type": "text/x-python; charset=utf-8",
-            "Content-Disposition": content_disposition_header(
-                "attachment", filename=job.spec.script_name
-            ),
-            "Cache-Control": "no-store",
-        },
-    )
+    headers = {
+        "Content-Disposition": content_disposition_header(
+            "attachment", filename=job.spec.script_name
+        ),
+        "Cache-Control": "no-store",
+    }
+    if job.archive is None:
+        script = await store.script(job.job_id)
+        headers["Content-Type"] = "text/x-python; charset=utf-8"
+        return web.Response(body=script, headers=headers)
+    is_zip = job.archive.endswith(ZIP)
+    headers["Content-Type"] = "application/zip" if is_zip else "application/gzip"
+    return web.FileResponse(request.app[ARCHIVES].path(job.archive), headers=headers)

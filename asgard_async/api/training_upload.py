@@ -1,21 +1,38 @@
-"""POST /mlops/training/upload: submit a script."""
+"""POST /mlops/training/upload: submit a script or an archive."""
 
-from collections.abc import MutableMapping
+from collections.abc import Mapping, MutableMapping
+from contextlib import ExitStack
+from types import MappingProxyType
+from typing import Any
 
 from aiohttp import web
 from marshmallow import ValidationError
 
-from asgard_async.api.body import Value, read_json_object
+from asgard_async.api.body import read_json_object
 from asgard_async.api.decorators import docs, documented_body, response_schema
-from asgard_async.api.keys import CONFIG, SUBMISSION_SCHEMA, SUBMITTER
+from asgard_async.api.keys import (
+    ARCHIVE_SUBMISSION_SCHEMA,
+    ARCHIVES,
+    CONFIG,
+    SUBMISSION_SCHEMA,
+    SUBMITTER,
+)
+from asgard_async.api.multipart import Form, read_form
+from asgard_async.api.origin import refuse_foreign
 from asgard_async.api.parser import flatten
 from asgard_async.api.replies import reply
 from asgard_async.api.requests import owner
 from asgard_async.api.schemas.jobs import JobSchema, NewJobSchema
 from asgard_async.api.schemas.problem import refusals
-from asgard_async.api.schemas.submission import SubmissionSchema, to_submission
+from asgard_async.api.schemas.submission import (
+    SubmissionSchema,
+    UploadFormSchema,
+    to_archive_submission,
+    to_submission,
+)
 from asgard_async.api.views import job_path, view_job
 from asgard_async.jobs.errors import InvalidSubmission
+from asgard_async.jobs.submission import Submission
 
 KEY_HEADER = "Idempotency-Key"
 
@@ -32,7 +49,8 @@ KEY_HEADER = "Idempotency-Key"
             "description": "As the field idempotency_key.",
         }
     ],
-    responses=refusals(400, 408, 409, 413, 415, 422, 429, 503),
+    responses=refusals(400, 403, 408, 409, 413, 415, 422, 429, 503),
+    form=UploadFormSchema(),
 )
 @documented_body(SubmissionSchema)
 @response_schema(NewJobSchema, 202, description="Accepted.", headers=["Location"])
@@ -44,15 +62,22 @@ KEY_HEADER = "Idempotency-Key"
 )
 async def upload(request: web.Request) -> web.Response:
     """Accept a job."""
-    schema = request.app[SUBMISSION_SCHEMA]
-    max_bytes = request.app[CONFIG].server.max_body_bytes
-    document = await read_json_object(request, schema.fields, max_bytes=max_bytes)
-    _take_key_from_header(request, document)
-    try:
-        loaded = schema.load(document)
-    except ValidationError as error:
-        raise InvalidSubmission(flatten(error.messages)) from error
-    submission = to_submission(loaded, owner=owner(request))
+    if request.content_type != "multipart/form-data":
+        return await _submit(request, await _from_json(request))
+    refuse_foreign(request)
+    # an archive that no job got is gone when this is left, however it is left
+    with ExitStack() as held:
+        form = await read_form(request, request.app[ARCHIVES], held, config=request.app[CONFIG])
+        named = "entrypoint" if form.archive is not None else "script"
+        try:
+            return await _submit(request, _from_form(request, form))
+        except InvalidSubmission as error:
+            if "script_content" in form.errors:  # a field that was sent, and that forms have not
+                raise
+            raise InvalidSubmission(_renamed(error.errors, "script_content", named)) from error
+
+
+async def _submit(request: web.Request, submission: Submission) -> web.Response:
     job, created = await request.app[SUBMITTER].submit(submission)
     return reply(
         view_job(job),
@@ -61,8 +86,63 @@ async def upload(request: web.Request) -> web.Response:
     )
 
 
-def _take_key_from_header(request: web.Request, document: MutableMapping[str, Value]) -> None:
-    given: list[Value] = [*request.headers.getall(KEY_HEADER, [])]
+async def _from_json(request: web.Request) -> Submission:
+    schema = request.app[SUBMISSION_SCHEMA]
+    max_bytes = request.app[CONFIG].server.max_body_bytes
+    document = await read_json_object(request, schema.fields, max_bytes=max_bytes)
+    _take_key_from_header(request, document)
+    return to_submission(_load(schema, document), owner=owner(request))
+
+
+def _from_form(request: web.Request, form: Form) -> Submission:
+    document = form.document
+    by_archive = form.script is None and (form.archive is not None or "archive" in form.errors)
+    _take_key_from_header(request, document)
+    if "entrypoint" in document:  # as a shell completes it
+        document["entrypoint"] = document["entrypoint"].removeprefix("./")
+    if by_archive and "script_name" in document:
+        form.wrong("script_name", "Leave it out: an archive is named by its file.")
+    elif form.file_name:
+        document.setdefault("script_name", form.file_name)
+    if form.script is not None:
+        document["script_content"] = form.script
+        if "entrypoint" in document:
+            form.wrong("entrypoint", "Leave it out: only an archive has one.")
+            del document["entrypoint"]
+    elif not by_archive and "script" not in form.errors:
+        form.wrong("script", "Send a part 'script' (a .py file) or 'archive' (.zip, .tar.gz).")
+    schema = request.app[ARCHIVE_SUBMISSION_SCHEMA if by_archive else SUBMISSION_SCHEMA]
+    loaded = _load(schema, document, form.errors)
+    if form.archive is not None:
+        return to_archive_submission(loaded, form.archive, owner=owner(request))
+    return to_submission(loaded, owner=owner(request))
+
+
+def _load(
+    schema: SubmissionSchema,
+    document: Mapping[str, Any],
+    errors: Mapping[str, list[str]] = MappingProxyType({}),
+) -> dict[str, Any]:
+    """Load fields of which `errors` is known already; those that are wrong are told together."""
+    found: dict[str, list[str]] = {}
+    try:
+        loaded: dict[str, Any] = schema.load(document)
+    except ValidationError as error:
+        found = flatten(error.messages)
+    if found or errors:
+        raise InvalidSubmission({**found, **errors})
+    return loaded
+
+
+def _renamed(errors: Mapping[str, list[str]], old: str, new: str) -> dict[str, list[str]]:
+    renamed = {name: told for name, told in errors.items() if name != old}
+    if old in errors:
+        renamed.setdefault(new, errors[old])
+    return renamed
+
+
+def _take_key_from_header(request: web.Request, document: MutableMapping[str, Any]) -> None:
+    given: list[Any] = [*request.headers.getall(KEY_HEADER, [])]
     if "idempotency_key" in document:
         given.append(document["idempotency_key"])
     elif given:

@@ -58,6 +58,7 @@ def view_job_in_full(
         "timings": seconds_per_phase(history, at) if history else {},
         "queue_position": queue_position,
         "runs": [_view_run(run) for run in job.tracking.runs],
+        "entrypoint": job.spec.entrypoint,
         "requirements": list(job.spec.requirements),
         "tags": dict(job.spec.tags),
         "timeout": job.spec.timeout,

@@ -2,17 +2,21 @@
 
 jobs/<job_id>/job.log                   output of all attempts
 jobs/<job_id>/attempts/<n>/             lock, pid.json, exit.json, shim.log
-jobs/<job_id>/attempts/<n>/work         the script and what it makes; its working directory
+jobs/<job_id>/attempts/<n>/work         the script, or what was in its archive, and what it
+                                        makes; its working directory
 jobs/<job_id>/attempts/<n>/{home,tmp}   HOME and TMPDIR
 """
 
 import asyncio
+import errno
 import logging
 import os
 import shutil
 from datetime import datetime
 from pathlib import Path
 
+from asgard_async.execution.archives.names import ArchiveLimits, ArchiveRefused
+from asgard_async.execution.archives.unpack import unpack
 from asgard_async.execution.attempt import Attempt
 from asgard_async.execution.environment_variables import job_variables
 from asgard_async.execution.protocol import AttemptId, Ended, Launch
@@ -29,17 +33,24 @@ class LocalExecutor:
     """Runs attempts below `jobs_dir`. `in_use` is locked (shared) as long as any of them lives."""
 
     def __init__(
-        self, *, jobs_dir: Path, cache_dir: Path, log_limit_bytes: int, in_use: Path
+        self,
+        *,
+        jobs_dir: Path,
+        cache_dir: Path,
+        log_limit_bytes: int,
+        archive_limits: ArchiveLimits,
+        in_use: Path,
     ) -> None:
         self._jobs_dir = jobs_dir
         self._cache_dir = cache_dir
         self._log_limit = log_limit_bytes
+        self._archive_limits = archive_limits
         self._in_use = in_use
 
     async def start(self, launch: Launch) -> datetime | None:
         """See `Executor.start`."""
         directory = self._directory(launch.attempt)
-        await asyncio.to_thread(_prepare, directory, launch.script_name, launch.script)
+        await asyncio.to_thread(self._prepare, directory, launch)
         order = Order(
             directory=str(directory),
             argv=[str(launch.python), _as_argument(launch.script_name)],
@@ -82,17 +93,27 @@ class LocalExecutor:
     def _directory(self, attempt: AttemptId) -> Path:
         return self._jobs_dir / attempt.job_id / "attempts" / str(attempt.number)
 
+    def _prepare(self, directory: Path, launch: Launch) -> None:
+        work = directory / "work"
+        for path in (directory, work, directory / "home", directory / "tmp"):
+            path.mkdir(mode=0o700, parents=True, exist_ok=True)
+        if launch.archive is None:
+            _write_script(work / launch.script_name, launch.script)
+            return
+        try:
+            # checked again: the limits may have changed, and so may the file
+            unpack(launch.archive, work, self._archive_limits)
+        except ArchiveRefused as error:
+            raise OSError(errno.EBADMSG, str(error)) from error
+
     def log_of(self, job_id: str) -> Path:
         """The file that holds a job's output."""
         return self._jobs_dir / job_id / LOG_NAME
 
 
-def _prepare(directory: Path, script_name: str, script: bytes) -> None:
-    for path in (directory, directory / "work", directory / "home", directory / "tmp"):
-        path.mkdir(mode=0o700, parents=True, exist_ok=True)
+def _write_script(path: Path, script: bytes) -> None:
     flags = os.O_WRONLY | os.O_CREAT | os.O_TRUNC | os.O_CLOEXEC
-    descriptor = os.open(directory / "work" / script_name, flags, 0o600)
-    with os.fdopen(descriptor, "wb") as file:
+    with os.fdopen(os.open(path, flags, 0o600), "wb") as file:
         file.write(script)
 
 

@@ -26,7 +26,11 @@ class Launch:
 
     attempt: AttemptId
     script_name: str
-    script: bytes
+    """What is run: a path below the working directory."""
+    script: bytes = b""
+    """Its source, where it comes in no archive."""
+    archive: Path | None = None
+    """Unpacked into the working directory, with `script_name` in it."""
     python: Path
     """The interpreter of the job's environment."""
     held: Sequence[Path] = ()

@@ -24,6 +24,7 @@ from asgard_async.jobs.record import Job, Outcome, now
 from asgard_async.jobs.status import Phase, Reason
 from asgard_async.jobs.transitions import TransitionRefused
 from asgard_async.logs.reader import LogReader
+from asgard_async.store.archives import ArchiveStore
 from asgard_async.store.jobs import JobStore
 
 logger = logging.getLogger(__name__)
@@ -50,6 +51,7 @@ class Lifecycle:
         *,
         config: Config,
         store: JobStore,
+        archives: ArchiveStore,
         executor: Executor,
         logs: LogReader,
         recording: Recording,
@@ -59,6 +61,7 @@ class Lifecycle:
     ) -> None:
         self._config = config
         self._store = store
+        self._archives = archives
         self._executor = executor
         self._logs = logs
         self._recording = recording
@@ -143,8 +146,9 @@ class Lifecycle:
         limits = self._config.limits
         launch = Launch(
             attempt=_attempt(job),
-            script_name=job.spec.script_name,
-            script=await self._store.script(job.job_id),
+            script_name=job.spec.entrypoint or job.spec.script_name,
+            script=await self._store.script(job.job_id) if job.archive is None else b"",
+            archive=self._archives.path(job.archive) if job.archive is not None else None,
             python=python,
             held=held,
             environment={

@@ -20,9 +20,13 @@ class JobSpec:
     """What the user asked for, with defaults filled in. The script itself is kept beside it."""
 
     script_name: str
+    """Of an archive, the name of its file."""
     experiment_name: str
     model_name: str
     script_sha256: str
+    """Of the script, or of the archive."""
+    entrypoint: str | None = None
+    """The file of an archive that is run; None for a script."""
     requirements: Sequence[str] = ()
     environment_vars: Mapping[str, str] = field(default_factory=dict)
     timeout: int
@@ -33,6 +37,8 @@ class JobSpec:
     def digest(self) -> str:
         """SHA-256 over every field: two submissions with the same digest ask for the same."""
         fields = {name: getattr(self, name) for name in self.__dataclass_fields__}
+        if self.entrypoint is None:
+            del fields["entrypoint"]  # digests are kept that were made before there was one
         canonical = json.dumps(fields, sort_keys=True, ensure_ascii=True, default=_plain)
         return hashlib.sha256(canonical.encode()).hexdigest()
 
@@ -108,6 +114,8 @@ class Job:
     retry_of: str | None = None
     submitted_by: str = ""
     """Name of the token that submitted it; empty while the API is open."""
+    archive: str | None = None
+    """The name of its archive in the archive store; None for a script."""
 
     @property
     def status(self) -> Status:

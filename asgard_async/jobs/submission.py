@@ -5,11 +5,23 @@ from dataclasses import dataclass, field
 
 
 @dataclass(frozen=True, kw_only=True)
+class UploadedArchive:
+    """An archive that was received, under its name in the archive store."""
+
+    name: str
+    sha256: str
+
+
+@dataclass(frozen=True, kw_only=True)
 class Submission:
     """The fields of an upload, defaults filled in, the script decoded from base64."""
 
     script_name: str
-    script: bytes
+    """Of an archive, the name of its file."""
+    script: bytes = b""
+    archive: UploadedArchive | None = None
+    """In place of a script; `entrypoint` says which of its files is run."""
+    entrypoint: str | None = None
     experiment_name: str
     model_name: str
     requirements: Sequence[str] = ()

@@ -6,12 +6,14 @@ import sys
 from collections.abc import Callable
 
 from asgard_async.config import JobsConfig
+from asgard_async.jobs.checking.archives import ArchiveChecker
 from asgard_async.jobs.checking.checker import ScriptChecker
-from asgard_async.jobs.errors import ServiceDraining
+from asgard_async.jobs.errors import AsgardError, ServiceDraining
 from asgard_async.jobs.record import Job, JobSpec, now
 from asgard_async.jobs.requirements import parse_requirements
 from asgard_async.jobs.submission import Submission
 from asgard_async.store.accepting import NewJob
+from asgard_async.store.archives import ArchiveStore
 from asgard_async.store.jobs import JobStore
 
 
@@ -27,12 +29,16 @@ class Submitter:
         self,
         *,
         store: JobStore,
+        archives: ArchiveStore,
         checker: ScriptChecker,
+        archive_checker: ArchiveChecker,
         config: JobsConfig,
         accepted: Callable[[], None],
     ) -> None:
         self._store = store
+        self._archives = archives
         self._checker = checker
+        self._archive_checker = archive_checker
         self._config = config
         self._accepted = accepted
         self._draining = False
@@ -48,7 +54,8 @@ class Submitter:
             The job, and False when the idempotency key stands for one accepted earlier.
 
         Raises:
-            InvalidSubmission: the script does not compile, or a requirement cannot be met.
+            InvalidSubmission: the script does not compile, its archive is not taken, or a
+                requirement cannot be met.
             IdempotencyConflict, QueueFull, ServiceDraining: see there.
         """
         if self._draining:
@@ -61,15 +68,28 @@ class Submitter:
             if twin is not None:
                 return twin, False
         parse_requirements(submission.requirements)
-        imports = await self._checker.imports_of(submission.script)
+        imports = await self._imports(submission)
+        archive = submission.archive
         new = NewJob(
             spec=spec,
-            script=submission.script,
+            script=submission.script if archive is None else None,
+            archive=archive.name if archive is not None else None,
             uses_tracking=imports is None or not imports <= sys.stdlib_module_names,
             submitted_by=submission.owner,
             idempotency_key=submission.idempotency_key,
         )
         return await self._accept(new)
+
+    async def _imports(self, submission: Submission) -> frozenset[str] | None:
+        """What the script is known to import at most; None where that is not known."""
+        if submission.archive is None:
+            return await self._checker.imports_of(submission.script)
+        assert submission.entrypoint is not None  # noqa: S101  # they come together
+        source = await self._archive_checker.source_of(
+            submission.entrypoint, self._archives.path(submission.archive.name)
+        )
+        await self._checker.imports_of(source)
+        return None  # the other modules of the archive import more
 
     async def submit_again(self, job: Job, owner: str) -> Job:
         """Accept a new job with the specification of `job`, noted as its retry.
@@ -82,26 +102,53 @@ class Submitter:
             raise ServiceDraining
         new = NewJob(
             spec=job.spec,
-            script=await self._store.script(job.job_id),
+            script=await self._store.script(job.job_id) if job.archive is None else None,
+            archive=await self._share_archive(job),
             uses_tracking=job.uses_tracking,
             submitted_by=owner,
             retry_of=job.job_id,
         )
         return (await self._accept(new))[0]
 
+    async def _share_archive(self, job: Job) -> str | None:
+        if job.archive is None:
+            return None
+        try:
+            return await self._archives.share(job.archive)
+        except FileNotFoundError:
+            await self._store.get(job.job_id)  # JobNotFound, if it was deleted meanwhile
+            raise
+
     async def _accept(self, new: NewJob) -> tuple[Job, bool]:
-        job, created = await self._store.accept(
-            new, draw_id=draw_job_id, max_queued=self._config.max_queued_jobs, at=now()
-        )
+        if new.archive is not None:
+            await self._archives.persist(new.archive)
+        try:
+            job, created = await self._store.accept(
+                new, draw_id=draw_job_id, max_queued=self._config.max_queued_jobs, at=now()
+            )
+        except AsgardError:
+            await self._discard(new)
+            raise
+        # Whatever else is raised, a cancellation too, leaves open whether there is a row: then the
+        # archive stays, and goes when the service starts again if there is none.
         if created:
             self._accepted()
+        else:
+            await self._discard(new)
         return job, created
 
+    async def _discard(self, new: NewJob) -> None:
+        if new.archive is not None:
+            await self._archives.remove(new.archive)
+
     def _specify(self, submission: Submission) -> JobSpec:
-        timeout = submission.timeout
+        timeout, archive = submission.timeout, submission.archive
         return JobSpec(
             script_name=submission.script_name,
-            script_sha256=hashlib.sha256(submission.script).hexdigest(),
+            script_sha256=(
+                hashlib.sha256(submission.script).hexdigest() if archive is None else archive.sha256
+            ),
+            entrypoint=submission.entrypoint,
             experiment_name=submission.experiment_name,
             model_name=submission.model_name,
             requirements=tuple(submission.requirements),

@@ -17,7 +17,10 @@ class NewJob:
     """What is needed to accept a job."""
 
     spec: JobSpec
-    script: bytes
+    script: bytes | None
+    """None when it came as an archive."""
+    archive: str | None = None
+    """Its name in the archive store, durable there."""
     uses_tracking: bool
     submitted_by: str = ""
     idempotency_key: str | None = None
@@ -57,10 +60,12 @@ def insert_job(
         uses_tracking=int(new.uses_tracking),
         retry_of=new.retry_of,
         submitted_by=new.submitted_by,
+        archive=new.archive,
         created_at=created_at,
         **spec_to_row(new.spec),
     )
-    queries.insert_script(conn, job_seq=seq, content=new.script)
+    if new.script is not None:
+        queries.insert_script(conn, job_seq=seq, content=new.script)
     for key, value in new.spec.tags.items():
         queries.insert_tag(conn, key=key, value=value, created_at=created_at, job_seq=seq)
     if new.idempotency_key is not None:
@@ -89,4 +94,5 @@ def insert_job(
         uses_tracking=new.uses_tracking,
         retry_of=new.retry_of,
         submitted_by=new.submitted_by,
+        archive=new.archive,
     )

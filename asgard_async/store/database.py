@@ -90,7 +90,7 @@ def _bring_up_to_date(file: Path) -> None:
 
 def _connect(file: Path, *, query_only: bool = False) -> sqlite3.Connection:
     # isolation_level None: transactions are begun by hand, never by the module
-    connection = sqlite3.connect(file, isolation_level=None, timeout=30)
+    connection = sqlite3.connect(file, isolation_level=None, timeout=5)
     connection.row_factory = sqlite3.Row
     connection.execute("PRAGMA journal_mode = WAL")
     connection.execute("PRAGMA synchronous = FULL")

@@ -256,7 +256,7 @@ class JobStore:
         """The script as it was uploaded.
 
         Raises:
-            JobNotFound: there is no such job.
+            JobNotFound: there is no such job, or it has an archive instead.
         """
 
         def transaction(conn: sqlite3.Connection) -> bytes:
@@ -316,6 +316,12 @@ class JobStore:
         """Every job that exists."""
         return await self._database.read(
             lambda conn: frozenset(row["job_id"] for row in queries.all_job_ids(conn))
+        )
+
+    async def all_archives(self) -> frozenset[str]:
+        """Every archive that a job has."""
+        return await self._database.read(
+            lambda conn: frozenset(row["archive"] for row in queries.all_archives(conn))
         )
 
     async def server_id(self) -> str:

@@ -40,6 +40,7 @@ def spec_to_row(spec: JobSpec) -> dict[str, Any]:
         "tags": to_json(spec.tags),
         "priority": spec.priority,
         "warm": int(spec.warm),
+        "entrypoint": spec.entrypoint,
     }
 
 
@@ -73,6 +74,7 @@ def row_to_job(row: sqlite3.Row) -> Job:
             tags=msgspec.json.decode(row["tags"]),
             priority=row["priority"],
             warm=bool(row["warm"]),
+            entrypoint=row["entrypoint"],
         ),
         phase=Phase(row["phase"]),
         attempt=row["attempt"],
@@ -89,6 +91,7 @@ def row_to_job(row: sqlite3.Row) -> Job:
         uses_tracking=bool(row["uses_tracking"]),
         retry_of=row["retry_of"],
         submitted_by=row["submitted_by"],
+        archive=row["archive"],
     )
 
 

@@ -4,6 +4,7 @@ from pathlib import Path
 
 import pytest
 
+from asgard_async.execution.archives.names import ArchiveLimits
 from asgard_async.execution.local import LocalExecutor
 
 
@@ -14,6 +15,7 @@ def executor(tmp_path: Path) -> LocalExecutor:
         cache_dir=tmp_path / "cache",
         log_limit_bytes=1 << 20,
         in_use=tmp_path / "jobs.lock",
+        archive_limits=ArchiveLimits(max_members=10, max_unpacked_bytes=1 << 20),
     )
 
 

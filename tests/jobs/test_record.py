@@ -41,6 +41,7 @@ def job(phase: Phase = Phase.QUEUED, **fields: object) -> Job:
 
 CHANGES: list[dict[str, object]] = [
     {"script_name": "other.py"},
+    {"entrypoint": "train.py"},
     {"experiment_name": "other"},
     {"model_name": "other"},
     {"script_sha256": "1" * 64},

@@ -3,7 +3,7 @@
 import pytest
 
 from asgard_async.jobs.errors import InvalidSubmission
-from asgard_async.jobs.requirements import parse_requirements
+from asgard_async.jobs.requirements import parse_requirements, read_requirements_file
 
 
 @pytest.mark.parametrize(
@@ -60,3 +60,28 @@ def test_every_bad_entry_is_told() -> None:
         "Entry 1",
         "Entry 3",
     ]
+
+
+def test_a_file_may_have_comments_and_blank_lines() -> None:
+    text = "# first\n\nnumpy>=1 # why\r\n\t pandas[excel]==2.0 ; python_version > '3' \n#last"
+    assert read_requirements_file(text) == [
+        "numpy>=1",
+        "pandas[excel]==2.0 ; python_version > '3'",
+    ]
+    assert read_requirements_file("") == []
+
+
+def test_every_wrong_line_of_a_file_is_told_by_its_number() -> None:
+    with pytest.raises(InvalidSubmission) as caught:
+        read_requirements_file("# x\nnumpy\n-r other.txt\n\n./wheel.whl\n")
+    messages = caught.value.errors["requirements"]
+    assert [message.split(" is ")[0] for message in messages] == ["Line 3", "Line 5"]
+
+
+@pytest.mark.parametrize("line", ["numpy \\", "${SECRET}==1", "# comment \\", "-c x.txt"])
+def test_what_pip_would_read_on_in_a_file_is_refused(line: str) -> None:
+    with pytest.raises(InvalidSubmission, match="errors") as caught:
+        read_requirements_file(f"{line}\nnumpy")
+    (message,) = caught.value.errors["requirements"]
+    assert message.startswith("Line 1 ")
+    assert "SECRET" not in message

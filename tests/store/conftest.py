@@ -29,7 +29,7 @@ def new_job(script: bytes = b"print()", **changes: Any) -> NewJob:
     """A submission; keyword arguments go to the specification, or to NewJob where it has them."""
     outer = {
         name: changes.pop(name)
-        for name in ("submitted_by", "idempotency_key", "retry_of", "uses_tracking")
+        for name in ("submitted_by", "idempotency_key", "retry_of", "uses_tracking", "archive")
         if name in changes
     }
     spec = {

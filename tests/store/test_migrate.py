@@ -1,5 +1,8 @@
 """Migrations: in order, whole or not at all, never backwards."""
 
+import dataclasses
+import hashlib
+import json
 import sqlite3
 from collections.abc import Iterator
 from contextlib import closing
@@ -8,6 +11,7 @@ from pathlib import Path
 import pytest
 
 from asgard_async.store.database import Database
+from asgard_async.store.jobs import JobStore
 from asgard_async.store.migrate import Migration, SchemaError, migrate, packaged_migrations
 
 
@@ -96,3 +100,29 @@ async def test_database_is_private_and_durable(tmp_path: Path) -> None:
 def test_packaged_migrations_are_numbered_without_a_gap() -> None:
     versions = [migration.version for migration in packaged_migrations()]
     assert versions == list(range(1, len(versions) + 1))
+
+
+async def test_a_database_without_archives_is_brought_up_to_date(tmp_path: Path) -> None:
+    """Rows and idempotency keys of schema 1 stay as they are."""
+    file = tmp_path / "asgard.db"
+    old = sqlite3.connect(file, isolation_level=None)
+    migrate(old, packaged_migrations()[:1])
+    old.execute(
+        "INSERT INTO jobs (job_id, script_name, script_sha256, experiment_name, model_name,"
+        " requirements, environment_vars, timeout, tags, priority, warm, uses_tracking,"
+        " submitted_by, status, phase, created_at) VALUES ('00000001', 'train.py', 'x', 'e', 'm',"
+        " '[]', '{}', 300, '{}', 0, 1, 0, '', 'queued', 'queued', '2026-01-01T00:00:00.000000Z')"
+    )
+    old.execute("INSERT INTO job_scripts VALUES (1, x'31')")
+    old.close()
+    async with Database(file) as database:
+        store = JobStore(database)
+        job = await store.get("00000001")
+        assert (job.archive, job.spec.entrypoint) == (None, None)
+        assert await store.script(job.job_id) == b"1"
+        assert await store.all_archives() == frozenset()
+        # as it was computed before there were entrypoints
+        fields = dataclasses.asdict(job.spec)
+        del fields["entrypoint"]
+        canonical = json.dumps(fields, sort_keys=True)
+        assert job.spec.digest() == hashlib.sha256(canonical.encode()).hexdigest()

@@ -72,6 +72,8 @@ class ApiDocument:
                 operation["parameters"].append({"in": "query", "schema": taken["schema"]})
             else:
                 content = self._content(taken["schema"], "application/json")
+                if "form" in said:
+                    content |= self._content(said["form"], "multipart/form-data")
                 operation["requestBody"] = {"required": True, "content": content}
         return operation
 
@@ -85,7 +87,8 @@ class ApiDocument:
             response["content"] = self._content(said["schema"], content_type, said.get("example"))
         elif "content_type" in said:
             text = {"schema": {"type": "string"}, "example": said["example"]}
-            response["content"] = {said["content_type"]: text}
+            binary: Document = {content_type: {} for content_type in said.get("binary", ())}
+            response["content"] = {said["content_type"]: text, **binary}
         return response
 
     def _content(self, schema: Schema, content_type: str, example: object = None) -> Document:

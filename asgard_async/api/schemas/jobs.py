@@ -162,6 +162,11 @@ class JobInFullSchema(JobSchema):
     )
     queue_position = fields.Integer(required=True, allow_none=True)
     runs = fields.List(fields.Nested(RunSchema), required=True)
+    entrypoint = fields.String(
+        required=True,
+        allow_none=True,
+        metadata={"description": "The file of an archive that is run; null for a script."},
+    )
     requirements = fields.List(fields.String(), required=True)
     tags = fields.Dict(keys=fields.String(), values=fields.String(), required=True)
     timeout = fields.Integer(required=True)
@@ -197,6 +202,7 @@ class JobInFullSchema(JobSchema):
             "timeout": 600,
             "priority": 0,
             "warm": True,
+            "entrypoint": None,
             "resources": {"peak_memory_bytes": 268435456, "cpu_seconds": 11.25},
             "history": [
                 {

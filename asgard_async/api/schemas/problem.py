@@ -52,6 +52,7 @@ EXAMPLES: Mapping[int, Problem] = {
             problem_of_refusal,
             (
                 api_errors.MalformedBody("The body is empty; send a JSON object."),
+                api_errors.ForeignOrigin(),
                 errors.JobNotFound(EXAMPLE_JOB),
                 api_errors.BodyTooSlow(60),
                 errors.JobNotFinished(EXAMPLE_JOB),

@@ -26,10 +26,11 @@ from asgard_async.api.schemas.fields import (
 )
 from asgard_async.config import JobsConfig
 from asgard_async.execution.environment_variables import is_reserved
-from asgard_async.jobs.submission import Submission
+from asgard_async.jobs.submission import Submission, UploadedArchive
 
 MAX_NAME = 255
 """Of a file, in characters and in bytes: what Linux's file systems take."""
+MAX_ENTRYPOINT = 1024
 MAX_EXPERIMENT_NAME = 500
 MAX_MODEL_NAME = 256
 """What the name column of MLflow's registry holds."""
@@ -70,6 +71,17 @@ def file_name(name: str) -> str | None:
         return "Must be a plain file name, without slashes and control characters."
     if len(name.encode()) > MAX_NAME:
         return f"Must have at most {MAX_NAME} bytes."
+    return None
+
+
+@documented(pattern=r"\.py$")
+def entrypoint(path: str) -> str | None:
+    """A path as it stands in an archive, which can be nowhere else."""
+    parts = path.split("/")
+    if re.search(r"[\\\x00-\x1f\x7f]", path) or {"", ".", ".."} & {*parts}:
+        return "Must be the path of a file in the archive, such as 'src/train.py'."
+    if not path.endswith(".py") or parts[-1] == ".py":
+        return "Must be a .py file."
     return None
 
 
@@ -137,13 +149,15 @@ def tags_size(tags: Mapping[str, str]) -> None:
 
 
 class Script(fields.String):
-    """Base64 as it comes in, the script's bytes once loaded."""
+    """Base64 as JSON has it, or the bytes of a form's part; the script's bytes once loaded."""
 
     def _deserialize(
         self, value: Any, attr: str | None, data: Mapping[str, Any] | None, **kwargs: Any
     ) -> Any:
-        content = super()._deserialize(value, attr, data, **kwargs)
         limits = getattr(self.root, "limits", None) or SubmissionLimits()
+        if isinstance(value, bytes):
+            return check_script(value, limits.max_script_bytes)
+        content = super()._deserialize(value, attr, data, **kwargs)
         return decode_script(content, limits.max_script_bytes)
 
 
@@ -154,10 +168,12 @@ class SubmissionSchema(Schema):
         super().__init__(**kwargs)
         self.limits = limits = limits or SubmissionLimits()
         # this instance's own fields: what the configuration says is said of them in the document
-        timeout, script = self.fields["timeout"], self.fields["script_content"]
+        timeout, script = self.fields["timeout"], self.fields.get("script_content")
         timeout.validators = [Range(limits.timeout_min, limits.timeout_max)]
         timeout.metadata = {**timeout.metadata, "default": limits.timeout_default}
-        script.metadata = {**script.metadata, "maxLength": base64_size(limits.max_script_bytes)}
+        if script is not None:
+            size = base64_size(limits.max_script_bytes)
+            script.metadata = {**script.metadata, "maxLength": size}
 
     class Meta:
         example = {
@@ -246,11 +262,52 @@ def base64_size(size: int) -> int:
     return 4 * (-(-size // 3))
 
 
+class ArchiveSubmissionSchema(SubmissionSchema):
+    """An upload whose program comes as an archive."""
+
+    class Meta:
+        exclude = ("script_content",)
+
+    entrypoint = fields.String(
+        required=True,
+        validate=[Length(1, MAX_ENTRYPOINT), as_validator(entrypoint)],
+        metadata={"description": "The .py file to run.", "example": "src/train.py"},
+    )
+
+
+class UploadFormSchema(SubmissionSchema):
+    """An upload as a form, for the documentation: its fields are judged by the other schemas."""
+
+    class Meta:
+        exclude = ("script_content",)
+        example = {
+            "script": "print('hello')",
+            "experiment_name": "churn",
+            "model_name": "churn",
+            "requirements": ["scikit-learn"],
+        }
+
+    script_name = fields.String(
+        metadata={"description": "Name of the script; by default that of the part's file."}
+    )
+    script = fields.String(metadata={"description": "The script, a .py file: this or archive."})
+    archive = fields.String(
+        metadata={
+            "description": "A .zip or .tar.gz with the script and what it needs.",
+            "format": "binary",
+        }
+    )
+    entrypoint = fields.String(
+        validate=[Length(1, MAX_ENTRYPOINT), as_validator(entrypoint)],
+        metadata={"description": "With archive: its .py file to run.", "example": "src/train.py"},
+    )
+
+
 def decode_script(content: str, max_bytes: int) -> bytes:
     """The bytes of a script given in base64.
 
     Raises:
-        ValidationError: it is not strict base64, too large, empty or not UTF-8.
+        ValidationError: it is not strict base64, or no script that `check_script` lets through.
     """
     # checked before decoding, so that nothing large is decoded in vain
     if len(content) > base64_size(max_bytes):
@@ -262,6 +319,15 @@ def decode_script(content: str, max_bytes: int) -> bytes:
     # strict_mode lets through what Python's versions differ in: missing or excess bits
     if base64.b64encode(script) != content.encode():
         raise ValidationError("Is not base64: its padding is wrong.")
+    return check_script(script, max_bytes)
+
+
+def check_script(script: bytes, max_bytes: int) -> bytes:
+    """The script as it is.
+
+    Raises:
+        ValidationError: it is too large, empty or not UTF-8.
+    """
     if len(script) > max_bytes:
         raise ValidationError(f"The script is larger than {max_bytes} bytes.")
     if not script:
@@ -277,3 +343,10 @@ def to_submission(loaded: Mapping[str, Any], *, owner: str) -> Submission:
     """The submission that loaded fields of SubmissionSchema describe."""
     values = dict(loaded)
     return Submission(script=values.pop("script_content"), owner=owner, **values)
+
+
+def to_archive_submission(
+    loaded: Mapping[str, Any], archive: UploadedArchive, *, owner: str
+) -> Submission:
+    """The submission that an archive and loaded fields of ArchiveSubmissionSchema describe."""
+    return Submission(archive=archive, owner=owner, **loaded)

@@ -3,11 +3,11 @@
 INSERT INTO jobs (
     job_id, script_name, script_sha256, experiment_name, model_name, requirements,
     environment_vars, timeout, tags, priority, warm, uses_tracking, retry_of, submitted_by,
-    status, phase, created_at
+    entrypoint, archive, status, phase, created_at
 ) VALUES (
     :job_id, :script_name, :script_sha256, :experiment_name, :model_name, :requirements,
     :environment_vars, :timeout, :tags, :priority, :warm, :uses_tracking, :retry_of, :submitted_by,
-    'queued', 'queued', :created_at
+    :entrypoint, :archive, 'queued', 'queued', :created_at
 );
 
 -- name: insert_script!
@@ -123,6 +123,10 @@ SELECT status, jobs FROM job_counts;
 -- name: all_job_ids
 -- Every job that exists, to find what on the disk belongs to none.
 SELECT job_id FROM jobs;
+
+-- name: all_archives
+-- Every archive that a job has, to find those that belong to none.
+SELECT archive FROM jobs WHERE archive IS NOT NULL;
 
 -- name: server_id^
 -- The id that marks this server's MLflow runs.

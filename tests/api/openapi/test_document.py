@@ -36,6 +36,7 @@ CONTENTS = {
     f"{name} {where}": content
     for name, operation in OPERATIONS.items()
     for where, content in contents_of(operation)
+    if content  # bytes have neither schema nor example
 }
 
 

@@ -1,0 +1,67 @@
+"""The service's side of checking archives: a process for each, with bounds and a deadline.
+
+In the service itself a hostile archive could take its memory, its interpreter's lock, or its life.
+"""
+
+import asyncio
+import logging
+import marshal
+from dataclasses import asdict
+from pathlib import Path
+from typing import Any
+
+from asgard_async.execution.archives.names import ArchiveLimits
+from asgard_async.jobs.checking.process import CheckingProcess
+from asgard_async.jobs.errors import InvalidSubmission
+
+logger = logging.getLogger(__name__)
+
+PROGRAM = Path(__file__).parent / "archive_program.py"
+PROCESSES = 2
+
+
+class ArchiveChecker:
+    """Says whether an archive can be unpacked without harm, and what its entrypoint holds."""
+
+    def __init__(
+        self, *, limits: ArchiveLimits, max_script_bytes: int, deadline_seconds: float
+    ) -> None:
+        self._limits = limits
+        self._max_script_bytes = max_script_bytes
+        self._deadline = deadline_seconds
+        self._slots = asyncio.Semaphore(PROCESSES)
+
+    async def source_of(self, entrypoint: str, archive: Path) -> bytes:
+        """The source of an archive's entrypoint, after every member was found harmless.
+
+        Raises:
+            InvalidSubmission: a member is not taken, the entrypoint is missing, or the archive
+                cannot be read in time.
+        """
+        request = {
+            "archive": str(archive),
+            "entrypoint": entrypoint,
+            "max_bytes": self._max_script_bytes,
+            **asdict(self._limits),
+        }
+        async with self._slots:
+            answer = await self._ask(marshal.dumps(request, 2))
+        if "error" in answer:
+            raise InvalidSubmission({answer["field"]: [answer["error"]]})
+        source: bytes = answer["source"]
+        return source
+
+    async def _ask(self, request: bytes) -> dict[str, Any]:
+        process = await CheckingProcess.start(PROGRAM)
+        try:
+            async with asyncio.timeout(self._deadline):
+                return await process.ask(request)
+        except TimeoutError:
+            logger.warning("an archive took too long to look through")
+            error = f"The archive could not be looked through in {self._deadline:g} s."
+        except (asyncio.IncompleteReadError, ConnectionError) as failure:
+            logger.warning("an archive ended the process that looked through it: %r", failure)
+            error = "The archive could not be looked through; pack it anew."
+        finally:
+            await process.end()
+        return {"error": error, "field": "archive"}

@@ -1,0 +1,144 @@
+"""Archives on real files: what is let through, what is refused, what lies on the disk then."""
+
+import gzip
+import stat
+import tarfile
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+
+from asgard_async.execution.archives.names import ArchiveLimits, ArchiveRefused
+from asgard_async.execution.archives.unpack import read_entrypoint, unpack
+from tests.archives import (
+    REFUSED,
+    TIGHT,
+    TRAIN,
+    regular,
+    special,
+    tar_gz,
+    tar_gz_of,
+    zip_of,
+    zip_with_mode,
+)
+
+LIMITS = ArchiveLimits(**TIGHT)
+FILES = {"./train.py": TRAIN, "pkg//mod.py": "X = 1\n", "data/ü.csv": "1,2\n", "empty": ""}
+
+
+@pytest.fixture
+def work(tmp_path: Path) -> Path:
+    directory = tmp_path / "work"
+    directory.mkdir(mode=0o700)
+    return directory
+
+
+def written(tmp_path: Path, suffix: str, content: bytes) -> Path:
+    archive = tmp_path / f"archive{suffix}"
+    archive.write_bytes(content)
+    return archive
+
+
+def everything_below(directory: Path) -> dict[str, int]:
+    """Every path, with its mode."""
+    return {str(path.relative_to(directory)): path.lstat().st_mode for path in directory.rglob("*")}
+
+
+@pytest.mark.parametrize(("suffix", "make", "message"), [*REFUSED.values()], ids=[*REFUSED])
+def test_what_is_refused_is_refused_both_times(
+    tmp_path: Path, work: Path, suffix: str, make: Callable[[], bytes], message: str
+) -> None:
+    archive = written(tmp_path, suffix, make())
+    before = everything_below(tmp_path).keys()
+    with pytest.raises(ArchiveRefused, match=message):
+        read_entrypoint(archive, "train.py", limits=LIMITS, max_bytes=1000)
+    assert everything_below(tmp_path).keys() == before
+    with pytest.raises(ArchiveRefused, match=message):
+        unpack(archive, work, LIMITS)
+    # what came before the member at fault may be there, but only in its place, and only as files
+    made = everything_below(tmp_path).keys() - before
+    assert all(path.startswith("work/") for path in made)
+    for path, mode in everything_below(work).items():
+        assert stat.S_ISREG(mode) or stat.S_ISDIR(mode), path
+
+
+@pytest.mark.parametrize(("suffix", "make"), [(".zip", zip_of), (".tar.gz", tar_gz_of)])
+def test_files_and_directories_are_unpacked_private(
+    tmp_path: Path, work: Path, suffix: str, make: Callable[[dict[str, str]], bytes]
+) -> None:
+    archive = written(tmp_path, suffix, make(FILES))
+    source = read_entrypoint(archive, "train.py", limits=LIMITS, max_bytes=1000)
+    assert source == TRAIN.encode()
+    unpack(archive, work, LIMITS)
+    file, directory = stat.S_IFREG | 0o600, stat.S_IFDIR | 0o700
+    assert everything_below(work) == {
+        "train.py": file,
+        "pkg": directory,
+        "pkg/mod.py": file,
+        "data": directory,
+        "data/ü.csv": file,
+        "empty": file,
+    }
+    assert (work / "data/ü.csv").read_text() == "1,2\n"
+
+
+@pytest.mark.parametrize(
+    ("suffix", "content"),
+    [
+        (".zip", zip_with_mode("run.sh", stat.S_IFREG | stat.S_ISUID | 0o777)),
+        (".zip", zip_with_mode("run.sh", 0o100)),
+        (".tar.gz", tar_gz([(regular("train.py"), b"1"), (regular("run.sh", 0o6755), b"x")])),
+    ],
+)
+def test_of_a_mode_only_the_executable_bit_is_kept(
+    tmp_path: Path, work: Path, suffix: str, content: bytes
+) -> None:
+    unpack(written(tmp_path, suffix, content), work, LIMITS)
+    assert (work / "run.sh").stat().st_mode == stat.S_IFREG | 0o700
+    assert (work / "train.py").stat().st_mode == stat.S_IFREG | 0o600
+
+
+def test_directories_of_their_own_are_members_too(tmp_path: Path, work: Path) -> None:
+    members = [
+        (special("./", tarfile.DIRTYPE), b""),
+        (special("a", tarfile.DIRTYPE), b""),
+        (regular("a/train.py"), b"1"),
+        (special("b/c/", tarfile.DIRTYPE), b""),
+    ]
+    unpack(written(tmp_path, ".tar.gz", tar_gz(members)), work, LIMITS)
+    assert everything_below(work).keys() == {"a", "a/train.py", "b", "b/c"}
+
+
+def test_nothing_that_is_there_is_written_to(tmp_path: Path, work: Path) -> None:
+    outside = tmp_path / "outside"
+    outside.write_text("untouched")
+    (work / "train.py").symlink_to(outside)
+    with pytest.raises(FileExistsError):
+        unpack(written(tmp_path, ".zip", zip_of({"train.py": "evil"})), work, LIMITS)
+    assert outside.read_text() == "untouched"
+
+
+@pytest.mark.parametrize(
+    ("entrypoint", "content", "message"),
+    [
+        ("other.py", TRAIN, "no such file"),
+        ("train.py", "", "empty"),
+        ("train.py", "#" * 1001, "larger than 1000 bytes"),
+    ],
+)
+def test_an_entrypoint_must_be_a_script(
+    tmp_path: Path, entrypoint: str, content: str, message: str
+) -> None:
+    archive = written(tmp_path, ".zip", zip_of({"train.py": content}))
+    with pytest.raises(ArchiveRefused, match=message) as caught:
+        read_entrypoint(archive, entrypoint, limits=LIMITS, max_bytes=1000)
+    assert caught.value.field == "entrypoint"
+
+
+def test_a_header_that_claims_much_costs_nothing(tmp_path: Path) -> None:
+    """A pax header of a TiB: as long as it is only claimed, there is nothing to read."""
+    info = tarfile.TarInfo("train.py")
+    info.type, info.size = tarfile.XHDTYPE, 1 << 40
+    archive = written(tmp_path, ".tar.gz", gzip.compress(info.tobuf() + b"\0" * 4096))
+    with pytest.raises(ArchiveRefused):
+        read_entrypoint(archive, "train.py", limits=LIMITS, max_bytes=1000)
