@@ -4,6 +4,7 @@ A transaction is one function, run as one call in the connection's own thread. T
 awaiting each statement, and a cancelled task cannot leave a transaction open.
 """
 
+import asyncio
 import os
 import sqlite3
 from collections.abc import Callable
@@ -27,6 +28,14 @@ queries: Any = aiosql.from_path(
 
 
 class _Connection(aiosqlite.Connection):
+    async def open(self) -> None:
+        try:
+            await self
+        except BaseException:
+            # told to end but not waited for: its last word would meet a closed event loop
+            await asyncio.to_thread(self._thread.join)
+            raise
+
     async def call(self, function: Callable[[sqlite3.Connection], T]) -> T:
         """Run `function` on the connection in its thread; it ends there even if the caller is
         cancelled."""
@@ -58,11 +67,11 @@ class Database:
             # before SQLite makes it, so that nobody else can read it for a moment
             os.close(os.open(self._file, os.O_CREAT | os.O_CLOEXEC, 0o600))
         self._writer = _Connection(partial(_connect, self._file), 64)
-        await self._writer
+        await self._writer.open()
         try:
             await self._writer.call(partial(migrate, migrations=packaged_migrations()))
             self._reader = _Connection(partial(_connect, self._file, query_only=True), 64)
-            await self._reader
+            await self._reader.open()
         except BaseException:
             await self._writer.close()
             raise
