@@ -210,7 +210,9 @@ async def test_a_full_queue_leaves_nothing(tmp_path: Path) -> None:
 
 async def test_an_archive_over_the_limit_is_413(tmp_path: Path) -> None:
     config = service_config(
-        tmp_path, server={"max_body_bytes": 5000}, jobs={"max_archive_bytes": 2000}
+        tmp_path,
+        server={"max_body_bytes": 5000},
+        jobs={"max_archive_bytes": 2000, "max_script_bytes": 500},
     )
     async with running(config) as client:
         noise = zip_of({"train.py": TRAIN, "x": "x" * 2000}, method=zipfile.ZIP_STORED)

@@ -245,7 +245,9 @@ async def test_too_many_parts_are_422(api: Client) -> None:
 
 async def test_fields_over_the_limit_are_413(tmp_path: Path) -> None:
     config = service_config(
-        tmp_path, server={"max_body_bytes": 5000}, jobs={"max_archive_bytes": 10_000, "max_script_bytes": 500}
+        tmp_path,
+        server={"max_body_bytes": 5000},
+        jobs={"max_archive_bytes": 10_000, "max_script_bytes": 500},
     )
     async with running(config) as client:
         for data in (
