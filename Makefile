@@ -58,7 +58,7 @@ test: $(VENV)/.test ## every test (starts a real MLflow server; several minutes)
 
 .PHONY: test-unit
 test-unit: $(VENV)/.test ## the quick tests (under 30 s)
-	@$(BIN)/python -m pytest -m "not mlflow and not service and not chaos" $(PYTEST_ARGS)
+	@$(BIN)/python -m pytest -m "not mlflow and not service and not slow and not chaos" $(PYTEST_ARGS)
 
 .PHONY: lint
 lint: $(VENV)/.dev ## ruff: rules and format

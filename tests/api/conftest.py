@@ -32,3 +32,12 @@ async def user(mlflow_server: MlflowServer) -> AsyncIterator[MlflowUser]:
     """Somebody who works with MLflow as scripts do, over REST."""
     async with aiohttp.ClientSession() as session:
         yield MlflowUser(mlflow_server.uri, session)
+
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    here = Path(__file__).parent
+    for item in items:
+        if here in item.path.parents and {"api", "tracked"} & set(
+            getattr(item, "fixturenames", ())
+        ):
+            item.add_marker(pytest.mark.service)

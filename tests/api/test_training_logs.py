@@ -85,6 +85,7 @@ async def test_a_hole_is_told_in_the_whole_and_skipped_by_offset(api: Client) ->
     assert await read(api, f"{path}?offset=4000") == (b"z" * 1000, 10_000)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("query", "field"),
     [

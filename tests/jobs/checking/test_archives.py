@@ -53,6 +53,7 @@ async def test_what_takes_too_long_is_given_up(tmp_path: Path) -> None:
     assert (field, "0.001 s" in message) == ("archive", True)
 
 
+@pytest.mark.slow
 async def test_headers_as_large_as_the_memory_are_refused(tmp_path: Path) -> None:
     """A pax header of a GiB of zeros in a MiB: tarfile reads headers at once."""
     archive = tmp_path / "a.tar.gz"
@@ -67,6 +68,7 @@ async def test_headers_as_large_as_the_memory_are_refused(tmp_path: Path) -> Non
     assert (field, message) == ("archive", "The archive takes too much memory to be read.")
 
 
+@pytest.mark.slow
 async def test_a_directory_as_large_as_the_memory_is_refused(tmp_path: Path) -> None:
     """A zip of a million and a half entries that need no data."""
     entry = zip_of({"a": ""})
