@@ -12,7 +12,6 @@ opened before it is started and stays open while it is started again: who calls 
 
 import asyncio
 import contextlib
-import fcntl
 import logging
 import os
 import shutil
@@ -26,6 +25,7 @@ import msgspec
 
 from asgard_async.config import MlflowConfig
 from asgard_async.execution.attempt import Attempt
+from asgard_async.execution.locks import is_held
 from asgard_async.execution.shim.order import Order
 
 logger = logging.getLogger(__name__)
@@ -112,7 +112,7 @@ class EmbeddedServer:
             self._socket.close()
         if self._attempt is None:
             return
-        if await asyncio.to_thread(_is_idle, self._in_use):
+        if not await asyncio.to_thread(is_held, self._in_use):
             # it does not need us for its end, so one that takes long does not hold up ours
             with contextlib.suppress(TimeoutError):
                 async with asyncio.timeout(LEAVE_SECONDS):
@@ -243,14 +243,3 @@ def _last_line(log: Path) -> str:
         lines = log.read_text(errors="replace").splitlines()
         return repr(lines[-1]) if lines else "without a word"
     return "without a log"
-
-
-def _is_idle(in_use: Path) -> bool:
-    descriptor = os.open(in_use, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
-    try:
-        fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
-    except BlockingIOError:
-        return False
-    finally:
-        os.close(descriptor)
-    return True

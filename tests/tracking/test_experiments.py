@@ -7,9 +7,10 @@ import pytest
 from asgard_async.tracking.address import MlflowAddress
 from asgard_async.tracking.experiments import Experiments
 from asgard_async.tracking.gateway import MlflowGateway
+from tests.service import free_port
 
 from .mlflow_user import MlflowUser, all_of, eventually, fresh
-from .servers import Relay, free_port
+from .servers import Relay
 
 pytestmark = pytest.mark.mlflow
 

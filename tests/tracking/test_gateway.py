@@ -17,9 +17,10 @@ from asgard_async.tracking import gateway as gateway_module
 from asgard_async.tracking.address import MlflowAddress
 from asgard_async.tracking.gateway import MlflowGateway
 from asgard_async.tracking.refusals import AnswerTooLarge, MlflowInternalError, MlflowRefused
+from tests.service import free_port
 
 from .mlflow_user import MlflowUser, all_of, fresh
-from .servers import MlflowServer, Relay, free_port, serving
+from .servers import MlflowServer, Relay, serving
 
 JSON = "application/json"
 

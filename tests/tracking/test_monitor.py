@@ -10,9 +10,10 @@ from aiohttp import web
 from asgard_async.tracking.address import MlflowAddress
 from asgard_async.tracking.gateway import MlflowGateway
 from asgard_async.tracking.monitor import Monitor, TrackingSnapshot
+from tests.service import free_port
 
 from .mlflow_user import MlflowUser, eventually, fresh
-from .servers import MlflowServer, Relay, free_port, serving
+from .servers import MlflowServer, Relay, serving
 
 EXPERIMENTS, MODELS = "experiments/search", "registered-models/search"
 HOUR = 3600.0

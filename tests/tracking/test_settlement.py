@@ -14,9 +14,10 @@ from asgard_async.tracking.address import MlflowAddress
 from asgard_async.tracking.gateway import MlflowGateway
 from asgard_async.tracking.runs import EndedJob
 from asgard_async.tracking.settlement import Settled, Settlement
+from tests.service import free_port
 
 from .mlflow_user import MlflowUser, all_of, fresh, fresh_job_id, ms
-from .servers import MlflowServer, Relay, free_port, serving
+from .servers import MlflowServer, Relay, serving
 
 pytestmark = pytest.mark.mlflow
 

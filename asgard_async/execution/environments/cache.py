@@ -16,6 +16,8 @@ from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
 
+from asgard_async.execution.locks import is_held
+
 BUILDS = "builds"
 
 
@@ -59,14 +61,7 @@ class CachedEnvironment:
 
     def is_in_use(self) -> bool:
         """Whether a job runs in it."""
-        descriptor = os.open(self.lock, os.O_RDONLY | os.O_CLOEXEC)
-        try:
-            fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except BlockingIOError:
-            return True
-        finally:
-            os.close(descriptor)
-        return False
+        return is_held(self.lock)
 
 
 class EnvironmentCache:
