@@ -83,6 +83,13 @@ class Service:
     async def is_live(self) -> bool:
         assert self._process is not None
         assert self._process.returncode is None, self.log.read_text()
+        return await self._responds()
+
+    async def answers(self) -> None:
+        """Wait until it takes requests, whoever started it."""
+        await eventually(self._responds, what="service answers")
+
+    async def _responds(self) -> bool:
         with contextlib.suppress(aiohttp.ClientError):
             status, _ = await self.get("/health/live")
             return status == 200
