@@ -9,6 +9,8 @@ from functools import partial
 
 from aiohttp import web
 
+from asgard_async.access.audit import AuditLog
+from asgard_async.access.token_file import TokenFile
 from asgard_async.api import keys
 from asgard_async.api.server import Runner
 from asgard_async.api.setup import setup_api
@@ -62,6 +64,9 @@ def create_app(config: Config) -> web.Application:
     app = web.Application(client_max_size=config.server.max_body_bytes)
     app[keys.CONFIG] = config
     app[keys.READINESS] = Readiness()
+    data = DataDirectory(root=config.data_dir)
+    app[keys.TOKENS] = TokenFile(data.tokens)
+    app[keys.AUDIT] = AuditLog(data.audit_log)
     setup_api(app)
     # in this order at the start, in the opposite one at the end
     app.cleanup_ctx.extend([_data, _store, _background, _tracking, _jobs])
@@ -78,6 +83,7 @@ async def _data(app: web.Application) -> AsyncIterator[None]:
     lock = data.lock()
     app[DATA] = data
     yield
+    app[keys.AUDIT].close()
     os.close(lock)
 
 

@@ -43,6 +43,12 @@ class ServerConfig:
     port: Port
     data_dir: Annotated[str, Meta(min_length=1)]
     max_body_bytes: Annotated[int, Meta(ge=4096, le=LARGEST)]
+    allowed_hosts: list[Annotated[str, Meta(pattern=r"^[A-Za-z0-9._-]+\Z")]]
+
+    @property
+    def own_names(self) -> frozenset[str]:
+        """The names that the service goes by, in lower case; addresses it always does."""
+        return frozenset(name.lower() for name in (*self.allowed_hosts, self.host))
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)

@@ -40,6 +40,14 @@ class DataDirectory:
         return self.root / "mlflow"
 
     @property
+    def tokens(self) -> Path:
+        return self.root / "tokens.json"
+
+    @property
+    def audit_log(self) -> Path:
+        return self.root / "audit.log"
+
+    @property
     def in_use(self) -> Path:
         """Every running job holds a shared lock of this file."""
         return self.root / "jobs.lock"

@@ -12,7 +12,7 @@ PURE_JOBS = {
     f"asgard_async.jobs.{name}"
     for name in ("errors", "failure", "hints", "record", "status", "submission", "transitions")
 }
-LOWER_ROOMS = {"execution", "logs", "tracking", "store"}
+LOWER_ROOMS = {"access", "execution", "logs", "tracking", "store"}
 # Files of the top level that stand below every room; they may import each other.
 GROUND = {"background", "config", "data_directory", "readiness"}
 # What a room may import of the package, beside itself and the ground.
@@ -23,6 +23,7 @@ ALLOWED_ROOMS: dict[str, set[str]] = {
     "api": {"jobs", *LOWER_ROOMS},
     "jobs": LOWER_ROOMS,
     "execution": {"logs"},
+    "access": set(),
     "logs": set(),
     "tracking": {"execution"},
     "store": set(),

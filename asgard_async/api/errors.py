@@ -15,7 +15,17 @@ class ForeignOrigin(AsgardError):
     """A browser sent the request for a page of another site (403)."""
 
     def __init__(self) -> None:
-        super().__init__("The request comes from a page of another site, which may not upload.")
+        super().__init__("The request comes from a page of another site, which may not do that.")
+
+
+class ForeignHost(AsgardError):
+    """The request names a host that the service does not go by (403)."""
+
+    def __init__(self) -> None:
+        super().__init__(
+            "The request is for a host that is not this service's; if it should be, its name"
+            " belongs into [server] allowed_hosts."
+        )
 
 
 class BodyTooLarge(AsgardError):

@@ -2,6 +2,8 @@
 
 from aiohttp import web
 
+from asgard_async.access.audit import AuditLog
+from asgard_async.access.token_file import TokenFile
 from asgard_async.api.metrics import Metrics
 from asgard_async.api.openapi.document import ApiDocument
 from asgard_async.api.schemas.submission import ArchiveSubmissionSchema, SubmissionSchema
@@ -18,6 +20,8 @@ from asgard_async.tracking.gateway import MlflowGateway
 from asgard_async.tracking.monitor import Monitor
 
 CONFIG = web.AppKey("config", Config)
+AUDIT = web.AppKey("audit", AuditLog)
+TOKENS = web.AppKey("tokens", TokenFile)
 ARCHIVES = web.AppKey("archives", ArchiveStore)
 STORE = web.AppKey("store", JobStore)
 SUBMITTER = web.AppKey("submitter", Submitter)

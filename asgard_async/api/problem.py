@@ -10,6 +10,7 @@ from typing import Any
 import msgspec
 from aiohttp import web
 
+from asgard_async.access import errors as access_errors
 from asgard_async.api import errors as api_errors
 from asgard_async.jobs import errors
 from asgard_async.jobs.errors import AsgardError
@@ -18,7 +19,10 @@ CONTENT_TYPE = "application/problem+json"
 
 STATUS_OF: Mapping[type[AsgardError], int] = {
     api_errors.MalformedBody: 400,
+    access_errors.NotAuthenticated: 401,
+    access_errors.ScopeTooSmall: 403,
     api_errors.ForeignOrigin: 403,
+    api_errors.ForeignHost: 403,
     api_errors.BodyTooSlow: 408,
     api_errors.BodyTooLarge: 413,
     api_errors.UnsupportedMediaType: 415,
@@ -28,6 +32,7 @@ STATUS_OF: Mapping[type[AsgardError], int] = {
     errors.JobNotFinished: 409,
     errors.IdempotencyConflict: 409,
     errors.QueueFull: 429,
+    access_errors.TooManyFailures: 429,
     errors.ServiceDraining: 503,
     errors.TrackingUnavailable: 503,
     errors.TrackingNotFound: 404,
@@ -35,6 +40,9 @@ STATUS_OF: Mapping[type[AsgardError], int] = {
     AsgardError: 400,
 }
 """Which status a refusal has; a subclass without a line of its own has that of its parent."""
+
+CHALLENGES = 'Bearer realm="asgard", Basic realm="asgard", charset="UTF-8"'
+"""Basic as well, so that a browser asks for the token when it opens /docs."""
 
 RETRY_AFTER_SECONDS = 5
 """For a refusal that passes but does not say when."""
@@ -87,6 +95,8 @@ def problem_of_refusal(error: AsgardError) -> Problem:
     if status in {429, 503}:
         seconds = getattr(error, "retry_after_seconds", RETRY_AFTER_SECONDS)
         headers["Retry-After"] = str(math.ceil(seconds))
+    if status == 401:
+        headers["WWW-Authenticate"] = CHALLENGES
     fields = getattr(error, "errors", None)
     if status == 422 and fields is None:
         fields = {"request": [str(error)]}

@@ -5,12 +5,17 @@ import warnings
 from aiohttp import web
 from aiohttp_apispec import validation_middleware
 
+from asgard_async.access.failures import Failures
+from asgard_async.api.access import guard
+from asgard_async.api.audit import audit
 from asgard_async.api.keys import (
     API_DOCUMENT,
     ARCHIVE_SUBMISSION_SCHEMA,
+    AUDIT,
     CONFIG,
     METRICS,
     SUBMISSION_SCHEMA,
+    TOKENS,
 )
 from asgard_async.api.metrics import Metrics, count_requests
 from asgard_async.api.middlewares import problems
@@ -28,7 +33,7 @@ from asgard_async.api.schemas.submission import (
 def setup_api(app: web.Application) -> None:
     """Add every URL, with what stands around the handlers.
 
-    `CONFIG` and `READINESS` must be in the application by now, the other keys of
+    `CONFIG`, `READINESS`, `TOKENS` and `AUDIT` must be in the application by now, the other keys of
     `asgard_async.api.keys` when it starts to serve.
     """
     config = app[CONFIG]
@@ -42,6 +47,9 @@ def setup_api(app: web.Application) -> None:
         warnings.simplefilter("ignore", web.NotAppKeyWarning)
         app["_apispec_parser"] = RequestParser(max_body_bytes=config.server.max_body_bytes)
         app["_apispec_request_data_name"] = "data"
-    app.middlewares.extend([count_requests(metrics), problems, validation_middleware])
+    guarded = guard(app[TOKENS], Failures(), allowed_hosts=config.server.own_names)
+    app.middlewares.extend(
+        [count_requests(metrics), problems, guarded, audit(app[AUDIT]), validation_middleware]
+    )
     app.on_response_prepare.append(mark_response)
     app.add_routes([*ROUTES, *PAGES])

@@ -18,7 +18,6 @@ from asgard_async.api.keys import (
     SUBMITTER,
 )
 from asgard_async.api.multipart import Form, read_form
-from asgard_async.api.origin import refuse_foreign
 from asgard_async.api.parser import flatten
 from asgard_async.api.replies import reply
 from asgard_async.api.requests import owner
@@ -64,7 +63,6 @@ async def upload(request: web.Request) -> web.Response:
     """Accept a job."""
     if request.content_type != "multipart/form-data":
         return await _submit(request, await _from_json(request))
-    refuse_foreign(request)
     # an archive that no job got is gone when this is left, however it is left
     with ExitStack() as held:
         form = await read_form(request, request.app[ARCHIVES], held, config=request.app[CONFIG])

@@ -7,6 +7,7 @@ from asgard_async.cli.config import config
 from asgard_async.cli.env import env
 from asgard_async.cli.serve import serve
 from asgard_async.cli.service import service
+from asgard_async.cli.token import token
 
 
 @click.group(context_settings={"help_option_names": ["-h", "--help"]})
@@ -19,6 +20,7 @@ main.add_command(serve)
 main.add_command(config)
 main.add_command(env)
 main.add_command(service)
+main.add_command(token)
 
 if __name__ == "__main__":
     main()

@@ -4,6 +4,7 @@ import asyncio
 import ipaddress
 import logging
 import os
+import shlex
 import signal
 import sys
 from pathlib import Path
@@ -12,8 +13,10 @@ import click
 from aiohttp import web
 
 from asgard_async import __version__
+from asgard_async.access.token_file import TokenFile
 from asgard_async.cli.options import config_option, load_or_exit
 from asgard_async.config import Config, ConfigError
+from asgard_async.data_directory import DataDirectory
 
 STOP_SECONDS = 1.0
 """How long open requests may go on when the service stops."""
@@ -43,7 +46,7 @@ def serve(
     _occupy_standard_descriptors()
     config = load_or_exit(file, host=host, port=port, data_dir=data_dir)
     try:
-        _refuse_public(config.server.host)
+        _refuse_public(config)
         logging.basicConfig(
             level=config.logging.level.upper(),
             format="%(asctime)s %(levelname)s %(name)s %(message)s",
@@ -64,16 +67,17 @@ def _occupy_standard_descriptors() -> None:
     os.close(descriptor)
 
 
-def _refuse_public(host: str) -> None:
+def _refuse_public(config: Config) -> None:
+    host, tokens = config.server.host, TokenFile(DataDirectory(root=config.data_dir).tokens)
     try:
         is_loopback = ipaddress.ip_address(host).is_loopback
     except ValueError:
         is_loopback = host == "localhost"
-    if not is_loopback:
+    if not is_loopback and not tokens.is_closed():
         raise ConfigError(
-            f"[server] host: {host} is not a loopback address. Whoever reaches the API can run"
-            " code here, and this version has no access tokens yet: listen on 127.0.0.1, and let"
-            " a proxy that asks for a password forward to it."
+            f"[server] host: {host} is not a loopback address, and whoever reaches the API can run"
+            " code here. Make a token first: asgard token create"
+            f" --data-dir {shlex.quote(str(config.data_dir))}"
         )
 
 

@@ -125,10 +125,14 @@ async def test_raw_bytes_in_an_address_are_no_error_of_the_server(
 @pytest.mark.parametrize("name", [b"X-Request-ID", b"Idempotency-Key", b"Content-Type", b"Host"])
 async def test_raw_bytes_in_a_header_are_no_error_of_the_server(api: Client, name: bytes) -> None:
     body = json.dumps(submission("print()")).encode()
-    headers = {b"Host": b"x", b"Content-Type": b"application/json", name: b"\xff\xed\xa0\x80"}
+    headers = {
+        b"Host": b"localhost",
+        b"Content-Type": b"application/json",
+        name: b"\xff\xed\xa0\x80",
+    }
     head = b"".join(key + b": " + value + b"\r\n" for key, value in headers.items())
     length = b"Connection: close\r\nContent-Length: %d\r\n\r\n" % len(body)
     status, _, _ = await exchange(
         api, b"POST /mlops/training/upload HTTP/1.1\r\n" + head + length + body
     )
-    assert status in {202, 400, 415, 422}
+    assert status in {202, 400, 403, 415, 422}

@@ -11,13 +11,16 @@ from apispec.ext.marshmallow import MarshmallowPlugin
 from marshmallow import Schema
 
 from asgard_async import __version__
+from asgard_async.api.access import OPEN
 from asgard_async.api.openapi import constraints
-from asgard_async.api.openapi.words import HEADERS, INFO, TAGS
+from asgard_async.api.openapi.words import HEADERS, INFO, SECURITY_SCHEMES, TAGS
 from asgard_async.api.schemas.problem import refusals
 
 VERSION = "3.1.0"
 ALWAYS = "X-Request-ID"
 """A header of every response."""
+AT_THE_DOOR = (400, 401, 403, 415, 429)
+"""What every guarded operation may answer before its handler is asked."""
 
 Document = dict[str, Any]
 
@@ -44,6 +47,8 @@ class ApiDocument:
         spec = APISpec("Asgard", __version__, VERSION, [plugin], info=INFO, tags=TAGS)
         for name, header in HEADERS.items():
             spec.components.header(name, header)
+        for name, scheme in SECURITY_SCHEMES.items():
+            spec.components.security_scheme(name, scheme)
         paths: dict[str, Document] = {}
         for route in self._routes:
             paths.setdefault(route.path, {})[route.method.lower()] = self._operation(route)
@@ -55,6 +60,7 @@ class ApiDocument:
     def _operation(self, route: web.RouteDef) -> Document:
         handler: Any = route.handler
         said: Mapping[str, Any] = handler.__apispec__
+        guarded = not route.path.startswith(OPEN)
         operation: Document = {
             "operationId": handler.__name__,
             "tags": said["tags"],
@@ -62,9 +68,18 @@ class ApiDocument:
             "parameters": [dict(parameter) for parameter in said["parameters"]],
             "responses": {
                 status: self._response(response)
-                for status, response in sorted({**said["responses"], **refusals(500)}.items())
+                for status, response in sorted(
+                    {
+                        **(refusals(*AT_THE_DOOR) if guarded else {}),
+                        **said["responses"],
+                        **refusals(500),
+                    }.items()
+                )
             },
         }
+        if guarded:
+            # the first, empty one: no token is needed where there has never been one
+            operation["security"] = [{}, *({name: []} for name in SECURITY_SCHEMES)]
         if "description" in said:
             operation["description"] = said["description"]
         for taken in said["schemas"]:

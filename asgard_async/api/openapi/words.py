@@ -2,6 +2,8 @@
 
 from typing import Any
 
+from asgard_async.api.problem import CHALLENGES
+
 DESCRIPTION = """\
 A training server for one machine: submit a Python training script, follow it, find its MLflow run
 and its model.
@@ -12,7 +14,9 @@ refused.
 Every refusal is a problem document (RFC 9457, `application/problem+json`) whose `detail` says what
 to do, with messages by field where fields are wrong. Beyond what stands at each operation, an
 address that does not exist is 404, a method that it does not have 405 with `Allow`, and what cannot
-be read as HTTP 400. `HEAD` is answered wherever `GET` is.
+be read as HTTP 400. Once a token has been made (`asgard token create`), everything but `/health/*`
+wants one: 401 without, 403 where its scope does not do (`read`: look; `submit`: jobs, too; `admin`:
+everything). `HEAD` is answered wherever `GET` is.
 """
 
 INFO: dict[str, Any] = {
@@ -25,6 +29,19 @@ TAGS: list[dict[str, str]] = [
     {"name": "models", "description": "What MLflow's registry holds."},
     {"name": "service", "description": "How the service is."},
 ]
+
+SECURITY_SCHEMES: dict[str, dict[str, str]] = {
+    "bearer": {
+        "type": "http",
+        "scheme": "bearer",
+        "description": "A token of `asgard token create`.",
+    },
+    "basic": {
+        "type": "http",
+        "scheme": "basic",
+        "description": "The token as the password, with any user name: for browsers.",
+    },
+}
 
 HEADERS: dict[str, dict[str, Any]] = {
     "X-Request-ID": {
@@ -45,6 +62,12 @@ HEADERS: dict[str, dict[str, Any]] = {
         "description": "Seconds after which it is worth trying again.",
         "schema": {"type": "integer", "minimum": 0},
         "example": 5,
+    },
+    "WWW-Authenticate": {
+        "required": True,
+        "description": "How a token is to be given.",
+        "schema": {"type": "string"},
+        "example": CHALLENGES,
     },
     "X-Log-Next-Offset": {
         "required": True,

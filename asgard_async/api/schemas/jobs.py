@@ -173,6 +173,11 @@ class JobInFullSchema(JobSchema):
     priority = fields.Integer(required=True)
     warm = fields.Boolean(required=True)
     resources = fields.Nested(ResourcesSchema, required=True)
+    submitted_by = fields.String(
+        required=True,
+        allow_none=True,
+        metadata={"description": "Name of the token; null where none was needed."},
+    )
     history = fields.List(fields.Nested(HistoryEntrySchema), required=True)
     logs = fields.String(metadata={"description": "Absent with ?logs=none."})
 
@@ -204,6 +209,7 @@ class JobInFullSchema(JobSchema):
             "warm": True,
             "entrypoint": None,
             "resources": {"peak_memory_bytes": 268435456, "cpu_seconds": 11.25},
+            "submitted_by": "ci",
             "history": [
                 {
                     "status": "queued",

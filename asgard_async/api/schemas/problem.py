@@ -6,6 +6,8 @@ from typing import Any
 
 from marshmallow import Schema, fields
 
+from asgard_async.access.errors import NotAuthenticated, ScopeTooSmall
+from asgard_async.access.token import Scope
 from asgard_async.api import errors as api_errors
 from asgard_async.api.problem import (
     CONTENT_TYPE,
@@ -52,7 +54,8 @@ EXAMPLES: Mapping[int, Problem] = {
             problem_of_refusal,
             (
                 api_errors.MalformedBody("The body is empty; send a JSON object."),
-                api_errors.ForeignOrigin(),
+                NotAuthenticated(wrong=False),
+                ScopeTooSmall("dashboard", has=Scope.READ, needs=Scope.SUBMIT),
                 errors.JobNotFound(EXAMPLE_JOB),
                 api_errors.BodyTooSlow(60),
                 errors.JobNotFinished(EXAMPLE_JOB),
@@ -70,6 +73,9 @@ EXAMPLES: Mapping[int, Problem] = {
 """What the service answers itself, made by what makes it."""
 
 
+_HEADERS = {401: ["WWW-Authenticate"], 429: ["Retry-After"], 503: ["Retry-After"]}
+
+
 def refusals(
     *statuses: int, schema: type[Schema] = ProblemSchema, example: Problem | None = None
 ) -> dict[str, dict[str, Any]]:
@@ -79,7 +85,7 @@ def refusals(
             "schema": schema(),
             "description": HTTPStatus(status).phrase,
             "content_type": CONTENT_TYPE,
-            "headers": ["Retry-After"] if status in {429, 503} else [],
+            "headers": _HEADERS.get(status, []),
             "example": (example or EXAMPLES[status]).document(EXAMPLE_REQUEST),
         }
         for status in statuses

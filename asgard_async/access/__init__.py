@@ -1,0 +1,1 @@
+"""Who may do what: tokens, their scopes, and how many wrong ones are looked at."""

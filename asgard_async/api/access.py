@@ -1,0 +1,91 @@
+"""The doors: who a request is from, and whether that one may."""
+
+import base64
+import binascii
+
+from aiohttp import hdrs, web
+from aiohttp.typedefs import Handler, Middleware
+
+from asgard_async.access.errors import NotAuthenticated, ScopeTooSmall, TooManyFailures
+from asgard_async.access.failures import Failures
+from asgard_async.access.token import Scope, Token
+from asgard_async.access.token_file import TokenFile
+from asgard_async.api.edges import SAFE_METHODS, refuse_foreign
+from asgard_async.api.requests import OWNER
+
+OPEN = "/health/"
+"""What begins so is answered to everybody."""
+
+ADMIN_ROUTES = frozenset({"/mlops/registry"})
+"""What changes more than jobs."""
+
+SUBPROTOCOL = "asgard.bearer."
+"""A browser's WebSocket can send no header of its own, but name protocols."""
+
+
+def guard(tokens: TokenFile, failures: Failures, *, allowed_hosts: frozenset[str]) -> Middleware:
+    """A middleware that lets in who may come in.
+
+    It must stand inside the one that answers refusals.
+    """
+
+    @web.middleware
+    async def guarded(request: web.Request, handler: Handler) -> web.StreamResponse:
+        if not request.path.startswith(OPEN):
+            refuse_foreign(request, allowed_hosts=allowed_hosts)
+            if tokens.is_closed():
+                token = _authenticate(request, tokens, failures)
+                if not token.scope.covers(needed := scope_for(request)):
+                    raise ScopeTooSmall(token.name, has=token.scope, needs=needed)
+                request[OWNER] = token.name
+        return await handler(request)
+
+    return guarded
+
+
+def scope_for(request: web.Request) -> Scope:
+    """What a request needs. To learn that there is nothing at an address, any scope will do."""
+    resource = request.match_info.route.resource
+    if resource is None or request.method in SAFE_METHODS:
+        return Scope.READ
+    return Scope.ADMIN if resource.canonical in ADMIN_ROUTES else Scope.SUBMIT
+
+
+def _authenticate(request: web.Request, tokens: TokenFile, failures: Failures) -> Token:
+    given = _secret_in(request)
+    if given is None:
+        raise NotAuthenticated(wrong=False)
+    if (token := tokens.find(given)) is not None:
+        return token
+    address = request.remote or ""
+    if wait := failures.wait_seconds(address):
+        raise TooManyFailures(wait)
+    failures.note(address)
+    raise NotAuthenticated(wrong=True)
+
+
+def _secret_in(request: web.Request) -> str | None:
+    scheme, _, value = request.headers.get(hdrs.AUTHORIZATION, "").partition(" ")
+    match scheme.lower():
+        case "bearer":
+            return value.strip()
+        case "basic":
+            return _password_in(value)
+    for protocol in offered_protocols(request):
+        if protocol.startswith(SUBPROTOCOL):
+            return protocol.removeprefix(SUBPROTOCOL)
+    return None
+
+
+def offered_protocols(request: web.Request) -> list[str]:
+    """The subprotocols that a WebSocket's client offers."""
+    lines = request.headers.getall(hdrs.SEC_WEBSOCKET_PROTOCOL, [])
+    return [word.strip() for line in lines for word in line.split(",")]
+
+
+def _password_in(credentials: str) -> str:
+    try:
+        decoded = base64.b64decode(credentials.strip(), validate=True).decode()
+    except (binascii.Error, UnicodeDecodeError):
+        return ""
+    return decoded.partition(":")[2]

@@ -1,0 +1,45 @@
+"""Notes in the audit log what was to be changed, by whom, and what came of it."""
+
+from aiohttp import web
+from aiohttp.typedefs import Handler, Middleware
+
+from asgard_async.access.audit import AuditLog
+from asgard_async.api.edges import SAFE_METHODS
+from asgard_async.api.problem import problem_of_refusal
+from asgard_async.api.requests import owner, request_id
+from asgard_async.api.views import rfc3339
+from asgard_async.jobs.errors import AsgardError
+from asgard_async.jobs.record import now
+
+
+def audit(log: AuditLog) -> Middleware:
+    """A middleware inside the one that lets in: who is not let in is not noted."""
+
+    @web.middleware
+    async def audited(request: web.Request, handler: Handler) -> web.StreamResponse:
+        if request.method in SAFE_METHODS or request.match_info.route.resource is None:
+            return await handler(request)
+        status, made = 500, None
+        try:
+            response = await handler(request)
+            status, made = response.status, response.headers.get("Location")
+            return response
+        except AsgardError as error:
+            status = problem_of_refusal(error).status
+            raise
+        except web.HTTPException as error:
+            status = error.status
+            raise
+        finally:
+            log.write(
+                at=rfc3339(now()),
+                token=owner(request) or None,
+                remote=request.remote,
+                action=request.match_info.handler.__name__,
+                of=request.match_info.get("job_id"),
+                made=made,
+                status=status,
+                request_id=request_id(request),
+            )
+
+    return audited

@@ -1,0 +1,182 @@
+"""Once a token exists nothing but /health is answered without one, and scopes hold."""
+
+import json
+from base64 import b64encode
+from collections.abc import AsyncIterator, Callable
+from pathlib import Path
+
+import pytest
+from aiohttp import hdrs
+
+from asgard_async.access.token import Scope
+from asgard_async.api.keys import TOKENS
+from asgard_async.api.routes import PAGES, ROUTES
+from asgard_async.jobs.record import now
+from tests.api.served import Client
+from tests.api.service import problem, running, service_config, store_of
+from tests.service import submission
+
+VERBS = sorted(hdrs.METH_ALL - {hdrs.METH_CONNECT})
+PATHS = [*sorted({route.path for route in [*ROUTES, *PAGES]}), "/", "/nowhere"]
+JOB = "0123abcd"
+UPLOAD = "/mlops/training/upload"
+
+Headers = dict[str, str]
+Bearer = Callable[[Scope], Headers]
+
+
+def filled(path: str) -> str:
+    return path.format(job_id=JOB, name="model", file="start.js")
+
+
+def by(secret: str) -> Headers:
+    return {"Authorization": f"Bearer {secret}"}
+
+
+@pytest.fixture
+async def closed(tmp_path: Path) -> AsyncIterator[Client]:
+    async with running(service_config(tmp_path)) as client:
+        client.app[TOKENS].create(name="first", scope=Scope.ADMIN, at=now())
+        yield client
+        # it looks for running jobs at its end, which needs nothing any more
+        (tmp_path / "tokens.json").unlink()
+
+
+@pytest.fixture
+def bearer(closed: Client) -> Bearer:
+    """A token of a scope, as headers."""
+
+    def made(scope: Scope) -> Headers:
+        return by(closed.app[TOKENS].create(name=None, scope=scope, at=now()).secret)
+
+    return made
+
+
+WRONG: dict[str, Headers] = {
+    "none": {},
+    "wrong": by("asgard_01234567_" + "A" * 43),
+    "empty": by(""),
+    "another scheme": {"Authorization": "Negotiate abc"},
+    "basic that is no base64": {"Authorization": "Basic ????"},
+    "basic": {"Authorization": "Basic " + b64encode(b"admin:admin").decode()},
+    "query alone": {},
+    "subprotocol": {"Sec-WebSocket-Protocol": "asgard.bearer.nonsense"},
+}
+
+
+@pytest.mark.service
+@pytest.mark.parametrize("path", PATHS)
+async def test_nothing_is_answered_without_a_token(closed: Client, path: str) -> None:
+    for verb in VERBS:
+        response = await closed.request(verb, filled(path), json=submission("print()"))
+        if path.startswith("/health/"):
+            assert response.status in {200, 405}
+        elif verb == "HEAD":
+            assert response.status == 401
+        else:
+            document = await problem(response, 401)
+            assert "asgard token create" in document["detail"]
+            assert response.headers["WWW-Authenticate"].startswith("Bearer ")
+            assert "Basic " in response.headers["WWW-Authenticate"]
+    assert sum((await store_of(closed).counts()).values()) == 0
+
+
+@pytest.mark.service
+@pytest.mark.parametrize("headers", WRONG.values(), ids=WRONG)
+async def test_nothing_is_answered_to_a_wrong_one(closed: Client, headers: Headers) -> None:
+    for path in ("/mlops/status", UPLOAD, f"/mlops/training/jobs/{JOB}/logs/ws"):
+        url = f"{path}?token=x&access_token=x"
+        await problem(await closed.get(url, headers=headers), 401)
+    response = await closed.post(UPLOAD, json=submission("print()"), headers=headers)
+    await problem(response, 401)
+    assert sum((await store_of(closed).counts()).values()) == 0
+
+
+@pytest.mark.service
+async def test_each_way_to_give_a_token_is_taken(closed: Client, bearer: Bearer) -> None:
+    headers = bearer(Scope.READ)
+    secret = headers["Authorization"].split()[1]
+    basic = "Basic " + b64encode(f"anybody:{secret}".encode()).decode()
+    for given in (
+        headers,
+        {"authorization": f"bearer  {secret}"},
+        {"Authorization": basic},
+        {"Sec-WebSocket-Protocol": f"asgard.logs, asgard.bearer.{secret}"},
+    ):
+        assert (await closed.get("/mlops/status", headers=given)).status == 200
+
+
+@pytest.mark.service
+async def test_a_scope_that_does_not_do_is_403(closed: Client, bearer: Bearer) -> None:
+    async def status(scope: Scope, verb: str, path: str) -> int:
+        response = await closed.request(verb, path, headers=bearer(scope), json={})
+        if response.status == 403:
+            document = await problem(response, 403)
+            assert f"has the scope '{scope}'" in document["detail"]
+        return response.status
+
+    job = f"/mlops/training/jobs/{JOB}"
+    for verb, path in (("POST", UPLOAD), ("POST", f"{job}/cancel"), ("POST", f"{job}/retry")):
+        assert await status(Scope.READ, verb, path) == 403
+        assert await status(Scope.SUBMIT, verb, path) in {404, 422}
+    assert await status(Scope.READ, "DELETE", job) == 403
+    assert await status(Scope.SUBMIT, "DELETE", job) == 404
+    assert await status(Scope.READ, "GET", job) == 404
+    assert await status(Scope.SUBMIT, "POST", "/mlops/registry") == 403
+    assert await status(Scope.ADMIN, "POST", "/mlops/registry") == 422
+
+
+@pytest.mark.service
+async def test_a_job_and_the_audit_log_tell_whose_it_is(
+    closed: Client, bearer: Bearer, tmp_path: Path
+) -> None:
+    headers = bearer(Scope.SUBMIT)
+    name = closed.app[TOKENS].all()[-1].name
+    accepted = await closed.post(UPLOAD, json=submission("print()"), headers=headers)
+    job_id = (await accepted.json())["job_id"]
+    path = f"/mlops/training/jobs/{job_id}"
+    assert (await (await closed.get(path, headers=headers)).json())["submitted_by"] == name
+    await closed.post(f"{path}/cancel", headers=headers | {"X-Request-ID": "abc"})
+    await closed.delete(f"/mlops/training/jobs/{JOB}", headers=headers)
+    await closed.post(UPLOAD, json={}, headers=bearer(Scope.READ))
+    lines = [json.loads(line) for line in (tmp_path / "audit.log").read_text().splitlines()]
+    assert [(line["action"], line["of"], line["status"]) for line in lines] == [
+        ("upload", None, 202),
+        ("cancel", job_id, 202),
+        ("delete_job", JOB, 404),
+    ]
+    assert lines[0]["made"] == path
+    assert {line["token"] for line in lines} == {name}
+    assert lines[1]["request_id"] == "abc"
+    assert (tmp_path / "audit.log").stat().st_mode & 0o777 == 0o600
+
+
+@pytest.mark.service
+async def test_after_many_wrong_ones_an_address_waits_but_right_ones_get_in(
+    closed: Client, bearer: Bearer
+) -> None:
+    wrong = by("asgard_01234567_" + "A" * 43)
+    for _ in range(20):
+        await problem(await closed.get("/mlops/status", headers=wrong), 401)
+    await problem(await closed.get("/mlops/status", headers=wrong), 429)
+    assert (await closed.get("/mlops/status", headers=bearer(Scope.READ))).status == 200
+    await problem(await closed.get("/mlops/status"), 401)
+
+
+@pytest.mark.service
+async def test_the_same_key_of_two_tokens_means_two_jobs(closed: Client, bearer: Bearer) -> None:
+    ids = set()
+    for _ in range(2):
+        headers = bearer(Scope.SUBMIT) | {"Idempotency-Key": "k"}
+        response = await closed.post(UPLOAD, json=submission("print()"), headers=headers)
+        assert response.status == 202
+        ids.add((await response.json())["job_id"])
+    assert len(ids) == 2
+
+
+@pytest.mark.service
+async def test_a_damaged_file_of_tokens_is_no_way_in(closed: Client, tmp_path: Path) -> None:
+    (tmp_path / "tokens.json").write_text("[")
+    await problem(await closed.get("/mlops/status"), 500)
+    await problem(await closed.post(UPLOAD, json=submission("print()")), 500)
+    assert sum((await store_of(closed).counts()).values()) == 0
