@@ -30,6 +30,10 @@ class MlflowServer:
         self._log = log
         self.uri = f"http://127.0.0.1:{port}"
 
+    @property
+    def pid(self) -> int:
+        return self._process.pid
+
     def wait_healthy(self) -> None:
         deadline = time.monotonic() + START_SECONDS
         while time.monotonic() < deadline:
