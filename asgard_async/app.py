@@ -21,6 +21,7 @@ from asgard_async.execution.archives.names import ArchiveLimits
 from asgard_async.execution.environments.builder import BuildFailed
 from asgard_async.execution.environments.provision import Environments, create_environments
 from asgard_async.execution.local import LocalExecutor
+from asgard_async.free_space import FreeSpace
 from asgard_async.jobs.cancel import Canceller
 from asgard_async.jobs.checking.archives import ArchiveChecker
 from asgard_async.jobs.checking.checker import ScriptChecker
@@ -199,6 +200,8 @@ async def _jobs(app: web.Application) -> AsyncIterator[None]:
         dispatcher.wake()
         queue_deadline.wake()
 
+    free_space = FreeSpace(data.root, floor_bytes=config.server.min_free_mb << 20)
+    app[keys.READINESS].unless(lambda: _shortage(free_space))
     checker = ScriptChecker(deadline_seconds=config.jobs.script_check_seconds)
     submitter = Submitter(
         store=store,
@@ -210,6 +213,7 @@ async def _jobs(app: web.Application) -> AsyncIterator[None]:
             deadline_seconds=config.jobs.archive_check_seconds,
         ),
         config=config.jobs,
+        free_space=free_space,
         accepted=accepted,
     )
     app[EXECUTOR] = executor
@@ -247,6 +251,14 @@ def _archive_limits(config: Config) -> ArchiveLimits:
     return ArchiveLimits(
         max_members=config.jobs.max_archive_members,
         max_unpacked_bytes=config.jobs.max_unpacked_bytes,
+    )
+
+
+def _shortage(free_space: FreeSpace) -> str | None:
+    if not free_space.is_short():
+        return None
+    return (
+        f"Less than {free_space.floor_bytes >> 20} MiB are free on the disk of the data directory."
     )
 
 

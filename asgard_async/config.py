@@ -43,6 +43,7 @@ class ServerConfig:
     port: Port
     data_dir: Annotated[str, Meta(min_length=1)]
     max_body_bytes: Annotated[int, Meta(ge=4096, le=LARGEST)]
+    min_free_mb: Count
     allowed_hosts: list[Annotated[str, Meta(pattern=r"^[A-Za-z0-9._-]+\Z")]]
 
     @property
@@ -122,6 +123,7 @@ class TrackingConfig:
 @dataclasses.dataclass(frozen=True, kw_only=True)
 class LoggingConfig:
     level: Literal["debug", "info", "warning", "error"]
+    format: Literal["text", "json"]
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)

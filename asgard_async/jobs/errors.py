@@ -49,6 +49,24 @@ class ServiceDraining(AsgardError):
         self.retry_after_seconds = 5
 
 
+class Overloaded(AsgardError):
+    """The machine lacks something for a moment (503)."""
+
+    def __init__(self) -> None:
+        super().__init__("The machine of the service is short of something; try again shortly.")
+        self.retry_after_seconds = 5
+
+
+class DiskShort(AsgardError):
+    """Too little space is left to take jobs (507)."""
+
+    def __init__(self) -> None:
+        super().__init__(
+            "The disk of the service is nearly full, so it takes no new jobs; delete old jobs, or"
+            " have space made there."
+        )
+
+
 class TrackingUnavailable(AsgardError):
     """The answer needs MLflow, and MLflow does not answer (503)."""
 

@@ -66,6 +66,7 @@ EXAMPLES: Mapping[int, Problem] = {
                 api_errors.InvalidRequest({"name of the field": ["What is wrong with it."]}),
                 errors.QueueFull(10000),
                 errors.ServiceDraining(),
+                errors.DiskShort(),
             ),
         )
     },

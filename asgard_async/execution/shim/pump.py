@@ -48,7 +48,7 @@ class Log:
                 self._size += written
                 view = view[written:]
         except OSError as error:
-            sys.stderr.write(f"{len(view)} bytes of output lost: {error}\n")
+            _complain(f"{len(view)} bytes of output lost: {error}")
 
     def _make_room(self, needed: int) -> None:
         if self._size - self._hole_end + needed <= self._half:
@@ -68,7 +68,14 @@ class Log:
         try:
             os.fdatasync(self._file)
         except OSError as error:
-            sys.stderr.write(f"the log may be incomplete: {error}\n")
+            _complain(f"the log may be incomplete: {error}")
         os.close(self._file)
         if self._hole_file >= 0:
             os.close(self._hole_file)
+
+
+def _complain(text: str) -> None:
+    try:
+        sys.stderr.write(f"{text}\n")
+    except OSError:
+        pass  # it goes to a file on the same disk

@@ -29,8 +29,7 @@ def supervise(order: Order) -> None:
         sys.excepthook(*sys.exc_info())
         linux.kill_descendants()
     finally:
-        sys.stderr.flush()
-        os._exit(code)
+        linux.leave(code)
 
 
 class Shim:
