@@ -5,6 +5,7 @@ import click
 from asgard_async import __version__
 from asgard_async.cli.config import config
 from asgard_async.cli.db import db
+from asgard_async.cli.doctor import doctor
 from asgard_async.cli.env import env
 from asgard_async.cli.serve import serve
 from asgard_async.cli.service import service
@@ -21,6 +22,7 @@ main.add_command(serve)
 main.add_command(config)
 main.add_command(env)
 main.add_command(db)
+main.add_command(doctor)
 main.add_command(service)
 main.add_command(token)
 
