@@ -1,7 +1,6 @@
 """The service's own log on stderr: one event per line, as text for people or JSON for machines."""
 
 import logging
-import re
 import sys
 from datetime import UTC, datetime
 
@@ -11,8 +10,6 @@ from asgard_async.config import LoggingConfig
 
 EXTRAS = ("job_id", "request_id")
 """What events may carry beside their message."""
-
-_unprintable = re.compile(r"[\x00-\x1f\x7f-\x9f\u2028\u2029\u202a-\u202e\u2066-\u2069]")
 
 
 def set_up_logging(config: LoggingConfig) -> None:
@@ -57,5 +54,9 @@ class JsonFormatter(logging.Formatter):
 
 
 def escaped(text: str) -> str:
-    """The text with control characters as Python would write them: `\\x1b`, `\\n`."""
-    return _unprintable.sub(lambda match: repr(match[0])[1:-1], text)
+    """`text` with everything that is not printable as in a Python literal: `\\x1b`, `\\n`."""
+    if text.isprintable():
+        return text
+    return "".join(
+        one if one.isprintable() else one.encode("unicode_escape").decode() for one in text
+    )
