@@ -47,7 +47,7 @@ async def test_a_job_without_credentials_for_s3_has_its_model_stored_and_registe
     registered = await protected_mlflow.as_admin(
         "GET", "model-versions/get", name=model_name, version="1"
     )
-    model_id = registered["model_version"]["model_id"]
+    model_id = registered["model_version"]["source"].removeprefix("models:/")
     files = protected_mlflow.s3.files(BUCKET, PREFIX)
     (description,) = [key for key in files if key.endswith(f"{model_id}/artifacts/MLmodel")]
     assert model_id.encode() in protected_mlflow.s3.read(BUCKET, description)

@@ -66,8 +66,8 @@ async def test_a_store_in_a_directory_is_well(mlflow_server: MlflowServer) -> No
             503,
             (
                 "Endpoint: /api/2.0/mlflow-artifacts/artifacts disabled due to the mlflow server"
-                " running with `--no-serve-artifacts`. To enable artifacts server functionality, run"
-                " `mlflow server` with `--serve-artifacts`"
+                " running with `--no-serve-artifacts`. To enable artifacts server functionality,"
+                " run `mlflow server` with `--serve-artifacts`"
             ),
         ),
         (404, '{"error_code": "ENDPOINT_NOT_FOUND", "message": "No API found"}'),
