@@ -45,6 +45,7 @@ from asgard_async.store.database import Database
 from asgard_async.store.jobs import JobStore
 from asgard_async.store.migrate import SchemaError
 from asgard_async.tracking.address import MlflowAddress
+from asgard_async.tracking.artifact_store import ArtifactStoreWatch
 from asgard_async.tracking.embedded import EmbeddedServer
 from asgard_async.tracking.experiments import Experiments
 from asgard_async.tracking.gateway import MlflowGateway
@@ -58,7 +59,6 @@ BACKGROUND = web.AppKey("background", Background)
 JOB_TASKS = web.AppKey("job_tasks", Background)
 CHECKER = web.AppKey("checker", ScriptChecker)
 DISPATCHER = web.AppKey("dispatcher", Dispatcher)
-ADDRESS = web.AppKey("address", MlflowAddress)
 EXPERIMENTS = web.AppKey("experiments", Experiments)
 EXECUTOR = web.AppKey("executor", LocalExecutor)
 
@@ -116,21 +116,31 @@ async def _background(app: web.Application) -> AsyncIterator[None]:
 async def _tracking(app: web.Application) -> AsyncIterator[None]:
     config = app[keys.CONFIG]
     embedded = _embedded(app) if config.mlflow.embedded else None
-    address = MlflowAddress.configured(
-        config.mlflow, embedded_uri=embedded.uri if embedded is not None else ""
-    )
+
+    def address() -> MlflowAddress:
+        uri = embedded.uri if embedded is not None else ""
+        return MlflowAddress.configured(config.mlflow, embedded_uri=uri)
+
     timeout = config.tracking.request_timeout_seconds
-    async with MlflowGateway(address, timeout_seconds=timeout) as gateway:
+    async with MlflowGateway(address(), timeout_seconds=timeout) as gateway:
         monitor = Monitor(gateway, refresh_seconds=config.tracking.refresh_seconds)
-        app[ADDRESS] = address
         app[keys.GATEWAY] = gateway
         app[keys.MONITOR] = monitor
         app[EXPERIMENTS] = experiments = Experiments(gateway, wait_seconds=timeout)
+        artifact_store = ArtifactStoreWatch(gateway, monitor)
+        app[keys.READINESS].watch(lambda: monitor.problem)
+        app[keys.READINESS].watch(lambda: artifact_store.problem)
         server = Background()
+
+        def starting() -> None:
+            gateway.move_to(address())  # its port may have been taken meanwhile
+            monitor.expect_start()
+
         if embedded is not None:
             monitor.expect_start()
-            server.keep_running("embedded mlflow", partial(embedded.run, monitor.expect_start))
+            server.keep_running("embedded mlflow", partial(embedded.run, starting))
         app[BACKGROUND].keep_running("mlflow monitor", monitor.run)
+        app[BACKGROUND].keep_running("artifact store", artifact_store.run)
         yield
         await experiments.aclose()
         await server.stop()
@@ -167,7 +177,7 @@ async def _jobs(app: web.Application) -> AsyncIterator[None]:
     server_id = await store.server_id()
     recorder = Recorder(
         store=store,
-        address=app[ADDRESS],
+        gateway=app[keys.GATEWAY],
         experiments=app[EXPERIMENTS],
         monitor=app[keys.MONITOR],
         settlement=Settlement(app[keys.GATEWAY], server_id=server_id),

@@ -31,6 +31,8 @@ DATA_DIR_VARIABLE = "ASGARD_DATA_DIR"
 SECRET_KEYS = frozenset({"password", "token", "index_url", "extra_index_urls"})
 """Keys whose values may hold credentials, and so are not shown."""
 ADDRESS_KEYS = frozenset({"tracking_uri", "public_url"})
+SHOWN_IN_PART = ADDRESS_KEYS | {"artifacts_destination"}
+"""Keys whose user name, password and query are not shown."""
 
 
 class ConfigError(Exception):
@@ -106,7 +108,7 @@ class MlflowConfig:
     token: Annotated[str, Meta(pattern=r"^[!-~]*\Z")] = dataclasses.field(repr=False)
     public_url: Annotated[str, Meta(pattern=r"^(https?://[^\s]+)?\Z")]
     port: Port
-    artifacts_destination: str
+    artifacts_destination: str = dataclasses.field(repr=False)
 
     @property
     def embedded(self) -> bool:
@@ -288,7 +290,7 @@ def shown(key: str, value: Any) -> str:
     """A value as it may be printed: no secret, nor an address's user name, password and query."""
     if key in SECRET_KEYS and value:
         return "(set)"
-    if key in ADDRESS_KEYS and isinstance(value, str):
+    if key in SHOWN_IN_PART and isinstance(value, str):
         value = re.sub(r"\?.*", "?…", re.sub(r"//.*@", "//…@", value, flags=re.DOTALL))
     return repr(value)
 

@@ -67,7 +67,9 @@ class Service:
     async def spawn(self, *arguments: str) -> None:
         """Start its process without waiting for it."""
         inherited = {
-            k: v for k, v in os.environ.items() if not k.startswith(("ASGARD_", "MLFLOW_"))
+            name: value
+            for name, value in os.environ.items()
+            if not name.startswith(("ASGARD_", "MLFLOW_", "AWS_"))
         }
         with self.log.open("ab") as log:
             self._process = await asyncio.create_subprocess_exec(
