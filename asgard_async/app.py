@@ -40,6 +40,7 @@ from asgard_async.logs.feed import Feeds
 from asgard_async.logs.reader import LogReader
 from asgard_async.logs.watch import LogWatch
 from asgard_async.readiness import Readiness
+from asgard_async.retention.collector import Collector
 from asgard_async.store.archives import ArchiveStore
 from asgard_async.store.database import Database
 from asgard_async.store.jobs import JobStore
@@ -247,10 +248,19 @@ async def _jobs(app: web.Application) -> AsyncIterator[None]:
     if recovered:
         logger.info("%d jobs of an earlier life are followed again", recovered)
     await store.purge_idempotency_keys(at=now())
-    background.start("sweep", _sweep(app))
     for requirements in config.environments.prebuild:
         background.start("prebuild", _prebuild(environments, requirements))
     background.keep_running("recorder", recorder.run)
+    collector = Collector(
+        store=store,
+        archives=archives,
+        jobs_dir=data.jobs,
+        environments_dir=data.environments,
+        retention=config.retention,
+        environments=config.environments,
+    )
+    metrics = app[keys.METRICS]
+    background.keep_running("retention", partial(collector.run, metrics.count_thrown_away))
     if config.jobs.queue_timeout:
         background.keep_running("queue deadline", queue_deadline.run)
     background.keep_running("dispatcher", dispatcher.run)
@@ -296,15 +306,6 @@ async def _prebuild(environments: Environments, requirements: Sequence[str]) -> 
         logger.info("environment %s is built: %s", recipe.key, ", ".join(requirements))
     except BuildFailed as error:
         logger.error("environment for %s cannot be built: %s", ", ".join(requirements), error)
-
-
-async def _sweep(app: web.Application) -> None:
-    """Remove the files of jobs that were deleted in the moment of a crash."""
-    on_disk = await asyncio.to_thread(os.listdir, app[DATA].jobs)
-    # read after the listing: whatever was listed and has no row now will never have one
-    known = await app[keys.STORE].all_job_ids()
-    for name in set(on_disk) - known:
-        await app[EXECUTOR].remove(name)
 
 
 async def drain(app: web.Application) -> None:

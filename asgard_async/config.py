@@ -88,6 +88,17 @@ class EnvironmentsConfig:
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
+class RetentionConfig:
+    directories_days: Seconds
+    logs_days: Seconds
+    archives_days: Seconds
+    jobs_days: Seconds
+    environments_days: Seconds
+    max_files_mb: Count
+    check_hours: PositiveSeconds
+
+
+@dataclasses.dataclass(frozen=True, kw_only=True)
 class LimitsConfig:
     memory_mb: Count
 
@@ -136,6 +147,7 @@ class Config:
     server: ServerConfig
     jobs: JobsConfig
     environments: EnvironmentsConfig
+    retention: RetentionConfig
     limits: LimitsConfig
     logs: LogsConfig
     mlflow: MlflowConfig

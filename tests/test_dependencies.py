@@ -18,9 +18,10 @@ GROUND = {"background", "config", "data_directory", "free_space", "readiness", "
 # What a room may import of the package, beside itself and the ground.
 ALLOWED_ROOMS: dict[str, set[str]] = {
     "__main__": {"cli"},
-    "app": {"api", "jobs", *LOWER_ROOMS},
-    "cli": {"app", "jobs", *LOWER_ROOMS},
-    "api": {"jobs", *LOWER_ROOMS},
+    "app": {"api", "jobs", "retention", *LOWER_ROOMS},
+    "cli": {"app", "jobs", "retention", *LOWER_ROOMS},
+    "api": {"jobs", "retention", *LOWER_ROOMS},
+    "retention": {"jobs", *LOWER_ROOMS},
     "jobs": LOWER_ROOMS,
     "execution": {"logs"},
     "access": set(),

@@ -32,6 +32,7 @@ STATUS_OF: Mapping[type[AsgardError], int] = {
     api_errors.UpgradeRequired: 426,
     errors.InvalidSubmission: 422,
     errors.JobNotFound: 404,
+    errors.ArchiveNotKept: 404,
     errors.JobNotFinished: 409,
     errors.IdempotencyConflict: 409,
     errors.QueueFull: 429,

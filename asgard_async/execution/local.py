@@ -82,7 +82,7 @@ class LocalExecutor:
 
     async def remove(self, job_id: str) -> None:
         """See `Executor.remove`."""
-        await asyncio.to_thread(_remove, self._jobs_dir / job_id)
+        await asyncio.to_thread(remove_tree, self._jobs_dir / job_id)
 
     async def _existing(self, attempt: AttemptId) -> Attempt:
         """The attempt, also where nothing was made of it yet: then it can be ruled out."""
@@ -117,7 +117,11 @@ def _write_script(path: Path, script: bytes) -> None:
         file.write(script)
 
 
-def _remove(directory: Path) -> None:
+def remove_tree(directory: Path) -> None:
+    """Remove a file or a tree that a job may have made; never what a link points to."""
+    if directory.is_symlink() or not directory.is_dir():
+        directory.unlink(missing_ok=True)
+        return
     shutil.rmtree(directory, ignore_errors=True)
     if not directory.exists():
         return

@@ -22,6 +22,15 @@ class JobNotFound(AsgardError):
         super().__init__(f"There is no job {job_id}; GET /mlops/training/jobs lists the jobs.")
 
 
+class ArchiveNotKept(AsgardError):
+    """The archive of a job has been thrown away (404)."""
+
+    def __init__(self, job_id: str) -> None:
+        super().__init__(
+            f"The archive of job {job_id} is not kept any more ([retention]); upload it again."
+        )
+
+
 class JobNotFinished(AsgardError):
     """The operation needs a finished job (409)."""
 

@@ -9,7 +9,7 @@ from asgard_async.config import JobsConfig
 from asgard_async.free_space import FreeSpace
 from asgard_async.jobs.checking.archives import ArchiveChecker
 from asgard_async.jobs.checking.checker import ScriptChecker
-from asgard_async.jobs.errors import AsgardError, DiskShort, ServiceDraining
+from asgard_async.jobs.errors import ArchiveNotKept, AsgardError, DiskShort, ServiceDraining
 from asgard_async.jobs.record import Job, JobSpec, now
 from asgard_async.jobs.requirements import parse_requirements
 from asgard_async.jobs.submission import Submission
@@ -110,6 +110,7 @@ class Submitter:
         Raises:
             QueueFull, ServiceDraining, DiskShort: see there.
             JobNotFound: the job was deleted meanwhile.
+            ArchiveNotKept: see there.
         """
         self.refuse_if_closed()
         new = NewJob(
@@ -129,7 +130,7 @@ class Submitter:
             return await self._archives.share(job.archive)
         except FileNotFoundError:
             await self._store.get(job.job_id)  # JobNotFound, if it was deleted meanwhile
-            raise
+            raise ArchiveNotKept(job.job_id) from None
 
     async def _accept(self, new: NewJob) -> tuple[Job, bool]:
         if new.archive is not None:

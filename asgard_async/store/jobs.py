@@ -2,6 +2,7 @@
 
 import sqlite3
 from collections.abc import Callable, Sequence
+from dataclasses import dataclass
 from datetime import datetime, timedelta
 from typing import Any, TypeVar
 
@@ -28,6 +29,15 @@ from asgard_async.store.rows import (
 T = TypeVar("T")
 
 IDEMPOTENCY_KEPT = timedelta(hours=24)
+
+
+@dataclass(frozen=True, kw_only=True)
+class EndedJob:
+    """What has to be known of a job to throw something of it away."""
+
+    job_id: str
+    ended_at: datetime
+    archive: str | None
 
 
 class JobStore:
@@ -337,6 +347,19 @@ class JobStore:
         """Every archive that a job has."""
         return await self._database.read(
             lambda conn: frozenset(row["archive"] for row in queries.all_archives(conn))
+        )
+
+    async def ended(self) -> Sequence[EndedJob]:
+        """Every job that has ended, also where MLflow has not told its runs yet."""
+        return await self._database.read(
+            lambda conn: [
+                EndedJob(
+                    job_id=row["job_id"],
+                    ended_at=datetime.fromisoformat(row["ended_at"]),
+                    archive=row["archive"],
+                )
+                for row in queries.ended(conn)
+            ]
         )
 
     async def server_id(self) -> str:
