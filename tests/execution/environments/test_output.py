@@ -5,6 +5,7 @@ from pathlib import Path
 
 from asgard_async.execution.environments.output import JobLogCopy
 from asgard_async.logs.times import parts_by_time
+from tests.eventually import eventually
 from tests.logs.test_times import write
 
 LIMIT = 1 << 20
@@ -38,8 +39,7 @@ async def test_one_that_is_given_up_writes_nothing_afterwards(tmp_path: Path) ->
     write(build_log, *((b"x" * 1000, 1000 * n) for n in range(500)))
     done: asyncio.Future[None] = asyncio.get_running_loop().create_future()
     copying = asyncio.create_task(JobLogCopy(job_log, limit_bytes=LIMIT).follow(build_log, done))
-    while not job_log.exists():
-        await asyncio.sleep(0)
+    await eventually(job_log.exists, what="copying has begun")
     copying.cancel()
     await asyncio.wait({copying})
     copied = job_log.read_bytes()
