@@ -34,7 +34,8 @@ class TextFormatter(logging.Formatter):
 
     def formatException(self, ei: object) -> str:  # noqa: N802  # logging's name
         text = super().formatException(ei)  # type: ignore[arg-type]  # as logging hands it over
-        return "\n".join(map(escaped, text.split("\n")))
+        # indented, since a message may have lines that look like events of their own
+        return "\n".join(f"  {escaped(line)}" for line in text.split("\n"))
 
 
 class JsonFormatter(logging.Formatter):

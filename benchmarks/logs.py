@@ -103,7 +103,7 @@ async def see_stream(service: Service, job_id: str, delays: list[float]) -> None
 async def see_tail(log: Path, delays: list[float]) -> None:
     """`tail -f`, whose own output is read at once."""
     tail = await asyncio.create_subprocess_exec(
-        *("tail", "-n", "+1", "-F", str(log)), stdout=asyncio.subprocess.PIPE, stderr=-3
+        *("tail", "-n", "+1", "-f", str(log)), stdout=asyncio.subprocess.PIPE, stderr=-3
     )
     assert tail.stdout is not None
     while (text := (await tail.stdout.readline()).decode()) != "done\n":
@@ -116,15 +116,16 @@ async def latency(service: Service, lines: int, readers: int) -> None:
     job_id = await service.submit(TICKING.format(lines=lines))
     streams: list[list[float]] = [[] for _ in range(readers)]
     tail: list[float] = []
+    await service.phase(job_id, "running")  # where there is no file yet, tail looks once a second
     async with asyncio.TaskGroup() as group:
         group.create_task(see_tail(log_of(service, job_id), tail))
         for delays in streams:
             group.create_task(see_stream(service, job_id, delays))
-        await asyncio.sleep(1)
+        await asyncio.sleep(1)  # until all are connected
         await let_go(service, job_id)
     assert all(len(delays) == lines for delays in streams)
     seen = [delay for delays in streams for delay in delays]
-    line(f"tail -f, beside {readers} WebSocket clients", milliseconds(tail))
+    line(f"tail -f, while {readers} read the WebSocket", milliseconds(tail))
     line(f"WebSocket, {readers} at once", milliseconds(seen))
     line("ratio of the medians", f"{statistics.median(seen) / statistics.median(tail):.1f}")
 

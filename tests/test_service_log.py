@@ -33,7 +33,7 @@ def test_a_message_is_one_line_without_control_characters() -> None:
 def test_a_traceback_follows_on_lines_of_its_own() -> None:
     first, *rest = TextFormatter().format(failed()).split("\n")
     assert first.endswith("ERROR asgard no")
-    assert rest[0] == "Traceback (most recent call last):"
+    assert rest[0] == "  Traceback (most recent call last):"
     assert all(line.isprintable() for line in rest)
 
 

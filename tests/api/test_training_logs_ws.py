@@ -360,6 +360,15 @@ async def test_one_line_of_100_mb(tmp_path: Path) -> None:
             assert characters * 2 == stream.offset == 100 << 20
 
 
+async def test_readers_are_counted(api: Client) -> None:
+    job_id = (await accept(store_of(api))).job_id
+    async with streaming(api, job_id) as stream:
+        await stream.until(type="status")
+        figures = await (await api.get("/metrics")).text()
+    assert "asgard_log_readers 1.0" in figures
+    assert "asgard_log_readers_dropped_total 0.0" in figures
+
+
 # --- the end of things ------------------------------------------------------------------------
 
 
