@@ -25,6 +25,7 @@ from asgard_async.free_space import FreeSpace
 from asgard_async.jobs.errors import AsgardError
 from asgard_async.store.migrate import packaged_migrations
 from asgard_async.tracking.address import MlflowAddress
+from asgard_async.tracking.artifact_store import check_destination
 from asgard_async.tracking.gateway import MlflowGateway
 
 ANSWER_SECONDS = 5.0
@@ -142,15 +143,20 @@ async def uv(config: Config, data: DataDirectory) -> Finding:
 
 
 async def mlflow(config: Config, data: DataDirectory) -> Finding:
-    """Whether the configured one answers; the embedded one is the service's business."""
+    """Whether the configured one answers and stores artifacts; the service watches the embedded."""
     if config.mlflow.embedded:
         if importlib.util.find_spec("mlflow") is None:
             return Finding("MLflow", Level.FAIL, "is not installed", "pip install mlflow")
+        try:
+            check_destination(config)
+        except ConfigError as error:
+            return Finding("MLflow", Level.FAIL, str(error))
         return Finding("MLflow", Level.OK, "embedded, started and watched by the service")
     address = MlflowAddress.configured(config.mlflow)
     try:
         async with MlflowGateway(address, timeout_seconds=ANSWER_SECONDS) as gateway:
             await gateway.active_experiment_ids()
+            artifacts_problem = await _artifacts_problem(gateway)
     except AsgardError as error:
         return Finding(
             "MLflow",
@@ -158,7 +164,17 @@ async def mlflow(config: Config, data: DataDirectory) -> Finding:
             str(error),
             "see [mlflow] tracking_uri, username, password and token: asgard config check",
         )
+    if artifacts_problem:
+        return Finding("MLflow", Level.WARN, artifacts_problem, "see 'MLflow and artifacts', docs")
     return Finding("MLflow", Level.OK, f"{address.public_uri} answers")
+
+
+async def _artifacts_problem(gateway: MlflowGateway) -> str:
+    try:
+        await gateway.look_into_artifacts()
+    except AsgardError as error:
+        return f"its artifacts: {error}"
+    return ""
 
 
 async def access(config: Config, data: DataDirectory) -> Finding:

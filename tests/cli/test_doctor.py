@@ -10,6 +10,7 @@ import pytest
 
 from tests.cli.asgard import asgard
 from tests.service import WITHOUT_MLFLOW, Service
+from tests.tracking.basic_auth import BUCKET, ProtectedMlflow
 
 Findings = dict[str, dict[str, Any]]
 
@@ -69,3 +70,29 @@ def test_for_people(tmp_path: Path) -> None:
     assert "warn  access: open to whoever reaches 127.0.0.1" in done.stdout
     assert "      → asgard token create" in done.stdout
     assert "\x1b" not in done.stdout
+
+
+def test_an_artifact_store_without_its_driver(tmp_path: Path) -> None:
+    code, found = examine(
+        tmp_path / "data", ASGARD_MLFLOW__ARTIFACTS_DESTINATION="gs://bucket/models"
+    )
+    assert (code, found["MLflow"]["level"]) == (1, "fail")
+    assert "pip install 'google-cloud-storage'" in found["MLflow"]["found"]
+
+
+@pytest.mark.mlflow
+def test_an_mlflow_with_a_password(tmp_path: Path, protected_mlflow: ProtectedMlflow) -> None:
+    code, found = examine(tmp_path / "data", **protected_mlflow.settings())
+    assert (code, found["MLflow"]["level"]) == (0, "ok"), found
+    mistyped = protected_mlflow.settings(ASGARD_MLFLOW__PASSWORD="mistyped")
+    code, found = examine(tmp_path / "data", **mistyped)
+    assert (code, found["MLflow"]["level"]) == (1, "fail")
+    assert "does not accept Asgard's credentials" in found["MLflow"]["found"]
+    assert "mistyped" not in str(found)
+    protected_mlflow.s3.remove_bucket(BUCKET)
+    try:
+        code, found = examine(tmp_path / "data", **protected_mlflow.settings())
+    finally:
+        protected_mlflow.s3.make_bucket(BUCKET)
+    assert (code, found["MLflow"]["level"]) == (0, "warn")
+    assert "bucket does not exist" in found["MLflow"]["found"]
