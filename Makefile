@@ -80,11 +80,15 @@ bench: $(VENV)/.test ## measure beside what it is compared to; prints figures
 		$(BIN)/python -m benchmarks.$$name || exit 1; done
 
 .PHONY: wheel-test
-wheel-test: $(VENV)/.dev ## install the wheel into an empty environment and start it there
+wheel-test: $(VENV)/.dev ## install the wheel into an empty environment, run the 13 checks there
 	@$(BIN)/python .ci/wheel_test.py
+
+.PHONY: image-test
+image-test: $(VENV)/.test ## build the image, start it, run the 13 checks there (root, on Debian)
+	@$(BIN)/python .ci/image_test.py
 
 .PHONY: clean
 clean: ## remove .venv, caches, build products and the demo's data
 	@rm -rf "$(VENV)" build dist demo-data .mypy_cache .pytest_cache .ruff_cache .hypothesis
-	@rm -rf *.egg-info .coverage .coverage.*
+	@rm -rf *.egg-info .image-base .coverage .coverage.*
 	@find . -name __pycache__ -not -path './.git/*' -prune -exec rm -rf {} +
