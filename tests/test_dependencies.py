@@ -14,7 +14,7 @@ PURE_JOBS = {
 }
 LOWER_ROOMS = {"execution", "logs", "tracking", "store"}
 # Files of the top level that stand below every room; they may import each other.
-GROUND = {"background", "config", "data_directory", "readiness"}
+GROUND = {"background", "config", "data_directory", "readiness", "redaction"}
 # What a room may import of the package, beside itself and the ground.
 ALLOWED_ROOMS: dict[str, set[str]] = {
     "__main__": {"cli"},

@@ -33,6 +33,7 @@ class Submitter:
         checker: ScriptChecker,
         archive_checker: ArchiveChecker,
         config: JobsConfig,
+        direct_references: bool,
         accepted: Callable[[], None],
     ) -> None:
         self._store = store
@@ -40,6 +41,7 @@ class Submitter:
         self._checker = checker
         self._archive_checker = archive_checker
         self._config = config
+        self._direct_references = direct_references
         self._accepted = accepted
         self._draining = False
 
@@ -67,7 +69,7 @@ class Submitter:
             )
             if twin is not None:
                 return twin, False
-        parse_requirements(submission.requirements)
+        parse_requirements(submission.requirements, direct_references=self._direct_references)
         imports = await self._imports(submission)
         archive = submission.archive
         new = NewJob(
