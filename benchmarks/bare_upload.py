@@ -17,9 +17,10 @@ async def upload(request: web.Request) -> web.Response:
     parts = await request.multipart()
     while (part := await parts.next()) is not None:
         assert isinstance(part, BodyPartReader)
-        with Path(sys.argv[2]).open("wb") as file:
-            while chunk := await part.read_chunk(CHUNK):
-                await asyncio.to_thread(file.write, chunk)
+        file = await asyncio.to_thread(Path(sys.argv[2]).open, "wb")
+        while chunk := await part.read_chunk(CHUNK):
+            await asyncio.to_thread(file.write, chunk)
+        file.close()
     return web.Response(status=202)
 
 

@@ -3,8 +3,8 @@
 import pytest
 from packaging.requirements import Requirement
 
-from asgard_async.jobs.errors import InvalidSubmission
 from asgard_async.jobs import requirements
+from asgard_async.jobs.errors import InvalidSubmission
 
 
 def parse_requirements(texts: list[str], *, direct_references: bool = False) -> list[Requirement]:

@@ -2,6 +2,7 @@
 
 import errno
 import os
+import re
 import resource
 from pathlib import Path
 
@@ -12,7 +13,8 @@ from asgard_async.jobs.start_failure import in_words, is_transient
 from tests.api.forms import UPLOAD, form
 from tests.archives import zip_of
 from tests.eventually import eventually
-from tests.service import WITHOUT_MLFLOW, running_service
+from tests.processes import processes_with
+from tests.service import WITHOUT_MLFLOW, Service, running_service
 
 MIB = 1 << 20
 ONE_SLOT = {**WITHOUT_MLFLOW, "ASGARD_JOBS__MAX_CONCURRENT_JOBS": "1"}
@@ -46,6 +48,21 @@ def test_what_a_busy_machine_refuses_is_transient(number: int) -> None:
     assert not is_transient(OSError(errno.ENOSPC, "x"))
 
 
+def files_open_but_for(spare: int, service: Service, *, watching: str) -> int:
+    """The limit that leaves so many descriptors once that job is not watched any longer."""
+    shims = processes_with(str(service.data_dir / "jobs" / watching))
+    used = set()
+    for path in Path(f"/proc/{service.pid}/fdinfo").iterdir():
+        watched = re.search(r"^Pid:\t(\d+)$", path.read_text(), re.MULTILINE)
+        if watched is None or int(watched[1]) not in shims:
+            used.add(int(path.name))
+    limit = 0
+    while spare:
+        spare -= limit not in used
+        limit += 1
+    return limit
+
+
 @pytest.mark.service
 async def test_a_job_that_a_busy_machine_refuses_to_start_is_started_later(tmp_path: Path) -> None:
     async with running_service(tmp_path / "data", ONE_SLOT) as service:
@@ -53,10 +70,10 @@ async def test_a_job_that_a_busy_machine_refuses_to_start_is_started_later(tmp_p
         blocker = await service.submit(WAITS.format(go=str(go)))
         await service.phase(blocker, "running")
         job_id = await service.submit("print('at last')")
-        # enough to read how the first job ended, too little to start another
         limit = resource.prlimit(service.pid, resource.RLIMIT_NOFILE)
-        used = [int(name) for name in os.listdir(f"/proc/{service.pid}/fd")]
-        resource.prlimit(service.pid, resource.RLIMIT_NOFILE, (max(used) + 2, limit[1]))
+        # two are enough to read how the first job ended, too little to start another
+        lowest = files_open_but_for(2, service, watching=blocker)
+        resource.prlimit(service.pid, resource.RLIMIT_NOFILE, (lowest, limit[1]))
         go.touch()
         await eventually(
             lambda: f"{job_id} could not be started" in service.log.read_text(),
