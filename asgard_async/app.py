@@ -40,6 +40,7 @@ from asgard_async.logs.feed import Feeds
 from asgard_async.logs.reader import LogReader
 from asgard_async.logs.watch import LogWatch
 from asgard_async.readiness import Readiness
+from asgard_async.redaction import without_secrets
 from asgard_async.retention.collector import Collector
 from asgard_async.store.archives import ArchiveStore
 from asgard_async.store.database import Database
@@ -231,6 +232,7 @@ async def _jobs(app: web.Application) -> AsyncIterator[None]:
         ),
         config=config.jobs,
         free_space=free_space,
+        direct_references=config.environments.allow_direct_references,
         accepted=accepted,
     )
     app[EXECUTOR] = executor
@@ -297,15 +299,18 @@ def _shortage(free_space: FreeSpace) -> str | None:
 
 
 async def _prebuild(environments: Environments, requirements: Sequence[str]) -> None:
-    recipe = environments.recipe(requirements)
+    recipe, names = environments.recipe(requirements), without_secrets(", ".join(requirements))
+    if recipe.moving:
+        logger.error("environment for %s is not built: each job builds its own", names)
+        return
     with environments.held(recipe) as environment:
         if environment is not None or environments.is_base(requirements):
             return
     try:
         await environments.build(recipe)
-        logger.info("environment %s is built: %s", recipe.key, ", ".join(requirements))
+        logger.info("environment %s is built: %s", recipe.key, names)
     except BuildFailed as error:
-        logger.error("environment for %s cannot be built: %s", ", ".join(requirements), error)
+        logger.error("environment for %s cannot be built: %s", names, error)
 
 
 async def drain(app: web.Application) -> None:

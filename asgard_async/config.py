@@ -16,6 +16,8 @@ import msgspec
 from msgspec import Meta
 from yarl import URL
 
+from asgard_async.redaction import without_secrets
+
 Port = Annotated[int, Meta(ge=0, le=65535)]
 # Beyond any sense, but what SQLite, timers and system calls can hold; keeps out infinity as well.
 LARGEST = 1_000_000_000
@@ -82,6 +84,7 @@ class EnvironmentsConfig:
     build_timeout: PositiveSeconds
     max_concurrent_builds: Positive
     max_cache_mb: Count
+    allow_direct_references: bool
     index_url: str
     extra_index_urls: list[str]
     prebuild: list[list[str]]
@@ -304,7 +307,7 @@ def shown(key: str, value: Any) -> str:
         return "(set)"
     if key in SHOWN_IN_PART and isinstance(value, str):
         value = re.sub(r"\?.*", "?…", re.sub(r"//.*@", "//…@", value, flags=re.DOTALL))
-    return repr(value)
+    return without_secrets(repr(value))
 
 
 def _allowed(error: msgspec.ValidationError, annotation: Any) -> str:

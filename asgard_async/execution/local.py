@@ -8,7 +8,6 @@ jobs/<job_id>/attempts/<n>/{home,tmp}   HOME and TMPDIR
 """
 
 import asyncio
-import errno
 import logging
 import os
 import shutil
@@ -19,7 +18,7 @@ from asgard_async.execution.archives.names import ArchiveLimits, ArchiveRefused
 from asgard_async.execution.archives.unpack import unpack
 from asgard_async.execution.attempt import Attempt
 from asgard_async.execution.environment_variables import job_variables
-from asgard_async.execution.protocol import AttemptId, Ended, Launch
+from asgard_async.execution.protocol import AttemptId, CannotStart, Ended, Launch
 from asgard_async.execution.shim.order import Order
 
 logger = logging.getLogger(__name__)
@@ -100,11 +99,13 @@ class LocalExecutor:
         if launch.archive is None:
             _write_script(work / launch.script_name, launch.script)
             return
+        if not launch.archive.exists():
+            raise CannotStart("its archive is gone from the service's disk. Submit it again")
         try:
             # checked again: the limits may have changed, and so may the file
             unpack(launch.archive, work, self._archive_limits)
         except ArchiveRefused as error:
-            raise OSError(errno.EBADMSG, str(error)) from error
+            raise CannotStart(f"its archive cannot be unpacked. {error} Submit it again") from error
 
     def log_of(self, job_id: str) -> Path:
         """The file that holds a job's output."""

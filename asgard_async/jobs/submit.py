@@ -35,6 +35,7 @@ class Submitter:
         archive_checker: ArchiveChecker,
         config: JobsConfig,
         free_space: FreeSpace,
+        direct_references: bool,
         accepted: Callable[[], None],
     ) -> None:
         self._store = store
@@ -43,6 +44,7 @@ class Submitter:
         self._archive_checker = archive_checker
         self._config = config
         self._free_space = free_space
+        self._direct_references = direct_references
         self._accepted = accepted
         self._draining = False
 
@@ -80,7 +82,7 @@ class Submitter:
             )
             if twin is not None:
                 return twin, False
-        parse_requirements(submission.requirements)
+        parse_requirements(submission.requirements, direct_references=self._direct_references)
         imports = await self._imports(submission)
         archive = submission.archive
         new = NewJob(

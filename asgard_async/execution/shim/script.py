@@ -35,6 +35,8 @@ def run_job(order: Order, shim: int, gate: int, output: int, failure: int) -> No
             os._exit(1)  # the shim died before it could tell of this process
         os.execve(order["argv"][0], order["argv"], order["environment"])
     except BaseException as error:
-        os.write(failure, f"{type(error).__name__}: {error}".encode()[:4096])
+        # without the path that it names: the owner of the job reads this
+        what = (isinstance(error, OSError) and error.strerror) or str(error)
+        os.write(failure, f"{type(error).__name__}: {what}".encode()[:4096])
     finally:
         os._exit(127)
