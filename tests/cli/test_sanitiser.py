@@ -2,6 +2,7 @@
 
 import io
 import re
+from unicodedata import combining
 
 import pyte
 import pytest
@@ -120,14 +121,15 @@ def shown(*texts: str, columns: int = COLUMNS, rows: int = ROWS) -> Screen:
     screen = Screen(columns, rows, history=10_000, ratio=0.5)
     stream = pyte.Stream(screen)
     for text in texts:
-        stream.feed(text.replace("\n", "\r\n"))
+        # pyte puts an accent that begins a line onto the end of the line above
+        stream.feed("".join(c for c in text if not combining(c)).replace("\n", "\r\n"))
     return screen
 
 
 def lines_of(screen: Screen) -> list[str]:
     """All that was ever on it, top to bottom, without trailing blanks."""
-    past = ["".join(row[x].data for x in range(screen.columns)) for row in screen.history.top]
-    return [line.rstrip() for line in [*past, *screen.display]]
+    rows = [*screen.history.top, *(screen.buffer[y] for y in range(screen.lines))]
+    return ["".join(row[x].data for x in range(screen.columns)).rstrip() for row in rows]
 
 
 def sanitised(log: bytes, **settings: bool) -> str:
