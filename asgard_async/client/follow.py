@@ -2,13 +2,18 @@
 
 import asyncio
 import logging
-from collections.abc import AsyncGenerator
+from collections.abc import AsyncGenerator, Callable
 from contextlib import aclosing
 
 import aiohttp
 import msgspec
 
-from asgard_async.client.errors import ConnectionFailed, TooManyRequests, Unavailable
+from asgard_async.client.errors import (
+    AsgardError,
+    ConnectionFailed,
+    TooManyRequests,
+    Unavailable,
+)
 from asgard_async.client.events import (
     EndEvent,
     Event,
@@ -42,6 +47,7 @@ async def follow(
     *,
     reconnect_for: float,
     patience: Patience | None = None,
+    on_break: Callable[[AsgardError], None] | None = None,
 ) -> AsyncGenerator[Event, None]:
     """Everything that happens to a job, its log from `offset` on, up to its end.
 
@@ -73,6 +79,8 @@ async def follow(
             connect = polled
         except PASSING as error:
             log.info("following job %s from byte %d again: %s", job_id, offset, error)
+            if on_break is not None:
+                on_break(error)
             await patience.bear(error)
 
 

@@ -55,7 +55,7 @@ class Resources(Record, frozen=True, kw_only=True):
 
 
 class Job(Record, frozen=True, kw_only=True):
-    """A job. What follows `retry_of` is known of jobs that were got, not of those in lists.
+    """A job. What follows `reason` is known of jobs that were got, not of those in lists.
 
     Times are aware, in UTC. `phase` is one of queued, environment, starting, running, stopping,
     recording, finished; `reason`, at the end, one of succeeded, exit_code, signal, timeout,

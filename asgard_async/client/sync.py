@@ -116,6 +116,7 @@ class AsgardClient:
     script = _blocking(AsyncAsgardClient.script)
 
     follow = _iterating(AsyncAsgardClient.follow)
+    log_events = _iterating(AsyncAsgardClient.log_events)
     logs = _iterating(AsyncAsgardClient.logs)
     log_lines = _iterating(AsyncAsgardClient.log_lines)
     log_bytes = _iterating(AsyncAsgardClient.log_bytes)

@@ -1,11 +1,12 @@
 """A job's log, and what happens to it while it is followed."""
 
-from collections.abc import AsyncGenerator
+from collections.abc import AsyncGenerator, Callable
 from contextlib import aclosing
 
 from asgard_async.client import follow as following
 from asgard_async.client import log
 from asgard_async.client.calls.connection import Connection
+from asgard_async.client.errors import AsgardError
 from asgard_async.client.events import Event
 from asgard_async.client.jobs import Job, id_of
 from asgard_async.client.patience import Patience
@@ -27,7 +28,11 @@ class LogCalls(Connection):
         return self._follow(id_of(job), offset)
 
     def _follow(
-        self, job_id: str, offset: int, patience: Patience | None = None
+        self,
+        job_id: str,
+        offset: int,
+        patience: Patience | None = None,
+        on_break: Callable[[AsgardError], None] | None = None,
     ) -> AsyncGenerator[Event, None]:
         return following.follow(
             self._transport,
@@ -35,11 +40,28 @@ class LogCalls(Connection):
             offset,
             reconnect_for=self._reconnect_for,
             patience=patience,
+            on_break=on_break,
         )
 
-    async def _log(
-        self, job_id: str, follow: bool, offset: int, tail: int | None
+    async def log_events(
+        self,
+        job: Job | str,
+        *,
+        follow: bool = False,
+        offset: int = 0,
+        tail: int | None = None,
+        on_break: Callable[[AsgardError], None] | None = None,
     ) -> AsyncGenerator[Event, None]:
+        """A job's log with its offsets; with `follow`, all that `follow` tells. See `logs`.
+
+        Args:
+            job: whose log.
+            follow: go on up to the job's end, else up to where the log ends now.
+            offset: the first byte that is wanted.
+            tail: begin with that many of the last lines.
+            on_break: called with the reason each time that a connection failed, before the next.
+        """
+        job_id = id_of(job)
         if tail is not None:
             if offset:
                 raise ValueError("Give either an offset or tail.")
@@ -48,7 +70,7 @@ class LogCalls(Connection):
             offset = end.next
         events: AsyncGenerator[Event, None] | None = None
         if follow:
-            events = self._follow(job_id, offset)
+            events = self._follow(job_id, offset, on_break=on_break)
         elif tail is None:
             events = log.read_up_to_now(self._transport, job_id, offset)
         if events is not None:
@@ -60,7 +82,7 @@ class LogCalls(Connection):
         self, job: Job | str, *, follow: bool = False, offset: int = 0, tail: int | None = None
     ) -> AsyncGenerator[bytes, None]:
         """A job's log in pieces, byte for byte, without what is not kept; see `logs`."""
-        return log.as_bytes(self._log(id_of(job), follow, offset, tail))
+        return log.as_bytes(self.log_events(job, follow=follow, offset=offset, tail=tail))
 
     def logs(
         self, job: Job | str, *, follow: bool = False, offset: int = 0, tail: int | None = None
@@ -73,10 +95,10 @@ class LogCalls(Connection):
             offset: the first byte that is wanted.
             tail: begin with that many of the last lines.
         """
-        return log.as_text(self._log(id_of(job), follow, offset, tail))
+        return log.as_text(self.log_events(job, follow=follow, offset=offset, tail=tail))
 
     def log_lines(
         self, job: Job | str, *, follow: bool = False, offset: int = 0, tail: int | None = None
     ) -> AsyncGenerator[str, None]:
         """A job's log line by line, without line ends; see `logs`."""
-        return log.as_lines(log.as_text(self._log(id_of(job), follow, offset, tail)))
+        return log.as_lines(log.as_text(self.log_events(job, follow=follow, offset=offset, tail=tail)))
