@@ -25,6 +25,7 @@ from asgard_async.jobs.checking.checker import ScriptChecker
 from asgard_async.jobs.delete import Deleter
 from asgard_async.jobs.dispatcher import Dispatcher
 from asgard_async.jobs.environment_phase import EnvironmentPhase
+from asgard_async.jobs.following import Followers
 from asgard_async.jobs.interrupts import Interrupts
 from asgard_async.jobs.lifecycle import Lifecycle
 from asgard_async.jobs.queue_deadline import QueueDeadline
@@ -32,7 +33,9 @@ from asgard_async.jobs.record import now
 from asgard_async.jobs.recorder import Recorder
 from asgard_async.jobs.retry import Retrier
 from asgard_async.jobs.submit import Submitter
+from asgard_async.logs.feed import Feeds
 from asgard_async.logs.reader import LogReader
+from asgard_async.logs.watch import LogWatch
 from asgard_async.readiness import Readiness
 from asgard_async.store.archives import ArchiveStore
 from asgard_async.store.database import Database
@@ -63,6 +66,7 @@ def create_app(config: Config) -> web.Application:
     app[keys.CONFIG] = config
     app[keys.READINESS] = Readiness()
     setup_api(app)
+    app.on_shutdown.append(_stop_streams)
     # in this order at the start, in the opposite one at the end
     app.cleanup_ctx.extend([_data, _store, _background, _tracking, _jobs])
     return app
@@ -151,6 +155,8 @@ async def _jobs(app: web.Application) -> AsyncIterator[None]:
         in_use=data.in_use,
     )
     logs = LogReader(executor.log_of)
+    log_watch = LogWatch(data.jobs)
+    log_watch.open()
     server_id = await store.server_id()
     recorder = Recorder(
         store=store,
@@ -210,6 +216,7 @@ async def _jobs(app: web.Application) -> AsyncIterator[None]:
     app[JOB_TASKS] = job_tasks
     app[DISPATCHER] = dispatcher
     app[keys.LOGS] = logs
+    app[keys.FOLLOWERS] = Followers(store=store, feeds=Feeds(executor.log_of, log_watch))
     app[keys.SUBMITTER] = submitter
     app[keys.CANCELLER] = Canceller(store=store, executor=executor, interrupts=interrupts)
     app[keys.RETRIER] = Retrier(store=store, submitter=submitter)
@@ -235,6 +242,13 @@ async def _jobs(app: web.Application) -> AsyncIterator[None]:
     await job_tasks.stop()
     await environments.close()
     await checker.close()
+    log_watch.close()
+
+
+async def _stop_streams(app: web.Application) -> None:
+    """Have those who follow a log come back to the next service."""
+    if keys.FOLLOWERS in app:
+        app[keys.FOLLOWERS].close()
 
 
 def _archive_limits(config: Config) -> ArchiveLimits:

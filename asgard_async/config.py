@@ -86,6 +86,7 @@ class LimitsConfig:
 @dataclasses.dataclass(frozen=True, kw_only=True)
 class LogsConfig:
     max_bytes_per_job: Bytes
+    stalled_reader_seconds: PositiveSeconds
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)

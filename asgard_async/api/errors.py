@@ -1,5 +1,8 @@
 """What can be wrong with a request before any other room hears of it."""
 
+from collections.abc import Mapping
+from typing import ClassVar
+
 from asgard_async.jobs.errors import AsgardError, InvalidSubmission
 
 
@@ -15,7 +18,18 @@ class ForeignOrigin(AsgardError):
     """A browser sent the request for a page of another site (403)."""
 
     def __init__(self) -> None:
-        super().__init__("The request comes from a page of another site, which may not upload.")
+        super().__init__("The request comes from a page of another site, which may not do this.")
+
+
+class UpgradeRequired(AsgardError):
+    """The address is a WebSocket's, and the request is none (426)."""
+
+    headers: ClassVar[Mapping[str, str]] = {"Upgrade": "websocket", "Connection": "Upgrade"}
+
+    def __init__(self) -> None:
+        super().__init__(
+            "This is a WebSocket; GET …/logs?follow=true is the same log as plain text."
+        )
 
 
 class BodyTooLarge(AsgardError):

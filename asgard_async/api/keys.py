@@ -8,6 +8,7 @@ from asgard_async.api.schemas.submission import ArchiveSubmissionSchema, Submiss
 from asgard_async.config import Config
 from asgard_async.jobs.cancel import Canceller
 from asgard_async.jobs.delete import Deleter
+from asgard_async.jobs.following import Followers
 from asgard_async.jobs.retry import Retrier
 from asgard_async.jobs.submit import Submitter
 from asgard_async.logs.reader import LogReader
@@ -25,6 +26,7 @@ CANCELLER = web.AppKey("canceller", Canceller)
 RETRIER = web.AppKey("retrier", Retrier)
 DELETER = web.AppKey("deleter", Deleter)
 LOGS = web.AppKey("logs", LogReader)
+FOLLOWERS = web.AppKey("followers", Followers)
 GATEWAY = web.AppKey("gateway", MlflowGateway)
 MONITOR = web.AppKey("monitor", Monitor)
 READINESS = web.AppKey("readiness", Readiness)

@@ -55,6 +55,15 @@ class Metrics:
             registry=registry,
         )
 
+        self.log_readers = Gauge(
+            "asgard_log_readers", "Who follows a job's log at this moment.", registry=registry
+        )
+        self.dropped_log_readers = Counter(
+            "asgard_log_readers_dropped",
+            "Readers of logs that were cut off since they took nothing.",
+            registry=registry,
+        )
+
     def count_request(self, *, method: str, route: str, status: int, seconds: float) -> None:
         """Note an answered request."""
         known = method if method in METHODS else "other"

@@ -23,6 +23,7 @@ STATUS_OF: Mapping[type[AsgardError], int] = {
     api_errors.BodyTooLarge: 413,
     api_errors.UnsupportedMediaType: 415,
     api_errors.InvalidRequest: 422,
+    api_errors.UpgradeRequired: 426,
     errors.InvalidSubmission: 422,
     errors.JobNotFound: 404,
     errors.JobNotFinished: 409,
@@ -83,7 +84,7 @@ def problem_of_refusal(error: AsgardError) -> Problem:
     """The problem that a domain error becomes."""
     kind = next(kind for kind in type(error).__mro__ if kind in STATUS_OF)
     status = STATUS_OF[kind]
-    headers = {}
+    headers = dict(getattr(error, "headers", {}))
     if status in {429, 503}:
         seconds = getattr(error, "retry_after_seconds", RETRY_AFTER_SECONDS)
         headers["Retry-After"] = str(math.ceil(seconds))

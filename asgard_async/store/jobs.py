@@ -14,6 +14,7 @@ from asgard_async.jobs.record import HistoryEntry, Job, JobSpec, JobTracking, Ou
 from asgard_async.jobs.status import Phase, Reason, Status
 from asgard_async.jobs.transitions import TransitionRefused, sources_of, status_in
 from asgard_async.store.accepting import NewJob, find_twin, insert_job
+from asgard_async.store.changes import JobChanges
 from asgard_async.store.database import Database, queries
 from asgard_async.store.listing import Cursor, JobFilter, list_statement
 from asgard_async.store.rows import (
@@ -34,6 +35,7 @@ class JobStore:
 
     def __init__(self, database: Database) -> None:
         self._database = database
+        self.changes = JobChanges()
         self._counts: dict[Status, int] | None = None
 
     async def _change(self, function: Callable[[sqlite3.Connection], T]) -> T:
@@ -44,6 +46,12 @@ class JobStore:
 
         result, self._counts = await self._database.write(transaction)
         return result
+
+    async def _change_job(self, function: Callable[[sqlite3.Connection], Job]) -> Job:
+        """Run a write transaction on a job, and tell those who watch it."""
+        job = await self._change(function)
+        self.changes.publish(job.job_id)
+        return job
 
     # --- arriving -------------------------------------------------------------------------
 
@@ -69,7 +77,9 @@ class JobStore:
                 raise QueueFull(max_queued)
             return insert_job(conn, new, draw_id, at), True
 
-        return await self._change(transaction)
+        job, is_new = await self._change(transaction)
+        self.changes.publish(job.job_id)
+        return job, is_new
 
     async def find_twin(self, owner: str, key: str, spec_digest: str) -> Job | None:
         """The job that an idempotency key stands for, or None for a new key.
@@ -96,7 +106,10 @@ class JobStore:
             queries.set_attempt(conn, seq=row["seq"], attempt=row["attempt"] + 1)
             return _move(conn, row["job_id"], first_phase(row_to_job(row).spec), at)
 
-        return await self._change(transaction)
+        job = await self._change(transaction)
+        if job is not None:
+            self.changes.publish(job.job_id)
+        return job
 
     async def move(
         self,
@@ -121,7 +134,7 @@ class JobStore:
                 queries.set_started(conn, seq=job.seq, started_at=text)
             return _get(conn, job_id)
 
-        return await self._change(transaction)
+        return await self._change_job(transaction)
 
     async def end(
         self,
@@ -155,7 +168,7 @@ class JobStore:
                 queries.set_started(conn, seq=job.seq, started_at=time_to_text(started_at))
             return _get(conn, job_id)
 
-        return await self._change(transaction)
+        return await self._change_job(transaction)
 
     async def finish(self, job_id: str, *, at: datetime) -> Job:
         """Make a job in RECORDING final.
@@ -163,7 +176,7 @@ class JobStore:
         Raises:
             TransitionRefused: it is not in RECORDING.
         """
-        return await self._change(lambda conn: _move(conn, job_id, Phase.FINISHED, at))
+        return await self._change_job(lambda conn: _move(conn, job_id, Phase.FINISHED, at))
 
     async def request_cancel(self, job_id: str, *, at: datetime) -> Job:
         """Cancel a queued job at once; note the wish for one that has left the queue.
@@ -186,7 +199,7 @@ class JobStore:
                 return _move(conn, job_id, Phase.STOPPING, at, detail="cancel requested")
             return _get(conn, job_id)
 
-        return await self._change(transaction)
+        return await self._change_job(transaction)
 
     async def set_tracking(
         self, job_id: str, tracking: JobTracking, *, problem: str | None = None
@@ -203,6 +216,7 @@ class JobStore:
                 problem=problem,
             )
         )
+        self.changes.publish(job_id)
 
     async def delete(self, job_id: str) -> None:
         """Forget a finished job; its id is never given again.
@@ -218,6 +232,7 @@ class JobStore:
                 raise JobNotFinished(job.job_id)
 
         await self._change(transaction)
+        self.changes.publish(job_id)
 
     async def purge_idempotency_keys(self, *, at: datetime) -> int:
         """Forget keys whose job is gone and that are older than 24 h; return how many."""

@@ -1,27 +1,18 @@
 """The job's log: what comes out of the pipe goes to a file that is bounded on the disk.
 
 The first half of the limit and at least the last quarter are kept. What lies between is punched
-out of the file, so that offsets never change. `<log>.hole` tells where the hole is: two numbers,
-its start and end.
+out of the file, so that offsets never change. See log_files.py for what lies beside it.
 """
 
 import os
 import sys
+import time
 
 from . import linux
+from .log_files import HOLE_SUFFIX, read_hole
+from .times import TimeIndex
 
 BLOCK = 4096
-HOLE_SUFFIX = ".hole"
-
-
-def read_hole(path: str) -> "tuple[int, int]":
-    """Start and end of the hole in the log at `path`; (0, 0) where there is none."""
-    try:
-        with open(path + HOLE_SUFFIX, "rb") as file:
-            start, end = file.read().split()
-            return int(start), int(end)
-    except (FileNotFoundError, ValueError):
-        return 0, 0
 
 
 class Log:
@@ -33,16 +24,18 @@ class Log:
         self._file = os.open(path, flags, 0o600)
         self._hole_file = -1
         self._size = os.fstat(self._file).st_size  # an earlier attempt's output stays
+        self._times = TimeIndex(path)
         self._half = limit // 2 // BLOCK * BLOCK
         self._hole_end = max(self._half, read_hole(path)[1])
         self.chunk = min(1 << 20, max(BLOCK, self._half // 4))
         """How much to write at once, so that the limit holds."""
 
-    def write(self, data: bytes) -> None:
-        """Append `data`, at most `chunk` bytes."""
+    def write(self, data: bytes, at_ms: "int | None" = None) -> None:
+        """Append `data`, at most `chunk` bytes, as written at `at_ms` (since 1970) or now."""
         view = memoryview(data)
         try:
             self._make_room(len(data))
+            self._times.note(self._size, time.time_ns() // 1_000_000 if at_ms is None else at_ms)
             while view:
                 written = os.write(self._file, view)
                 self._size += written
@@ -70,5 +63,6 @@ class Log:
         except OSError as error:
             sys.stderr.write(f"the log may be incomplete: {error}\n")
         os.close(self._file)
+        self._times.close()
         if self._hole_file >= 0:
             os.close(self._hole_file)
