@@ -4,7 +4,7 @@ import asyncio
 import functools
 import os
 from collections.abc import Awaitable, Callable
-from typing import TYPE_CHECKING, Any, Concatenate, ParamSpec
+from typing import TYPE_CHECKING, Any, cast
 
 import click
 
@@ -14,7 +14,7 @@ from asgard_async.cli.sanitiser import one_line, several_lines
 if TYPE_CHECKING:
     from asgard_async.client import AsgardError, AsyncAsgardClient
 
-P = ParamSpec("P")
+INTERRUPTED = 130
 
 RETRY_SECONDS = 2.0
 """How long a command bears that the service does not answer: as long as a restart takes."""
@@ -30,39 +30,32 @@ class Failure(click.ClickException):
 
     def __init__(self, message: str, exit_code: int = 1) -> None:
         super().__init__(message)
-        self.exit_code = exit_code
+        self.exit_code = exit_code  # type: ignore[misc]  # as click's documentation does it
 
 
-def speaks(
-    failure: int = 1,
-) -> Callable[
-    [Callable[Concatenate["AsyncAsgardClient", P], Awaitable[None]]], Callable[..., None]
-]:
+def speaks(failure: int = 1) -> Callable[[Callable[..., Awaitable[None]]], Callable[..., None]]:
     """Make a command of a coroutine: it gets a client as its first argument, --url as an option,
     and exits with `failure` when the service refuses or cannot be reached."""
 
-    def decorate(
-        command: Callable[Concatenate["AsyncAsgardClient", P], Awaitable[None]],
-    ) -> Callable[..., None]:
-        @url_option
+    def decorate(command: Callable[..., Awaitable[None]]) -> Callable[..., None]:
         @functools.wraps(command)
-        def run(*args: P.args, url: str | None, **kwargs: P.kwargs) -> None:
+        def run(*, url: str | None, **options: Any) -> None:
+            # imported late: help and completion do without
+            from asgard_async.client import AsgardError
+
             async def speak() -> None:
                 async with connect(url) as client:
                     try:
-                        await command(client, *args, **kwargs)
+                        await command(client, **options)
                     except AsgardError as error:
                         raise Failure(await words_for(error, client), failure) from error
-
-            # imported late: help and completion do without
-            from asgard_async.client import AsgardError
 
             try:
                 asyncio.run(speak())
             except KeyboardInterrupt:
-                raise SystemExit(130) from None
+                raise SystemExit(INTERRUPTED) from None
 
-        return run
+        return cast("Callable[..., None]", url_option(run))
 
     return decorate
 
@@ -90,7 +83,7 @@ async def words_for(error: "AsgardError", client: "AsyncAsgardClient") -> str:
         said += await _recent_jobs(client)
     if isinstance(error, Unauthorized) and not os.environ.get("ASGARD_TOKEN"):
         said.append("A token is given in the variable ASGARD_TOKEN.")
-    if error.request_id and (error.status or 0) >= 500:
+    if error.request_id and error.status == 500:
         said.append(f"The service's log tells more, under {one_line(error.request_id)}.")
     return "\n".join(said)
 
@@ -103,7 +96,7 @@ async def _recent_jobs(client: "AsyncAsgardClient") -> list[str]:
     except AsgardError:
         return []
     told = [
-        f"  {job.job_id}  {job.status:<9}  {one_line(job.script_name)}  {one_line(job.experiment_name)}"
+        one_line(f"  {job.job_id}  {job.status:<9}  {job.script_name}  {job.experiment_name}")
         for job in jobs
     ]
     return ["The newest jobs:", *told] if told else ["There are no jobs."]

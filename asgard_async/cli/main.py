@@ -1,4 +1,4 @@
-"""`asgard`: the command and its groups. Each is imported when it is called, so that help is quick."""
+"""`asgard`: the command and its groups, each imported when it is called, so that help is quick."""
 
 import importlib
 

@@ -2,6 +2,7 @@
 
 import io
 import re
+from itertools import pairwise
 from unicodedata import combining
 
 import pyte
@@ -164,7 +165,7 @@ def test_nothing_but_text_and_the_allowed_sequences_is_written(log: bytes) -> No
 def test_it_does_not_matter_how_a_log_is_cut(log: bytes, cuts: list[int]) -> None:
     edges = sorted({0, len(log), *(cut for cut in cuts if cut < len(log))})
     sanitiser = Sanitiser()
-    pieces = [sanitiser.feed(log[a:b]) for a, b in zip(edges, edges[1:], strict=False)]
+    pieces = [sanitiser.feed(log[a:b]) for a, b in pairwise(edges)]
     assert "".join(pieces) + sanitiser.end() == sanitised(log)
 
 

@@ -101,4 +101,6 @@ class LogCalls(Connection):
         self, job: Job | str, *, follow: bool = False, offset: int = 0, tail: int | None = None
     ) -> AsyncGenerator[str, None]:
         """A job's log line by line, without line ends; see `logs`."""
-        return log.as_lines(log.as_text(self.log_events(job, follow=follow, offset=offset, tail=tail)))
+        return log.as_lines(
+            log.as_text(self.log_events(job, follow=follow, offset=offset, tail=tail))
+        )
