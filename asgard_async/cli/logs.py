@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING
 
 import click
 
-from asgard_async.cli.connection import resolve, speaks
+from asgard_async.cli.connection import document, resolve, speaks
 from asgard_async.cli.options import json_option
 from asgard_async.cli.output import print_json_line
 
@@ -36,7 +36,8 @@ async def logs(
 
     Byte for byte when stdout is no terminal. On one, sequences that would do more to it than
     colours and progress bars need are dropped, unless --raw is given. With --json a line for each
-    piece: {"offset", "next", "time", "text"}, and with -f one for each change and for the end.
+    piece: {"type": "log", "offset", "next", "time", "text"}, where bytes are not kept "gap", and
+    with -f "status" for each change and "end".
 
     \b
     Examples:
@@ -72,11 +73,11 @@ async def logs(
 
 
 def _described(event: "Event") -> dict[str, object]:
-    import msgspec
+    from asgard_async.client import EndEvent, GapEvent, LogEvent, StatusEvent
 
-    from asgard_async.client import LogEvent
-
+    kinds = {LogEvent: "log", GapEvent: "gap", StatusEvent: "status", EndEvent: "end"}
+    described: dict[str, object] = {"type": kinds[type(event)], **document(event)}
     if isinstance(event, LogEvent):
-        described = {"offset": event.offset, "next": event.next, "text": event.text}
-        return msgspec.to_builtins(described | {"time": event.time})  # type: ignore[no-any-return]
-    return msgspec.to_builtins(event)  # type: ignore[no-any-return]
+        del described["data"]
+        described["text"] = event.text
+    return described

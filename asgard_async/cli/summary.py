@@ -25,7 +25,7 @@ async def print_summary(client: "AsyncAsgardClient", job: "Job") -> None:
         head.append(f" after {duration(job.duration_seconds)}")
     table.add_row("job", cell(job.job_id))
     table.add_row("ended", head)
-    if job.error:
+    if job.error and job.reason != "cancelled":
         table.add_row("error", lines(job.error))
     if job.run_id is not None:
         await _add_run(table, client, job)
