@@ -82,7 +82,7 @@ async def stream_log(request: web.Request) -> web.StreamResponse:
         try:
             code = await _Stream(ws, patience).run(follower, offset)
             await beside.stop()
-            async with asyncio.timeout(patience):
+            async with asyncio.timeout(patience + CLOSE_SECONDS):
                 await ws.close(code=code)
         except TimeoutError:
             metrics.dropped_log_readers.inc()

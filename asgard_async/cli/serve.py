@@ -12,6 +12,7 @@ import click
 from aiohttp import web
 
 from asgard_async import __version__
+from asgard_async.cli.log_format import EscapingFormatter
 from asgard_async.cli.options import config_option, load_or_exit
 from asgard_async.config import Config, ConfigError
 
@@ -44,16 +45,18 @@ def serve(
     config = load_or_exit(file, host=host, port=port, data_dir=data_dir)
     try:
         _refuse_public(config.server.host)
-        logging.basicConfig(
-            level=config.logging.level.upper(),
-            format="%(asctime)s %(levelname)s %(name)s %(message)s",
-            stream=sys.stderr,
-        )
+        _log_to_stderr(config.logging.level)
         # what it makes is for its owner alone
         os.umask(0o077)
         asyncio.run(_serve(config, drain=drain))
     except (ConfigError, OSError) as error:
         raise click.ClickException(str(error)) from error
+
+
+def _log_to_stderr(level: str) -> None:
+    handler = logging.StreamHandler(sys.stderr)
+    handler.setFormatter(EscapingFormatter("%(asctime)s %(levelname)s %(name)s %(message)s"))
+    logging.basicConfig(level=level.upper(), handlers=[handler])
 
 
 def _occupy_standard_descriptors() -> None:

@@ -33,11 +33,16 @@ def write_archive(directory: Path, file: IO[bytes], max_bytes: int = MAX_ARCHIVE
                 member.size = status.st_size
                 member.mode = 0o755 if status.st_mode & 0o100 else 0o644
                 tar.addfile(member, content)
-            if file.tell() > max_bytes:
-                raise ValueError(
-                    f"{directory} makes an archive of more than {max_bytes} bytes. Leave data out,"
-                    " or make an archive of your own if the service takes larger ones."
-                )
+            _check_size(file, directory, max_bytes)
+    _check_size(file, directory, max_bytes)  # the rest is compressed when the archive is closed
+
+
+def _check_size(file: IO[bytes], directory: Path, max_bytes: int) -> None:
+    if file.tell() > max_bytes:
+        raise ValueError(
+            f"{directory} makes an archive of more than {max_bytes} bytes. Leave data out, or make"
+            " an archive of your own if the service takes larger ones."
+        )
 
 
 def _files(directory: Path) -> Iterator[Path]:

@@ -90,12 +90,14 @@ async def streamed(transport: Transport, job_id: str, offset: int) -> AsyncGener
     Raises:
         NoStream: there is none.
         ConnectionFailed: it ended before the job did.
+        AsgardError: it is not what it should be.
     """
     path = ("mlops", "training", "jobs", job_id, "logs", "ws")
     socket = await transport.websocket(*path, offset=offset)
     if socket is None:
         await transport.get(*path[:-2], logs="none")  # NotFound, if that is why
         raise NoStream
+    is_first = True
     async with socket:
         async for message in socket:
             if message.type not in {aiohttp.WSMsgType.TEXT, aiohttp.WSMsgType.BINARY}:
@@ -103,14 +105,15 @@ async def streamed(transport: Transport, job_id: str, offset: int) -> AsyncGener
             try:
                 frame = read_frame(message.data)
             except msgspec.DecodeError as error:
-                raise ConnectionFailed(f"The stream of the log is broken: {error}") from error
+                raise AsgardError(f"The stream of the log cannot be read: {error}") from error
             match frame:
                 case LogFrame() | GapEvent():
-                    if frame.offset != offset:
-                        raise ConnectionFailed(
+                    # the first may begin earlier: a log that ends before `offset` goes on there
+                    if frame.offset > offset or (frame.offset < offset and not is_first):
+                        raise AsgardError(
                             f"The stream of the log went on at {frame.offset}, not at {offset}."
                         )
-                    offset = frame.next
+                    offset, is_first = frame.next, False
                     if isinstance(frame, GapEvent):
                         yield frame
                     else:

@@ -215,6 +215,7 @@ class Transport:
     def _opened(self) -> aiohttp.ClientSession:
         if self._session is None:
             self._session = aiohttp.ClientSession(
+                middlewares=[_send_once],
                 headers={**self.address.headers, "User-Agent": f"asgard-client/{__version__}"},
                 # how long the service may be silent; uploads and logs take as long as they take
                 timeout=aiohttp.ClientTimeout(
@@ -259,6 +260,22 @@ class Transport:
             f"What answers at {self.address.url} refuses with HTTP {answer.status}.",
             request_id=request_id,
         )
+
+
+class _BrokenOff(aiohttp.ClientConnectionError):
+    """The connection failed after it had been there."""
+
+
+async def _send_once(
+    request: aiohttp.ClientRequest, handler: aiohttp.ClientHandlerType
+) -> aiohttp.ClientResponse:
+    # aiohttp sends some requests again by itself, and nobody would know that an answer was lost
+    try:
+        return await handler(request)
+    except UNSENT:
+        raise
+    except (aiohttp.ClientOSError, aiohttp.ServerDisconnectedError) as error:
+        raise _BrokenOff(_words(error)) from error
 
 
 def _words(error: BaseException) -> str:

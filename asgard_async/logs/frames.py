@@ -5,19 +5,21 @@ written, and never cuts a character; the text of all frames is that of all bytes
 """
 
 import codecs
-from bisect import bisect_right
 from collections.abc import Iterator
 from dataclasses import dataclass
 from datetime import UTC, datetime
+from itertools import islice
 from pathlib import Path
 from typing import Any
 
 import msgspec
 
-from asgard_async.execution.shim.log_files import read_times
 from asgard_async.logs.reader import read_slice
+from asgard_async.logs.times import parts_by_time
 
 PIECE_BYTES = 64 * 1024
+PIECE_FRAMES = 64
+"""At most: they are sent in one go, and others wait meanwhile."""
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -32,7 +34,7 @@ class Piece:
 
 
 def read_piece(log: Path, offset: int, *, is_complete: bool) -> Piece:
-    """What follows `offset`, up to PIECE_BYTES of it.
+    """What follows `offset`, up to PIECE_BYTES of it in PIECE_FRAMES.
 
     While the log may grow (not `is_complete`), a character of which only a part is there waits for
     its rest.
@@ -47,29 +49,27 @@ def read_piece(log: Path, offset: int, *, is_complete: bool) -> Piece:
     end = part.offset
     if part.data:
         at_end = part.is_cut or (is_complete and part.next >= part.size)
-        for frame in _text_frames(log, part.data, part.offset, at_end=at_end):
+        text_frames = _text_frames(log, part.data, part.offset, at_end=at_end)
+        for frame in islice(text_frames, PIECE_FRAMES):
             frames.append(msgspec.json.encode(frame))
             end = frame["next"]
     return Piece(frames=tuple(frames), offset=offset, next=end)
 
 
 def _text_frames(log: Path, data: bytes, offset: int, *, at_end: bool) -> Iterator[dict[str, Any]]:
-    times = read_times(str(log))
-    offsets = times[::2]
-    first = bisect_right(offsets, offset)
-    last = bisect_right(offsets, offset + len(data) - 1, lo=first)
     begin = 0
-    for number in range(first, last + 1):
-        end = offsets[number] - offset if number < last else len(data)
-        final = at_end and end == len(data)
-        text, taken = codecs.utf_8_decode(data[begin:end], "replace", final)
+    for part_end, at_ms in parts_by_time(log, offset, offset + len(data)):
+        end = part_end - offset
+        # the first half of a character that was written in two waits for the second
+        is_last = at_end and end == len(data)
+        text, taken = codecs.utf_8_decode(data[begin:end], "replace", is_last)
         if taken:
             yield {
                 "type": "log",
                 "offset": offset + begin,
                 "next": offset + begin + taken,
                 "data": text,
-                "time": _rfc3339(times[2 * number - 1]) if number else None,
+                "time": _rfc3339(at_ms) if at_ms is not None else None,
             }
         begin += taken
 

@@ -13,6 +13,8 @@ from .log_files import HOLE_SUFFIX, read_hole
 from .times import TimeIndex
 
 BLOCK = 4096
+PIPE_BYTES = 256 * 1024
+"""What fits into the pipe, and so is read at once: four times as quick as Linux' own 64 KiB."""
 
 
 class Log:
@@ -27,7 +29,7 @@ class Log:
         self._times = TimeIndex(path)
         self._half = limit // 2 // BLOCK * BLOCK
         self._hole_end = max(self._half, read_hole(path)[1])
-        self.chunk = min(1 << 20, max(BLOCK, self._half // 4))
+        self.chunk = min(PIPE_BYTES, max(BLOCK, self._half // 4))
         """How much to write at once, so that the limit holds."""
 
     def write(self, data: bytes, at_ms: "int | None" = None) -> None:
@@ -35,13 +37,14 @@ class Log:
         view = memoryview(data)
         try:
             self._make_room(len(data))
-            self._times.note(self._size, time.time_ns() // 1_000_000 if at_ms is None else at_ms)
+            if data:
+                self._times.note(self._size, _now_ms() if at_ms is None else at_ms)
             while view:
                 written = os.write(self._file, view)
                 self._size += written
                 view = view[written:]
         except OSError as error:
-            sys.stderr.write(f"{len(view)} bytes of output lost: {error}\n")
+            _complain(f"{len(view)} bytes of output lost: {error}")
 
     def _make_room(self, needed: int) -> None:
         if self._size - self._hole_end + needed <= self._half:
@@ -61,8 +64,19 @@ class Log:
         try:
             os.fdatasync(self._file)
         except OSError as error:
-            sys.stderr.write(f"the log may be incomplete: {error}\n")
+            _complain(f"the log may be incomplete: {error}")
         os.close(self._file)
         self._times.close()
         if self._hole_file >= 0:
             os.close(self._hole_file)
+
+
+def _now_ms() -> int:
+    return time.time_ns() // 1_000_000
+
+
+def _complain(text: str) -> None:
+    try:
+        sys.stderr.write(f"{text}\n")
+    except OSError:
+        pass  # it goes to a file on the same disk
