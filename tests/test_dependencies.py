@@ -19,7 +19,7 @@ GROUND = {"background", "config", "data_directory", "readiness"}
 ALLOWED_ROOMS: dict[str, set[str]] = {
     "__main__": {"cli"},
     "app": {"api", "jobs", *LOWER_ROOMS},
-    "cli": {"app", "jobs", *LOWER_ROOMS},
+    "cli": {"app", "client", "jobs", *LOWER_ROOMS},
     "api": {"jobs", *LOWER_ROOMS},
     "jobs": LOWER_ROOMS,
     "execution": {"logs"},

@@ -85,10 +85,10 @@ class Interrupts:
 
     async def _ask(self) -> Wish:
         async with self._view.undisturbed():
-            _forget_what_was_typed()
             click.echo(err=True)  # below the terminal's ^C
             try:
                 while True:
+                    _forget_what_was_typed()
                     click.echo(QUESTION, err=True, nl=False)
                     match (await _typed_line()).strip().lower():
                         case "c":

@@ -86,27 +86,30 @@ def columns(*names: str, **options: Any) -> "Table":
     return table
 
 
-def properties() -> "Table":
-    """An empty table of names and values."""
-    from rich.table import Table
-
-    table = Table(box=None, pad_edge=False, show_header=False)
-    table.add_column(style="bold", no_wrap=True)
-    table.add_column(overflow="fold")
-    return table
-
-
-def print_table(table: "Table", stream: TextIO | None = None) -> None:
-    """Print a table, to stdout where nothing else is given."""
-    stream = stream or sys.stdout
-    out = console(stream)
+def print_table(table: "Table") -> None:
+    """Print a table to stdout."""
+    out = console(sys.stdout)
     if out.is_terminal:
         out.print(table)
         return
     with out.capture() as captured:
         out.print(table)
     for line in captured.get().splitlines():
-        click.echo(line.rstrip(), file=stream)
+        click.echo(line.rstrip())
+
+
+def print_facts(facts: list[tuple[str, "Text"]], stream: TextIO | None = None) -> None:
+    """Print names and values, to stdout where nothing else is given. The terminal wraps what is
+    too long, so that addresses can be copied."""
+    from rich.text import Text
+
+    out = console(stream or sys.stdout)
+    indent = max(len(name) for name, _ in facts) + 2
+    for name, value in facts:
+        for number, line in enumerate(value.split("\n", allow_blank=True)):
+            shown = Text("" if number else name, style="bold")
+            shown.pad_right(indent - len(shown))
+            out.print(Text.assemble(shown, line), soft_wrap=True)
 
 
 def print_json(document: Any) -> None:

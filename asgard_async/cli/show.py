@@ -11,9 +11,8 @@ from asgard_async.cli.output import (
     duration,
     lines,
     local_time,
+    print_facts,
     print_json,
-    print_table,
-    properties,
     size,
     status_cell,
 )
@@ -38,20 +37,17 @@ async def show(client: "AsyncAsgardClient", *, job_id: str, as_json: bool) -> No
     if as_json:
         print_json(document(job))
         return
-    table = properties()
     state = status_cell(job.status)
     state.append_text(cell(f" ({job.reason or job.phase})"))
-    table.add_row("job", cell(job.job_id))
-    table.add_row("status", state)
+    facts = [("job", cell(job.job_id)), ("status", state)]
     for name, value in _facts(job).items():
         if value:
-            table.add_row(name, lines(value) if name == "error" else cell(value))
-    for run in job.runs:
-        table.add_row("run", cell(f"{run.run_id} {run.status} {run.name or ''}"))
+            facts.append((name, lines(value) if name == "error" else cell(value)))
+    facts += [("run", cell(f"{run.run_id} {run.status} {run.name or ''}")) for run in job.runs]
     for entry in job.history:
         moved = f"{local_time(entry.at)}  {entry.phase}"
-        table.add_row("history", cell(f"{moved}: {entry.detail}" if entry.detail else moved))
-    print_table(table)
+        facts.append(("history", cell(f"{moved}: {entry.detail}" if entry.detail else moved)))
+    print_facts(facts)
 
 
 def _facts(job: "Job") -> dict[str, str | None]:

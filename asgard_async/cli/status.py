@@ -6,7 +6,7 @@ import click
 
 from asgard_async.cli.connection import document, speaks
 from asgard_async.cli.options import json_option
-from asgard_async.cli.output import cell, print_json, print_table, properties, status_cell
+from asgard_async.cli.output import cell, print_facts, print_json, status_cell
 
 if TYPE_CHECKING:
     from asgard_async.client import AsyncAsgardClient
@@ -28,16 +28,15 @@ async def status(client: "AsyncAsgardClient", *, as_json: bool) -> None:
     if as_json:
         print_json(document(state) | {"ready": ready.ready, "reasons": list(ready.reasons)})
         return
-    table = properties()
-    table.add_row("service", cell(f"{client.url}, Asgard {state.version}"))
-    table.add_row("takes jobs", cell("yes" if ready else f"no: {'; '.join(ready.reasons)}"))
+    facts = [("service", cell(f"{client.url}, Asgard {state.version}"))]
+    facts.append(("takes jobs", cell("yes" if ready else f"no: {'; '.join(ready.reasons)}")))
     counts = ", ".join(f"{count} {name}" for name, count in state.jobs.items() if count)
-    table.add_row("jobs", cell(counts or "none"))
+    facts.append(("jobs", cell(counts or "none")))
     mlflow = status_cell(state.mlflow_api)
     mlflow.append_text(cell(f" at {state.mlflow_tracking_uri}"))
     if state.age_seconds is not None:
         mlflow.append(f", asked {state.age_seconds:.0f} s ago")
-    table.add_row("MLflow", mlflow)
-    table.add_row("models", cell(state.registered_models))
-    table.add_row("experiments", cell(state.active_experiments))
-    print_table(table)
+    facts.append(("MLflow", mlflow))
+    facts.append(("models", cell(state.registered_models)))
+    facts.append(("experiments", cell(state.active_experiments)))
+    print_facts(facts)

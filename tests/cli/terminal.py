@@ -58,12 +58,12 @@ class Terminal:
                 return self._screen.buffer[y][line.index(text)].fg
         raise AssertionError(f"{text!r} is not there")
 
-    async def shows(self, text: str) -> None:
-        """Wait until a text is to be seen."""
+    async def shows(self, text: str, *, times: int = 1) -> None:
+        """Wait until a text is to be seen in so many lines."""
 
         def seen() -> bool:
             goes_on = self._read()
-            there = any(text in line for line in self.lines)
+            there = sum(text in line for line in self.lines) >= times
             assert there or goes_on, "\n".join(filter(None, self.lines))
             return there
 

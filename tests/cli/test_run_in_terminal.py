@@ -149,6 +149,7 @@ async def test_enter_goes_on(service: Service, tmp_path: Path, script: Path) -> 
     with in_terminal("run", script, ASGARD_URL=service.url) as terminal:
         await Waiting(terminal, flag).interrupt()
         terminal.type("what?\n")
+        await terminal.shows("go on (Enter)?", times=2)
         terminal.type("\n")
         flag.touch()
         assert await terminal.ended() == 0
