@@ -10,8 +10,9 @@ class EscapingFormatter(logging.Formatter):
         return escaped(super().formatMessage(record))
 
     def formatException(self, ei: "logging._SysExcInfoType") -> str:  # noqa: N802
-        # a traceback has lines of its own; they begin with a space, or are its first or last ones
-        return "\n".join(map(escaped, super().formatException(ei).split("\n")))
+        # indented, since a message may have lines that look like events of their own
+        lines = super().formatException(ei).split("\n")
+        return "\n".join(f"  {escaped(line)}" for line in lines)
 
 
 def escaped(text: str) -> str:

@@ -24,6 +24,8 @@ class Feed:
         self._changes = 0
         self._reading: dict[tuple[int, bool, int], asyncio.Future[Piece]] = {}
         self._kept: OrderedDict[tuple[int, bool], Piece] = OrderedDict()
+        self._end: tuple[int, bool, int] | None = None
+        """Offset, completeness and number of changes at which nothing more was there."""
 
     def changed(self) -> None:
         """The log has changed: a reading that has begun may not see it."""
@@ -35,6 +37,8 @@ class Feed:
         if (kept := self._kept.get(place)) is not None:
             return kept
         key = (*place, self._changes)
+        if key == self._end:
+            return Piece(frames=(), offset=offset, next=offset, reaches_end=True)
         reading = self._reading.get(key)
         if reading is None:
             # in the loop's threads, and not cancelled with the reader who came first
@@ -47,8 +51,14 @@ class Feed:
 
     def _read(self, key: tuple[int, bool, int], done: "asyncio.Future[Piece]") -> None:
         del self._reading[key]
-        if not done.cancelled() and done.exception() is None and done.result().frames:
-            self._kept[key[:2]] = done.result()
+        if done.cancelled() or done.exception() is not None:
+            return
+        piece = done.result()
+        _, is_complete, changes = key
+        if piece.reaches_end:
+            self._end = (piece.next, is_complete, changes)
+        if piece.frames:
+            self._kept[key[:2]] = piece
             if len(self._kept) > KEPT_PIECES:
                 self._kept.popitem(last=False)
 

@@ -29,6 +29,8 @@ class Piece:
     frames: tuple[bytes, ...]
     offset: int
     next: int
+    reaches_end: bool = False
+    """Whether there was nothing more to be told when it was read."""
     is_gone: bool = False
     """Whether the log ends before `offset`: it was deleted."""
 
@@ -46,14 +48,16 @@ def read_piece(log: Path, offset: int, *, is_complete: bool) -> Piece:
     if part.offset > offset:
         gap = {"type": "gap", "offset": offset, "next": part.offset}
         frames.append(msgspec.json.encode(gap))
-    end = part.offset
+    end, texts = part.offset, 0
     if part.data:
         at_end = part.is_cut or (is_complete and part.next >= part.size)
         text_frames = _text_frames(log, part.data, part.offset, at_end=at_end)
         for frame in islice(text_frames, PIECE_FRAMES):
             frames.append(msgspec.json.encode(frame))
-            end = frame["next"]
-    return Piece(frames=tuple(frames), offset=offset, next=end)
+            end, texts = frame["next"], texts + 1
+    # but for the first bytes of a character
+    reaches_end = part.next >= part.size and texts < PIECE_FRAMES
+    return Piece(frames=tuple(frames), offset=offset, next=end, reaches_end=reaches_end)
 
 
 def _text_frames(log: Path, data: bytes, offset: int, *, at_end: bool) -> Iterator[dict[str, Any]]:

@@ -1,7 +1,7 @@
 """Following a real job over a real service: no byte is lost or comes twice, whatever breaks."""
 
 import asyncio
-from contextlib import aclosing
+from itertools import pairwise
 from pathlib import Path
 
 import pytest
@@ -93,14 +93,18 @@ async def test_a_follower_survives_kill_9_of_the_service(service: Service, tmp_p
         async with asyncio.timeout(60):
             async for event in client.follow(job):
                 events.append(event)
-                if isinstance(event, LogEvent) and b"waiting" in event.data and not release.exists():
+                if (
+                    isinstance(event, LogEvent)
+                    and b"waiting" in event.data
+                    and not release.exists()
+                ):
                     await service.kill()
                     release.touch()  # and so it prints the rest while there is no service
                     await service.start()
             check(events, await stored_log(service, job))
             assert (await waiting).succeeded
     states = [event for event in events if isinstance(event, StatusEvent)]
-    assert all(one != other for one, other in zip(states, states[1:], strict=False))
+    assert all(one != other for one, other in pairwise(states))
 
 
 async def test_a_follower_whose_connection_breaks_again_and_again_gets_every_byte(
@@ -133,7 +137,7 @@ async def test_a_job_that_prints_more_than_is_kept_is_told_with_its_gap(tmp_path
         events = [event async for event in client.follow(job)]
         (gap,) = [event for event in events if isinstance(event, GapEvent)]
         parts = [event for event in events if isinstance(event, LogEvent | GapEvent)]
-        assert all(one.next == other.offset for one, other in zip(parts, parts[1:], strict=False))
+        assert all(one.next == other.offset for one, other in pairwise(parts))
         stored = await stored_log(service, job)
         text = "".join([text async for text in client.logs(job)])
         assert text == stored.decode()
@@ -194,10 +198,12 @@ async def test_waiting_tells_why_a_job_failed(client: AsyncAsgardClient) -> None
 async def test_a_service_that_stays_away_is_given_up(service: Service) -> None:
     async with AsyncAsgardClient(service.url, retry_for=0.2, reconnect_for=0.5) as client:
         job = await client.submit(source="import time; time.sleep(60)", **NAMES)
+        events = client.follow(job)
+        async for event in events:
+            if isinstance(event, StatusEvent) and event.phase == "running":
+                break
+        await service.kill()
         with pytest.raises(ConnectionFailed, match="asgard serve"):
-            async with aclosing(client.follow(job)) as events:
-                async for event in events:
-                    if isinstance(event, StatusEvent) and event.phase == "running":
-                        await service.kill()
+            [event async for event in events]
         with pytest.raises(ConnectionFailed, match=service.url):
             await client.wait(job)

@@ -30,8 +30,8 @@ JOB = {
     "created_at": "2026-01-31T12:00:00.000000Z",
     "something": "of a newer service",
 }
-STATUS = {"type": "status", "status": "running", "phase": "running", "queue_position": None}
-END = {"type": "end", "status": "completed", "reason": "succeeded", "exit_code": 0, "offset": 0}
+STATUS: dict[str, object] = {"type": "status", "status": "running", "phase": "running"}
+END: dict[str, object] = {"type": "end", "status": "completed", "exit_code": 0, "offset": 0}
 
 
 def frame(offset: int, after: int, data: str) -> dict[str, object]:

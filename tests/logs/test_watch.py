@@ -1,7 +1,7 @@
 """Being told that a log has changed, with inotify and without."""
 
 import asyncio
-from collections.abc import Iterator
+from collections.abc import AsyncIterator
 from pathlib import Path
 
 import pytest
@@ -33,7 +33,7 @@ class Told:
 @pytest.fixture(params=["inotify", "looking"])
 async def watch(
     request: pytest.FixtureRequest, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> "Iterator[LogWatch]":
+) -> AsyncIterator[LogWatch]:
     if request.param == "looking":
 
         def refuse() -> int:
