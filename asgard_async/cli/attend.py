@@ -13,7 +13,7 @@ async def attend(client: AsyncAsgardClient, job_id: str, view: JobView) -> Job |
 
     Raises:
         AsgardError: the job was deleted, or the service was away for too long.
-        BrokenPipeError: nobody reads the log any more.
+        OSError: the log cannot be written any more.
     """
     interrupts = Interrupts(view)
     with interrupts.caught():

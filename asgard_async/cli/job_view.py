@@ -5,10 +5,10 @@ into the other's lines.
 """
 
 import asyncio
+import contextlib
 import sys
 import time
 from collections.abc import AsyncIterator
-from contextlib import asynccontextmanager
 from typing import TYPE_CHECKING
 
 import click
@@ -76,7 +76,7 @@ class JobView:
         async with self.undisturbed():
             say(text)
 
-    @asynccontextmanager
+    @contextlib.asynccontextmanager
     async def undisturbed(self) -> AsyncIterator[None]:
         """Within it nothing else is shown, and the cursor begins on a fresh line."""
         async with self._turn:
@@ -147,4 +147,5 @@ class JobView:
 def say(text: str) -> None:
     """One line to stderr, dim on a terminal."""
     line = one_line(f"asgard: {text}")
-    click.echo(click.style(line, dim=True) if wants_colours(sys.stderr) else line, err=True)
+    with contextlib.suppress(OSError):  # the terminal may be gone
+        click.echo(click.style(line, dim=True) if wants_colours(sys.stderr) else line, err=True)

@@ -29,7 +29,7 @@ class LogOutput:
         """Write bytes of the log. Waits as long as nobody takes them, also on a stopped terminal.
 
         Raises:
-            BrokenPipeError: nobody will.
+            OSError: nobody will, as BrokenPipeError; or the disk is full.
         """
         for at in range(0, len(data), PIECE):
             piece = data[at : at + PIECE]

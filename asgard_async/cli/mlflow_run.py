@@ -10,7 +10,6 @@ if TYPE_CHECKING:
     from asgard_async.client import Job
 
 TIMEOUT_SECONDS = 2.0
-MAX_ANSWER_BYTES = 4 << 20
 
 
 class Metric(msgspec.Struct):
@@ -52,8 +51,7 @@ async def metrics_of(tracking_uri: str, run_id: str) -> dict[str, float]:
                 f"{tracking_uri.rstrip('/')}/api/2.0/mlflow/runs/get", params={"run_id": run_id}
             ) as response,
         ):
-            body = await response.content.read(MAX_ANSWER_BYTES)
-            answer = msgspec.json.decode(body, type=_Answer, strict=False)
+            answer = msgspec.json.decode(await response.read(), type=_Answer, strict=False)
     except (aiohttp.ClientError, TimeoutError, OSError, ValueError):
         # they decorate the summary, nothing more
         return {}

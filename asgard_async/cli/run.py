@@ -1,5 +1,6 @@
 """`asgard run`: submit a training, show its log, exit as it does."""
 
+import contextlib
 import os
 import sys
 from pathlib import Path
@@ -160,10 +161,12 @@ async def _stay(url: str, job: "Job", *, as_json: bool, raw: bool) -> None:
     async with connect(url, retry_for=RECONNECT_SECONDS) as client:
         try:
             ended = await attend(client, job.job_id, view)
-        except BrokenPipeError:
+        except OSError as error:
+            say(f"The log cannot be written: {error.strerror}.")
             ended = None
         finally:
-            await view.close()
+            with contextlib.suppress(OSError):  # the terminal may be gone
+                await view.close()
     if ended is None:
         say(f"Detached; the job goes on. To see more: asgard logs -f {job.job_id}")
         raise SystemExit(NO_RESULT)

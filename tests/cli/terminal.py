@@ -72,6 +72,14 @@ class Terminal:
     def type(self, text: str) -> None:
         self._child.send(text)
 
+    async def closed(self) -> int:
+        """Close the terminal and wait for the command's end; its exit code."""
+        pty: Any = self._child.__dict__["ptyproc"]  # unknown to its types
+        pty.fileobj.close()
+        await eventually(lambda: bool(not pty.isalive()), what="the command ends")
+        code: int = pty.exitstatus
+        return code
+
     async def ended(self) -> int:
         """Wait for the command's end; its exit code, or minus the signal."""
         await eventually(lambda: not self._read(), what="the command ends")

@@ -144,6 +144,7 @@ async def test_a_reader_that_goes_away_leaves_the_job_running(
         os.close(reading)
         assert await command.ended() == 125
     assert "Traceback" not in command.stderr
+    assert "cannot be written: Broken pipe" in command.stderr
     assert (await service.finished(await only_job(service)))["status"] == "completed"
 
 

@@ -204,3 +204,15 @@ async def test_a_restart_is_told_in_lines_of_its_own(
     broke = next(n for n, line in enumerate(terminal.lines) if "The connection broke" in line)
     assert terminal.lines[broke - 1] == "waiting"
     assert "went on" in terminal.lines[broke:]
+
+
+async def test_a_terminal_that_is_closed_leaves_the_job_running(
+    service: Service, tmp_path: Path, script: Path
+) -> None:
+    flag = tmp_path / "flag"
+    script.write_text(WAITS.format(flag=str(flag)))
+    with in_terminal("run", script, ASGARD_URL=service.url) as terminal:
+        await terminal.shows("waiting")
+        assert await terminal.closed() == 125
+    flag.touch()
+    assert (await service.finished(await only_job(service)))["status"] == "completed"
