@@ -22,7 +22,7 @@ GROUND = {
 ALLOWED_ROOMS: dict[str, set[str]] = {
     "__main__": {"cli"},
     "app": {"api", "jobs", "retention", *LOWER_ROOMS},
-    "cli": {"app", "jobs", "retention", *LOWER_ROOMS},
+    "cli": {"app", "client", "jobs", "retention", *LOWER_ROOMS},
     "api": {"jobs", "retention", *LOWER_ROOMS},
     "retention": {"jobs", *LOWER_ROOMS},
     "jobs": LOWER_ROOMS,

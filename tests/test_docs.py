@@ -1,11 +1,14 @@
 """What the documents say is so, where that can be compared."""
 
 import re
+import shlex
 from pathlib import Path
 
+import click
 import pytest
 
 from asgard_async.api.routes import ROUTES
+from asgard_async.cli.main import main
 from asgard_async.config import SECTIONS
 from asgard_async.jobs.transitions import TRANSITIONS
 
@@ -53,6 +56,28 @@ def test_configuration_that_documents_name_exists(document: Path) -> None:
     named += [(a.lower(), b.lower()) for a, b in re.findall(r"ASGARD_([A-Z]+)__([A-Z_]+)", text)]
     known = {(name, key) for name, kind in SECTIONS.items() for key in kind.__annotations__}
     assert {(section, key) for section, key in named if section in SECTIONS} <= known
+
+
+def command_lines() -> list[str]:
+    """Every call of `asgard` in code or consoles of the documents."""
+    lines = []
+    for document in DOCUMENTS:
+        text = re.sub(r"\\\n *", "", document.read_text("utf-8"))
+        lines += re.findall(r"(?:^\$ |\$\(|`)(?:[A-Z_]+=\S+ )*(asgard [^`\n]+)", text, re.MULTILINE)
+    return sorted(set(lines))
+
+
+@pytest.mark.parametrize("line", command_lines())
+def test_commands_that_documents_name_exist_with_their_options(line: str) -> None:
+    command: click.Command = main
+    words = shlex.split(re.split(r"\)| \| |…", line)[0], comments=True)[1:]
+    while words and isinstance(command, click.Group) and not words[0].startswith("-"):
+        found = command.get_command(click.Context(command), words.pop(0))
+        assert found is not None, line
+        command = found
+    known = {option for entry in command.params for option in entry.opts} | {"--help", "--version"}
+    given = {word.partition("=")[0] for word in words if re.match("-[-a-z]", word)}
+    assert given <= known, line
 
 
 def test_make_lists_the_targets_that_documents_name() -> None:

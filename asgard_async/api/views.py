@@ -34,6 +34,8 @@ def view_job(job: Job) -> Document:
         "experiment_name": job.spec.experiment_name,
         "model_name": job.spec.model_name,
         "status": job.status,
+        "phase": job.phase,
+        "reason": end.reason if end else None,
         "created_at": rfc3339(job.created_at),
         "started_at": _time(job.started_at),
         "completed_at": _time(end.ended_at) if end else None,
@@ -51,8 +53,6 @@ def view_job_in_full(
     """A job with all that is known of it, but for its log."""
     end = job.final_outcome
     return view_job(job) | {
-        "phase": job.phase,
-        "reason": end.reason if end else None,
         "exit_code": end.exit_code if end else None,
         "signal": end.signal if end else None,
         "duration_seconds": job.duration_seconds,

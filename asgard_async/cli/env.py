@@ -8,7 +8,7 @@ from typing import Any
 
 import click
 
-from asgard_async.cli.options import config_option, load_or_exit
+from asgard_async.cli.options import config_option, json_option, load_or_exit
 from asgard_async.config import Config
 from asgard_async.data_directory import DataDirectory
 from asgard_async.execution.environments.builder import BuildFailed
@@ -19,9 +19,6 @@ from asgard_async.jobs.requirements import parse_requirements
 
 data_dir_option: Callable[[Any], Any] = click.option(
     "--data-dir", help="The service's data directory."
-)
-json_option: Callable[[Any], Any] = click.option(
-    "--json", "as_json", is_flag=True, help="Print JSON."
 )
 
 

@@ -2,11 +2,12 @@
 
 from collections.abc import Callable
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import click
 
-from asgard_async.config import Config, ConfigError, load_config
+if TYPE_CHECKING:
+    from asgard_async.config import Config
 
 config_option: Callable[[Any], Any] = click.option(
     "--config",
@@ -16,9 +17,22 @@ config_option: Callable[[Any], Any] = click.option(
     help="Configuration file; only keys that differ from the defaults need to stand in it.",
 )
 
+json_option: Callable[[Any], Any] = click.option(
+    "--json", "as_json", is_flag=True, help="Print JSON."
+)
 
-def load_or_exit(file: Path | None, **server: Any) -> Config:
+url_option: Callable[[Any], Any] = click.option(
+    "--url",
+    metavar="URL",
+    help="Where the service is.  [default: ASGARD_URL, or http://127.0.0.1:8000]",
+)
+
+
+def load_or_exit(file: Path | None, **server: Any) -> "Config":
     """The configuration with the given [server] keys on top; exits with 2 when it is wrong."""
+    # imported late: the commands that speak HTTP do without
+    from asgard_async.config import ConfigError, load_config
+
     given = {key: value for key, value in server.items() if value is not None}
     try:
         return load_config(file, overrides={"server": given})

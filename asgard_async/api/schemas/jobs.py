@@ -71,6 +71,8 @@ class JobSchema(Schema):
     experiment_name = fields.String(required=True)
     model_name = fields.String(required=True)
     status = fields.Enum(Status, by_value=True, required=True)
+    phase = fields.Enum(Phase, by_value=True, required=True)
+    reason = fields.Enum(Reason, by_value=True, required=True, allow_none=True)
     created_at = _moment()
     started_at = _moment("When the script began to run.", allow_none=True)
     completed_at = _moment("When the script ended; null until the job is final.", allow_none=True)
@@ -87,6 +89,8 @@ class JobSchema(Schema):
             "experiment_name": "churn",
             "model_name": "churn",
             "status": "completed",
+            "phase": "finished",
+            "reason": "succeeded",
             "created_at": "2026-01-31T12:00:00.000000Z",
             "started_at": "2026-01-31T12:00:00.250000Z",
             "completed_at": "2026-01-31T12:00:12.750000Z",
@@ -109,6 +113,8 @@ class NewJobSchema(JobSchema):
         example: Mapping[str, Any] = {
             **JobSchema.Meta.example,
             "status": "queued",
+            "phase": "queued",
+            "reason": None,
             "started_at": None,
             "completed_at": None,
             "run_id": None,
@@ -147,8 +153,6 @@ class HistoryEntrySchema(Schema):
 class JobInFullSchema(JobSchema):
     """A job with all that is known of it."""
 
-    phase = fields.Enum(Phase, by_value=True, required=True)
-    reason = fields.Enum(Reason, by_value=True, required=True, allow_none=True)
     exit_code = fields.Integer(required=True, allow_none=True)
     signal = fields.String(
         required=True, allow_none=True, metadata={"description": "Such as SIGKILL."}
@@ -184,8 +188,6 @@ class JobInFullSchema(JobSchema):
     class Meta:
         example: Mapping[str, Any] = {
             **JobSchema.Meta.example,
-            "phase": "finished",
-            "reason": "succeeded",
             "exit_code": 0,
             "signal": None,
             "duration_seconds": 12.5,

@@ -1,0 +1,83 @@
+"""`asgard show`."""
+
+from typing import TYPE_CHECKING
+
+import click
+
+from asgard_async.cli.connection import document, resolve, speaks
+from asgard_async.cli.options import json_option
+from asgard_async.cli.output import (
+    cell,
+    duration,
+    lines,
+    local_time,
+    print_facts,
+    print_json,
+    size,
+    status_cell,
+)
+
+if TYPE_CHECKING:
+    from asgard_async.client import AsyncAsgardClient, Job
+
+
+@click.command()
+@click.argument("job_id", metavar="JOB")
+@json_option
+@speaks()
+async def show(client: "AsyncAsgardClient", *, job_id: str, as_json: bool) -> None:
+    """Show all that is known of a job.
+
+    \b
+    Examples:
+      asgard show 3f9c01ab
+      asgard show 3f9 --json | jq .timings
+    """
+    job = await client.get(await resolve(client, job_id))
+    if as_json:
+        print_json(document(job))
+        return
+    state = status_cell(job.status)
+    state.append_text(cell(f" ({job.reason or job.phase})"))
+    facts = [("job", cell(job.job_id)), ("status", state)]
+    for name, value in _facts(job).items():
+        if value:
+            facts.append((name, lines(value) if name == "error" else cell(value)))
+    facts += [("run", cell(f"{run.run_id} {run.status} {run.name or ''}")) for run in job.runs]
+    for entry in job.history:
+        moved = f"{local_time(entry.at)}  {entry.phase}"
+        facts.append(("history", cell(f"{moved}: {entry.detail}" if entry.detail else moved)))
+    print_facts(facts)
+
+
+def _facts(job: "Job") -> dict[str, str | None]:
+    end = job.signal or (None if job.exit_code is None else f"exit code {job.exit_code}")
+    used = [
+        f"{size(job.resources.peak_memory_bytes)} of memory"
+        if job.resources.peak_memory_bytes is not None
+        else "",
+        f"{job.resources.cpu_seconds:.1f} s of CPU"
+        if job.resources.cpu_seconds is not None
+        else "",
+    ]
+    return {
+        "queue": None if job.queue_position is None else f"number {job.queue_position}",
+        "script": f"{job.script_name} → {job.entrypoint}" if job.entrypoint else job.script_name,
+        "experiment": job.experiment_name,
+        "model": f"{job.model_name}, version {job.model_version}"
+        if job.model_version
+        else job.model_name,
+        "error": job.error,
+        "end": end,
+        "ran": duration(job.duration_seconds),
+        "used": ", ".join(filter(None, used)),
+        "phases": ", ".join(f"{phase} {duration(s)}" for phase, s in job.timings.items()),
+        "created": local_time(job.created_at),
+        "started": local_time(job.started_at),
+        "completed": local_time(job.completed_at),
+        "requirements": ", ".join(job.requirements),
+        "tags": ", ".join(f"{key}={value}" for key, value in job.tags.items()),
+        "timeout": None if job.timeout is None else duration(job.timeout),
+        "priority": str(job.priority) if job.priority else None,
+        "retry of": job.retry_of,
+    }

@@ -1,0 +1,203 @@
+"""`asgard jobs` and the commands for one job, against a real service."""
+
+import json
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from asgard_async.cli.jobs import LISTED
+from tests.cli.asgard import asgard, running
+from tests.cli.terminal import CTRL_C, in_terminal
+from tests.cli.test_run import WAITS
+from tests.service import Service
+
+pytestmark = pytest.mark.service
+
+HOSTILE_NAME = "\x1b]0;stolen\x07\x1b[2Jexperiment [bold]x[/bold]"
+
+
+def told(service: Service, *arguments: str) -> str:
+    done = asgard(*arguments, ASGARD_URL=service.url)
+    assert done.returncode == 0, done.stderr
+    assert "\x1b" not in done.stdout
+    return done.stdout
+
+
+def parsed(service: Service, *arguments: str) -> Any:
+    return json.loads(told(service, *arguments, "--json"))
+
+
+async def test_a_table_of_jobs(service: Service) -> None:
+    first = await service.submit("raise SystemExit(3)", experiment_name="E", tags={"team": "docs"})
+    await service.finished(first)
+    second = await service.submit("print()", model_name="a long name " * 8)
+    await service.finished(second)
+    header, *rows = told(service, "jobs").splitlines()
+    assert header.split() == [
+        *("job", "status", "why", "age"),
+        "ran",
+        "script",
+        "experiment",
+        "model",
+    ]
+    assert [row.split()[:2] for row in rows] == [[second, "completed"], [first, "failed"]]
+    assert "exit_code" in rows[1]
+    # in a pipe nothing is cut
+    assert ("a long name " * 8).strip() in rows[0]
+    for chosen in (
+        ("--status", "failed"),
+        ("--experiment", "E"),
+        ("--tag", "team=docs"),
+    ):
+        assert [job["job_id"] for job in parsed(service, "jobs", *chosen)] == [first]
+    assert len(parsed(service, "jobs", "--since", "2020-01-31", "--all")) == 2
+    assert parsed(service, "jobs", "--since", "2099-01-31") == []
+    assert [job["job_id"] for job in parsed(service, "jobs", "-n", "1")] == [second]
+
+
+async def test_json_tells_what_the_service_tells(service: Service) -> None:
+    job_id = await service.submit("print()")
+    job = await service.finished(job_id)
+    (listed,) = parsed(service, "jobs")
+    assert listed == {name: job[name] for name in LISTED}
+    _, page = await service.get("/mlops/training/jobs")
+    assert set(page["jobs"][0]) - {"links"} == set(LISTED)
+    shown = parsed(service, "show", job_id)
+    assert {**job, **shown, "logs": None} == {**shown, "links": job["links"]}
+
+
+async def test_names_are_shown_and_not_obeyed(service: Service) -> None:
+    job_id = await service.submit("print()", experiment_name=HOSTILE_NAME)
+    await service.finished(job_id)
+    with in_terminal("jobs", ASGARD_URL=service.url) as terminal:
+        assert await terminal.ended() == 0
+    assert terminal.title == ""
+    with in_terminal("show", job_id, ASGARD_URL=service.url) as terminal:
+        assert await terminal.ended() == 0
+    assert terminal.title == ""
+    (line,) = [line for line in terminal.lines if line.startswith("experiment")]
+    assert line.endswith(r"\x1b]0;stolen\x07\x1b[2Jexperiment [bold]x[/bold]")
+
+
+async def test_watching_shows_what_changes(service: Service, tmp_path: Path) -> None:
+    flag = tmp_path / "flag"
+    with in_terminal("jobs", "--watch", ASGARD_URL=service.url) as terminal:
+        await terminal.shows("There are none.")
+        job_id = await service.submit(WAITS.format(flag=str(flag)))
+        await terminal.shows(f"{job_id}  running")
+        flag.touch()
+        await terminal.shows(f"{job_id}  completed")
+        terminal.type(CTRL_C)
+        assert await terminal.ended() == 130
+    assert len([line for line in terminal.lines if job_id in line]) == 1
+    assert not terminal.cursor_is_hidden
+
+
+async def test_watching_for_programs_prints_a_line_for_each_change(
+    service: Service, tmp_path: Path
+) -> None:
+    flag = tmp_path / "flag"
+    job_id = await service.submit(WAITS.format(flag=str(flag)))
+    await service.phase(job_id, "running")
+    async with running(tmp_path, "jobs", "-w", "--json", ASGARD_URL=service.url) as command:
+        await command.printed(b'"running"')
+        flag.touch()
+        await command.printed(b'"completed"')
+    lines = [json.loads(line) for line in command.stdout.splitlines()]
+    assert {line["job_id"] for line in lines} == {job_id}
+    assert (lines[0]["phase"], lines[-1]["phase"]) == ("running", "finished")
+
+
+async def test_the_beginning_of_an_id_is_enough(service: Service) -> None:
+    job_id = await service.submit("print('found')")
+    await service.finished(job_id)
+    assert told(service, "logs", job_id[:4]) == "found\n"
+    for _ in range(16):  # of 17 jobs two begin alike
+        await service.submit("print()")
+    ids = [job["job_id"] for job in parsed(service, "jobs")]
+    digit = next(c for c in "0123456789abcdef" if sum(i.startswith(c) for i in ids) > 1)
+    done = asgard("show", digit, ASGARD_URL=service.url)
+    assert done.returncode == 1
+    assert f"Several jobs begin with {digit}: " in done.stderr
+
+
+async def test_an_unknown_job_names_the_newest(service: Service) -> None:
+    assert "There are no jobs." in asgard("show", "00000000", ASGARD_URL=service.url).stderr
+    job_id = await service.submit("print()")
+    for command in ("show", "logs", "cancel", "retry", "rm"):
+        done = asgard(command, "00000000", ASGARD_URL=service.url)
+        assert done.returncode == 1
+        assert "There is no job 00000000" in done.stderr
+        assert job_id in done.stderr
+
+
+async def test_cancel_retry_and_rm(service: Service, tmp_path: Path) -> None:
+    flag = tmp_path / "flag"
+    job_id = await service.submit(WAITS.format(flag=str(flag)))
+    done = asgard("rm", job_id, ASGARD_URL=service.url)
+    assert done.returncode == 1
+    assert "Error: " in done.stderr
+    (cancelled,) = parsed(service, "cancel", job_id)
+    assert cancelled["job_id"] == job_id
+    await service.finished(job_id)
+    assert told(service, "cancel", job_id) == f"{job_id} is cancelled\n"
+    flag.touch()
+    again = told(service, "retry", job_id).strip()
+    assert parsed(service, "show", again)["retry_of"] == job_id
+    assert parsed(service, "retry", job_id)["retry_of"] == job_id
+    assert told(service, "rm", job_id) == f"{job_id} is gone\n"
+    await service.finished(again)
+    assert parsed(service, "rm", again) == [again]
+
+
+async def test_logs_by_line_and_by_offset(service: Service) -> None:
+    job_id = await service.submit("for n in range(1000): print(n)")
+    await service.finished(job_id)
+    whole = "".join(f"{n}\n" for n in range(1000))
+    assert told(service, "logs", job_id) == whole
+    assert told(service, "logs", "-f", job_id) == whole
+    assert told(service, "logs", "--tail", "2", job_id) == "998\n999\n"
+    assert told(service, "logs", "-f", "--tail", "2", job_id) == "998\n999\n"
+    assert told(service, "logs", "--offset", "3880", job_id) == whole[3880:]
+    done = asgard("logs", "--offset", "1", "--tail", "1", job_id, ASGARD_URL=service.url)
+    assert done.returncode == 2
+
+
+async def test_logs_as_json_lines(service: Service) -> None:
+    job_id = await service.submit("print('a'); print('é')")
+    await service.finished(job_id)
+    (piece,) = [json.loads(line) for line in told(service, "logs", "--json", job_id).splitlines()]
+    assert (piece["offset"], piece["next"], piece["text"]) == (0, 5, "a\né\n")
+    followed = told(service, "logs", "-f", "--json", job_id).splitlines()
+    events = [json.loads(line) for line in followed]
+    assert "".join(event.get("text", "") for event in events) == "a\né\n"
+    assert events[-1]["type"] == "end"
+    assert events[-1]["reason"] == "succeeded"
+
+
+async def test_the_service_and_an_mlflow_that_is_away(service: Service) -> None:
+    state = parsed(service, "status")
+    assert (state["asgard_api"], state["ready"]) == ("accessible", True)
+    assert service.url in told(service, "status")
+    done = asgard("models", ASGARD_URL=service.url)
+    assert done.returncode == 1
+    assert "MLflow" in done.stderr
+
+
+@pytest.mark.parametrize(
+    "arguments",
+    [("jobs",), ("show", "1"), ("logs", "1"), ("cancel", "1"), ("models",), ("status",)],
+)
+def test_without_a_service_each_says_how_to_start_one(arguments: tuple[str, ...]) -> None:
+    done = asgard(*arguments, "--url", "http://127.0.0.1:1")
+    assert done.returncode == 1
+    assert "asgard serve" in done.stderr
+    assert "Traceback" not in done.stderr
+
+
+@pytest.mark.parametrize("url", ["nonsense", "ftp://127.0.0.1", "http://"])
+def test_an_address_that_is_none_is_a_wrong_call(url: str) -> None:
+    done = asgard("jobs", ASGARD_URL=url)
+    assert done.returncode == 2
+    assert "http://" in done.stderr

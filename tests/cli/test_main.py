@@ -1,0 +1,73 @@
+"""The command as a whole: help, and that it costs nothing."""
+
+import re
+import subprocess
+import sys
+
+import click
+import pytest
+
+from asgard_async.cli.main import COMMANDS, main
+from tests.cli.asgard import asgard
+
+NAMES = [name for section in COMMANDS.values() for name in section]
+
+
+def loaded(name: str) -> click.Command:
+    command = main.get_command(click.Context(main), name)
+    assert command is not None
+    return command
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_the_list_says_of_a_command_what_its_own_help_says_first(name: str) -> None:
+    (told,) = [section[name] for section in COMMANDS.values() if name in section]
+    help_text = (loaded(name).help or "").replace("\n", " ")
+    assert help_text.startswith(told)
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_every_command_has_examples_that_its_options_allow(name: str) -> None:
+    top = loaded(name)
+    commands = list(top.commands.values()) if isinstance(top, click.Group) else [top]
+    options = {option for one in commands for entry in one.params for option in entry.opts}
+    text = "".join(one.help or "" for one in commands)
+    lines = [line for line in text.splitlines() if f"asgard {name}" in line]
+    assert lines, "no example"
+    for line in lines:
+        words = re.split(r"[#|()]", line.partition(f"asgard {name}")[2])[0].split()
+        assert {word for word in words if word.startswith("-")} <= options, line
+
+
+def test_every_command_that_speaks_http_takes_url_and_json() -> None:
+    for name in COMMANDS["Trainings"]:
+        options = {option for entry in loaded(name).params for option in entry.opts}
+        assert {"--url", "--json"} <= options, name
+
+
+@pytest.mark.parametrize("arguments", [["--help"], ["run", "--help"], ["jobs", "--help"]])
+def test_help_imports_nothing_heavy(arguments: list[str]) -> None:
+    program = (
+        "import sys\nfrom asgard_async.cli.main import main\n"
+        f"try: main({arguments})\n"
+        "except SystemExit: print('MODULES', *sys.modules)\n"
+    )
+    done = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True)
+    modules = done.stdout.partition("MODULES")[2].split()
+    assert "click" in modules
+    assert {"aiohttp", "rich", "msgspec", "asgard_async.client", "asgard_async.config"}.isdisjoint(
+        modules
+    )
+
+
+def test_an_unknown_command_is_refused() -> None:
+    done = asgard("fly")
+    assert done.returncode == 2
+    assert "No such command 'fly'" in done.stderr
+
+
+def test_commands_and_options_complete_themselves() -> None:
+    done = asgard(COMP_WORDS="asgard ca", COMP_CWORD="1", _ASGARD_COMPLETE="bash_complete")
+    if not done.stdout:  # started as a module it goes by another name
+        done = asgard(COMP_WORDS="x ca", COMP_CWORD="1", __M_ASGARD_ASYNC_COMPLETE="bash_complete")
+    assert "plain,cancel" in done.stdout

@@ -1,0 +1,270 @@
+"""`asgard run` in pipelines and CI: exact output, exit codes, signals, restarts."""
+
+import asyncio
+import json
+import os
+import signal
+from pathlib import Path
+
+import pytest
+
+from tests.cli.asgard import asgard, running
+from tests.eventually import eventually
+from tests.service import Service
+
+pytestmark = pytest.mark.service
+
+# every byte there is, half a character, bars, and what a terminal would obey
+BYTES = bytes(range(256)) + "é漢\r 50%|█\r100%|██\x1b]0;t\x07\n".encode() + b"\xe6\xbc"
+WRITES_BYTES = f"import sys\nsys.stdout.buffer.write({BYTES!r})\n"
+
+WAITS = """
+import time, pathlib
+print("waiting", flush=True)
+while not pathlib.Path({flag!r}).exists():
+    time.sleep(0.02)
+print("went on", flush=True)
+"""
+
+
+@pytest.fixture
+def script(tmp_path: Path) -> Path:
+    return tmp_path / "train.py"
+
+
+async def only_job(service: Service) -> str:
+    async def accepted() -> str | None:
+        _, page = await service.get("/mlops/training/jobs")
+        return page["jobs"][0]["job_id"] if page["jobs"] else None
+
+    return await eventually(accepted, what="a job is there")
+
+
+async def test_stdout_is_the_log_byte_for_byte(
+    service: Service, tmp_path: Path, script: Path
+) -> None:
+    script.write_text(WRITES_BYTES)
+    async with running(tmp_path, "run", script, ASGARD_URL=service.url) as command:
+        assert await command.ended() == 0
+    assert command.stdout == BYTES
+    job_id = await only_job(service)
+    assert f"asgard: Job {job_id} is accepted" in command.stderr
+    assert "completed after" in command.stderr
+    assert "\x1b" not in command.stderr
+    async with running(tmp_path, "logs", job_id, "--url", service.url) as command:
+        assert await command.ended() == 0
+    assert command.stdout == BYTES
+
+
+@pytest.mark.parametrize(
+    ("source", "options", "code", "says"),
+    [
+        ("print('well')", (), 0, "completed"),
+        ("import sys; sys.exit(7)", (), 7, "exited with code 7"),
+        ("raise ValueError('no')", (), 1, "ValueError: no"),
+        ("import os; os.kill(os.getpid(), 9)", (), 137, "SIGKILL"),
+        ("import time; time.sleep(60)", ("--timeout", "1"), 124, "timeout"),
+        ("print()", ("-r", "no-such-package-of-asgard"), 125, "environment failed"),
+    ],
+)
+async def test_the_exit_code_tells_how_the_job_ended(
+    service: Service, script: Path, source: str, options: tuple[str, ...], code: int, says: str
+) -> None:
+    script.write_text(source)
+    done = await asyncio.to_thread(asgard, "run", script, *options, ASGARD_URL=service.url)
+    assert done.returncode == code, done.stderr
+    assert says in done.stderr
+
+
+async def test_a_job_that_somebody_cancels_is_130(
+    service: Service, tmp_path: Path, script: Path
+) -> None:
+    script.write_text(WAITS.format(flag=str(tmp_path / "never")))
+    async with running(tmp_path, "run", script, ASGARD_URL=service.url) as command:
+        await command.printed(b"waiting")
+        job_id = await only_job(service)
+        done = await asyncio.to_thread(asgard, "cancel", job_id, ASGARD_URL=service.url)
+        assert done.stdout == f"{job_id} is cancelled\n"
+        assert await command.ended() == 130
+
+
+@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
+async def test_without_a_terminal_a_signal_cancels_the_job(
+    service: Service, tmp_path: Path, script: Path, number: int
+) -> None:
+    script.write_text(WAITS.format(flag=str(tmp_path / "never")))
+    async with running(tmp_path, "run", script, ASGARD_URL=service.url) as command:
+        await command.printed(b"waiting")
+        command.signal(number)
+        assert await command.ended() == 130
+    assert "Cancelling" in command.stderr
+    assert (await service.finished(await only_job(service)))["status"] == "cancelled"
+
+
+async def test_a_second_signal_does_not_wait_for_the_end(
+    service: Service, tmp_path: Path, script: Path
+) -> None:
+    script.write_text(
+        "import signal, time\nsignal.signal(signal.SIGTERM, signal.SIG_IGN)\n"
+        "print('waiting', flush=True)\ntime.sleep(60)"
+    )
+    await service.end()
+    service.settings["ASGARD_JOBS__STOP_GRACE_SECONDS"] = "30"
+    await service.start()
+    async with running(tmp_path, "run", script, ASGARD_URL=service.url) as command:
+        await command.printed(b"waiting")
+        command.signal(signal.SIGINT)
+        await service.phase(await only_job(service), "stopping")
+        command.signal(signal.SIGINT)
+        assert await command.ended() == 125
+    assert "Detached" in command.stderr
+
+
+async def test_a_hang_up_leaves_the_job_running(
+    service: Service, tmp_path: Path, script: Path
+) -> None:
+    flag = tmp_path / "flag"
+    script.write_text(WAITS.format(flag=str(flag)))
+    async with running(tmp_path, "run", script, ASGARD_URL=service.url) as command:
+        await command.printed(b"waiting")
+        command.signal(signal.SIGHUP)
+        assert await command.ended() == 125
+    flag.touch()
+    job = await service.finished(await only_job(service))
+    assert (job["status"], job["logs"]) == ("completed", "waiting\nwent on\n")
+
+
+async def test_a_reader_that_goes_away_leaves_the_job_running(
+    service: Service, tmp_path: Path, script: Path
+) -> None:
+    script.write_text("for n in range(100_000): print(n)")
+    reading, writing = os.pipe()
+    async with running(tmp_path, "run", script, stdout=writing, ASGARD_URL=service.url) as command:
+        os.close(writing)
+        os.close(reading)
+        assert await command.ended() == 125
+    assert "Traceback" not in command.stderr
+    assert "cannot be written: Broken pipe" in command.stderr
+    assert (await service.finished(await only_job(service)))["status"] == "completed"
+
+
+async def test_signals_are_heard_while_nobody_takes_the_log(
+    service: Service, tmp_path: Path, script: Path
+) -> None:
+    script.write_text("for n in range(100_000): print(n)")
+    reading, writing = os.pipe()
+    try:
+        async with running(
+            tmp_path, "run", script, stdout=writing, ASGARD_URL=service.url
+        ) as command:
+            os.close(writing)
+            await service.finished(await only_job(service))
+            command.signal(signal.SIGHUP)
+            assert await command.ended() == 125
+    finally:
+        os.close(reading)
+
+
+async def test_a_restart_of_the_service_loses_and_repeats_nothing(
+    service: Service, tmp_path: Path, script: Path
+) -> None:
+    flags = [str(tmp_path / f"flag{n}") for n in range(3)]
+    script.write_text(
+        "import pathlib, sys, time\n"
+        f"for flag in {flags!r}:\n"
+        "    for n in range(5000): print(n, flag, '漢é' * 3)\n"
+        f"    sys.stdout.flush(); sys.stdout.buffer.write({BYTES!r}); sys.stdout.flush()\n"
+        "    while not pathlib.Path(flag).exists(): time.sleep(0.02)\n"
+        "sys.exit(5)\n"
+    )
+    async with running(tmp_path, "run", script, ASGARD_URL=service.url) as command:
+        for number, flag in enumerate(flags):
+            await command.printed(f"4999 {flag}".encode())
+            if number == 1:
+                await service.end()
+            else:
+                await service.kill()
+            Path(flag).touch()
+            await command.said("The connection broke")
+            await service.start()
+        assert await command.ended() == 5
+    job_id = await only_job(service)
+    async with service.session.get(f"{service.url}/mlops/training/jobs/{job_id}/logs") as answer:
+        assert command.stdout == await answer.read()
+    assert command.stdout.count(BYTES) == 3
+    assert "nothing of the log is lost" in command.stderr
+
+
+async def test_options_reach_the_job(service: Service, tmp_path: Path, script: Path) -> None:
+    script.write_text("import os; print(os.environ['A'], os.environ['B'], os.environ['C'])")
+    listed = tmp_path / "requirements.txt"
+    listed.write_text("# ours\naiohttp  # the client\n\nclick>=8\n")
+    done = asgard(
+        *("run", script, "--experiment", "E", "--model", "M", "--detach", "--no-warm"),
+        *("-r", "packaging", "--requirements", listed, "--timeout", "77", "--priority", "5"),
+        *("--env", "A=1=2", "--env", "B", "--env", "C=", "--tag", "team=docs", "--tag", "x="),
+        ASGARD_URL=service.url,
+        B="of here",
+    )
+    assert done.returncode == 0, done.stderr
+    job = await service.finished(done.stdout.strip())
+    assert job["logs"] == "1=2 of here \n"
+    assert (job["experiment_name"], job["model_name"]) == ("E", "M")
+    assert job["requirements"] == ["packaging", "aiohttp", "click>=8"]
+    assert (job["timeout"], job["priority"], job["warm"]) == (77, 5, False)
+    assert job["tags"] == {"team": "docs", "x": ""}
+
+
+async def test_names_are_those_of_the_file(service: Service, tmp_path: Path) -> None:
+    script = tmp_path / "churn.v2.py"
+    script.write_text("print()")
+    done = asgard("run", script, "--detach", "--json", ASGARD_URL=service.url)
+    job = json.loads(done.stdout)
+    assert (job["experiment_name"], job["model_name"]) == ("churn.v2", "churn.v2")
+
+
+async def test_a_directory_runs_with_an_entrypoint(service: Service, tmp_path: Path) -> None:
+    project = tmp_path / "project"
+    (project / "src").mkdir(parents=True)
+    (project / "src" / "train.py").write_text("import part; print(part.WORD)")
+    (project / "src" / "part.py").write_text("WORD = 'together'")
+    done = asgard("run", project, "--entrypoint", "src/train.py", ASGARD_URL=service.url)
+    assert (done.returncode, done.stdout) == (0, "together\n"), done.stderr
+    done = asgard("run", project, ASGARD_URL=service.url)
+    assert done.returncode == 125
+    assert "entrypoint" in done.stderr
+
+
+async def test_json_is_the_job_and_the_log_goes_to_stderr(service: Service, script: Path) -> None:
+    script.write_text("import sys; print('from the job'); sys.exit(4)")
+    done = asgard("run", script, "--json", ASGARD_URL=service.url)
+    assert done.returncode == 4
+    assert json.loads(done.stdout)["exit_code"] == 4
+    assert "from the job\n" in done.stderr
+
+
+async def test_refused_fields_are_shown_by_name(service: Service, script: Path) -> None:
+    script.write_text("print()")
+    done = asgard("run", script, "--priority", "101", "--env", "PATH=x", ASGARD_URL=service.url)
+    assert done.returncode == 125
+    assert "\n  priority: Must be" in done.stderr
+    assert "\n  environment_vars.PATH: Is set by Asgard" in done.stderr
+    script.write_text("print(")
+    done = asgard("run", script, ASGARD_URL=service.url)
+    assert done.returncode == 125
+    assert "\n  script_content: SyntaxError" in done.stderr
+
+
+@pytest.mark.parametrize("option", [("--env", "NO_SUCH_VARIABLE"), ("--tag", "word")])
+def test_what_is_no_pair_is_a_wrong_call(script: Path, option: tuple[str, str]) -> None:
+    script.write_text("")
+    done = asgard("run", script, *option)
+    assert done.returncode == 2
+    assert f"'{option[0]}': '{option[1]}' is not K=V" in done.stderr
+
+
+def test_without_a_service_it_says_how_to_start_one(script: Path) -> None:
+    script.write_text("")
+    done = asgard("run", script, ASGARD_URL="http://127.0.0.1:1")
+    assert done.returncode == 125
+    assert "asgard serve" in done.stderr
