@@ -103,6 +103,7 @@ def complaints_about(module: str, imported: set[str]) -> list[str]:
             if not (
                 room_of(name) in ALLOWED_ROOMS.get(room, set())
                 or (room_of(name) in GROUND and room not in {"client", "config"})
+                or (room_of(name) == "redaction" and room == "config")
                 or (name in PURE_JOBS and room in LOWER_ROOMS)
                 or (name == LOG_FORMAT and room == "logs")
             ):
