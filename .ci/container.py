@@ -91,7 +91,7 @@ class Container:
             )
         running = RunningContainer(self, process)
         running.wait_until_healthy()
-        running.check_identity(command[0])
+        running.check_identity()
         return running
 
 
@@ -133,14 +133,14 @@ class RunningContainer:
         )
         return done.returncode == 0
 
-    def check_identity(self, init: str) -> None:
-        """It must be process 1, the image's user, and without any capability."""
+    def check_identity(self) -> None:
+        """Process 1 must be tini, of the image's user, who is not root, without any capability."""
         text = Path(f"/proc/{self._init()}/status").read_text()
         status = dict(line.split(":\t", 1) for line in text.splitlines())
         uids, pid = set(status["Uid"].split()), status["NSpid"].split()[-1]
         found = (status["Name"], pid, uids, int(status["CapEff"], 16))
-        if found != (init, "1", {self._container.uid}, 0) or "0" in uids:
-            self._fail(f"not {init} as process 1 without rights, but {found}")
+        if found != ("tini", "1", {self._container.uid}, 0) or "0" in uids:
+            self._fail(f"process 1 is not tini without rights, but {found}")
 
     def stop(self) -> None:
         """SIGTERM, as `docker stop` sends it: all must end well, and by itself."""
