@@ -30,7 +30,6 @@ Body = Callable[[], AbstractContextManager[Any]]
 log = logging.getLogger(__name__)
 
 PROBLEM = "application/problem+json"
-MAX_ERROR_BYTES = 1 << 20
 MAX_FRAME_BYTES = 64 << 20
 HEARTBEAT_SECONDS = 20.0
 # An answer that was cut short, or none; what aiohttp raises for a connection that fails.
