@@ -48,10 +48,19 @@ class JobLogCopy:
             source = os.open(build_log, os.O_RDONLY | os.O_CLOEXEC)
         except FileNotFoundError:
             return offset
+        try:
+            if os.fstat(source).st_size > offset:  # else the job's log need not even be opened
+                offset = self._append(source, build_log, offset)
+        finally:
+            os.close(source)
+        return offset
+
+    def _append(self, source: int, build_log: Path, offset: int) -> int:
         self._job_log.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
         log = Log(str(self._job_log), self._limit)
         try:
             while data := os.pread(source, log.chunk, offset):
+                # each part with the time at which the build wrote it
                 begin, end = 0, offset + len(data)
                 for part_end, at_ms in parts_by_time(build_log, offset, end):
                     log.write(data[begin : part_end - offset], at_ms)
@@ -59,5 +68,4 @@ class JobLogCopy:
                 offset = end
         finally:
             log.close()
-            os.close(source)
         return offset

@@ -14,7 +14,7 @@ from .times import TimeIndex
 
 BLOCK = 4096
 PIPE_BYTES = 256 * 1024
-"""What fits into the pipe, and so is read at once: four times as quick as Linux' own 64 KiB."""
+"""What fits into the pipe, and so is read at once; Linux' own are 64 KiB."""
 
 
 class Log:
