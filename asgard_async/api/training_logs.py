@@ -70,29 +70,45 @@ async def _follow(request: web.Request, job_id: str) -> web.StreamResponse:
             logger.info("a reader of the log of job %s stalled and is cut off", job_id)
             if request.transport is not None:
                 request.transport.abort()
-            return response
+        except _BrokenOffError:
+            # without the end of the response, so that it is not taken for the end of the log
+            if request.transport is not None:
+                request.transport.close()
+        return response
+
+
+class _BrokenOffError(Exception):
+    """A log cannot be followed to its end: the service stops, or the job was deleted."""
 
 
 async def _live(
     logs: LogReader, job_id: str, follower: Follower, start: int, *, tells_hole: bool
 ) -> AsyncGenerator[bytes, None]:
+    """The log from `start` on up to the end of the job.
+
+    Raises:
+        _BrokenOffError: it does not come to that.
+    """
     offset = start
     while not follower.is_stopped:
         follower.look()
         try:
             await follower.states()
-        except JobNotFound:
-            return
+        except JobNotFound as error:
+            raise _BrokenOffError from error
         piece = await logs.read(job_id, offset, CHUNK)
         if tells_hole and piece.offset > offset:
             yield hole_marker(offset, piece.offset)
         if piece.data:
             yield piece.data
+        elif piece.size < offset:
+            raise _BrokenOffError
         elif follower.is_over:
             return
         else:
             await follower.wait()
         offset = max(offset, piece.next)
+    raise _BrokenOffError
 
 
 async def _bytes_from(

@@ -47,8 +47,8 @@ class Follower:
         if not self._job_changed:
             return ()
         self._job_changed = False  # before looking: what comes meanwhile sets it again
-        job = await self._store.get(self._job_id)
         moves = await self._store.history(self._job_id)
+        job = await self._store.get(self._job_id)  # afterwards: it tells of a deletion
         states = [
             State(status=move.status, phase=move.phase, queue_position=None)
             for move in moves[max(self._moves_seen, 1) - 1 :]

@@ -35,14 +35,14 @@ class LogWatch:
 
     def open(self) -> None:
         """Begin to watch; where the kernel refuses, logs are looked at from time to time."""
+        made = inotify.IN_CREATE | inotify.IN_MOVED_TO
         try:
-            self._inotify = descriptor = inotify.open_inotify()
-            inotify.add_watch(
-                descriptor, str(self._directory), inotify.IN_CREATE | inotify.IN_MOVED_TO
-            )
+            self._inotify = inotify.open_inotify()
+            inotify.add_watch(self._inotify, str(self._directory), made)
         except OSError as error:
             self._report(error)
-        if self._inotify is not None:
+            self._close_inotify()
+        else:
             asyncio.get_running_loop().add_reader(self._inotify, self._read_events)
 
     def close(self) -> None:
@@ -51,6 +51,10 @@ class LogWatch:
             self._timer.cancel()
         if self._inotify is not None:
             asyncio.get_running_loop().remove_reader(self._inotify)
+            self._close_inotify()
+
+    def _close_inotify(self) -> None:
+        if self._inotify is not None:
             os.close(self._inotify)
             self._inotify = None
 

@@ -5,9 +5,9 @@ from contextlib import asynccontextmanager
 from pathlib import Path
 
 import pytest
-from aiohttp import ClientResponse
+from aiohttp import ClientPayloadError, ClientResponse
 
-from asgard_async.api.keys import METRICS
+from asgard_async.api.keys import FOLLOWERS, METRICS
 from tests.api.served import Client
 from tests.api.service import (
     finished,
@@ -100,6 +100,16 @@ async def test_a_hole_is_told_in_the_whole_and_skipped_by_offset(api: Client) ->
     assert text == (b"a" * 1000 + b"\n[asgard: 8000 bytes of output are not kept]\n" + b"z" * 1000)
     async with following(api, job_id, "&offset=0") as response:
         assert await response.read() == b"a" * 1000 + b"z" * 1000
+
+
+async def test_one_that_cannot_go_on_is_not_taken_for_a_log_that_has_ended(api: Client) -> None:
+    job_id = (await accept(store_of(api))).job_id
+    log_of(api, job_id).write_bytes(b"one\n")
+    async with following(api, job_id) as response:
+        assert await response.content.readexactly(4) == b"one\n"
+        api.app[FOLLOWERS].close()  # as when the service stops
+        with pytest.raises(ClientPayloadError):
+            await response.read()
 
 
 async def test_a_stalled_reader_is_cut_off(tmp_path: Path) -> None:

@@ -1,5 +1,6 @@
 """The index of times beside a log, as the shim writes it and the service reads it."""
 
+import os
 from pathlib import Path
 
 import pytest
@@ -99,6 +100,17 @@ def test_output_that_was_announced_but_never_written_leaves_no_time(log: Path) -
     assert list(parts_by_time(log, 0, 3)) == [(3, 1000)]
     write(log, (b"two", 5000))
     assert list(parts_by_time(log, 0, 6)) == [(3, 1000), (6, 5000)]
+
+
+def test_an_index_that_cannot_be_written_costs_no_output(log: Path) -> None:
+    writer = Log(str(log), 1 << 20)
+    os.ftruncate(writer._times._file, 0)
+    reading = os.open(f"{log}.times", os.O_RDONLY)
+    os.dup2(reading, writer._times._file)
+    os.close(reading)
+    writer.write(b"kept")
+    writer.close()
+    assert log.read_bytes() == b"kept"
 
 
 def test_a_clock_that_is_set_back_does_no_harm(log: Path) -> None:
