@@ -229,7 +229,8 @@ async def test_a_taken_port_is_replaced_once_and_kept(tmp_path: Path) -> None:
 
 async def test_the_service_follows_it_to_another_port(tmp_path: Path) -> None:
     """One that an earlier service started has died, and its port was taken meanwhile."""
-    async with running_service(tmp_path / "data", SETTINGS) as service:
+    settings = {**SETTINGS, "ASGARD_TRACKING__SETTLE_SECONDS": "60"}
+    async with running_service(tmp_path / "data", settings) as service:
         first = await accessible(service)
         await service.kill()
         await service.start()
