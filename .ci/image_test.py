@@ -195,7 +195,7 @@ def main() -> None:
     if sys.argv[1:2] == ["--inside"]:
         build_and_try(Path(sys.argv[2]))
         return
-    # so that the clean-up below runs
+    # an exit, so that the clean-up below runs
     signal.signal(signal.SIGTERM, lambda *_: sys.exit(143))
     workplace = Path(tempfile.mkdtemp(prefix="asgard-image-"))
     began = time.monotonic()
@@ -205,7 +205,9 @@ def main() -> None:
         inside = [*NAMESPACES, sys.executable, __file__, "--inside", str(workplace)]
         code = subprocess.run(inside, check=False, stdin=subprocess.DEVNULL).returncode
     finally:
-        run("rm", "-rf", "--one-file-system", workplace)
+        for number in (signal.SIGTERM, signal.SIGINT):  # a second one would stop half-way
+            signal.signal(number, signal.SIG_IGN)
+        run("rm", "-rf", "--one-file-system", str(workplace))
     if code != 0:
         raise SystemExit(code)
     print(f"The image builds and runs: {time.monotonic() - began:.0f} s in all.")
