@@ -20,6 +20,11 @@ def processes_with(marker: str) -> list[int]:
     return found
 
 
+def builds_below(data_dir: Path) -> list[int]:
+    """Processes that build environments of the service with that data directory."""
+    return processes_with(str(data_dir / "environments" / "builds"))
+
+
 def state_of(pid: int) -> str | None:
     """The one-letter state of a process (proc(5)); None when it is gone."""
     try:

@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 
 from tests.eventually import eventually
-from tests.processes import processes_with
+from tests.processes import builds_below
 from tests.service import WITHOUT_MLFLOW, Service, running_service
 from tests.wheels import make_wheel
 
@@ -74,7 +74,7 @@ async def test_credentials_are_shown_nowhere(service: Service) -> None:
         assert job["requirements"][0].count("…") >= 1
         _, listed = await service.get("/mlops/training/jobs")
         assert "hush-hush" not in str((job, listed))
-    await eventually(lambda: not processes_with("environments/builds"))
+    await eventually(lambda: not builds_below(service.data_dir))
     logs = [service.log, *service.data_dir.rglob("*.log")]
     assert not [log for log in logs if b"hush-hush" in log.read_bytes()]
 

@@ -5,6 +5,7 @@ cache after the first build of the session.
 """
 
 import asyncio
+import contextlib
 import os
 import signal
 from collections.abc import AsyncIterator
@@ -13,7 +14,7 @@ from pathlib import Path
 import pytest
 
 from tests.eventually import eventually
-from tests.processes import processes_with
+from tests.processes import builds_below
 from tests.service import WITHOUT_MLFLOW, Service, running_service
 
 pytestmark = pytest.mark.service
@@ -78,11 +79,11 @@ async def test_a_requirement_that_does_not_exist_fails_in_that_phase(service: Se
 async def test_a_cancelled_job_stops_its_build(service: Service) -> None:
     job_id = await service.submit(USES, requirements=["iniconfig<2", "pluggy<1.5"])
     await service.phase(job_id, "environment")
-    await eventually(lambda: processes_with("environments/builds"), what="a build runs")
+    await eventually(lambda: builds_below(service.data_dir), what="a build runs")
     await service.post(f"/mlops/training/jobs/{job_id}/cancel")
     job = await service.finished(job_id)
     assert (job["status"], job["reason"]) == ("cancelled", "cancelled")
-    await eventually(lambda: not processes_with("environments/builds"), what="the build stopped")
+    await eventually(lambda: not builds_below(service.data_dir), what="the build stopped")
     # and nothing half built is found afterwards
     again = await service.submit(USES, requirements=["iniconfig<2", "pluggy<1.5"])
     assert (await service.finished(again, within=BUILD_SECONDS))["status"] == "completed"
@@ -90,7 +91,7 @@ async def test_a_cancelled_job_stops_its_build(service: Service) -> None:
 
 async def test_a_build_outlives_the_service_and_is_taken_over(service: Service) -> None:
     job_id = await service.submit(USES, requirements=["iniconfig<2"])
-    await eventually(lambda: processes_with("environments/builds"), what="a build runs")
+    await eventually(lambda: builds_below(service.data_dir), what="a build runs")
     await service.kill()
     await service.start()
     job = await service.finished(job_id, within=BUILD_SECONDS)
@@ -106,9 +107,10 @@ async def test_a_killed_build_is_built_again_never_half_used(service: Service) -
         what="half an environment",
     )
     await service.kill()
-    for pid in processes_with("environments/builds"):
-        os.kill(pid, signal.SIGKILL)
-    await eventually(lambda: not processes_with("environments/builds"))
+    for pid in builds_below(service.data_dir):
+        with contextlib.suppress(ProcessLookupError):
+            os.kill(pid, signal.SIGKILL)
+    await eventually(lambda: not builds_below(service.data_dir))
     await service.start()
     job = await service.finished(job_id, within=BUILD_SECONDS)
     assert (job["status"], job["error"]) == ("completed", None), job
