@@ -85,6 +85,15 @@ class EnvironmentsConfig:
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
+class WarmConfig:
+    enabled: bool
+    preload: list[Annotated[str, Meta(pattern=r"^[A-Za-z_]\w*(\.[A-Za-z_]\w*)*\Z")]]
+    max_servers: Positive
+    max_memory_mb: Positive
+    idle_seconds: Seconds
+
+
+@dataclasses.dataclass(frozen=True, kw_only=True)
 class LimitsConfig:
     memory_mb: Count
 
@@ -131,6 +140,7 @@ class Config:
     server: ServerConfig
     jobs: JobsConfig
     environments: EnvironmentsConfig
+    warm: WarmConfig
     limits: LimitsConfig
     logs: LogsConfig
     mlflow: MlflowConfig

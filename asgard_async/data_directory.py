@@ -48,6 +48,10 @@ class DataDirectory:
         return self.root / "audit.log"
 
     @property
+    def warm(self) -> Path:
+        return self.root / "warm"
+
+    @property
     def in_use(self) -> Path:
         """Every running job holds a shared lock of this file."""
         return self.root / "jobs.lock"
@@ -71,6 +75,7 @@ class DataDirectory:
                 self.environments,
                 self.cache,
                 self.mlflow,
+                self.warm,
             ):
                 path.mkdir(mode=0o700, parents=True, exist_ok=True)
         except OSError as error:

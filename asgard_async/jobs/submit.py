@@ -75,6 +75,7 @@ class Submitter:
             script=submission.script if archive is None else None,
             archive=archive.name if archive is not None else None,
             uses_tracking=imports is None or not imports <= sys.stdlib_module_names,
+            imports=imports,
             submitted_by=submission.owner,
             idempotency_key=submission.idempotency_key,
         )
@@ -105,6 +106,7 @@ class Submitter:
             script=await self._store.script(job.job_id) if job.archive is None else None,
             archive=await self._share_archive(job),
             uses_tracking=job.uses_tracking,
+            imports=job.imports,
             submitted_by=owner,
             retry_of=job.job_id,
         )

@@ -86,9 +86,9 @@ async def test_exit_code_and_signal_are_told_apart(
     ended = await started.run(script)
     assert (ended.end, ended.exit_code, ended.signal) == (End.EXITED, exit_code, signal_number)
     assert ended.stop is None
-    assert ended.started_at is not None
+    assert ended.started is not None
     assert ended.ended_at is not None
-    assert ended.started_at <= ended.ended_at
+    assert ended.started.at <= ended.ended_at
 
 
 async def test_usage_of_job_and_children_is_reported(started: Started) -> None:
