@@ -38,7 +38,9 @@ async def bring_to(store: JobStore, phase: Phase) -> Job:
         return claimed
     if phase is Phase.STOPPING:
         return await store.request_cancel(job.job_id, at=now())
-    job = await store.move(job.job_id, Phase.RUNNING, at=now(), attempt=1, started=Started(at=now()))
+    job = await store.move(
+        job.job_id, Phase.RUNNING, at=now(), attempt=1, started=Started(at=now())
+    )
     if phase is Phase.RUNNING:
         return job
     job = await store.end(job.job_id, Phase.RECORDING, outcome(), at=now(), attempt=1)

@@ -37,6 +37,7 @@ def serve(descriptor: int, pristine: "dict[str, Any]") -> None:
     Raises:
         ScriptIsNext: in a job's process. `sys.excepthook` then runs the script.
     """
+    linux.close_all_but(0, 1, 2, descriptor)
     os.set_inheritable(descriptor, False)
     show_command_line([sys.executable, sys.argv[0]])
     # Not before: the service's end is seen on the socket, too, but importing takes seconds.
@@ -51,7 +52,9 @@ def serve(descriptor: int, pristine: "dict[str, Any]") -> None:
     channel.send(marshal.dumps(_facts(preloaded), 2))
     signal.signal(signal.SIGCHLD, signal.SIG_IGN)  # keepers are nobody's to wait for
     while True:
-        message, descriptors, _, _ = socket.recv_fds(channel, len(ORDER), 3, socket.MSG_CMSG_CLOEXEC)
+        message, descriptors, _, _ = socket.recv_fds(
+            channel, len(ORDER), 3, socket.MSG_CMSG_CLOEXEC
+        )
         if message != ORDER:
             os._exit(0)
         try:

@@ -48,9 +48,11 @@ def preload(names: "list[str]") -> Preloaded:
     preloaded.variables_set = {
         name: value for name, value in os.environ.items() if environment.get(name) != value
     }
-    preloaded.packages = {
-        name for name in sys.modules if "." not in name
-    } - sys.stdlib_module_names - {"__main__", "shim"}
+    preloaded.packages = (
+        {name for name in sys.modules if "." not in name}
+        - sys.stdlib_module_names
+        - {"__main__", "shim"}
+    )
     preloaded.seconds = time.monotonic() - begun
     return preloaded
 

@@ -8,7 +8,7 @@ from . import linux
 from .order import Order
 
 
-class ScriptIsNext(BaseException):  # noqa: N818  # no error: it leads out of all that is ours
+class ScriptIsNext(BaseException):  # no error: it leads out of all that is ours
     """The script of an order is to be run in this process, when its stack is empty."""
 
     def __init__(self, order: Order) -> None:

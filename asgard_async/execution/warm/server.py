@@ -111,7 +111,7 @@ class ForkServer:
                 await readable(self._channel.fileno())
             answer = self._channel.recv(MESSAGE_BYTES)
         except OSError as error:  # also a timeout
-            raise WarmUpFailed(f"{error or type(error).__name__}; see {log}") from error
+            raise WarmUpFailed(f"{error!r}; see {log}") from error
         if not answer:
             raise WarmUpFailed(f"it has ended; see {log}")
         told: dict[str, Any] = marshal.loads(answer)  # noqa: S302  # our own program

@@ -98,9 +98,7 @@ class WarmServers:
     @property
     def servers(self) -> int:
         """How many fork servers there are, those that still import included."""
-        return sum(
-            place.server is not None or place.warming_up for place in self._places.values()
-        )
+        return sum(place.server is not None or place.warming_up for place in self._places.values())
 
     @property
     def ready(self) -> int:
@@ -128,9 +126,7 @@ class WarmServers:
                 return ColdReason.IMPORTS
             return self._reason_of_place(launch, place)
         place.used_at = time.monotonic()
-        if (
-            reason := reason_of_match(launch, environment, place.server)
-        ) is not None:
+        if (reason := reason_of_match(launch, environment, place.server)) is not None:
             return reason
         if place.server.private_bytes() > self._config.max_memory_mb << 20:
             place.grown.set()
