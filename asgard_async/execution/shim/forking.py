@@ -49,6 +49,7 @@ def serve(descriptor: int, pristine: "dict[str, Any]") -> None:
     preloaded = _preload(settings["preload"])
     opened = tuple(linux.open_descriptors() - {0, 1, 2, descriptor})
     interpreter = ForkedInterpreter(preloaded, pristine, opened)
+    gc.freeze()  # a collection would write to memory that is shared
     channel.send(marshal.dumps(_facts(preloaded), 2))
     signal.signal(signal.SIGCHLD, signal.SIG_IGN)  # keepers are nobody's to wait for
     while True:
@@ -90,7 +91,6 @@ def _preload(names: "list[str]") -> Preloaded:
     # Libraries of linear algebra start threads when imported, and end them before a fork: the
     # first one costs more.
     _wait_for(_fork_to(lambda: None))
-    gc.freeze()
     if may_return:
         os.setpriority(os.PRIO_PROCESS, 0, priority)
     return preloaded

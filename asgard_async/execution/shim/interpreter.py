@@ -12,7 +12,9 @@ import logging
 import os
 import signal
 import sys
+import threading
 import time
+import types
 from typing import Any
 
 from . import linux
@@ -22,6 +24,8 @@ from .preloading import Preloaded, namespaces
 from .script import Program, ScriptIsNext
 
 NOT_FOUND = 2
+_kept: "list[Any]" = []
+"""What the interpreter uses without holding it."""
 SEEDED_AT_RANDOM = 1 << 64
 """The entropy that numpy draws is of 128 bits; a seed that somebody chose is smaller."""
 
@@ -34,11 +38,12 @@ class ForkedInterpreter(Program):
     ) -> None:
         self.descriptors = descriptors
         self._preloaded = preloaded
-        self._pristine = pristine
         self._places = {name: os.environ[name] for name in ("HOME", "TMPDIR")}
         self._working_directory = os.getcwd()
         self._paths = _strings_below([*self._places.values(), self._working_directory])
         self._generators = _unseeded_generators()
+        self._pristine = pristine
+        self._main = _places_of(sys.modules["__main__"])
 
     def prepare(self, order: Order) -> None:
         """Undo what belongs to the fork server."""
@@ -53,17 +58,18 @@ class ForkedInterpreter(Program):
         sys.path.insert(0, os.path.dirname(os.path.realpath(sys.argv[0])))
         self._move_paths(order)
         self._draw_anew()
+        self._replace_main()
         log: Any = logging
         log._startTime = _now_like(log._startTime)
         for name in [name for name in sys.modules if name.partition(".")[0] == "shim"]:
             del sys.modules[name]
-        module = sys.modules["__main__"].__dict__
-        module.clear()
-        module.update(self._pristine)
+        main = threading.main_thread()
+        if hasattr(main, "_native_id"):
+            main._native_id = threading.get_native_id()
 
     def run(self, order: Order) -> None:
         """Leave to the interpreter, with nothing open that a script does not find by hand."""
-        path = os.path.join(os.getcwd(), order["argv"][1].removeprefix("./"))
+        path = os.path.join(os.getcwd(), order["argv"][1])
         try:
             script = os.open(path, os.O_RDONLY | os.O_CLOEXEC)
         except OSError as error:
@@ -85,6 +91,21 @@ class ForkedInterpreter(Program):
                 if new is not None:
                     namespace[name] = namespace[name].replace(old, new)
 
+    def _replace_main(self) -> None:
+        """Put a new `__main__` into the place of the fork server's.
+
+        That one is held up to the end, by frames and as frozen for the garbage collector, and with
+        it would be what a script leaves in it: nothing of that would be finalised.
+        """
+        _kept.append(sys.modules["__main__"])
+        main = types.ModuleType("__main__")
+        main.__dict__.clear()
+        main.__dict__.update(self._pristine)
+        if "__annotations__" in self._pristine:
+            main.__annotations__ = {}
+        for namespace, name in self._main:
+            namespace[name] = main
+
     def _draw_anew(self) -> None:
         """Two jobs share no entropy. `random` and the like see to themselves after a fork."""
         for generator in self._generators:
@@ -92,6 +113,16 @@ class ForkedInterpreter(Program):
         if (process := sys.modules.get("multiprocessing.process")) is not None:
             main = process.current_process()
             main.authkey = os.urandom(len(main.authkey))
+
+
+def _places_of(thing: object) -> "list[tuple[dict[str, Any], str]]":
+    """Where it is known to modules: namespace and name."""
+    return [
+        (namespace, name)
+        for namespace in (sys.modules, *namespaces())
+        for name, value in list(namespace.items())
+        if value is thing
+    ]
 
 
 def _now_like(moment: float) -> float:
@@ -125,10 +156,6 @@ def _unseeded_generators() -> "list[Any]":
 
 
 # --- handing over -----------------------------------------------------------------------------
-
-_kept: "list[Any]" = []
-"""The interpreter calls what it does not hold."""
-
 
 def _hand_over(script: int, path: str) -> None:
     """Make the interpreter run the script when it is left with an exception."""
