@@ -4,7 +4,7 @@
 ALTER TABLE jobs ADD COLUMN imports TEXT;
 
 ALTER TABLE jobs ADD COLUMN cold_reason TEXT CHECK (cold_reason IN (
-    'off', 'requested', 'imports', 'variables', 'requirements', 'memory_limit', 'no_server',
+    'off', 'requested', 'imports', 'modules', 'variables', 'requirements', 'memory_limit', 'no_server',
     'not_ready', 'server_lost'
 ));
 

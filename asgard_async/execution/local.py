@@ -59,9 +59,8 @@ class LocalExecutor:
             **job_variables(directory, self._cache_dir, launch.python),
             **launch.environment,
         }
-        # asked before anything takes time, so that a server that it needs begins to warm up
-        server = self._warm.choose(launch, environment)
-        await asyncio.to_thread(self._prepare, directory, launch)
+        beside = await asyncio.to_thread(self._prepare, directory, launch)
+        server = self._warm.choose(launch, beside, environment)
         order = Order(
             directory=str(directory),
             argv=[str(launch.python), _as_argument(launch.script_name)],
@@ -109,18 +108,21 @@ class LocalExecutor:
     def _directory(self, attempt: AttemptId) -> Path:
         return self._jobs_dir / attempt.job_id / "attempts" / str(attempt.number)
 
-    def _prepare(self, directory: Path, launch: Launch) -> None:
+    def _prepare(self, directory: Path, launch: Launch) -> frozenset[str]:
+        """Make the job's files; the names of the modules beside its script, itself included."""
         work = directory / "work"
         for path in (directory, work, directory / "home", directory / "tmp"):
             path.mkdir(mode=0o700, parents=True, exist_ok=True)
         if launch.archive is None:
             _write_script(work / launch.script_name, launch.script)
-            return
+            return frozenset({Path(launch.script_name).stem})
         try:
             # checked again: the limits may have changed, and so may the file
             unpack(launch.archive, work, self._archive_limits)
         except ArchiveRefused as error:
             raise OSError(errno.EBADMSG, str(error)) from error
+        folder = (work / launch.script_name).parent
+        return frozenset(path.name.partition(".")[0] for path in folder.iterdir())
 
     def log_of(self, job_id: str) -> Path:
         """The file that holds a job's output."""

@@ -54,6 +54,8 @@ class ColdReason(StrEnum):
     """It was submitted with `warm: false`."""
     IMPORTS = "imports"
     """It imports nothing of what is preloaded."""
+    MODULES = "modules"
+    """It brings a module of the same name as one that is imported already."""
     VARIABLES = "variables"
     """One of its environment variables is read while modules are imported."""
     REQUIREMENTS = "requirements"

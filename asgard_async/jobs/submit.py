@@ -86,11 +86,11 @@ class Submitter:
         if submission.archive is None:
             return await self._checker.imports_of(submission.script)
         assert submission.entrypoint is not None  # noqa: S101  # they come together
-        source = await self._archive_checker.source_of(
+        program = await self._archive_checker.program_in(
             submission.entrypoint, self._archives.path(submission.archive.name)
         )
-        await self._checker.imports_of(source)
-        return None  # the other modules of the archive import more
+        await self._checker.imports_of(program.source)
+        return program.imports
 
     async def submit_again(self, job: Job, owner: str) -> Job:
         """Accept a new job with the specification of `job`, noted as its retry.

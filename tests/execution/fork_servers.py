@@ -15,7 +15,9 @@ async def fork_server(directory: Path, preload: Sequence[str] = ()) -> AsyncIter
     for name in ("home", "tmp", "work"):
         (directory / name).mkdir(parents=True, exist_ok=True)
     server = ForkServer(
-        Path(executable), directory, {"PATH": os.defpath, "LANG": "C.UTF-8", "PYTHONUNBUFFERED": "1"}
+        Path(executable),
+        directory,
+        {"PATH": os.defpath, "LANG": "C.UTF-8", "PYTHONUNBUFFERED": "1"},
     )
     try:
         await server.ready(preload)

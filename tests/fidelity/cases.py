@@ -1,4 +1,4 @@
-"""The scripts of scripts/, a file each or a folder with its train.py, and what the name tells not."""
+"""The scripts of scripts/, each a file, or a folder with its train.py; and a few more."""
 
 from pathlib import Path
 

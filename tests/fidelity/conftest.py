@@ -1,7 +1,5 @@
 """One fork server with the preload list of config.toml for all tests, on one event loop."""
 
-import os
-import sys
 from collections.abc import AsyncIterator
 from pathlib import Path
 

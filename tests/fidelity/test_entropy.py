@@ -29,9 +29,7 @@ async def test_two_warm_jobs_share_no_entropy(tmp_path: Path, warm_server: ForkS
     first = await by_shim(case, tmp_path / "1", warm_server)
     second = await by_shim(case, tmp_path / "2", warm_server)
     assert first.exit_code == second.exit_code == 0
-    lines = list(
-        zip(first.output.splitlines(), second.output.splitlines(), strict=True)
-    )
+    lines = list(zip(first.output.splitlines(), second.output.splitlines(), strict=True))
     assert len(lines) == DRAWS.count("print(")
     assert [one for one, other in lines if one == other] == []
 

@@ -191,9 +191,10 @@ class JobInFullSchema(JobSchema):
         allow_none=True,
         metadata={
             "description": "Why it started cold: warm starts are off; it asked for it; it imports"
-            " nothing of what is preloaded; one of its variables is read while modules are"
-            " imported; its requirements name an mlflow of their own; the memory limit; its"
-            " environment has no fork server, or none that is ready; or that ended just then."
+            " nothing of what is preloaded; it brings a module of the same name; one of its"
+            " variables is read while modules are imported; its requirements name an mlflow of"
+            " their own; the memory limit; its environment has no fork server, or none that is"
+            " ready; or that ended just then."
         },
     )
     resources = fields.Nested(ResourcesSchema, required=True)

@@ -2,7 +2,7 @@
 
 import ctypes
 
-ARG_START, ARG_END = 47, 48  # fields of /proc/self/stat, counted from 0
+ARG_START, ARG_END = 45, 46  # fields of /proc/self/stat, counted from the state
 
 
 def show_command_line(arguments: "list[str]") -> None:
@@ -13,7 +13,7 @@ def show_command_line(arguments: "list[str]") -> None:
     with open("/proc/self/stat", "rb") as file:
         stat = file.read()
     # the second field, a name in parentheses, may itself hold spaces and parentheses
-    fields = stat[: stat.index(b" ")].split() + [b""] + stat[stat.rindex(b")") + 2 :].split()
+    fields = stat[stat.rindex(b")") + 2 :].split()
     start, end = int(fields[ARG_START]), int(fields[ARG_END])
     text = b"".join(argument.encode(errors="surrogateescape") + b"\0" for argument in arguments)
     # the last byte stays 0: any other would tell the kernel to read on in the environment

@@ -133,6 +133,7 @@ def _write_to(log: str) -> None:
 def _facts(preloaded: Preloaded) -> "dict[str, Any]":
     return {
         "packages": sorted(preloaded.packages),
+        "modules": sorted({name for name in sys.modules if "." not in name} - {"__main__", "shim"}),
         "variables": sorted(preloaded.variables_read),
         "failed": preloaded.failed,
         "seconds": preloaded.seconds,

@@ -157,6 +157,7 @@ def _unseeded_generators() -> "list[Any]":
 
 # --- handing over -----------------------------------------------------------------------------
 
+
 def _hand_over(script: int, path: str) -> None:
     """Make the interpreter run the script when it is left with an exception."""
     library = ctypes.CDLL(None)

@@ -4,7 +4,6 @@ import marshal
 import os
 from typing import NotRequired, TypedDict
 
-
 MESSAGE_BYTES = 1 << 20
 """The longest message between service and fork server."""
 ORDER = b"order"

@@ -42,13 +42,21 @@ def reason_of_job(launch: Launch) -> ColdReason | None:
 
 
 def reason_of_match(
-    launch: Launch, environment: Mapping[str, str], server: ForkServer
+    launch: Launch,
+    beside: frozenset[str],
+    environment: Mapping[str, str],
+    server: ForkServer,
 ) -> ColdReason | None:
-    """Why a job, with all its variables, cannot be forked from a server that is ready."""
+    """Why a job cannot be forked from a server that is ready.
+
+    `beside` are the modules beside its script, `environment` all its variables.
+    """
     facts = server.facts
     assert facts is not None  # noqa: S101  # told when it became ready
     if launch.imports is not None and not launch.imports & facts.packages:
         return ColdReason.IMPORTS
+    if beside & facts.modules:
+        return ColdReason.MODULES
     for name in facts.variables - MOVED:
         if environment.get(name) != server.environment.get(name):
             return ColdReason.VARIABLES

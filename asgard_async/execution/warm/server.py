@@ -37,6 +37,8 @@ class Facts:
 
     packages: frozenset[str]
     """What it has imported, by the names of the top level, the standard library aside."""
+    modules: frozenset[str]
+    """The same with the standard library."""
     variables: frozenset[str]
     """Environment variables that were read meanwhile."""
     failed: Mapping[str, str]
@@ -117,6 +119,7 @@ class ForkServer:
         told: dict[str, Any] = marshal.loads(answer)  # noqa: S302  # our own program
         self.facts = Facts(
             packages=frozenset(told["packages"]),
+            modules=frozenset(told["modules"]),
             variables=frozenset(told["variables"]),
             failed=told["failed"],
             seconds=told["seconds"],

@@ -111,8 +111,12 @@ class WarmServers:
 
     # --- choosing -------------------------------------------------------------------------
 
-    def choose(self, launch: Launch, environment: Mapping[str, str]) -> ForkServer | ColdReason:
+    def choose(
+        self, launch: Launch, beside: frozenset[str], environment: Mapping[str, str]
+    ) -> ForkServer | ColdReason:
         """What a job with these variables is forked from, or why it starts cold.
+
+        `beside` are the modules beside its script, by which it may mean another than ours.
 
         For an environment that has no server yet, one is begun.
         """
@@ -126,7 +130,7 @@ class WarmServers:
                 return ColdReason.IMPORTS
             return self._reason_of_place(launch, place)
         place.used_at = time.monotonic()
-        if (reason := reason_of_match(launch, environment, place.server)) is not None:
+        if (reason := reason_of_match(launch, beside, environment, place.server)) is not None:
             return reason
         if place.server.private_bytes() > self._config.max_memory_mb << 20:
             place.grown.set()
