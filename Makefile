@@ -75,7 +75,7 @@ chaos: $(VENV)/.test ## kill -9 at random moments, full size; prints figures
 
 .PHONY: bench
 bench: $(VENV)/.test ## measure beside what it is compared to; prints figures
-	@for name in job_cost accepts service_start status_latency environments; do \
+	@for name in job_cost accepts service_start status_latency environments warm; do \
 		$(BIN)/python -m benchmarks.$$name || exit 1; done
 
 .PHONY: wheel-test
