@@ -57,7 +57,7 @@ class Attempt:
                     begun = await self._start(order, server.send)
             except TimeoutError:
                 logger.warning("fork server %d does not answer and is ended", server.pid)
-                server.close()
+                server.kill()
             if begun is not None or await asyncio.to_thread(self._is_decided):
                 return begun
             # Should a keeper have been forked after all, the attempt's lock lets one of the two on.

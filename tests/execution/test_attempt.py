@@ -17,6 +17,7 @@ from asgard_async.execution.protocol import End, Ended, Stop
 from asgard_async.execution.shim import files
 from asgard_async.execution.shim.order import Order
 from asgard_async.execution.warm.server import ForkServer
+from asgard_async.jobs.status import ColdReason
 from tests.eventually import eventually
 from tests.execution.fork_servers import fork_server
 from tests.processes import processes_with, state_of
@@ -297,6 +298,21 @@ async def test_program_that_cannot_be_executed(tmp_path: Path) -> None:
     assert ended.end is End.START_FAILED
     assert ended.error
     assert "No such file" in ended.error
+
+
+async def test_a_fork_server_that_is_stuck_is_ended_and_the_job_starts_cold(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("asgard_async.execution.attempt.WARM_START_SECONDS", 0.2)
+    async with fork_server(tmp_path / "server") as server:
+        os.kill(server.pid, signal.SIGSTOP)
+        started = Started(tmp_path / "1", server)
+        ended = await started.run("open('runs', 'a').write('x')")
+        await server.ended()
+    assert (ended.end, ended.exit_code) == (End.EXITED, 0)
+    assert ended.started is not None
+    assert ended.started.cold_reason is ColdReason.SERVER_LOST
+    assert (tmp_path / "1" / "work" / "runs").read_text() == "x"
 
 
 async def test_another_boot_is_lost_even_if_the_pids_live(started: Started) -> None:

@@ -147,9 +147,12 @@ class ForkServer:
         found = [line for line in status.splitlines() if line.startswith("RssAnon:")]
         return int(found[0].split()[1]) << 10 if found else 0
 
-    def close(self) -> None:
-        """End it; what it has forked lives on."""
-        self._channel.close()
-        # it may be importing, or stuck
+    def kill(self) -> None:
+        """End it, also when it imports or is stuck; `ended` then returns."""
         if self._process is not None:
             self._process.signal(signal.SIGKILL)
+
+    def close(self) -> None:
+        """End it for good; what it has forked lives on. Nobody may wait for `ended` any more."""
+        self.kill()
+        self._channel.close()

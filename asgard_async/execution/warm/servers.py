@@ -184,6 +184,8 @@ class WarmServers:
             if over is _Over.IDLE:
                 return
             if over is _Over.ENDED:
+                if place.server is not None:
+                    place.server.close()
                 place.server, place.warming_up = None, False
                 if time.monotonic() - begun > HEALTHY_SECONDS:
                     pause = RESTART_SECONDS
