@@ -75,15 +75,20 @@ chaos: $(VENV)/.test ## kill -9 at random moments, full size; prints figures
 
 .PHONY: bench
 bench: $(VENV)/.test ## measure beside what it is compared to; prints figures
-	@for name in job_cost accepts service_start status_latency environments warm; do \
+	@for name in job_cost accepts requests service_start service_memory mlflow_start \
+		status_latency upload_memory environments logs warm; do \
 		$(BIN)/python -m benchmarks.$$name || exit 1; done
 
 .PHONY: wheel-test
-wheel-test: $(VENV)/.dev ## install the wheel into an empty environment and start it there
+wheel-test: $(VENV)/.dev ## install the wheel into an empty environment, run the 13 checks there
 	@$(BIN)/python .ci/wheel_test.py
+
+.PHONY: image-test
+image-test: $(VENV)/.test ## build the image, start it, run the 13 checks there (root, on Debian)
+	@$(BIN)/python .ci/image_test.py
 
 .PHONY: clean
 clean: ## remove .venv, caches, build products and the demo's data
 	@rm -rf "$(VENV)" build dist demo-data .mypy_cache .pytest_cache .ruff_cache .hypothesis
-	@rm -rf *.egg-info .coverage .coverage.*
+	@rm -rf *.egg-info .image-base .coverage .coverage.*
 	@find . -name __pycache__ -not -path './.git/*' -prune -exec rm -rf {} +

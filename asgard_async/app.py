@@ -22,12 +22,14 @@ from asgard_async.execution.environments.builder import BuildFailed
 from asgard_async.execution.environments.provision import Environments, create_environments
 from asgard_async.execution.local import LocalExecutor
 from asgard_async.execution.warm.servers import WarmServers
+from asgard_async.free_space import FreeSpace
 from asgard_async.jobs.cancel import Canceller
 from asgard_async.jobs.checking.archives import ArchiveChecker
 from asgard_async.jobs.checking.checker import ScriptChecker
 from asgard_async.jobs.delete import Deleter
 from asgard_async.jobs.dispatcher import Dispatcher
 from asgard_async.jobs.environment_phase import EnvironmentPhase
+from asgard_async.jobs.following import Followers
 from asgard_async.jobs.interrupts import Interrupts
 from asgard_async.jobs.lifecycle import Lifecycle
 from asgard_async.jobs.queue_deadline import QueueDeadline
@@ -35,13 +37,18 @@ from asgard_async.jobs.record import now
 from asgard_async.jobs.recorder import Recorder
 from asgard_async.jobs.retry import Retrier
 from asgard_async.jobs.submit import Submitter
+from asgard_async.logs.feed import Feeds
 from asgard_async.logs.reader import LogReader
+from asgard_async.logs.watch import LogWatch
 from asgard_async.readiness import Readiness
+from asgard_async.redaction import without_secrets
+from asgard_async.retention.collector import Collector
 from asgard_async.store.archives import ArchiveStore
 from asgard_async.store.database import Database
 from asgard_async.store.jobs import JobStore
 from asgard_async.store.migrate import SchemaError
 from asgard_async.tracking.address import MlflowAddress
+from asgard_async.tracking.artifact_store import ArtifactStoreWatch
 from asgard_async.tracking.embedded import EmbeddedServer
 from asgard_async.tracking.experiments import Experiments
 from asgard_async.tracking.gateway import MlflowGateway
@@ -55,7 +62,6 @@ BACKGROUND = web.AppKey("background", Background)
 JOB_TASKS = web.AppKey("job_tasks", Background)
 CHECKER = web.AppKey("checker", ScriptChecker)
 DISPATCHER = web.AppKey("dispatcher", Dispatcher)
-ADDRESS = web.AppKey("address", MlflowAddress)
 EXPERIMENTS = web.AppKey("experiments", Experiments)
 EXECUTOR = web.AppKey("executor", LocalExecutor)
 
@@ -69,6 +75,7 @@ def create_app(config: Config) -> web.Application:
     app[keys.TOKENS] = TokenFile(data.tokens)
     app[keys.AUDIT] = AuditLog(data.audit_log)
     setup_api(app)
+    app.on_shutdown.append(_stop_streams)
     # in this order at the start, in the opposite one at the end
     app.cleanup_ctx.extend([_data, _store, _background, _tracking, _jobs])
     return app
@@ -112,21 +119,31 @@ async def _background(app: web.Application) -> AsyncIterator[None]:
 async def _tracking(app: web.Application) -> AsyncIterator[None]:
     config = app[keys.CONFIG]
     embedded = _embedded(app) if config.mlflow.embedded else None
-    address = MlflowAddress.configured(
-        config.mlflow, embedded_uri=embedded.uri if embedded is not None else ""
-    )
+
+    def address() -> MlflowAddress:
+        uri = embedded.uri if embedded is not None else ""
+        return MlflowAddress.configured(config.mlflow, embedded_uri=uri)
+
     timeout = config.tracking.request_timeout_seconds
-    async with MlflowGateway(address, timeout_seconds=timeout) as gateway:
+    async with MlflowGateway(address(), timeout_seconds=timeout) as gateway:
         monitor = Monitor(gateway, refresh_seconds=config.tracking.refresh_seconds)
-        app[ADDRESS] = address
         app[keys.GATEWAY] = gateway
         app[keys.MONITOR] = monitor
         app[EXPERIMENTS] = experiments = Experiments(gateway, wait_seconds=timeout)
+        artifact_store = ArtifactStoreWatch(gateway, monitor)
+        app[keys.READINESS].watch(lambda: monitor.problem)
+        app[keys.READINESS].watch(lambda: artifact_store.problem)
         server = Background()
+
+        def starting() -> None:
+            gateway.move_to(address())  # its port may have been taken meanwhile
+            monitor.expect_start()
+
         if embedded is not None:
             monitor.expect_start()
-            server.keep_running("embedded mlflow", partial(embedded.run, monitor.expect_start))
+            server.keep_running("embedded mlflow", partial(embedded.run, starting))
         app[BACKGROUND].keep_running("mlflow monitor", monitor.run)
+        app[BACKGROUND].keep_running("artifact store", artifact_store.run)
         yield
         await experiments.aclose()
         await server.stop()
@@ -160,10 +177,12 @@ async def _jobs(app: web.Application) -> AsyncIterator[None]:
         warm=warm,
     )
     logs = LogReader(executor.log_of)
+    log_watch = LogWatch(data.jobs)
+    log_watch.open()
     server_id = await store.server_id()
     recorder = Recorder(
         store=store,
-        address=app[ADDRESS],
+        gateway=app[keys.GATEWAY],
         experiments=app[EXPERIMENTS],
         monitor=app[keys.MONITOR],
         settlement=Settlement(app[keys.GATEWAY], server_id=server_id),
@@ -202,6 +221,8 @@ async def _jobs(app: web.Application) -> AsyncIterator[None]:
         dispatcher.wake()
         queue_deadline.wake()
 
+    free_space = FreeSpace(data.root, floor_bytes=config.server.min_free_mb << 20)
+    app[keys.READINESS].unless(lambda: _shortage(free_space))
     checker = ScriptChecker(deadline_seconds=config.jobs.script_check_seconds)
     submitter = Submitter(
         store=store,
@@ -213,12 +234,15 @@ async def _jobs(app: web.Application) -> AsyncIterator[None]:
             deadline_seconds=config.jobs.archive_check_seconds,
         ),
         config=config.jobs,
+        free_space=free_space,
+        direct_references=config.environments.allow_direct_references,
         accepted=accepted,
     )
     app[EXECUTOR] = executor
     app[JOB_TASKS] = job_tasks
     app[DISPATCHER] = dispatcher
     app[keys.LOGS] = logs
+    app[keys.FOLLOWERS] = Followers(store=store, feeds=Feeds(executor.log_of, log_watch))
     app[keys.SUBMITTER] = submitter
     app[keys.CANCELLER] = Canceller(store=store, executor=executor, interrupts=interrupts)
     app[keys.RETRIER] = Retrier(store=store, submitter=submitter)
@@ -229,10 +253,19 @@ async def _jobs(app: web.Application) -> AsyncIterator[None]:
     if recovered:
         logger.info("%d jobs of an earlier life are followed again", recovered)
     await store.purge_idempotency_keys(at=now())
-    background.start("sweep", _sweep(app))
     for requirements in config.environments.prebuild:
         background.start("prebuild", _prebuild(environments, requirements))
     background.keep_running("recorder", recorder.run)
+    collector = Collector(
+        store=store,
+        archives=archives,
+        jobs_dir=data.jobs,
+        environments_dir=data.environments,
+        retention=config.retention,
+        environments=config.environments,
+    )
+    metrics = app[keys.METRICS]
+    background.keep_running("retention", partial(collector.run, metrics.count_thrown_away))
     if config.jobs.queue_timeout:
         background.keep_running("queue deadline", queue_deadline.run)
     warm.start()
@@ -246,6 +279,13 @@ async def _jobs(app: web.Application) -> AsyncIterator[None]:
     await warm.close()
     await environments.close()
     await checker.close()
+    log_watch.close()
+
+
+async def _stop_streams(app: web.Application) -> None:
+    """Have those who follow a log come back to the next service."""
+    if keys.FOLLOWERS in app:
+        app[keys.FOLLOWERS].close()
 
 
 def _archive_limits(config: Config) -> ArchiveLimits:
@@ -255,25 +295,27 @@ def _archive_limits(config: Config) -> ArchiveLimits:
     )
 
 
+def _shortage(free_space: FreeSpace) -> str | None:
+    if not free_space.is_short():
+        return None
+    return (
+        f"Less than {free_space.floor_bytes >> 20} MiB are free on the disk of the data directory."
+    )
+
+
 async def _prebuild(environments: Environments, requirements: Sequence[str]) -> None:
-    recipe = environments.recipe(requirements)
+    recipe, names = environments.recipe(requirements), without_secrets(", ".join(requirements))
+    if recipe.moving:
+        logger.error("environment for %s is not built: each job builds its own", names)
+        return
     with environments.held(recipe) as environment:
         if environment is not None or environments.is_base(requirements):
             return
     try:
         await environments.build(recipe)
-        logger.info("environment %s is built: %s", recipe.key, ", ".join(requirements))
+        logger.info("environment %s is built: %s", recipe.key, names)
     except BuildFailed as error:
-        logger.error("environment for %s cannot be built: %s", ", ".join(requirements), error)
-
-
-async def _sweep(app: web.Application) -> None:
-    """Remove the files of jobs that were deleted in the moment of a crash."""
-    on_disk = await asyncio.to_thread(os.listdir, app[DATA].jobs)
-    # read after the listing: whatever was listed and has no row now will never have one
-    known = await app[keys.STORE].all_job_ids()
-    for name in set(on_disk) - known:
-        await app[EXECUTOR].remove(name)
+        logger.error("environment for %s cannot be built: %s", names, error)
 
 
 async def drain(app: web.Application) -> None:

@@ -16,6 +16,8 @@ import msgspec
 from msgspec import Meta
 from yarl import URL
 
+from asgard_async.redaction import without_secrets
+
 Port = Annotated[int, Meta(ge=0, le=65535)]
 # Beyond any sense, but what SQLite, timers and system calls can hold; keeps out infinity as well.
 LARGEST = 1_000_000_000
@@ -31,6 +33,8 @@ DATA_DIR_VARIABLE = "ASGARD_DATA_DIR"
 SECRET_KEYS = frozenset({"password", "token", "index_url", "extra_index_urls"})
 """Keys whose values may hold credentials, and so are not shown."""
 ADDRESS_KEYS = frozenset({"tracking_uri", "public_url"})
+SHOWN_IN_PART = ADDRESS_KEYS | {"artifacts_destination"}
+"""Keys whose user name, password and query are not shown."""
 
 
 class ConfigError(Exception):
@@ -43,6 +47,7 @@ class ServerConfig:
     port: Port
     data_dir: Annotated[str, Meta(min_length=1)]
     max_body_bytes: Annotated[int, Meta(ge=4096, le=LARGEST)]
+    min_free_mb: Count
     allowed_hosts: list[Annotated[str, Meta(pattern=r"^[A-Za-z0-9._-]+\Z")]]
 
     @property
@@ -79,6 +84,7 @@ class EnvironmentsConfig:
     build_timeout: PositiveSeconds
     max_concurrent_builds: Positive
     max_cache_mb: Count
+    allow_direct_references: bool
     index_url: str
     extra_index_urls: list[str]
     prebuild: list[list[str]]
@@ -94,6 +100,17 @@ class WarmConfig:
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
+class RetentionConfig:
+    directories_days: Seconds
+    logs_days: Seconds
+    archives_days: Seconds
+    jobs_days: Seconds
+    environments_days: Seconds
+    max_files_mb: Count
+    check_hours: PositiveSeconds
+
+
+@dataclasses.dataclass(frozen=True, kw_only=True)
 class LimitsConfig:
     memory_mb: Count
 
@@ -101,6 +118,7 @@ class LimitsConfig:
 @dataclasses.dataclass(frozen=True, kw_only=True)
 class LogsConfig:
     max_bytes_per_job: Bytes
+    stalled_reader_seconds: PositiveSeconds
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
@@ -113,7 +131,7 @@ class MlflowConfig:
     token: Annotated[str, Meta(pattern=r"^[!-~]*\Z")] = dataclasses.field(repr=False)
     public_url: Annotated[str, Meta(pattern=r"^(https?://[^\s]+)?\Z")]
     port: Port
-    artifacts_destination: str
+    artifacts_destination: str = dataclasses.field(repr=False)
 
     @property
     def embedded(self) -> bool:
@@ -131,6 +149,7 @@ class TrackingConfig:
 @dataclasses.dataclass(frozen=True, kw_only=True)
 class LoggingConfig:
     level: Literal["debug", "info", "warning", "error"]
+    format: Literal["text", "json"]
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
@@ -141,6 +160,7 @@ class Config:
     jobs: JobsConfig
     environments: EnvironmentsConfig
     warm: WarmConfig
+    retention: RetentionConfig
     limits: LimitsConfig
     logs: LogsConfig
     mlflow: MlflowConfig
@@ -295,9 +315,9 @@ def shown(key: str, value: Any) -> str:
     """A value as it may be printed: no secret, nor an address's user name, password and query."""
     if key in SECRET_KEYS and value:
         return "(set)"
-    if key in ADDRESS_KEYS and isinstance(value, str):
+    if key in SHOWN_IN_PART and isinstance(value, str):
         value = re.sub(r"\?.*", "?…", re.sub(r"//.*@", "//…@", value, flags=re.DOTALL))
-    return repr(value)
+    return without_secrets(repr(value))
 
 
 def _allowed(error: msgspec.ValidationError, annotation: Any) -> str:

@@ -52,6 +52,11 @@ class DataDirectory:
         return self.root / "warm"
 
     @property
+    def mlflow_database(self) -> Path:
+        """The embedded server's store."""
+        return self.mlflow / "mlflow.db"
+
+    @property
     def in_use(self) -> Path:
         """Every running job holds a shared lock of this file."""
         return self.root / "jobs.lock"

@@ -5,7 +5,9 @@ from pathlib import Path
 
 import pytest
 
+from tests.s3 import S3Server, running_s3
 from tests.service import WITHOUT_MLFLOW, Service, running_service
+from tests.tracking.basic_auth import ProtectedMlflow, running_protected_mlflow
 from tests.tracking.servers import MlflowServer, running_mlflow
 
 
@@ -20,4 +22,20 @@ async def service(tmp_path: Path) -> AsyncIterator[Service]:
 def mlflow_server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[MlflowServer]:
     """One real MLflow server for the whole session; tests keep apart by names of their own."""
     with running_mlflow(tmp_path_factory.mktemp("mlflow")) as server:
+        yield server
+
+
+@pytest.fixture(scope="session")
+def s3_server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[S3Server]:
+    """One S3 server for the whole session; tests keep apart by buckets of their own."""
+    with running_s3(tmp_path_factory.mktemp("s3")) as server:
+        yield server
+
+
+@pytest.fixture(scope="session")
+def protected_mlflow(
+    tmp_path_factory: pytest.TempPathFactory, s3_server: S3Server
+) -> Iterator[ProtectedMlflow]:
+    """One MLflow server that wants a password and keeps artifacts in S3, for the whole session."""
+    with running_protected_mlflow(tmp_path_factory.mktemp("protected"), s3_server) as server:
         yield server

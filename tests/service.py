@@ -36,91 +36,28 @@ def free_port() -> int:
         return port
 
 
-class Service:
-    """`asgard serve` on a data directory; the port stays the same over restarts."""
+class ServiceApi:
+    """Requests to a service, whoever started it."""
 
-    def __init__(self, data_dir: Path, settings: Mapping[str, str] = {}) -> None:
-        self.data_dir = data_dir
-        self.port = free_port()
-        self.settings = {**QUICK, "ASGARD_MLFLOW__PORT": "0", **settings}
-        self.log = data_dir.parent / f"{data_dir.name}.log"
-        self._process: asyncio.subprocess.Process | None = None
+    def __init__(self, url: str) -> None:
+        self.url = url
         self._session: aiohttp.ClientSession | None = None
 
-    @property
-    def url(self) -> str:
-        return f"http://127.0.0.1:{self.port}"
-
-    @property
-    def pid(self) -> int:
-        assert self._process is not None
-        return self._process.pid
-
-    # --- life -----------------------------------------------------------------------------
-
-    async def start(self, *arguments: str) -> None:
-        """Start it and wait until it takes requests."""
-        self.data_dir.parent.mkdir(parents=True, exist_ok=True)
-        await self.spawn(*arguments)
-        await eventually(self.is_live, what="service is live")
-
-    async def spawn(self, *arguments: str) -> None:
-        """Start its process without waiting for it."""
-        inherited = {
-            k: v for k, v in os.environ.items() if not k.startswith(("ASGARD_", "MLFLOW_"))
-        }
-        with self.log.open("ab") as log:
-            self._process = await asyncio.create_subprocess_exec(
-                sys.executable,
-                *("-m", "asgard_async", "serve"),
-                *("--port", str(self.port), "--data-dir", str(self.data_dir), *arguments),
-                env=inherited | self.settings,
-                stdin=asyncio.subprocess.DEVNULL,
-                stdout=log,
-                stderr=log,
-            )
-
-    async def is_live(self) -> bool:
-        assert self._process is not None
-        assert self._process.returncode is None, self.log.read_text()
-        return await self._responds()
-
     async def answers(self) -> None:
-        """Wait until it takes requests, whoever started it."""
-        await eventually(self._responds, what="service answers")
+        """Wait until it takes requests."""
+        await eventually(self.responds, what="service answers")
 
-    async def _responds(self) -> bool:
+    async def responds(self) -> bool:
+        """Whether it takes requests."""
         with contextlib.suppress(aiohttp.ClientError):
             status, _ = await self.get("/health/live")
             return status == 200
         return False
 
-    async def kill(self) -> None:
-        """`kill -9`, as a crash would."""
-        await self.end(signal.SIGKILL)
-
-    async def end(self, number: int = signal.SIGTERM, within: float = 30) -> int:
-        """Send a signal and wait for the end; the exit code."""
-        assert self._process is not None
-        with contextlib.suppress(ProcessLookupError):
-            self._process.send_signal(number)
-        return await asyncio.wait_for(self._process.wait(), within)
-
     async def close(self) -> None:
-        """End the service and everything that it started; fails if anything stays."""
+        """Close the connections; the service runs on."""
         if self._session is not None:
             await self._session.close()
-        if self._process is not None and self._process.returncode is None:
-            await self.end()
-        # jobs that a test left running, and MLflow if the service was killed: ours, by directory
-        for pid in processes_with(str(self.data_dir)):
-            with contextlib.suppress(ProcessLookupError):
-                os.kill(pid, signal.SIGKILL)
-        await eventually(
-            lambda: not processes_with(str(self.data_dir)), what="no process of the service left"
-        )
-
-    # --- requests -------------------------------------------------------------------------
 
     @property
     def session(self) -> aiohttp.ClientSession:
@@ -179,6 +116,78 @@ class Service:
         """Wait for a job's end; the job with its log."""
         await self.phase(job_id, "finished", within=within)
         return await self.job(job_id, logs="full")
+
+
+class Service(ServiceApi):
+    """`asgard serve` on a data directory; the port stays the same over restarts."""
+
+    def __init__(self, data_dir: Path, settings: Mapping[str, str] = {}) -> None:
+        self.port = free_port()
+        super().__init__(f"http://127.0.0.1:{self.port}")
+        self.data_dir = data_dir
+        self.settings = {**QUICK, "ASGARD_MLFLOW__PORT": "0", **settings}
+        self.log = data_dir.parent / f"{data_dir.name}.log"
+        self._process: asyncio.subprocess.Process | None = None
+
+    @property
+    def pid(self) -> int:
+        assert self._process is not None
+        return self._process.pid
+
+    # --- life -----------------------------------------------------------------------------
+
+    async def start(self, *arguments: str) -> None:
+        """Start it and wait until it takes requests."""
+        self.data_dir.parent.mkdir(parents=True, exist_ok=True)
+        await self.spawn(*arguments)
+        await eventually(self.is_live, what="service is live")
+
+    async def spawn(self, *arguments: str) -> None:
+        """Start its process without waiting for it."""
+        inherited = {
+            name: value
+            for name, value in os.environ.items()
+            if not name.startswith(("ASGARD_", "MLFLOW_", "AWS_"))
+        }
+        with self.log.open("ab") as log:
+            self._process = await asyncio.create_subprocess_exec(
+                sys.executable,
+                *("-m", "asgard_async", "serve"),
+                *("--port", str(self.port), "--data-dir", str(self.data_dir), *arguments),
+                env=inherited | self.settings,
+                stdin=asyncio.subprocess.DEVNULL,
+                stdout=log,
+                stderr=log,
+            )
+
+    async def is_live(self) -> bool:
+        assert self._process is not None
+        assert self._process.returncode is None, self.log.read_text()
+        return await self.responds()
+
+    async def kill(self) -> None:
+        """`kill -9`, as a crash would."""
+        await self.end(signal.SIGKILL)
+
+    async def end(self, number: int = signal.SIGTERM, within: float = 30) -> int:
+        """Send a signal and wait for the end; the exit code."""
+        assert self._process is not None
+        with contextlib.suppress(ProcessLookupError):
+            self._process.send_signal(number)
+        return await asyncio.wait_for(self._process.wait(), within)
+
+    async def close(self) -> None:
+        """End the service and everything that it started; fails if anything stays."""
+        await super().close()
+        if self._process is not None and self._process.returncode is None:
+            await self.end()
+        # jobs that a test left running, and MLflow if the service was killed: ours, by directory
+        for pid in processes_with(str(self.data_dir)):
+            with contextlib.suppress(ProcessLookupError):
+                os.kill(pid, signal.SIGKILL)
+        await eventually(
+            lambda: not processes_with(str(self.data_dir)), what="no process of the service left"
+        )
 
 
 def submission(script: str | bytes, **fields: Any) -> dict[str, Any]:

@@ -19,6 +19,7 @@ OPEN = "/health/"
 ADMIN_ROUTES = frozenset({"/mlops/registry"})
 """What changes more than jobs."""
 
+PROTOCOL = "asgard.logs"
 SUBPROTOCOL = "asgard.bearer."
 """A browser's WebSocket can send no header of its own, but name protocols."""
 
@@ -71,14 +72,24 @@ def _secret_in(request: web.Request) -> str | None:
             return value.strip()
         case "basic":
             return _password_in(value)
-    for protocol in offered_protocols(request):
+    for protocol in _offered_protocols(request):
         if protocol.startswith(SUBPROTOCOL):
             return protocol.removeprefix(SUBPROTOCOL)
     return None
 
 
-def offered_protocols(request: web.Request) -> list[str]:
-    """The subprotocols that a WebSocket's client offers."""
+def agreed_protocols(request: web.Request) -> list[str]:
+    """The subprotocols to agree on: a browser wants one of those that it offers.
+
+    The one with the token is repeated only to a client that offers no other.
+    """
+    offered = _offered_protocols(request)
+    if PROTOCOL in offered:
+        return [PROTOCOL]
+    return [protocol for protocol in offered if protocol.startswith(SUBPROTOCOL)]
+
+
+def _offered_protocols(request: web.Request) -> list[str]:
     lines = request.headers.getall(hdrs.SEC_WEBSOCKET_PROTOCOL, [])
     return [word.strip() for line in lines for word in line.split(",")]
 

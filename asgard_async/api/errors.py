@@ -1,5 +1,8 @@
 """What can be wrong with a request before any other room hears of it."""
 
+from collections.abc import Mapping
+from typing import ClassVar
+
 from asgard_async.jobs.errors import AsgardError, InvalidSubmission
 
 
@@ -25,6 +28,17 @@ class ForeignHost(AsgardError):
         super().__init__(
             "The request is for a host that is not this service's; if it should be, its name"
             " belongs into [server] allowed_hosts."
+        )
+
+
+class UpgradeRequired(AsgardError):
+    """The address is a WebSocket's, and the request is none (426)."""
+
+    headers: ClassVar[Mapping[str, str]] = {"Upgrade": "websocket", "Connection": "Upgrade"}
+
+    def __init__(self) -> None:
+        super().__init__(
+            "This is a WebSocket; GET …/logs?follow=true is the same log as plain text."
         )
 
 

@@ -35,6 +35,7 @@ def add_field(
     content: bytes,
     *,
     is_file: bool,
+    direct_references: bool,
 ) -> None:
     """Add a field to `document`, or tell `wrong` why not; what it may say is judged later."""
     if not is_field(name):
@@ -50,8 +51,11 @@ def add_field(
         return
     try:
         if name == REQUIREMENTS:
-            entries = read_requirements_file(text) if is_file else [text]
-            document.setdefault(name, []).extend(entries)
+            document.setdefault(name, []).extend(
+                read_requirements_file(text, direct_references=direct_references)
+                if is_file
+                else [text]
+            )
         else:
             document[name] = _value(name, text)
     except (msgspec.DecodeError, RecursionError):

@@ -35,7 +35,11 @@ def not_ready(reasons: Sequence[str]) -> Problem:
 @docs(
     tags=["service"],
     summary="Whether jobs are taken",
-    description="While they are not, the member 'reasons' of the problem says why.",
+    description=(
+        "While they are not, the member 'reasons' of the problem says why. While they are,"
+        " 'warnings' says what an administrator should mend all the same: MLflow does not answer"
+        " or refuses Asgard's credentials, or cannot store artifacts."
+    ),
     responses=refusals(503, schema=NotReadySchema, example=not_ready(["The service is starting."])),
 )
 @response_schema(ReadySchema, 200, description="They are.")
@@ -43,5 +47,5 @@ async def ready(request: web.Request) -> web.Response:
     """Answers 503 with reasons while the service starts or stops."""
     reasons = list(request.app[READINESS].reasons())
     if not reasons:
-        return reply({"status": "ready"})
+        return reply({"status": "ready", "warnings": request.app[READINESS].warnings()})
     return not_ready(reasons).response(request_id(request))

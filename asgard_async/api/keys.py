@@ -11,6 +11,7 @@ from asgard_async.config import Config
 from asgard_async.execution.warm.servers import WarmServers
 from asgard_async.jobs.cancel import Canceller
 from asgard_async.jobs.delete import Deleter
+from asgard_async.jobs.following import Followers
 from asgard_async.jobs.retry import Retrier
 from asgard_async.jobs.submit import Submitter
 from asgard_async.logs.reader import LogReader
@@ -30,6 +31,7 @@ CANCELLER = web.AppKey("canceller", Canceller)
 RETRIER = web.AppKey("retrier", Retrier)
 DELETER = web.AppKey("deleter", Deleter)
 LOGS = web.AppKey("logs", LogReader)
+FOLLOWERS = web.AppKey("followers", Followers)
 GATEWAY = web.AppKey("gateway", MlflowGateway)
 WARM = web.AppKey("warm", WarmServers)
 MONITOR = web.AppKey("monitor", Monitor)

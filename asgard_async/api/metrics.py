@@ -18,6 +18,7 @@ from prometheus_client.registry import Collector
 
 from asgard_async.execution.warm.servers import WarmServers
 from asgard_async.jobs.status import Start, Status
+from asgard_async.retention.plan import Doomed
 from asgard_async.tracking.monitor import TrackingSnapshot
 
 METHODS = frozenset({"GET", "HEAD", "POST", "DELETE", "PUT", "PATCH", "OPTIONS"})
@@ -87,6 +88,26 @@ class Metrics:
             ["method", "route"],
             registry=registry,
         )
+
+        self.log_readers = Gauge(
+            "asgard_log_readers", "Who follows a job's log at this moment.", registry=registry
+        )
+        self._thrown_away = Counter(
+            "asgard_thrown_away", "What [retention] has thrown away.", ["kind"], registry=registry
+        )
+        self._thrown_away_bytes = Counter(
+            "asgard_thrown_away_bytes", "And what it took.", ["kind"], registry=registry
+        )
+        self.dropped_log_readers = Counter(
+            "asgard_log_readers_dropped",
+            "Readers of logs that were cut off since they took nothing.",
+            registry=registry,
+        )
+
+    def count_thrown_away(self, one: Doomed) -> None:
+        """Note what [retention] has thrown away."""
+        self._thrown_away.labels(one.kind).inc()
+        self._thrown_away_bytes.labels(one.kind).inc(one.size_bytes)
 
     def count_request(self, *, method: str, route: str, status: int, seconds: float) -> None:
         """Note an answered request."""

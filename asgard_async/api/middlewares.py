@@ -5,7 +5,12 @@ import logging
 from aiohttp import web
 from aiohttp.typedefs import Handler
 
-from asgard_async.api.problem import INTERNAL_ERROR, problem_of_http, problem_of_refusal
+from asgard_async.api.problem import (
+    INTERNAL_ERROR,
+    problem_of_http,
+    problem_of_refusal,
+    problem_of_shortage,
+)
 from asgard_async.api.requests import is_answered, request_id
 from asgard_async.jobs.errors import AsgardError
 
@@ -48,7 +53,7 @@ def answer_error(request: web.BaseRequest, error: Exception) -> web.Response:
         case web.HTTPException():
             problem = problem_of_http(error)
         case _:
-            problem = INTERNAL_ERROR
+            problem = problem_of_shortage(error) or INTERNAL_ERROR
             log.error(
                 "%s %s failed, request_id %s",
                 request.method,

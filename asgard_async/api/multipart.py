@@ -22,13 +22,15 @@ from asgard_async.api.errors import (
 )
 from asgard_async.api.form_fields import NOT_UTF8, REPEATED, add_field, is_field
 from asgard_async.api.parser import is_unicode
+from asgard_async.api.schemas.submission import MAX_REQUIREMENTS
 from asgard_async.config import Config
 from asgard_async.execution.archives.members import SUFFIXES
 from asgard_async.jobs.submission import UploadedArchive
 from asgard_async.store.archives import ArchiveStore
 
 UPLOAD_SECONDS = 600.0
-MAX_PARTS = 400
+MAX_PARTS = MAX_REQUIREMENTS + 100
+"""`requirements` may be repeated."""
 CHUNK = 1 << 16
 BLOCK = 1 << 20
 """Written to the disk at once: a thread is asked for each."""
@@ -84,6 +86,7 @@ async def read_form(
         held,
         max_form_bytes=config.server.max_body_bytes,
         max_archive_bytes=config.jobs.max_archive_bytes,
+        direct_references=config.environments.allow_direct_references,
     )
     most = config.server.max_body_bytes + config.jobs.max_archive_bytes
     if (request.content_length or 0) > most:
@@ -103,11 +106,13 @@ class _FormReader:
         *,
         max_form_bytes: int,
         max_archive_bytes: int,
+        direct_references: bool,
     ) -> None:
         self._archives = archives
         self._held = held
         self._max_form_bytes = max_form_bytes
         self._max_archive_bytes = max_archive_bytes
+        self._direct_references = direct_references
         self._form_bytes = 0
         self._files: set[str] = set()
         self._form = Form()
@@ -141,7 +146,14 @@ class _FormReader:
         else:
             # also what is no field is read, to tell all that is wrong at once
             value = await self._in_memory(part, keep=is_field(name))
-            add_field(self._form.document, self._form.wrong, name, value, is_file=bool(file_name))
+            add_field(
+                self._form.document,
+                self._form.wrong,
+                name,
+                value,
+                is_file=bool(file_name),
+                direct_references=self._direct_references,
+            )
 
     async def _take_file(self, name: str, file_name: str | None, part: BodyPartReader) -> None:
         if self._files:

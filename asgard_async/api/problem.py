@@ -1,7 +1,9 @@
 """Refusals and errors as RFC 9457 problem documents."""
 
+import errno
 import math
 import re
+import sqlite3
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from http import HTTPStatus
@@ -27,13 +29,17 @@ STATUS_OF: Mapping[type[AsgardError], int] = {
     api_errors.BodyTooLarge: 413,
     api_errors.UnsupportedMediaType: 415,
     api_errors.InvalidRequest: 422,
+    api_errors.UpgradeRequired: 426,
     errors.InvalidSubmission: 422,
     errors.JobNotFound: 404,
+    errors.ArchiveNotKept: 404,
     errors.JobNotFinished: 409,
     errors.IdempotencyConflict: 409,
     errors.QueueFull: 429,
     access_errors.TooManyFailures: 429,
     errors.ServiceDraining: 503,
+    errors.DiskShort: 507,
+    errors.Overloaded: 503,
     errors.TrackingUnavailable: 503,
     errors.TrackingNotFound: 404,
     errors.TrackingRejected: 422,
@@ -91,7 +97,7 @@ def problem_of_refusal(error: AsgardError) -> Problem:
     """The problem that a domain error becomes."""
     kind = next(kind for kind in type(error).__mro__ if kind in STATUS_OF)
     status = STATUS_OF[kind]
-    headers = {}
+    headers = dict(getattr(error, "headers", {}))
     if status in {429, 503}:
         seconds = getattr(error, "retry_after_seconds", RETRY_AFTER_SECONDS)
         headers["Retry-After"] = str(math.ceil(seconds))
@@ -109,6 +115,20 @@ def problem_of_refusal(error: AsgardError) -> Problem:
         errors=fields,
         headers=headers,
     )
+
+
+def problem_of_shortage(error: Exception) -> Problem | None:
+    """The problem that a lack of the machine's becomes, and None for any other error."""
+    number = getattr(error, "errno", None) if isinstance(error, OSError) else None
+    code = getattr(error, "sqlite_errorcode", 0) if isinstance(error, sqlite3.Error) else 0
+    if number in {errno.ENOSPC, errno.EDQUOT} or code & 0xFF == sqlite3.SQLITE_FULL:
+        return problem_of_refusal(errors.DiskShort())
+    if number in {errno.EMFILE, errno.ENFILE, errno.ENOMEM, errno.EAGAIN} or code & 0xFF in {
+        sqlite3.SQLITE_BUSY,
+        sqlite3.SQLITE_LOCKED,
+    }:
+        return problem_of_refusal(errors.Overloaded())
+    return None
 
 
 def problem_of_http(error: web.HTTPException) -> Problem:

@@ -1,5 +1,6 @@
 """Responses: JSON, and streams."""
 
+import asyncio
 from collections.abc import AsyncGenerator, Mapping
 from contextlib import aclosing
 from typing import Any
@@ -21,13 +22,22 @@ def reply(
 
 
 async def stream(
-    request: web.Request, response: web.StreamResponse, pieces: AsyncGenerator[bytes, None]
+    request: web.Request,
+    response: web.StreamResponse,
+    pieces: AsyncGenerator[bytes, None],
+    *,
+    patience: float | None = None,
 ) -> web.StreamResponse:
-    """Answer with the pieces as they come; only one of them is in memory at a time."""
+    """Answer with the pieces as they come; only one of them is in memory at a time.
+
+    Raises:
+        TimeoutError: the client takes nothing for `patience` seconds.
+    """
     async with aclosing(pieces):
         await response.prepare(request)
         if request.method != "HEAD":  # aiohttp would send them all the same
             async for piece in pieces:
-                await response.write(piece)
+                async with asyncio.timeout(patience):
+                    await response.write(piece)
         await response.write_eof()
     return response

@@ -11,6 +11,7 @@ from asgard_async.api import (
     training_actions,
     training_jobs,
     training_logs,
+    training_logs_ws,
     training_script,
     training_upload,
 )
@@ -25,6 +26,7 @@ ROUTES = [
     web.post("/mlops/training/jobs/{job_id}/retry", training_actions.retry),
     web.get("/mlops/training/jobs/{job_id}/script", training_script.get_script),
     web.get("/mlops/training/jobs/{job_id}/logs", training_logs.get_logs),
+    web.get("/mlops/training/jobs/{job_id}/logs/ws", training_logs_ws.stream_log),
     web.get("/mlops/models", models.get_models),
     web.get("/mlops/models/{name}", models.get_one_model),
     web.post("/mlops/registry", registry.register),

@@ -30,7 +30,7 @@ async def cancel(request: web.Request) -> web.Response:
     summary="Run a job again",
     description="Makes a new job with the same specification and script.",
     parameters=[JOB_ID],
-    responses=refusals(404, 429, 503),
+    responses=refusals(404, 429, 503, 507),
 )
 @response_schema(NewJobSchema, 202, description="The new job.", headers=["Location"])
 async def retry(request: web.Request) -> web.Response:

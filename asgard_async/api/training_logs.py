@@ -1,16 +1,21 @@
 """GET /mlops/training/jobs/{job_id}/logs: a job's output, in bytes as it wrote them."""
 
+import logging
 from collections.abc import AsyncGenerator
 
 from aiohttp import web
 
 from asgard_async.api.decorators import docs, querystring_schema, text_response
-from asgard_async.api.keys import LOGS, STORE
+from asgard_async.api.keys import CONFIG, FOLLOWERS, LOGS, METRICS, STORE
 from asgard_async.api.replies import stream
 from asgard_async.api.requests import job_id_of
 from asgard_async.api.schemas.logs import LogQuery
 from asgard_async.api.schemas.problem import JOB_ID, refusals
-from asgard_async.logs.reader import LogReader, LogSlice
+from asgard_async.jobs.errors import JobNotFound
+from asgard_async.jobs.following import Follower
+from asgard_async.logs.reader import CHUNK, LogReader, LogSlice, hole_marker
+
+logger = logging.getLogger(__name__)
 
 NEXT_HEADER = "X-Log-Next-Offset"
 
@@ -19,7 +24,7 @@ NEXT_HEADER = "X-Log-Next-Offset"
     tags=["training"],
     summary="Read a job's log",
     description="The whole log shows a line where output was dropped; reading by offset skips it."
-    f" {NEXT_HEADER} says where to go on.",
+    f" {NEXT_HEADER} says where to go on; of a log that is followed, where the answer begins.",
     parameters=[JOB_ID],
     responses=refusals(404, 422)
     | text_response("text/plain", description="The log.", example="hello\n", headers=[NEXT_HEADER]),
@@ -29,10 +34,12 @@ async def get_logs(request: web.Request) -> web.StreamResponse:
     """A job's log or a part of it."""
     logs, query = request.app[LOGS], request["querystring"]
     job_id = (await request.app[STORE].get(job_id_of(request))).job_id
-    if "tail" in query:
+    if "tail" in query and not query["follow"]:
         return _slice(await logs.tail_lines(job_id, query["tail"]))
     if "limit" in query:
         return _slice(await logs.read(job_id, query.get("offset", 0), query["limit"]))
+    if query["follow"]:
+        return await _follow(request, job_id)
     end = await logs.size(job_id)
     pieces = (
         _bytes_from(logs, job_id, query["offset"], end)
@@ -40,6 +47,52 @@ async def get_logs(request: web.Request) -> web.StreamResponse:
         else logs.whole(job_id, end)
     )
     return await stream(request, web.StreamResponse(headers=_headers(end)), pieces)
+
+
+async def _follow(request: web.Request, job_id: str) -> web.StreamResponse:
+    logs, query = request.app[LOGS], request["querystring"]
+    metrics, patience = request.app[METRICS], request.app[CONFIG].logs.stalled_reader_seconds
+    start = query.get("offset", 0)
+    if "tail" in query:
+        start = (await logs.tail_lines(job_id, query["tail"])).offset
+    start = min(start, await logs.size(job_id))
+    is_whole = not query.keys() & {"offset", "tail"}
+    response = web.StreamResponse(headers=_headers(start))
+    with (
+        metrics.log_readers.track_inprogress(),
+        request.app[FOLLOWERS].following(job_id) as follower,
+    ):
+        pieces = _live(logs, job_id, follower, start, tells_hole=is_whole)
+        try:
+            return await stream(request, response, pieces, patience=patience)
+        except TimeoutError:
+            metrics.dropped_log_readers.inc()
+            logger.info("a reader of the log of job %s stalled and is cut off", job_id)
+            if request.transport is not None:
+                request.transport.abort()
+            return response
+
+
+async def _live(
+    logs: LogReader, job_id: str, follower: Follower, start: int, *, tells_hole: bool
+) -> AsyncGenerator[bytes, None]:
+    offset = start
+    while not follower.is_stopped:
+        follower.look()
+        try:
+            await follower.states()
+        except JobNotFound:
+            return
+        piece = await logs.read(job_id, offset, CHUNK)
+        if tells_hole and piece.offset > offset:
+            yield hole_marker(offset, piece.offset)
+        if piece.data:
+            yield piece.data
+        elif follower.is_over:
+            return
+        else:
+            await follower.wait()
+        offset = max(offset, piece.next)
 
 
 async def _bytes_from(

@@ -8,6 +8,7 @@ from asgard_async.api.keys import ARCHIVES, STORE
 from asgard_async.api.requests import job_id_of
 from asgard_async.api.schemas.problem import JOB_ID, refusals
 from asgard_async.execution.archives.members import ZIP
+from asgard_async.jobs.errors import ArchiveNotKept
 
 
 @docs(
@@ -37,6 +38,9 @@ async def get_script(request: web.Request) -> web.StreamResponse:
         script = await store.script(job.job_id)
         headers["Content-Type"] = "text/x-python; charset=utf-8"
         return web.Response(body=script, headers=headers)
+    path = request.app[ARCHIVES].path(job.archive)
+    if not path.exists():
+        raise ArchiveNotKept(job.job_id)
     is_zip = job.archive.endswith(ZIP)
     headers["Content-Type"] = "application/zip" if is_zip else "application/gzip"
-    return web.FileResponse(request.app[ARCHIVES].path(job.archive), headers=headers)
+    return web.FileResponse(path, headers=headers)

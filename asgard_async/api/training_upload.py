@@ -48,7 +48,7 @@ KEY_HEADER = "Idempotency-Key"
             "description": "As the field idempotency_key.",
         }
     ],
-    responses=refusals(400, 403, 408, 409, 413, 415, 422, 429, 503),
+    responses=refusals(400, 403, 408, 409, 413, 415, 422, 429, 503, 507),
     form=UploadFormSchema(),
 )
 @documented_body(SubmissionSchema)
@@ -61,6 +61,7 @@ KEY_HEADER = "Idempotency-Key"
 )
 async def upload(request: web.Request) -> web.Response:
     """Accept a job."""
+    request.app[SUBMITTER].refuse_if_closed()  # before a body is read that may be large
     if request.content_type != "multipart/form-data":
         return await _submit(request, await _from_json(request))
     # an archive that no job got is gone when this is left, however it is left

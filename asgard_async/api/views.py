@@ -5,6 +5,7 @@ from datetime import UTC, datetime
 from typing import Any
 
 from asgard_async.jobs.record import HistoryEntry, Job, JobRun, seconds_per_phase
+from asgard_async.redaction import without_secrets
 
 Document = dict[str, Any]
 
@@ -59,7 +60,7 @@ def view_job_in_full(
         "queue_position": queue_position,
         "runs": [_view_run(run) for run in job.tracking.runs],
         "entrypoint": job.spec.entrypoint,
-        "requirements": list(job.spec.requirements),
+        "requirements": [without_secrets(one) for one in job.spec.requirements],
         "tags": dict(job.spec.tags),
         "timeout": job.spec.timeout,
         "priority": job.spec.priority,

@@ -6,7 +6,8 @@ from pathlib import Path
 import click
 
 from asgard_async.cli.options import config_option, load_or_exit
-from asgard_async.config import SECTIONS, shown
+from asgard_async.config import SECTIONS, ConfigError, shown
+from asgard_async.tracking.artifact_store import check_destination
 
 
 @click.group()
@@ -26,6 +27,10 @@ def check(file: Path | None) -> None:
       ASGARD_JOBS__MAX_CONCURRENT_JOBS=4 asgard config check
     """
     loaded = load_or_exit(file)
+    try:
+        check_destination(loaded)
+    except ConfigError as error:
+        raise click.UsageError(str(error)) from error
     for section in SECTIONS:
         click.echo(f"[{section}]")
         values = getattr(loaded, section)

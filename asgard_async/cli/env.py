@@ -62,7 +62,9 @@ def build(file: Path | None, data_dir: str | None, requirements: tuple[str, ...]
     """
     config = load_or_exit(file, data_dir=data_dir)
     try:
-        parse_requirements(requirements)
+        parse_requirements(
+            requirements, direct_references=config.environments.allow_direct_references
+        )
         asyncio.run(_build(config, requirements))
     except InvalidSubmission as error:
         raise click.UsageError(" ".join(error.errors["requirements"])) from error
@@ -94,6 +96,11 @@ def prune(file: Path | None, data_dir: str | None, max_mb: int | None) -> None:
 async def _build(config: Config, requirements: tuple[str, ...]) -> None:
     environments = create_environments(config.environments, _data(config).make())
     recipe = environments.recipe(requirements)
+    if recipe.moving:
+        raise click.UsageError(
+            f"What {', '.join(recipe.moving)} points to may change, so each job builds an"
+            " environment of its own. Name a full commit or a file's #sha256=… for one to keep."
+        )
     if environments.is_base(requirements):
         click.echo("Asgard's own environment satisfies these; nothing to build.")
         return

@@ -6,7 +6,6 @@ import logging
 import os
 import shlex
 import signal
-import sys
 from pathlib import Path
 
 import click
@@ -17,6 +16,8 @@ from asgard_async.access.token_file import TokenFile
 from asgard_async.cli.options import config_option, load_or_exit
 from asgard_async.config import Config, ConfigError
 from asgard_async.data_directory import DataDirectory
+from asgard_async.service_log import set_up_logging
+from asgard_async.tracking.artifact_store import check_destination
 
 STOP_SECONDS = 1.0
 """How long open requests may go on when the service stops."""
@@ -47,11 +48,8 @@ def serve(
     config = load_or_exit(file, host=host, port=port, data_dir=data_dir)
     try:
         _refuse_public(config)
-        logging.basicConfig(
-            level=config.logging.level.upper(),
-            format="%(asctime)s %(levelname)s %(name)s %(message)s",
-            stream=sys.stderr,
-        )
+        check_destination(config)
+        set_up_logging(config.logging)
         # what it makes is for its owner alone
         os.umask(0o077)
         asyncio.run(_serve(config, drain=drain))

@@ -8,7 +8,6 @@ jobs/<job_id>/attempts/<n>/{home,tmp}   HOME and TMPDIR
 """
 
 import asyncio
-import errno
 import logging
 import os
 import shutil
@@ -19,7 +18,7 @@ from asgard_async.execution.archives.names import ArchiveLimits, ArchiveRefused
 from asgard_async.execution.archives.unpack import unpack
 from asgard_async.execution.attempt import Attempt
 from asgard_async.execution.environment_variables import job_variables
-from asgard_async.execution.protocol import AttemptId, Ended, Launch
+from asgard_async.execution.protocol import AttemptId, CannotStart, Ended, Launch
 from asgard_async.execution.shim.order import Order
 from asgard_async.execution.warm.servers import WarmServers
 from asgard_async.jobs.record import Started
@@ -97,7 +96,7 @@ class LocalExecutor:
 
     async def remove(self, job_id: str) -> None:
         """See `Executor.remove`."""
-        await asyncio.to_thread(_remove, self._jobs_dir / job_id)
+        await asyncio.to_thread(remove_tree, self._jobs_dir / job_id)
 
     async def _existing(self, attempt: AttemptId) -> Attempt:
         """The attempt, also where nothing was made of it yet: then it can be ruled out."""
@@ -116,11 +115,13 @@ class LocalExecutor:
         if launch.archive is None:
             _write_script(work / launch.script_name, launch.script)
             return frozenset({Path(launch.script_name).stem})
+        if not launch.archive.exists():
+            raise CannotStart("its archive is gone from the service's disk. Submit it again")
         try:
             # checked again: the limits may have changed, and so may the file
             unpack(launch.archive, work, self._archive_limits)
         except ArchiveRefused as error:
-            raise OSError(errno.EBADMSG, str(error)) from error
+            raise CannotStart(f"its archive cannot be unpacked. {error} Submit it again") from error
         folder = (work / launch.script_name).parent
         return frozenset(path.name.partition(".")[0] for path in folder.iterdir())
 
@@ -135,7 +136,11 @@ def _write_script(path: Path, script: bytes) -> None:
         file.write(script)
 
 
-def _remove(directory: Path) -> None:
+def remove_tree(directory: Path) -> None:
+    """Remove a file or a tree that a job may have made; never what a link points to."""
+    if directory.is_symlink() or not directory.is_dir():
+        directory.unlink(missing_ok=True)
+        return
     shutil.rmtree(directory, ignore_errors=True)
     if not directory.exists():
         return

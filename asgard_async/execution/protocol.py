@@ -50,6 +50,11 @@ class Launch:
     memory_limit_bytes: int
 
 
+class CannotStart(Exception):
+    """An attempt cannot be started, however often it is tried; the text says why and what to do, as
+    the end of a sentence, without paths of this machine."""
+
+
 class End(Enum):
     """How an attempt is over."""
 
@@ -94,6 +99,9 @@ class Executor(Protocol):
         """Start an attempt and return when its script began to run.
 
         None when it did not: `wait` then says why. An attempt starts at most once, whoever asks.
+
+        Raises:
+            CannotStart, OSError: most likely nothing was started; `wait` is certain.
         """
 
     async def wait(self, attempt: AttemptId) -> Ended:

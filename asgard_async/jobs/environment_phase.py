@@ -44,7 +44,7 @@ class EnvironmentPhase:
             BuildFailed: it cannot be built.
             Interrupted: the job was cancelled meanwhile.
         """
-        recipe = self._environments.recipe(job.spec.requirements)
+        recipe = self._environments.recipe(job.spec.requirements, job_id=job.job_id)
         while True:
             with self._environments.held(recipe) as environment:
                 if environment is not None:

@@ -22,6 +22,15 @@ class JobNotFound(AsgardError):
         super().__init__(f"There is no job {job_id}; GET /mlops/training/jobs lists the jobs.")
 
 
+class ArchiveNotKept(AsgardError):
+    """The archive of a job has been thrown away (404)."""
+
+    def __init__(self, job_id: str) -> None:
+        super().__init__(
+            f"The archive of job {job_id} is not kept any more ([retention]); upload it again."
+        )
+
+
 class JobNotFinished(AsgardError):
     """The operation needs a finished job (409)."""
 
@@ -47,6 +56,24 @@ class ServiceDraining(AsgardError):
     def __init__(self) -> None:
         super().__init__("The service is stopping and takes no new jobs; submit again shortly.")
         self.retry_after_seconds = 5
+
+
+class Overloaded(AsgardError):
+    """The machine lacks something for a moment (503)."""
+
+    def __init__(self) -> None:
+        super().__init__("The machine of the service is short of something; try again shortly.")
+        self.retry_after_seconds = 5
+
+
+class DiskShort(AsgardError):
+    """Too little space is left to take jobs (507)."""
+
+    def __init__(self) -> None:
+        super().__init__(
+            "The disk of the service is nearly full, so it takes no new jobs; delete old jobs, or"
+            " have space made there."
+        )
 
 
 class TrackingUnavailable(AsgardError):

@@ -21,6 +21,7 @@ from asgard_async.jobs.environment_phase import EnvironmentPhase
 from asgard_async.jobs.interrupts import Interrupted, Interrupts
 from asgard_async.jobs.outcome import outcome_of
 from asgard_async.jobs.record import Job, Outcome, now
+from asgard_async.jobs.start_failure import in_words, is_transient
 from asgard_async.jobs.status import Phase, Reason
 from asgard_async.jobs.transitions import TransitionRefused
 from asgard_async.logs.reader import LogReader
@@ -31,6 +32,8 @@ logger = logging.getLogger(__name__)
 
 LOG_TAIL_BYTES = 64 * 1024
 AGAIN_SECONDS = 2.0
+MAX_STARTS = 4
+"""How often a job is started that a busy machine refuses to start; about 12 s in all."""
 
 
 class Recording(Protocol):
@@ -135,9 +138,24 @@ class Lifecycle:
             await self._launch(job, python, held)
         except Interrupted:
             await self._executor.stop(_attempt(job))  # rules the attempt out
-        except Exception:
-            # `wait` rules the attempt out, and the job fails with this in the service's log
+        except Exception as error:
             logger.exception("job %s could not be started", job.job_id)
+            await self._insist(job, partial(self._see_failed_start, error=error))
+
+    async def _see_failed_start(self, job: Job, error: Exception) -> None:
+        """Put a job whose start raised `error` back into the queue, if there is hope; or end it."""
+        again = is_transient(error) and job.attempt < MAX_STARTS
+        if again:
+            with contextlib.suppress(Interrupted):  # a cancelled job ends below
+                pause = asyncio.sleep(AGAIN_SECONDS * job.attempt)
+                await self._interrupts.unless_cancelled(job.job_id, pause)
+        ended = await self._executor.wait(_attempt(job))
+        if ended.end is End.NOT_STARTED:
+            ended = replace(ended, end=End.START_FAILED, error=in_words(error))
+        else:
+            again = False  # it did start, after all
+        job = await self._store.get(job.job_id)
+        await self._record_end(job, ended, claimed_here=True, start_again=again)
 
     async def _launch(self, job: Job, python: Path, held: Sequence[Path]) -> None:
         variables = await self._interrupts.unless_cancelled(
@@ -194,18 +212,20 @@ class Lifecycle:
         ended = await self._executor.wait(_attempt(job))
         await self._record_end(await self._store.get(job.job_id), ended, claimed_here=claimed_here)
 
-    async def _record_end(self, job: Job, ended: Ended, *, claimed_here: bool) -> None:
+    async def _record_end(
+        self, job: Job, ended: Ended, *, claimed_here: bool, start_again: bool = False
+    ) -> None:
         """Move a job whose attempt has ended into RECORDING or FINISHED, or back to QUEUED."""
         if ended.end is End.NOT_STARTED and job.started_at is not None:
             # its files were removed, but the database remembers that it ran
             ended = replace(ended, end=End.LOST)
-        if self._runs_again(job, ended, claimed_here=claimed_here):
+        if self._runs_again(job, ended, claimed_here=claimed_here, start_again=start_again):
             await self._store.move(
                 job.job_id,
                 Phase.QUEUED,
                 at=now(),
                 attempt=job.attempt,
-                detail=f"attempt {job.attempt} was {_in_words(ended.end)}",
+                detail=f"attempt {job.attempt} {_in_words(ended)}",
             )
             self._requeued()
             return
@@ -238,9 +258,11 @@ class Lifecycle:
             return ""
         return tail.data.decode(errors="replace")
 
-    def _runs_again(self, job: Job, ended: Ended, *, claimed_here: bool) -> bool:
+    def _runs_again(self, job: Job, ended: Ended, *, claimed_here: bool, start_again: bool) -> bool:
         if job.cancel_requested_at is not None:
             return False
+        if start_again:
+            return True
         if ended.end is End.NOT_STARTED:
             return not claimed_here  # the service died between claim and start
         return ended.end is End.LOST and self._config.jobs.requeue_lost
@@ -256,5 +278,7 @@ def _attempt(job: Job) -> AttemptId:
     return AttemptId(job_id=job.job_id, number=job.attempt)
 
 
-def _in_words(end: End) -> str:
-    return "lost" if end is End.LOST else "never started"
+def _in_words(ended: Ended) -> str:
+    if ended.error is not None:
+        return f"could not be started: {ended.error}"
+    return "was lost" if ended.end is End.LOST else "was never started"

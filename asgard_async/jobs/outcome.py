@@ -12,6 +12,10 @@ from asgard_async.jobs.status import Reason
 INFERRED_FROM_MEMORY_ERROR = (
     "Inferred from the final MemoryError: the limit is kept by RLIMIT_AS, which does not report."
 )
+NO_SHIM = (
+    "the process that was to supervise it ended at once. The machine may be short of processes,"
+    " memory or disk, and shim.log of this attempt tells more; retry the job when that is mended"
+)
 
 
 def outcome_of(
@@ -80,7 +84,7 @@ def _error(
                 " is safe."
             )
         case Reason.START_FAILED:
-            return f"The script could not be started: {ended.error or 'its shim did not run'}."
+            return f"The script could not be started: {ended.error or NO_SHIM}."
         case Reason.OUT_OF_MEMORY:
             limit = memory_limit_bytes // (1 << 20)
             told = f"The script needed more than the {limit} MiB of memory that a job may use"

@@ -8,9 +8,9 @@ import logging
 from asgard_async.jobs.errors import TrackingUnavailable
 from asgard_async.jobs.record import Job
 from asgard_async.store.jobs import JobStore
-from asgard_async.tracking.address import MlflowAddress
 from asgard_async.tracking.context import job_environment
 from asgard_async.tracking.experiments import Experiments
+from asgard_async.tracking.gateway import MlflowGateway
 from asgard_async.tracking.monitor import Monitor
 from asgard_async.tracking.runs import EndedJob
 from asgard_async.tracking.settlement import Settlement
@@ -34,7 +34,7 @@ class Recorder:
         self,
         *,
         store: JobStore,
-        address: MlflowAddress,
+        gateway: MlflowGateway,
         experiments: Experiments,
         monitor: Monitor,
         settlement: Settlement,
@@ -42,7 +42,7 @@ class Recorder:
         settle_seconds: float,
     ) -> None:
         self._store = store
-        self._address = address
+        self._gateway = gateway
         self._experiments = experiments
         self._monitor = monitor
         self._settlement = settlement
@@ -61,7 +61,7 @@ class Recorder:
             if self._monitor.snapshot.available:
                 await self._experiments.ensure_experiment(job.spec.experiment_name)
         return job_environment(
-            self._address,
+            self._gateway.address,
             experiment_name=job.spec.experiment_name,
             job_id=job.job_id,
             attempt=job.attempt,

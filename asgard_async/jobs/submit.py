@@ -6,9 +6,10 @@ import sys
 from collections.abc import Callable
 
 from asgard_async.config import JobsConfig
+from asgard_async.free_space import FreeSpace
 from asgard_async.jobs.checking.archives import ArchiveChecker
 from asgard_async.jobs.checking.checker import ScriptChecker
-from asgard_async.jobs.errors import AsgardError, ServiceDraining
+from asgard_async.jobs.errors import ArchiveNotKept, AsgardError, DiskShort, ServiceDraining
 from asgard_async.jobs.record import Job, JobSpec, now
 from asgard_async.jobs.requirements import parse_requirements
 from asgard_async.jobs.submission import Submission
@@ -33,6 +34,8 @@ class Submitter:
         checker: ScriptChecker,
         archive_checker: ArchiveChecker,
         config: JobsConfig,
+        free_space: FreeSpace,
+        direct_references: bool,
         accepted: Callable[[], None],
     ) -> None:
         self._store = store
@@ -40,12 +43,25 @@ class Submitter:
         self._checker = checker
         self._archive_checker = archive_checker
         self._config = config
+        self._free_space = free_space
+        self._direct_references = direct_references
         self._accepted = accepted
         self._draining = False
 
     def close(self) -> None:
         """Take no more jobs: the service is stopping."""
         self._draining = True
+
+    def refuse_if_closed(self) -> None:
+        """To be asked before work is put into a submission.
+
+        Raises:
+            ServiceDraining, DiskShort: see there.
+        """
+        if self._draining:
+            raise ServiceDraining
+        if self._free_space.is_short():
+            raise DiskShort
 
     async def submit(self, submission: Submission) -> tuple[Job, bool]:
         """Accept a job; it survives any crash once this returns.
@@ -56,10 +72,9 @@ class Submitter:
         Raises:
             InvalidSubmission: the script does not compile, its archive is not taken, or a
                 requirement cannot be met.
-            IdempotencyConflict, QueueFull, ServiceDraining: see there.
+            IdempotencyConflict, QueueFull, ServiceDraining, DiskShort: see there.
         """
-        if self._draining:
-            raise ServiceDraining
+        self.refuse_if_closed()
         spec = self._specify(submission)
         if submission.idempotency_key is not None:
             twin = await self._store.find_twin(
@@ -67,7 +82,7 @@ class Submitter:
             )
             if twin is not None:
                 return twin, False
-        parse_requirements(submission.requirements)
+        parse_requirements(submission.requirements, direct_references=self._direct_references)
         imports = await self._imports(submission)
         archive = submission.archive
         new = NewJob(
@@ -96,11 +111,11 @@ class Submitter:
         """Accept a new job with the specification of `job`, noted as its retry.
 
         Raises:
-            QueueFull, ServiceDraining: see there.
+            QueueFull, ServiceDraining, DiskShort: see there.
             JobNotFound: the job was deleted meanwhile.
+            ArchiveNotKept: see there.
         """
-        if self._draining:
-            raise ServiceDraining
+        self.refuse_if_closed()
         new = NewJob(
             spec=job.spec,
             script=await self._store.script(job.job_id) if job.archive is None else None,
@@ -119,7 +134,7 @@ class Submitter:
             return await self._archives.share(job.archive)
         except FileNotFoundError:
             await self._store.get(job.job_id)  # JobNotFound, if it was deleted meanwhile
-            raise
+            raise ArchiveNotKept(job.job_id) from None
 
     async def _accept(self, new: NewJob) -> tuple[Job, bool]:
         if new.archive is not None:

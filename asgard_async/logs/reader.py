@@ -11,7 +11,8 @@ from collections.abc import AsyncGenerator, Callable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
-HOLE_SUFFIX = ".hole"
+from asgard_async.execution.shim.log_files import read_hole
+
 CHUNK = 256 * 1024
 
 
@@ -22,6 +23,10 @@ class LogSlice:
     data: bytes
     offset: int
     next: int
+    is_cut: bool = False
+    """Whether the hole begins at `next`."""
+    size: int = 0
+    """How long the log is, when that was looked at."""
 
 
 class LogReader:
@@ -39,7 +44,7 @@ class LogReader:
 
         Fewer come at the end of the log and before the hole.
         """
-        return await asyncio.to_thread(_read, self._log_of(job_id), offset, limit)
+        return await asyncio.to_thread(read_slice, self._log_of(job_id), offset, limit)
 
     async def tail_bytes(self, job_id: str, count: int) -> LogSlice:
         """The last `count` bytes, fewer where the log is shorter or the hole comes before."""
@@ -53,7 +58,7 @@ class LogReader:
         """Bytes `start` up to `end` in pieces; where a hole is, the offset jumps."""
         path, offset = self._log_of(job_id), start
         while offset < end:
-            piece = await asyncio.to_thread(_read, path, offset, min(CHUNK, end - offset))
+            piece = await asyncio.to_thread(read_slice, path, offset, min(CHUNK, end - offset))
             # behind a hole it may reach further than was asked for
             data = piece.data[: max(0, end - piece.offset)]
             if not data:
@@ -68,12 +73,13 @@ class LogReader:
             end = await self.size(job_id)
         async for piece in self.pieces(job_id, 0, end):
             if piece.offset > offset:
-                yield _marker(offset, piece.offset)
+                yield hole_marker(offset, piece.offset)
             yield piece.data
             offset = piece.next
 
 
-def _marker(start: int, end: int) -> bytes:
+def hole_marker(start: int, end: int) -> bytes:
+    """The line that whole-text views show where bytes `start` up to `end` are not kept."""
     return f"\n[asgard: {end - start} bytes of output are not kept]\n".encode()
 
 
@@ -84,32 +90,28 @@ def _size(path: Path) -> int:
         return 0
 
 
-def _hole(path: Path) -> tuple[int, int]:
-    with contextlib.suppress(FileNotFoundError, ValueError):
-        start, end = Path(f"{path}{HOLE_SUFFIX}").read_bytes().split()
-        return int(start), int(end)
-    return 0, 0
-
-
-def _read(path: Path, offset: int, limit: int) -> LogSlice:
+def read_slice(path: Path, offset: int, limit: int) -> LogSlice:
+    """See `LogReader.read`."""
     with _opened(path) as descriptor:
         if descriptor is None:
             return LogSlice(data=b"", offset=0, next=0)
         while True:
-            hole = _hole(path)
+            hole, size = read_hole(str(path)), os.fstat(descriptor).st_size
             begin = hole[1] if hole[0] <= offset < hole[1] else offset
-            begin = min(begin, os.fstat(descriptor).st_size)
+            begin = min(begin, size)
             length = min(limit, hole[0] - begin) if begin < hole[0] else limit
             data = os.pread(descriptor, length, begin)
             # the hole is told before it is made: unchanged means that no zeros were read
-            if begin < hole[0] or _hole(path) == hole:
-                return LogSlice(data=data, offset=begin, next=begin + len(data))
+            if begin < hole[0] or read_hole(str(path)) == hole:
+                end = begin + len(data)
+                is_cut = bool(data) and end == hole[0]
+                return LogSlice(data=data, offset=begin, next=end, is_cut=is_cut, size=size)
 
 
 def _tail_bytes(path: Path, count: int) -> LogSlice:
-    size, hole = _size(path), _hole(path)
+    size, hole = _size(path), read_hole(str(path))
     offset = max(0, size - count, hole[1] if hole[1] <= size else 0)
-    return _read(path, offset, size - offset)
+    return read_slice(path, offset, size - offset)
 
 
 def _tail_lines(path: Path, count: int, limit: int) -> LogSlice:

@@ -53,7 +53,7 @@ class Database:
             SchemaError: it was written by a newer version, or SQLite is too old.
         """
         # apart from the connections below: aiosqlite abandons the thread of one that fails to open
-        await asyncio.to_thread(_bring_up_to_date, self._file)
+        await asyncio.to_thread(bring_up_to_date, self._file)
         self._writer = _Connection(partial(_connect, self._file), 64)
         self._reader = _Connection(partial(_connect, self._file, query_only=True), 64)
         await self._writer
@@ -79,13 +79,18 @@ class Database:
         return await self._reader.call(partial(_in_snapshot, function))
 
 
-def _bring_up_to_date(file: Path) -> None:
+def bring_up_to_date(file: Path) -> list[str]:
+    """Create or migrate a database; the names of the migrations that ran.
+
+    Raises:
+        SchemaError: it was written by a newer version, or SQLite is too old.
+    """
     if sqlite3.sqlite_version_info < OLDEST_SQLITE:
         raise SchemaError(f"SQLite {sqlite3.sqlite_version} is too old: 3.37 or newer is needed")
     # before SQLite makes it, so that nobody else can read it for a moment
     os.close(os.open(file, os.O_CREAT | os.O_CLOEXEC, 0o600))
     with contextlib.closing(_connect(file)) as connection:
-        migrate(connection, packaged_migrations())
+        return migrate(connection, packaged_migrations())
 
 
 def _connect(file: Path, *, query_only: bool = False) -> sqlite3.Connection:

@@ -2,6 +2,7 @@
 
 import sqlite3
 from collections.abc import Callable, Sequence
+from dataclasses import dataclass
 from datetime import datetime, timedelta
 from typing import Any, TypeVar
 
@@ -14,6 +15,7 @@ from asgard_async.jobs.record import HistoryEntry, Job, JobSpec, JobTracking, Ou
 from asgard_async.jobs.status import Phase, Reason, Status
 from asgard_async.jobs.transitions import TransitionRefused, sources_of, status_in
 from asgard_async.store.accepting import NewJob, find_twin, insert_job
+from asgard_async.store.changes import JobChanges
 from asgard_async.store.database import Database, queries
 from asgard_async.store.listing import Cursor, JobFilter, list_statement
 from asgard_async.store.rows import (
@@ -29,11 +31,21 @@ T = TypeVar("T")
 IDEMPOTENCY_KEPT = timedelta(hours=24)
 
 
+@dataclass(frozen=True, kw_only=True)
+class EndedJob:
+    """What has to be known of a job to throw something of it away."""
+
+    job_id: str
+    ended_at: datetime
+    archive: str | None
+
+
 class JobStore:
     """Queries and guarded changes of jobs; each method is one transaction."""
 
     def __init__(self, database: Database) -> None:
         self._database = database
+        self.changes = JobChanges()
         self._counts: dict[Status, int] | None = None
 
     async def _change(self, function: Callable[[sqlite3.Connection], T]) -> T:
@@ -44,6 +56,12 @@ class JobStore:
 
         result, self._counts = await self._database.write(transaction)
         return result
+
+    async def _change_job(self, function: Callable[[sqlite3.Connection], Job]) -> Job:
+        """Run a write transaction on a job, and tell those who watch it."""
+        job = await self._change(function)
+        self.changes.publish(job.job_id)
+        return job
 
     # --- arriving -------------------------------------------------------------------------
 
@@ -69,7 +87,9 @@ class JobStore:
                 raise QueueFull(max_queued)
             return insert_job(conn, new, draw_id, at), True
 
-        return await self._change(transaction)
+        job, is_new = await self._change(transaction)
+        self.changes.publish(job.job_id)
+        return job, is_new
 
     async def find_twin(self, owner: str, key: str, spec_digest: str) -> Job | None:
         """The job that an idempotency key stands for, or None for a new key.
@@ -96,7 +116,10 @@ class JobStore:
             queries.set_attempt(conn, seq=row["seq"], attempt=row["attempt"] + 1)
             return _move(conn, row["job_id"], first_phase(row_to_job(row).spec), at)
 
-        return await self._change(transaction)
+        job = await self._change(transaction)
+        if job is not None:
+            self.changes.publish(job.job_id)
+        return job
 
     async def move(
         self,
@@ -120,7 +143,7 @@ class JobStore:
                 _set_started(conn, job, started)
             return _get(conn, job_id)
 
-        return await self._change(transaction)
+        return await self._change_job(transaction)
 
     async def end(
         self,
@@ -154,7 +177,7 @@ class JobStore:
                 _set_started(conn, job, started)
             return _get(conn, job_id)
 
-        return await self._change(transaction)
+        return await self._change_job(transaction)
 
     async def finish(self, job_id: str, *, at: datetime) -> Job:
         """Make a job in RECORDING final.
@@ -162,7 +185,7 @@ class JobStore:
         Raises:
             TransitionRefused: it is not in RECORDING.
         """
-        return await self._change(lambda conn: _move(conn, job_id, Phase.FINISHED, at))
+        return await self._change_job(lambda conn: _move(conn, job_id, Phase.FINISHED, at))
 
     async def request_cancel(self, job_id: str, *, at: datetime) -> Job:
         """Cancel a queued job at once; note the wish for one that has left the queue.
@@ -185,7 +208,7 @@ class JobStore:
                 return _move(conn, job_id, Phase.STOPPING, at, detail="cancel requested")
             return _get(conn, job_id)
 
-        return await self._change(transaction)
+        return await self._change_job(transaction)
 
     async def set_tracking(
         self, job_id: str, tracking: JobTracking, *, problem: str | None = None
@@ -202,6 +225,7 @@ class JobStore:
                 problem=problem,
             )
         )
+        self.changes.publish(job_id)
 
     async def delete(self, job_id: str) -> None:
         """Forget a finished job; its id is never given again.
@@ -217,6 +241,7 @@ class JobStore:
                 raise JobNotFinished(job.job_id)
 
         await self._change(transaction)
+        self.changes.publish(job_id)
 
     async def purge_idempotency_keys(self, *, at: datetime) -> int:
         """Forget keys whose job is gone and that are older than 24 h; return how many."""
@@ -321,6 +346,19 @@ class JobStore:
         """Every archive that a job has."""
         return await self._database.read(
             lambda conn: frozenset(row["archive"] for row in queries.all_archives(conn))
+        )
+
+    async def ended(self) -> Sequence[EndedJob]:
+        """Every job that has ended, also where MLflow has not told its runs yet."""
+        return await self._database.read(
+            lambda conn: [
+                EndedJob(
+                    job_id=row["job_id"],
+                    ended_at=datetime.fromisoformat(row["ended_at"]),
+                    archive=row["archive"],
+                )
+                for row in queries.ended(conn)
+            ]
         )
 
     async def server_id(self) -> str:

@@ -11,9 +11,10 @@ import msgspec
 from asgard_async.jobs.errors import AsgardError, TrackingUnavailable
 from asgard_async.tracking import wire
 from asgard_async.tracking.address import MlflowAddress
-from asgard_async.tracking.refusals import AnswerTooLarge, read_refusal
+from asgard_async.tracking.refusals import AnswerTooLarge, read_refusal, refuse_unserved
 
 API = "/api/2.0/mlflow/"
+ARTIFACTS = "/api/2.0/mlflow-artifacts/artifacts"
 MAX_ANSWER_BYTES = 32 * 1024 * 1024
 # MLflow's own server closes idle connections after 5 s; let them go before it does, so that no
 # request is sent into a connection that is about to be closed
@@ -43,16 +44,22 @@ class MlflowConnection:
         self._session: aiohttp.ClientSession | None = None
 
     @property
+    def address(self) -> MlflowAddress:
+        """The server's address with its credentials."""
+        return self._address
+
+    def move_to(self, address: MlflowAddress) -> None:
+        """Ask at another address from now on."""
+        self._address = address
+
+    @property
     def public_uri(self) -> str:
         """The server's address without credentials."""
         return self._address.public_uri
 
     async def __aenter__(self) -> Self:
-        headers = {"Accept": "application/json"}
-        if (authorization := self._address.authorization) is not None:
-            headers["Authorization"] = authorization
         self._session = aiohttp.ClientSession(
-            headers=headers,
+            headers={"Accept": "application/json"},
             cookie_jar=aiohttp.DummyCookieJar(),
             connector=aiohttp.TCPConnector(
                 limit=MAX_CONNECTIONS, keepalive_timeout=KEEPALIVE_SECONDS
@@ -101,13 +108,16 @@ class MlflowConnection:
     ) -> tuple[int, bytes]:
         if self._session is None or self._session.closed:
             raise TrackingUnavailable("The connection to MLflow is closed")
+        headers = {} if body is None else {"Content-Type": "application/json"}
+        if (authorization := self._address.authorization) is not None:
+            headers["Authorization"] = authorization
         try:
             async with self._session.request(
                 method,
                 self.public_uri + path,
                 params=params,
                 data=None if body is None else msgspec.json.encode(body),
-                headers=None if body is None else {"Content-Type": "application/json"},
+                headers=headers,
                 timeout=aiohttp.ClientTimeout(total=self._timeout_seconds),
                 # a redirect could carry the credentials to another host
                 allow_redirects=False,
@@ -139,6 +149,20 @@ class MlflowConnection:
         if status != HTTPStatus.OK:
             raise self._refusal(status, content)
 
+    async def look_into_artifacts(self) -> None:
+        """Return when the server has listed a directory of its artifact store.
+
+        Raises:
+            ArtifactsNotServed: it leaves the store to its clients.
+            AsgardError: the store does not let it, or it does not answer.
+        """
+        # there need not be such a directory; the store is asked all the same
+        status, content = await self._exchange("GET", ARTIFACTS, params={"path": "asgard"})
+        if status in {HTTPStatus.NOT_FOUND, HTTPStatus.SERVICE_UNAVAILABLE}:
+            refuse_unserved(status, content, self.public_uri)
+        if status != HTTPStatus.OK:
+            raise self._refusal(status, content)
+
     def _refusal(self, status: int, content: bytes) -> AsgardError:
         # a proxy in between may quote the headers; its words go to clients and into the log
-        return read_refusal(status, self._address.without_credentials(content), self.public_uri)
+        return read_refusal(status, self._address.without_credentials(content), self._address)

@@ -3,7 +3,7 @@
 It runs under a shim like a job, so it outlives the service, which finds it again. Its socket is
 opened before it is started and stays open while it is started again: who calls early waits.
 
-    mlflow/server.json      the port that was chosen
+    mlflow/server.json      the port that was chosen, and where artifacts go
     mlflow/attempts/<n>/    the latest start's lock, pid.json, exit.json
     mlflow/mlflow.db        runs, experiments, the registry
     mlflow/artifacts/       models and files, unless [mlflow] artifacts_destination says otherwise
@@ -31,6 +31,8 @@ from asgard_async.execution.shim.order import Order
 logger = logging.getLogger(__name__)
 
 HOST = "127.0.0.1"
+ARTIFACTS_VARIABLE = "ASGARD_MLFLOW_ARTIFACTS"
+"""Read by mlflow_program.py."""
 LOG_LIMIT_BYTES = 16 << 20
 STOP_GRACE_SECONDS = 3.0
 LEAVE_SECONDS = 2.0
@@ -45,6 +47,7 @@ UNDERTAKER = Path(__file__).parent.parent / "execution" / "shim" / "undertaker.p
 class _Choice(msgspec.Struct):
     port: int
     configured: int
+    artifacts_destination: str = ""
 
 
 class EmbeddedServer:
@@ -67,7 +70,11 @@ class EmbeddedServer:
 
     @property
     def uri(self) -> str:
-        """Where it listens; known after `prepare`."""
+        """Where it listens; known after `prepare`.
+
+        It changes only when a server that an earlier service started has died and its port was
+        taken meanwhile: `starting` is called then, as at every start.
+        """
         return f"http://{HOST}:{self._port}"
 
     def prepare(self) -> None:
@@ -81,6 +88,11 @@ class EmbeddedServer:
         if chosen is not None and latest is not None and latest.is_alive():
             self._attempt, self._port = latest, chosen.port
             logger.info("embedded MLflow is still running at %s", self.uri)
+            if chosen.artifacts_destination != self._config.artifacts_destination:
+                logger.warning(
+                    "embedded MLflow keeps the artifacts_destination with which it was started:"
+                    " stop the service while no job runs, and start it again"
+                )
             return
         self._open_socket(chosen)
 
@@ -144,7 +156,6 @@ class EmbeddedServer:
         descriptor = self._socket.fileno()
         # relative to the working directory: in a path before it, ? and % would be taken for a URL's
         store = "sqlite:///mlflow.db"
-        artifacts = self._config.artifacts_destination or str(self._directory / "artifacts")
         return Order(
             directory=str(directory),
             argv=[
@@ -153,9 +164,9 @@ class EmbeddedServer:
                 str(PROGRAM),
                 str(descriptor),
                 store,
-                artifacts,
             ],
-            environment=_environment(),
+            # not an argument: an sftp:// address may hold a password, and every process sees those
+            environment=_environment() | {ARTIFACTS_VARIABLE: self._artifacts},
             working_directory=str(self._directory),
             umask=0o077,
             log=str(self._log),
@@ -166,6 +177,10 @@ class EmbeddedServer:
             held=[],
             inherit=[descriptor],
         )
+
+    @property
+    def _artifacts(self) -> str:
+        return self._config.artifacts_destination or str(self._directory / "artifacts")
 
     @property
     def _log(self) -> Path:
@@ -190,7 +205,11 @@ class EmbeddedServer:
         self._port = self._socket.getsockname()[1]
         if wanted not in {0, self._port}:
             logger.warning("port %d is taken; embedded MLflow uses %d", wanted, self._port)
-        choice = _Choice(port=self._port, configured=self._config.port)
+        choice = _Choice(
+            port=self._port,
+            configured=self._config.port,
+            artifacts_destination=self._config.artifacts_destination,
+        )
         (self._directory / "server.json").write_bytes(msgspec.json.encode(choice))
 
     def _read_choice(self) -> _Choice | None:
@@ -227,7 +246,10 @@ def _listen(port: int) -> socket.socket | None:
 
 
 def _environment() -> dict[str, str]:
-    """The service's, since the credentials of its artifact store may be there, without Asgard's."""
+    """The service's, since the credentials of its artifact store may be there, without Asgard's.
+
+    It is the only process that gets them: the store is its, not the jobs'.
+    """
     inherited = {
         name: value for name, value in os.environ.items() if not name.startswith("ASGARD_")
     }

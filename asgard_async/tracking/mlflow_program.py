@@ -1,8 +1,8 @@
 """The embedded MLflow server's own process; never imported by the service.
 
-`python -P mlflow_program.py FD BACKEND_URI ARTIFACTS` serves MLflow's ASGI
-application on an inherited listening socket. `mlflow server` would import everything twice: in a
-command that waits, and in the server that it starts.
+`python -P mlflow_program.py FD BACKEND_URI` serves MLflow's ASGI application on an inherited
+listening socket; ASGARD_MLFLOW_ARTIFACTS says where artifacts go. `mlflow server` would import
+everything twice: in a command that waits, and in the server that it starts.
 """
 
 import os
@@ -12,7 +12,8 @@ import sys
 
 def main() -> None:
     """Serve until SIGTERM."""
-    descriptor, backend_uri, artifacts = sys.argv[1:]
+    descriptor, backend_uri = sys.argv[1:]
+    artifacts = os.environ.pop("ASGARD_MLFLOW_ARTIFACTS")
     # MLflow's own names for what `mlflow server` hands to its application
     from mlflow.server import constants
 

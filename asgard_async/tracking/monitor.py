@@ -62,13 +62,20 @@ class Monitor:
         """MLflow as it was last seen; never waits."""
         return self._snapshot
 
+    @property
+    def problem(self) -> str:
+        """Why MLflow is unreachable, for an administrator; empty unless it is."""
+        return self._problem if self._snapshot.mlflow_api == "unreachable" else ""
+
     def expect_start(self, expected: bool = True) -> None:
         """Say that the server has just been started (or will not come after all).
 
         Until it answers it counts as starting instead of unreachable.
         """
         self._starting = expected
-        if not self._snapshot.available:
+        if expected:
+            self._accessible.clear()  # whatever was there has gone, seen or not
+        if expected or not self._snapshot.available:
             state: MlflowState = "starting" if expected else "unreachable"
             self._snapshot = replace(self._snapshot, mlflow_api=state)
         self.check_now()

@@ -8,7 +8,7 @@ from asgard_async.jobs.errors import TrackingNotFound, TrackingRejected
 from asgard_async.jobs.record import JobRun
 from asgard_async.tracking.context import JOB_TAG
 from asgard_async.tracking.gateway import MlflowGateway
-from asgard_async.tracking.refusals import ALREADY_EXISTS, EndpointMissing, MlflowRefused
+from asgard_async.tracking.refusals import ALREADY_EXISTS, DENIED, EndpointMissing, MlflowRefused
 from asgard_async.tracking.wire import ModelVersion
 
 READY = "LOGGED_MODEL_READY"
@@ -166,8 +166,13 @@ async def _create_version(
     try:
         return await create()
     except TrackingNotFound:
-        await _ensure_registered_model(gateway, model_name)
-        return await create()
+        pass
+    except MlflowRefused as error:
+        # where rights are checked, those of a model that does not exist may be too few for it
+        if error.error_code != DENIED:
+            raise
+    await _ensure_registered_model(gateway, model_name)
+    return await create()
 
 
 async def _ensure_registered_model(gateway: MlflowGateway, name: str) -> None:

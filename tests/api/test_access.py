@@ -6,7 +6,7 @@ from collections.abc import AsyncIterator, Callable
 from pathlib import Path
 
 import pytest
-from aiohttp import hdrs
+from aiohttp import WSServerHandshakeError, hdrs
 
 from asgard_async.access.token import Scope
 from asgard_async.api.keys import TOKENS
@@ -180,3 +180,19 @@ async def test_a_damaged_file_of_tokens_is_no_way_in(closed: Client, tmp_path: P
     await problem(await closed.get("/mlops/status"), 500)
     await problem(await closed.post(UPLOAD, json=submission("print()")), 500)
     assert sum((await store_of(closed).counts()).values()) == 0
+
+
+@pytest.mark.service
+async def test_a_websocket_opens_by_subprotocol(closed: Client, bearer: Bearer) -> None:
+    headers = bearer(Scope.SUBMIT)
+    accepted = await closed.post(UPLOAD, json=submission("print()"), headers=headers)
+    path = (await accepted.json())["links"]["stream"]
+    secret = f"asgard.bearer.{headers['Authorization'].split()[1]}"
+    for offered, agreed in (((secret,), secret), ((secret, "asgard.logs"), "asgard.logs")):
+        async with closed.ws_connect(path, protocols=offered) as ws:
+            assert ws.protocol == agreed
+            assert (await ws.receive_json())["type"] == "status"
+    for wrong in ((), ("asgard.logs",), (secret[:-1],)):
+        with pytest.raises(WSServerHandshakeError) as refused:
+            await closed.ws_connect(path, protocols=wrong)
+        assert refused.value.status == 401

@@ -274,7 +274,12 @@ async def test_an_archive_that_was_damaged_meanwhile_fails_its_job(tmp_path: Pat
         record = await client.app[STORE].get(made["job_id"])
         (tmp_path / "archives" / str(record.archive)).write_bytes(b"")
         await cancel(client, first["job_id"])
-        assert (await finished(client, made["job_id"]))["reason"] == "start_failed"
+        ended = await finished(client, made["job_id"])
+        assert ended["reason"] == "start_failed"
+        assert ended["error"] == (
+            "The script could not be started: its archive cannot be unpacked. The archive is"
+            " damaged, or not what its name says (BadZipFile). Submit it again."
+        )
 
 
 async def test_files_without_a_row_go_at_the_start(tmp_path: Path) -> None:

@@ -3,11 +3,27 @@
 from asgard_async.api.keys import READINESS
 from tests.api.served import Client
 from tests.api.service import get_json, problem
+from tests.eventually import eventually
+from tests.service import NOWHERE
 
 
 async def test_a_service_that_takes_jobs_is_live_and_ready(api: Client) -> None:
     assert await get_json(api, "/health/live") == {"status": "live"}
-    assert await get_json(api, "/health/ready") == {"status": "ready"}
+    assert (await get_json(api, "/health/ready"))["status"] == "ready"
+
+
+async def test_what_should_be_mended_is_told_while_jobs_are_taken(api: Client) -> None:
+    async def warnings() -> list[str]:
+        told: list[str] = (await get_json(api, "/health/ready"))["warnings"]
+        return told
+
+    (warning,) = await eventually(warnings, what="a warning")
+    assert warning.startswith(f"MLflow at {NOWHERE} cannot be reached")
+    mended: list[str] = []
+    api.app[READINESS].watch(lambda: "" if mended else "Something else.")
+    assert await warnings() == [warning, "Something else."]
+    mended.append("it")
+    assert await warnings() == [warning]
 
 
 async def test_a_stopping_service_is_live_and_not_ready(api: Client) -> None:

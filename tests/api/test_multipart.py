@@ -19,6 +19,7 @@ from tests.api.service import (
     submit,
 )
 from tests.api.test_training_upload import job_ids
+from tests.service import submission
 
 SCRIPT = ("train.py", HELLO.encode())
 BOUNDARY = "asgard-boundary"
@@ -239,8 +240,26 @@ async def test_other_multipart_and_compressed_bodies_are_415(api: Client) -> Non
 
 
 async def test_too_many_parts_are_422(api: Client) -> None:
-    data = form(script=SCRIPT, requirements=["x"] * 401)
-    assert await refused_fields(await send(api, data)) == {"body": ["Has more than 400 parts."]}
+    data = form(script=SCRIPT, requirements=["x"] * 1101)
+    assert await refused_fields(await send(api, data)) == {"body": ["Has more than 1100 parts."]}
+
+
+async def test_a_thousand_requirements_are_taken_and_no_more(api: Client) -> None:
+    names = [f"aiohttp!=0.{number}" for number in range(1001)]
+    for count, status in ((1000, 202), (1001, 422)):
+        written = "# all\n\n" + "".join(f"{name}\n" for name in names[:count])
+        by_file = form(script=SCRIPT, requirements_file=written.encode())
+        by_fields = form(script=SCRIPT, requirements=names[:count])
+        by_json = submission(HELLO, requirements=names[:count])
+        for response in (
+            await send(api, by_file),
+            await send(api, by_fields),
+            await api.post(UPLOAD, json=by_json),
+        ):
+            assert response.status == status, await response.text()
+            if status == 422:
+                errors = await refused_fields(response)
+                assert errors == {"requirements": ["Has 1001 entries; at most 1000."]}
 
 
 async def test_fields_over_the_limit_are_413(tmp_path: Path) -> None:

@@ -44,3 +44,34 @@ def test_credentials_in_an_address_are_not_printed() -> None:
 def test_version_and_help() -> None:
     assert asgard("--version").stdout == f"asgard, version {__version__}\n"
     assert "serve" in asgard("--help").stdout
+
+
+WITHOUT_BOTO3 = 'import sys\nsys.modules["boto3"] = None\n'
+
+
+def test_a_store_without_its_driver_is_refused_in_one_line_before_anything_starts(
+    tmp_path: Path,
+) -> None:
+    (tmp_path / "sitecustomize.py").write_text(WITHOUT_BOTO3)
+    settings = {
+        "PYTHONPATH": str(tmp_path),
+        "ASGARD_MLFLOW__ARTIFACTS_DESTINATION": "s3://models",
+        "ASGARD_DATA_DIR": str(tmp_path / "data"),
+    }
+    for command in (("config", "check"), ("serve", "--port", "0")):
+        done = asgard(*command, **settings)
+        assert done.returncode != 0
+        assert done.stderr.splitlines()[-1] == (
+            "Error: ASGARD_MLFLOW__ARTIFACTS_DESTINATION: [mlflow] artifacts_destination: s3://"
+            " needs boto3, which is not installed here; install it with:"
+            " pip install 'asgard-async[s3]'"
+        )
+        assert "Traceback" not in done.stderr
+    assert not (tmp_path / "data").exists()
+
+
+def test_a_password_in_an_artifact_store_is_not_printed() -> None:
+    uri = "sftp://someone:s3cret@host/models"
+    done = asgard("config", "check", ASGARD_MLFLOW__ARTIFACTS_DESTINATION=uri)
+    assert done.returncode == 0, done.stderr
+    assert "artifacts_destination = 'sftp://…@host/models'" in done.stdout

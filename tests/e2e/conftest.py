@@ -1,5 +1,10 @@
-"""One `asgard serve` with its own MLflow for all end-to-end tests, on one event loop."""
+"""One `asgard serve` with its own MLflow for all end-to-end tests, on one event loop.
 
+With `ASGARD_E2E_URL` it is the service at that address, which somebody else started and stops: from
+an installed wheel (`make wheel-test`), or from the image (`make image-test`).
+"""
+
+import os
 from collections.abc import AsyncIterator
 from pathlib import Path
 
@@ -9,9 +14,10 @@ import pytest_asyncio
 from tests.e2e.mlflow_api import MlflowApi
 from tests.eventually import eventually
 from tests.processes import processes_with
-from tests.service import Service, running_service
+from tests.service import ServiceApi, running_service
 
 MLFLOW_START_SECONDS = 120
+URL_VARIABLE = "ASGARD_E2E_URL"
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
@@ -24,8 +30,13 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
 
 
 @pytest_asyncio.fixture(scope="session", loop_scope="session")
-async def asgard_service(tmp_path_factory: pytest.TempPathFactory) -> AsyncIterator[Service]:
+async def asgard_service(tmp_path_factory: pytest.TempPathFactory) -> AsyncIterator[ServiceApi]:
     """A real service with its embedded MLflow; after SIGTERM nothing of it may be left."""
+    if url := os.environ.get(URL_VARIABLE):
+        api = ServiceApi(url)
+        yield api
+        await api.close()
+        return
     data_dir = tmp_path_factory.mktemp("e2e") / "data"
     settings = {"ASGARD_TRACKING__SETTLE_SECONDS": "5", "ASGARD_JOBS__MAX_CONCURRENT_JOBS": "2"}
     async with running_service(data_dir, settings) as service:
@@ -37,7 +48,7 @@ async def asgard_service(tmp_path_factory: pytest.TempPathFactory) -> AsyncItera
 
 
 @pytest_asyncio.fixture(scope="session", loop_scope="session")
-async def mlflow_api(asgard_service: Service) -> MlflowApi:
+async def mlflow_api(asgard_service: ServiceApi) -> MlflowApi:
     """MLflow's own REST API, where the service says that it is."""
 
     async def accessible() -> str | None:

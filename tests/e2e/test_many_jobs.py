@@ -4,7 +4,7 @@ import asyncio
 
 from tests.e2e.mlflow_api import MlflowApi, named
 from tests.e2e.test_report_checks import fresh
-from tests.service import Service
+from tests.service import ServiceApi
 
 LOGS_ITS_NUMBER = """
 import os, time
@@ -22,7 +22,7 @@ with mlflow.start_run():
 
 
 async def test_two_jobs_at_once_in_one_experiment_report_their_own_runs(
-    asgard_service: Service, mlflow_api: MlflowApi
+    asgard_service: ServiceApi, mlflow_api: MlflowApi
 ) -> None:
     experiment = fresh("shared")
     jobs = [
@@ -44,7 +44,7 @@ async def test_two_jobs_at_once_in_one_experiment_report_their_own_runs(
 
 
 async def test_ten_jobs_at_once_may_name_a_new_experiment(
-    asgard_service: Service, mlflow_api: MlflowApi
+    asgard_service: ServiceApi, mlflow_api: MlflowApi
 ) -> None:
     experiment = fresh("new")
     script = "import mlflow\nwith mlflow.start_run(): mlflow.log_metric('m', 1)\n"
@@ -61,7 +61,7 @@ async def test_ten_jobs_at_once_may_name_a_new_experiment(
     assert {run["info"]["run_id"] for run in runs["runs"]} == {job["run_id"] for job in ended}
 
 
-async def test_a_failure_that_newcomers_meet_comes_with_advice(asgard_service: Service) -> None:
+async def test_a_failure_that_newcomers_meet_comes_with_advice(asgard_service: ServiceApi) -> None:
     script = """
 import mlflow
 from sklearn.ensemble import RandomForestClassifier

@@ -10,7 +10,7 @@ from typing import Any
 import pytest
 
 from tests.e2e.test_report_checks import RANDOM_FOREST, fresh
-from tests.service import Service
+from tests.service import ServiceApi
 
 GIVE_UP_SECONDS = 180
 
@@ -58,7 +58,7 @@ class OldClient:
 
 
 @pytest.fixture
-def client(asgard_service: Service) -> OldClient:
+def client(asgard_service: ServiceApi) -> OldClient:
     return OldClient(asgard_service.url, poll_seconds=0.2)
 
 

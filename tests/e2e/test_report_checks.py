@@ -11,7 +11,7 @@ import pytest_asyncio
 
 from tests.e2e.mlflow_api import MlflowApi, named
 from tests.eventually import eventually
-from tests.service import Service
+from tests.service import ServiceApi
 
 RANDOM_FOREST = Path(__file__).parents[2] / "examples" / "trainings" / "random_forest.py"
 TAGS = {"team": "quality", "dataset": "synthetic-2000x30", "source": "data/raw/train.csv"}
@@ -104,7 +104,7 @@ class Training:
 
 
 @pytest_asyncio.fixture(scope="module", loop_scope="session")
-async def training(asgard_service: Service) -> AsyncIterator[Training]:
+async def training(asgard_service: ServiceApi) -> AsyncIterator[Training]:
     """The random forest, uploaded and followed to its end."""
     experiment, model = fresh("report"), fresh("forest")
     status, accepted = await asgard_service.upload(
@@ -129,7 +129,7 @@ async def training(asgard_service: Service) -> AsyncIterator[Training]:
 
 
 async def test_10_the_service_is_connected_to_mlflow(
-    asgard_service: Service, mlflow_api: MlflowApi
+    asgard_service: ServiceApi, mlflow_api: MlflowApi
 ) -> None:
     status, answer = await asgard_service.get("/mlops/status")
     assert status == 200
@@ -188,7 +188,7 @@ async def test_12_the_run_has_its_metrics_params_and_tags(
 
 
 async def test_13_the_model_is_registered_as_version_1(
-    asgard_service: Service, training: Training
+    asgard_service: ServiceApi, training: Training
 ) -> None:
     status, models = await asgard_service.get("/mlops/models")
     assert status == 200

@@ -228,6 +228,36 @@ async def test_a_job_does_not_outlive_its_shim_though_the_keeper_cannot_clear_up
     assert (await started.attempt.wait()).end is End.LOST
 
 
+async def test_a_full_disk_loses_output_and_not_the_job(started: Started) -> None:
+    script = """
+import fcntl, os, termios, time
+def say(text):
+    print(text)
+    while any(fcntl.ioctl(1, termios.FIONREAD, bytes(4))):  # until the shim has read it
+        time.sleep(0.01)
+while not os.path.exists("full"): time.sleep(0.01)
+say("lost")
+say("perhaps lost: the shim has done with what it read before")
+open("said", "w").close()
+while not os.path.exists("room"): time.sleep(0.01)
+say("kept")
+os._exit(3)
+"""
+    await started.attempt.start(started.order(script))
+    shim, work = started.pids()["shim"], started.directory / "work"
+    unlimited = resource.prlimit(shim, resource.RLIMIT_FSIZE)
+    # neither the log nor the shim's own can grow
+    resource.prlimit(shim, resource.RLIMIT_FSIZE, (0, unlimited[1]))
+    (work / "full").touch()
+    await eventually((work / "said").exists, what="the job has printed onto a full disk")
+    resource.prlimit(shim, resource.RLIMIT_FSIZE, unlimited)
+    (work / "room").touch()
+    ended = await started.attempt.wait()
+    assert (ended.end, ended.exit_code) == (End.EXITED, 3)
+    assert not started.output().startswith("lost")
+    assert started.output().endswith("kept\n")
+
+
 async def test_an_end_on_a_full_disk_is_told_when_there_is_room(started: Started) -> None:
     script = "import os, time\nwhile not os.path.exists('go'): time.sleep(0.01)\nos._exit(3)"
     await started.start(started.order(script))

@@ -9,7 +9,7 @@ import time
 import urllib.error
 import urllib.request
 from collections import Counter
-from collections.abc import AsyncIterator, Awaitable, Callable, Iterator
+from collections.abc import AsyncIterator, Awaitable, Callable, Iterator, Mapping
 from contextlib import asynccontextmanager, contextmanager
 from pathlib import Path
 
@@ -29,6 +29,10 @@ class MlflowServer:
         self._process = process
         self._log = log
         self.uri = f"http://127.0.0.1:{port}"
+
+    @property
+    def pid(self) -> int:
+        return self._process.pid
 
     def wait_healthy(self) -> None:
         deadline = time.monotonic() + START_SECONDS
@@ -74,7 +78,12 @@ def _living_members(group: int) -> list[int]:
 
 
 @contextmanager
-def running_mlflow(directory: Path) -> Iterator[MlflowServer]:
+def running_mlflow(
+    directory: Path,
+    *arguments: str,
+    artifacts: str | None = None,
+    environment: Mapping[str, str] = {},
+) -> Iterator[MlflowServer]:
     """Start MLflow, wait until it answers, and leave no process of it behind."""
     port = free_port()
     log = directory / "mlflow.log"
@@ -82,12 +91,13 @@ def running_mlflow(directory: Path) -> Iterator[MlflowServer]:
         *(sys.executable, "-m", "mlflow", "server"),
         *("--host", "127.0.0.1", "--port", str(port), "--workers", "1"),
         *("--backend-store-uri", f"sqlite:///{directory / 'mlflow.db'}"),
-        *("--artifacts-destination", str(directory / "artifacts")),
+        *("--artifacts-destination", artifacts or str(directory / "artifacts")),
+        *arguments,
     ]
     with log.open("wb") as output:
         process = subprocess.Popen(
             command,
-            env={**os.environ, "MLFLOW_SERVER_ENABLE_JOB_EXECUTION": "false"},
+            env={**os.environ, "MLFLOW_SERVER_ENABLE_JOB_EXECUTION": "false", **environment},
             cwd=directory,
             stdin=subprocess.DEVNULL,
             stdout=output,

@@ -227,6 +227,35 @@ async def test_a_taken_port_is_replaced_once_and_kept(tmp_path: Path) -> None:
             assert second["mlflow_tracking_uri"] == first["mlflow_tracking_uri"]
 
 
+async def test_the_service_follows_it_to_another_port(tmp_path: Path) -> None:
+    """One that an earlier service started has died, and its port was taken meanwhile."""
+    async with running_service(tmp_path / "data", SETTINGS) as service:
+        first = await accessible(service)
+        await service.kill()
+        await service.start()
+        assert await accessible(service) == first
+        with socket.socket() as taken:
+            os.kill(service.pid, signal.SIGSTOP)
+            try:
+                os.kill(mlflow_pid(service), signal.SIGKILL)
+                await eventually(lambda: not mlflow_processes(service), what="MLflow is gone")
+                taken.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+                taken.bind(("127.0.0.1", int(first.rpartition(":")[2])))
+                taken.listen()
+            finally:
+                os.kill(service.pid, signal.SIGCONT)
+
+            async def moved() -> bool:
+                _, status = await service.get("/mlops/status")
+                return bool(status["mlflow_tracking_uri"] != first)
+
+            await eventually(moved, what="MLflow listens elsewhere")
+            second = await accessible(service)
+            job = await service.finished(await service.submit(MAKES_A_RUN))
+            assert job["status"] == "completed", job["logs"]
+            assert (await get_run(second, job["logs"].split()[-1]))["info"]["status"] == "FINISHED"
+
+
 async def test_a_job_does_not_wait_for_mlflow_and_its_run_is_known_later(tmp_path: Path) -> None:
     go = tmp_path / "go"
     async with running_service(tmp_path / "data", SETTINGS) as service:

@@ -19,6 +19,7 @@ from asgard_async.tracking.gateway import MlflowGateway
 from asgard_async.tracking.refusals import AnswerTooLarge, MlflowInternalError, MlflowRefused
 from tests.service import free_port
 
+from .basic_auth import ProtectedMlflow
 from .mlflow_user import MlflowUser, all_of, fresh
 from .servers import MlflowServer, Relay, serving
 
@@ -222,6 +223,65 @@ async def test_refusal_carries_mlflows_first_line_and_code(gateway: MlflowGatewa
     assert caught.value.error_code == "RESOURCE_ALREADY_EXISTS"
     assert name in str(caught.value)
     assert "SQL:" not in str(caught.value)
+
+
+@pytest.mark.parametrize(
+    ("username", "hint"),
+    [("", "asks for credentials"), ("ann", "does not accept Asgard's credentials")],
+)
+async def test_401_says_what_to_set(username: str, hint: str) -> None:
+    async with serving(unauthorized) as uri:
+        address = MlflowAddress.parse(uri, username=username, password="hush-hush")
+        async with MlflowGateway(address, timeout_seconds=30) as gateway:
+            with pytest.raises(TrackingUnavailable, match=hint) as caught:
+                await gateway.experiment_named("x")
+    assert "[mlflow] username and password, or token" in str(caught.value)
+
+
+async def test_500_without_words_says_where_to_look() -> None:
+    async def stumble(_: web.Request) -> web.StreamResponse:
+        return web.Response(status=500, text="Internal Server Error")
+
+    async with serving(stumble) as uri, open_gateway(uri) as gateway:
+        with pytest.raises(MlflowInternalError, match="without a reason, which stands in its own"):
+            await gateway.experiment_named("x")
+
+
+async def test_403_of_a_proxy_is_no_refusal_of_the_request() -> None:
+    async def refuse(_: web.Request) -> web.StreamResponse:
+        return web.Response(status=403, text="Invalid Host header")
+
+    async with serving(refuse) as uri, open_gateway(uri) as gateway:
+        with pytest.raises(TrackingUnavailable, match=r"403.*--allowed-hosts"):
+            await gateway.experiment_named("x")
+
+
+@pytest.mark.mlflow
+async def test_what_a_user_may_not_do_is_refused(protected_mlflow: ProtectedMlflow) -> None:
+    name = fresh("of-the-admin")
+    await protected_mlflow.as_admin("POST", "registered-models/create", {"name": name})
+    async with MlflowGateway(protected_mlflow.address(), timeout_seconds=30) as gateway:
+        assert (await gateway.registered_model(name)).name == name
+        with pytest.raises(MlflowRefused, match="lets Asgard in but denies") as caught:
+            await gateway.create_model_version(
+                name, source="s3://x", run_id="0", model_id=None, description="", tags={}
+            )
+    assert caught.value.error_code == "PERMISSION_DENIED"
+
+
+async def test_it_asks_where_it_was_moved_to() -> None:
+    seen: list[str] = []
+
+    async def answer(request: web.Request) -> web.StreamResponse:
+        seen.append(request.host)
+        return web.json_response({"experiment": {"experiment_id": "1"}})
+
+    async with serving(answer) as first, serving(answer) as second, open_gateway(first) as gateway:
+        await gateway.experiment_named("x")
+        gateway.move_to(MlflowAddress.parse(second))
+        await gateway.experiment_named("x")
+        assert gateway.public_uri == second
+    assert [f"http://{host}" for host in seen] == [first, second]
 
 
 @pytest.mark.mlflow

@@ -14,9 +14,11 @@ refused.
 Every refusal is a problem document (RFC 9457, `application/problem+json`) whose `detail` says what
 to do, with messages by field where fields are wrong. Beyond what stands at each operation, an
 address that does not exist is 404, a method that it does not have 405 with `Allow`, and what cannot
-be read as HTTP 400. Once a token has been made (`asgard token create`), everything but `/health/*`
-wants one: 401 without, 403 where its scope does not do (`read`: look; `submit`: jobs, too; `admin`:
-everything). `HEAD` is answered wherever `GET` is.
+be read as HTTP 400. What the machine lacks for a moment is 503, and a full disk 507. `HEAD` is
+answered wherever `GET` is.
+
+Once a token has been made (`asgard token create`), everything but `/health/*` wants one: 401
+without, 403 where its scope does not do (`read`: look; `submit`: jobs, too; `admin`: everything).
 """
 
 INFO: dict[str, Any] = {

@@ -65,6 +65,14 @@ class QueryNumber(fields.Integer):
         return int(value)
 
 
+class QueryFlag(fields.Boolean):
+    """`true` or `false` in a query; also 1 and 0."""
+
+    truthy = {"true", "1"}
+    falsy = {"false", "0"}
+    default_error_messages = {"invalid": "Must be true or false."}
+
+
 class Moment(fields.AwareDateTime):
     """RFC 3339 with an offset or `Z`, made UTC."""
 

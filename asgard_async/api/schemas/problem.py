@@ -64,8 +64,10 @@ EXAMPLES: Mapping[int, Problem] = {
                     "Send the body as JSON, with Content-Type: application/json."
                 ),
                 api_errors.InvalidRequest({"name of the field": ["What is wrong with it."]}),
+                api_errors.UpgradeRequired(),
                 errors.QueueFull(10000),
                 errors.ServiceDraining(),
+                errors.DiskShort(),
             ),
         )
     },

@@ -61,6 +61,11 @@ class ReadySchema(Schema):
     """The service takes jobs."""
 
     status = fields.String(required=True, validate=OneOf(["ready"]))
+    warnings = fields.List(
+        fields.String(),
+        required=True,
+        metadata={"description": "What an administrator should mend."},
+    )
 
     class Meta:
-        example = {"status": "ready"}
+        example = {"status": "ready", "warnings": []}

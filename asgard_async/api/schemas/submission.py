@@ -35,6 +35,8 @@ MAX_EXPERIMENT_NAME = 500
 MAX_MODEL_NAME = 256
 """What the name column of MLflow's registry holds."""
 MAX_ENTRIES = 100
+MAX_REQUIREMENTS = 1000
+"""`pip freeze` of a real project prints 150 to 300."""
 MAX_REQUIREMENT = 500
 MAX_ENVIRONMENT_BYTES = 64 * 1024
 MAX_TAG_KEY = 250
@@ -216,7 +218,7 @@ class SubmissionSchema(Schema):
         metadata={"description": "Registered model of the job's result.", "example": "churn"},
     )
     requirements = TextList(
-        max_entries=MAX_ENTRIES,
+        max_entries=MAX_REQUIREMENTS,
         check=[Length(1, MAX_REQUIREMENT), as_validator(no_nul)],
         load_default=list,
         metadata={"description": "PEP 508 requirements.", "example": ["scikit-learn"]},

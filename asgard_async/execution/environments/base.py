@@ -28,6 +28,8 @@ class BaseEnvironment:
     def _problem(self, requirement: Requirement, seen: frozenset[str]) -> str | None:
         if requirement.marker is not None and not requirement.marker.evaluate({"extra": ""}):
             return None
+        if requirement.url is not None:
+            return f"{requirement.name} (from a place of its own)"
         distribution = self._installed.get(canonicalize_name(requirement.name))
         if distribution is None:
             return f"{requirement} (not installed)"

@@ -98,6 +98,7 @@ class Builder:
                 *(sys.executable, "-I", "-S", str(PROGRAM)),
                 *(find_uv_bin(), sys.executable, str(staging)),
                 str(self._cache.path_of(build.recipe.key)),
+                *build.recipe.moving,
             ],
             environment=self._environment(build.recipe, folder),
             working_directory=str(folder),
@@ -127,6 +128,8 @@ class Builder:
             "UV_CACHE_DIR": str(self._uv_cache),
             "UV_PYTHON_DOWNLOADS": "never",
             "UV_NO_CONFIG": "1",
+            # a repository that wants a password is refused, not waited for
+            "GIT_TERMINAL_PROMPT": "0",
             **network,
             **indexes,
         }

@@ -16,6 +16,7 @@ from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
 
+from asgard_async.execution.environments.key import FOR_ONE_JOB
 from asgard_async.execution.locks import is_held
 
 BUILDS = "builds"
@@ -30,6 +31,10 @@ class CachedEnvironment:
     @property
     def key(self) -> str:
         return self.directory.name
+
+    @property
+    def is_for_one_job(self) -> bool:
+        return self.key.startswith(FOR_ONE_JOB)
 
     @property
     def python(self) -> Path:
@@ -124,14 +129,17 @@ class EnvironmentCache:
         return True
 
     def prune(self, *, max_bytes: int, but: str = "") -> list[str]:
-        """Throw away those used longest ago, but for one, until the rest fits; their keys."""
+        """Throw away those used longest ago, but for one, until the rest fits; their keys.
+
+        Those made for one job that has ended go in any case.
+        """
         environments = [environment for environment in self.all() if environment.key != but]
         sizes = {environment.key: environment.size_bytes() for environment in environments}
         total = sum(sizes.values())
         removed = []
         for environment in environments:
-            if total <= max_bytes:
-                break
+            if total <= max_bytes and not environment.is_for_one_job:
+                continue
             if self.remove(environment):
                 total -= sizes[environment.key]
                 removed.append(environment.key)

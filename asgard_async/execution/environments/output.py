@@ -6,6 +6,7 @@ import os
 from pathlib import Path
 
 from asgard_async.execution.shim.pump import Log
+from asgard_async.logs.times import parts_by_time
 
 COPY_SECONDS = 0.1
 """How often a build's output is looked at: a person reads it, and no job waits for it."""
@@ -24,7 +25,12 @@ class JobLogCopy:
         while True:
             # looked at before copying: what was written before the end is then copied too
             is_last = done.done()
-            offset = await asyncio.to_thread(self._copy, build_log, offset)
+            copying = asyncio.ensure_future(asyncio.to_thread(self._copy, build_log, offset))
+            try:
+                offset = await asyncio.shield(copying)
+            except asyncio.CancelledError:
+                await asyncio.wait({copying})  # nothing is written once the job goes on
+                raise
             if is_last:
                 return
             await asyncio.wait({done}, timeout=COPY_SECONDS)
@@ -42,13 +48,24 @@ class JobLogCopy:
             source = os.open(build_log, os.O_RDONLY | os.O_CLOEXEC)
         except FileNotFoundError:
             return offset
+        try:
+            if os.fstat(source).st_size > offset:  # else the job's log need not even be opened
+                offset = self._append(source, build_log, offset)
+        finally:
+            os.close(source)
+        return offset
+
+    def _append(self, source: int, build_log: Path, offset: int) -> int:
         self._job_log.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
         log = Log(str(self._job_log), self._limit)
         try:
             while data := os.pread(source, log.chunk, offset):
-                log.write(data)
-                offset += len(data)
+                # each part with the time at which the build wrote it
+                begin, end = 0, offset + len(data)
+                for part_end, at_ms in parts_by_time(build_log, offset, end):
+                    log.write(data[begin : part_end - offset], at_ms)
+                    begin = part_end - offset
+                offset = end
         finally:
             log.close()
-            os.close(source)
         return offset

@@ -48,10 +48,11 @@ class Environments:
         """Whether the base environment satisfies them all."""
         return not self._base.missing(map(Requirement, requirements))
 
-    def recipe(self, requirements: Sequence[str]) -> Recipe:
-        """What an environment for them is made of."""
+    def recipe(self, requirements: Sequence[str], *, job_id: str = "") -> Recipe:
+        """What an environment for them is made of, if need be for that job alone."""
         return recipe_for(
             requirements,
+            job_id=job_id,
             index_url=self._config.index_url,
             extra_index_urls=self._config.extra_index_urls,
         )
@@ -110,7 +111,7 @@ class Environments:
             try:
                 build = await self._builder.start(recipe)
             except OSError as error:
-                raise BuildFailed(f"The build could not be started: {error}") from error
+                raise BuildFailed(f"The build could not be started: {error.strerror}.") from error
             started.set_result(build)
             await self._builder.wait(build)
         # its own is spared: those who waited for it do not hold it yet

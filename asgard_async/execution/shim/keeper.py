@@ -3,7 +3,6 @@
 import fcntl
 import os
 import signal
-import sys
 
 from . import files, linux
 from .order import Order
@@ -43,8 +42,7 @@ def keep(order: Order, program: Program) -> None:
         os.close(descriptor)
     _wait_for(shim, signals)
     linux.kill_descendants()
-    sys.stderr.flush()
-    os._exit(0)
+    linux.leave(0)
 
 
 def _wait_for(shim: int, signals: "set[signal.Signals]") -> None:

@@ -3,6 +3,7 @@
 import ctypes
 import os
 import signal
+import sys
 
 PR_SET_PDEATHSIG = 1
 PR_SET_CHILD_SUBREAPER = 36
@@ -118,3 +119,12 @@ def reap_one_of_any() -> None:
             options = os.WNOHANG
     except ChildProcessError:
         pass
+
+
+def leave(code: int) -> None:
+    """End this process at once. Nothing that is left to say may hinder it: it would be said to a
+    file, whose disk may be full."""
+    try:
+        sys.stderr.flush()
+    finally:
+        os._exit(code)

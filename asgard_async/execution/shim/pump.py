@@ -1,27 +1,20 @@
 """The job's log: what comes out of the pipe goes to a file that is bounded on the disk.
 
 The first half of the limit and at least the last quarter are kept. What lies between is punched
-out of the file, so that offsets never change. `<log>.hole` tells where the hole is: two numbers,
-its start and end.
+out of the file, so that offsets never change. See log_files.py for what lies beside it.
 """
 
 import os
 import sys
+import time
 
 from . import linux
+from .log_files import HOLE_SUFFIX, read_hole
+from .times import TimeIndex
 
 BLOCK = 4096
-HOLE_SUFFIX = ".hole"
-
-
-def read_hole(path: str) -> "tuple[int, int]":
-    """Start and end of the hole in the log at `path`; (0, 0) where there is none."""
-    try:
-        with open(path + HOLE_SUFFIX, "rb") as file:
-            start, end = file.read().split()
-            return int(start), int(end)
-    except (FileNotFoundError, ValueError):
-        return 0, 0
+PIPE_BYTES = 256 * 1024
+"""What fits into the pipe, and so is read at once; Linux' own are 64 KiB."""
 
 
 class Log:
@@ -33,22 +26,25 @@ class Log:
         self._file = os.open(path, flags, 0o600)
         self._hole_file = -1
         self._size = os.fstat(self._file).st_size  # an earlier attempt's output stays
+        self._times = TimeIndex(path)
         self._half = limit // 2 // BLOCK * BLOCK
         self._hole_end = max(self._half, read_hole(path)[1])
-        self.chunk = min(1 << 20, max(BLOCK, self._half // 4))
+        self.chunk = min(PIPE_BYTES, max(BLOCK, self._half // 4))
         """How much to write at once, so that the limit holds."""
 
-    def write(self, data: bytes) -> None:
-        """Append `data`, at most `chunk` bytes."""
+    def write(self, data: bytes, at_ms: "int | None" = None) -> None:
+        """Append `data`, at most `chunk` bytes, as written at `at_ms` (since 1970) or now."""
         view = memoryview(data)
         try:
             self._make_room(len(data))
+            if data:
+                self._times.note(self._size, _now_ms() if at_ms is None else at_ms)
             while view:
                 written = os.write(self._file, view)
                 self._size += written
                 view = view[written:]
         except OSError as error:
-            sys.stderr.write(f"{len(view)} bytes of output lost: {error}\n")
+            _complain(f"{len(view)} bytes of output lost: {error}")
 
     def _make_room(self, needed: int) -> None:
         if self._size - self._hole_end + needed <= self._half:
@@ -68,7 +64,19 @@ class Log:
         try:
             os.fdatasync(self._file)
         except OSError as error:
-            sys.stderr.write(f"the log may be incomplete: {error}\n")
+            _complain(f"the log may be incomplete: {error}")
         os.close(self._file)
+        self._times.close()
         if self._hole_file >= 0:
             os.close(self._hole_file)
+
+
+def _now_ms() -> int:
+    return time.time_ns() // 1_000_000
+
+
+def _complain(text: str) -> None:
+    try:
+        sys.stderr.write(f"{text}\n")
+    except OSError:
+        pass  # it goes to a file on the same disk

@@ -75,6 +75,8 @@ def run_job(
         raise
     except BaseException as error:
         try:
-            os.write(failure, f"{type(error).__name__}: {error}".encode()[:4096])
+            # without the path that it names: the owner of the job reads this
+            what = (isinstance(error, OSError) and error.strerror) or str(error)
+            os.write(failure, f"{type(error).__name__}: {what}".encode()[:4096])
         finally:
             os._exit(127)

@@ -1,6 +1,7 @@
 """The shim proper: starts the job, pumps its output, stops it in time, writes down its end."""
 
 import errno
+import fcntl
 import os
 import resource
 import select
@@ -10,7 +11,7 @@ import time
 
 from . import files, linux
 from .order import Order
-from .pump import Log
+from .pump import PIPE_BYTES, Log
 from .script import Program, ScriptIsNext, run_job
 
 KEEPER_DIED = signal.SIGUSR1
@@ -36,9 +37,8 @@ def supervise(order: Order, program: Program) -> None:
             sys.excepthook(*sys.exc_info())
             linux.kill_descendants()
         finally:
-            os._exit(code)
-    sys.stderr.flush()
-    os._exit(code)
+            linux.leave(code)
+    linux.leave(code)
 
 
 class Shim:
@@ -77,6 +77,10 @@ class Shim:
     def _start_job(self) -> int:
         """Fork the job behind a gate, make it known durably, open the gate; its output."""
         output, job_output = os.pipe2(os.O_CLOEXEC)
+        try:
+            fcntl.fcntl(output, fcntl.F_SETPIPE_SZ, PIPE_BYTES)
+        except OSError:
+            pass  # the user has many pipes; one of the usual size does, only slower
         gate, open_gate = os.pipe2(os.O_CLOEXEC)
         failure, job_failure = os.pipe2(os.O_CLOEXEC)
         shim = os.getpid()

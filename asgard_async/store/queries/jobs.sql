@@ -128,6 +128,10 @@ SELECT job_id FROM jobs;
 -- Every archive that a job has, to find those that belong to none.
 SELECT archive FROM jobs WHERE archive IS NOT NULL;
 
+-- name: ended
+-- Jobs that are over.
+SELECT job_id, ended_at, archive FROM jobs WHERE phase = 'finished';
+
 -- name: server_id^
 -- The id that marks this server's MLflow runs.
 SELECT value FROM server WHERE name = 'server_id';

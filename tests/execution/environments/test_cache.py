@@ -65,6 +65,15 @@ def test_pruning_takes_those_used_longest_ago(cache: EnvironmentCache) -> None:
     assert list(cache.directory.iterdir()) == []
 
 
+def test_those_for_one_job_go_as_soon_as_it_has_ended(cache: EnvironmentCache) -> None:
+    for number, key in enumerate(["a", "once1", "once2", "once3"]):
+        make(cache, key, used_at=number + 1)
+    with cache.held("once1"):
+        assert cache.prune(max_bytes=100 * MB, but="once3") == ["once2"]
+    assert cache.prune(max_bytes=100 * MB) == ["once3", "once1"]
+    assert keys(cache) == ["a"]
+
+
 def test_a_file_linked_from_elsewhere_counts_its_share(
     cache: EnvironmentCache, tmp_path: Path
 ) -> None:

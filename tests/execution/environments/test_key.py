@@ -43,3 +43,37 @@ def test_whatever_changes_the_result_changes_the_key() -> None:
 def test_a_recipe_is_what_it_says() -> None:
     assert isinstance(recipe_for([]), Recipe)
     assert len(recipe_for([]).requirements) == 1
+
+
+COMMIT = "0123456789abcdef0123456789abcdef01234567"
+SHA256 = "0" * 64
+
+
+@pytest.mark.parametrize(
+    ("address", "moves"),
+    [
+        (f"git+https://host.example/x@{COMMIT}", False),
+        (f"git+https://host.example/x@{COMMIT}#subdirectory=y", False),
+        (f"https://host.example/x.whl#sha256={SHA256}", False),
+        (f"file:///srv/x.whl#subdirectory=y&sha256={SHA256}", False),
+        ("git+https://host.example/x", True),
+        ("git+https://host.example/x@main", True),
+        (f"git+https://host.example/x@{COMMIT[:12]}", True),
+        (f"git+https://host.example/x@main#sha256={SHA256}", True),
+        (f"https://host.example/{COMMIT}/x.whl", True),
+        (f"https://host.example/x.whl?sha256={SHA256}", True),
+        ("file:///srv/x.whl", True),
+    ],
+)
+def test_an_address_whose_content_may_change_is_each_jobs_own(address: str, moves: bool) -> None:
+    one, other = (recipe_for([f"name @ {address}"], job_id=job_id) for job_id in ("a1", "b2"))
+    assert (one.key != other.key) == moves
+    assert one.moving == (("name",) if moves else ())
+    assert one.key == recipe_for([f"Name@ {address}"], job_id="a1").key
+    assert one.key.isalnum()
+    assert one.key != recipe_for(["name"], job_id="a1").key
+
+
+def test_an_address_that_is_not_for_this_machine_is_nothing() -> None:
+    elsewhere = "name @ https://host.example/x.whl ; sys_platform == 'win32'"
+    assert recipe_for([elsewhere], job_id="a1").key == recipe_for([]).key

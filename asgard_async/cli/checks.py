@@ -1,0 +1,250 @@
+"""What `asgard doctor` looks at. Nothing here changes anything."""
+
+import asyncio
+import contextlib
+import importlib.util
+import os
+import resource
+import sqlite3
+import subprocess
+import time
+from collections.abc import Awaitable, Callable
+from datetime import datetime
+from enum import StrEnum
+from pathlib import Path
+from typing import Any
+
+import aiohttp
+import msgspec
+
+from asgard_async.access.token_file import TokenFile
+from asgard_async.config import Config, ConfigError
+from asgard_async.data_directory import DataDirectory
+from asgard_async.execution.locks import is_held
+from asgard_async.free_space import FreeSpace
+from asgard_async.jobs.errors import AsgardError
+from asgard_async.store.migrate import packaged_migrations
+from asgard_async.tracking.address import MlflowAddress
+from asgard_async.tracking.artifact_store import check_destination
+from asgard_async.tracking.gateway import MlflowGateway
+
+ANSWER_SECONDS = 5.0
+FILES_WANTED = 4096
+
+
+class Level(StrEnum):
+    OK = "ok"
+    WARN = "warn"
+    FAIL = "fail"
+
+
+class Finding(msgspec.Struct, frozen=True):
+    """What a check came to."""
+
+    about: str
+    level: Level
+    found: str
+    remedy: str = ""
+
+    def as_dict(self) -> dict[str, Any]:
+        """For JSON."""
+        found: dict[str, Any] = msgspec.to_builtins(self)
+        return found
+
+
+async def data_directory(config: Config, data: DataDirectory) -> Finding:
+    """Whether it is there, ours, and nobody else's to read."""
+    about, root = "data directory", data.root
+    if not root.exists():
+        return Finding(about, Level.OK, f"{root} is made at the first start")
+    status = root.stat()
+    if status.st_uid != os.geteuid():
+        return Finding(
+            about,
+            Level.FAIL,
+            f"{root} belongs to another user (uid {status.st_uid})",
+            f"run this as that user, or: chown -R {os.geteuid()} {root}",
+        )
+    if status.st_mode & 0o077:
+        return Finding(about, Level.FAIL, f"{root} is open to others", f"chmod 700 {root}")
+    if not os.access(root, os.W_OK):
+        return Finding(about, Level.FAIL, f"{root} cannot be written", "mount it for writing")
+    return Finding(about, Level.OK, str(root))
+
+
+async def disk(config: Config, data: DataDirectory) -> Finding:
+    """Whether there is room for jobs."""
+    there = next(path for path in (data.root, *data.root.parents) if path.exists())
+    space = FreeSpace(there, floor_bytes=config.server.min_free_mb << 20)
+    free = f"{space.available_bytes() / 1e9:.1f} GB are free"
+    if space.is_short():
+        floor = f"[server] min_free_mb = {config.server.min_free_mb}"
+        return Finding(
+            "disk", Level.FAIL, f"{free}, less than {floor}", "delete old jobs, or make space"
+        )
+    if space.available_bytes() < 4 * space.floor_bytes:
+        return Finding("disk", Level.WARN, free, "delete old jobs, or make space")
+    return Finding("disk", Level.OK, free)
+
+
+async def database(config: Config, data: DataDirectory) -> Finding:
+    """Whether this version can use it."""
+    about, file, newest = "database", data.database, packaged_migrations()[-1].version
+    if not file.exists():
+        return Finding(about, Level.OK, "is made at the first start")
+    try:
+        with contextlib.closing(_read_only(file)) as connection:
+            (version,) = connection.execute("PRAGMA user_version").fetchone()
+            (sound,) = connection.execute("PRAGMA quick_check(1)").fetchone()
+    except sqlite3.Error as error:
+        return Finding(about, Level.FAIL, str(error), "restore a backup of 'asgard db backup'")
+    if sound != "ok":
+        return Finding(about, Level.FAIL, sound, "restore a backup of 'asgard db backup'")
+    if version > newest:
+        return Finding(
+            about, Level.FAIL, f"has schema {version}", "install the version that wrote it"
+        )
+    behind = f", which the next start makes {newest}" if version < newest else ""
+    return Finding(about, Level.OK, f"schema {version}{behind}")
+
+
+async def clock(config: Config, data: DataDirectory) -> Finding:
+    """Whether time runs on from where the last job was made."""
+    if not data.database.exists():
+        return Finding("clock", Level.OK, time.strftime("%Y-%m-%d %H:%M:%S %z"))
+    with contextlib.suppress(sqlite3.Error), contextlib.closing(_read_only(data.database)) as found:
+        (text,) = found.execute("SELECT max(created_at) FROM jobs").fetchone()
+        if text and (ahead := datetime.fromisoformat(text).timestamp() - time.time()) > 1:
+            return Finding(
+                "clock",
+                Level.FAIL,
+                f"the newest job was made {ahead:.0f} s in the future",
+                "set the clock (timedatectl set-ntp true); job times and order follow it",
+            )
+    return Finding("clock", Level.OK, time.strftime("%Y-%m-%d %H:%M:%S %z"))
+
+
+async def uv(config: Config, data: DataDirectory) -> Finding:
+    """Whether environments can be built."""
+    from uv import find_uv_bin
+
+    try:
+        done = await asyncio.to_thread(
+            subprocess.run,
+            [find_uv_bin(), "--version"],
+            capture_output=True,
+            text=True,
+            check=True,
+            timeout=ANSWER_SECONDS,
+        )
+    except (OSError, subprocess.SubprocessError) as error:
+        return Finding("uv", Level.FAIL, str(error), "pip install --force-reinstall uv")
+    return Finding("uv", Level.OK, done.stdout.strip())
+
+
+async def mlflow(config: Config, data: DataDirectory) -> Finding:
+    """Whether the configured one answers and stores artifacts; the service watches the embedded."""
+    if config.mlflow.embedded:
+        if importlib.util.find_spec("mlflow") is None:
+            return Finding("MLflow", Level.FAIL, "is not installed", "pip install mlflow")
+        try:
+            check_destination(config)
+        except ConfigError as error:
+            return Finding("MLflow", Level.FAIL, str(error))
+        return Finding("MLflow", Level.OK, "embedded, started and watched by the service")
+    address = MlflowAddress.configured(config.mlflow)
+    try:
+        async with MlflowGateway(address, timeout_seconds=ANSWER_SECONDS) as gateway:
+            await gateway.active_experiment_ids()
+            artifacts_problem = await _artifacts_problem(gateway)
+    except AsgardError as error:
+        return Finding(
+            "MLflow",
+            Level.FAIL,
+            str(error),
+            "see [mlflow] tracking_uri, username, password and token: asgard config check",
+        )
+    if artifacts_problem:
+        return Finding("MLflow", Level.WARN, artifacts_problem, "see 'MLflow and artifacts', docs")
+    return Finding("MLflow", Level.OK, f"{address.public_uri} answers")
+
+
+async def _artifacts_problem(gateway: MlflowGateway) -> str:
+    try:
+        await gateway.look_into_artifacts()
+    except AsgardError as error:
+        return f"its artifacts: {error}"
+    return ""
+
+
+async def access(config: Config, data: DataDirectory) -> Finding:
+    """Whether anybody may come in."""
+    tokens = TokenFile(data.tokens)
+    try:
+        if tokens.is_closed():
+            return Finding("access", Level.OK, f"by {len(tokens.all())} tokens")
+    except ConfigError as error:
+        return Finding("access", Level.FAIL, str(error), f"mend or remove {data.tokens}")
+    return Finding(
+        "access",
+        Level.WARN,
+        f"open to whoever reaches {config.server.host}, the jobs included",
+        "asgard token create",
+    )
+
+
+async def open_files(config: Config, data: DataDirectory) -> Finding:
+    """Whether there may be enough of them for many clients and jobs."""
+    soft, _ = resource.getrlimit(resource.RLIMIT_NOFILE)
+    if soft != resource.RLIM_INFINITY and soft < FILES_WANTED:
+        return Finding(
+            "open files",
+            Level.WARN,
+            f"at most {soft}",
+            f"ulimit -n {FILES_WANTED}, or LimitNOFILE= in the unit",
+        )
+    return Finding("open files", Level.OK, f"at most {soft}")
+
+
+async def service(config: Config, data: DataDirectory) -> Finding:
+    """Whether it runs, and takes jobs."""
+    about = "service"
+    if not data.service_lock.exists() or not is_held(data.service_lock):
+        return Finding(about, Level.WARN, "does not run on this data directory", "asgard serve")
+    host, port = config.server.host, config.server.port
+    url = f"http://{'127.0.0.1' if host in {'0.0.0.0', '::'} else host}:{port}/health/ready"  # noqa: S104
+    try:
+        timeout = aiohttp.ClientTimeout(total=ANSWER_SECONDS)
+        async with aiohttp.ClientSession(timeout=timeout) as session, session.get(url) as answer:
+            document = await answer.json(content_type=None)
+    except (aiohttp.ClientError, TimeoutError, ValueError):
+        return Finding(
+            about,
+            Level.WARN,
+            f"runs, but does not answer at {url}",
+            "if it was started with another --host or --port, give them here as"
+            " ASGARD_SERVER__HOST and ASGARD_SERVER__PORT",
+        )
+    if answer.status != 200:
+        return Finding(about, Level.FAIL, document["detail"], "its log tells more")
+    return Finding(about, Level.OK, f"takes jobs at {url.removesuffix('/health/ready')}")
+
+
+def _read_only(file: Path) -> sqlite3.Connection:
+    return sqlite3.connect(f"{file.absolute().as_uri()}?mode=ro", uri=True, timeout=ANSWER_SECONDS)
+
+
+Check = Callable[[Config, DataDirectory], Awaitable[Finding]]
+
+CHECKS: tuple[Check, ...] = (
+    service,
+    access,
+    data_directory,
+    disk,
+    database,
+    clock,
+    mlflow,
+    uv,
+    open_files,
+)
+"""In the order in which they are shown."""

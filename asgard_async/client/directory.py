@@ -1,0 +1,60 @@
+"""A directory as an archive."""
+
+import gzip
+import os
+import tarfile
+from collections.abc import Iterator
+from pathlib import Path
+from typing import IO
+
+MAX_ARCHIVE_BYTES = 100 << 20
+"""What the service takes by default."""
+
+
+def write_archive(directory: Path, file: IO[bytes], max_bytes: int = MAX_ARCHIVE_BYTES) -> None:
+    """Write a .tar.gz of what is in `directory`; the same files make the same bytes.
+
+    What is hidden (its name begins with a dot), `__pycache__` and virtual environments stay out.
+
+    Raises:
+        ValueError: there is a link or something else that is no file, or the archive is too large.
+        OSError: something cannot be read.
+    """
+    # times and owners are left out: an idempotency key stands for content
+    with (
+        gzip.GzipFile(fileobj=file, mode="wb", filename="", mtime=0, compresslevel=6) as packed,
+        tarfile.open(fileobj=packed, mode="w", format=tarfile.PAX_FORMAT) as tar,
+    ):
+        for path in _files(directory):
+            name = path.relative_to(directory).as_posix()
+            with path.open("rb") as content:
+                status = os.fstat(content.fileno())
+                member = tarfile.TarInfo(name)
+                member.size = status.st_size
+                member.mode = 0o755 if status.st_mode & 0o100 else 0o644
+                tar.addfile(member, content)
+            _check_size(file, directory, max_bytes)
+    _check_size(file, directory, max_bytes)  # the rest is compressed when the archive is closed
+
+
+def _check_size(file: IO[bytes], directory: Path, max_bytes: int) -> None:
+    if file.tell() > max_bytes:
+        raise ValueError(
+            f"{directory} makes an archive of more than {max_bytes} bytes. Leave data out, or make"
+            " an archive of your own if the service takes larger ones."
+        )
+
+
+def _files(directory: Path) -> Iterator[Path]:
+    for path in sorted(directory.iterdir()):
+        if path.name.startswith(".") or path.name == "__pycache__":
+            continue
+        if path.is_symlink():
+            raise ValueError(f"{path} is a link, which archives may not hold.")
+        if path.is_dir():
+            if not (path / "pyvenv.cfg").exists():
+                yield from _files(path)
+        elif path.is_file():
+            yield path
+        else:
+            raise ValueError(f"{path} is neither a file nor a directory.")

@@ -1,0 +1,145 @@
+"""Jobs as the service tells them. Fields that a newer service adds are ignored."""
+
+from datetime import datetime
+from enum import StrEnum
+from html import escape
+
+import msgspec
+
+
+class Status(StrEnum):
+    """What a job is. One that was not cancelled ends in COMPLETED or FAILED."""
+
+    QUEUED = "queued"
+    RUNNING = "running"
+    COMPLETED = "completed"
+    FAILED = "failed"
+    CANCELLED = "cancelled"
+
+    @property
+    def is_finished(self) -> bool:
+        """Whether it is final."""
+        return self in {Status.COMPLETED, Status.FAILED, Status.CANCELLED}
+
+
+class Record(msgspec.Struct, frozen=True, kw_only=True):
+    """What the service answered: immutable, by name."""
+
+
+class Run(Record, frozen=True, kw_only=True):
+    """An MLflow run that a job made."""
+
+    run_id: str
+    experiment_id: str
+    name: str | None = None
+    status: str
+    started_at: datetime | None = None
+    ended_at: datetime | None = None
+    parent_run_id: str | None = None
+
+
+class HistoryEntry(Record, frozen=True, kw_only=True):
+    """One move of a job."""
+
+    status: Status
+    phase: str
+    at: datetime
+    detail: str | None = None
+
+
+class Resources(Record, frozen=True, kw_only=True):
+    """What a job has used; None where that is not known."""
+
+    peak_memory_bytes: int | None = None
+    cpu_seconds: float | None = None
+
+
+class Job(Record, frozen=True, kw_only=True):
+    """A job. What follows `reason` is known of jobs that were got, not of those in lists.
+
+    Times are aware, in UTC. `phase` is one of queued, environment, starting, running, stopping,
+    recording, finished; `reason`, at the end, one of succeeded, exit_code, signal, timeout,
+    out_of_memory, environment_failed, start_failed, cancelled, lost. A newer service may know more.
+    """
+
+    job_id: str
+    script_name: str
+    experiment_name: str
+    model_name: str
+    status: Status
+    created_at: datetime
+    started_at: datetime | None = None
+    completed_at: datetime | None = None
+    run_id: str | None = None
+    model_version: str | None = None
+    error: str | None = None
+    retry_of: str | None = None
+    phase: str | None = None
+    reason: str | None = None
+    exit_code: int | None = None
+    signal: str | None = None
+    """Name of the signal that ended the script, such as "SIGKILL"."""
+    duration_seconds: float | None = None
+    timings: dict[str, float] = msgspec.field(default_factory=dict)
+    """Seconds in each phase."""
+    queue_position: int | None = None
+    runs: tuple[Run, ...] = ()
+    entrypoint: str | None = None
+    requirements: tuple[str, ...] = ()
+    tags: dict[str, str] = msgspec.field(default_factory=dict)
+    timeout: int | None = None
+    priority: int = 0
+    warm: bool = True
+    resources: Resources = Resources()
+    history: tuple[HistoryEntry, ...] = ()
+    logs: str | None = None
+    """The log or its end, as was asked for; invalid UTF-8 is U+FFFD."""
+
+    @property
+    def is_finished(self) -> bool:
+        """Whether the job has ended, however it did."""
+        return self.status.is_finished
+
+    @property
+    def succeeded(self) -> bool:
+        """Whether the job has ended well."""
+        return self.status is Status.COMPLETED
+
+    def __repr__(self) -> str:
+        why = f", {self.reason}" if self.reason and self.reason != "succeeded" else ""
+        return f"<Job {self.job_id} {self.script_name!r} {self.status}{why}>"
+
+    def _repr_html_(self) -> str:
+        """The job as a small table, for notebooks. Everything in it is escaped."""
+        shown: dict[str, object] = {
+            "job": self.job_id,
+            "status": f"{self.status} ({self.reason or self.phase})"
+            if self.reason or self.phase
+            else self.status,
+            "script": self.script_name,
+            "experiment": self.experiment_name,
+            "model": self.model_name
+            + (f", version {self.model_version}" if self.model_version else ""),
+            "run": self.run_id,
+            "seconds": None if self.duration_seconds is None else f"{self.duration_seconds:.1f}",
+            "error": self.error,
+        }
+        rows = (
+            f'<tr><th style="text-align:left">{escape(name)}</th>'
+            f'<td style="text-align:left;white-space:pre-wrap">{escape(str(value))}</td></tr>'
+            for name, value in shown.items()
+            if value is not None
+        )
+        return f"<table>{''.join(rows)}</table>"
+
+
+class JobPage(Record, frozen=True, kw_only=True):
+    """A page of the list of jobs."""
+
+    jobs: tuple[Job, ...]
+    next_cursor: str | None = None
+
+
+def id_of(job: Job | str) -> str:
+    """The id of what is a job or an id itself."""
+    return job.job_id if isinstance(job, Job) else job

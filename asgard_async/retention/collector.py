@@ -1,0 +1,146 @@
+"""Throws away what need not be kept; in the service at intervals, and by `asgard gc`."""
+
+import asyncio
+import logging
+from collections import Counter
+from collections.abc import Callable, Iterable, Sequence
+from pathlib import Path
+from typing import NoReturn
+
+from asgard_async.config import EnvironmentsConfig, RetentionConfig
+from asgard_async.execution.environments.cache import EnvironmentCache
+from asgard_async.jobs.errors import JobNotFinished, JobNotFound
+from asgard_async.jobs.record import now
+from asgard_async.retention.job_files import JobFiles, size_of
+from asgard_async.retention.plan import (
+    Doomed,
+    KeptEnvironment,
+    KeptJob,
+    Kind,
+    plan,
+)
+from asgard_async.store.archives import ArchiveStore
+from asgard_async.store.jobs import EndedJob, JobStore
+
+logger = logging.getLogger(__name__)
+
+Removed = Callable[[Doomed], None]
+
+
+class Collector:
+    """Finds what has to go and removes it. Safe beside running jobs, and beside another one.
+
+    A job's record goes first and its files after it, so that a crash leaves files without a record
+    at worst, which the next time are strays.
+    """
+
+    def __init__(
+        self,
+        *,
+        store: JobStore,
+        archives: ArchiveStore,
+        jobs_dir: Path,
+        environments_dir: Path,
+        retention: RetentionConfig,
+        environments: EnvironmentsConfig,
+    ) -> None:
+        self._store = store
+        self._archives = archives
+        self._files = JobFiles(jobs_dir)
+        self._environments = EnvironmentCache(environments_dir)
+        self._config = retention
+        self._max_environments_bytes = environments.max_cache_mb << 20
+
+    async def run(self, removed: Removed) -> NoReturn:
+        """Collect at intervals for ever; to be run as a task and cancelled."""
+        while True:
+            done = await self.collect(removed)
+            if done:
+                counts = Counter(one.kind for one in done)
+                logger.info(
+                    "thrown away by [retention]: %s; %.1f MB",
+                    ", ".join(f"{number} {kind}" for kind, number in sorted(counts.items())),
+                    sum(one.size_bytes for one in done) / 1e6,
+                )
+            await asyncio.sleep(self._config.check_hours * 3600)
+
+    async def collect(self, removed: Removed = lambda _: None) -> Sequence[Doomed]:
+        """Remove what has to go now; what went. `removed` is called with each."""
+        gone = []
+        for one in await self.find():
+            if await self._remove(one):
+                removed(one)
+                gone.append(one)
+        await self._store.purge_idempotency_keys(at=now())
+        return gone
+
+    async def find(self) -> list[Doomed]:
+        """What has to go now."""
+        on_disk = await asyncio.to_thread(self._files.known)
+        # read after the listing: whatever was listed and has no row now will never have one
+        strays = on_disk - await self._store.all_job_ids()
+        ended = await self._store.ended()
+        return await asyncio.to_thread(self._plan, ended, strays)
+
+    def _plan(self, ended: Sequence[EndedJob], strays: Iterable[str]) -> list[Doomed]:
+        doomed = plan(
+            map(self._kept, ended),
+            [
+                KeptEnvironment(
+                    key=one.key, last_used_at=one.last_used_at, size_bytes=one.size_bytes()
+                )
+                for one in self._environments.all()
+                if not one.is_in_use()
+            ],
+            self._config,
+            max_environments_bytes=self._max_environments_bytes,
+            at=now(),
+        )
+        return doomed + [
+            Doomed(
+                kind=Kind.STRAY,
+                name=name,
+                size_bytes=self._files.all_bytes(name),
+                why="belongs to no job",
+            )
+            for name in sorted(strays)
+        ]
+
+    def _kept(self, job: EndedJob) -> KeptJob:
+        found = {
+            Kind.DIRECTORY: self._files.directory_bytes(job.job_id),
+            Kind.LOG: self._files.log_bytes(job.job_id),
+        }
+        if job.archive is not None:
+            found[Kind.ARCHIVE] = size_of(self._archives.path(job.archive))
+        return KeptJob(
+            job_id=job.job_id, ended_at=job.ended_at, archive=job.archive, bytes_of=found
+        )
+
+    async def _remove(self, one: Doomed) -> bool:
+        match one.kind:
+            case Kind.JOB:
+                try:
+                    await self._store.delete(one.name)
+                except (JobNotFound, JobNotFinished):
+                    return False  # somebody else was quicker
+                await asyncio.to_thread(self._files.remove_all, one.name)
+                if one.archive is not None:
+                    await self._archives.remove(one.archive)
+            case Kind.DIRECTORY:
+                await asyncio.to_thread(self._files.remove_directory, one.name)
+            case Kind.LOG:
+                await asyncio.to_thread(self._files.remove_log, one.name)
+            case Kind.ARCHIVE:
+                assert one.archive is not None  # noqa: S101  # see plan
+                await self._archives.remove(one.archive)
+            case Kind.STRAY:
+                await asyncio.to_thread(self._files.remove_all, one.name)
+            case Kind.ENVIRONMENT:
+                return await asyncio.to_thread(self._remove_environment, one.name)
+        return True
+
+    def _remove_environment(self, key: str) -> bool:
+        return any(
+            self._environments.remove(one) for one in self._environments.all() if one.key == key
+        )

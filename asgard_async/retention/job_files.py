@@ -1,0 +1,90 @@
+"""The files of jobs on the disk: measured, and removed, without following a link."""
+
+import contextlib
+import os
+from pathlib import Path
+
+from asgard_async.execution.local import remove_tree
+
+LOG_PREFIX = "job.log"
+"""Of the log and of what lies beside it."""
+KEPT_OF_ATTEMPT = frozenset({"lock", "pid.json", "exit.json", "shim.log"})
+"""How an attempt went; everything else in its directory is the job's."""
+
+
+class JobFiles:
+    """What jobs have below one directory. Blocks: to be called in a thread."""
+
+    def __init__(self, jobs_dir: Path) -> None:
+        self._jobs_dir = jobs_dir
+
+    def known(self) -> set[str]:
+        """Every job that has something there."""
+        return set(os.listdir(self._jobs_dir))  # noqa: PTH208  # names alone
+
+    def directory_bytes(self, job_id: str) -> int:
+        """What a job's scripts left in their directories takes on the disk."""
+        return sum(map(size_of, self._left_by_attempts(job_id)))
+
+    def log_bytes(self, job_id: str) -> int:
+        """What a job's log takes on the disk."""
+        return sum(map(size_of, self._log_files(job_id)))
+
+    def all_bytes(self, job_id: str) -> int:
+        """What a job takes on the disk."""
+        return size_of(self._jobs_dir / job_id)
+
+    def remove_directory(self, job_id: str) -> None:
+        """Remove what a job's scripts left in their directories."""
+        for path in self._left_by_attempts(job_id):
+            remove_tree(path)
+
+    def remove_log(self, job_id: str) -> None:
+        """Remove a job's log; it is empty from then on."""
+        for path in self._log_files(job_id):
+            path.unlink(missing_ok=True)
+
+    def remove_all(self, job_id: str) -> None:
+        """Remove everything that a job has."""
+        remove_tree(self._jobs_dir / job_id)
+
+    def _left_by_attempts(self, job_id: str) -> list[Path]:
+        return [
+            path
+            for attempt in _entries(self._jobs_dir / job_id / "attempts")
+            for path in _entries(attempt)
+            if path.name not in KEPT_OF_ATTEMPT
+        ]
+
+    def _log_files(self, job_id: str) -> list[Path]:
+        return [
+            path for path in _entries(self._jobs_dir / job_id) if path.name.startswith(LOG_PREFIX)
+        ]
+
+
+def _entries(directory: Path) -> list[Path]:
+    try:
+        return list(directory.iterdir())
+    except (FileNotFoundError, NotADirectoryError):
+        return []
+
+
+def size_of(path: Path) -> int:
+    """What a file or a tree takes on the disk, in bytes; a file with several names its share."""
+    total = 0
+    with contextlib.suppress(OSError):
+        total = _share(path)
+    if path.is_symlink() or not path.is_dir():
+        return total
+    for folder, directories, files in os.walk(path):
+        for name in (*directories, *files):
+            with contextlib.suppress(OSError):
+                total += _share(Path(folder, name))
+    return total
+
+
+def _share(path: Path) -> int:
+    facts = path.lstat()
+    # directories have as many names as they have subdirectories
+    names = 1 if path.is_dir() and not path.is_symlink() else facts.st_nlink
+    return facts.st_blocks * 512 // names

@@ -1,0 +1,138 @@
+"""What has to go: decided from facts alone, before anything is touched."""
+
+from collections.abc import Iterable, Iterator, Sequence
+from dataclasses import dataclass
+from datetime import datetime, timedelta
+from enum import StrEnum
+
+from asgard_async.config import RetentionConfig
+
+
+class Kind(StrEnum):
+    """What can be thrown away, in the order in which it goes when there is no room."""
+
+    DIRECTORY = "directory"
+    """What a job left in its working directory."""
+    LOG = "log"
+    ARCHIVE = "archive"
+    JOB = "job"
+    """All of a job: its record and whatever it still has."""
+    STRAY = "stray"
+    """Files of a job that is not known any more."""
+    ENVIRONMENT = "environment"
+
+
+FILES = (Kind.DIRECTORY, Kind.LOG, Kind.ARCHIVE)
+"""What a job has on the disk; it can lose each of them and still be known."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class KeptJob:
+    """A job that has ended, and what it takes on the disk."""
+
+    job_id: str
+    ended_at: datetime
+    archive: str | None
+    bytes_of: dict[Kind, int]
+    """By the kinds in FILES; what is not there has none."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class KeptEnvironment:
+    """An environment that no job uses."""
+
+    key: str
+    last_used_at: datetime
+    size_bytes: int
+
+
+@dataclass(frozen=True, kw_only=True)
+class Doomed:
+    """Something that is to go."""
+
+    kind: Kind
+    name: str
+    """Of a job its id, of an environment its key."""
+    size_bytes: int
+    why: str
+    archive: str | None = None
+
+
+def plan(
+    jobs: Iterable[KeptJob],
+    environments: Sequence[KeptEnvironment],
+    config: RetentionConfig,
+    *,
+    max_environments_bytes: int,
+    at: datetime,
+) -> list[Doomed]:
+    """What has to go now, by age first, then by size, what is oldest first."""
+    old_first = sorted(jobs, key=lambda job: job.ended_at)
+    doomed = list(_by_age(old_first, config, at))
+    gone = {(one.kind, one.name) for one in doomed}
+    left = [
+        (kind, job)
+        for kind in FILES
+        for job in old_first
+        if job.bytes_of.get(kind)
+        and (kind, job.job_id) not in gone
+        and (Kind.JOB, job.job_id) not in gone
+    ]
+    doomed += _by_size(left, config.max_files_mb)
+    doomed += _environments(environments, config, max_environments_bytes, at)
+    return doomed
+
+
+def _by_age(jobs: Sequence[KeptJob], config: RetentionConfig, at: datetime) -> Iterator[Doomed]:
+    days_of = {
+        Kind.DIRECTORY: config.directories_days,
+        Kind.LOG: config.logs_days,
+        Kind.ARCHIVE: config.archives_days,
+    }
+    for job in jobs:
+        if _is_older(job.ended_at, config.jobs_days, at):
+            why = f"ended more than {config.jobs_days:g} days ago"
+            size = sum(job.bytes_of.values())
+            yield Doomed(
+                kind=Kind.JOB, name=job.job_id, size_bytes=size, why=why, archive=job.archive
+            )
+            continue
+        for kind, days in days_of.items():
+            if (size := job.bytes_of.get(kind, 0)) and _is_older(job.ended_at, days, at):
+                yield _file(kind, job, size, f"ended more than {days:g} days ago")
+
+
+def _by_size(left: Sequence[tuple[Kind, KeptJob]], max_mb: int) -> Iterator[Doomed]:
+    total = sum(job.bytes_of[kind] for kind, job in left)
+    for kind, job in left:
+        if not max_mb or total <= max_mb << 20:
+            return
+        total -= (size := job.bytes_of[kind])
+        yield _file(kind, job, size, f"more than {max_mb} MiB are kept of jobs")
+
+
+def _environments(
+    environments: Sequence[KeptEnvironment],
+    config: RetentionConfig,
+    max_bytes: int,
+    at: datetime,
+) -> Iterator[Doomed]:
+    total = sum(one.size_bytes for one in environments)
+    for one in sorted(environments, key=lambda one: one.last_used_at):
+        if _is_older(one.last_used_at, config.environments_days, at):
+            why = f"not used for more than {config.environments_days:g} days"
+        elif total > max_bytes:
+            why = f"environments take more than {max_bytes >> 20} MiB"
+        else:
+            continue
+        total -= one.size_bytes
+        yield Doomed(kind=Kind.ENVIRONMENT, name=one.key, size_bytes=one.size_bytes, why=why)
+
+
+def _file(kind: Kind, job: KeptJob, size: int, why: str) -> Doomed:
+    archive = job.archive if kind is Kind.ARCHIVE else None
+    return Doomed(kind=kind, name=job.job_id, size_bytes=size, why=why, archive=archive)
+
+
+def _is_older(moment: datetime, days: float, at: datetime) -> bool:
+    return days > 0 and moment < at - timedelta(days=days)

@@ -1,0 +1,30 @@
+"""The least that takes an upload: aiohttp writes the body's one file to the disk.
+
+`python -m benchmarks.bare_upload PORT FILE`, until it is ended. What uploads are compared with.
+"""
+
+import asyncio
+import sys
+from pathlib import Path
+
+from aiohttp import BodyPartReader, web
+
+CHUNK = 1 << 16
+
+
+async def upload(request: web.Request) -> web.Response:
+    """Write each part that is a file to the disk."""
+    parts = await request.multipart()
+    while (part := await parts.next()) is not None:
+        assert isinstance(part, BodyPartReader)
+        file = await asyncio.to_thread(Path(sys.argv[2]).open, "wb")
+        while chunk := await part.read_chunk(CHUNK):
+            await asyncio.to_thread(file.write, chunk)
+        file.close()
+    return web.Response(status=202)
+
+
+if __name__ == "__main__":
+    app = web.Application(client_max_size=1 << 40)
+    app.router.add_post("/", upload)
+    web.run_app(app, host="127.0.0.1", port=int(sys.argv[1]), print=None)

@@ -1,0 +1,113 @@
+"""GET …/logs?follow=true: the log as plain text, as it comes, for `curl -N`."""
+
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from pathlib import Path
+
+import pytest
+from aiohttp import ClientResponse
+
+from asgard_async.api.keys import METRICS
+from tests.api.served import Client
+from tests.api.service import (
+    finished,
+    log_of,
+    refused_fields,
+    running,
+    service_config,
+    store_of,
+    submit,
+)
+from tests.api.test_training_logs_ws import HELD, let_go
+from tests.eventually import eventually
+from tests.store.conftest import accept
+
+
+@asynccontextmanager
+async def following(client: Client, job_id: str, query: str = "") -> AsyncIterator[ClientResponse]:
+    path = f"/mlops/training/jobs/{job_id}/logs?follow=true{query}"
+    async with client.get(path) as response:
+        assert response.status == 200
+        assert response.headers["Content-Type"] == "text/plain; charset=utf-8"
+        assert response.headers["X-Content-Type-Options"] == "nosniff"
+        yield response
+
+
+async def test_output_comes_as_it_is_written_up_to_the_end(api: Client) -> None:
+    job_id = (await submit(api, HELD))["job_id"]
+    async with following(api, job_id) as response:
+        assert await response.content.readexactly(6) == b"begun\n"
+        let_go(api, job_id)
+        assert await response.read() == b"gone on\n"
+
+
+@pytest.mark.parametrize(
+    ("query", "start", "text"),
+    [
+        ("", 0, b"one\ntwo \xff\nthree\n"),
+        ("&offset=4", 4, b"two \xff\nthree\n"),
+        ("&offset=99", 16, b""),
+        ("&tail=1", 10, b"three\n"),
+        ("&tail=0", 16, b""),
+    ],
+)
+async def test_it_begins_where_asked(api: Client, query: str, start: int, text: bytes) -> None:
+    script = r"import os; os.write(1, b'one\ntwo \xff\nthree\n')"
+    job_id = (await submit(api, script))["job_id"]
+    await finished(api, job_id)
+    async with following(api, job_id, query) as response:
+        assert response.headers["X-Log-Next-Offset"] == str(start)
+        assert await response.read() == text
+
+
+async def test_a_tail_is_followed_by_what_comes(api: Client) -> None:
+    job_id = (await accept(store_of(api))).job_id
+    log = log_of(api, job_id)
+    log.write_bytes(b"one\ntwo\n")
+    async with following(api, job_id, "&tail=1") as response:
+        assert await response.content.readexactly(4) == b"two\n"
+        with log.open("ab") as file:
+            file.write(b"three\n")
+        assert await response.content.readexactly(6) == b"three\n"
+        await store_of(api).request_cancel(job_id, at=(await store_of(api).get(job_id)).created_at)
+        assert await response.read() == b""
+
+
+@pytest.mark.parametrize("follow", ["false", "0"])
+async def test_it_may_be_said_not_to_follow(api: Client, follow: str) -> None:
+    job_id = (await accept(store_of(api))).job_id
+    response = await api.get(f"/mlops/training/jobs/{job_id}/logs?follow={follow}")
+    assert await response.read() == b""
+
+
+@pytest.mark.parametrize(
+    ("query", "field"), [("follow=yes", "follow"), ("follow=true&limit=5", "limit")]
+)
+async def test_a_wrong_query_is_422(api: Client, query: str, field: str) -> None:
+    job_id = (await accept(store_of(api))).job_id
+    response = await api.get(f"/mlops/training/jobs/{job_id}/logs?{query}")
+    assert (await refused_fields(response)).keys() == {field}
+
+
+async def test_a_hole_is_told_in_the_whole_and_skipped_by_offset(api: Client) -> None:
+    job_id = (await submit(api, "pass"))["job_id"]
+    await finished(api, job_id)
+    log = log_of(api, job_id)
+    log.write_bytes(b"a" * 1000 + b"\0" * 8000 + b"z" * 1000)
+    Path(f"{log}.hole").write_text("1000 9000")
+    async with following(api, job_id) as response:
+        text = await response.read()
+    assert text == (b"a" * 1000 + b"\n[asgard: 8000 bytes of output are not kept]\n" + b"z" * 1000)
+    async with following(api, job_id, "&offset=0") as response:
+        assert await response.read() == b"a" * 1000 + b"z" * 1000
+
+
+async def test_a_stalled_reader_is_cut_off(tmp_path: Path) -> None:
+    config = service_config(tmp_path, logs={"stalled_reader_seconds": 0.5})
+    async with running(config) as client:
+        job_id = (
+            await submit(client, "import os\nfor _ in range(60): os.write(1, b'x' * 1048576)")
+        )["job_id"]
+        async with following(client, job_id):  # and read nothing
+            dropped = client.app[METRICS].dropped_log_readers
+            await eventually(lambda: dropped._value.get() == 1, what="it is cut off")

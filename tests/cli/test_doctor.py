@@ -1,0 +1,98 @@
+"""`asgard doctor` finds what is wrong, and says what to do."""
+
+import json
+import sqlite3
+from datetime import UTC, datetime, timedelta
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from tests.cli.asgard import asgard
+from tests.service import WITHOUT_MLFLOW, Service
+from tests.tracking.basic_auth import BUCKET, ProtectedMlflow
+
+Findings = dict[str, dict[str, Any]]
+
+
+def examine(data_dir: Path, **environ: str) -> tuple[int, Findings]:
+    done = asgard("doctor", "--json", "--data-dir", data_dir, **environ)
+    return done.returncode, {one["about"]: one for one in json.loads(done.stdout)}
+
+
+def test_before_the_first_start(tmp_path: Path) -> None:
+    code, found = examine(tmp_path / "data")
+    assert code == 0
+    assert found["service"]["remedy"] == "asgard serve"
+    assert found["access"]["remedy"] == "asgard token create"
+    levels = {one: found[one]["level"] for one in found if one not in {"service", "access"}}
+    assert levels.pop("open files") in {"ok", "warn"}
+    assert set(levels.values()) == {"ok"}
+    assert not (tmp_path / "data").exists()
+
+
+@pytest.mark.service
+async def test_beside_a_service(service: Service) -> None:
+    await service.finished(await service.submit("print()"))
+    environ = WITHOUT_MLFLOW | {"ASGARD_SERVER__PORT": str(service.port)}
+    code, found = examine(service.data_dir, **environ)
+    assert found["service"]["found"] == f"takes jobs at {service.url}"
+    assert found["database"]["level"] == "ok"
+    # nothing listens there
+    assert (code, found["MLflow"]["level"]) == (1, "fail")
+    assert "asgard config check" in found["MLflow"]["remedy"]
+    _, found = examine(service.data_dir, ASGARD_SERVER__PORT="1")
+    assert "does not answer" in found["service"]["found"]
+
+
+@pytest.mark.service
+async def test_what_is_broken_is_found(service: Service) -> None:
+    data = service.data_dir
+    await service.submit("print()")
+    await service.end()
+    asgard("token", "create", "--data-dir", data)
+    with sqlite3.connect(data / "asgard.db") as database:
+        future = (datetime.now(UTC) + timedelta(hours=1)).strftime("%Y-%m-%dT%H:%M:%S.%fZ")
+        database.execute("UPDATE jobs SET created_at = ?", (future,))
+        database.execute("PRAGMA user_version = 9999")
+    data.chmod(0o755)
+    (data / "tokens.json").write_text("[")
+    code, found = examine(data, ASGARD_SERVER__MIN_FREE_MB="1000000000")
+    assert code == 1
+    failed = {about for about, one in found.items() if one["level"] == "fail"}
+    assert failed == {"access", "data directory", "disk", "database", "clock"}
+    assert all(found[about]["remedy"] for about in failed)
+    assert found["data directory"]["remedy"] == f"chmod 700 {data}"
+
+
+def test_for_people(tmp_path: Path) -> None:
+    done = asgard("doctor", "--data-dir", tmp_path / "data")
+    assert "warn  access: open to whoever reaches 127.0.0.1" in done.stdout
+    assert "      → asgard token create" in done.stdout
+    assert "\x1b" not in done.stdout
+
+
+def test_an_artifact_store_without_its_driver(tmp_path: Path) -> None:
+    code, found = examine(
+        tmp_path / "data", ASGARD_MLFLOW__ARTIFACTS_DESTINATION="gs://bucket/models"
+    )
+    assert (code, found["MLflow"]["level"]) == (1, "fail")
+    assert "pip install 'google-cloud-storage'" in found["MLflow"]["found"]
+
+
+@pytest.mark.mlflow
+def test_an_mlflow_with_a_password(tmp_path: Path, protected_mlflow: ProtectedMlflow) -> None:
+    code, found = examine(tmp_path / "data", **protected_mlflow.settings())
+    assert (code, found["MLflow"]["level"]) == (0, "ok"), found
+    mistyped = protected_mlflow.settings(ASGARD_MLFLOW__PASSWORD="mistyped")
+    code, found = examine(tmp_path / "data", **mistyped)
+    assert (code, found["MLflow"]["level"]) == (1, "fail")
+    assert "does not accept Asgard's credentials" in found["MLflow"]["found"]
+    assert "mistyped" not in str(found)
+    protected_mlflow.s3.remove_bucket(BUCKET)
+    try:
+        code, found = examine(tmp_path / "data", **protected_mlflow.settings())
+    finally:
+        protected_mlflow.s3.make_bucket(BUCKET)
+    assert (code, found["MLflow"]["level"]) == (0, "warn")
+    assert "bucket does not exist" in found["MLflow"]["found"]

@@ -1,0 +1,11 @@
+"""What every submission must say and these tests do not care about."""
+
+from typing import TypedDict
+
+
+class Names(TypedDict):
+    experiment_name: str
+    model_name: str
+
+
+NAMES: Names = {"experiment_name": "e", "model_name": "m"}

@@ -1,0 +1,36 @@
+"""What importing the client brings along: nothing of the service, nothing heavy."""
+
+import json
+import subprocess
+import sys
+from pathlib import Path
+
+ROOT = Path(__file__).parent.parent.parent
+PROGRAM = """
+import json, sys, threading
+import asgard_async.client
+print(json.dumps([sorted(sys.modules), threading.active_count()]))
+"""
+# What of ours may be there, and what may not be of others.
+OURS = ("asgard_async", "asgard_async.client")
+HEAVY = {
+    "mlflow",
+    "numpy",
+    "pandas",
+    "click",
+    "rich",
+    "marshmallow",
+    "aiosqlite",
+    "aiohttp_apispec",
+}
+
+
+def test_importing_the_client_brings_no_other_room_and_nothing_heavy() -> None:
+    done = subprocess.run(
+        [sys.executable, "-c", PROGRAM], cwd=ROOT, capture_output=True, text=True, check=True
+    )
+    modules, threads = json.loads(done.stdout)
+    ours = {name for name in modules if name.split(".")[0] == "asgard_async"}
+    assert {name for name in ours if ".".join(name.split(".")[:2]) not in OURS} == set()
+    assert {name.split(".")[0] for name in modules} & HEAVY == set()
+    assert threads == 1

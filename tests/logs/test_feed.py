@@ -1,0 +1,103 @@
+"""Readers of one log share what one of them has read."""
+
+import asyncio
+from pathlib import Path
+
+import pytest
+
+from asgard_async.logs import feed as feed_module
+from asgard_async.logs.feed import Feed, Feeds
+from asgard_async.logs.frames import PIECE_FRAMES, Piece, read_piece
+from asgard_async.logs.times import TOGETHER_MS
+from asgard_async.logs.watch import LogWatch
+from tests.logs.test_times import START, write
+
+
+@pytest.fixture
+def log(tmp_path: Path) -> Path:
+    return tmp_path / "job.log"
+
+
+@pytest.fixture
+def readings(monkeypatch: pytest.MonkeyPatch) -> list[int]:
+    """The offsets at which the file was read."""
+    offsets: list[int] = []
+
+    def counted(path: Path, offset: int, *, is_complete: bool) -> Piece:
+        offsets.append(offset)
+        return read_piece(path, offset, is_complete=is_complete)
+
+    monkeypatch.setattr(feed_module, "read_piece", counted)
+    return offsets
+
+
+async def test_a_piece_is_read_once_for_all(log: Path, readings: list[int]) -> None:
+    log.write_bytes(b"one")
+    feed = Feed(log)
+    pieces = await asyncio.gather(*(feed.piece(0, is_complete=False) for _ in range(50)))
+    assert len({id(piece) for piece in pieces}) == 1
+    assert await feed.piece(0, is_complete=False) is pieces[0]
+    assert readings == [0]
+    assert (await feed.piece(3, is_complete=False)).frames == ()
+    assert readings == [0]  # it is known that nothing more was there
+
+
+async def test_a_change_has_the_end_read_again(log: Path, readings: list[int]) -> None:
+    log.write_bytes(b"one")
+    feed = Feed(log)
+    await feed.piece(0, is_complete=False)
+    with log.open("ab") as file:
+        file.write(b"two")
+    feed.changed()
+    assert (await feed.piece(3, is_complete=False)).next == 6
+    assert readings == [0, 3]
+
+
+async def test_a_reading_that_began_before_a_change_is_not_taken_for_one_after_it(
+    log: Path,
+) -> None:
+    feed = Feed(log)
+    early = asyncio.create_task(feed.piece(0, is_complete=False))
+    await asyncio.sleep(0)
+    log.write_bytes(b"one")
+    feed.changed()
+    assert (await feed.piece(0, is_complete=False)).next == 3
+    await early
+
+
+async def test_a_reader_that_leaves_takes_nothing_from_the_others(log: Path) -> None:
+    log.write_bytes(b"one")
+    feed = Feed(log)
+    leaving, staying = (asyncio.create_task(feed.piece(0, is_complete=False)) for _ in range(2))
+    await asyncio.sleep(0)
+    leaving.cancel()
+    assert (await staying).next == 3
+
+
+async def test_the_end_of_the_job_ends_a_character_that_waits(log: Path) -> None:
+    log.write_bytes(b"a\xe2")
+    feed = Feed(log)
+    assert (await feed.piece(0, is_complete=False)).next == 1
+    assert (await feed.piece(1, is_complete=False)).frames == ()
+    assert (await feed.piece(1, is_complete=True)).next == 2
+
+
+async def test_more_parts_than_a_piece_may_have_are_all_told(log: Path) -> None:
+    for count in (PIECE_FRAMES - 1, PIECE_FRAMES, PIECE_FRAMES + 1, 3 * PIECE_FRAMES):
+        log.unlink(missing_ok=True)
+        Path(f"{log}.times").unlink(missing_ok=True)
+        write(log, *((b"x", START + n * TOGETHER_MS) for n in range(count)))
+        feed, offset = Feed(log), 0
+        while (piece := await feed.piece(offset, is_complete=False)).frames:
+            offset = piece.next
+        assert offset == count
+
+
+async def test_a_feed_lasts_as_long_as_it_has_readers(log: Path) -> None:
+    feeds = Feeds(lambda _: log, LogWatch(log.parent.parent))
+    with feeds.following("a", lambda: None) as first:
+        with feeds.following("a", lambda: None) as second:
+            assert second is first
+        with feeds.following("a", lambda: None) as third:
+            assert third is first
+    assert feeds._feeds == {}

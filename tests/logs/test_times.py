@@ -1,0 +1,107 @@
+"""The index of times beside a log, as the shim writes it and the service reads it."""
+
+from pathlib import Path
+
+import pytest
+
+from asgard_async.execution.shim.log_files import ENTRY_BYTES, read_times
+from asgard_async.execution.shim.pump import Log
+from asgard_async.execution.shim.times import CAPACITY, TimeIndex
+from asgard_async.logs.times import TOGETHER_MS, parts_by_time
+
+START = 1_700_000_000_000
+
+
+@pytest.fixture
+def log(tmp_path: Path) -> Path:
+    return tmp_path / "job.log"
+
+
+def times_file(log: Path) -> Path:
+    return Path(f"{log}.times")
+
+
+def write(log: Path, *writes: tuple[bytes, int]) -> None:
+    """Write a log, each part at its time in milliseconds."""
+    writer = Log(str(log), 1 << 20)
+    for data, at_ms in writes:
+        writer.write(data, at_ms)
+    writer.close()
+
+
+def test_each_part_has_its_time(log: Path) -> None:
+    write(log, (b"one", 1000), (b"three", 3000), (b"nine", 9000))
+    assert list(parts_by_time(log, 0, 12)) == [(3, 1000), (8, 3000), (12, 9000)]
+    assert list(parts_by_time(log, 2, 4)) == [(3, 1000), (4, 3000)]
+    assert list(parts_by_time(log, 3, 8)) == [(8, 3000)]
+    assert list(parts_by_time(log, 9, 11)) == [(11, 9000)]
+
+
+def test_what_is_written_together_is_one_part(log: Path) -> None:
+    write(log, *((b"x", 1000 + n) for n in range(TOGETHER_MS)), (b"y", 2000))
+    assert list(parts_by_time(log, 0, 11)) == [(10, 1000), (11, 2000)]
+
+
+def test_the_newest_output_has_its_exact_time_however_much_came_before(log: Path) -> None:
+    for n in range(50):
+        write(log, (b"x", 1000 + n))
+        assert read_times(str(log))[-1] == 1000 + n
+
+
+def test_a_log_without_an_index_has_no_times(log: Path) -> None:
+    log.write_bytes(b"old")
+    assert list(parts_by_time(log, 0, 3)) == [(3, None)]
+
+
+def test_the_index_stays_small_and_every_byte_keeps_about_its_time(log: Path) -> None:
+    index, seconds = TimeIndex(str(log)), 60_000
+    for second in range(seconds):
+        index.note(second, START + second * 1000)
+    index.close()
+    assert times_file(log).stat().st_size <= CAPACITY * ENTRY_BYTES
+    for second in range(0, seconds, 997):
+        ((_, at),) = parts_by_time(log, second, second + 1)
+        assert at is not None
+        assert 0 <= START + second * 1000 - at <= 4 * seconds * 1000 / CAPACITY
+    assert not list(log.parent.glob("*.new"))
+
+
+def test_an_index_that_is_taken_up_again_stays_small(log: Path) -> None:
+    moment = 0
+    for _ in range(40):
+        index = TimeIndex(str(log))
+        for _ in range(1000):
+            moment += 1000
+            index.note(moment, START + moment)
+        index.close()
+    assert times_file(log).stat().st_size <= CAPACITY * ENTRY_BYTES
+    ((_, at),) = parts_by_time(log, moment // 2, moment // 2 + 1)
+    assert at is not None
+    assert START + moment // 2 - at <= 16 * moment / CAPACITY
+
+
+@pytest.mark.parametrize("torn", range(1, ENTRY_BYTES))
+def test_a_torn_last_entry_is_ignored_and_written_over(log: Path, torn: int) -> None:
+    write(log, (b"one", 1000), (b"two", 2000))
+    entries = times_file(log).read_bytes()
+    times_file(log).write_bytes(entries[:-torn])
+    assert list(parts_by_time(log, 0, 6)) == [(6, 1000)]
+    write(log, (b"three", 3000))
+    assert list(parts_by_time(log, 0, 11)) == [(6, 1000), (11, 3000)]
+
+
+def test_output_that_was_announced_but_never_written_leaves_no_time(log: Path) -> None:
+    """The entry is written before its text: a shim that is killed in between leaves it alone."""
+    write(log, (b"one", 1000))
+    index = TimeIndex(str(log))
+    index.note(3, 2000)
+    index.close()
+    assert list(parts_by_time(log, 0, 3)) == [(3, 1000)]
+    write(log, (b"two", 5000))
+    assert list(parts_by_time(log, 0, 6)) == [(3, 1000), (6, 5000)]
+
+
+def test_a_clock_that_is_set_back_does_no_harm(log: Path) -> None:
+    write(log, (b"one", 9000), (b"two", 1000), (b"three", 1500))
+    assert [end for end, _ in parts_by_time(log, 0, 11)][-1] == 11
+    assert list(parts_by_time(log, 6, 11)) == [(11, 1500)]

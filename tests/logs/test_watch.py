@@ -1,0 +1,123 @@
+"""Being told that a log has changed, with inotify and without."""
+
+import asyncio
+from collections.abc import AsyncIterator
+from pathlib import Path
+
+import pytest
+
+from asgard_async.logs import inotify
+from asgard_async.logs import watch as watch_module
+from asgard_async.logs.watch import LogWatch
+
+
+class Told:
+    """Counts calls, and waits for the next one."""
+
+    def __init__(self) -> None:
+        self._event = asyncio.Event()
+
+    def __call__(self) -> None:
+        self._event.set()
+
+    @property
+    def was_called(self) -> bool:
+        return self._event.is_set()
+
+    async def next(self) -> None:
+        async with asyncio.timeout(30):
+            await self._event.wait()
+        self._event.clear()
+
+
+@pytest.fixture(params=["inotify", "looking"])
+async def watch(
+    request: pytest.FixtureRequest, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> AsyncIterator[LogWatch]:
+    if request.param == "looking":
+
+        def refuse() -> int:
+            raise OSError(24, "Too many open files")
+
+        monkeypatch.setattr(inotify, "open_inotify", refuse)
+        monkeypatch.setattr(watch_module, "LOOK_SECONDS", 0.01)
+    made = LogWatch(tmp_path)
+    made.open()
+    yield made
+    made.close()
+
+
+async def test_growth_is_told(watch: LogWatch, tmp_path: Path) -> None:
+    log, told = tmp_path / "job" / "job.log", Told()
+    log.parent.mkdir()
+    with watch.watching(log, told):
+        log.write_bytes(b"one")
+        await told.next()
+        with log.open("ab") as file:
+            file.write(b"two")
+        await told.next()
+
+
+async def test_a_log_whose_directory_is_made_later_is_told(watch: LogWatch, tmp_path: Path) -> None:
+    log, told = tmp_path / "job" / "job.log", Told()
+    with watch.watching(log, told):
+        log.parent.mkdir()
+        await told.next()
+        log.write_bytes(b"one")
+        await told.next()
+
+
+async def test_all_readers_of_a_log_are_told(watch: LogWatch, tmp_path: Path) -> None:
+    log, first, second = tmp_path / "job" / "job.log", Told(), Told()
+    log.parent.mkdir()
+    with watch.watching(log, first), watch.watching(log, second):
+        log.write_bytes(b"one")
+        await first.next()
+        await second.next()
+
+
+async def test_one_reader_may_leave(watch: LogWatch, tmp_path: Path) -> None:
+    log, told = tmp_path / "job" / "job.log", Told()
+    log.parent.mkdir()
+    with watch.watching(log, told):
+        with watch.watching(log, Told()):
+            pass
+        log.write_bytes(b"one")
+        await told.next()
+
+
+async def test_a_directory_that_is_removed_and_made_again_is_watched(
+    watch: LogWatch, tmp_path: Path
+) -> None:
+    log, told = tmp_path / "job" / "job.log", Told()
+    log.parent.mkdir()
+    with watch.watching(log, told):
+        log.parent.rmdir()
+        await told.next()
+        log.parent.mkdir()
+        await told.next()
+        log.write_bytes(b"one")
+        await told.next()
+
+
+async def test_a_lost_event_is_made_up_for(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """When the kernel's queue is full it says so: it may have been any log."""
+    watch = LogWatch(tmp_path)
+    watch.open()
+    log, told = tmp_path / "job" / "job.log", Told()
+    overflow = inotify.Event(watch=-1, mask=inotify.IN_Q_OVERFLOW, name="")
+    monkeypatch.setattr(inotify, "read_events", lambda _: iter([overflow]))
+    with watch.watching(log, told):
+        watch._read_events()
+        assert told.was_called
+    watch.close()
+
+
+async def test_nothing_is_left_behind(tmp_path: Path) -> None:
+    before = len(list(Path("/proc/self/fd").iterdir()))
+    watch = LogWatch(tmp_path)
+    watch.open()
+    with watch.watching(tmp_path / "job" / "job.log", Told()):
+        pass
+    watch.close()
+    assert len(list(Path("/proc/self/fd").iterdir())) == before

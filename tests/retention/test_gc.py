@@ -1,0 +1,159 @@
+"""`asgard gc` and the service's own collecting, on real jobs."""
+
+import json
+import sqlite3
+from datetime import UTC, datetime, timedelta
+from pathlib import Path
+from typing import Any
+
+import pytest
+from aiohttp import FormData
+
+from tests.archives import zip_of
+from tests.cli.asgard import asgard
+from tests.eventually import eventually
+from tests.service import WITHOUT_MLFLOW, Service, running_service
+
+pytestmark = pytest.mark.service
+
+LEAVES_THINGS = """
+import os, pathlib
+pathlib.Path("result.bin").write_bytes(b"x" * 300_000)
+os.makedirs("deep/er")
+pathlib.Path("deep/er/file").touch()
+os.symlink({outside!r}, "link")
+os.symlink({outside!r}, "deep/er/link")
+os.chmod("deep/er", 0o500)
+os.chmod("deep", 0)
+print("done")
+"""
+
+
+def gc(service: Service, *arguments: str, **retention: float) -> list[dict[str, Any]]:
+    environ = {f"ASGARD_RETENTION__{key.upper()}": str(value) for key, value in retention.items()}
+    done = asgard("gc", "--json", "--data-dir", service.data_dir, *arguments, **environ)
+    assert done.returncode == 0, done.stderr
+    found: list[dict[str, Any]] = json.loads(done.stdout)
+    return found
+
+
+def age(service: Service, job_id: str, days: float) -> None:
+    """Have a job ended so long ago."""
+    moment = datetime.now(UTC) - timedelta(days=days)
+    with sqlite3.connect(service.data_dir / "asgard.db") as database:
+        database.execute(
+            "UPDATE jobs SET ended_at = ? WHERE job_id = ?",
+            (moment.strftime("%Y-%m-%dT%H:%M:%S.%fZ"), job_id),
+        )
+
+
+async def submit_archive(service: Service) -> str:
+    form = FormData({"experiment_name": "e", "model_name": "m", "entrypoint": "train.py"})
+    form.add_field("archive", zip_of({"train.py": b"print('hello')\n"}), filename="project.zip")
+    status, job = await service.post("/mlops/training/upload", data=form)
+    assert status == 202, job
+    job_id: str = job["job_id"]
+    return job_id
+
+
+async def test_each_kind_goes_and_the_rest_stays(tmp_path: Path, service: Service) -> None:
+    outside = tmp_path / "outside"
+    outside.mkdir()
+    (outside / "precious").write_text("precious")
+    old = await service.submit(LEAVES_THINGS.format(outside=str(outside)))
+    await service.finished(old)
+    archived = await submit_archive(service)
+    await service.finished(archived)
+    young = await service.submit("open('kept', 'w').write('x'); print('young')")
+    await service.finished(young)
+    running = await service.submit("import time; print('on', flush=True); time.sleep(600)")
+    await service.says(running, "on")
+    for job_id in (old, archived):
+        age(service, job_id, 40)
+    folder = service.data_dir / "jobs" / old
+    work = folder / "attempts/1/work"
+
+    planned = gc(service, "--dry-run")
+    assert {(one["kind"], one["name"]) for one in planned} == {
+        ("directory", old),
+        ("directory", archived),
+    }
+    assert next(one for one in planned if one["name"] == old)["size_bytes"] >= 300_000
+    assert (work / "result.bin").exists()
+
+    assert gc(service) == planned
+    assert not work.exists()
+    assert gc(service) == []
+    assert (outside / "precious").read_text() == "precious"
+    job = await service.job(old)
+    assert (job["reason"], job["logs"]) == ("succeeded", "done\n")
+
+    assert [(one["kind"], one["name"]) for one in gc(service, archives_days=1)] == [
+        ("archive", archived)
+    ]
+    path = f"/mlops/training/jobs/{archived}"
+    for answer in (await service.get(f"{path}/script"), await service.post(f"{path}/retry")):
+        assert answer[0] == 404
+        assert "is not kept any more" in answer[1]["detail"]
+
+    gc(service, logs_days=1)
+    assert (await service.job(old))["logs"] == ""
+
+    gone = gc(service, jobs_days=1)
+    assert {(one["kind"], one["name"]) for one in gone} == {("job", old), ("job", archived)}
+    assert (await service.get(f"/mlops/training/jobs/{old}"))[0] == 404
+    assert not folder.exists()
+
+    assert (await service.job(young))["logs"] == "young\n"
+    assert (service.data_dir / "jobs" / young / "attempts/1/work/kept").exists()
+    assert gc(service, max_files_mb=0, directories_days=0.000001, logs_days=0.000001) != []
+    assert (await service.job(running))["logs"] == "on\n"
+    assert (service.data_dir / "jobs" / running / "attempts/1/work").exists()
+
+
+async def test_the_service_collects_by_itself_and_counts_it(tmp_path: Path) -> None:
+    settings = WITHOUT_MLFLOW | {
+        "ASGARD_RETENTION__CHECK_HOURS": "0.00001",
+        "ASGARD_RETENTION__JOBS_DAYS": "30",
+    }
+    async with running_service(tmp_path / "data", settings) as service:
+        job_id = await service.submit("print()")
+        await service.finished(job_id)
+        kept = await service.submit("print()")
+        await service.finished(kept)
+        stray = service.data_dir / "jobs" / "00000000"
+        stray.mkdir()
+        age(service, job_id, 31)
+
+        async def is_gone() -> bool:
+            status, _ = await service.get(f"/mlops/training/jobs/{job_id}")
+            return status == 404 and not stray.exists()
+
+        await eventually(is_gone, what="the old job is gone")
+        await service.job(kept)
+        _, metrics = await service.get("/metrics")
+        assert 'asgard_thrown_away_total{kind="job"} 1.0' in metrics
+        assert 'asgard_thrown_away_total{kind="stray"} 1.0' in metrics
+        _, status = await service.get("/mlops/status")
+        assert status["jobs"]["completed"] == 1
+
+
+async def test_a_crash_in_between_leaves_nothing_for_ever(service: Service) -> None:
+    job_id = await service.submit("print()")
+    await service.finished(job_id)
+    await service.kill()
+    # as after a crash between the record and the files
+    with sqlite3.connect(service.data_dir / "asgard.db") as database:
+        database.execute("PRAGMA foreign_keys = ON")
+        database.execute("DELETE FROM jobs WHERE job_id = ?", (job_id,))
+    folder = service.data_dir / "jobs" / job_id
+    assert [one["kind"] for one in gc(service, "--dry-run")] == ["stray"]
+    await service.start()
+    await eventually(lambda: not folder.exists(), what="the stray directory is gone")
+
+
+def test_for_people(tmp_path: Path) -> None:
+    done = asgard("gc", "--data-dir", tmp_path)
+    assert done.returncode == 1
+    assert "there is no database" in done.stderr
+    assert list(tmp_path.iterdir()) == []

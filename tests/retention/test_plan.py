@@ -1,0 +1,117 @@
+"""What goes, by age and by size: the oldest first, and nothing that is within bounds."""
+
+import dataclasses
+from datetime import UTC, datetime, timedelta
+from typing import Any
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from asgard_async.config import RetentionConfig
+from asgard_async.retention.plan import FILES, Doomed, KeptEnvironment, KeptJob, Kind, plan
+
+AT = datetime(2026, 6, 1, tzinfo=UTC)
+MIB = 1 << 20
+KEEP_ALL = RetentionConfig(
+    directories_days=0,
+    logs_days=0,
+    archives_days=0,
+    jobs_days=0,
+    environments_days=0,
+    max_files_mb=0,
+    check_hours=1,
+)
+
+
+def kept(job_id: str, *, days: float, mib: tuple[int, int, int] = (1, 1, 1)) -> KeptJob:
+    sizes = {kind: size * MIB for kind, size in zip(FILES, mib, strict=True)}
+    return KeptJob(
+        job_id=job_id, ended_at=AT - timedelta(days=days), archive="a.zip", bytes_of=sizes
+    )
+
+
+def doomed(*jobs: KeptJob, **config: Any) -> list[tuple[Kind, str]]:
+    found = plan(jobs, [], dataclasses.replace(KEEP_ALL, **config), max_environments_bytes=0, at=AT)
+    return [(one.kind, one.name) for one in found]
+
+
+def test_nothing_goes_by_itself() -> None:
+    assert doomed(kept("a", days=10_000)) == []
+
+
+@pytest.mark.parametrize(
+    ("key", "kind"),
+    [
+        ("directories_days", Kind.DIRECTORY),
+        ("logs_days", Kind.LOG),
+        ("archives_days", Kind.ARCHIVE),
+        ("jobs_days", Kind.JOB),
+    ],
+)
+def test_each_by_its_age(key: str, kind: Kind) -> None:
+    old, young = kept("old", days=7.1), kept("young", days=6.9)
+    assert doomed(young, old, **{key: 7}) == [(kind, "old")]
+
+
+def test_a_job_that_goes_takes_its_files_along_once() -> None:
+    (one,) = plan(
+        [kept("old", days=8, mib=(1, 2, 3))],
+        [],
+        dataclasses.replace(KEEP_ALL, jobs_days=7, directories_days=1, max_files_mb=1),
+        max_environments_bytes=0,
+        at=AT,
+    )
+    assert (one.kind, one.size_bytes, one.archive) == (Kind.JOB, 6 * MIB, "a.zip")
+
+
+def test_by_size_directories_of_the_oldest_go_first_then_logs() -> None:
+    jobs = [kept("new", days=1, mib=(4, 4, 0)), kept("old", days=2, mib=(4, 4, 0))]
+    assert doomed(*jobs, max_files_mb=16) == []
+    assert doomed(*jobs, max_files_mb=12) == [(Kind.DIRECTORY, "old")]
+    assert doomed(*jobs, max_files_mb=5) == [
+        (Kind.DIRECTORY, "old"),
+        (Kind.DIRECTORY, "new"),
+        (Kind.LOG, "old"),
+    ]
+
+
+def test_environments_by_last_use_and_by_size() -> None:
+    environments = [
+        KeptEnvironment(key=key, last_used_at=AT - timedelta(days=days), size_bytes=10 * MIB)
+        for key, days in (("b", 20), ("a", 90), ("c", 1))
+    ]
+
+    def gone(days: float, mib: int) -> list[str]:
+        config = dataclasses.replace(KEEP_ALL, environments_days=days)
+        found = plan([], environments, config, max_environments_bytes=mib * MIB, at=AT)
+        return [one.name for one in found]
+
+    assert gone(0, 30) == []
+    assert gone(60, 30) == ["a"]
+    assert gone(60, 20) == ["a"]
+    assert gone(0, 10) == ["a", "b"]
+
+
+job_lists = st.lists(
+    st.builds(
+        lambda number, days, mib: kept(f"{number:08x}", days=days, mib=mib),
+        st.integers(0, 2**32 - 1),
+        st.floats(0, 100),
+        st.tuples(st.integers(0, 9), st.integers(0, 9), st.integers(0, 9)),
+    ),
+    unique_by=lambda job: job.job_id,
+    max_size=20,
+)
+
+
+@given(jobs=job_lists, limit=st.integers(1, 100))
+def test_what_stays_fits_and_no_more_goes_than_has_to(jobs: list[KeptJob], limit: int) -> None:
+    config = dataclasses.replace(KEEP_ALL, max_files_mb=limit)
+    found: list[Doomed] = plan(jobs, [], config, max_environments_bytes=0, at=AT)
+    total = sum(sum(job.bytes_of.values()) for job in jobs)
+    left = total - sum(one.size_bytes for one in found)
+    assert left <= limit * MIB
+    assert len({(one.kind, one.name) for one in found}) == len(found)
+    if found:
+        assert left + found[-1].size_bytes > limit * MIB
