@@ -176,6 +176,17 @@ async def test_a_warm_job_can_be_cancelled(service: Service) -> None:
     assert (job["reason"], job["signal"], job["start"]) == ("cancelled", "SIGTERM", "warm")
 
 
+async def test_a_warm_job_whose_lock_was_removed_is_found_by_its_command_line(
+    service: Service,
+) -> None:
+    script = "import numpy, os, time\nos.remove('../lock')\nprint('gone')\ntime.sleep(60)"
+    job_id = await service.submit(script)
+    await service.says(job_id, "gone")
+    await service.post(f"/mlops/training/jobs/{job_id}/cancel")
+    job = await service.finished(job_id)
+    assert (job["reason"], job["start"]) == ("cancelled", "warm")
+
+
 async def test_a_warm_job_ends_at_its_timeout(service: Service) -> None:
     job_id = await service.submit("import numpy, time\ntime.sleep(60)", timeout=1)
     job = await service.finished(job_id)
@@ -218,3 +229,33 @@ async def test_before_the_server_is_ready_jobs_start_cold(tmp_path: Path) -> Non
         os.kill(pid, signal.SIGCONT)
         await ready(service)
         assert await start_of(service, USES_NUMPY) == ("warm", None)
+
+
+@pytest.mark.slow
+async def test_a_built_environment_gets_a_server_of_its_own_while_it_is_used(
+    tmp_path: Path,
+) -> None:
+    settings = {
+        **SETTINGS,
+        "ASGARD_WARM__PRELOAD": '["iniconfig"]',
+        "ASGARD_WARM__IDLE_SECONDS": "3",
+    }
+    script = "import iniconfig, sys\nprint(sys.prefix, sys.executable)"
+    requirements = ["iniconfig<2"]
+    async with running_service(tmp_path / "data", settings) as service:
+        job_id = await service.submit(script, requirements=requirements)
+        first = await service.finished(job_id, within=300)
+        assert (first["status"], first["cold_reason"]) == ("completed", "not_ready")
+        environments = str(service.data_dir / "environments")
+        await eventually(
+            lambda: service.log.read_text().count("is ready after") == 2, what="its server is ready"
+        )
+        second = await service.finished(await service.submit(script, requirements=requirements))
+        assert (second["status"], second["start"]) == ("completed", "warm")
+        assert second["logs"].startswith(environments)
+        assert second["logs"] == first["logs"][-len(second["logs"]) :]
+        # nobody uses it any longer
+        await eventually(lambda: len(processes_with_program(service)) == 1, what="it has ended")
+        named = await service.submit(script, requirements=[*requirements, "mlflow-skinny>=3"])
+        third = await service.finished(named, within=300)
+        assert (third["status"], third["cold_reason"]) == ("completed", "requirements")

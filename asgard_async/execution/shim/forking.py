@@ -15,7 +15,6 @@ import os
 import signal
 import socket
 import sys
-import time
 from typing import Any
 
 from . import linux
@@ -40,7 +39,7 @@ def serve(descriptor: int, pristine: "dict[str, Any]") -> None:
     linux.close_all_but(0, 1, 2, descriptor)
     os.set_inheritable(descriptor, False)
     show_command_line([sys.executable, sys.argv[0]])
-    # Not before: the service's end is seen on the socket, too, but importing takes seconds.
+    # the service's end is seen on the socket, too, but not while this one is importing
     linux.signal_at_parents_death(signal.SIGKILL, os.getppid())
     channel = socket.socket(fileno=descriptor)
     settings: dict[str, Any] = marshal.loads(channel.recv(MESSAGE_BYTES))  # noqa: S302
@@ -138,5 +137,4 @@ def _facts(preloaded: Preloaded) -> "dict[str, Any]":
         "failed": preloaded.failed,
         "seconds": preloaded.seconds,
         "address_space": linux.address_space(),
-        "moment": time.time(),
     }

@@ -197,9 +197,11 @@ class WarmServers:
         place.warming_up = True
         directory = self._directory / place.name
         await asyncio.to_thread(_prepare, directory)
-        server = ForkServer(
-            place.python, directory, job_variables(directory, self._cache_dir, place.python)
-        )
+        variables = job_variables(directory, self._cache_dir, place.python)
+        try:
+            server = ForkServer(place.python, directory, variables)
+        except OSError as error:
+            raise WarmUpFailed(f"it cannot be started: {error}") from error
         try:
             facts = await server.ready(self._config.preload)
             if (size := server.private_bytes()) > self._config.max_memory_mb << 20:
