@@ -76,7 +76,7 @@ chaos: $(VENV)/.test ## kill -9 at random moments, full size; prints figures
 .PHONY: bench
 bench: $(VENV)/.test ## measure beside what it is compared to; prints figures
 	@for name in job_cost accepts requests service_start service_memory mlflow_start \
-		status_latency upload_memory environments logs; do \
+		status_latency upload_memory environments logs warm; do \
 		$(BIN)/python -m benchmarks.$$name || exit 1; done
 
 .PHONY: wheel-test

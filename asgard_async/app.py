@@ -21,6 +21,7 @@ from asgard_async.execution.archives.names import ArchiveLimits
 from asgard_async.execution.environments.builder import BuildFailed
 from asgard_async.execution.environments.provision import Environments, create_environments
 from asgard_async.execution.local import LocalExecutor
+from asgard_async.execution.warm.servers import WarmServers
 from asgard_async.free_space import FreeSpace
 from asgard_async.jobs.cancel import Canceller
 from asgard_async.jobs.checking.archives import ArchiveChecker
@@ -166,12 +167,14 @@ async def _jobs(app: web.Application) -> AsyncIterator[None]:
     config, store, data = app[keys.CONFIG], app[keys.STORE], app[DATA]
     background, job_tasks = app[BACKGROUND], Background()
     archives, archive_limits = app[keys.ARCHIVES], _archive_limits(config)
+    app[keys.WARM] = warm = WarmServers(config.warm, directory=data.warm, cache_dir=data.cache)
     executor = LocalExecutor(
         jobs_dir=data.jobs,
         cache_dir=data.cache,
         log_limit_bytes=config.logs.max_bytes_per_job,
         archive_limits=archive_limits,
         in_use=data.in_use,
+        warm=warm,
     )
     logs = LogReader(executor.log_of)
     log_watch = LogWatch(data.jobs)
@@ -265,6 +268,7 @@ async def _jobs(app: web.Application) -> AsyncIterator[None]:
     background.keep_running("retention", partial(collector.run, metrics.count_thrown_away))
     if config.jobs.queue_timeout:
         background.keep_running("queue deadline", queue_deadline.run)
+    warm.start()
     background.keep_running("dispatcher", dispatcher.run)
     app[keys.READINESS].ready()
     yield
@@ -272,6 +276,7 @@ async def _jobs(app: web.Application) -> AsyncIterator[None]:
     submitter.close()
     await background.stop()  # first the dispatcher: it starts job tasks
     await job_tasks.stop()
+    await warm.close()
     await environments.close()
     await checker.close()
     log_watch.close()

@@ -26,6 +26,12 @@ class Background:
         """Run a loop for as long as the service lives; one that crashes is started again."""
         self.start(name, _again_and_again(name, work))
 
+    def cancel(self, name: str) -> None:
+        """Have the tasks of that name end, without waiting for them."""
+        for task in self._tasks:
+            if task.get_name() == name:
+                task.cancel()
+
     def _ended(self, task: asyncio.Task[None]) -> None:
         self._tasks.discard(task)
         if not task.cancelled() and (error := task.exception()) is not None:

@@ -91,6 +91,15 @@ class EnvironmentsConfig:
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
+class WarmConfig:
+    enabled: bool
+    preload: list[Annotated[str, Meta(pattern=r"^[A-Za-z_]\w*(\.[A-Za-z_]\w*)*\Z")]]
+    max_servers: Positive
+    max_memory_mb: Positive
+    idle_seconds: Seconds
+
+
+@dataclasses.dataclass(frozen=True, kw_only=True)
 class RetentionConfig:
     directories_days: Seconds
     logs_days: Seconds
@@ -150,6 +159,7 @@ class Config:
     server: ServerConfig
     jobs: JobsConfig
     environments: EnvironmentsConfig
+    warm: WarmConfig
     retention: RetentionConfig
     limits: LimitsConfig
     logs: LogsConfig

@@ -48,6 +48,10 @@ class DataDirectory:
         return self.root / "audit.log"
 
     @property
+    def warm(self) -> Path:
+        return self.root / "warm"
+
+    @property
     def mlflow_database(self) -> Path:
         """The embedded server's store."""
         return self.mlflow / "mlflow.db"
@@ -76,6 +80,7 @@ class DataDirectory:
                 self.environments,
                 self.cache,
                 self.mlflow,
+                self.warm,
             ):
                 path.mkdir(mode=0o700, parents=True, exist_ok=True)
         except OSError as error:

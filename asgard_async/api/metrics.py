@@ -4,20 +4,51 @@ A registry of its own, so that two applications in one process do not share thei
 """
 
 import time
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 
 from aiohttp import web
 from aiohttp.typedefs import Handler, Middleware
 from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram, generate_latest
+from prometheus_client.core import CounterMetricFamily, GaugeMetricFamily
 from prometheus_client.gc_collector import GCCollector
+from prometheus_client.metrics_core import Metric
 from prometheus_client.platform_collector import PlatformCollector
 from prometheus_client.process_collector import ProcessCollector
+from prometheus_client.registry import Collector
 
-from asgard_async.jobs.status import Status
+from asgard_async.execution.warm.servers import WarmServers
+from asgard_async.jobs.status import Start, Status
 from asgard_async.retention.plan import Doomed
 from asgard_async.tracking.monitor import TrackingSnapshot
 
 METHODS = frozenset({"GET", "HEAD", "POST", "DELETE", "PUT", "PATCH", "OPTIONS"})
+
+
+class WarmCollector(Collector):
+    """Fork servers, and how jobs were started; looked up on being asked."""
+
+    def __init__(self) -> None:
+        self.servers: WarmServers | None = None
+
+    def collect(self) -> Iterator[Metric]:
+        """The present figures."""
+        if self.servers is None:
+            return
+        yield GaugeMetricFamily(
+            "asgard_warm_servers", "Fork servers, importing or ready.", value=self.servers.servers
+        )
+        yield GaugeMetricFamily(
+            "asgard_warm_servers_ready", "Fork servers that are ready.", value=self.servers.ready
+        )
+        starts = CounterMetricFamily(
+            "asgard_job_starts",
+            "Jobs started, by how and why cold (empty for warm ones).",
+            labels=["start", "cold_reason"],
+        )
+        for reason, count in self.servers.starts.items():
+            start = Start.WARM if reason is None else Start.COLD
+            starts.add_metric([start, reason or ""], count)
+        yield starts
 
 
 class Metrics:
@@ -45,6 +76,8 @@ class Metrics:
             "Seconds since MLflow was last asked; NaN before the first time.",
             registry=registry,
         )
+        self._warm = WarmCollector()
+        registry.register(self._warm)
         labels = ["method", "route", "status"]
         self._requests = Counter(
             "asgard_http_requests", "Requests answered.", labels, registry=registry
@@ -83,7 +116,12 @@ class Metrics:
         self._seconds.labels(known, route).observe(seconds)
 
     def render(
-        self, counts: Mapping[Status, int], snapshot: TrackingSnapshot, *, age: float | None
+        self,
+        counts: Mapping[Status, int],
+        snapshot: TrackingSnapshot,
+        warm: WarmServers,
+        *,
+        age: float | None,
     ) -> bytes:
         """Everything in Prometheus' text format."""
         for status in Status:
@@ -91,6 +129,7 @@ class Metrics:
         self._queue.set(counts.get(Status.QUEUED, 0))
         self._running.set(counts.get(Status.RUNNING, 0))
         self._mlflow_up.set(snapshot.available)
+        self._warm.servers = warm
         self._mlflow_age.set(float("nan") if age is None else age)
         return generate_latest(self._registry)
 

@@ -4,7 +4,7 @@ from aiohttp import web
 from prometheus_client import CONTENT_TYPE_LATEST
 
 from asgard_async.api.decorators import docs, text_response
-from asgard_async.api.keys import METRICS, MONITOR, STORE
+from asgard_async.api.keys import METRICS, MONITOR, STORE, WARM
 from asgard_async.jobs.record import now
 
 
@@ -21,5 +21,6 @@ async def get_metrics(request: web.Request) -> web.Response:
     """All figures."""
     snapshot = request.app[MONITOR].snapshot
     age = (now() - snapshot.checked_at).total_seconds() if snapshot.checked_at else None
-    text = request.app[METRICS].render(await request.app[STORE].counts(), snapshot, age=age)
+    counts = await request.app[STORE].counts()
+    text = request.app[METRICS].render(counts, snapshot, request.app[WARM], age=age)
     return web.Response(body=text, headers={"Content-Type": CONTENT_TYPE_LATEST})

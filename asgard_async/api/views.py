@@ -65,6 +65,8 @@ def view_job_in_full(
         "timeout": job.spec.timeout,
         "priority": job.spec.priority,
         "warm": job.spec.warm,
+        "start": job.start,
+        "cold_reason": job.started.cold_reason if job.started else None,
         "resources": {
             "peak_memory_bytes": job.outcome.peak_memory_bytes if job.outcome else None,
             "cpu_seconds": job.outcome.cpu_seconds if job.outcome else None,

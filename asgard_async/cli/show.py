@@ -79,5 +79,7 @@ def _facts(job: "Job") -> dict[str, str | None]:
         "tags": ", ".join(f"{key}={value}" for key, value in job.tags.items()),
         "timeout": None if job.timeout is None else duration(job.timeout),
         "priority": str(job.priority) if job.priority else None,
+        "start": " because of ".join(filter(None, (job.start, job.cold_reason))) or None,
+        "submitted by": job.submitted_by,
         "retry of": job.retry_of,
     }

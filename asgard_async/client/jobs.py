@@ -90,7 +90,13 @@ class Job(Record, frozen=True, kw_only=True):
     timeout: int | None = None
     priority: int = 0
     warm: bool = True
+    start: str | None = None
+    """How it was started, "warm" or "cold"; None before."""
+    cold_reason: str | None = None
+    """Why it was started cold."""
     resources: Resources = Resources()
+    submitted_by: str | None = None
+    """Name of the token that it was submitted with."""
     history: tuple[HistoryEntry, ...] = ()
     logs: str | None = None
     """The log or its end, as was asked for; invalid UTF-8 is U+FFFD."""

@@ -10,8 +10,9 @@ import logging
 import os
 import signal
 import sys
-from collections.abc import Sequence
+from collections.abc import Callable, Iterator, Sequence
 from datetime import UTC, datetime
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -20,7 +21,10 @@ import msgspec
 from asgard_async.execution.protocol import End, Ended, Stop
 from asgard_async.execution.shim import files
 from asgard_async.execution.shim.order import Order, encode_order
+from asgard_async.execution.warm.server import Descriptors, ForkServer
 from asgard_async.execution.watch import ProcessIdentity, processes_called, readable
+from asgard_async.jobs.record import Started
+from asgard_async.jobs.status import ColdReason
 
 logger = logging.getLogger(__name__)
 
@@ -28,6 +32,11 @@ SHIM_START = Path(__file__).parent / "shim" / "start.py"
 SHIM_LOG = "shim.log"
 RESET_SIGNALS = (signal.SIGPIPE, signal.SIGXFSZ, signal.SIGINT, signal.SIGTERM)
 NOT_YET_SECONDS = 0.01
+WARM_START_SECONDS = 20.0
+"""A fork server that takes longer is stuck; the job then starts cold."""
+
+HandOver = Callable[[Descriptors], None]
+"""Has a keeper come to be, with these as its descriptors 0, 1 and 2."""
 
 
 class Attempt:
@@ -36,12 +45,31 @@ class Attempt:
     def __init__(self, directory: Path) -> None:
         self.directory = directory
 
-    async def start(self, order: Order) -> datetime | None:
-        """Start the shim; when the program began to run, or None when it did not."""
+    async def start(self, order: Order, server: ForkServer | None = None) -> datetime | None:
+        """Start the shim; when the program began to run, or None when it did not.
+
+        With a fork server the program is forked from it, if it still can.
+        """
+        if server is not None:
+            begun = None
+            try:
+                async with asyncio.timeout(WARM_START_SECONDS):
+                    begun = await self._start(order, server.send)
+            except TimeoutError:
+                logger.warning("fork server %d does not answer and is ended", server.pid)
+                server.kill()
+            if begun is not None or await asyncio.to_thread(self._is_decided):
+                return begun
+            # Should a keeper have been forked after all, the attempt's lock lets one of the two on.
+            order["cold_reason"] = ColdReason.SERVER_LOST.value
+        return await self._start(order, partial(_spawn, order))
+
+    async def _start(self, order: Order, hand_over: HandOver) -> datetime | None:
         notification, write_end = os.pipe2(os.O_CLOEXEC | os.O_NONBLOCK)
         try:
             try:
-                self._spawn(order, write_end)
+                with self._descriptors(order) as (order_file, log):
+                    hand_over((order_file, write_end, log))
             finally:
                 os.close(write_end)
             await readable(notification)
@@ -50,29 +78,24 @@ class Attempt:
             os.close(notification)
         return _moment(float(line)) if line else None
 
-    def _spawn(self, order: Order, notification: int) -> None:
+    @contextlib.contextmanager
+    def _descriptors(self, order: Order) -> Iterator[tuple[int, int]]:
+        """The order, and the shim's own log."""
         order_file = os.memfd_create("order", os.MFD_CLOEXEC)
         try:
             os.write(order_file, encode_order(order))
             os.lseek(order_file, 0, os.SEEK_SET)
-            log = (self.directory / SHIM_LOG, os.O_WRONLY | os.O_CREAT | os.O_APPEND, 0o600)
-            # posix_spawn, not fork: no copy of this process's page tables
-            os.posix_spawn(
-                sys.executable,
-                [sys.executable, "-I", "-S", str(SHIM_START), str(self.directory)],
-                {"PATH": os.defpath, "LANG": "C.UTF-8"},
-                file_actions=[
-                    (os.POSIX_SPAWN_DUP2, order_file, 0),
-                    (os.POSIX_SPAWN_DUP2, notification, 1),
-                    (os.POSIX_SPAWN_OPEN, 2, *log),
-                    *((os.POSIX_SPAWN_DUP2, fd, fd) for fd in order["inherit"]),
-                ],
-                setsid=True,
-                setsigmask=[],
-                setsigdef=RESET_SIGNALS,
-            )
+            flags = os.O_WRONLY | os.O_CREAT | os.O_APPEND | os.O_CLOEXEC
+            log = os.open(self.directory / SHIM_LOG, flags, 0o600)
+            try:
+                yield order_file, log
+            finally:
+                os.close(log)
         finally:
             os.close(order_file)
+
+    def _is_decided(self) -> bool:
+        return files.is_decided(str(self.directory))
 
     async def wait(self) -> Ended:
         """Wait until shim and keeper are gone, and with them all processes of the attempt."""
@@ -92,10 +115,17 @@ class Attempt:
         """Whether keeper or shim lives."""
         return self._verdict() is None
 
-    def started_at(self) -> datetime | None:
-        """When the program began to run, as far as is known."""
+    def started(self) -> Started | None:
+        """When and how the program began to run, as far as is known."""
         facts = self._read(files.PID)
-        return _moment(facts["started_at"]) if facts and "started_at" in facts else None
+        if not facts or "started_at" not in facts:
+            return None
+        reason = facts.get("cold_reason", ColdReason.OFF)
+        known = reason is None or reason in set(ColdReason)
+        return Started(
+            at=_moment(facts["started_at"]),
+            cold_reason=(ColdReason(reason) if reason else None) if known else ColdReason.OFF,
+        )
 
     # --- files ----------------------------------------------------------------------------
 
@@ -115,9 +145,9 @@ class Attempt:
             if not self._path(files.EXIT).exists() and self._processes():
                 return None  # they hold the lock of a file that was removed, or will soon
             if (facts := self._read(files.EXIT)) is not None:
-                return _ended(facts, self.started_at())
+                return _ended(facts, self.started())
             if self._path(files.PID).exists():
-                return Ended(end=End.LOST, started_at=self.started_at())
+                return Ended(end=End.LOST, started=self.started())
             # under the lock: a shim that comes late finds this and starts nothing
             files.write_durably(
                 str(self.directory), files.EXIT, files.to_json({"how": "not_started"})
@@ -170,11 +200,27 @@ class Attempt:
         return None
 
 
+def _spawn(order: Order, descriptors: Descriptors) -> None:
+    # posix_spawn, not fork: no copy of this process's page tables
+    os.posix_spawn(
+        sys.executable,
+        [sys.executable, "-I", "-S", str(SHIM_START), order["directory"]],
+        {"PATH": os.defpath, "LANG": "C.UTF-8"},
+        file_actions=[
+            *((os.POSIX_SPAWN_DUP2, fd, number) for number, fd in enumerate(descriptors)),
+            *((os.POSIX_SPAWN_DUP2, fd, fd) for fd in order["inherit"]),
+        ],
+        setsid=True,
+        setsigmask=[],
+        setsigdef=RESET_SIGNALS,
+    )
+
+
 def _moment(seconds: float) -> datetime:
     return datetime.fromtimestamp(seconds, UTC)
 
 
-def _ended(facts: dict[str, Any], started_at: datetime | None) -> Ended:
+def _ended(facts: dict[str, Any], started: Started | None) -> Ended:
     try:
         if facts["how"] == "not_started":
             return Ended(end=End.NOT_STARTED)
@@ -186,10 +232,10 @@ def _ended(facts: dict[str, Any], started_at: datetime | None) -> Ended:
             stop=Stop(facts["stop"]) if facts["stop"] else None,
             killed=bool(facts["killed"]),
             error=facts["error"],
-            started_at=started_at,
+            started=started,
             ended_at=_moment(facts["ended_at"]),
             peak_memory_bytes=facts["peak_memory_bytes"],
             cpu_seconds=facts["cpu_seconds"],
         )
     except KeyError:
-        return Ended(end=End.LOST, started_at=started_at)
+        return Ended(end=End.LOST, started=started)

@@ -20,6 +20,9 @@ from asgard_async.execution.attempt import Attempt
 from asgard_async.execution.environment_variables import job_variables
 from asgard_async.execution.protocol import AttemptId, CannotStart, Ended, Launch
 from asgard_async.execution.shim.order import Order
+from asgard_async.execution.warm.servers import WarmServers
+from asgard_async.jobs.record import Started
+from asgard_async.jobs.status import ColdReason
 
 logger = logging.getLogger(__name__)
 
@@ -39,22 +42,28 @@ class LocalExecutor:
         log_limit_bytes: int,
         archive_limits: ArchiveLimits,
         in_use: Path,
+        warm: WarmServers,
     ) -> None:
         self._jobs_dir = jobs_dir
         self._cache_dir = cache_dir
         self._log_limit = log_limit_bytes
         self._archive_limits = archive_limits
         self._in_use = in_use
+        self._warm = warm
 
     async def start(self, launch: Launch) -> datetime | None:
         """See `Executor.start`."""
         directory = self._directory(launch.attempt)
-        await asyncio.to_thread(self._prepare, directory, launch)
+        environment = {
+            **job_variables(directory, self._cache_dir, launch.python),
+            **launch.environment,
+        }
+        beside = await asyncio.to_thread(self._prepare, directory, launch)
+        server = self._warm.choose(launch, beside, environment)
         order = Order(
             directory=str(directory),
             argv=[str(launch.python), _as_argument(launch.script_name)],
-            environment=job_variables(directory, self._cache_dir, launch.python)
-            | dict(launch.environment),
+            environment=environment,
             working_directory=str(directory / "work"),
             umask=JOB_UMASK,
             log=str(self.log_of(launch.attempt.job_id)),
@@ -65,15 +74,21 @@ class LocalExecutor:
             held=[str(path) for path in (self._in_use, *launch.held)],
             inherit=[],
         )
-        return await Attempt(directory).start(order)
+        if isinstance(server, ColdReason):
+            order["cold_reason"] = server.value
+            started_at = await Attempt(directory).start(order)
+        else:
+            started_at = await Attempt(directory).start(order, server)
+        self._warm.count(ColdReason(order["cold_reason"]) if "cold_reason" in order else None)
+        return started_at
 
     async def wait(self, attempt: AttemptId) -> Ended:
         """See `Executor.wait`."""
         return await (await self._existing(attempt)).wait()
 
-    async def started_at(self, attempt: AttemptId) -> datetime | None:
-        """See `Executor.started_at`."""
-        return await asyncio.to_thread(Attempt(self._directory(attempt)).started_at)
+    async def started(self, attempt: AttemptId) -> Started | None:
+        """See `Executor.started`."""
+        return await asyncio.to_thread(Attempt(self._directory(attempt)).started)
 
     async def stop(self, attempt: AttemptId) -> None:
         """See `Executor.stop`."""
@@ -92,13 +107,14 @@ class LocalExecutor:
     def _directory(self, attempt: AttemptId) -> Path:
         return self._jobs_dir / attempt.job_id / "attempts" / str(attempt.number)
 
-    def _prepare(self, directory: Path, launch: Launch) -> None:
+    def _prepare(self, directory: Path, launch: Launch) -> frozenset[str]:
+        """Make the job's files; the names of the modules beside its script, itself included."""
         work = directory / "work"
         for path in (directory, work, directory / "home", directory / "tmp"):
             path.mkdir(mode=0o700, parents=True, exist_ok=True)
         if launch.archive is None:
             _write_script(work / launch.script_name, launch.script)
-            return
+            return frozenset({Path(launch.script_name).stem})
         if not launch.archive.exists():
             raise CannotStart("its archive is gone from the service's disk. Submit it again")
         try:
@@ -106,6 +122,8 @@ class LocalExecutor:
             unpack(launch.archive, work, self._archive_limits)
         except ArchiveRefused as error:
             raise CannotStart(f"its archive cannot be unpacked. {error} Submit it again") from error
+        folder = (work / launch.script_name).parent
+        return frozenset(path.name.partition(".")[0] for path in folder.iterdir())
 
     def log_of(self, job_id: str) -> Path:
         """The file that holds a job's output."""

@@ -11,6 +11,8 @@ from enum import Enum, auto
 from pathlib import Path
 from typing import Protocol
 
+from asgard_async.jobs.record import Started
+
 
 @dataclass(frozen=True, kw_only=True)
 class AttemptId:
@@ -33,6 +35,13 @@ class Launch:
     """Unpacked into the working directory, with `script_name` in it."""
     python: Path
     """The interpreter of the job's environment."""
+    warm: bool = True
+    """Whether it may run in a fork of an interpreter that has its imports done."""
+    imports: frozenset[str] | None = None
+    """The packages that it imports at most; None where that is not known."""
+    requirements: Sequence[str] = ()
+    own_variables: frozenset[str] = frozenset()
+    """Names of those in `environment` that the job brought itself."""
     held: Sequence[Path] = ()
     """Files that are locked (shared) as long as the attempt lives."""
     environment: Mapping[str, str] = field(repr=False)
@@ -77,7 +86,7 @@ class Ended:
     killed: bool = False
     """Whether SIGTERM was not enough."""
     error: str | None = None
-    started_at: datetime | None = None
+    started: Started | None = None
     ended_at: datetime | None = None
     peak_memory_bytes: int | None = None
     cpu_seconds: float | None = None
@@ -101,8 +110,8 @@ class Executor(Protocol):
         For an attempt that nobody has started this rules out that it ever will be.
         """
 
-    async def started_at(self, attempt: AttemptId) -> datetime | None:
-        """When an attempt's script began to run, as far as is known."""
+    async def started(self, attempt: AttemptId) -> Started | None:
+        """When and how an attempt's script began to run, as far as is known."""
 
     async def stop(self, attempt: AttemptId) -> None:
         """Ask an attempt to end: SIGTERM, the launch's grace, SIGKILL. Returns at once.

@@ -90,6 +90,14 @@ class ProcessIdentity:
         return True
 
 
+def identify(pid: int) -> ProcessIdentity | None:
+    """The process that has this pid now."""
+    start_time = linux.start_time(pid)
+    if start_time is None:
+        return None
+    return ProcessIdentity(pid=pid, start_time=start_time, boot_id=linux.boot_id())
+
+
 def processes_called(*arguments: str) -> Sequence[ProcessIdentity]:
     """Processes whose command line ends with `arguments`; zombies have none."""
     end = b"".join(b"\0" + os.fsencode(argument) for argument in arguments) + b"\0"
@@ -97,7 +105,9 @@ def processes_called(*arguments: str) -> Sequence[ProcessIdentity]:
     found = []
     for pid in sorted(int(path.name) for path in Path("/proc").glob("[0-9]*")):
         with contextlib.suppress(OSError):  # it has ended meanwhile, or is not ours to look at
-            if not Path(f"/proc/{pid}/cmdline").read_bytes().endswith(end):
+            # one that shows another command line than it was started with fills up with zeros
+            shown = Path(f"/proc/{pid}/cmdline").read_bytes().rstrip(b"\0") + b"\0"
+            if not shown.endswith(end):
                 continue
             if (start_time := linux.start_time(pid)) is not None:
                 found.append(ProcessIdentity(pid=pid, start_time=start_time, boot_id=boot_id))

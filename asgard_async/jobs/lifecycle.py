@@ -168,6 +168,10 @@ class Lifecycle:
             script=await self._store.script(job.job_id) if job.archive is None else b"",
             archive=self._archives.path(job.archive) if job.archive is not None else None,
             python=python,
+            warm=job.spec.warm,
+            imports=job.imports,
+            requirements=job.spec.requirements,
+            own_variables=frozenset(job.spec.environment_vars),
             held=held,
             environment={
                 **job.spec.environment_vars,
@@ -181,8 +185,8 @@ class Lifecycle:
         await self._executor.start(launch)
 
     async def _note_start(self, job: Job) -> None:
-        started_at = await self._executor.started_at(_attempt(job))
-        if started_at is None:
+        started = await self._executor.started(_attempt(job))
+        if started is None:
             return
         # refused when the job was cancelled meanwhile: then it is stopping, and known as started
         with contextlib.suppress(TransitionRefused):
@@ -191,7 +195,7 @@ class Lifecycle:
                 Phase.RUNNING,
                 at=now(),
                 attempt=job.attempt,
-                started_at=started_at,
+                started=started,
             )
         logger.info("job %s runs", job.job_id, extra={"job_id": job.job_id})
 
@@ -241,7 +245,7 @@ class Lifecycle:
             outcome,
             at=now(),
             attempt=job.attempt,
-            started_at=ended.started_at,
+            started=ended.started,
             tracking_pending=ran,
         )
         logger.info("job %s ended: %s", job.job_id, outcome.reason, extra={"job_id": job.job_id})

@@ -6,7 +6,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
 
-from asgard_async.jobs.status import Phase, Reason, Status
+from asgard_async.jobs.status import ColdReason, Phase, Reason, Start, Status
 from asgard_async.jobs.transitions import status_in
 
 
@@ -49,6 +49,15 @@ def _plain(value: object) -> object:
     if isinstance(value, Sequence):
         return list(value)
     raise TypeError(f"{type(value).__name__} has no place in a specification")
+
+
+@dataclass(frozen=True, kw_only=True)
+class Started:
+    """The start of an attempt's script."""
+
+    at: datetime
+    cold_reason: ColdReason | None = None
+    """None when it started warm."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -102,7 +111,7 @@ class Job:
     attempt: int = 0
     """Number of the latest attempt; 0 before the first."""
     created_at: datetime
-    started_at: datetime | None = None
+    started: Started | None = None
     cancel_requested_at: datetime | None = None
     outcome: Outcome | None = None
     """Known from phase RECORDING on."""
@@ -111,6 +120,8 @@ class Job:
     """Whether MLflow has still to be asked for the job's runs."""
     uses_tracking: bool = True
     """Whether the script may talk to MLflow: it imports more than the standard library."""
+    imports: frozenset[str] | None = None
+    """The packages that the program imports at most; None where that is not known."""
     retry_of: str | None = None
     submitted_by: str = ""
     """Name of the token that submitted it; empty while the API is open."""
@@ -120,6 +131,18 @@ class Job:
     @property
     def status(self) -> Status:
         return status_in(self.phase, self.outcome.reason if self.outcome else None)
+
+    @property
+    def started_at(self) -> datetime | None:
+        """When the script of the present attempt began to run."""
+        return self.started.at if self.started else None
+
+    @property
+    def start(self) -> Start | None:
+        """How the present attempt started, if it has."""
+        if self.started is None:
+            return None
+        return Start.WARM if self.started.cold_reason is None else Start.COLD
 
     @property
     def final_outcome(self) -> Outcome | None:

@@ -37,6 +37,39 @@ class Phase(StrEnum):
         return self in {Phase.STARTING, Phase.RUNNING, Phase.STOPPING}
 
 
+class Start(StrEnum):
+    """How a job's interpreter came to be."""
+
+    WARM = "warm"
+    """Forked from one that has its imports done."""
+    COLD = "cold"
+
+
+class ColdReason(StrEnum):
+    """Why a job started cold."""
+
+    OFF = "off"
+    """Warm starts are turned off in the configuration."""
+    REQUESTED = "requested"
+    """It was submitted with `warm: false`."""
+    IMPORTS = "imports"
+    """It imports nothing of what is preloaded."""
+    MODULES = "modules"
+    """It brings a module of the same name as one that is imported already."""
+    VARIABLES = "variables"
+    """One of its environment variables is read while modules are imported."""
+    REQUIREMENTS = "requirements"
+    """They name an mlflow of their own."""
+    MEMORY_LIMIT = "memory_limit"
+    """What is preloaded would take too much of the memory that it may use."""
+    NO_SERVER = "no_server"
+    """Its environment has no fork server: too many others have one, or it cannot be had."""
+    NOT_READY = "not_ready"
+    """The fork server of its environment is still importing."""
+    SERVER_LOST = "server_lost"
+    """The fork server ended in the moment of the start."""
+
+
 class Reason(StrEnum):
     """Why a job ended; set once, at its end."""
 

@@ -90,6 +90,7 @@ class Submitter:
             script=submission.script if archive is None else None,
             archive=archive.name if archive is not None else None,
             uses_tracking=imports is None or not imports <= sys.stdlib_module_names,
+            imports=imports,
             submitted_by=submission.owner,
             idempotency_key=submission.idempotency_key,
         )
@@ -100,11 +101,11 @@ class Submitter:
         if submission.archive is None:
             return await self._checker.imports_of(submission.script)
         assert submission.entrypoint is not None  # noqa: S101  # they come together
-        source = await self._archive_checker.source_of(
+        program = await self._archive_checker.program_in(
             submission.entrypoint, self._archives.path(submission.archive.name)
         )
-        await self._checker.imports_of(source)
-        return None  # the other modules of the archive import more
+        await self._checker.imports_of(program.source)
+        return program.imports
 
     async def submit_again(self, job: Job, owner: str) -> Job:
         """Accept a new job with the specification of `job`, noted as its retry.
@@ -120,6 +121,7 @@ class Submitter:
             script=await self._store.script(job.job_id) if job.archive is None else None,
             archive=await self._share_archive(job),
             uses_tracking=job.uses_tracking,
+            imports=job.imports,
             submitted_by=owner,
             retry_of=job.job_id,
         )

@@ -9,7 +9,7 @@ from asgard_async.jobs.errors import IdempotencyConflict
 from asgard_async.jobs.record import Job, JobSpec
 from asgard_async.jobs.status import Phase, Status
 from asgard_async.store.database import queries
-from asgard_async.store.rows import row_to_job, spec_to_row, time_to_text
+from asgard_async.store.rows import row_to_job, spec_to_row, time_to_text, to_json
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -22,6 +22,7 @@ class NewJob:
     archive: str | None = None
     """Its name in the archive store, durable there."""
     uses_tracking: bool
+    imports: frozenset[str] | None = None
     submitted_by: str = ""
     idempotency_key: str | None = None
     retry_of: str | None = None
@@ -61,6 +62,7 @@ def insert_job(
         retry_of=new.retry_of,
         submitted_by=new.submitted_by,
         archive=new.archive,
+        imports=to_json(sorted(new.imports)) if new.imports is not None else None,
         created_at=created_at,
         **spec_to_row(new.spec),
     )
@@ -92,6 +94,7 @@ def insert_job(
         phase=Phase.QUEUED,
         created_at=at,
         uses_tracking=new.uses_tracking,
+        imports=new.imports,
         retry_of=new.retry_of,
         submitted_by=new.submitted_by,
         archive=new.archive,

@@ -11,7 +11,7 @@ from asgard_async.jobs.errors import (
     JobNotFound,
     QueueFull,
 )
-from asgard_async.jobs.record import HistoryEntry, Job, JobSpec, JobTracking, Outcome
+from asgard_async.jobs.record import HistoryEntry, Job, JobSpec, JobTracking, Outcome, Started
 from asgard_async.jobs.status import Phase, Reason, Status
 from asgard_async.jobs.transitions import TransitionRefused, sources_of, status_in
 from asgard_async.store.accepting import NewJob, find_twin, insert_job
@@ -129,7 +129,7 @@ class JobStore:
         at: datetime,
         attempt: int,
         detail: str | None = None,
-        started_at: datetime | None = None,
+        started: Started | None = None,
     ) -> Job:
         """Move a job whose present attempt is `attempt`.
 
@@ -139,9 +139,8 @@ class JobStore:
 
         def transaction(conn: sqlite3.Connection) -> Job:
             job = _move(conn, job_id, target, at, attempt=attempt, detail=detail)
-            if started_at is not None or target is Phase.QUEUED:
-                text = time_to_text(started_at) if started_at is not None else None
-                queries.set_started(conn, seq=job.seq, started_at=text)
+            if started is not None or target is Phase.QUEUED:
+                _set_started(conn, job, started)
             return _get(conn, job_id)
 
         return await self._change_job(transaction)
@@ -154,7 +153,7 @@ class JobStore:
         *,
         at: datetime,
         attempt: int | None = None,
-        started_at: datetime | None = None,
+        started: Started | None = None,
         tracking_pending: bool = False,
     ) -> Job:
         """Record how a job ended and move it into RECORDING or FINISHED.
@@ -174,8 +173,8 @@ class JobStore:
                 tracking_pending=tracking_pending,
                 detail=outcome.detail,
             )
-            if started_at is not None and job.started_at is None:
-                queries.set_started(conn, seq=job.seq, started_at=time_to_text(started_at))
+            if started is not None and job.started is None:
+                _set_started(conn, job, started)
             return _get(conn, job_id)
 
         return await self._change_job(transaction)
@@ -380,6 +379,15 @@ def _get(conn: sqlite3.Connection, job_id: str) -> Job:
     if row is None:
         raise JobNotFound(job_id)
     return row_to_job(row)
+
+
+def _set_started(conn: sqlite3.Connection, job: Job, started: Started | None) -> None:
+    queries.set_started(
+        conn,
+        seq=job.seq,
+        started_at=time_to_text(started.at) if started else None,
+        cold_reason=started.cold_reason if started else None,
+    )
 
 
 def _counts(conn: sqlite3.Connection) -> dict[Status, int]:

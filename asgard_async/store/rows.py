@@ -6,8 +6,16 @@ from typing import Any
 
 import msgspec
 
-from asgard_async.jobs.record import HistoryEntry, Job, JobRun, JobSpec, JobTracking, Outcome
-from asgard_async.jobs.status import Phase, Reason, Status
+from asgard_async.jobs.record import (
+    HistoryEntry,
+    Job,
+    JobRun,
+    JobSpec,
+    JobTracking,
+    Outcome,
+    Started,
+)
+from asgard_async.jobs.status import ColdReason, Phase, Reason, Status
 
 
 def time_to_text(moment: datetime) -> str:
@@ -79,7 +87,7 @@ def row_to_job(row: sqlite3.Row) -> Job:
         phase=Phase(row["phase"]),
         attempt=row["attempt"],
         created_at=_time(row["created_at"]),
-        started_at=text_to_time(row["started_at"]),
+        started=_row_to_started(row) if row["started_at"] is not None else None,
         cancel_requested_at=text_to_time(row["cancel_requested_at"]),
         outcome=_row_to_outcome(row) if row["reason"] is not None else None,
         tracking=JobTracking(
@@ -89,9 +97,21 @@ def row_to_job(row: sqlite3.Row) -> Job:
         ),
         tracking_pending=bool(row["tracking_pending"]),
         uses_tracking=bool(row["uses_tracking"]),
+        imports=(
+            msgspec.json.decode(row["imports"], type=frozenset[str])
+            if row["imports"] is not None
+            else None
+        ),
         retry_of=row["retry_of"],
         submitted_by=row["submitted_by"],
         archive=row["archive"],
+    )
+
+
+def _row_to_started(row: sqlite3.Row) -> Started:
+    reason = row["cold_reason"]
+    return Started(
+        at=_time(row["started_at"]), cold_reason=ColdReason(reason) if reason is not None else None
     )
 
 

@@ -34,6 +34,9 @@ async def test_jobs_and_mlflow(api: Client) -> None:
     assert sample(found, "asgard_jobs", status="failed") == 0
     assert sample(found, "asgard_queue_length") == 1
     assert sample(found, "asgard_jobs_running") == 0
+    starts = [value for (name, _), value in found.items() if name == "asgard_job_starts_total"]
+    assert starts == [1]
+    assert sample(found, "asgard_warm_servers") >= sample(found, "asgard_warm_servers_ready")
     assert sample(found, "asgard_slots") == api.app[CONFIG].jobs.slots
     assert sample(found, "asgard_mlflow_up") == 0
     assert sample(found, "process_resident_memory_bytes") > 0

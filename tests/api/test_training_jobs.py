@@ -8,7 +8,7 @@ from urllib.parse import quote
 import pytest
 
 from asgard_async.api.schemas.jobs import JobInFullSchema, JobListSchema
-from asgard_async.jobs.record import Job, Outcome, now
+from asgard_async.jobs.record import Job, Outcome, Started, now
 from asgard_async.jobs.status import Phase, Reason
 from tests.api.served import Client
 from tests.api.service import (
@@ -65,7 +65,8 @@ async def test_the_end_shows_only_when_it_is_final(api: Client) -> None:
     made, store = await queued(api), store_of(api)
     await store.claim_next(now())
     ended = Outcome(reason=Reason.EXIT_CODE, exit_code=3, error="It failed.", ended_at=now())
-    await store.end(made.job_id, Phase.RECORDING, ended, at=now(), started_at=now())
+    started = Started(at=now())
+    await store.end(made.job_id, Phase.RECORDING, ended, at=now(), started=started)
     document = await job(api, made.job_id)
     assert (document["status"], document["phase"]) == ("running", "recording")
     for name in ("completed_at", "reason", "exit_code", "error"):

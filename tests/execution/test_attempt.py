@@ -5,6 +5,7 @@ import resource
 import signal
 import sys
 from collections.abc import AsyncIterator
+from datetime import datetime
 from pathlib import Path
 from typing import Any
 
@@ -15,15 +16,19 @@ from asgard_async.execution.attempt import Attempt
 from asgard_async.execution.protocol import End, Ended, Stop
 from asgard_async.execution.shim import files
 from asgard_async.execution.shim.order import Order
+from asgard_async.execution.warm.server import ForkServer
+from asgard_async.jobs.status import ColdReason
 from tests.eventually import eventually
+from tests.execution.fork_servers import fork_server
 from tests.processes import processes_with, state_of
 
 
 class Started:
     """An attempt with a script in its own directory."""
 
-    def __init__(self, directory: Path) -> None:
+    def __init__(self, directory: Path, server: ForkServer | None) -> None:
         self.directory = directory
+        self.server = server
         self.attempt = Attempt(directory)
         (directory / "work").mkdir(parents=True)
 
@@ -47,8 +52,11 @@ class Started:
         return order
 
     async def run(self, script: str, **changes: Any) -> Ended:
-        await self.attempt.start(self.order(script, **changes))
+        await self.start(self.order(script, **changes))
         return await self.attempt.wait()
+
+    async def start(self, order: Order) -> datetime | None:
+        return await self.attempt.start(order, self.server)
 
     @property
     def log(self) -> Path:
@@ -63,10 +71,14 @@ class Started:
         return {"keeper": keeper, "shim": facts["shim_pid"], "job": facts["job_pid"]}
 
 
-@pytest.fixture
-async def started(tmp_path: Path) -> AsyncIterator[Started]:
+@pytest.fixture(params=["cold", "warm"])
+async def started(tmp_path: Path, request: pytest.FixtureRequest) -> AsyncIterator[Started]:
     """A fresh attempt; fails the test when it leaves a process."""
-    yield Started(tmp_path / "1")
+    if request.param == "cold":
+        yield Started(tmp_path / "1", None)
+    else:
+        async with fork_server(tmp_path / "server") as server:
+            yield Started(tmp_path / "1", server)
     await eventually(lambda: not processes_with(str(tmp_path)), what="no process left")
 
 
@@ -86,9 +98,9 @@ async def test_exit_code_and_signal_are_told_apart(
     ended = await started.run(script)
     assert (ended.end, ended.exit_code, ended.signal) == (End.EXITED, exit_code, signal_number)
     assert ended.stop is None
-    assert ended.started_at is not None
+    assert ended.started is not None
     assert ended.ended_at is not None
-    assert ended.started_at <= ended.ended_at
+    assert ended.started.at <= ended.ended_at
 
 
 async def test_usage_of_job_and_children_is_reported(started: Started) -> None:
@@ -133,7 +145,7 @@ async def test_timeout_stops_the_script(started: Started) -> None:
 
 async def test_script_that_ignores_sigterm_is_killed_after_the_grace(started: Started) -> None:
     script = "import signal, time\nsignal.signal(15, signal.SIG_IGN)\nprint('up')\ntime.sleep(60)"
-    await started.attempt.start(started.order(script))
+    await started.start(started.order(script))
     await eventually(lambda: "up\n" in started.output(), what="script is up")
     await started.attempt.stop()
     ended = await started.attempt.wait()
@@ -147,7 +159,7 @@ signal.signal(15, lambda *_: (print("saved"), sys.exit(3)))
 print("up")
 time.sleep(60)
 """
-    await started.attempt.start(started.order(script))
+    await started.start(started.order(script))
     await eventually(lambda: "up\n" in started.output(), what="script is up")
     await started.attempt.stop()
     ended = await started.attempt.wait()
@@ -194,7 +206,7 @@ if os.fork() == 0:
     print(os.getpid())
 time.sleep(60)
 """
-    await started.attempt.start(started.order(script))
+    await started.start(started.order(script))
     await eventually(started.log.read_text, what="grandchild tells its pid")
     pids = started.pids()
     os.kill(pids[victim], signal.SIGKILL)
@@ -207,7 +219,7 @@ time.sleep(60)
 async def test_a_job_does_not_outlive_its_shim_though_the_keeper_cannot_clear_up(
     started: Started,
 ) -> None:
-    await started.attempt.start(started.order("import time; time.sleep(60)"))
+    await started.start(started.order("import time; time.sleep(60)"))
     pids = started.pids()
     os.kill(pids["keeper"], signal.SIGSTOP)
     os.kill(pids["shim"], signal.SIGKILL)
@@ -248,7 +260,7 @@ os._exit(3)
 
 async def test_an_end_on_a_full_disk_is_told_when_there_is_room(started: Started) -> None:
     script = "import os, time\nwhile not os.path.exists('go'): time.sleep(0.01)\nos._exit(3)"
-    await started.attempt.start(started.order(script))
+    await started.start(started.order(script))
     shim = started.pids()["shim"]
     job = Path(f"/proc/{started.pids()['job']}")
     # no file of the shim's can grow: a full disk, as far as it can tell
@@ -262,7 +274,7 @@ async def test_an_end_on_a_full_disk_is_told_when_there_is_room(started: Started
 
 
 async def test_death_of_the_job_is_not_the_death_of_its_shim(started: Started) -> None:
-    await started.attempt.start(started.order("import time; time.sleep(60)"))
+    await started.start(started.order("import time; time.sleep(60)"))
     os.kill(started.pids()["job"], signal.SIGKILL)
     ended = await started.attempt.wait()
     assert (ended.end, ended.signal, ended.stop) == (End.EXITED, signal.SIGKILL, None)
@@ -270,20 +282,20 @@ async def test_death_of_the_job_is_not_the_death_of_its_shim(started: Started) -
 
 async def test_an_attempt_never_starts_twice(started: Started) -> None:
     order = started.order("open('runs', 'a').write('x')")
-    first = await started.attempt.start(order)
+    first = await started.start(order)
     await started.attempt.wait()
     assert first is not None
-    assert await started.attempt.start(order) is None
+    assert await started.start(order) is None
     assert (await started.attempt.wait()).exit_code == 0
     assert (started.directory / "work" / "runs").read_text() == "x"
 
 
 async def test_an_attempt_that_runs_is_not_started_beside_it(started: Started) -> None:
     order = started.order("open('runs', 'a').write('x')\nimport time; time.sleep(60)")
-    await started.attempt.start(order)
+    await started.start(order)
     runs = started.directory / "work" / "runs"
     await eventually(lambda: runs.exists() and runs.read_text(), what="script runs")
-    assert await started.attempt.start(order) is None
+    assert await started.start(order) is None
     await started.attempt.stop()
     await started.attempt.wait()
     assert runs.read_text() == "x"
@@ -292,7 +304,7 @@ async def test_an_attempt_that_runs_is_not_started_beside_it(started: Started) -
 async def test_an_attempt_that_somebody_rules_on_is_not_started(started: Started) -> None:
     lock = files.try_lock(str(started.directory))
     assert lock is not None
-    assert await started.attempt.start(started.order("print('never')")) is None
+    assert await started.start(started.order("print('never')")) is None
     os.close(lock)
     assert (await started.attempt.wait()).end is End.NOT_STARTED
     assert not started.log.exists()
@@ -300,22 +312,37 @@ async def test_an_attempt_that_somebody_rules_on_is_not_started(started: Started
 
 async def test_a_shim_that_comes_late_finds_the_attempt_ruled_out(started: Started) -> None:
     assert (await started.attempt.wait()).end is End.NOT_STARTED
-    assert await started.attempt.start(started.order("print('never')")) is None
+    assert await started.start(started.order("print('never')")) is None
     assert (await started.attempt.wait()).end is End.NOT_STARTED
     assert not started.log.exists()
 
 
 async def test_stopping_before_the_start_rules_it_out(started: Started) -> None:
     await started.attempt.stop()
-    assert await started.attempt.start(started.order("print('never')")) is None
+    assert await started.start(started.order("print('never')")) is None
     assert (await started.attempt.wait()).end is End.NOT_STARTED
 
 
-async def test_program_that_cannot_be_executed(started: Started) -> None:
-    ended = await started.run("", argv=["/nonexistent/python", "train.py"])
+async def test_program_that_cannot_be_executed(tmp_path: Path) -> None:
+    ended = await Started(tmp_path / "1", None).run("", argv=["/nonexistent/python", "train.py"])
     assert ended.end is End.START_FAILED
     assert ended.error
     assert "No such file" in ended.error
+
+
+async def test_a_fork_server_that_is_stuck_is_ended_and_the_job_starts_cold(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("asgard_async.execution.attempt.WARM_START_SECONDS", 0.2)
+    async with fork_server(tmp_path / "server") as server:
+        os.kill(server.pid, signal.SIGSTOP)
+        started = Started(tmp_path / "1", server)
+        ended = await started.run("open('runs', 'a').write('x')")
+        await server.ended()
+    assert (ended.end, ended.exit_code) == (End.EXITED, 0)
+    assert ended.started is not None
+    assert ended.started.cold_reason is ColdReason.SERVER_LOST
+    assert (tmp_path / "1" / "work" / "runs").read_text() == "x"
 
 
 async def test_another_boot_is_lost_even_if_the_pids_live(started: Started) -> None:
@@ -326,7 +353,7 @@ async def test_another_boot_is_lost_even_if_the_pids_live(started: Started) -> N
 
 
 async def test_a_second_watcher_learns_the_same(started: Started) -> None:
-    await started.attempt.start(started.order("print('x'); raise SystemExit(4)"))
+    await started.start(started.order("print('x'); raise SystemExit(4)"))
     other = Attempt(started.directory)
     assert (await other.wait()).exit_code == 4
     assert (await started.attempt.wait()).exit_code == 4
@@ -340,7 +367,7 @@ async def test_memory_limit_raises_memory_error_in_the_script(started: Started) 
 
 async def test_environment_of_a_job_is_in_no_command_line(started: Started) -> None:
     order = started.order("import time; time.sleep(60)", environment={"SECRET": "s3cr3t-canary"})
-    await started.attempt.start(order)
+    await started.start(order)
     for pid in started.pids().values():
         assert b"s3cr3t-canary" not in Path(f"/proc/{pid}/cmdline").read_bytes()
     assert b"s3cr3t-canary" not in b"".join(

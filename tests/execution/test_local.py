@@ -4,8 +4,10 @@ from pathlib import Path
 
 import pytest
 
+from asgard_async.config import load_config
 from asgard_async.execution.archives.names import ArchiveLimits
 from asgard_async.execution.local import LocalExecutor
+from asgard_async.execution.warm.servers import WarmServers
 
 
 @pytest.fixture
@@ -16,6 +18,7 @@ def executor(tmp_path: Path) -> LocalExecutor:
         log_limit_bytes=1 << 20,
         in_use=tmp_path / "jobs.lock",
         archive_limits=ArchiveLimits(max_members=10, max_unpacked_bytes=1 << 20),
+        warm=WarmServers(load_config(environ={}).warm, directory=tmp_path, cache_dir=tmp_path),
     )
 
 

@@ -10,6 +10,7 @@ from asgard_async.jobs.record import (
     Job,
     JobSpec,
     Outcome,
+    Started,
     now,
     seconds_per_phase,
 )
@@ -116,18 +117,18 @@ def test_a_finished_job_shows_its_outcome(reason: Reason) -> None:
 def test_the_duration_is_that_of_the_script() -> None:
     started = NOON + timedelta(seconds=40)
     ended = outcome(ended_at=NOON + timedelta(seconds=42.5))
-    assert job(Phase.FINISHED, started_at=started, outcome=ended).duration_seconds == 2.5
+    assert job(Phase.FINISHED, started=Started(at=started), outcome=ended).duration_seconds == 2.5
 
 
 def test_a_job_that_never_started_or_still_runs_has_no_duration() -> None:
     assert job().duration_seconds is None
-    assert job(Phase.RUNNING, started_at=NOON).duration_seconds is None
+    assert job(Phase.RUNNING, started=Started(at=NOON)).duration_seconds is None
     assert job(Phase.FINISHED, outcome=outcome(Reason.CANCELLED)).duration_seconds is None
 
 
 def test_a_clock_set_back_makes_no_negative_duration() -> None:
     earlier = outcome(ended_at=NOON - timedelta(seconds=5))
-    assert job(Phase.FINISHED, started_at=NOON, outcome=earlier).duration_seconds == 0
+    assert job(Phase.FINISHED, started=Started(at=NOON), outcome=earlier).duration_seconds == 0
 
 
 def history(*moves: tuple[Phase, float]) -> list[HistoryEntry]:

@@ -12,7 +12,7 @@ from asgard_async.jobs.errors import (
     JobNotFound,
     QueueFull,
 )
-from asgard_async.jobs.record import Job, JobRun, JobTracking, Outcome, now
+from asgard_async.jobs.record import Job, JobRun, JobTracking, Outcome, Started, now
 from asgard_async.jobs.status import Phase, Reason, Status
 from asgard_async.jobs.transitions import TRANSITIONS, TransitionRefused
 from asgard_async.store.database import Database
@@ -38,7 +38,9 @@ async def bring_to(store: JobStore, phase: Phase) -> Job:
         return claimed
     if phase is Phase.STOPPING:
         return await store.request_cancel(job.job_id, at=now())
-    job = await store.move(job.job_id, Phase.RUNNING, at=now(), attempt=1, started_at=now())
+    job = await store.move(
+        job.job_id, Phase.RUNNING, at=now(), attempt=1, started=Started(at=now())
+    )
     if phase is Phase.RUNNING:
         return job
     job = await store.end(job.job_id, Phase.RECORDING, outcome(), at=now(), attempt=1)

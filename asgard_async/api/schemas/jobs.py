@@ -7,7 +7,7 @@ from marshmallow import Schema, ValidationError, fields
 from marshmallow.validate import Length, OneOf, Range
 
 from asgard_async.api.schemas.fields import Moment, QueryNumber
-from asgard_async.jobs.status import Phase, Reason, Status
+from asgard_async.jobs.status import ColdReason, Phase, Reason, Start, Status
 
 MAX_PAGE = 500
 
@@ -175,7 +175,32 @@ class JobInFullSchema(JobSchema):
     tags = fields.Dict(keys=fields.String(), values=fields.String(), required=True)
     timeout = fields.Integer(required=True)
     priority = fields.Integer(required=True)
-    warm = fields.Boolean(required=True)
+    warm = fields.Boolean(
+        required=True, metadata={"description": "As submitted: whether it may start warm."}
+    )
+    start = fields.Enum(
+        Start,
+        by_value=True,
+        required=True,
+        allow_none=True,
+        metadata={
+            "description": "Whether its interpreter was forked from one that has its imports done;"
+            " null until it has started."
+        },
+    )
+    cold_reason = fields.Enum(
+        ColdReason,
+        by_value=True,
+        required=True,
+        allow_none=True,
+        metadata={
+            "description": "Why it started cold: warm starts are off; it asked for it; it imports"
+            " nothing of what is preloaded; it brings a module of the same name; one of its"
+            " variables is read while modules are imported; its requirements name an mlflow of"
+            " their own; the memory limit; its environment has no fork server, or none that is"
+            " ready; or that ended just then."
+        },
+    )
     resources = fields.Nested(ResourcesSchema, required=True)
     submitted_by = fields.String(
         required=True,
@@ -209,6 +234,8 @@ class JobInFullSchema(JobSchema):
             "timeout": 600,
             "priority": 0,
             "warm": True,
+            "start": "warm",
+            "cold_reason": None,
             "entrypoint": None,
             "resources": {"peak_memory_bytes": 268435456, "cpu_seconds": 11.25},
             "submitted_by": "ci",

@@ -2,34 +2,54 @@
 
 import os
 from pathlib import Path
+from typing import NamedTuple
 
+from .imports import LARGEST_MODULE, imports_in
 from .members import members
 from .names import ArchiveLimits, ArchiveRefused
 
 
-def read_entrypoint(
+class Program(NamedTuple):
+    """What is known of the program in an archive."""
+
+    source: bytes
+    """Of its entrypoint."""
+    imports: frozenset[str] | None
+    """What its modules import at most; None when one is too large to look."""
+
+
+def read_program(
     archive: Path, entrypoint: str, *, limits: ArchiveLimits, max_bytes: int
-) -> bytes:
-    """Read the whole archive, keeping nothing but the source of its entrypoint.
+) -> Program:
+    """Read the whole archive, one member at a time.
 
     Raises:
         ArchiveRefused: a member is not taken, or the entrypoint is not there or too large.
     """
-    source: bytearray | None = None
+    source: bytes | None = None
+    imports: set[str] = set()
+    all_known = True
     for member in members(archive, limits):
         is_entrypoint = member.path == entrypoint and not member.is_directory
-        if is_entrypoint:
-            source = bytearray()
+        is_module = member.path.endswith(".py")
+        most = max_bytes * is_entrypoint or LARGEST_MODULE * is_module
+        content = bytearray()
         for block in member.blocks:  # all are read: only then is their size known
-            if is_entrypoint and source is not None and len(source) <= max_bytes:
-                source += block
+            if len(content) <= most and (is_entrypoint or is_module):
+                content += block
+        if is_entrypoint:
+            source = bytes(content)
+        if len(content) > LARGEST_MODULE:
+            all_known = False
+        elif is_module or is_entrypoint:
+            imports |= imports_in(content)
     if source is None:
         raise ArchiveRefused("The archive has no such file.", "entrypoint")
     if not source:
         raise ArchiveRefused("The script is empty.", "entrypoint")
     if len(source) > max_bytes:
         raise ArchiveRefused(f"The script is larger than {max_bytes} bytes.", "entrypoint")
-    return bytes(source)
+    return Program(source, frozenset(imports) if all_known else None)
 
 
 def unpack(archive: Path, directory: Path, limits: ArchiveLimits) -> None:

@@ -6,16 +6,17 @@ import signal
 
 from . import files, linux
 from .order import Order
+from .script import Program
 from .supervise import KEEPER_DIED, supervise
 
 
-def keep(order: Order) -> None:
-    """Be the keeper of an attempt; never returns.
+def keep(order: Order, program: Program) -> None:
+    """Be the keeper of an attempt; never returns, but raises `ScriptIsNext` (see `supervise`).
 
     Exits without starting anything when the attempt is held by others or decided already.
     """
     os.umask(0o077)
-    linux.close_all_but(0, 1, 2, *order["inherit"])
+    linux.close_all_but(0, 1, 2, *program.descriptors, *order["inherit"])
     lock = files.try_lock(order["directory"])
     if lock is None or files.is_decided(order["directory"]):
         os._exit(0)
@@ -32,7 +33,7 @@ def keep(order: Order) -> None:
     shim = os.fork()
     if shim == 0:
         linux.signal_at_parents_death(KEEPER_DIED, keeper)
-        supervise(order)
+        supervise(order, program)
     # the notification belongs to the shim: its end must be seen when the shim dies
     null = os.open(os.devnull, os.O_RDWR)
     os.dup2(null, 0)

@@ -57,14 +57,28 @@ def start_time(pid: int) -> int | None:
     return int(stat[stat.rindex(b")") + 2 :].split()[19])
 
 
+def address_space() -> int:
+    """Bytes that this process has mapped."""
+    with open("/proc/self/statm") as file:
+        return int(file.read().split()[0]) * os.sysconf("SC_PAGE_SIZE")
+
+
+def open_descriptors() -> "set[int]":
+    """The descriptors that this process has open."""
+    found = set()
+    for name in os.listdir("/proc/self/fd"):
+        try:
+            os.fstat(int(name))
+        except OSError:
+            continue  # the listing's own
+        found.add(int(name))
+    return found
+
+
 def close_all_but(*kept: int) -> None:
     """Close what was inherited without being meant, from whoever started the service."""
-    for name in os.listdir("/proc/self/fd"):
-        if int(name) not in kept:
-            try:
-                os.close(int(name))
-            except OSError:
-                pass  # the listing's own
+    for number in open_descriptors() - set(kept):
+        os.close(number)
 
 
 def children_of(pid: int) -> "list[int]":

@@ -2,7 +2,12 @@
 
 import marshal
 import os
-from typing import TypedDict
+from typing import NotRequired, TypedDict
+
+MESSAGE_BYTES = 1 << 20
+"""The longest message between service and fork server."""
+ORDER = b"order"
+"""The message to a fork server that an order comes with."""
 
 
 class Order(TypedDict):
@@ -23,6 +28,8 @@ class Order(TypedDict):
     """Files of which the keeper holds a shared lock as long as it lives."""
     inherit: list[int]
     """Further descriptors that the job gets."""
+    cold_reason: NotRequired[str]
+    """Why it is started cold, to be kept in pid.json; absent when it is not."""
 
 
 def encode_order(order: Order) -> bytes:

@@ -1,4 +1,4 @@
-"""The job's own process, between fork and exec."""
+"""The job's own process, between the fork and its program."""
 
 import os
 import resource
@@ -8,8 +8,44 @@ from . import linux
 from .order import Order
 
 
-def run_job(order: Order, shim: int, gate: int, output: int, failure: int) -> None:
-    """Become the job: wait behind the gate, then execute its program; never returns."""
+class ScriptIsNext(BaseException):  # no error: it leads out of all that is ours
+    """The script of an order is to be run in this process, when its stack is empty."""
+
+    def __init__(self, order: Order) -> None:
+        super().__init__()
+        self.order = order
+
+
+class Program:
+    """What the job's process becomes."""
+
+    descriptors: "tuple[int, ...]" = ()
+    """What it needs open beside what the order says."""
+
+    def prepare(self, order: Order) -> None:
+        """Do what can be done before it is known that the job runs."""
+
+    def run(self, order: Order) -> None:
+        """Become the program; never returns."""
+        raise NotImplementedError
+
+
+class Executed(Program):
+    """A program in an interpreter of its own."""
+
+    def run(self, order: Order) -> None:
+        """Execute it."""
+        os.execve(order["argv"][0], order["argv"], order["environment"])
+
+
+def run_job(
+    order: Order, program: Program, shim: int, gate: int, output: int, failure: int
+) -> None:
+    """Become the job: wait behind the gate, then run its program; never returns.
+
+    Raises:
+        ScriptIsNext: the program is to be run in this process.
+    """
     try:
         os.setsid()
         signal.set_wakeup_fd(-1)
@@ -31,12 +67,16 @@ def run_job(order: Order, shim: int, gate: int, output: int, failure: int) -> No
         os.chdir(order["working_directory"])
         os.umask(order["umask"])
         linux.signal_at_parents_death(signal.SIGKILL, shim)
+        program.prepare(order)
         if os.read(gate, 1) != b"!":
             os._exit(1)  # the shim died before it could tell of this process
-        os.execve(order["argv"][0], order["argv"], order["environment"])
+        program.run(order)
+    except ScriptIsNext:
+        raise
     except BaseException as error:
-        # without the path that it names: the owner of the job reads this
-        what = (isinstance(error, OSError) and error.strerror) or str(error)
-        os.write(failure, f"{type(error).__name__}: {what}".encode()[:4096])
-    finally:
-        os._exit(127)
+        try:
+            # without the path that it names: the owner of the job reads this
+            what = (isinstance(error, OSError) and error.strerror) or str(error)
+            os.write(failure, f"{type(error).__name__}: {what}".encode()[:4096])
+        finally:
+            os._exit(127)

@@ -12,7 +12,7 @@ import time
 from . import files, linux
 from .order import Order
 from .pump import PIPE_BYTES, Log
-from .script import run_job
+from .script import Program, ScriptIsNext, run_job
 
 KEEPER_DIED = signal.SIGUSR1
 DISK_FULL = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG)
@@ -20,24 +20,33 @@ DISK_FULL_SECONDS = 1.0
 WATCHED = (signal.SIGCHLD, signal.SIGTERM, KEEPER_DIED)
 
 
-def supervise(order: Order) -> None:
-    """Run the attempt to its end; never returns."""
+def supervise(order: Order, program: Program) -> None:
+    """Run the attempt to its end; never returns.
+
+    Raises:
+        ScriptIsNext: in the job's own process, of a program that is not executed but run in it.
+    """
     code = 1
     try:
-        Shim(order).run()
+        Shim(order, program).run()
         code = 0
+    except ScriptIsNext:
+        raise
     except BaseException:
-        sys.excepthook(*sys.exc_info())
-        linux.kill_descendants()
-    finally:
-        linux.leave(code)
+        try:
+            sys.excepthook(*sys.exc_info())
+            linux.kill_descendants()
+        finally:
+            linux.leave(code)
+    linux.leave(code)
 
 
 class Shim:
     """One attempt. The job's process is a child of this one, in a session of its own."""
 
-    def __init__(self, order: Order) -> None:
+    def __init__(self, order: Order, program: Program) -> None:
         self.order = order
+        self.program = program
         self.log = Log(order["log"], order["log_limit"])
         self.stop_reason: str | None = None
         self.killed = False
@@ -78,7 +87,7 @@ class Shim:
         self.job = os.fork()
         if self.job == 0:
             os.close(open_gate)
-            run_job(self.order, shim, gate, job_output, job_failure)
+            run_job(self.order, self.program, shim, gate, job_output, job_failure)
         for descriptor in (gate, job_output, job_failure, *self.order["inherit"]):
             os.close(descriptor)
         started_at = time.time()
@@ -93,6 +102,7 @@ class Shim:
                     "job_start_time": linux.start_time(self.job),
                     "boot_id": linux.boot_id(),
                     "started_at": started_at,
+                    "cold_reason": self.order.get("cold_reason"),
                 }
             ),
         )

@@ -1,7 +1,7 @@
 """The process that looks through one archive: `python -I -S archive_program.py`.
 
 A request on standard input, a socket, is a length in 8 bytes and a marshalled dict; the answer is
-alike: {"source": bytes} of the entrypoint, or {"error": str, "field": str}.
+alike: {"source": bytes, "imports": list or None} of the program, or {"error": str, "field": str}.
 """
 
 import marshal
@@ -10,27 +10,29 @@ import resource
 import sys
 import warnings
 from pathlib import Path
+from typing import Any
 
 # found by its place; last, since that place is site-packages where Asgard is installed
 sys.path.append(str(Path(__file__).parents[3]))
 
 from asgard_async.execution.archives.names import ArchiveLimits, ArchiveRefused
-from asgard_async.execution.archives.unpack import read_entrypoint
+from asgard_async.execution.archives.unpack import read_program
 
 MEMORY_LIMIT = 512 << 20
 
 
-def check(archive: str, entrypoint: str, max_bytes: int, **limits: int) -> "dict[str, str | bytes]":
-    """Look through an archive; its entrypoint's source, or why it is refused."""
+def check(archive: str, entrypoint: str, max_bytes: int, **limits: int) -> "dict[str, Any]":
+    """Look through an archive; what is known of its program, or why it is refused."""
     try:
-        source = read_entrypoint(
+        program = read_program(
             Path(archive), entrypoint, limits=ArchiveLimits(**limits), max_bytes=max_bytes
         )
     except ArchiveRefused as error:
         return {"error": str(error), "field": error.field}
     except MemoryError:
         return {"error": "The archive takes too much memory to be read.", "field": "archive"}
-    return {"source": source}
+    imports = sorted(program.imports) if program.imports is not None else None
+    return {"source": program.source, "imports": imports}
 
 
 def main() -> None:

@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import Any
 
 from asgard_async.execution.archives.names import ArchiveLimits
+from asgard_async.execution.archives.unpack import Program
 from asgard_async.jobs.checking.process import CheckingProcess
 from asgard_async.jobs.errors import InvalidSubmission
 
@@ -31,8 +32,8 @@ class ArchiveChecker:
         self._deadline = deadline_seconds
         self._slots = asyncio.Semaphore(PROCESSES)
 
-    async def source_of(self, entrypoint: str, archive: Path) -> bytes:
-        """The source of an archive's entrypoint, after every member was found harmless.
+    async def program_in(self, entrypoint: str, archive: Path) -> Program:
+        """What is known of an archive's program, after every member was found harmless.
 
         Raises:
             InvalidSubmission: a member is not taken, the entrypoint is missing, or the archive
@@ -48,8 +49,8 @@ class ArchiveChecker:
             answer = await self._ask(marshal.dumps(request, 2))
         if "error" in answer:
             raise InvalidSubmission({answer["field"]: [answer["error"]]})
-        source: bytes = answer["source"]
-        return source
+        imports = answer["imports"]
+        return Program(answer["source"], None if imports is None else frozenset(imports))
 
     async def _ask(self, request: bytes) -> dict[str, Any]:
         process = await CheckingProcess.start(PROGRAM)

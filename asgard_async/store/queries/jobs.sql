@@ -3,11 +3,11 @@
 INSERT INTO jobs (
     job_id, script_name, script_sha256, experiment_name, model_name, requirements,
     environment_vars, timeout, tags, priority, warm, uses_tracking, retry_of, submitted_by,
-    entrypoint, archive, status, phase, created_at
+    entrypoint, archive, imports, status, phase, created_at
 ) VALUES (
     :job_id, :script_name, :script_sha256, :experiment_name, :model_name, :requirements,
     :environment_vars, :timeout, :tags, :priority, :warm, :uses_tracking, :retry_of, :submitted_by,
-    :entrypoint, :archive, 'queued', 'queued', :created_at
+    :entrypoint, :archive, :imports, 'queued', 'queued', :created_at
 );
 
 -- name: insert_script!
@@ -87,8 +87,8 @@ RETURNING *;
 UPDATE jobs SET attempt = :attempt WHERE seq = :seq;
 
 -- name: set_started!
--- When the script of the present attempt began to run.
-UPDATE jobs SET started_at = :started_at WHERE seq = :seq;
+-- When and how the script of the present attempt began to run.
+UPDATE jobs SET started_at = :started_at, cold_reason = :cold_reason WHERE seq = :seq;
 
 -- name: set_cancel_requested!
 -- The first wish to cancel counts.

@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 
 from asgard_async.execution.archives.names import ArchiveLimits, ArchiveRefused
-from asgard_async.execution.archives.unpack import read_entrypoint, unpack
+from asgard_async.execution.archives.unpack import read_program, unpack
 from tests.archives import (
     REFUSED,
     TIGHT,
@@ -51,7 +51,7 @@ def test_what_is_refused_is_refused_both_times(
     archive = written(tmp_path, suffix, make())
     before = everything_below(tmp_path).keys()
     with pytest.raises(ArchiveRefused, match=message):
-        read_entrypoint(archive, "train.py", limits=LIMITS, max_bytes=1000)
+        read_program(archive, "train.py", limits=LIMITS, max_bytes=1000)
     assert everything_below(tmp_path).keys() == before
     with pytest.raises(ArchiveRefused, match=message):
         unpack(archive, work, LIMITS)
@@ -67,7 +67,7 @@ def test_files_and_directories_are_unpacked_private(
     tmp_path: Path, work: Path, suffix: str, make: Callable[[dict[str, str]], bytes]
 ) -> None:
     archive = written(tmp_path, suffix, make(FILES))
-    source = read_entrypoint(archive, "train.py", limits=LIMITS, max_bytes=1000)
+    source = read_program(archive, "train.py", limits=LIMITS, max_bytes=1000).source
     assert source == TRAIN.encode()
     unpack(archive, work, LIMITS)
     file, directory = stat.S_IFREG | 0o600, stat.S_IFDIR | 0o700
@@ -131,7 +131,7 @@ def test_an_entrypoint_must_be_a_script(
 ) -> None:
     archive = written(tmp_path, ".zip", zip_of({"train.py": content}))
     with pytest.raises(ArchiveRefused, match=message) as caught:
-        read_entrypoint(archive, entrypoint, limits=LIMITS, max_bytes=1000)
+        read_program(archive, entrypoint, limits=LIMITS, max_bytes=1000)
     assert caught.value.field == "entrypoint"
 
 
@@ -141,4 +141,4 @@ def test_a_header_that_claims_much_costs_nothing(tmp_path: Path) -> None:
     info.type, info.size = tarfile.XHDTYPE, 1 << 40
     archive = written(tmp_path, ".tar.gz", gzip.compress(info.tobuf() + b"\0" * 4096))
     with pytest.raises(ArchiveRefused):
-        read_entrypoint(archive, "train.py", limits=LIMITS, max_bytes=1000)
+        read_program(archive, "train.py", limits=LIMITS, max_bytes=1000)

@@ -27,7 +27,7 @@ def checker(*, deadline_seconds: float = 60, max_unpacked_bytes: int = GIB) -> A
 async def refusal(archive: Path, checker: ArchiveChecker) -> tuple[str, str]:
     descriptors = len([*Path("/proc/self/fd").iterdir()])
     with pytest.raises(InvalidSubmission) as caught:
-        await checker.source_of("train.py", archive)
+        await checker.program_in("train.py", archive)
     assert len([*Path("/proc/self/fd").iterdir()]) == descriptors
     ((field, (message,)),) = caught.value.errors.items()
     assert str(archive.parent) not in message
@@ -37,7 +37,7 @@ async def refusal(archive: Path, checker: ArchiveChecker) -> tuple[str, str]:
 async def test_the_source_of_the_entrypoint_comes_back(tmp_path: Path) -> None:
     archive = tmp_path / "a.tar.gz"
     archive.write_bytes(tar_gz_of({"train.py": TRAIN, "other.py": "1"}))
-    assert await checker().source_of("train.py", archive) == TRAIN.encode()
+    assert (await checker().program_in("train.py", archive)).source == TRAIN.encode()
 
 
 async def test_a_missing_entrypoint_is_told_as_such(tmp_path: Path) -> None:

@@ -1,0 +1,21 @@
+"""What the modules of an archive import, read line by line.
+
+Not with ast, which some sources crash: a name too many, from a text that only looks like an import,
+does no harm.
+"""
+
+import re
+
+LARGEST_MODULE = 256 << 10
+IMPORT = re.compile(rb"^[ \t]*(?:from[ \t]+([A-Za-z_]\w*)|import[ \t]+([\w., \t]+))", re.MULTILINE)
+
+
+def imports_in(source: bytes | bytearray) -> set[str]:
+    """The packages that a module may import, by their names of the top level."""
+    names: set[str] = set()
+    for match in IMPORT.finditer(source):
+        clauses = [match[1]] if match[1] else match[2].split(b",")
+        for clause in clauses:
+            name = clause.strip().partition(b" ")[0].partition(b".")[0]
+            names.add(name.decode())
+    return names - {""}

@@ -1,0 +1,4 @@
+import ctypes
+
+print("soon")
+ctypes.string_at(0)

@@ -1,0 +1,6 @@
+import os
+import signal
+
+print("up")
+os.kill(os.getpid(), signal.SIGTERM)
+signal.pause()

@@ -1,0 +1,126 @@
+"""One script, started in each of three ways: by hand, cold, and forked from a warm interpreter."""
+
+import asyncio
+import os
+import re
+import subprocess
+import sys
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+
+from asgard_async.execution.attempt import Attempt
+from asgard_async.execution.shim.order import Order
+from asgard_async.execution.warm.server import ForkServer
+
+PLACE = "<place>"
+
+
+@dataclass(frozen=True, kw_only=True)
+class Case:
+    """A script, and what lies beside it."""
+
+    script: str
+    name: str = "train.py"
+    files: Mapping[str, str] = field(default_factory=dict)
+    arguments: tuple[str, ...] = ()
+    variables: Mapping[str, str] = field(default_factory=dict)
+
+
+@dataclass(frozen=True, kw_only=True)
+class Seen:
+    """What can be told from outside. Paths of the working directory's place are made alike."""
+
+    output: str
+    """Standard output and error, as they came."""
+    exit_code: int
+    """Negative: the signal that ended it."""
+    files: Mapping[str, str]
+
+
+def by_hand(case: Case, place: Path) -> Seen:
+    """`PYTHONUNBUFFERED=1 python train.py`."""
+    _lay_out(case, place)
+    done = subprocess.run(
+        [sys.executable, _argument(case.name), *case.arguments],
+        cwd=place / "work",
+        env=variables(case, place),
+        stdin=subprocess.DEVNULL,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.STDOUT,
+        umask=0o022,
+        start_new_session=True,
+        check=False,
+        timeout=120,
+    )
+    return _seen(done.stdout, done.returncode, place)
+
+
+async def by_shim(case: Case, place: Path, server: ForkServer | None) -> Seen:
+    """Cold, or forked from `server`."""
+    await asyncio.to_thread(_lay_out, case, place)
+    attempt = place / "attempt"
+    attempt.mkdir()
+    order = Order(
+        directory=str(attempt),
+        argv=[sys.executable, _argument(case.name), *case.arguments],
+        environment=variables(case, place),
+        working_directory=str(place / "work"),
+        umask=0o022,
+        log=str(place / "log"),
+        log_limit=1 << 24,
+        timeout=120,
+        grace=1,
+        memory_limit=0,
+        held=[],
+        inherit=[],
+    )
+    started = Attempt(attempt)
+    await started.start(order, server)
+    ended = await started.wait()
+    assert "cold_reason" not in order, "the fork server was lost"
+    shim_log = (attempt / "shim.log").read_text()
+    assert shim_log == ""
+    code = ended.exit_code if ended.signal is None else -ended.signal
+    assert code is not None, ended
+    return _seen((place / "log").read_bytes(), code, place)
+
+
+def variables(case: Case, place: Path) -> dict[str, str]:
+    """The environment of a script."""
+    return {
+        "PATH": f"{Path(sys.executable).parent}:{os.defpath}",
+        "LANG": "C.UTF-8",
+        "HOME": str(place / "home"),
+        "TMPDIR": str(place / "tmp"),
+        "PYTHONUNBUFFERED": "1",
+        "MPLCONFIGDIR": str(place.parent / "matplotlib"),
+        **case.variables,
+    }
+
+
+def _argument(name: str) -> str:
+    return f"./{name}" if name.startswith("-") else name
+
+
+def _lay_out(case: Case, place: Path) -> None:
+    for name in ("work", "home", "tmp"):
+        (place / name).mkdir(parents=True)
+    for name, text in {**case.files, case.name: case.script}.items():
+        (place / "work" / name).parent.mkdir(parents=True, exist_ok=True)
+        (place / "work" / name).write_text(text)
+
+
+def _seen(output: bytes, code: int, place: Path) -> Seen:
+    work = place / "work"
+    files = {
+        str(path.relative_to(work)): _alike(path.read_text(errors="replace"), place)
+        for path in sorted(work.rglob("*"))
+        if path.is_file() and "__pycache__" not in path.parts
+    }
+    return Seen(output=_alike(output.decode(errors="replace"), place), exit_code=code, files=files)
+
+
+def _alike(text: str, place: Path) -> str:
+    """Without what differs from start to start by hand, too: the place, addresses."""
+    return re.sub(r"0x[0-9a-fA-F]{6,}", "0x…", text.replace(str(place), PLACE))
