@@ -89,7 +89,10 @@ class Submitter:
             spec=spec,
             script=submission.script if archive is None else None,
             archive=archive.name if archive is not None else None,
-            uses_tracking=imports is None or not imports <= sys.stdlib_module_names,
+            # of an archive too much may be imported by name to rely on what was read
+            uses_tracking=archive is not None
+            or imports is None
+            or not imports <= sys.stdlib_module_names,
             imports=imports,
             submitted_by=submission.owner,
             idempotency_key=submission.idempotency_key,
