@@ -84,9 +84,9 @@ class EnvironmentsConfig:
     build_timeout: PositiveSeconds
     max_concurrent_builds: Positive
     max_cache_mb: Count
-    allow_direct_references: bool
     index_url: str
     extra_index_urls: list[str]
+    allow_direct_references: bool
     prebuild: list[list[str]]
 
 
