@@ -1,6 +1,7 @@
 """How commands speak with the service, and what they say when it refuses or is not there."""
 
 import asyncio
+import errno
 import functools
 import os
 from collections.abc import Awaitable, Callable
@@ -54,6 +55,10 @@ def speaks(failure: int = 1) -> Callable[[Callable[..., Awaitable[None]]], Calla
                 asyncio.run(speak())
             except KeyboardInterrupt:
                 raise SystemExit(INTERRUPTED) from None
+            except OSError as error:
+                if error.errno == errno.EPIPE:
+                    raise  # whoever reads has enough: click ends quietly
+                raise Failure(os.strerror(error.errno) if error.errno else str(error)) from error
 
         return cast("Callable[..., None]", url_option(run))
 

@@ -4,7 +4,8 @@ from typing import TYPE_CHECKING
 
 import click
 
-from asgard_async.cli.connection import resolve, speaks
+from asgard_async.cli.connection import speaks
+from asgard_async.cli.each_job import exit_unless, for_each_job
 from asgard_async.cli.options import json_option
 from asgard_async.cli.output import print_json
 
@@ -26,12 +27,14 @@ async def rm(client: "AsyncAsgardClient", *, job_ids: tuple[str, ...], as_json: 
       asgard rm 3f9c01ab
       asgard rm $(asgard jobs --status failed --json | jq -r '.[].job_id')
     """
-    removed = []
-    for given in job_ids:
-        job_id = await resolve(client, given)
+
+    async def remove_one(job_id: str) -> str:
         await client.delete(job_id)
-        removed.append(job_id)
         if not as_json:
             click.echo(f"{job_id} is gone")
+        return job_id
+
+    removed, complete = await for_each_job(client, job_ids, remove_one)
     if as_json:
         print_json(removed)
+    exit_unless(complete)

@@ -1,6 +1,9 @@
 """`asgard jobs` and the commands for one job, against a real service."""
 
+import asyncio
 import json
+import os
+import sys
 from pathlib import Path
 from typing import Any
 
@@ -201,3 +204,32 @@ def test_an_address_that_is_none_is_a_wrong_call(url: str) -> None:
     done = asgard("jobs", ASGARD_URL=url)
     assert done.returncode == 2
     assert "http://" in done.stderr
+
+
+async def test_one_refusal_hides_and_stops_no_other(service: Service, tmp_path: Path) -> None:
+    ids = [await service.submit(WAITS.format(flag=str(tmp_path / "flag"))) for _ in range(2)]
+    given = (ids[0], "00000000", ids[1])
+    done = asgard("cancel", *given, ASGARD_URL=service.url)
+    assert done.returncode == 1
+    assert done.stdout == "".join(f"{job_id} is cancelled\n" for job_id in ids)
+    assert "00000000" in done.stderr
+    for job_id in ids:
+        await service.finished(job_id)
+    done = asgard("rm", *given, "--json", ASGARD_URL=service.url)
+    assert (done.returncode, json.loads(done.stdout)) == (1, ids)
+
+
+async def test_a_log_that_cannot_be_written_is_told_in_one_line(service: Service) -> None:
+    job_id = await service.submit("print('x' * 100_000)")
+    await service.finished(job_id)
+    full = os.open("/dev/full", os.O_WRONLY)
+    try:
+        process = await asyncio.create_subprocess_exec(
+            *(sys.executable, "-m", "asgard_async", "logs", job_id, "--url", service.url),
+            stdout=full,
+            stderr=asyncio.subprocess.PIPE,
+        )
+        _, said = await process.communicate()
+    finally:
+        os.close(full)
+    assert (process.returncode, said) == (1, b"Error: No space left on device\n")
