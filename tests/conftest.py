@@ -1,5 +1,6 @@
 """Fixtures that more than one folder needs."""
 
+import signal
 from collections.abc import AsyncIterator, Iterator
 from pathlib import Path
 
@@ -9,6 +10,17 @@ from tests.s3 import S3Server, running_s3
 from tests.service import WITHOUT_MLFLOW, Service, running_service
 from tests.tracking.basic_auth import ProtectedMlflow, running_protected_mlflow
 from tests.tracking.servers import MlflowServer, running_mlflow
+
+
+def pytest_configure() -> None:
+    # a shell's job in the background ignores Ctrl-C, under nohup hang-ups too, and so would
+    # whatever the tests start
+    for number, handler in (
+        (signal.SIGINT, signal.default_int_handler),
+        (signal.SIGHUP, signal.SIG_DFL),
+    ):
+        if signal.getsignal(number) is signal.SIG_IGN:
+            signal.signal(number, handler)
 
 
 @pytest.fixture
