@@ -2,10 +2,12 @@
 
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
-from datetime import datetime, timedelta
+from datetime import datetime
 from enum import StrEnum
 
 from asgard_async.config import RetentionConfig
+
+SECONDS_OF_DAY = 24 * 3600
 
 
 class Kind(StrEnum):
@@ -135,4 +137,5 @@ def _file(kind: Kind, job: KeptJob, size: int, why: str) -> Doomed:
 
 
 def _is_older(moment: datetime, days: float, at: datetime) -> bool:
-    return days > 0 and moment < at - timedelta(days=days)
+    # not `at - timedelta(days)`: the number may reach back to before there are dates
+    return days > 0 and (at - moment).total_seconds() > days * SECONDS_OF_DAY

@@ -54,6 +54,11 @@ def test_each_by_its_age(key: str, kind: Kind) -> None:
     assert doomed(young, old, **{key: 7}) == [(kind, "old")]
 
 
+@pytest.mark.parametrize("days", [1_000_000, 1_000_000_000])
+def test_what_is_kept_longer_than_there_are_dates_stays(days: float) -> None:
+    assert doomed(kept("old", days=10_000), jobs_days=days, directories_days=days) == []
+
+
 def test_a_job_that_goes_takes_its_files_along_once() -> None:
     (one,) = plan(
         [kept("old", days=8, mib=(1, 2, 3))],
