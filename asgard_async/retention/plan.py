@@ -41,11 +41,13 @@ class KeptJob:
 
 @dataclass(frozen=True, kw_only=True)
 class KeptEnvironment:
-    """An environment that no job uses."""
+    """An environment, and what it takes on the disk."""
 
     key: str
     last_used_at: datetime
     size_bytes: int
+    is_in_use: bool
+    """Whether a job runs in it: then it stays, but takes its room."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -120,7 +122,8 @@ def _environments(
     at: datetime,
 ) -> Iterator[Doomed]:
     total = sum(one.size_bytes for one in environments)
-    for one in sorted(environments, key=lambda one: one.last_used_at):
+    unused = [one for one in environments if not one.is_in_use]
+    for one in sorted(unused, key=lambda one: one.last_used_at):
         if _is_older(one.last_used_at, config.environments_days, at):
             why = f"not used for more than {config.environments_days:g} days"
         elif total > max_bytes:

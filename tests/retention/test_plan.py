@@ -83,8 +83,13 @@ def test_by_size_directories_of_the_oldest_go_first_then_logs() -> None:
 
 def test_environments_by_last_use_and_by_size() -> None:
     environments = [
-        KeptEnvironment(key=key, last_used_at=AT - timedelta(days=days), size_bytes=10 * MIB)
-        for key, days in (("b", 20), ("a", 90), ("c", 1))
+        KeptEnvironment(
+            key=key,
+            last_used_at=AT - timedelta(days=days),
+            size_bytes=10 * MIB,
+            is_in_use=key == "in use",
+        )
+        for key, days in (("b", 20), ("a", 90), ("in use", 99), ("c", 1))
     ]
 
     def gone(days: float, mib: int) -> list[str]:
@@ -92,10 +97,11 @@ def test_environments_by_last_use_and_by_size() -> None:
         found = plan([], environments, config, max_environments_bytes=mib * MIB, at=AT)
         return [one.name for one in found]
 
-    assert gone(0, 30) == []
+    assert gone(0, 40) == []
+    assert gone(60, 40) == ["a"]
     assert gone(60, 30) == ["a"]
-    assert gone(60, 20) == ["a"]
-    assert gone(0, 10) == ["a", "b"]
+    assert gone(0, 20) == ["a", "b"]
+    assert gone(0, 0) == ["a", "b", "c"]
 
 
 job_lists = st.lists(
