@@ -4,6 +4,7 @@ The packaged `config.toml` holds every default, so what is documented is what ap
 """
 
 import dataclasses
+import ipaddress
 import os
 import re
 import tomllib
@@ -49,6 +50,14 @@ class ServerConfig:
     max_body_bytes: Annotated[int, Meta(ge=4096, le=LARGEST)]
     min_free_mb: Count
     allowed_hosts: list[Annotated[str, Meta(pattern=r"^[A-Za-z0-9._-]+\Z")]]
+
+    @property
+    def is_loopback(self) -> bool:
+        """Whether only this machine reaches the service."""
+        try:
+            return ipaddress.ip_address(self.host).is_loopback
+        except ValueError:
+            return self.host == "localhost"
 
     @property
     def own_names(self) -> frozenset[str]:

@@ -24,9 +24,12 @@ SUBPROTOCOL = "asgard.bearer."
 """A browser's WebSocket can send no header of its own, but name protocols."""
 
 
-def guard(tokens: TokenFile, failures: Failures, *, allowed_hosts: frozenset[str]) -> Middleware:
+def guard(
+    tokens: TokenFile, failures: Failures, *, allowed_hosts: frozenset[str], may_be_open: bool
+) -> Middleware:
     """A middleware that lets in who may come in.
 
+    While there is no file of tokens that is everybody, but only where it `may_be_open`.
     It must stand inside the one that answers refusals.
     """
 
@@ -34,7 +37,7 @@ def guard(tokens: TokenFile, failures: Failures, *, allowed_hosts: frozenset[str
     async def guarded(request: web.Request, handler: Handler) -> web.StreamResponse:
         if not request.path.startswith(OPEN):
             refuse_foreign(request, allowed_hosts=allowed_hosts)
-            if tokens.is_closed():
+            if tokens.is_closed() or not may_be_open:
                 token = _authenticate(request, tokens, failures)
                 if not token.scope.covers(needed := scope_for(request)):
                     raise ScopeTooSmall(token.name, has=token.scope, needs=needed)

@@ -47,7 +47,12 @@ def setup_api(app: web.Application) -> None:
         warnings.simplefilter("ignore", web.NotAppKeyWarning)
         app["_apispec_parser"] = RequestParser(max_body_bytes=config.server.max_body_bytes)
         app["_apispec_request_data_name"] = "data"
-    guarded = guard(app[TOKENS], Failures(), allowed_hosts=config.server.own_names)
+    guarded = guard(
+        app[TOKENS],
+        Failures(),
+        allowed_hosts=config.server.own_names,
+        may_be_open=config.server.is_loopback,
+    )
     app.middlewares.extend(
         [count_requests(metrics), problems, guarded, audit(app[AUDIT]), validation_middleware]
     )

@@ -1,7 +1,6 @@
 """`asgard serve`: run the service in the foreground."""
 
 import asyncio
-import ipaddress
 import logging
 import os
 import shlex
@@ -67,11 +66,7 @@ def _occupy_standard_descriptors() -> None:
 
 def _refuse_public(config: Config) -> None:
     host, tokens = config.server.host, TokenFile(DataDirectory(root=config.data_dir).tokens)
-    try:
-        is_loopback = ipaddress.ip_address(host).is_loopback
-    except ValueError:
-        is_loopback = host == "localhost"
-    if not is_loopback and not tokens.is_closed():
+    if not config.server.is_loopback and not tokens.is_closed():
         raise ConfigError(
             f"[server] host: {host} is not a loopback address, and whoever reaches the API can run"
             " code here. Make a token first: asgard token create"

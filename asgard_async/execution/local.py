@@ -8,6 +8,7 @@ jobs/<job_id>/attempts/<n>/{home,tmp}   HOME and TMPDIR
 """
 
 import asyncio
+import contextlib
 import logging
 import os
 import shutil
@@ -148,7 +149,8 @@ def remove_tree(directory: Path) -> None:
     for parent, names, _ in os.walk(directory):
         for name in names:
             if not (path := Path(parent, name)).is_symlink():
-                path.chmod(0o700)
+                with contextlib.suppress(OSError):  # another user's, as containers leave them
+                    path.chmod(0o700)
     shutil.rmtree(directory, ignore_errors=True)
     if directory.exists():
         logger.warning("%s could not be removed as a whole", directory)

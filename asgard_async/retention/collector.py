@@ -87,10 +87,12 @@ class Collector:
             map(self._kept, ended),
             [
                 KeptEnvironment(
-                    key=one.key, last_used_at=one.last_used_at, size_bytes=one.size_bytes()
+                    key=one.key,
+                    last_used_at=one.last_used_at,
+                    size_bytes=one.size_bytes(),
+                    is_in_use=one.is_in_use(),
                 )
                 for one in self._environments.all()
-                if not one.is_in_use()
             ],
             self._config,
             max_environments_bytes=self._max_environments_bytes,

@@ -2,6 +2,7 @@
 
 import contextlib
 import os
+import re
 from pathlib import Path
 
 from asgard_async.execution.local import remove_tree
@@ -11,6 +12,8 @@ LOG_PREFIX = "job.log"
 KEPT_OF_ATTEMPT = frozenset({"lock", "pid.json", "exit.json", "shim.log"})
 """How an attempt went; everything else in its directory is the job's."""
 
+_job_id = re.compile(r"[0-9a-f]{8}")
+
 
 class JobFiles:
     """What jobs have below one directory. Blocks: to be called in a thread."""
@@ -19,8 +22,9 @@ class JobFiles:
         self._jobs_dir = jobs_dir
 
     def known(self) -> set[str]:
-        """Every job that has something there."""
-        return set(os.listdir(self._jobs_dir))  # noqa: PTH208  # names alone
+        """Every job that has something there; what else lies there is not ours (lost+found)."""
+        names = os.listdir(self._jobs_dir)  # noqa: PTH208  # names alone
+        return {name for name in names if _job_id.fullmatch(name)}
 
     def directory_bytes(self, job_id: str) -> int:
         """What a job's scripts left in their directories takes on the disk."""
@@ -51,7 +55,9 @@ class JobFiles:
     def _left_by_attempts(self, job_id: str) -> list[Path]:
         return [
             path
-            for attempt in _entries(self._jobs_dir / job_id / "attempts")
+            for attempts in _entries(self._jobs_dir / job_id)
+            if attempts.name == "attempts"
+            for attempt in _entries(attempts)
             for path in _entries(attempt)
             if path.name not in KEPT_OF_ATTEMPT
         ]
@@ -63,6 +69,8 @@ class JobFiles:
 
 
 def _entries(directory: Path) -> list[Path]:
+    if directory.is_symlink():
+        return []  # a job can put a link where its directory was
     try:
         return list(directory.iterdir())
     except (FileNotFoundError, NotADirectoryError):

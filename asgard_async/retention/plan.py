@@ -2,10 +2,12 @@
 
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
-from datetime import datetime, timedelta
+from datetime import datetime
 from enum import StrEnum
 
 from asgard_async.config import RetentionConfig
+
+SECONDS_OF_DAY = 24 * 3600
 
 
 class Kind(StrEnum):
@@ -39,11 +41,13 @@ class KeptJob:
 
 @dataclass(frozen=True, kw_only=True)
 class KeptEnvironment:
-    """An environment that no job uses."""
+    """An environment, and what it takes on the disk."""
 
     key: str
     last_used_at: datetime
     size_bytes: int
+    is_in_use: bool
+    """Whether a job runs in it: then it stays, but takes its room."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -118,7 +122,8 @@ def _environments(
     at: datetime,
 ) -> Iterator[Doomed]:
     total = sum(one.size_bytes for one in environments)
-    for one in sorted(environments, key=lambda one: one.last_used_at):
+    unused = [one for one in environments if not one.is_in_use]
+    for one in sorted(unused, key=lambda one: one.last_used_at):
         if _is_older(one.last_used_at, config.environments_days, at):
             why = f"not used for more than {config.environments_days:g} days"
         elif total > max_bytes:
@@ -135,4 +140,5 @@ def _file(kind: Kind, job: KeptJob, size: int, why: str) -> Doomed:
 
 
 def _is_older(moment: datetime, days: float, at: datetime) -> bool:
-    return days > 0 and moment < at - timedelta(days=days)
+    # not `at - timedelta(days)`: the number may reach back to before there are dates
+    return days > 0 and (at - moment).total_seconds() > days * SECONDS_OF_DAY

@@ -54,6 +54,11 @@ def test_each_by_its_age(key: str, kind: Kind) -> None:
     assert doomed(young, old, **{key: 7}) == [(kind, "old")]
 
 
+@pytest.mark.parametrize("days", [1_000_000, 1_000_000_000])
+def test_what_is_kept_longer_than_there_are_dates_stays(days: float) -> None:
+    assert doomed(kept("old", days=10_000), jobs_days=days, directories_days=days) == []
+
+
 def test_a_job_that_goes_takes_its_files_along_once() -> None:
     (one,) = plan(
         [kept("old", days=8, mib=(1, 2, 3))],
@@ -78,8 +83,13 @@ def test_by_size_directories_of_the_oldest_go_first_then_logs() -> None:
 
 def test_environments_by_last_use_and_by_size() -> None:
     environments = [
-        KeptEnvironment(key=key, last_used_at=AT - timedelta(days=days), size_bytes=10 * MIB)
-        for key, days in (("b", 20), ("a", 90), ("c", 1))
+        KeptEnvironment(
+            key=key,
+            last_used_at=AT - timedelta(days=days),
+            size_bytes=10 * MIB,
+            is_in_use=key == "in use",
+        )
+        for key, days in (("b", 20), ("a", 90), ("in use", 99), ("c", 1))
     ]
 
     def gone(days: float, mib: int) -> list[str]:
@@ -87,10 +97,11 @@ def test_environments_by_last_use_and_by_size() -> None:
         found = plan([], environments, config, max_environments_bytes=mib * MIB, at=AT)
         return [one.name for one in found]
 
-    assert gone(0, 30) == []
+    assert gone(0, 40) == []
+    assert gone(60, 40) == ["a"]
     assert gone(60, 30) == ["a"]
-    assert gone(60, 20) == ["a"]
-    assert gone(0, 10) == ["a", "b"]
+    assert gone(0, 20) == ["a", "b"]
+    assert gone(0, 0) == ["a", "b", "c"]
 
 
 job_lists = st.lists(

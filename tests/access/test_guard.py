@@ -1,0 +1,34 @@
+"""Where the API may be open, and where it must not be."""
+
+from http import HTTPStatus
+from pathlib import Path
+
+import pytest
+from aiohttp import web
+from aiohttp.test_utils import TestClient, TestServer
+
+from asgard_async.access.failures import Failures
+from asgard_async.access.token_file import TokenFile
+from asgard_async.api.access import guard
+from asgard_async.api.middlewares import problems
+
+
+@pytest.mark.parametrize(
+    ("may_be_open", "status"), [(True, HTTPStatus.OK), (False, HTTPStatus.UNAUTHORIZED)]
+)
+async def test_removing_the_tokens_opens_the_api_on_loopback_alone(
+    tmp_path: Path, may_be_open: bool, status: HTTPStatus
+) -> None:
+    async def answer(request: web.Request) -> web.Response:
+        return web.Response()
+
+    guarded = guard(
+        TokenFile(tmp_path / "tokens.json"),
+        Failures(),
+        allowed_hosts=frozenset(),
+        may_be_open=may_be_open,
+    )
+    app = web.Application(middlewares=[problems, guarded])
+    app.router.add_get("/", answer)
+    async with TestClient(TestServer(app)) as client, client.get("/") as response:
+        assert response.status == status

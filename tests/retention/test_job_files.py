@@ -1,0 +1,39 @@
+"""What of the jobs directory is a job's, and what only looks like it."""
+
+from pathlib import Path
+
+import pytest
+
+from asgard_async.retention.job_files import JobFiles
+
+JOB = "0123abcd"
+
+
+@pytest.mark.parametrize("replaced", [JOB, f"{JOB}/attempts", f"{JOB}/attempts/1"])
+def test_a_link_where_a_directory_of_the_job_was_is_not_followed(
+    tmp_path: Path, replaced: str
+) -> None:
+    jobs, outside = tmp_path / "jobs", tmp_path / "outside"
+    precious = [outside / name for name in ("job.log", "work/x", "1/work/x", "attempts/1/work/x")]
+    for file in precious:
+        file.parent.mkdir(parents=True, exist_ok=True)
+        file.write_text("precious")
+    (jobs / replaced).parent.mkdir(parents=True)
+    (jobs / replaced).symlink_to(outside)
+    files = JobFiles(jobs)
+
+    assert files.directory_bytes(JOB) == 0
+    assert files.log_bytes(JOB) == 0
+    files.remove_directory(JOB)
+    files.remove_log(JOB)
+    files.remove_all(JOB)
+
+    assert all(file.exists() for file in precious)
+    assert not (jobs / JOB).exists()
+
+
+def test_what_lies_beside_the_jobs_is_no_job(tmp_path: Path) -> None:
+    for name in (JOB, "lost+found", "0123ABCD", "0123abcd.old"):
+        (tmp_path / name).mkdir()
+    (tmp_path / "README").touch()
+    assert JobFiles(tmp_path).known() == {JOB}
