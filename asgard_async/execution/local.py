@@ -12,6 +12,7 @@ import contextlib
 import logging
 import os
 import shutil
+import subprocess
 from datetime import datetime
 from pathlib import Path
 
@@ -142,16 +143,20 @@ def remove_tree(directory: Path) -> None:
     if directory.is_symlink() or not directory.is_dir():
         directory.unlink(missing_ok=True)
         return
-    shutil.rmtree(directory, ignore_errors=True)
+    with contextlib.suppress(RecursionError):
+        shutil.rmtree(directory, ignore_errors=True)
     if not directory.exists():
         return
-    # a job may have made directories that even their owner cannot change, as some caches do
-    for parent, names, _ in os.walk(directory):
-        for name in names:
-            if not (path := Path(parent, name)).is_symlink():
-                with contextlib.suppress(OSError):  # another user's, as containers leave them
-                    path.chmod(0o700)
-    shutil.rmtree(directory, ignore_errors=True)
+    # a job may have made directories that even their owner cannot change, as some caches do, or
+    # a thousand of them in each other, where Python gives up; neither of these follows a link
+    for command in (("chmod", "-R", "u+rwx"), ("rm", "-rf")):
+        subprocess.run(
+            [*command, "--", str(directory)],
+            stdin=subprocess.DEVNULL,
+            stdout=subprocess.DEVNULL,
+            stderr=subprocess.DEVNULL,
+            check=False,
+        )
     if directory.exists():
         logger.warning("%s could not be removed as a whole", directory)
 

@@ -68,7 +68,13 @@ class Collector:
         """Remove what has to go now; what went. `removed` is called with each."""
         gone = []
         for one in await self.find():
-            if await self._remove(one):
+            try:
+                done = await self._remove(one)
+            except OSError:
+                # the others must go all the same
+                logger.exception("%s %s cannot be thrown away", one.kind, one.name)
+                continue
+            if done:
                 removed(one)
                 gone.append(one)
         await self._store.purge_idempotency_keys(at=now())
@@ -116,7 +122,11 @@ class Collector:
         if job.archive is not None:
             found[Kind.ARCHIVE] = size_of(self._archives.path(job.archive))
         return KeptJob(
-            job_id=job.job_id, ended_at=job.ended_at, archive=job.archive, bytes_of=found
+            job_id=job.job_id,
+            ended_at=job.ended_at,
+            is_recorded=job.is_recorded,
+            archive=job.archive,
+            bytes_of=found,
         )
 
     async def _remove(self, one: Doomed) -> bool:

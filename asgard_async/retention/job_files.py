@@ -3,6 +3,7 @@
 import contextlib
 import os
 import re
+import stat
 from pathlib import Path
 
 from asgard_async.execution.local import remove_tree
@@ -45,8 +46,9 @@ class JobFiles:
 
     def remove_log(self, job_id: str) -> None:
         """Remove a job's log; it is empty from then on."""
-        for path in self._log_files(job_id):
-            path.unlink(missing_ok=True)
+        # the log before what lies beside it: without its hole, zeros would be taken for output
+        for path in sorted(self._log_files(job_id)):
+            remove_tree(path)
 
     def remove_all(self, job_id: str) -> None:
         """Remove everything that a job has."""
@@ -79,20 +81,15 @@ def _entries(directory: Path) -> list[Path]:
 
 def size_of(path: Path) -> int:
     """What a file or a tree takes on the disk, in bytes; a file with several names its share."""
-    total = 0
-    with contextlib.suppress(OSError):
-        total = _share(path)
-    if path.is_symlink() or not path.is_dir():
-        return total
-    for folder, directories, files in os.walk(path):
-        for name in (*directories, *files):
-            with contextlib.suppress(OSError):
-                total += _share(Path(folder, name))
+    total, waiting = 0, [str(path)]
+    while waiting:  # not os.walk, which recurses, while a job may nest as it likes
+        one = waiting.pop()
+        with contextlib.suppress(OSError):
+            facts = os.lstat(one)  # many
+            if not stat.S_ISDIR(facts.st_mode):
+                total += facts.st_blocks * 512 // facts.st_nlink
+                continue
+            total += facts.st_blocks * 512
+            with os.scandir(one) as entries:
+                waiting += [entry.path for entry in entries]
     return total
-
-
-def _share(path: Path) -> int:
-    facts = path.lstat()
-    # directories have as many names as they have subdirectories
-    names = 1 if path.is_dir() and not path.is_symlink() else facts.st_nlink
-    return facts.st_blocks * 512 // names

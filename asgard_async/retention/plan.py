@@ -24,6 +24,9 @@ class Kind(StrEnum):
     ENVIRONMENT = "environment"
 
 
+UNRECORDED_DAYS = 7
+"""So much longer a job is kept whose runs MLflow has not told yet."""
+
 FILES = (Kind.DIRECTORY, Kind.LOG, Kind.ARCHIVE)
 """What a job has on the disk; it can lose each of them and still be known."""
 
@@ -34,6 +37,8 @@ class KeptJob:
 
     job_id: str
     ended_at: datetime
+    is_recorded: bool
+    """Whether MLflow has told its runs."""
     archive: str | None
     bytes_of: dict[Kind, int]
     """By the kinds in FILES; what is not there has none."""
@@ -94,7 +99,8 @@ def _by_age(jobs: Sequence[KeptJob], config: RetentionConfig, at: datetime) -> I
         Kind.ARCHIVE: config.archives_days,
     }
     for job in jobs:
-        if _is_older(job.ended_at, config.jobs_days, at):
+        patience = 0 if job.is_recorded else UNRECORDED_DAYS
+        if config.jobs_days and _is_older(job.ended_at, config.jobs_days + patience, at):
             why = f"ended more than {config.jobs_days:g} days ago"
             size = sum(job.bytes_of.values())
             yield Doomed(

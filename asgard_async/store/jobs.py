@@ -37,6 +37,7 @@ class EndedJob:
 
     job_id: str
     ended_at: datetime
+    is_recorded: bool
     archive: str | None
 
 
@@ -355,6 +356,7 @@ class JobStore:
                 EndedJob(
                     job_id=row["job_id"],
                     ended_at=datetime.fromisoformat(row["ended_at"]),
+                    is_recorded=not row["tracking_pending"],
                     archive=row["archive"],
                 )
                 for row in queries.ended(conn)

@@ -123,7 +123,7 @@ async def test_the_service_collects_by_itself_and_counts_it(tmp_path: Path) -> N
         await service.finished(kept)
         stray = service.data_dir / "jobs" / "00000000"
         stray.mkdir()
-        age(service, job_id, 31)
+        age(service, job_id, 40)
 
         async def is_gone() -> bool:
             status, _ = await service.get(f"/mlops/training/jobs/{job_id}")

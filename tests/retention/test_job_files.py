@@ -1,5 +1,6 @@
 """What of the jobs directory is a job's, and what only looks like it."""
 
+import os
 from pathlib import Path
 
 import pytest
@@ -37,3 +38,28 @@ def test_what_lies_beside_the_jobs_is_no_job(tmp_path: Path) -> None:
         (tmp_path / name).mkdir()
     (tmp_path / "README").touch()
     assert JobFiles(tmp_path).known() == {JOB}
+
+
+def test_whatever_a_job_calls_its_log_goes(tmp_path: Path) -> None:
+    (tmp_path / JOB / "job.log.d" / "deeper").mkdir(parents=True)
+    (tmp_path / JOB / "job.log").write_text("text")
+    files = JobFiles(tmp_path)
+    files.remove_log(JOB)
+    assert files.log_bytes(JOB) == 0
+    assert list((tmp_path / JOB).iterdir()) == []
+
+
+def test_directories_nested_deeper_than_python_walks(tmp_path: Path) -> None:
+    work = tmp_path / JOB / "attempts" / "1" / "work"
+    work.mkdir(parents=True)
+    here = os.open(work, os.O_RDONLY)
+    for _ in range(3000):
+        os.mkdir("d", dir_fd=here)  # pathlib has no descriptors
+        there = os.open("d", os.O_RDONLY, dir_fd=here)
+        os.close(here)
+        here = there
+    os.close(here)
+    files = JobFiles(tmp_path)
+    assert files.directory_bytes(JOB) > 0
+    files.remove_directory(JOB)
+    assert not work.exists()

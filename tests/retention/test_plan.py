@@ -24,10 +24,16 @@ KEEP_ALL = RetentionConfig(
 )
 
 
-def kept(job_id: str, *, days: float, mib: tuple[int, int, int] = (1, 1, 1)) -> KeptJob:
+def kept(
+    job_id: str, *, days: float, mib: tuple[int, int, int] = (1, 1, 1), is_recorded: bool = True
+) -> KeptJob:
     sizes = {kind: size * MIB for kind, size in zip(FILES, mib, strict=True)}
     return KeptJob(
-        job_id=job_id, ended_at=AT - timedelta(days=days), archive="a.zip", bytes_of=sizes
+        job_id=job_id,
+        ended_at=AT - timedelta(days=days),
+        is_recorded=is_recorded,
+        archive="a.zip",
+        bytes_of=sizes,
     )
 
 
@@ -57,6 +63,11 @@ def test_each_by_its_age(key: str, kind: Kind) -> None:
 @pytest.mark.parametrize("days", [1_000_000, 1_000_000_000])
 def test_what_is_kept_longer_than_there_are_dates_stays(days: float) -> None:
     assert doomed(kept("old", days=10_000), jobs_days=days, directories_days=days) == []
+
+
+def test_a_job_that_mlflow_has_not_told_of_waits_a_week_longer() -> None:
+    assert doomed(kept("a", days=13.9, is_recorded=False), jobs_days=7) == []
+    assert doomed(kept("a", days=14.1, is_recorded=False), jobs_days=7) == [(Kind.JOB, "a")]
 
 
 def test_a_job_that_goes_takes_its_files_along_once() -> None:

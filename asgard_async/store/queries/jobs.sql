@@ -130,7 +130,7 @@ SELECT archive FROM jobs WHERE archive IS NOT NULL;
 
 -- name: ended
 -- Jobs that are over.
-SELECT job_id, ended_at, archive FROM jobs WHERE phase = 'finished';
+SELECT job_id, ended_at, archive, tracking_pending FROM jobs WHERE phase = 'finished';
 
 -- name: server_id^
 -- The id that marks this server's MLflow runs.
