@@ -1,6 +1,7 @@
 """The stream of a job's log over a WebSocket, as docs/api.md has it."""
 
 import asyncio
+import itertools
 import re
 from collections.abc import AsyncIterator, Mapping
 from pathlib import Path
@@ -65,7 +66,9 @@ async def test_a_job_is_followed_from_the_queue_to_its_end(one_slot: Client) -> 
         let_go(one_slot, job_id)
         end = await stream.to_end()
     assert stream.text == "begun\ngone on\n"
-    assert stream.phases == ["queued", "starting", "running", "recording", "finished"]
+    # its place in the queue may change before it leaves it
+    passed = [phase for phase, _ in itertools.groupby(stream.phases)]
+    assert passed == ["queued", "starting", "running", "recording", "finished"]
     assert end == {
         "type": "end",
         "status": "completed",
