@@ -15,6 +15,7 @@ import msgspec
 
 from asgard_async.access.token import NewToken, Scope, Token, id_in
 from asgard_async.config import ConfigError
+from asgard_async.durability import make_durable
 
 _Stamp = tuple[int, int, int]
 _NO_FILE: _Stamp = (0, 0, 0)
@@ -128,11 +129,7 @@ class TokenFile:
             file.flush()
             os.fsync(file.fileno())
         new.replace(self._file)
-        folder = os.open(self._file.parent, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
-        try:
-            os.fsync(folder)
-        finally:
-            os.close(folder)
+        make_durable(self._file.parent)
 
     @contextmanager
     def _alone(self) -> Iterator[None]:

@@ -8,7 +8,7 @@ from pathlib import Path
 
 import click
 
-from asgard_async.cli.options import config_option, load_or_exit
+from asgard_async.cli.options import config_option, data_dir_option, load_or_exit
 from asgard_async.config import ConfigError
 from asgard_async.data_directory import DataDirectory
 from asgard_async.store.backup import BackupFailed, back_up
@@ -23,7 +23,7 @@ def db() -> None:
 
 @db.command()
 @config_option
-@click.option("--data-dir", help="The service's data directory.")
+@data_dir_option
 @click.argument("target", type=click.Path(path_type=Path, file_okay=False))
 def backup(file: Path | None, data_dir: str | None, target: Path) -> None:
     """Copy the databases, the uploaded archives and the tokens to the directory TARGET.
@@ -56,7 +56,7 @@ def backup(file: Path | None, data_dir: str | None, target: Path) -> None:
 
 @db.command()
 @config_option
-@click.option("--data-dir", help="The service's data directory.")
+@data_dir_option
 def migrate(file: Path | None, data_dir: str | None) -> None:
     """Bring the schema up to date, as the service does when it starts. It must not be running."""
     data = _existing(file, data_dir)

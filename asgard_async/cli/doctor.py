@@ -8,7 +8,7 @@ from pathlib import Path
 import click
 
 from asgard_async.cli.checks import CHECKS, Finding, Level
-from asgard_async.cli.options import config_option, load_or_exit
+from asgard_async.cli.options import config_option, data_dir_option, json_option, load_or_exit
 from asgard_async.config import Config
 from asgard_async.data_directory import DataDirectory
 
@@ -17,8 +17,8 @@ MARKS = {Level.OK: ("ok", "green"), Level.WARN: ("warn", "yellow"), Level.FAIL: 
 
 @click.command()
 @config_option
-@click.option("--data-dir", help="The service's data directory.")
-@click.option("--json", "as_json", is_flag=True, help="Print JSON.")
+@data_dir_option
+@json_option
 def doctor(file: Path | None, data_dir: str | None, as_json: bool) -> None:
     """Check this installation, and say how to mend what is wrong.
 

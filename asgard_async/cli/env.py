@@ -2,13 +2,17 @@
 
 import asyncio
 import json
-from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
 import click
 
-from asgard_async.cli.options import config_option, json_option, load_or_exit
+from asgard_async.cli.options import (
+    config_option,
+    data_dir_option,
+    json_option,
+    load_or_exit,
+)
 from asgard_async.config import Config
 from asgard_async.data_directory import DataDirectory
 from asgard_async.execution.environments.builder import BuildFailed
@@ -16,10 +20,6 @@ from asgard_async.execution.environments.cache import CachedEnvironment, Environ
 from asgard_async.execution.environments.provision import create_environments
 from asgard_async.jobs.errors import InvalidSubmission
 from asgard_async.jobs.requirements import parse_requirements
-
-data_dir_option: Callable[[Any], Any] = click.option(
-    "--data-dir", help="The service's data directory."
-)
 
 
 @click.group()

@@ -7,7 +7,7 @@ from pathlib import Path
 
 import click
 
-from asgard_async.cli.options import config_option, load_or_exit
+from asgard_async.cli.options import config_option, data_dir_option, json_option, load_or_exit
 from asgard_async.config import Config
 from asgard_async.data_directory import DataDirectory
 from asgard_async.retention.collector import Collector
@@ -20,9 +20,9 @@ from asgard_async.store.migrate import SchemaError
 
 @click.command()
 @config_option
-@click.option("--data-dir", help="The service's data directory.")
+@data_dir_option
 @click.option("--dry-run", is_flag=True, help="Only show what would go.")
-@click.option("--json", "as_json", is_flag=True, help="Print JSON.")
+@json_option
 def gc(file: Path | None, data_dir: str | None, dry_run: bool, as_json: bool) -> None:
     """Throw away jobs, their files and environments that need not be kept.
 

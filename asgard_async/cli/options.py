@@ -17,6 +17,10 @@ config_option: Callable[[Any], Any] = click.option(
     help="Configuration file; only keys that differ from the defaults need to stand in it.",
 )
 
+data_dir_option: Callable[[Any], Any] = click.option(
+    "--data-dir", help="The service's data directory."
+)
+
 json_option: Callable[[Any], Any] = click.option(
     "--json", "as_json", is_flag=True, help="Print JSON."
 )

@@ -8,7 +8,7 @@ import click
 
 from asgard_async.access.token import Scope, Token
 from asgard_async.access.token_file import NameTaken, NoSuchToken, TokenFile
-from asgard_async.cli.options import config_option, load_or_exit
+from asgard_async.cli.options import config_option, data_dir_option, json_option, load_or_exit
 from asgard_async.config import ConfigError
 from asgard_async.data_directory import DataDirectory
 from asgard_async.jobs.record import now
@@ -25,7 +25,7 @@ def token() -> None:
 
 @token.command()
 @config_option
-@click.option("--data-dir", help="The service's data directory.")
+@data_dir_option
 @click.option("--name", help="Whose it is, or what for.  [default: its id]")
 @click.option(
     "--scope",
@@ -33,7 +33,7 @@ def token() -> None:
     multiple=True,
     help="read: look; submit: jobs, too; admin: everything. The highest counts.  [default: submit]",
 )
-@click.option("--json", "as_json", is_flag=True, help="Print JSON.")
+@json_option
 def create(
     file: Path | None,
     data_dir: str | None,
@@ -72,8 +72,8 @@ def create(
 
 @token.command("list")
 @config_option
-@click.option("--data-dir", help="The service's data directory.")
-@click.option("--json", "as_json", is_flag=True, help="Print JSON.")
+@data_dir_option
+@json_option
 def list_tokens(file: Path | None, data_dir: str | None, as_json: bool) -> None:
     """List the tokens, the oldest first; never their secrets."""
     tokens = _tokens(file, data_dir)
@@ -96,7 +96,7 @@ def list_tokens(file: Path | None, data_dir: str | None, as_json: bool) -> None:
 
 @token.command()
 @config_option
-@click.option("--data-dir", help="The service's data directory.")
+@data_dir_option
 @click.argument("token_id", metavar="ID|NAME")
 def revoke(file: Path | None, data_dir: str | None, token_id: str) -> None:
     """Take a token back: it is refused from now on.

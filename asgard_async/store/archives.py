@@ -15,6 +15,8 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import IO
 
+from asgard_async.durability import make_durable
+
 
 class Incoming:
     """An archive that is being received."""
@@ -75,11 +77,7 @@ class ArchiveStore:
 
     def _sync(self, name: str) -> None:
         for path in (self.path(name), self._directory):
-            descriptor = os.open(path, os.O_RDONLY | os.O_CLOEXEC)
-            try:
-                os.fsync(descriptor)
-            finally:
-                os.close(descriptor)
+            make_durable(path)
 
     async def share(self, name: str) -> str:
         """The same archive under a name of its own, for another job.

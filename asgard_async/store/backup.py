@@ -5,6 +5,8 @@ import os
 import sqlite3
 from pathlib import Path
 
+from asgard_async.durability import make_durable
+
 
 class BackupFailed(Exception):
     """The copy could not be made, or is damaged; the text says why."""
@@ -33,19 +35,11 @@ def back_up(source: Path, target: Path) -> int:
             found = [row[0] for row in copy.execute("PRAGMA integrity_check")]
         if found != ["ok"]:
             raise BackupFailed(f"{source} is damaged: {'; '.join(found[:3])}")
-        _make_durable(partial)
+        make_durable(partial)
         partial.replace(target)
-        _make_durable(target.parent)
+        make_durable(target.parent)
     except (OSError, sqlite3.Error) as error:
         raise BackupFailed(f"{source} cannot be copied to {target}: {error}") from error
     finally:
         partial.unlink(missing_ok=True)
     return target.stat().st_size
-
-
-def _make_durable(path: Path) -> None:
-    descriptor = os.open(path, os.O_RDONLY | os.O_CLOEXEC)
-    try:
-        os.fsync(descriptor)
-    finally:
-        os.close(descriptor)
