@@ -1,9 +1,6 @@
 """What cannot be removed stays, and stops nothing."""
 
 import os
-import shutil
-import tempfile
-from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
@@ -13,24 +10,22 @@ from asgard_async.execution.local import remove_tree
 NOBODY = 65534
 
 
-@pytest.fixture
-def directory() -> Iterator[Path]:
-    # not tmp_path: nobody else can go there
-    directory = Path(tempfile.mkdtemp())
-    yield directory
-    shutil.rmtree(directory)
-
-
 @pytest.mark.skipif(os.geteuid() != 0, reason="takes two users")
-def test_what_belongs_to_another_user_is_left(directory: Path) -> None:
+def test_what_belongs_to_another_user_is_left(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    directory = tmp_path / "job"
     foreign = directory / "made-by-root"
-    foreign.mkdir()
+    foreign.mkdir(parents=True)
     (foreign / "file").touch()
     (directory / "own").touch()
     os.chown(directory, NOBODY, NOBODY)
+    # from inside, by a relative path: what leads there is root's alone
+    tmp_path.chmod(0o755)
+    monkeypatch.chdir(tmp_path)
     os.seteuid(NOBODY)
     try:
-        remove_tree(directory)
+        remove_tree(Path("job"))
     finally:
         os.seteuid(0)
     assert [path.name for path in directory.iterdir()] == ["made-by-root"]
