@@ -255,6 +255,7 @@ async def _jobs(app: web.Application) -> AsyncIterator[None]:
     await store.purge_idempotency_keys(at=now())
     for requirements in config.environments.prebuild:
         background.start("prebuild", _prebuild(environments, requirements))
+    background.start("compile environments", environments.compile_uncompiled())
     background.keep_running("recorder", recorder.run)
     collector = Collector(
         store=store,

@@ -4,6 +4,7 @@ environments/<key>/venv                the environment
 environments/<key>/requirements.txt    what it was made of
 environments/<key>/lock                held (flock, shared) by every job that runs in it;
                                        its time of change is that of the last use
+environments/<key>/compiled            there once its modules have bytecode
 environments/builds/<key>/             see builder.py
 """
 
@@ -40,6 +41,20 @@ class CachedEnvironment:
     def python(self) -> Path:
         """Its interpreter; a link, not to be resolved."""
         return self.directory / "venv" / "bin" / "python"
+
+    @property
+    def modules(self) -> Path:
+        """Where its packages are."""
+        return self.directory / "venv" / "lib"
+
+    @property
+    def compiled(self) -> Path:
+        return self.directory / "compiled"
+
+    @property
+    def is_compiled(self) -> bool:
+        """Whether its modules have bytecode."""
+        return self.compiled.exists()
 
     @property
     def lock(self) -> Path:

@@ -8,10 +8,12 @@ from typing import Any
 
 from packaging.requirements import Requirement
 
+from asgard_async.background import Background
 from asgard_async.config import EnvironmentsConfig
 from asgard_async.data_directory import DataDirectory
 from asgard_async.execution.environments.base import BaseEnvironment
 from asgard_async.execution.environments.builder import Build, Builder, BuildFailed
+from asgard_async.execution.environments.bytecode import compile_modules, uncompiled
 from asgard_async.execution.environments.cache import CachedEnvironment, EnvironmentCache
 from asgard_async.execution.environments.key import Recipe, recipe_for
 from asgard_async.execution.environments.output import JobLogCopy
@@ -43,6 +45,8 @@ class Environments:
         self._builder = builder
         self._flights: dict[str, _Flight] = {}
         self._places = asyncio.Semaphore(config.max_concurrent_builds)
+        self._compiling = Background()
+        self._compilers = asyncio.Semaphore(1)
 
     def is_base(self, requirements: Sequence[str]) -> bool:
         """Whether the base environment satisfies them all."""
@@ -92,8 +96,18 @@ class Environments:
         """Remove what builds left that are over; to be called before any is started."""
         self._builder.sweep()
 
+    async def compile_uncompiled(self) -> None:
+        """Go on compiling where an earlier service was stopped."""
+        for environment in await asyncio.to_thread(uncompiled, self._cache):
+            self._compile(environment.key)
+
+    async def compiled(self) -> None:
+        """Wait until all that has been built is compiled, too."""
+        await self._compiling.join()
+
     async def close(self) -> None:
-        """Watch no build any longer; those that run go on."""
+        """Watch no build any longer; those that run go on. Compiling stops."""
+        await self._compiling.stop()
         flights = [flight.done for flight in self._flights.values()]
         for done in flights:
             done.cancel()
@@ -117,6 +131,15 @@ class Environments:
         # its own is spared: those who waited for it do not hold it yet
         limit = self._config.max_cache_mb << 20
         await asyncio.to_thread(self._cache.prune, max_bytes=limit, but=recipe.key)
+        if not recipe.moving:
+            self._compile(recipe.key)
+
+    def _compile(self, key: str) -> None:
+        async def compile_in_turn() -> None:
+            async with self._compilers:
+                await compile_modules(self._cache, key)
+
+        self._compiling.start(f"compile {key}", compile_in_turn())
 
     @staticmethod
     @contextlib.contextmanager
