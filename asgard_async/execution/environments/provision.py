@@ -93,8 +93,9 @@ class Environments:
             flight.done.cancel()
 
     def sweep(self) -> None:
-        """Remove what builds left that are over; to be called before any is started."""
+        """Remove what builds left that are over, and what removals left; before any is started."""
         self._builder.sweep()
+        self._cache.sweep()
 
     async def compile_uncompiled(self) -> None:
         """Go on compiling where an earlier service was stopped."""
