@@ -8,7 +8,7 @@ The service has one slot, taken by a sleeping job, so that it does nothing but a
 import asyncio
 import sqlite3
 import time
-from collections.abc import AsyncIterator, Collection
+from collections.abc import AsyncIterator, Set
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -70,7 +70,7 @@ async def accepts(service: Service, uploads: int, clients: int) -> tuple[float, 
         return uploads / (time.perf_counter() - begun), seconds
 
 
-async def measure(wanted: Collection[str], size: Size, folder: Path) -> AsyncIterator[Row]:
+async def measure(wanted: Set[str], size: Size, folder: Path) -> AsyncIterator[Row]:
     rates, commits, seconds = [], [], []
     async with running_service(folder / "data", SETTINGS) as service:
         blocker = await service.submit("import time; time.sleep(3000)", timeout=3600)

@@ -5,7 +5,7 @@
 Milliseconds that the service spends on one page, 16 connections asking at once.
 """
 
-from collections.abc import AsyncIterator, Collection
+from collections.abc import AsyncIterator, Set
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
@@ -63,7 +63,7 @@ async def fill(data_dir: Path, jobs: int) -> None:
         await database.write(transaction)
 
 
-async def measure(wanted: Collection[str], size: Size, folder: Path) -> AsyncIterator[Row]:
+async def measure(wanted: Set[str], size: Size, folder: Path) -> AsyncIterator[Row]:
     few, many = folder / "few", folder / "many"
     await fill(few, 100)
     await fill(many, size.jobs)

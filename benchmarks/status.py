@@ -11,7 +11,7 @@ import os
 import signal
 import sys
 from asyncio import create_subprocess_exec, subprocess
-from collections.abc import AsyncIterator, Collection
+from collections.abc import AsyncIterator, Set
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -47,7 +47,7 @@ async def token_of(service: Service) -> str:
     return output.decode().split()[0]
 
 
-async def measure(wanted: Collection[str], size: Size, folder: Path) -> AsyncIterator[Row]:
+async def measure(wanted: Set[str], size: Size, folder: Path) -> AsyncIterator[Row]:
     async with running_service(folder / "data", SOON) as service:
         await mlflow_uri(service)
         _, document = await service.get("/mlops/status")
