@@ -1,4 +1,4 @@
-"""What every benchmark is: some rows, how to measure them, in full and in short; and its command."""
+"""What every benchmark is: some rows, and how to measure them; and its command line."""
 
 import argparse
 import asyncio
@@ -27,7 +27,7 @@ class Bench(Generic[Size]):
     """A frozen dataclass of numbers: how often, how many."""
     quick: Size
 
-    async def rows(self, wanted: Set[str], size: Size) -> AsyncIterator[Row]:
+    async def rows(self, wanted: Set[str], size: Size, quick: bool = False) -> AsyncIterator[Row]:
         """The wanted ones of its rows, each with its target, the time, and the machine's load."""
         before = load_average()
         with tempfile.TemporaryDirectory(prefix="asgard-bench-") as folder:
@@ -39,6 +39,7 @@ class Bench(Generic[Size]):
                         target=TARGETS.get(row.id),
                         measured_at=datetime.now(UTC).isoformat(timespec="seconds"),
                         load=(before, after),
+                        quick=quick,
                     )
 
 
@@ -61,7 +62,7 @@ def run(bench: Bench[Any], description: str | None) -> None:
     )
 
     async def show() -> None:
-        async for row in bench.rows(set(given["rows"]), size):
+        async for row in bench.rows(set(given["rows"]), size, given["quick"]):
             print(table([row]), flush=True)
 
     asyncio.run(show())

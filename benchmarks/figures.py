@@ -9,7 +9,7 @@ from typing import Any, Self
 
 @dataclass(frozen=True, kw_only=True)
 class Target:
-    """What issue 5 asks of a figure."""
+    """What is asked of a figure."""
 
     text: str
     """As a person reads it."""
@@ -44,12 +44,14 @@ class Row:
     load: Sequence[float] = field(default=())
     """The machine's load average before and after; filled in by the run."""
 
+    quick: bool = False
+    """Measured by the short form, which is for trying; filled in by the run."""
+
     @property
     def ratio(self) -> float | None:
-        """Asgard's median to the peer's; None where the peer is missing."""
-        if not self.theirs:
-            return None
-        return statistics.median(self.asgard) / statistics.median(self.theirs)
+        """Asgard's median to the peer's; None where the peer is missing, or took nothing."""
+        theirs = statistics.median(self.theirs) if self.theirs else 0.0
+        return statistics.median(self.asgard) / theirs if theirs else None
 
     @property
     def cost(self) -> float | None:
@@ -59,7 +61,7 @@ class Row:
     @property
     def cost_asked_for(self) -> float | None:
         """The cost at which the target is just reached; None without target or peer."""
-        if self.target is None or not self.theirs:
+        if self.target is None or self.ratio is None:
             return None
         limit = self.target.limit
         ratio = limit if self.target.of == "ratio" else limit / statistics.median(self.theirs)
@@ -87,7 +89,11 @@ class Row:
 
     def as_json(self) -> dict[str, Any]:
         """The row, with what follows from it for those who read the JSON."""
-        return asdict(self) | {"ratio": self.ratio, "reached": self.reached}
+        values = {
+            side: [float(f"{value:.5g}") for value in getattr(self, side)]
+            for side in ("asgard", "theirs")
+        }
+        return asdict(self) | values | {"ratio": self.ratio, "reached": self.reached}
 
     @classmethod
     def from_json(cls, row: Mapping[str, Any]) -> Self:
@@ -137,11 +143,12 @@ def verdict(row: Row) -> str:
     return {True: "yes", False: "NO", None: "" if row.target is None else "?"}[row.reached]
 
 
-def table(rows: Sequence[Row]) -> str:
-    """Rows for a terminal, one line each, their remarks beneath."""
-    lines = [
+def table(rows: Sequence[Row], *, head: bool = True) -> str:
+    """Rows for a terminal, one line each, what they are beneath."""
+    titles = (
         f"{'':<22} {'Asgard':>12} {'peer':>12} {'ratio':>7}  {'asked for':<26} {'reached':<8}spread"
-    ]
+    )
+    lines = [titles] if head else []
     for row in rows:
         ratio = "—" if row.ratio is None else number(row.ratio)
         asked = row.target.text if row.target else ""

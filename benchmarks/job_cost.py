@@ -51,6 +51,20 @@ class Sides:
         self.spooler: TaskSpooler | None = None
         self.missing: dict[str, str] = {}
 
+    async def bring_peers(self, wanted: Set[str], folder: Path, stack: AsyncExitStack) -> None:
+        """Start the peers of the wanted rows, as far as they can be had, until the stack ends."""
+        if not wanted.isdisjoint(RAY_IDS):
+            try:
+                self.ray = await stack.enter_async_context(ray_head(SLOTS))
+                await self.with_ray()
+            except PeerMissing as error:
+                self.missing[RAY] = str(error)
+        if "tiny-tsp" in wanted:
+            try:
+                self.spooler = await stack.enter_async_context(task_spooler(folder, SLOTS))
+            except PeerMissing as error:
+                self.missing[TSP] = str(error)
+
     async def by_hand(self) -> None:
         process = await asyncio.create_subprocess_exec(
             sys.executable, str(self.script), stdout=asyncio.subprocess.PIPE
@@ -206,18 +220,7 @@ async def measure(wanted: Set[str], size: Size, folder: Path) -> AsyncIterator[R
     async with running_service(folder / "data", SETTINGS) as service, AsyncExitStack() as stack:
         start_seconds = time.perf_counter() - begun
         sides = Sides(service, script)
-        try:
-            if not wanted.isdisjoint(RAY_IDS):
-                sides.ray = await stack.enter_async_context(ray_head(SLOTS))
-                await sides.with_ray()
-        except PeerMissing as error:
-            sides.missing[RAY] = str(error)
-        try:
-            if "tiny-tsp" in wanted:
-                spooling = task_spooler(folder / "spool", SLOTS)
-                sides.spooler = await stack.enter_async_context(spooling)
-        except PeerMissing as error:
-            sides.missing[TSP] = str(error)
+        await sides.bring_peers(wanted, folder / "spool", stack)
         await warm_is_ready(service)
         await sides.with_asgard()
         if not wanted.isdisjoint(LATENCIES):

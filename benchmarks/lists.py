@@ -71,9 +71,7 @@ async def measure(wanted: Set[str], size: Size, folder: Path) -> AsyncIterator[R
         for row_id, (query, what) in QUERIES.items():
             if row_id not in wanted:
                 continue
-            urls = [
-                f"{one.url}/mlops/training/jobs?limit=50{query}" for one in (first, second)
-            ]
+            urls = [f"{one.url}/mlops/training/jobs?limit=50{query}" for one in (first, second)]
             small, large = await in_turns(urls, size.seconds, size.rounds)
             yield Row(
                 id=row_id,

@@ -73,12 +73,11 @@ async def measure(wanted: Set[str], size: Size, folder: Path) -> AsyncIterator[R
         await run_jobs(service, size.jobs)
         yield Row(
             id="memory-10000",
-            what="the same after 10 000 jobs",
+            what=f"the same after {size.jobs:,} real jobs, their records kept".replace(",", " ", 1),
             unit="MB",
             peer="itself, idle",
             asgard=[resident_mb(service.pid)],
             theirs=[idle],
-            remark=f"{size.jobs} real jobs, their records kept",
         )
 
 

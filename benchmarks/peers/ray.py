@@ -101,7 +101,7 @@ async def ray_head(cores: int) -> AsyncIterator[RayHead]:
     """
     program = await asyncio.to_thread(installed)
     # paths of Unix sockets lie below it, which may have 107 characters
-    folder = Path(tempfile.mkdtemp(prefix="ray-", dir="/tmp"))  # noqa: S108 (private: mkdtemp)
+    folder = Path(tempfile.mkdtemp(prefix="ray-", dir="/tmp"))
     door, log = folder / "door", folder / "start.log"
     begun = time.perf_counter()
     with log.open("wb") as output:
