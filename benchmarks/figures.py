@@ -3,7 +3,7 @@
 import os
 import statistics
 from collections.abc import Mapping, Sequence
-from dataclasses import asdict, dataclass, field
+from dataclasses import asdict, dataclass
 from typing import Any, Self
 
 
@@ -41,9 +41,8 @@ class Row:
     """What a reader must know of how it was measured, or why there is no peer."""
     measured_at: str = ""
     """RFC 3339; filled in by the run."""
-    load: Sequence[float] = field(default=())
-    """The machine's load average before and after; filled in by the run."""
-
+    load: Sequence[float] = ()
+    """The machine's load average before its benchmark, and after it; filled in by the run."""
     quick: bool = False
     """Measured by the short form, which is for trying; filled in by the run."""
 
@@ -93,7 +92,8 @@ class Row:
             side: [float(f"{value:.5g}") for value in getattr(self, side)]
             for side in ("asgard", "theirs")
         }
-        return asdict(self) | values | {"ratio": self.ratio, "reached": self.reached}
+        judged = {"ratio": self.ratio, "reached": self.reached}
+        return asdict(self) | values | {"load": list(self.load)} | judged
 
     @classmethod
     def from_json(cls, row: Mapping[str, Any]) -> Self:
