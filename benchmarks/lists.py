@@ -75,7 +75,7 @@ async def measure(wanted: Set[str], size: Size, folder: Path) -> AsyncIterator[R
             small, large = await in_turns(urls, size.seconds, size.rounds)
             yield Row(
                 id=row_id,
-                what=what.format(f"{size.jobs:,}".replace(",", " ")),
+                what=what.format(f"{size.jobs:_}".replace("_", " ")),
                 unit="ms",
                 peer="the same among 100",
                 asgard=large.ms_of_one,

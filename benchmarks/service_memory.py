@@ -73,7 +73,7 @@ async def measure(wanted: Set[str], size: Size, folder: Path) -> AsyncIterator[R
         await run_jobs(service, size.jobs)
         yield Row(
             id="memory-10000",
-            what=f"the same after {size.jobs:,} real jobs, their records kept".replace(",", " ", 1),
+            what=f"the same after {size.jobs:_} real jobs, their records kept".replace("_", " "),
             unit="MB",
             peer="itself, idle",
             asgard=[resident_mb(service.pid)],

@@ -16,7 +16,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from benchmarks.bench import Bench, run
-from benchmarks.embedded import SOON, mlflow_pids, mlflow_uri
+from benchmarks.embedded import SOON, mlflow_pids, mlflow_uri, warm_is_ready
 from benchmarks.figures import Row
 from benchmarks.load import Answers, in_turns
 from benchmarks.peers.bare import bare_server
@@ -50,6 +50,7 @@ async def token_of(service: Service) -> str:
 async def measure(wanted: Set[str], size: Size, folder: Path) -> AsyncIterator[Row]:
     async with running_service(folder / "data", SOON) as service:
         await mlflow_uri(service)
+        await warm_is_ready(service)
         _, document = await service.get("/mlops/status")
         token = await token_of(service)
         async with bare_server("benchmarks.peers.bare_status", json.dumps(document)) as bare:

@@ -14,7 +14,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from benchmarks.bench import Bench, run
-from benchmarks.embedded import SOON, mlflow_pids, mlflow_uri
+from benchmarks.embedded import SOON, mlflow_pids, mlflow_uri, warm_is_ready
 from benchmarks.figures import Row, percentile
 from tests.service import WITHOUT_MLFLOW, Service, running_service
 
@@ -61,6 +61,7 @@ async def measure(wanted: Set[str], size: Size, folder: Path) -> AsyncIterator[R
     if wanted - {"status-refusing"}:
         async with running_service(folder / "embedded", SOON) as service:
             await mlflow_uri(service)
+            await warm_is_ready(service)
             yield await row_of(service, "status-well", size)
             for row_id, number in (
                 ("status-stopped", signal.SIGSTOP),
