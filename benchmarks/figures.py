@@ -117,11 +117,12 @@ def load_average() -> float:
 
 
 def number(value: float) -> str:
-    """A figure with three digits that count."""
+    """A figure with two or three digits that count."""
     if abs(value) >= 100:
         return f"{value:.0f}"
-    digits = 1 if abs(value) >= 10 else 2 if abs(value) >= 0.1 else 3
-    return f"{value:.{digits}f}"
+    if abs(value) >= 0.1:
+        return f"{value:.{1 if abs(value) >= 10 else 2}f}"
+    return f"{value:.2g}"
 
 
 def shown(values: Sequence[float], unit: str) -> str:
