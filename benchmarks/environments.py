@@ -1,6 +1,6 @@
 """What environments cost: the phase `environment` of jobs, beside `python -m venv` and pip.
 
-    python -m benchmarks.environments [--rounds 2] [--found 3]
+    python -m benchmarks.environments [--rounds 1] [--found 3]
 
 First the example trainings, models logged and registered: from an empty cache, and again with the
 environment in it. Then a new environment of scikit-learn and pandas with uv's cache filled, beside
@@ -38,7 +38,7 @@ NEW_IDS = ("env-new", "env-new-asked", "env-first-import")
 class Size:
     """New environments, none when 0 (pip takes minutes); jobs that find theirs, of each example."""
 
-    rounds: int = 2
+    rounds: int = 1
     found: int = 3
 
 

@@ -1,6 +1,6 @@
 """What a one-line job costs: by hand, with Ray Jobs, with task-spooler.
 
-    python -m benchmarks.job_cost [--jobs 20] [--burst 100] [--rounds 3] [--ray-burst 20]
+    python -m benchmarks.job_cost [--jobs 20] [--burst 100] [--rounds 3] [--ray-burst 10]
 
 Latency: one job at a time, from its submission to its end. Throughput: a burst, two at once, from
 the first submission to the last end. All sides take turns.
@@ -38,7 +38,7 @@ class Size:
     jobs: int = 20
     burst: int = 100
     rounds: int = 3
-    ray_burst: int = 20
+    ray_burst: int = 10
 
 
 class Sides:
