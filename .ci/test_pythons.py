@@ -5,6 +5,7 @@ have is skipped, by name. Environments are made by uv, from its cache, and remov
 what they print is shown when they have ended.
 """
 
+import os
 import subprocess
 import sys
 import tempfile
@@ -26,15 +27,20 @@ one_installs = threading.Lock()
 
 
 def interpreter(version: str) -> str | None:
-    """The path of this Python, which may stand behind a shim that finds nothing."""
-    program = "import sys; print(sys.executable)"
-    try:
-        done = subprocess.run(
-            [f"python{version}", "-c", program], capture_output=True, text=True, check=False
-        )
-    except FileNotFoundError:
-        return None
-    return done.stdout.strip() if done.returncode == 0 else None
+    """The path of this Python: in PATH, or one of pyenv's, whose shims find only the chosen one."""
+    pyenv = Path(os.environ.get("PYENV_ROOT", Path.home() / ".pyenv"))
+    versions = (pyenv / "versions").glob(f"{version}.*/bin/python{version}")
+    program = "import ensurepip, sys; print(sys.executable)"
+    for candidate in (f"python{version}", *sorted(map(str, versions))):
+        try:
+            done = subprocess.run(
+                [candidate, "-c", program], capture_output=True, text=True, check=False
+            )
+        except FileNotFoundError:
+            continue
+        if done.returncode == 0:
+            return done.stdout.strip()
+    return None
 
 
 def test_on(version: str, python: str) -> bool:
