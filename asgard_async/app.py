@@ -40,6 +40,7 @@ from asgard_async.jobs.submit import Submitter
 from asgard_async.logs.feed import Feeds
 from asgard_async.logs.reader import LogReader
 from asgard_async.logs.watch import LogWatch
+from asgard_async.loop_lag import LoopLag
 from asgard_async.open_files import make_room_for
 from asgard_async.readiness import Readiness
 from asgard_async.redaction import without_secrets
@@ -123,6 +124,11 @@ async def _store(app: web.Application) -> AsyncIterator[None]:
 
 async def _background(app: web.Application) -> AsyncIterator[None]:
     app[BACKGROUND] = background = Background()
+    lag = LoopLag(
+        warn_seconds=app[keys.CONFIG].logging.slow_loop_seconds,
+        observe=app[keys.METRICS].loop_lag.observe,
+    )
+    background.keep_running("loop lag", lag.run)
     yield
     await background.stop()
 

@@ -180,6 +180,7 @@ class TrackingConfig:
 class LoggingConfig:
     level: Literal["debug", "info", "warning", "error"]
     format: Literal["text", "json"]
+    slow_loop_seconds: PositiveSeconds
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
