@@ -14,7 +14,7 @@ pytestmark = pytest.mark.service
 
 SETTINGS = {
     **WITHOUT_MLFLOW,
-    "ASGARD_EDGES__IDLE_SECONDS": "2",
+    "ASGARD_EDGES__IDLE_SECONDS": "600",
     "ASGARD_EDGES__HEADER_SECONDS": "1",
     "ASGARD_EDGES__BODY_SECONDS": "1",
     "ASGARD_EDGES__UPLOAD_SECONDS": "1",
@@ -76,8 +76,12 @@ async def test_a_body_that_nobody_reads(impatient: Service, verb: bytes) -> None
         assert status_of(await until_closed(reader, writer, b" ")) in {200, 404}
 
 
-async def test_a_connection_that_asks_nothing(impatient: Service) -> None:
-    async with connected(impatient) as (reader, writer):
+async def test_a_connection_that_asks_nothing(tmp_path: Path) -> None:
+    settings = {**WITHOUT_MLFLOW, "ASGARD_EDGES__IDLE_SECONDS": "1"}
+    async with (
+        running_service(tmp_path / "data", settings) as service,
+        connected(service) as (reader, writer),
+    ):
         assert await until_closed(reader, writer) == b""
 
 
