@@ -72,6 +72,7 @@ async def by_shim(case: Case, place: Path, server: ForkServer | None) -> Seen:
         timeout=120,
         grace=1,
         memory_limit=0,
+        open_files=0,
         held=[],
         inherit=[],
     )
