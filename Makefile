@@ -13,7 +13,7 @@ INSTALL := $(BIN)/python -m pip install --disable-pip-version-check --quiet
 .PHONY: help
 help: ## list the targets
 	@echo "Asgard, a training server for one machine. Targets:"
-	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  make %-11s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
+	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  make %-12s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
 
 # --- environment: runtime ⊂ test ⊂ dev, so that a demo need not wait for test tools
 
@@ -59,6 +59,10 @@ test: $(VENV)/.test ## every test (starts a real MLflow server; several minutes)
 .PHONY: test-unit
 test-unit: $(VENV)/.test ## the quick tests (under 30 s)
 	@$(BIN)/python -m pytest -m "not mlflow and not service and not slow and not chaos" $(PYTEST_ARGS)
+
+.PHONY: test-pythons
+test-pythons: $(VENV)/.test ## quick, execution and fidelity tests on Python 3.12 and 3.13, where there
+	@$(BIN)/python .ci/test_pythons.py
 
 .PHONY: lint
 lint: $(VENV)/.dev ## ruff: rules and format

@@ -40,6 +40,8 @@ from asgard_async.jobs.submit import Submitter
 from asgard_async.logs.feed import Feeds
 from asgard_async.logs.reader import LogReader
 from asgard_async.logs.watch import LogWatch
+from asgard_async.loop_lag import LoopLag
+from asgard_async.open_files import make_room_for
 from asgard_async.readiness import Readiness
 from asgard_async.redaction import without_secrets
 from asgard_async.retention.collector import Collector
@@ -82,8 +84,18 @@ def create_app(config: Config) -> web.Application:
 
 
 def create_runner(app: web.Application, *, shutdown_timeout: float) -> web.AppRunner:
-    """What serves the application: aiohttp's runner, with Asgard's answers to malformed HTTP."""
-    return Runner(app, access_log=None, shutdown_timeout=shutdown_timeout)
+    """What serves the application: aiohttp's runner, with Asgard's bounds and its answers to
+    malformed HTTP. Raises the process's limit of open files as far as that needs."""
+    wanted = app[keys.CONFIG].edges.max_connections
+    room = make_room_for(wanted)
+    if room < wanted:
+        logger.warning(
+            "only %d connections can be open, not [edges] max_connections = %d: the hard limit of"
+            " open files (ulimit -Hn, LimitNOFILE=) is too low",
+            room,
+            wanted,
+        )
+    return Runner(app, max_connections=room, access_log=None, shutdown_timeout=shutdown_timeout)
 
 
 async def _data(app: web.Application) -> AsyncIterator[None]:
@@ -112,6 +124,11 @@ async def _store(app: web.Application) -> AsyncIterator[None]:
 
 async def _background(app: web.Application) -> AsyncIterator[None]:
     app[BACKGROUND] = background = Background()
+    lag = LoopLag(
+        warn_seconds=app[keys.CONFIG].logging.slow_loop_seconds,
+        observe=app[keys.METRICS].loop_lag.observe,
+    )
+    background.keep_running("loop lag", lag.run)
     yield
     await background.stop()
 
@@ -223,7 +240,10 @@ async def _jobs(app: web.Application) -> AsyncIterator[None]:
 
     free_space = FreeSpace(data.root, floor_bytes=config.server.min_free_mb << 20)
     app[keys.READINESS].unless(lambda: _shortage(free_space))
-    checker = ScriptChecker(deadline_seconds=config.jobs.script_check_seconds)
+    checker = ScriptChecker(
+        deadline_seconds=config.jobs.script_check_seconds,
+        max_waiting=config.jobs.max_waiting_checks,
+    )
     submitter = Submitter(
         store=store,
         archives=archives,
@@ -232,6 +252,7 @@ async def _jobs(app: web.Application) -> AsyncIterator[None]:
             limits=archive_limits,
             max_script_bytes=config.jobs.max_script_bytes,
             deadline_seconds=config.jobs.archive_check_seconds,
+            max_waiting=config.jobs.max_waiting_checks,
         ),
         config=config.jobs,
         free_space=free_space,
@@ -255,6 +276,7 @@ async def _jobs(app: web.Application) -> AsyncIterator[None]:
     await store.purge_idempotency_keys(at=now())
     for requirements in config.environments.prebuild:
         background.start("prebuild", _prebuild(environments, requirements))
+    background.start("compile environments", environments.compile_uncompiled())
     background.keep_running("recorder", recorder.run)
     collector = Collector(
         store=store,

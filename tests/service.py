@@ -7,7 +7,7 @@ import os
 import signal
 import socket
 import sys
-from collections.abc import AsyncIterator, Mapping
+from collections.abc import AsyncIterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -136,13 +136,13 @@ class Service(ServiceApi):
 
     # --- life -----------------------------------------------------------------------------
 
-    async def start(self, *arguments: str) -> None:
-        """Start it and wait until it takes requests."""
+    async def start(self, *arguments: str, wrapped_by: Sequence[str] = ()) -> None:
+        """Start it, by another program if there is one, and wait until it takes requests."""
         self.data_dir.parent.mkdir(parents=True, exist_ok=True)
-        await self.spawn(*arguments)
+        await self.spawn(*arguments, wrapped_by=wrapped_by)
         await eventually(self.is_live, what="service is live")
 
-    async def spawn(self, *arguments: str) -> None:
+    async def spawn(self, *arguments: str, wrapped_by: Sequence[str] = ()) -> None:
         """Start its process without waiting for it."""
         inherited = {
             name: value
@@ -151,8 +151,7 @@ class Service(ServiceApi):
         }
         with self.log.open("ab") as log:
             self._process = await asyncio.create_subprocess_exec(
-                sys.executable,
-                *("-m", "asgard_async", "serve"),
+                *(*wrapped_by, sys.executable, "-m", "asgard_async", "serve"),
                 *("--port", str(self.port), "--data-dir", str(self.data_dir), *arguments),
                 env=inherited | self.settings,
                 stdin=asyncio.subprocess.DEVNULL,

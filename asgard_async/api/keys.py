@@ -4,6 +4,7 @@ from aiohttp import web
 
 from asgard_async.access.audit import AuditLog
 from asgard_async.access.token_file import TokenFile
+from asgard_async.api.bodies import Bodies
 from asgard_async.api.metrics import Metrics
 from asgard_async.api.openapi.document import ApiDocument
 from asgard_async.api.schemas.submission import ArchiveSubmissionSchema, SubmissionSchema
@@ -24,6 +25,7 @@ from asgard_async.tracking.monitor import Monitor
 CONFIG = web.AppKey("config", Config)
 AUDIT = web.AppKey("audit", AuditLog)
 TOKENS = web.AppKey("tokens", TokenFile)
+BODIES = web.AppKey("bodies", Bodies)
 ARCHIVES = web.AppKey("archives", ArchiveStore)
 STORE = web.AppKey("store", JobStore)
 SUBMITTER = web.AppKey("submitter", Submitter)

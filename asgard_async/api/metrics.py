@@ -23,6 +23,8 @@ from asgard_async.tracking.monitor import TrackingSnapshot
 
 METHODS = frozenset({"GET", "HEAD", "POST", "DELETE", "PUT", "PATCH", "OPTIONS"})
 
+LAG_BUCKETS = (0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0)
+
 
 class WarmCollector(Collector):
     """Fork servers, and how jobs were started; looked up on being asked."""
@@ -89,6 +91,12 @@ class Metrics:
             registry=registry,
         )
 
+        self.loop_lag = Histogram(
+            "asgard_event_loop_lag_seconds",
+            "How much later than due the event loop came to things, looked at four times a second.",
+            buckets=LAG_BUCKETS,
+            registry=registry,
+        )
         self.log_readers = Gauge(
             "asgard_log_readers", "Who follows a job's log at this moment.", registry=registry
         )

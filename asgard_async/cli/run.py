@@ -10,7 +10,7 @@ import click
 
 from asgard_async.cli.connection import Failure, connect, document, speaks
 from asgard_async.cli.exit_codes import NO_RESULT, exit_code_of
-from asgard_async.cli.options import json_option
+from asgard_async.cli.options import json_option, requirements_in, requirements_option
 from asgard_async.cli.output import print_json
 from asgard_async.cli.sanitiser import one_line
 
@@ -26,11 +26,7 @@ ENDINGS = (".py", ".tar.gz", ".tgz", ".zip")
 @click.option("--experiment", help="MLflow experiment.  [default: the script's name without .py]")
 @click.option("--model", help="Name of the registered model.  [default: the same]")
 @click.option("-r", "requirement", multiple=True, help="A requirement; repeatable.")
-@click.option(
-    "--requirements",
-    type=click.File("r", encoding="utf-8"),
-    help="A requirements.txt: names and versions, no options.",
-)
+@requirements_option
 @click.option(
     "--env",
     multiple=True,
@@ -53,7 +49,7 @@ async def run(
     experiment: str | None,
     model: str | None,
     requirement: tuple[str, ...],
-    requirements: TextIO | None,
+    requirements_file: TextIO | None,
     env: tuple[str, ...],
     timeout: int | None,  # noqa: ASYNC109  # the script's
     tag: tuple[str, ...],
@@ -92,7 +88,7 @@ async def run(
     specification = {
         "experiment_name": experiment or name,
         "model_name": model or experiment or name,
-        "requirements": [*requirement, *_requirements_in(requirements)],
+        "requirements": [*requirement, *requirements_in(requirements_file)],
         "environment_vars": _pairs("--env", env, os.environ),
         "timeout": timeout,
         "tags": _pairs("--tag", tag, {}),
@@ -128,14 +124,6 @@ def _pairs(
             raise click.BadParameter(f"{pair!r} is not K=V.", param_hint=f"'{option}'")
         pairs[key] = value if equals else present[key]
     return pairs
-
-
-def _requirements_in(file: TextIO | None) -> list[str]:
-    """The lines of a requirements.txt without comments; the service judges what else is there."""
-    if file is None:
-        return []
-    stripped = (line.partition(" #")[0].strip() for line in file)
-    return [line for line in stripped if line and not line.startswith("#")]
 
 
 def _print_detached(job: "Job", *, as_json: bool) -> None:

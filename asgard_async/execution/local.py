@@ -16,6 +16,7 @@ import subprocess
 from datetime import datetime
 from pathlib import Path
 
+from asgard_async import open_files
 from asgard_async.execution.archives.names import ArchiveLimits, ArchiveRefused
 from asgard_async.execution.archives.unpack import unpack
 from asgard_async.execution.attempt import Attempt
@@ -73,6 +74,7 @@ class LocalExecutor:
             timeout=launch.timeout,
             grace=launch.grace,
             memory_limit=launch.memory_limit_bytes,
+            open_files=open_files.soft_limit_of_jobs(),
             held=[str(path) for path in (self._in_use, *launch.held)],
             inherit=[],
         )

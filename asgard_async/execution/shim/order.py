@@ -24,6 +24,8 @@ class Order(TypedDict):
     timeout: float
     grace: float
     memory_limit: int
+    open_files: int
+    """The soft limit; the service has raised its own for its connections."""
     held: list[str]
     """Files of which the keeper holds a shared lock as long as it lives."""
     inherit: list[int]

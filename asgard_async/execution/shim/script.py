@@ -60,6 +60,9 @@ def run_job(
         os.dup2(output, 1)
         os.dup2(output, 2)
         resource.setrlimit(resource.RLIMIT_CORE, (0, resource.getrlimit(resource.RLIMIT_CORE)[1]))
+        if order["open_files"]:
+            hard = resource.getrlimit(resource.RLIMIT_NOFILE)[1]
+            resource.setrlimit(resource.RLIMIT_NOFILE, (order["open_files"], hard))
         if order["memory_limit"]:
             resource.setrlimit(resource.RLIMIT_AS, (order["memory_limit"],) * 2)
         for descriptor in order["inherit"]:
