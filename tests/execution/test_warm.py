@@ -1,5 +1,6 @@
 """Fork servers under a real service: what starts warm, what cold and why, what replaces them."""
 
+import contextlib
 import os
 import signal
 from collections.abc import AsyncIterator
@@ -37,11 +38,12 @@ async def ready(service: Service, number: int = 1) -> int:
 
 
 def processes_with_program(service: Service) -> list[int]:
-    return [
-        pid
-        for pid in processes_with(str(service.data_dir / "warm"))
-        if b"fork_server.py" in Path(f"/proc/{pid}/cmdline").read_bytes()
-    ]
+    found = []
+    for pid in processes_with(str(service.data_dir / "warm")):
+        with contextlib.suppress(OSError):  # it has just ended
+            if b"fork_server.py" in Path(f"/proc/{pid}/cmdline").read_bytes():
+                found.append(pid)
+    return found
 
 
 @pytest.fixture
