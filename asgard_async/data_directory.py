@@ -52,6 +52,14 @@ class DataDirectory:
         return self.root / "warm"
 
     @property
+    def uids(self) -> Path:
+        return self.root / "uids"
+
+    @property
+    def probe(self) -> Path:
+        return self.root / "probe"
+
+    @property
     def mlflow_database(self) -> Path:
         """The embedded server's store."""
         return self.mlflow / "mlflow.db"
@@ -89,6 +97,17 @@ class DataDirectory:
                 " choose another with --data-dir"
             ) from error
         return self
+
+    @property
+    def is_let_through(self) -> bool:
+        """Whether other users reach what is theirs in here."""
+        return bool(self.root.stat().st_mode & 0o001)
+
+    def let_through(self, others: bool) -> None:
+        """Whether other users are to reach what is theirs in here, seeing nothing else."""
+        for path in (self.root, self.jobs, self.environments, self.cache, self.probe):
+            if path.exists():
+                path.chmod(0o711 if others else 0o700)
 
     def lock(self) -> int:
         """Take the directory for this service; a descriptor to be kept open.

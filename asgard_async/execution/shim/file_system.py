@@ -17,6 +17,7 @@ def build(mounts: "list[tuple[str, str, str, str]]") -> None:
     device        the same, for a device node
     tmpfs         an empty file system; `options` name its size and mode
     hidden        an empty one that cannot be written
+    blank         instead of a file, one that cannot be opened
     proc, devpts  new ones
     link          a symbolic link to `source`
     directory     an empty directory
@@ -60,7 +61,9 @@ def _bind(source: str, target: str, attributes: int) -> None:
 
 
 def _read(source: str, target: str, options: str) -> None:
-    _bind(source, target, linux.MOUNT_ATTR_RDONLY | linux.MOUNT_ATTR_NOSUID | linux.MOUNT_ATTR_NODEV)
+    _bind(
+        source, target, linux.MOUNT_ATTR_RDONLY | linux.MOUNT_ATTR_NOSUID | linux.MOUNT_ATTR_NODEV
+    )
 
 
 def _write(source: str, target: str, options: str) -> None:
@@ -69,6 +72,10 @@ def _write(source: str, target: str, options: str) -> None:
 
 def _device(source: str, target: str, options: str) -> None:
     _bind(source, target, linux.MOUNT_ATTR_NOSUID | linux.MOUNT_ATTR_NOEXEC)
+
+
+def _blank(source: str, target: str, options: str) -> None:
+    _bind("/dev/null", target, linux.MOUNT_ATTR_RDONLY | linux.MOUNT_ATTR_NODEV)
 
 
 def _tmpfs(source: str, target: str, options: str) -> None:
@@ -108,6 +115,7 @@ _MAKE = {
     "device": _device,
     "tmpfs": _tmpfs,
     "hidden": _tmpfs,
+    "blank": _blank,
     "proc": _proc,
     "devpts": _devpts,
     "link": _link,

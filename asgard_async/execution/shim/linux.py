@@ -209,13 +209,11 @@ def set_mount(path: str, attributes: int, *, recursive: bool = False) -> None:
     wanted = _MountAttributes(attributes, 0, 0, 0)
     flags = AT_RECURSIVE if recursive else 0
     size = ctypes.sizeof(wanted)
-    system_call(
-        MOUNT_SETATTR, AT_FDCWD, os.fsencode(path), flags, ctypes.byref(wanted), size
-    )
+    system_call(MOUNT_SETATTR, AT_FDCWD, os.fsencode(path), flags, ctypes.byref(wanted), size)
 
 
 def drop_capabilities() -> None:
-    """Give up all capabilities; what is executed later gets none either, unless the user is root."""
+    """Give up all capabilities; what a user other than root executes later gets none either."""
     header = (ctypes.c_uint32 * 2)(CAPABILITY_VERSION_3, 0)
     _check(_libc.capset(header, (ctypes.c_uint32 * 6)()))
 

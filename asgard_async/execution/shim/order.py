@@ -32,6 +32,8 @@ class Order(TypedDict):
     """Further descriptors that the job gets."""
     cold_reason: NotRequired[str]
     """Why it is started cold, to be kept in pid.json; absent when it is not."""
+    isolation: NotRequired[str]
+    """The name of the rung that it is started on, to be kept in pid.json."""
     walls: NotRequired[Walls]
     """What the program is shut in with; absent when it is not."""
 

@@ -118,6 +118,7 @@ class Shim:
                     "boot_id": linux.boot_id(),
                     "started_at": started_at,
                     "cold_reason": self.order.get("cold_reason"),
+                    "isolation": self.order.get("isolation"),
                 }
             ),
         )

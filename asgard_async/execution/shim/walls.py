@@ -25,7 +25,8 @@ class Walls(TypedDict):
     uid: int
     """The user (and group) that it becomes; -1 to stay the same."""
     landlock: "list[tuple[str, bool]]"
-    """The only paths that it reaches, and whether for writing, if the kernel has Landlock."""
+    """The only paths that it reaches, and whether for writing, where the kernel has Landlock;
+    none for all."""
 
 
 class InitFailed(Exception):
