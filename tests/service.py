@@ -7,7 +7,7 @@ import os
 import signal
 import socket
 import sys
-from collections.abc import AsyncIterator, Mapping
+from collections.abc import AsyncIterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -121,11 +121,15 @@ class ServiceApi:
 class Service(ServiceApi):
     """`asgard serve` on a data directory; the port stays the same over restarts."""
 
-    def __init__(self, data_dir: Path, settings: Mapping[str, str] = {}) -> None:
+    def __init__(
+        self, data_dir: Path, settings: Mapping[str, str] = {}, launcher: Sequence[str] = ()
+    ) -> None:
+        """`launcher` is put before its command."""
         self.port = free_port()
         super().__init__(f"http://127.0.0.1:{self.port}")
         self.data_dir = data_dir
         self.settings = {**QUICK, "ASGARD_MLFLOW__PORT": "0", **settings}
+        self._launcher = launcher
         self.log = data_dir.parent / f"{data_dir.name}.log"
         self._process: asyncio.subprocess.Process | None = None
 
@@ -151,8 +155,8 @@ class Service(ServiceApi):
         }
         with self.log.open("ab") as log:
             self._process = await asyncio.create_subprocess_exec(
-                sys.executable,
-                *("-m", "asgard_async", "serve"),
+                *self._launcher,
+                *(sys.executable, "-m", "asgard_async", "serve"),
                 *("--port", str(self.port), "--data-dir", str(self.data_dir), *arguments),
                 env=inherited | self.settings,
                 stdin=asyncio.subprocess.DEVNULL,
@@ -204,12 +208,15 @@ def submission(script: str | bytes, **fields: Any) -> dict[str, Any]:
 
 @contextlib.asynccontextmanager
 async def running_service(
-    data_dir: Path, settings: Mapping[str, str] = {}
+    data_dir: Path,
+    settings: Mapping[str, str] = {},
+    launcher: Sequence[str] = (),
+    arguments: Sequence[str] = (),
 ) -> AsyncIterator[Service]:
     """A started service that is gone, with all it started, at the end."""
-    service = Service(data_dir, settings)
+    service = Service(data_dir, settings, launcher)
     try:
-        await service.start()
+        await service.start(*arguments)
         yield service
     finally:
         await service.close()

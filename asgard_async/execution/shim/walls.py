@@ -65,8 +65,9 @@ def shut_in(walls: Walls) -> None:
     if walls["namespaces"]:
         linux.unshare(linux.CLONE_NEWNS | linux.CLONE_NEWIPC)
         file_system.build(walls["mounts"])
-    if walls["uid"] >= 0:
+    if walls["uid"] >= 0 or walls["user_namespace"]:
         linux.drop_bounding_capabilities()
+    if walls["uid"] >= 0:
         os.setgroups([])
         os.setresgid(*[walls["uid"]] * 3)
         os.setresuid(*[walls["uid"]] * 3)
