@@ -75,9 +75,8 @@ async def attacked_service(
     canary = f"canary-{secrets.token_hex(16)}"
     shared = tmp_path_factory.mktemp("shared")
     shared.chmod(0o755)
-    data_dir = shared / "service" / "data"
+    data_dir = shared / "data"
     launcher = launcher_for_ordinary_user(data_dir) if request.param == "ordinary" else ()
-    data_dir.parent.mkdir(exist_ok=True)
     config = data_dir.parent / "asgard.toml"
     config.write_text(f'[environments]\nindex_url = "https://user:{canary}@127.0.0.1:1/simple"\n')
     config.chmod(0o644)
@@ -87,11 +86,10 @@ async def attacked_service(
         "ASGARD_WARM__PRELOAD": '["numpy"]',
         "ASGARD_ISOLATION__LEVEL": "sandbox",
         "ASGARD_JOBS__MAX_CONCURRENT_JOBS": "3",
+        # the data directory and the configuration lie in it, and stay hidden
+        "ASGARD_ISOLATION__READ_ONLY": f'["{data_dir.parent}"]',
         "AWS_SECRET_ACCESS_KEY": canary,
     }
-    if request.param == "root" or not launcher:
-        # the data directory and the configuration lie in what is shown, and stay hidden
-        settings["ASGARD_ISOLATION__READ_ONLY"] = f'["{shared}"]'
     async with running_service(
         data_dir, settings, launcher, arguments=["--config", str(config)]
     ) as service:

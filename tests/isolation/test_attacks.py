@@ -35,8 +35,6 @@ attack("the end", lambda: open("../exit.json", "w"))
 async def test_what_is_given_to_all_jobs_is_read_without_what_is_private_in_it(
     target: Target,
 ) -> None:
-    if target.service.data_dir.stat().st_uid != os.geteuid():
-        pytest.skip("its parent directory is not shown to an ordinary user's service here")
     script = """
 shared = os.environ["SHARED"]
 print(open(f"{shared}/data_set").read())
@@ -257,7 +255,7 @@ async def test_nothing_is_left_of_its_processes(target: Target, end: str) -> Non
     service, mark = target.service, f"mark-{os.urandom(8).hex()}"
     job_id = await target.submit(HIDING, MARK=mark)
     await service.says(job_id, "hidden")
-    await eventually(lambda: len(processes_with(mark)) >= 5, what="all of them are there")
+    await eventually(lambda: len(processes_with(mark)) >= 4, what="all of them are there")
     attempt = service.data_dir / "jobs" / job_id / "attempts" / "1"
     pids = {
         "keeper": int((attempt / "lock").read_text().split()[0]),
