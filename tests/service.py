@@ -21,6 +21,9 @@ NOWHERE = "http://127.0.0.1:1"
 
 WITHOUT_MLFLOW = {"ASGARD_MLFLOW__TRACKING_URI": NOWHERE}
 
+UNCONFINED = {"ASGARD_ISOLATION__LEVEL": "process"}
+"""For tests whose jobs reach what a sandboxed one does not."""
+
 QUICK = {
     "ASGARD_JOBS__TIMEOUT_MIN": "1",
     "ASGARD_JOBS__STOP_GRACE_SECONDS": "0.5",

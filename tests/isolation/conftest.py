@@ -61,9 +61,7 @@ class Target:
             "CANARY_REVERSED": self.canary[::-1],
             **variables,
         }
-        return await self.service.submit(
-            PRELUDE + script, environment_vars=told, warm=self.warm
-        )
+        return await self.service.submit(PRELUDE + script, environment_vars=told, warm=self.warm)
 
 
 @pytest_asyncio.fixture(scope="module", loop_scope="module", params=["root", "ordinary"])
@@ -102,9 +100,7 @@ async def attacked_service(
 
 
 @pytest.fixture(params=["cold", "warm"])
-def target(
-    request: pytest.FixtureRequest, attacked_service: tuple[Service, str, Path]
-) -> Target:
+def target(request: pytest.FixtureRequest, attacked_service: tuple[Service, str, Path]) -> Target:
     service, canary, config = attacked_service
     return Target(
         service=service,
