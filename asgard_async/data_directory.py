@@ -89,6 +89,8 @@ class DataDirectory:
                 self.cache,
                 self.mlflow,
                 self.warm,
+                self.uids,
+                self.probe,
             ):
                 path.mkdir(mode=0o700, parents=True, exist_ok=True)
         except OSError as error:

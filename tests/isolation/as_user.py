@@ -1,4 +1,6 @@
-"""`python -m tests.isolation.as_user UID PATH… -- COMMAND…`: run a command as another user, who can reach PATHs.
+"""Run a command as another user, who can reach certain paths.
+
+`python -m tests.isolation.as_user UID PATH… -- COMMAND…`.
 
 What the tests run with may lie below private directories: an interpreter in root's home, a TMPDIR
 of mode 700. In a mount namespace of its own the command finds each of them at its place, with
@@ -37,6 +39,7 @@ def main() -> None:
 
 def forbid_namespaces(uid: int) -> None:
     """Have the kernel refuse further user namespaces, by the limit of one of our own."""
+    linux.set_dumpable(True)  # else its own /proc is closed to it
     linux.unshare(linux.CLONE_NEWUSER)
     for name, text in (
         ("/proc/self/setgroups", "deny"),

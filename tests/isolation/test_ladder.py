@@ -47,9 +47,7 @@ async def test_a_service_whose_sandbox_does_not_work_refuses_jobs_and_keeps_the_
 ) -> None:
     data_dir = tmp_path / "data"
     settings = {**WITHOUT_MLFLOW, LEVEL: "sandbox", "ASGARD_JOBS__MAX_CONCURRENT_JOBS": "1"}
-    async with running_service(
-        data_dir, settings, launcher_for_ordinary_user(data_dir)
-    ) as service:
+    async with running_service(data_dir, settings, launcher_for_ordinary_user(data_dir)) as service:
         running = await service.submit("import time\nprint('up')\ntime.sleep(600)")
         await service.says(running, "up")
         waiting = await service.submit("print('done')")
@@ -71,9 +69,7 @@ async def test_a_service_whose_sandbox_does_not_work_refuses_jobs_and_keeps_the_
 async def test_auto_takes_the_best_that_is_left_and_says_so(tmp_path: Path) -> None:
     data_dir = tmp_path / "data"
     settings = {**WITHOUT_MLFLOW, **WITHOUT_NAMESPACES}
-    async with running_service(
-        data_dir, settings, launcher_for_ordinary_user(data_dir)
-    ) as service:
+    async with running_service(data_dir, settings, launcher_for_ordinary_user(data_dir)) as service:
         left = "sandbox-lite" if landlock.abi() else "process"
         _, ready = await service.get("/health/ready")
         assert ready["isolation"] == left
@@ -105,7 +101,7 @@ async def test_doctor_says_what_to_do_where_a_rung_does_not_work(tmp_path: Path)
     level = "user" if not IS_ROOT else "sandbox-lite"
     if level == "sandbox-lite" and landlock.abi():
         pytest.skip("every rung works here")
-    done = asgard("doctor", "--json", "--data-dir", tmp_path / "data", environ={LEVEL: level})
+    done = asgard("doctor", "--json", "--data-dir", tmp_path / "data", **{LEVEL: level})
     found = {finding["about"]: finding for finding in json.loads(done.stdout)}
     assert found["isolation"]["level"] == "fail"
     assert found["isolation"]["remedy"]
@@ -143,9 +139,7 @@ for path in (data, f"{data}/asgard.db", f"{data}/jobs", f"{data}/tokens.json", o
 """
 
 
-@pytest.mark.parametrize(
-    "level", ["user", pytest.param("sandbox-lite", marks=needs_landlock)]
-)
+@pytest.mark.parametrize("level", ["user", pytest.param("sandbox-lite", marks=needs_landlock)])
 @needs_root
 async def test_a_job_that_is_another_user_reaches_its_own_files_alone(
     tmp_path: Path, level: str

@@ -180,6 +180,8 @@ class Ladder:
                 seen = cache  # at one place for all users: what is imported beforehand knows it
             mounts: list[Mount] = [] if environment is None else [read(environment)]
             mounts += [write(kept, seen), *map(write, own)]
+            if uid is not None:
+                mounts += self._uids.names(uid)
             walls = self._builder.walls(self._rung, python=python, mounts=mounts, uid=uid)
             held = () if uid is None else (self._uids.lock_of(uid),)
             yield Place(isolation=self._rung, walls=walls, cache=seen, held=held, uid=uid)

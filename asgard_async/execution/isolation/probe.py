@@ -113,6 +113,9 @@ class Prober:
 def _problem(ended: Ended, log: Path) -> str | None:
     if ended.end is End.EXITED and ended.exit_code == 0:
         return None
+    if ended.error is not None and ended.error.startswith("PermissionError"):
+        # the likely cause, which the kernel does not name
+        return f"{ended.error}: other users do not reach the interpreter, or the data directory"
     if ended.error is not None:
         return ended.error
     said = log.read_text(errors="replace").strip().rpartition("\n")[2] if log.exists() else ""

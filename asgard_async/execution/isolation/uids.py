@@ -1,6 +1,6 @@
 """User ids for the jobs of a service that is root: one for each job that runs.
 
-uids/<uid>      locked (shared) by the keeper of the job that has it
+uids/<uid>                             locked (shared) by the keeper of the job that has it
 """
 
 import contextlib
@@ -8,6 +8,7 @@ import os
 from collections.abc import Iterator
 from pathlib import Path
 
+from asgard_async.execution.isolation.mounts import Mount, read
 from asgard_async.execution.locks import is_held
 
 
@@ -46,6 +47,26 @@ class Uids:
             yield uid
         finally:
             self._starting.discard(uid)
+
+    def names(self, uid: int) -> list[Mount]:
+        """Mounts by which the system knows the user: libraries fail that ask for its name."""
+        mounts = []
+        for file, line in (
+            ("passwd", f"asgard-job:x:{uid}:{uid}::/tmp:/bin/sh\n"),
+            ("group", f"asgard-job:x:{uid}:\n"),
+        ):
+            system, own = Path("/etc", file), self._directory / f"{uid}.{file}"
+            if not system.exists():
+                continue
+            text = system.read_text(errors="surrogateescape") + line
+            if not own.exists() or own.read_text(errors="surrogateescape") != text:
+                # never changed in its place: a job may have it mounted
+                new = own.with_name(f".{own.name}")
+                new.write_text(text, errors="surrogateescape")
+                new.chmod(0o644)
+                new.rename(own)
+            mounts.append(read(own, system))
+        return mounts
 
     def _is_free(self, uid: int) -> bool:
         return uid not in self._starting and not is_held(self.lock_of(uid))

@@ -124,7 +124,10 @@ class Shim:
         )
         if self.order["timeout"]:
             self.stop_at = time.monotonic() + self.order["timeout"]
-        os.write(open_gate, b"!")
+        try:
+            os.write(open_gate, b"!")
+        except BrokenPipeError:
+            pass  # it has failed already, and says why
         os.close(open_gate)
         if error := os.read(failure, 4096):
             # the gate was opened, but nothing of the user's ran
