@@ -133,7 +133,7 @@ def tried(path):
         return type(error).__name__
 data = os.environ["DATA"]
 print("uid", os.getuid(), os.getgroups())
-for path in (data, f"{data}/asgard.db", f"{data}/jobs", f"{data}/tokens.json", os.environ["OTHER"],
+for path in (data, f"{data}/asgard.db", f"{data}/jobs", f"{data}/audit.log", os.environ["OTHER"],
              "../pid.json", f"/proc/{os.environ['SERVICE_PID']}/environ"):
     print(tried(path))
 """

@@ -61,6 +61,6 @@ def _as_rules(mounts: Sequence[Mount], *, is_boxed: bool) -> list[tuple[str, boo
         # nothing is signalled outside
         return [("/", True)]
     # /tmp and /dev/shm of the machine are everybody's
-    kinds = {"read": False, "write": True, "device": True, "link": False}
+    kinds = {"read": False, "write": True, "device": True}
     rules = [(target, kinds[kind]) for kind, _, target, _ in mounts if kind in kinds]
     return [*rules, ("/proc", False)]
