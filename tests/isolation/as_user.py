@@ -9,6 +9,7 @@ directories on the way that are open.
 
 import os
 import sys
+from pathlib import Path
 
 from asgard_async.execution.shim import linux
 
@@ -24,8 +25,8 @@ def main() -> None:
     for private in sorted({found for path in opened if (found := first_private(path))}):
         linux.mount("tmpfs", private, "tmpfs", 0, "mode=755")
     for path, descriptor in opened.items():
-        if not os.path.exists(path):
-            os.makedirs(path)
+        if not Path(path).exists():
+            Path(path).mkdir(parents=True)
             linux.mount(f"/proc/self/fd/{descriptor}", path, "", linux.MS_BIND | linux.MS_REC)
         os.close(descriptor)
     os.chdir(os.getcwd())  # noqa: PTH109  # the one that is shown now
@@ -47,8 +48,7 @@ def forbid_namespaces(uid: int) -> None:
         ("/proc/self/gid_map", f"{uid} {uid} 1"),
         ("/proc/sys/user/max_user_namespaces", "0"),
     ):
-        with open(name, "w") as file:
-            file.write(text)
+        Path(name).write_text(text)
 
 
 def first_private(path: str) -> str | None:
@@ -56,7 +56,7 @@ def first_private(path: str) -> str | None:
     above = ""
     for name in path.strip("/").split("/")[:-1]:
         above += f"/{name}"
-        if not os.stat(above).st_mode & 0o001:
+        if not Path(above).stat().st_mode & 0o001:
             return above
     return None
 

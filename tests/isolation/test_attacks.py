@@ -4,6 +4,7 @@ Each script prints a line for each attempt; BROKEN where one succeeded.
 """
 
 import os
+from pathlib import Path
 
 import pytest
 
@@ -106,7 +107,8 @@ for pid in (1, int(os.environ["SERVICE_PID"]), os.getppid() or 1):
     attack("ptrace", lambda: call("ptrace", PTRACE_ATTACH, pid, None, None))
     for name in ("environ", "mem", "maps", "root", "cwd", "fd", "ns/mnt"):
         path = f"/proc/{pid}/{name}"
-        attack(path, lambda: os.listdir(path) if name in {"root", "cwd", "fd"} else open(path).read(1))
+        look = os.listdir if name in {"root", "cwd", "fd"} else lambda path: open(path).read(1)
+        attack(path, lambda: look(path))
 attack("signal", lambda: os.kill(int(os.environ["SERVICE_PID"]), 0))
 attack("pidfd", lambda: os.pidfd_open(int(os.environ["SERVICE_PID"])))
 attack("priority", lambda: os.setpriority(os.PRIO_PROCESS, int(os.environ["SERVICE_PID"]), 19))
@@ -203,7 +205,7 @@ attack("database", lambda: os.stat(os.environ["DATA_DIR"] + "/asgard.db"))
 
 
 async def test_shared_memory_and_queues_are_its_own(target: Target) -> None:
-    outside = os.readlink("/proc/self/ns/ipc")
+    outside = str(Path("/proc/self/ns/ipc").readlink())
     script = """
 attack("ipc", lambda: os.readlink("/proc/self/ns/ipc") == os.environ["OUTSIDE"] or 1 / 0)
 attack("segments", lambda: open("/proc/sysvipc/shm").read().splitlines()[1:] or 1 / 0)

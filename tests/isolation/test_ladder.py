@@ -11,7 +11,6 @@ from tests.cli.asgard import asgard
 from tests.eventually import eventually
 from tests.isolation.users import (
     IS_ROOT,
-    ORDINARY_UID,
     launcher,
     launcher_for_ordinary_user,
 )

@@ -62,7 +62,7 @@ class Ladder:
         _check_paths(self._config, data)
         if self._config.uids <= (slots := config.jobs.slots):
             raise ConfigError(f"[isolation] uids: must be more than jobs run at once ({slots})")
-        files = [Path(source) for source in config.sources.values() if source.startswith("/")]
+        files = [path for source in config.sources.values() if (path := Path(source)).is_file()]
         self._builder = WallBuilder(self._config, private=[data.root, *files])
         self._uids = Uids(data.uids, first=self._config.first_uid, count=self._config.uids)
         self._chosen = asyncio.Event()

@@ -60,7 +60,7 @@ def _as_rules(mounts: Sequence[Mount], *, is_boxed: bool) -> list[tuple[str, boo
         # the mounts themselves say what can be written; Landlock adds what they cannot tell, that
         # nothing is signalled outside
         return [("/", True)]
-    # /tmp and /dev/shm of the machine are everybody's
+    # /tmp and /dev/shm are the machine's here; without the latter there is no multiprocessing
     kinds = {"read": False, "write": True, "device": True}
     rules = [(target, kinds[kind]) for kind, _, target, _ in mounts if kind in kinds]
-    return [*rules, ("/proc", False)]
+    return [*rules, ("/proc", False), ("/dev/shm", True)]  # noqa: S108
