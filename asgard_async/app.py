@@ -20,6 +20,7 @@ from asgard_async.data_directory import DataDirectory
 from asgard_async.execution.archives.names import ArchiveLimits
 from asgard_async.execution.environments.builder import BuildFailed
 from asgard_async.execution.environments.provision import Environments, create_environments
+from asgard_async.execution.isolation.ladder import Ladder
 from asgard_async.execution.local import LocalExecutor
 from asgard_async.execution.warm.servers import WarmServers
 from asgard_async.free_space import FreeSpace
@@ -184,14 +185,23 @@ async def _jobs(app: web.Application) -> AsyncIterator[None]:
     config, store, data = app[keys.CONFIG], app[keys.STORE], app[DATA]
     background, job_tasks = app[BACKGROUND], Background()
     archives, archive_limits = app[keys.ARCHIVES], _archive_limits(config)
-    app[keys.WARM] = warm = WarmServers(config.warm, directory=data.warm, cache_dir=data.cache)
+    app[keys.LADDER] = ladder = Ladder(config, data)
+    app[keys.READINESS].unless(lambda: ladder.problem)
+    app[keys.READINESS].watch(lambda: ladder.warning)
+    await ladder.choose()
+    app[keys.WARM] = warm = WarmServers(
+        config.warm,
+        directory=data.warm,
+        cache_dir=ladder.cache_of("base"),
+        base_alone=ladder.is_walled,
+    )
     executor = LocalExecutor(
         jobs_dir=data.jobs,
-        cache_dir=data.cache,
         log_limit_bytes=config.logs.max_bytes_per_job,
         archive_limits=archive_limits,
         in_use=data.in_use,
         warm=warm,
+        ladder=ladder,
     )
     logs = LogReader(executor.log_of)
     log_watch = LogWatch(data.jobs)
@@ -257,6 +267,7 @@ async def _jobs(app: web.Application) -> AsyncIterator[None]:
         config=config.jobs,
         free_space=free_space,
         direct_references=config.environments.allow_direct_references,
+        isolation_problem=lambda: ladder.problem,
         accepted=accepted,
     )
     app[EXECUTOR] = executor
@@ -291,7 +302,8 @@ async def _jobs(app: web.Application) -> AsyncIterator[None]:
     if config.jobs.queue_timeout:
         background.keep_running("queue deadline", queue_deadline.run)
     warm.start()
-    background.keep_running("dispatcher", dispatcher.run)
+    if ladder.problem is None:
+        background.keep_running("dispatcher", dispatcher.run)
     app[keys.READINESS].ready()
     yield
     app[keys.READINESS].drain()

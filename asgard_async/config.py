@@ -28,6 +28,7 @@ Positive = Annotated[int, Meta(ge=1, le=LARGEST)]
 Seconds = Annotated[float, Meta(ge=0, le=LARGEST)]
 PositiveSeconds = Annotated[float, Meta(gt=0, le=LARGEST)]
 Bytes = Annotated[int, Meta(ge=65536, le=1000 * LARGEST)]
+AbsolutePath = Annotated[str, Meta(pattern=r"^/[^\x00]*\Z")]
 AnyBytes = Annotated[int, Meta(ge=1, le=1000 * LARGEST)]
 
 ENV_PREFIX = "ASGARD_"
@@ -141,6 +142,18 @@ class RetentionConfig:
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
+class IsolationConfig:
+    level: Literal["auto", "sandbox", "sandbox-lite", "user", "process"]
+    read_only: list[AbsolutePath]
+    read_write: list[AbsolutePath]
+    network: Literal["host"]
+    first_uid: Annotated[int, Meta(ge=1000, le=4_000_000_000)]
+    uids: Positive
+    tmp_mb: Positive
+    shm_mb: Positive
+
+
+@dataclasses.dataclass(frozen=True, kw_only=True)
 class LimitsConfig:
     memory_mb: Count
 
@@ -193,6 +206,7 @@ class Config:
     environments: EnvironmentsConfig
     warm: WarmConfig
     retention: RetentionConfig
+    isolation: IsolationConfig
     limits: LimitsConfig
     logs: LogsConfig
     mlflow: MlflowConfig
@@ -360,6 +374,8 @@ def _allowed(error: msgspec.ValidationError, annotation: Any) -> str:
         return "expected addresses or networks, such as 10.0.0.5 or 10.0.0.0/8"
     if "matching regex" in message and "!-~" in message:
         return "expected a token of ASCII characters, without spaces and line breaks"
+    if "matching regex" in message and annotation == list[AbsolutePath]:
+        return "expected absolute paths"
     if "matching regex" in message:
         return "expected an http:// or https:// address, or nothing"
     for name, words in TYPE_NAMES.items():

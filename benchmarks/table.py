@@ -5,6 +5,7 @@ from typing import Any
 from benchmarks import (
     accepts,
     environments,
+    isolation,
     job_cost,
     lists,
     logs,
@@ -31,6 +32,7 @@ BENCHES: dict[str, Bench[Any]] = {
     "upload_memory": upload_memory.BENCH,
     "logs": logs.BENCH,
     "environments": environments.BENCH,
+    "isolation": isolation.BENCH,
 }
 """By the name of the module."""
 

@@ -32,6 +32,7 @@ BESIDE = {"tiny-ray", "tiny-tsp"}
 OTHERS = {
     "env-cached": Target(text="≤ 20 ms", limit=20, of="median"),
     "env-new": _ratio(0.25),
+    "training-sandbox": _ratio(1.05),
     "upload-memory": Target(text="≤ 30 MiB", limit=30, of="median"),
 }
 """What was asked for before."""

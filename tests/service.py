@@ -21,6 +21,9 @@ NOWHERE = "http://127.0.0.1:1"
 
 WITHOUT_MLFLOW = {"ASGARD_MLFLOW__TRACKING_URI": NOWHERE}
 
+UNCONFINED = {"ASGARD_ISOLATION__LEVEL": "process"}
+"""For tests whose jobs reach what a sandboxed one does not."""
+
 QUICK = {
     "ASGARD_JOBS__TIMEOUT_MIN": "1",
     "ASGARD_JOBS__STOP_GRACE_SECONDS": "0.5",
@@ -121,11 +124,15 @@ class ServiceApi:
 class Service(ServiceApi):
     """`asgard serve` on a data directory; the port stays the same over restarts."""
 
-    def __init__(self, data_dir: Path, settings: Mapping[str, str] = {}) -> None:
+    def __init__(
+        self, data_dir: Path, settings: Mapping[str, str] = {}, launcher: Sequence[str] = ()
+    ) -> None:
+        """`launcher` is put before its command."""
         self.port = free_port()
         super().__init__(f"http://127.0.0.1:{self.port}")
         self.data_dir = data_dir
         self.settings = {**QUICK, "ASGARD_MLFLOW__PORT": "0", **settings}
+        self._launcher = launcher
         self.log = data_dir.parent / f"{data_dir.name}.log"
         self._process: asyncio.subprocess.Process | None = None
 
@@ -151,6 +158,7 @@ class Service(ServiceApi):
         }
         with self.log.open("ab") as log:
             self._process = await asyncio.create_subprocess_exec(
+                *self._launcher,
                 *(*wrapped_by, sys.executable, "-m", "asgard_async", "serve"),
                 *("--port", str(self.port), "--data-dir", str(self.data_dir), *arguments),
                 env=inherited | self.settings,
@@ -203,12 +211,15 @@ def submission(script: str | bytes, **fields: Any) -> dict[str, Any]:
 
 @contextlib.asynccontextmanager
 async def running_service(
-    data_dir: Path, settings: Mapping[str, str] = {}
+    data_dir: Path,
+    settings: Mapping[str, str] = {},
+    launcher: Sequence[str] = (),
+    arguments: Sequence[str] = (),
 ) -> AsyncIterator[Service]:
     """A started service that is gone, with all it started, at the end."""
-    service = Service(data_dir, settings)
+    service = Service(data_dir, settings, launcher)
     try:
-        await service.start()
+        await service.start(*arguments)
         yield service
     finally:
         await service.close()

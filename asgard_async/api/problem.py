@@ -39,6 +39,7 @@ STATUS_OF: Mapping[type[AsgardError], int] = {
     errors.QueueFull: 429,
     access_errors.TooManyFailures: 429,
     errors.ServiceDraining: 503,
+    errors.NotIsolated: 503,
     errors.DiskShort: 507,
     errors.Overloaded: 503,
     errors.TooManyChecks: 503,

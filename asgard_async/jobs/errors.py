@@ -58,6 +58,14 @@ class ServiceDraining(AsgardError):
         self.retry_after_seconds = 5
 
 
+class NotIsolated(AsgardError):
+    """Jobs cannot be kept from doing harm as they should be (503)."""
+
+    def __init__(self, problem: str) -> None:
+        super().__init__(f"{problem} The administrator has to mend it (asgard doctor).")
+        self.retry_after_seconds = 60
+
+
 class Overloaded(AsgardError):
     """The machine lacks something for a moment (503)."""
 

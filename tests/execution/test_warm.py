@@ -13,13 +13,14 @@ import pytest
 from tests.archives import zip_of
 from tests.eventually import eventually
 from tests.processes import processes_with, state_of
-from tests.service import WITHOUT_MLFLOW, Service, running_service
+from tests.service import UNCONFINED, WITHOUT_MLFLOW, Service, running_service
 
 pytestmark = pytest.mark.service
 
 PRELOAD = '["numpy", "no_such_module"]'
 SETTINGS = {
     **WITHOUT_MLFLOW,
+    **UNCONFINED,  # so that environments that were built have fork servers, too
     "ASGARD_WARM__PRELOAD": PRELOAD,
     "ASGARD_JOBS__MAX_CONCURRENT_JOBS": "2",
 }

@@ -102,7 +102,7 @@ class Builder:
             ],
             environment=self._environment(build.recipe, folder),
             working_directory=str(folder),
-            umask=0o077,
+            umask=0o022,  # a job may run as another user; the directories above are private
             log=str(build.log),
             log_limit=LOG_LIMIT_BYTES,
             timeout=self._timeout,
