@@ -140,6 +140,8 @@ async def test_every_job_ends_exactly_once_whatever_is_killed(tmp_path: Path, wa
     begun = time.monotonic()
     print(f"\nseed {SEED}, {JOBS} jobs")  # noqa: T201  # to repeat a failure
     async with running_service(tmp_path / "data", SETTINGS) as service:
+        (tmp_path / "witness").touch()
+        (tmp_path / "witness").chmod(0o666)  # jobs are different users
         chaos = Chaos(service, tmp_path / "witness", random.Random(SEED), warm)
         await asyncio.gather(chaos.submit_all(), chaos.kill_services(), chaos.kill_shims())
         jobs = {job_id: await service.finished(job_id, within=120) for job_id in chaos.numbers}
