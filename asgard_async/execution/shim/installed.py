@@ -8,6 +8,7 @@ keeps its table elsewhere does so in any case.
 
 import os
 import sys
+import traceback
 from collections.abc import Iterator
 from types import ModuleType
 from typing import Any
@@ -24,7 +25,13 @@ def gather_packages() -> None:
     if module is None or not hasattr(module, TABLE) or not hasattr(module, GATHER):
         return
     seen = _Places()
-    getattr(module, GATHER)()
+    try:
+        getattr(module, GATHER)()
+    except Exception:
+        # a package that cannot be read, perhaps: a job that asks is told as by hand
+        setattr(module, TABLE, None)
+        traceback.print_exc()
+        return
     if type(table := getattr(module, TABLE)) is dict:
         setattr(module, TABLE, _Table(table, module, seen))
 
