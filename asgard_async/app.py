@@ -20,6 +20,7 @@ from asgard_async.data_directory import DataDirectory
 from asgard_async.execution.archives.names import ArchiveLimits
 from asgard_async.execution.environments.builder import BuildFailed
 from asgard_async.execution.environments.provision import Environments, create_environments
+from asgard_async.execution.limits.keeping import Keeping
 from asgard_async.execution.local import LocalExecutor
 from asgard_async.execution.warm.servers import WarmServers
 from asgard_async.free_space import FreeSpace
@@ -168,6 +169,9 @@ async def _jobs(app: web.Application) -> AsyncIterator[None]:
     background, job_tasks = app[BACKGROUND], Background()
     archives, archive_limits = app[keys.ARCHIVES], _archive_limits(config)
     app[keys.WARM] = warm = WarmServers(config.warm, directory=data.warm, cache_dir=data.cache)
+    app[keys.KEEPING] = keeping = Keeping(config.limits, jobs_dir=data.jobs)
+    app[keys.READINESS].watch(lambda: keeping.warning)
+    await asyncio.to_thread(keeping.open)
     executor = LocalExecutor(
         jobs_dir=data.jobs,
         cache_dir=data.cache,
@@ -175,6 +179,7 @@ async def _jobs(app: web.Application) -> AsyncIterator[None]:
         archive_limits=archive_limits,
         in_use=data.in_use,
         warm=warm,
+        keeping=keeping,
     )
     logs = LogReader(executor.log_of)
     log_watch = LogWatch(data.jobs)
@@ -281,6 +286,7 @@ async def _jobs(app: web.Application) -> AsyncIterator[None]:
     await environments.close()
     await checker.close()
     log_watch.close()
+    await asyncio.to_thread(keeping.close)
 
 
 async def _stop_streams(app: web.Application) -> None:

@@ -38,7 +38,7 @@ def setup_api(app: web.Application) -> None:
     """
     config = app[CONFIG]
     app[METRICS] = metrics = Metrics(slots=config.jobs.slots)
-    limits = SubmissionLimits.of(config.jobs)
+    limits = SubmissionLimits.of(config.jobs, config.limits)
     app[SUBMISSION_SCHEMA] = submission = SubmissionSchema(limits)
     app[ARCHIVE_SUBMISSION_SCHEMA] = ArchiveSubmissionSchema(limits)
     app[API_DOCUMENT] = ApiDocument(ROUTES, configured=[submission])

@@ -20,6 +20,7 @@ from asgard_async.execution.archives.names import ArchiveLimits, ArchiveRefused
 from asgard_async.execution.archives.unpack import unpack
 from asgard_async.execution.attempt import Attempt
 from asgard_async.execution.environment_variables import job_variables
+from asgard_async.execution.limits.keeping import Keeping
 from asgard_async.execution.protocol import AttemptId, CannotStart, Ended, Launch
 from asgard_async.execution.shim.order import Order
 from asgard_async.execution.warm.servers import WarmServers
@@ -29,6 +30,8 @@ from asgard_async.jobs.status import ColdReason
 logger = logging.getLogger(__name__)
 
 LOG_NAME = "job.log"
+OWN_DIRECTORIES = ("work", "home", "tmp")
+"""What a job may write, below its attempt's directory."""
 JOB_UMASK = 0o022
 """As a script finds it when started by hand; the directories above are private."""
 
@@ -45,6 +48,7 @@ class LocalExecutor:
         archive_limits: ArchiveLimits,
         in_use: Path,
         warm: WarmServers,
+        keeping: Keeping,
     ) -> None:
         self._jobs_dir = jobs_dir
         self._cache_dir = cache_dir
@@ -52,6 +56,7 @@ class LocalExecutor:
         self._archive_limits = archive_limits
         self._in_use = in_use
         self._warm = warm
+        self._keeping = keeping
 
     async def start(self, launch: Launch) -> datetime | None:
         """See `Executor.start`."""
@@ -61,7 +66,8 @@ class LocalExecutor:
             **launch.environment,
         }
         beside = await asyncio.to_thread(self._prepare, directory, launch)
-        server = self._warm.choose(launch, beside, environment)
+        memory_limit = self._keeping.address_space_bytes(launch.allowance)
+        server = self._warm.choose(launch, beside, environment, memory_limit)
         order = Order(
             directory=str(directory),
             argv=[str(launch.python), _as_argument(launch.script_name)],
@@ -72,9 +78,12 @@ class LocalExecutor:
             log_limit=self._log_limit,
             timeout=launch.timeout,
             grace=launch.grace,
-            memory_limit=launch.memory_limit_bytes,
+            memory_limit=memory_limit,
             held=[str(path) for path in (self._in_use, *launch.held)],
             inherit=[],
+            limits=self._keeping.limits(
+                launch.allowance, directory, [directory / name for name in OWN_DIRECTORIES]
+            ),
         )
         if isinstance(server, ColdReason):
             order["cold_reason"] = server.value
@@ -112,7 +121,7 @@ class LocalExecutor:
     def _prepare(self, directory: Path, launch: Launch) -> frozenset[str]:
         """Make the job's files; the names of the modules beside its script, itself included."""
         work = directory / "work"
-        for path in (directory, work, directory / "home", directory / "tmp"):
+        for path in (directory, *(directory / name for name in OWN_DIRECTORIES)):
             path.mkdir(mode=0o700, parents=True, exist_ok=True)
         if launch.archive is None:
             _write_script(work / launch.script_name, launch.script)

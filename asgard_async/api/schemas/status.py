@@ -3,6 +3,8 @@
 from marshmallow import Schema, fields
 from marshmallow.validate import OneOf
 
+from asgard_async.execution.limits.keeping import By
+
 
 class StatusSchema(Schema):
     """Asgard and its MLflow, as last seen."""
@@ -67,5 +69,12 @@ class ReadySchema(Schema):
         metadata={"description": "What an administrator should mend."},
     )
 
+    limits = fields.Dict(
+        keys=fields.String(),
+        values=fields.Enum(By, by_value=True),
+        required=True,
+        metadata={"description": "By what each limit of jobs is kept, see [limits]."},
+    )
+
     class Meta:
-        example = {"status": "ready", "warnings": []}
+        example = {"status": "ready", "warnings": [], "limits": {"memory": "cgroup v2"}}

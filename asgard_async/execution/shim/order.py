@@ -4,6 +4,8 @@ import marshal
 import os
 from typing import NotRequired, TypedDict
 
+from .limits import Limits
+
 MESSAGE_BYTES = 1 << 20
 """The longest message between service and fork server."""
 ORDER = b"order"
@@ -24,12 +26,15 @@ class Order(TypedDict):
     timeout: float
     grace: float
     memory_limit: int
+    """RLIMIT_AS, of each process."""
     held: list[str]
     """Files of which the keeper holds a shared lock as long as it lives."""
     inherit: list[int]
     """Further descriptors that the job gets."""
     cold_reason: NotRequired[str]
     """Why it is started cold, to be kept in pid.json; absent when it is not."""
+    limits: NotRequired[Limits]
+    """What the job may use; absent for what is no job."""
 
 
 def encode_order(order: Order) -> bytes:

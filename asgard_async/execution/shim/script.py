@@ -4,7 +4,8 @@ import os
 import resource
 import signal
 
-from . import linux
+from . import cgroup, linux
+from .limits import restrict
 from .order import Order
 
 
@@ -39,7 +40,14 @@ class Executed(Program):
 
 
 def run_job(
-    order: Order, program: Program, shim: int, gate: int, output: int, failure: int
+    order: Order,
+    program: Program,
+    *,
+    shim: int,
+    gate: int,
+    output: int,
+    failure: int,
+    doors: "list[int]",
 ) -> None:
     """Become the job: wait behind the gate, then run its program; never returns.
 
@@ -48,6 +56,8 @@ def run_job(
     """
     try:
         os.setsid()
+        # while the shim writes pid.json: the kernel may take 10 ms over the first of them
+        cgroup.enter(doors)
         signal.set_wakeup_fd(-1)
         # what Python ignores or the shim handles must not be inherited by the program
         for number in (*signal.valid_signals() - {signal.SIGKILL, signal.SIGSTOP},):
@@ -62,6 +72,8 @@ def run_job(
         resource.setrlimit(resource.RLIMIT_CORE, (0, resource.getrlimit(resource.RLIMIT_CORE)[1]))
         if order["memory_limit"]:
             resource.setrlimit(resource.RLIMIT_AS, (order["memory_limit"],) * 2)
+        if (limits := order.get("limits")) is not None:
+            restrict(limits)
         for descriptor in order["inherit"]:
             os.set_inheritable(descriptor, True)
         os.chdir(order["working_directory"])
