@@ -12,6 +12,7 @@ from aiohttp import web
 from asgard_async.access.audit import AuditLog
 from asgard_async.access.token_file import TokenFile
 from asgard_async.api import keys
+from asgard_async.api.limits_metrics import LimitsCollector
 from asgard_async.api.server import Runner
 from asgard_async.api.setup import setup_api
 from asgard_async.background import Background
@@ -172,6 +173,7 @@ async def _jobs(app: web.Application) -> AsyncIterator[None]:
     app[keys.KEEPING] = keeping = Keeping(config.limits, jobs_dir=data.jobs)
     app[keys.READINESS].watch(lambda: keeping.warning)
     await asyncio.to_thread(keeping.open)
+    app[keys.METRICS].add(LimitsCollector(keeping))
     executor = LocalExecutor(
         jobs_dir=data.jobs,
         cache_dir=data.cache,

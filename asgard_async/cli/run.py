@@ -22,7 +22,7 @@ MIB_IN = {"M": 1, "G": 1024, "T": 1024**2}
 ENDINGS = (".py", ".tar.gz", ".tgz", ".zip")
 
 
-class MemorySize(click.ParamType):
+class MemorySize(click.ParamType[int]):
     """4G, 512M or 512MiB: powers of 1024, made MiB."""
 
     name = "size"

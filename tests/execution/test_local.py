@@ -6,6 +6,7 @@ import pytest
 
 from asgard_async.config import load_config
 from asgard_async.execution.archives.names import ArchiveLimits
+from asgard_async.execution.limits.keeping import Keeping
 from asgard_async.execution.local import LocalExecutor
 from asgard_async.execution.warm.servers import WarmServers
 
@@ -19,6 +20,7 @@ def executor(tmp_path: Path) -> LocalExecutor:
         in_use=tmp_path / "jobs.lock",
         archive_limits=ArchiveLimits(max_members=10, max_unpacked_bytes=1 << 20),
         warm=WarmServers(load_config(environ={}).warm, directory=tmp_path, cache_dir=tmp_path),
+        keeping=Keeping(load_config(environ={}).limits, jobs_dir=tmp_path / "jobs"),
     )
 
 

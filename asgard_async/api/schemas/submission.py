@@ -396,4 +396,5 @@ def to_archive_submission(
 
 def _flat(loaded: Mapping[str, Any]) -> dict[str, Any]:
     values = dict(loaded)
-    return values | values.pop("resources")
+    values.update(values.pop("resources"))
+    return values

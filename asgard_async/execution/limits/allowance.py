@@ -51,5 +51,3 @@ def total_memory_bytes(config: LimitsConfig, within: int | None) -> int:
     there = os.sysconf("SC_PHYS_PAGES") * os.sysconf("SC_PAGE_SIZE")
     there = there if within is None else min(there, within)
     return there - min(there // 2, max(there // LEFT_TO_THE_SYSTEM, LEAST_LEFT_BYTES))
-
-

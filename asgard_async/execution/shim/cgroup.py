@@ -15,6 +15,8 @@ FILE = "cgroup"
 """In the attempt's directory: the group's directories, one on a line."""
 KILL_SECONDS = 0.01
 """Between two rounds of killing what the kernel has not yet taken apart."""
+HUGE_PAGE = 2 << 20
+"""What is refused at once at most: so far below its limit a group may be that has reached it."""
 REMOVE_SECONDS = 2.0
 """How long a group without processes is waited for; the service removes what stays."""
 
@@ -178,10 +180,9 @@ class Accounts:
 
     def reached_memory_limit(self) -> bool:
         """Whether its own limit was met, and not only that of all groups together."""
-        # version 1 counts with swap first, where it accounts for that
-        for name in ("memory.memsw.failcnt", "memory.failcnt"):
-            if int(self._text(name) or 0) > 0:
-                return True
+        if limit := self._text("memory.limit_in_bytes"):
+            # not by memory.failcnt: newer kernels leave it at 0
+            return int(limit) - (self.peak_memory_bytes() or 0) < HUGE_PAGE
         events = self._fields("memory.events.local") or self._fields("memory.events")
         return events.get("oom", 0) > 0
 

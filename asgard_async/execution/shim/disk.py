@@ -24,7 +24,7 @@ class DiskWatch:
     def __init__(self, directories: "list[str]", limit: int) -> None:
         self._directories = directories
         self._limit = limit
-        self._walk: "Iterator[int] | None" = None
+        self._walk: Iterator[int] | None = None
         self._counted = 0
         self._taken = self._on_file_system()
         # what the job begins with (an unpacked archive) is not known yet

@@ -37,7 +37,8 @@ def restrict(limits: Limits) -> None:
     ):
         if limit:
             # never above what this process has itself; below that, the soft one stays as it is
-            resource.setrlimit(kind, tuple(_least(limit, old) for old in resource.getrlimit(kind)))
+            soft, hard = resource.getrlimit(kind)
+            resource.setrlimit(kind, (_least(limit, soft), _least(limit, hard)))
 
 
 def _least(limit: int, old: int) -> int:
@@ -56,9 +57,9 @@ class Overseer:
         if limits is not None and limits["directory_bytes"]:
             self._disk = DiskWatch(limits["directories"], limits["directory_bytes"])
         self._oom_looks = 0
-        self.notifier: "int | None" = None
+        self.notifier: int | None = None
         """Can be read when memory is short; `notified` is then to be called."""
-        self.doors: "list[int]" = []
+        self.doors: list[int] = []
         """For the job's process to enter its group by."""
 
     def prepare(self) -> None:
@@ -110,7 +111,9 @@ class Overseer:
         """Remove the group, which is empty by now."""
         cgroup.remove(self._directories)
 
-    def facts(self, usage: "resource.struct_rusage | None") -> "dict[str, str | int | float | None]":
+    def facts(
+        self, usage: "resource.struct_rusage | None"
+    ) -> "dict[str, str | int | float | None]":
         """What the job has used: by its group, else by what is known of the processes that
         somebody waited for."""
         peak, cpu = self._accounts.peak_memory_bytes(), self._accounts.cpu_seconds()
