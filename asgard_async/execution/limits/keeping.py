@@ -60,7 +60,8 @@ class Keeping:
         self._jobs_dir = jobs_dir
         # services on one machine must not meet in each other's groups
         self._name = PREFIX + hashlib.sha256(os.fsencode(jobs_dir)).hexdigest()[:12]
-        self._places: list[Place] = []
+        self.places: list[Place] = []
+        """Where the groups of jobs are made."""
 
     # --- making ---------------------------------------------------------------------------
 
@@ -70,7 +71,7 @@ class Keeping:
             return
         for hierarchy in _hierarchies():
             try:
-                self._places.append(self._make(hierarchy))
+                self.places.append(self._make(hierarchy))
             except OSError as error:
                 logger.info("no control groups in %s: %s", hierarchy.directory, error.strerror)
         logger.info(
@@ -117,7 +118,7 @@ class Keeping:
     def _sweep(self) -> None:
         """End what is left in groups whose attempts are over: both guardians were killed, and the
         attempt's directory says nothing any more."""
-        for place in self._places:
+        for place in self.places:
             for group in place.directory.iterdir():
                 if not group.is_dir():
                     continue
@@ -130,7 +131,7 @@ class Keeping:
 
     def close(self) -> None:
         """Remove the groups that hold no job."""
-        for place in self._places:
+        for place in self.places:
             with contextlib.suppress(OSError):
                 place.directory.rmdir()
 
@@ -150,7 +151,7 @@ class Keeping:
         }
 
     def _by_group(self, controller: str) -> By | None:
-        for place in self._places:
+        for place in self.places:
             if controller in place.controllers:
                 return By.CGROUP_V2 if place.version == 2 else By.CGROUP_V1
         return None
@@ -182,13 +183,13 @@ class Keeping:
             directory_bytes=allowance.directory_bytes,
             directories=[str(path) for path in own],
         )
-        if self._places:
+        if self.places:
             limits["cgroup"] = self._group(allowance, cgroup.name_of(str(attempt)))
         return limits
 
     def _group(self, allowance: Allowance, name: str) -> cgroup.Cgroup:
         directories, settings = [], []
-        for place in self._places:
+        for place in self.places:
             directories.append(str(place.directory / name))
             settings += _settings(place, place.directory / name, allowance)
         return cgroup.Cgroup(directories=directories, settings=settings)
