@@ -12,6 +12,7 @@ from aiohttp import web
 from asgard_async.access.audit import AuditLog
 from asgard_async.access.token_file import TokenFile
 from asgard_async.api import keys
+from asgard_async.api.limits_metrics import LimitsCollector
 from asgard_async.api.server import Runner
 from asgard_async.api.setup import setup_api
 from asgard_async.background import Background
@@ -21,6 +22,7 @@ from asgard_async.execution.archives.names import ArchiveLimits
 from asgard_async.execution.environments.builder import BuildFailed
 from asgard_async.execution.environments.provision import Environments, create_environments
 from asgard_async.execution.isolation.ladder import Ladder
+from asgard_async.execution.limits.keeping import Keeping
 from asgard_async.execution.local import LocalExecutor
 from asgard_async.execution.warm.servers import WarmServers
 from asgard_async.free_space import FreeSpace
@@ -195,6 +197,10 @@ async def _jobs(app: web.Application) -> AsyncIterator[None]:
         cache_dir=ladder.cache_of("base"),
         base_alone=ladder.is_walled,
     )
+    app[keys.KEEPING] = keeping = Keeping(config.limits, jobs_dir=data.jobs)
+    app[keys.READINESS].watch(lambda: keeping.warning)
+    await asyncio.to_thread(keeping.open)
+    app[keys.METRICS].add(LimitsCollector(keeping))
     executor = LocalExecutor(
         jobs_dir=data.jobs,
         log_limit_bytes=config.logs.max_bytes_per_job,
@@ -202,6 +208,7 @@ async def _jobs(app: web.Application) -> AsyncIterator[None]:
         in_use=data.in_use,
         warm=warm,
         ladder=ladder,
+        keeping=keeping,
     )
     logs = LogReader(executor.log_of)
     log_watch = LogWatch(data.jobs)
@@ -314,6 +321,7 @@ async def _jobs(app: web.Application) -> AsyncIterator[None]:
     await environments.close()
     await checker.close()
     log_watch.close()
+    await asyncio.to_thread(keeping.close)
 
 
 async def _stop_streams(app: web.Application) -> None:

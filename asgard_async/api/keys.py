@@ -10,6 +10,7 @@ from asgard_async.api.openapi.document import ApiDocument
 from asgard_async.api.schemas.submission import ArchiveSubmissionSchema, SubmissionSchema
 from asgard_async.config import Config
 from asgard_async.execution.isolation.ladder import Ladder
+from asgard_async.execution.limits.keeping import Keeping
 from asgard_async.execution.warm.servers import WarmServers
 from asgard_async.jobs.cancel import Canceller
 from asgard_async.jobs.delete import Deleter
@@ -36,6 +37,7 @@ DELETER = web.AppKey("deleter", Deleter)
 LOGS = web.AppKey("logs", LogReader)
 FOLLOWERS = web.AppKey("followers", Followers)
 GATEWAY = web.AppKey("gateway", MlflowGateway)
+KEEPING = web.AppKey("keeping", Keeping)
 WARM = web.AppKey("warm", WarmServers)
 LADDER = web.AppKey("ladder", Ladder)
 MONITOR = web.AppKey("monitor", Monitor)

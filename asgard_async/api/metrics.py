@@ -130,6 +130,10 @@ class Metrics:
             registry=registry,
         )
 
+    def add(self, collector: Collector) -> None:
+        """Ask `collector`, too."""
+        self._registry.register(collector)
+
     def count_thrown_away(self, one: Doomed) -> None:
         """Note what [retention] has thrown away."""
         self._thrown_away.labels(one.kind).inc()

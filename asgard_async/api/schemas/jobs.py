@@ -141,6 +141,13 @@ class ResourcesSchema(Schema):
     cpu_seconds = fields.Float(required=True, allow_none=True)
 
 
+class AskedLimitsSchema(Schema):
+    """What a job may use at most, as it asked in `resources`; null: what is configured."""
+
+    memory_mb = fields.Integer(required=True, allow_none=True)
+    cpus = fields.Float(required=True, allow_none=True)
+
+
 class HistoryEntrySchema(Schema):
     """One move of a job."""
 
@@ -213,6 +220,7 @@ class JobInFullSchema(JobSchema):
         },
     )
     resources = fields.Nested(ResourcesSchema, required=True)
+    limits = fields.Nested(AskedLimitsSchema, required=True)
     submitted_by = fields.String(
         required=True,
         allow_none=True,
@@ -250,6 +258,7 @@ class JobInFullSchema(JobSchema):
             "isolation": "sandbox",
             "entrypoint": None,
             "resources": {"peak_memory_bytes": 268435456, "cpu_seconds": 11.25},
+            "limits": {"memory_mb": 4096, "cpus": None},
             "submitted_by": "ci",
             "history": [
                 {

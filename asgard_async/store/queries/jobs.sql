@@ -3,11 +3,11 @@
 INSERT INTO jobs (
     job_id, script_name, script_sha256, experiment_name, model_name, requirements,
     environment_vars, timeout, tags, priority, warm, uses_tracking, retry_of, submitted_by,
-    entrypoint, archive, imports, status, phase, created_at
+    entrypoint, archive, imports, memory_mb, cpus, status, phase, created_at
 ) VALUES (
     :job_id, :script_name, :script_sha256, :experiment_name, :model_name, :requirements,
     :environment_vars, :timeout, :tags, :priority, :warm, :uses_tracking, :retry_of, :submitted_by,
-    :entrypoint, :archive, :imports, 'queued', 'queued', :created_at
+    :entrypoint, :archive, :imports, :memory_mb, :cpus, 'queued', 'queued', :created_at
 );
 
 -- name: insert_script!
