@@ -11,7 +11,7 @@ from collections.abc import Callable
 from typing import Any
 
 import hypothesis
-from hypothesis import HealthCheck
+from hypothesis import HealthCheck, Phase
 from hypothesis.stateful import RuleBasedStateMachine, run_state_machine_as_test
 
 TOTAL_SECONDS = float(os.environ.get("FUZZ_SECONDS", "0"))
@@ -115,5 +115,7 @@ def _settings(examples: int, steps: int, *, derandomize: bool = False) -> hypoth
         # each example asks a real service
         deadline=None,
         suppress_health_check=list(HealthCheck),
+        # making an example smaller takes minutes, which a long search has
+        phases=[Phase.generate] if derandomize else [Phase.generate, Phase.shrink],
         print_blob=False,
     )

@@ -94,7 +94,7 @@ class JobMachine(RuleBasedStateMachine):
         return None
 
     def listed(self) -> dict[str, dict[str, Any]]:
-        status, page = self.ask("GET", JOBS, params={"limit": "1000"})
+        status, page = self.ask("GET", JOBS, params={"limit": "100"})
         assert status == 200, page
         return {job["job_id"]: job for job in page["jobs"]}
 
@@ -266,6 +266,7 @@ class JobMachine(RuleBasedStateMachine):
 
     # --- restarts -------------------------------------------------------------------------
 
+    @precondition(lambda self: self.known)
     @rule(number=st.sampled_from([signal.SIGKILL, signal.SIGTERM]))
     def restart(self, number: signal.Signals) -> None:
         async def again() -> None:
