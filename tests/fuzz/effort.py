@@ -12,12 +12,13 @@ from typing import Any
 
 import hypothesis
 from hypothesis import HealthCheck, Phase
+from hypothesis.strategies import SearchStrategy
 from hypothesis.stateful import RuleBasedStateMachine, run_state_machine_as_test
 
 TOTAL_SECONDS = float(os.environ.get("FUZZ_SECONDS", "0"))
 """For all searches together; 0 for the short, deterministic form."""
 FIRST_SEED = int(os.environ.get("FUZZ_SEED", time.time_ns() % 1_000_000))
-SEARCHES = 5
+SEARCHES = 6
 """Among which the time is divided."""
 MOST_FINDINGS = 5
 """After so many a search ends: they are likely to be one and the same."""
@@ -45,9 +46,18 @@ class Search:
         """Note something for the figures."""
         self.figures[what] += number
 
-    def examples(self, test: Callable[[], None], *, short: int, long: int = 100) -> None:
-        """Run a `@given` function: `short` examples, or rounds of `long` of them."""
-        self._search(lambda seed: self._given(test, seed), short=short, long=long, steps=1)
+    def examples(
+        self, check: Callable[..., None], *, short: int, **strategies: SearchStrategy[Any]
+    ) -> None:
+        """Call `check` with what the strategies make: `short` times, or rounds of a hundred."""
+
+        def with_seed(seed: int | None) -> Callable[[hypothesis.settings], None]:
+            test = hypothesis.given(**strategies)(check)
+            if seed is not None:
+                test = hypothesis.seed(seed)(test)
+            return lambda settings: settings(test)()
+
+        self._search(with_seed, short=short, long=100, steps=1)
 
     def machine(self, machine: type[RuleBasedStateMachine], *, short: int, steps: int) -> None:
         """Run a state machine: `short` sequences of `steps`, or rounds of ten longer ones."""
@@ -58,11 +68,6 @@ class Search:
             return lambda settings: run_state_machine_as_test(machine, settings=settings)
 
         self._search(with_seed, short=short, long=10, steps=steps)
-
-    def _given(self, test: Any, seed: int | None) -> Callable[[hypothesis.settings], None]:
-        if seed is not None:
-            hypothesis.seed(seed)(test)
-        return lambda settings: settings(test)()
 
     def _search(
         self,
