@@ -73,6 +73,10 @@ types: $(VENV)/.dev ## mypy, strict
 chaos: $(VENV)/.test ## kill -9 at random moments, full size; prints figures
 	@ASGARD_CHAOS_JOBS=200 ASGARD_CHAOS_ACCEPTS=100 $(BIN)/python -m pytest -m chaos -s $(PYTEST_ARGS)
 
+.PHONY: fuzz
+fuzz: $(VENV)/.test ## search for what breaks, FUZZ_SECONDS=600 in all; prints figures
+	@FUZZ_SECONDS=$(or $(FUZZ_SECONDS),600) $(BIN)/python -m pytest -m fuzz -s $(PYTEST_ARGS)
+
 .PHONY: bench
 bench: $(VENV)/.test ## measure beside what it is compared to; prints figures
 	@for name in job_cost accepts requests service_start service_memory mlflow_start \

@@ -4,6 +4,7 @@ import gzip
 import io
 import stat
 import tarfile
+import warnings
 import zipfile
 from dataclasses import dataclass
 
@@ -96,15 +97,14 @@ program = Member(
 def zip_file(members: list[Member]) -> bytes:
     """A zip of these, in this order, whatever they are called."""
     buffer = io.BytesIO()
-    with zipfile.ZipFile(buffer, "w") as archive:
+    with warnings.catch_warnings(), zipfile.ZipFile(buffer, "w") as archive:
+        warnings.filterwarnings("ignore", "Duplicate name")
         for member in members:
             info = zipfile.ZipInfo("x")
             # after the constructor, which cleans names
             info.filename = info.orig_filename = member.name
             info.create_system, info.external_attr = 3, member.zip_mode << 16
             info.compress_type = member.method
-            # `writestr` gives the mode of a file to what has none, and warns of twins
-            archive._didModify = True  # type: ignore[attr-defined]  # see below
             with archive.open(info, "w") as file:
                 file.write(member.content)
     return buffer.getvalue()
