@@ -52,9 +52,7 @@ KEY_HEADER = "Idempotency-Key"
     form=UploadFormSchema(),
 )
 @documented_body(SubmissionSchema)
-@response_schema(
-    NewJobSchema, 202, description="Accepted.", headers=["Location"], links=JOB_LINKS
-)
+@response_schema(NewJobSchema, 202, description="Accepted.", headers=["Location"], links=JOB_LINKS)
 @response_schema(
     JobSchema,
     200,

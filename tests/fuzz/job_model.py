@@ -58,8 +58,13 @@ KINDS = (
         is_gated=True,
         imports=f"import {PRELOADED}",
     ),
-    Kind(name="waits deaf", end=("failed", "exit_code"), code="os._exit(4)", is_gated=True,
-         is_deaf=True),
+    Kind(
+        name="waits deaf",
+        end=("failed", "exit_code"),
+        code="os._exit(4)",
+        is_gated=True,
+        is_deaf=True,
+    ),
     Kind(name="overdue", end=("failed", "timeout"), code="time.sleep(600)", timeout=1),
 )
 

@@ -98,7 +98,9 @@ class JobMachine(RuleBasedStateMachine):
         assert status == 200, page
         return {job["job_id"]: job for job in page["jobs"]}
 
-    def dying(self, milliseconds: int, request: Coroutine[Any, Any, Answer | None]) -> Answer | None:
+    def dying(
+        self, milliseconds: int, request: Coroutine[Any, Any, Answer | None]
+    ) -> Answer | None:
         """A request in the middle of which the service is killed; it is up again then."""
 
         async def both() -> Answer | None:
@@ -254,9 +256,7 @@ class JobMachine(RuleBasedStateMachine):
     def finish(self, job: Expected) -> None:
         async def is_over() -> bool:
             self.touch_gates()
-            status, found = await self.service.get(
-                f"{JOBS}/{job.job_id}", params={"logs": "none"}
-            )
+            status, found = await self.service.get(f"{JOBS}/{job.job_id}", params={"logs": "none"})
             assert status == 200, found
             return bool(found["phase"] == "finished")
 

@@ -75,9 +75,7 @@ def test_no_address_leads_elsewhere(tmp_path: Path) -> None:
                 assert b"application/problem+json" in head or status == 400, answer
             assert str(tmp_path).encode() not in answer.replace(target.encode("latin-1"), b"")
 
-        search.examples(
-            ask, short=150, verb=st.sampled_from(VERBS), target=targets(job_id, secret)
-        )
+        search.examples(ask, short=150, verb=st.sampled_from(VERBS), target=targets(job_id, secret))
         assert secret.read_text() == SECRET
         live.assert_unharmed()
 

@@ -37,9 +37,7 @@ class RawSocket:
         self.head = ""
 
     @classmethod
-    async def connect(
-        cls, port: int, path: str, offset: str, protocols: str | None = None
-    ) -> Self:
+    async def connect(cls, port: int, path: str, offset: str, protocols: str | None = None) -> Self:
         """Ask for an upgrade; `status` is the answer's."""
         reader, writer = await asyncio.open_connection("127.0.0.1", port)
         self = cls(reader, writer)
