@@ -6,6 +6,7 @@ with that one. It goes on after a finding, and fails at its end with all of them
 
 import os
 import time
+import traceback
 from collections import Counter
 from collections.abc import Callable
 from typing import Any
@@ -98,8 +99,9 @@ class Search:
         return not is_over and len(self._findings) < MOST_FINDINGS
 
     def found(self, error: Exception) -> None:
-        """Keep a finding for the end."""
+        """Tell a finding at once, and keep it for the end."""
         self._findings.append(error)
+        traceback.print_exception(error)
 
     def tell(self) -> None:
         """Print the figures of a long search; raises what was found."""
