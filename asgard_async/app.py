@@ -20,6 +20,7 @@ from asgard_async.data_directory import DataDirectory
 from asgard_async.execution.archives.names import ArchiveLimits
 from asgard_async.execution.environments.builder import BuildFailed
 from asgard_async.execution.environments.provision import Environments, create_environments
+from asgard_async.execution.isolation.ladder import Ladder
 from asgard_async.execution.local import LocalExecutor
 from asgard_async.execution.warm.servers import WarmServers
 from asgard_async.free_space import FreeSpace
@@ -40,6 +41,8 @@ from asgard_async.jobs.submit import Submitter
 from asgard_async.logs.feed import Feeds
 from asgard_async.logs.reader import LogReader
 from asgard_async.logs.watch import LogWatch
+from asgard_async.loop_lag import LoopLag
+from asgard_async.open_files import make_room_for
 from asgard_async.readiness import Readiness
 from asgard_async.redaction import without_secrets
 from asgard_async.retention.collector import Collector
@@ -82,8 +85,18 @@ def create_app(config: Config) -> web.Application:
 
 
 def create_runner(app: web.Application, *, shutdown_timeout: float) -> web.AppRunner:
-    """What serves the application: aiohttp's runner, with Asgard's answers to malformed HTTP."""
-    return Runner(app, access_log=None, shutdown_timeout=shutdown_timeout)
+    """What serves the application: aiohttp's runner, with Asgard's bounds and its answers to
+    malformed HTTP. Raises the process's limit of open files as far as that needs."""
+    wanted = app[keys.CONFIG].edges.max_connections
+    room = make_room_for(wanted)
+    if room < wanted:
+        logger.warning(
+            "only %d connections can be open, not [edges] max_connections = %d: the hard limit of"
+            " open files (ulimit -Hn, LimitNOFILE=) is too low",
+            room,
+            wanted,
+        )
+    return Runner(app, max_connections=room, access_log=None, shutdown_timeout=shutdown_timeout)
 
 
 async def _data(app: web.Application) -> AsyncIterator[None]:
@@ -112,6 +125,11 @@ async def _store(app: web.Application) -> AsyncIterator[None]:
 
 async def _background(app: web.Application) -> AsyncIterator[None]:
     app[BACKGROUND] = background = Background()
+    lag = LoopLag(
+        warn_seconds=app[keys.CONFIG].logging.slow_loop_seconds,
+        observe=app[keys.METRICS].loop_lag.observe,
+    )
+    background.keep_running("loop lag", lag.run)
     yield
     await background.stop()
 
@@ -167,14 +185,23 @@ async def _jobs(app: web.Application) -> AsyncIterator[None]:
     config, store, data = app[keys.CONFIG], app[keys.STORE], app[DATA]
     background, job_tasks = app[BACKGROUND], Background()
     archives, archive_limits = app[keys.ARCHIVES], _archive_limits(config)
-    app[keys.WARM] = warm = WarmServers(config.warm, directory=data.warm, cache_dir=data.cache)
+    app[keys.LADDER] = ladder = Ladder(config, data)
+    app[keys.READINESS].unless(lambda: ladder.problem)
+    app[keys.READINESS].watch(lambda: ladder.warning)
+    await ladder.choose()
+    app[keys.WARM] = warm = WarmServers(
+        config.warm,
+        directory=data.warm,
+        cache_dir=ladder.cache_of("base"),
+        base_alone=ladder.is_walled,
+    )
     executor = LocalExecutor(
         jobs_dir=data.jobs,
-        cache_dir=data.cache,
         log_limit_bytes=config.logs.max_bytes_per_job,
         archive_limits=archive_limits,
         in_use=data.in_use,
         warm=warm,
+        ladder=ladder,
     )
     logs = LogReader(executor.log_of)
     log_watch = LogWatch(data.jobs)
@@ -223,7 +250,10 @@ async def _jobs(app: web.Application) -> AsyncIterator[None]:
 
     free_space = FreeSpace(data.root, floor_bytes=config.server.min_free_mb << 20)
     app[keys.READINESS].unless(lambda: _shortage(free_space))
-    checker = ScriptChecker(deadline_seconds=config.jobs.script_check_seconds)
+    checker = ScriptChecker(
+        deadline_seconds=config.jobs.script_check_seconds,
+        max_waiting=config.jobs.max_waiting_checks,
+    )
     submitter = Submitter(
         store=store,
         archives=archives,
@@ -232,10 +262,12 @@ async def _jobs(app: web.Application) -> AsyncIterator[None]:
             limits=archive_limits,
             max_script_bytes=config.jobs.max_script_bytes,
             deadline_seconds=config.jobs.archive_check_seconds,
+            max_waiting=config.jobs.max_waiting_checks,
         ),
         config=config.jobs,
         free_space=free_space,
         direct_references=config.environments.allow_direct_references,
+        isolation_problem=lambda: ladder.problem,
         accepted=accepted,
     )
     app[EXECUTOR] = executor
@@ -270,7 +302,8 @@ async def _jobs(app: web.Application) -> AsyncIterator[None]:
     if config.jobs.queue_timeout:
         background.keep_running("queue deadline", queue_deadline.run)
     warm.start()
-    background.keep_running("dispatcher", dispatcher.run)
+    if ladder.problem is None:
+        background.keep_running("dispatcher", dispatcher.run)
     app[keys.READINESS].ready()
     yield
     app[keys.READINESS].drain()

@@ -52,6 +52,14 @@ class DataDirectory:
         return self.root / "warm"
 
     @property
+    def uids(self) -> Path:
+        return self.root / "uids"
+
+    @property
+    def probe(self) -> Path:
+        return self.root / "probe"
+
+    @property
     def mlflow_database(self) -> Path:
         """The embedded server's store."""
         return self.mlflow / "mlflow.db"
@@ -81,6 +89,8 @@ class DataDirectory:
                 self.cache,
                 self.mlflow,
                 self.warm,
+                self.uids,
+                self.probe,
             ):
                 path.mkdir(mode=0o700, parents=True, exist_ok=True)
         except OSError as error:
@@ -89,6 +99,17 @@ class DataDirectory:
                 " choose another with --data-dir"
             ) from error
         return self
+
+    @property
+    def is_let_through(self) -> bool:
+        """Whether other users reach what is theirs in here."""
+        return bool(self.root.stat().st_mode & 0o001)
+
+    def let_through(self, others: bool) -> None:
+        """Whether other users are to reach what is theirs in here, seeing nothing else."""
+        for path in (self.root, self.jobs, self.environments, self.cache, self.probe):
+            if path.exists():
+                path.chmod(0o711 if others else 0o700)
 
     def lock(self) -> int:
         """Take the directory for this service; a descriptor to be kept open.

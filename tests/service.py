@@ -7,7 +7,7 @@ import os
 import signal
 import socket
 import sys
-from collections.abc import AsyncIterator, Mapping
+from collections.abc import AsyncIterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -20,6 +20,9 @@ NOWHERE = "http://127.0.0.1:1"
 """A tracking server that refuses connections: for tests that need none."""
 
 WITHOUT_MLFLOW = {"ASGARD_MLFLOW__TRACKING_URI": NOWHERE}
+
+UNCONFINED = {"ASGARD_ISOLATION__LEVEL": "process"}
+"""For tests whose jobs reach what a sandboxed one does not."""
 
 QUICK = {
     "ASGARD_JOBS__TIMEOUT_MIN": "1",
@@ -121,11 +124,21 @@ class ServiceApi:
 class Service(ServiceApi):
     """`asgard serve` on a data directory; the port stays the same over restarts."""
 
-    def __init__(self, data_dir: Path, settings: Mapping[str, str] = {}) -> None:
+    def __init__(
+        self, data_dir: Path, settings: Mapping[str, str] = {}, launcher: Sequence[str] = ()
+    ) -> None:
+        """`launcher` is put before its command."""
         self.port = free_port()
         super().__init__(f"http://127.0.0.1:{self.port}")
         self.data_dir = data_dir
-        self.settings = {**QUICK, "ASGARD_MLFLOW__PORT": "0", **settings}
+        self.settings = {
+            **QUICK,
+            "ASGARD_MLFLOW__PORT": "0",
+            # where a test and its jobs leave files for each other; the data directory stays hidden
+            "ASGARD_ISOLATION__READ_WRITE": f'["{data_dir.parent}"]',
+            **settings,
+        }
+        self._launcher = launcher
         self.log = data_dir.parent / f"{data_dir.name}.log"
         self._process: asyncio.subprocess.Process | None = None
 
@@ -136,13 +149,15 @@ class Service(ServiceApi):
 
     # --- life -----------------------------------------------------------------------------
 
-    async def start(self, *arguments: str) -> None:
-        """Start it and wait until it takes requests."""
+    async def start(self, *arguments: str, wrapped_by: Sequence[str] = ()) -> None:
+        """Start it, by another program if there is one, and wait until it takes requests."""
         self.data_dir.parent.mkdir(parents=True, exist_ok=True)
-        await self.spawn(*arguments)
+        if os.geteuid() == 0:
+            self.data_dir.parent.chmod(0o777)  # its jobs are other users
+        await self.spawn(*arguments, wrapped_by=wrapped_by)
         await eventually(self.is_live, what="service is live")
 
-    async def spawn(self, *arguments: str) -> None:
+    async def spawn(self, *arguments: str, wrapped_by: Sequence[str] = ()) -> None:
         """Start its process without waiting for it."""
         inherited = {
             name: value
@@ -151,8 +166,8 @@ class Service(ServiceApi):
         }
         with self.log.open("ab") as log:
             self._process = await asyncio.create_subprocess_exec(
-                sys.executable,
-                *("-m", "asgard_async", "serve"),
+                *self._launcher,
+                *(*wrapped_by, sys.executable, "-m", "asgard_async", "serve"),
                 *("--port", str(self.port), "--data-dir", str(self.data_dir), *arguments),
                 env=inherited | self.settings,
                 stdin=asyncio.subprocess.DEVNULL,
@@ -204,12 +219,15 @@ def submission(script: str | bytes, **fields: Any) -> dict[str, Any]:
 
 @contextlib.asynccontextmanager
 async def running_service(
-    data_dir: Path, settings: Mapping[str, str] = {}
+    data_dir: Path,
+    settings: Mapping[str, str] = {},
+    launcher: Sequence[str] = (),
+    arguments: Sequence[str] = (),
 ) -> AsyncIterator[Service]:
     """A started service that is gone, with all it started, at the end."""
-    service = Service(data_dir, settings)
+    service = Service(data_dir, settings, launcher)
     try:
-        await service.start()
+        await service.start(*arguments)
         yield service
     finally:
         await service.close()

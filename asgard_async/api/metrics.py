@@ -9,19 +9,22 @@ from collections.abc import Iterator, Mapping
 from aiohttp import web
 from aiohttp.typedefs import Handler, Middleware
 from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram, generate_latest
-from prometheus_client.core import CounterMetricFamily, GaugeMetricFamily
+from prometheus_client.core import CounterMetricFamily, GaugeMetricFamily, InfoMetricFamily
 from prometheus_client.gc_collector import GCCollector
 from prometheus_client.metrics_core import Metric
 from prometheus_client.platform_collector import PlatformCollector
 from prometheus_client.process_collector import ProcessCollector
 from prometheus_client.registry import Collector
 
+from asgard_async.execution.isolation.ladder import Ladder
 from asgard_async.execution.warm.servers import WarmServers
 from asgard_async.jobs.status import Start, Status
 from asgard_async.retention.plan import Doomed
 from asgard_async.tracking.monitor import TrackingSnapshot
 
 METHODS = frozenset({"GET", "HEAD", "POST", "DELETE", "PUT", "PATCH", "OPTIONS"})
+
+LAG_BUCKETS = (0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0)
 
 
 class WarmCollector(Collector):
@@ -51,6 +54,21 @@ class WarmCollector(Collector):
         yield starts
 
 
+class IsolationCollector(Collector):
+    """The rung that jobs are on; looked up on being asked."""
+
+    def __init__(self) -> None:
+        self.ladder: Ladder | None = None
+
+    def collect(self) -> Iterator[Metric]:
+        """The present rung, nothing where none works."""
+        rung = self.ladder.rung if self.ladder is not None else None
+        if rung is not None:
+            yield InfoMetricFamily(
+                "asgard_isolation", "What keeps jobs from harming others.", value={"level": rung}
+            )
+
+
 class Metrics:
     """All figures of one application."""
 
@@ -78,6 +96,8 @@ class Metrics:
         )
         self._warm = WarmCollector()
         registry.register(self._warm)
+        self._isolation = IsolationCollector()
+        registry.register(self._isolation)
         labels = ["method", "route", "status"]
         self._requests = Counter(
             "asgard_http_requests", "Requests answered.", labels, registry=registry
@@ -89,6 +109,12 @@ class Metrics:
             registry=registry,
         )
 
+        self.loop_lag = Histogram(
+            "asgard_event_loop_lag_seconds",
+            "How much later than due the event loop came to things, looked at four times a second.",
+            buckets=LAG_BUCKETS,
+            registry=registry,
+        )
         self.log_readers = Gauge(
             "asgard_log_readers", "Who follows a job's log at this moment.", registry=registry
         )
@@ -120,6 +146,7 @@ class Metrics:
         counts: Mapping[Status, int],
         snapshot: TrackingSnapshot,
         warm: WarmServers,
+        ladder: Ladder,
         *,
         age: float | None,
     ) -> bytes:
@@ -130,6 +157,7 @@ class Metrics:
         self._running.set(counts.get(Status.RUNNING, 0))
         self._mlflow_up.set(snapshot.available)
         self._warm.servers = warm
+        self._isolation.ladder = ladder
         self._mlflow_age.set(float("nan") if age is None else age)
         return generate_latest(self._registry)
 

@@ -4,7 +4,7 @@ from aiohttp import web
 from prometheus_client import CONTENT_TYPE_LATEST
 
 from asgard_async.api.decorators import docs, text_response
-from asgard_async.api.keys import METRICS, MONITOR, STORE, WARM
+from asgard_async.api.keys import LADDER, METRICS, MONITOR, STORE, WARM
 from asgard_async.jobs.record import now
 
 
@@ -22,5 +22,6 @@ async def get_metrics(request: web.Request) -> web.Response:
     snapshot = request.app[MONITOR].snapshot
     age = (now() - snapshot.checked_at).total_seconds() if snapshot.checked_at else None
     counts = await request.app[STORE].counts()
-    text = request.app[METRICS].render(counts, snapshot, request.app[WARM], age=age)
+    warm, ladder = request.app[WARM], request.app[LADDER]
+    text = request.app[METRICS].render(counts, snapshot, warm, ladder, age=age)
     return web.Response(body=text, headers={"Content-Type": CONTENT_TYPE_LATEST})

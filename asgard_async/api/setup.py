@@ -8,10 +8,12 @@ from aiohttp_apispec import validation_middleware
 from asgard_async.access.failures import Failures
 from asgard_async.api.access import guard
 from asgard_async.api.audit import audit
+from asgard_async.api.bodies import Bodies
 from asgard_async.api.keys import (
     API_DOCUMENT,
     ARCHIVE_SUBMISSION_SCHEMA,
     AUDIT,
+    BODIES,
     CONFIG,
     METRICS,
     SUBMISSION_SCHEMA,
@@ -38,6 +40,9 @@ def setup_api(app: web.Application) -> None:
     """
     config = app[CONFIG]
     app[METRICS] = metrics = Metrics(slots=config.jobs.slots)
+    app[BODIES] = bodies = Bodies(
+        total_bytes=config.edges.max_bodies_bytes, min_rate=config.edges.min_body_rate
+    )
     limits = SubmissionLimits.of(config.jobs)
     app[SUBMISSION_SCHEMA] = submission = SubmissionSchema(limits)
     app[ARCHIVE_SUBMISSION_SCHEMA] = ArchiveSubmissionSchema(limits)
@@ -45,7 +50,11 @@ def setup_api(app: web.Application) -> None:
     with warnings.catch_warnings():
         # aiohttp_apispec looks under these names, and has no typed keys
         warnings.simplefilter("ignore", web.NotAppKeyWarning)
-        app["_apispec_parser"] = RequestParser(max_body_bytes=config.server.max_body_bytes)
+        app["_apispec_parser"] = RequestParser(
+            bodies,
+            max_body_bytes=config.server.max_body_bytes,
+            seconds=config.edges.body_seconds,
+        )
         app["_apispec_request_data_name"] = "data"
     guarded = guard(
         app[TOKENS],
@@ -54,7 +63,14 @@ def setup_api(app: web.Application) -> None:
         may_be_open=config.server.is_loopback,
     )
     app.middlewares.extend(
-        [count_requests(metrics), problems, guarded, audit(app[AUDIT]), validation_middleware]
+        [
+            count_requests(metrics),
+            problems,
+            guarded,
+            audit(app[AUDIT]),
+            bodies.releasing(),
+            validation_middleware,
+        ]
     )
     app.on_response_prepare.append(mark_response)
     app.add_routes([*ROUTES, *PAGES])

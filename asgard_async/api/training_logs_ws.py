@@ -2,7 +2,6 @@
 
 import asyncio
 import logging
-import socket
 from collections.abc import Mapping
 from typing import Any
 
@@ -10,6 +9,7 @@ import msgspec
 from aiohttp import WSCloseCode, WSMsgType, web
 
 from asgard_async.api.access import agreed_protocols
+from asgard_async.api.connections import give_up_dead_peer
 from asgard_async.api.decorators import docs, querystring_schema
 from asgard_async.api.errors import UpgradeRequired
 from asgard_async.api.keys import CONFIG, FOLLOWERS, LOGS, METRICS, STORE
@@ -71,7 +71,8 @@ async def stream_log(request: web.Request) -> web.StreamResponse:
     offset = min(request["querystring"]["offset"], await request.app[LOGS].size(job_id))
     await ws.prepare(request)
     patience = request.app[CONFIG].logs.stalled_reader_seconds
-    _give_up_dead_peers(request, patience)
+    if request.transport is not None:
+        give_up_dead_peer(request.transport, 2 * patience)
     metrics, beside = request.app[METRICS], Background()
     with (
         metrics.log_readers.track_inprogress(),
@@ -170,11 +171,3 @@ async def _listen(ws: web.WebSocketResponse, follower: Follower) -> None:
     while not ws.closed:
         await ws.receive()
     follower.stop()
-
-
-def _give_up_dead_peers(request: web.Request, patience: float) -> None:
-    connection = request.get_extra_info("socket")
-    if connection is not None and connection.family in {socket.AF_INET, socket.AF_INET6}:
-        # the kernel breaks the connection off when nothing is acknowledged for so long
-        milliseconds = int(patience * 2000)
-        connection.setsockopt(socket.IPPROTO_TCP, socket.TCP_USER_TIMEOUT, milliseconds)

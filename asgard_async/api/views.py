@@ -67,6 +67,7 @@ def view_job_in_full(
         "warm": job.spec.warm,
         "start": job.start,
         "cold_reason": job.started.cold_reason if job.started else None,
+        "isolation": job.started.isolation if job.started else None,
         "resources": {
             "peak_memory_bytes": job.outcome.peak_memory_bytes if job.outcome else None,
             "cpu_seconds": job.outcome.cpu_seconds if job.outcome else None,

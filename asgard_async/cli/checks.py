@@ -20,6 +20,7 @@ import msgspec
 from asgard_async.access.token_file import TokenFile
 from asgard_async.config import Config, ConfigError
 from asgard_async.data_directory import DataDirectory
+from asgard_async.execution.isolation.ladder import REMEDIES, Ladder
 from asgard_async.execution.locks import is_held
 from asgard_async.free_space import FreeSpace
 from asgard_async.jobs.errors import AsgardError
@@ -65,11 +66,34 @@ async def data_directory(config: Config, data: DataDirectory) -> Finding:
             f"{root} belongs to another user (uid {status.st_uid})",
             f"run this as that user, or: chown -R {os.geteuid()} {root}",
         )
-    if status.st_mode & 0o077:
+    if status.st_mode & 0o066:  # where jobs are other users, they pass through
         return Finding(about, Level.FAIL, f"{root} is open to others", f"chmod 700 {root}")
     if not os.access(root, os.W_OK):
         return Finding(about, Level.FAIL, f"{root} cannot be written", "mount it for writing")
     return Finding(about, Level.OK, str(root))
+
+
+async def isolation(config: Config, data: DataDirectory) -> Finding:
+    """What keeps jobs from harming others, tried here and now."""
+    about = "isolation"
+    if not data.root.exists():
+        return Finding(about, Level.OK, "is tried at the first start")
+    if data.root.stat().st_uid != os.geteuid():
+        return Finding(
+            about, Level.WARN, "is to be tried as the service's user", "run this as that user"
+        )
+    try:
+        ladder = Ladder(config, data)
+    except ConfigError as error:
+        return Finding(about, Level.FAIL, str(error), "see [isolation]: asgard config check")
+    rung = await ladder.examine()
+    why = "; ".join(f"{one} does not work: {problem}" for one, problem in ladder.problems.items())
+    remedies = "; or ".join(REMEDIES[one] for one in ladder.problems)
+    if rung is None:
+        return Finding(about, Level.FAIL, why, remedies)
+    if ladder.problems:
+        return Finding(about, Level.WARN, f"{rung}, since {why}", remedies)
+    return Finding(about, Level.OK, rung)
 
 
 async def disk(config: Config, data: DataDirectory) -> Finding:
@@ -240,6 +264,7 @@ CHECKS: tuple[Check, ...] = (
     service,
     access,
     data_directory,
+    isolation,
     disk,
     database,
     clock,

@@ -80,6 +80,7 @@ def _facts(job: "Job") -> dict[str, str | None]:
         "timeout": None if job.timeout is None else duration(job.timeout),
         "priority": str(job.priority) if job.priority else None,
         "start": " because of ".join(filter(None, (job.start, job.cold_reason))) or None,
+        "isolation": job.isolation,
         "submitted by": job.submitted_by,
         "retry of": job.retry_of,
     }

@@ -93,6 +93,7 @@ class Job(Record, frozen=True, kw_only=True):
     start: str | None = None
     """How it was started, "warm" or "cold"; None before."""
     cold_reason: str | None = None
+    isolation: str | None = None
     """Why it was started cold."""
     resources: Resources = Resources()
     submitted_by: str | None = None

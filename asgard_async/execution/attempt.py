@@ -24,7 +24,7 @@ from asgard_async.execution.shim.order import Order, encode_order
 from asgard_async.execution.warm.server import Descriptors, ForkServer
 from asgard_async.execution.watch import ProcessIdentity, processes_called, readable
 from asgard_async.jobs.record import Started
-from asgard_async.jobs.status import ColdReason
+from asgard_async.jobs.status import ColdReason, Isolation
 
 logger = logging.getLogger(__name__)
 
@@ -122,9 +122,11 @@ class Attempt:
             return None
         reason = facts.get("cold_reason", ColdReason.OFF)
         known = reason is None or reason in set(ColdReason)
+        rung = facts.get("isolation")
         return Started(
             at=_moment(facts["started_at"]),
             cold_reason=(ColdReason(reason) if reason else None) if known else ColdReason.OFF,
+            isolation=Isolation(rung) if rung in set(Isolation) else None,
         )
 
     # --- files ----------------------------------------------------------------------------

@@ -16,10 +16,12 @@ import subprocess
 from datetime import datetime
 from pathlib import Path
 
+from asgard_async import open_files
 from asgard_async.execution.archives.names import ArchiveLimits, ArchiveRefused
 from asgard_async.execution.archives.unpack import unpack
 from asgard_async.execution.attempt import Attempt
 from asgard_async.execution.environment_variables import job_variables
+from asgard_async.execution.isolation.ladder import Ladder, Place
 from asgard_async.execution.protocol import AttemptId, CannotStart, Ended, Launch
 from asgard_async.execution.shim.order import Order
 from asgard_async.execution.warm.servers import WarmServers
@@ -29,6 +31,8 @@ from asgard_async.jobs.status import ColdReason
 logger = logging.getLogger(__name__)
 
 LOG_NAME = "job.log"
+OWN_DIRECTORIES = ("work", "home", "tmp")
+"""What a job may write, below its attempt's directory."""
 JOB_UMASK = 0o022
 """As a script finds it when started by hand; the directories above are private."""
 
@@ -40,27 +44,43 @@ class LocalExecutor:
         self,
         *,
         jobs_dir: Path,
-        cache_dir: Path,
         log_limit_bytes: int,
         archive_limits: ArchiveLimits,
         in_use: Path,
         warm: WarmServers,
+        ladder: Ladder,
     ) -> None:
         self._jobs_dir = jobs_dir
-        self._cache_dir = cache_dir
         self._log_limit = log_limit_bytes
         self._archive_limits = archive_limits
         self._in_use = in_use
         self._warm = warm
+        self._ladder = ladder
+
+    async def ready(self) -> None:
+        """See `Executor.ready`."""
+        await self._ladder.available()
 
     async def start(self, launch: Launch) -> datetime | None:
         """See `Executor.start`."""
         directory = self._directory(launch.attempt)
+        beside = await asyncio.to_thread(self._prepare, directory, launch)
+        placing = self._ladder.place(
+            python=launch.python,
+            environment=launch.held[0].parent if launch.held else None,
+            own=[directory / name for name in OWN_DIRECTORIES],
+        )
+        with contextlib.ExitStack() as stack:
+            place = await asyncio.to_thread(stack.enter_context, placing)
+            return await self._start(launch, directory, beside, place)
+
+    async def _start(
+        self, launch: Launch, directory: Path, beside: frozenset[str], place: Place
+    ) -> datetime | None:
         environment = {
-            **job_variables(directory, self._cache_dir, launch.python),
+            **job_variables(directory, place.cache, launch.python),
             **launch.environment,
         }
-        beside = await asyncio.to_thread(self._prepare, directory, launch)
         server = self._warm.choose(launch, beside, environment)
         order = Order(
             directory=str(directory),
@@ -73,9 +93,13 @@ class LocalExecutor:
             timeout=launch.timeout,
             grace=launch.grace,
             memory_limit=launch.memory_limit_bytes,
-            held=[str(path) for path in (self._in_use, *launch.held)],
+            open_files=open_files.soft_limit_of_jobs(),
+            held=[str(path) for path in (self._in_use, *launch.held, *place.held)],
             inherit=[],
+            isolation=place.isolation.value,
         )
+        if place.walls is not None:
+            order["walls"] = place.walls
         if isinstance(server, ColdReason):
             order["cold_reason"] = server.value
             started_at = await Attempt(directory).start(order)
@@ -86,7 +110,9 @@ class LocalExecutor:
 
     async def wait(self, attempt: AttemptId) -> Ended:
         """See `Executor.wait`."""
-        return await (await self._existing(attempt)).wait()
+        ended = await (await self._existing(attempt)).wait()
+        await asyncio.to_thread(self._take_back, self._directory(attempt))
+        return ended
 
     async def started(self, attempt: AttemptId) -> Started | None:
         """See `Executor.started`."""
@@ -109,11 +135,23 @@ class LocalExecutor:
     def _directory(self, attempt: AttemptId) -> Path:
         return self._jobs_dir / attempt.job_id / "attempts" / str(attempt.number)
 
+    def _take_back(self, directory: Path) -> None:
+        """Let the user whose job has ended, and who may be the next job's, not come back to it."""
+        for name in OWN_DIRECTORIES:
+            path = directory / name
+            with contextlib.suppress(OSError):  # gone, or made anew by somebody else
+                if path.lstat().st_uid != os.geteuid() and path.is_dir():
+                    os.lchown(path, os.geteuid(), os.getegid())
+                    path.chmod(0o700)
+
     def _prepare(self, directory: Path, launch: Launch) -> frozenset[str]:
         """Make the job's files; the names of the modules beside its script, itself included."""
         work = directory / "work"
-        for path in (directory, work, directory / "home", directory / "tmp"):
+        for path in (directory, *(directory / name for name in OWN_DIRECTORIES)):
             path.mkdir(mode=0o700, parents=True, exist_ok=True)
+        if self._ladder.is_passed_through:
+            for path in (directory, directory.parent, directory.parent.parent):
+                path.chmod(0o711)
         if launch.archive is None:
             _write_script(work / launch.script_name, launch.script)
             return frozenset({Path(launch.script_name).stem})

@@ -95,6 +95,9 @@ class Ended:
 class Executor(Protocol):
     """Runs attempts; none of them may depend on the service being alive."""
 
+    async def ready(self) -> None:
+        """Wait until attempts can be started at all."""
+
     async def start(self, launch: Launch) -> datetime | None:
         """Start an attempt and return when its script began to run.
 

@@ -58,12 +58,28 @@ class ServiceDraining(AsgardError):
         self.retry_after_seconds = 5
 
 
+class NotIsolated(AsgardError):
+    """Jobs cannot be kept from doing harm as they should be (503)."""
+
+    def __init__(self, problem: str) -> None:
+        super().__init__(f"{problem} The administrator has to mend it (asgard doctor).")
+        self.retry_after_seconds = 60
+
+
 class Overloaded(AsgardError):
     """The machine lacks something for a moment (503)."""
 
     def __init__(self) -> None:
         super().__init__("The machine of the service is short of something; try again shortly.")
         self.retry_after_seconds = 5
+
+
+class TooManyChecks(AsgardError):
+    """As many scripts or archives wait to be checked as may wait (503)."""
+
+    def __init__(self) -> None:
+        super().__init__("Too many submissions are being checked; send this one again shortly.")
+        self.retry_after_seconds = 10
 
 
 class DiskShort(AsgardError):

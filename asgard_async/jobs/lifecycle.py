@@ -158,6 +158,7 @@ class Lifecycle:
         await self._record_end(job, ended, claimed_here=True, start_again=again)
 
     async def _launch(self, job: Job, python: Path, held: Sequence[Path]) -> None:
+        await self._interrupts.unless_cancelled(job.job_id, self._executor.ready())
         variables = await self._interrupts.unless_cancelled(
             job.job_id, self._recording.prepare(job)
         )

@@ -6,7 +6,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
 
-from asgard_async.jobs.status import ColdReason, Phase, Reason, Start, Status
+from asgard_async.jobs.status import ColdReason, Isolation, Phase, Reason, Start, Status
 from asgard_async.jobs.transitions import status_in
 
 
@@ -58,6 +58,8 @@ class Started:
     at: datetime
     cold_reason: ColdReason | None = None
     """None when it started warm."""
+    isolation: Isolation | None = None
+    """What keeps it from harming others; None where that was not noted yet."""
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -45,6 +45,19 @@ class Start(StrEnum):
     COLD = "cold"
 
 
+class Isolation(StrEnum):
+    """What keeps a job from harming others: a ladder, the best first."""
+
+    SANDBOX = "sandbox"
+    """A file system, processes and IPC of its own."""
+    SANDBOX_LITE = "sandbox-lite"
+    """It reaches no other files than its own and the system's, but sees all processes."""
+    USER = "user"
+    """A user of its own."""
+    PROCESS = "process"
+    """The service's own user, and nothing but limits and clearing up."""
+
+
 class ColdReason(StrEnum):
     """Why a job started cold."""
 
@@ -66,6 +79,8 @@ class ColdReason(StrEnum):
     """Its environment has no fork server: too many others have one, or it cannot be had."""
     NOT_READY = "not_ready"
     """The fork server of its environment is still importing."""
+    ISOLATION = "isolation"
+    """Its environment was built for it, and is never imported outside of a job's walls."""
     SERVER_LOST = "server_lost"
     """The fork server ended in the moment of the start."""
 

@@ -9,7 +9,13 @@ from asgard_async.config import JobsConfig
 from asgard_async.free_space import FreeSpace
 from asgard_async.jobs.checking.archives import ArchiveChecker
 from asgard_async.jobs.checking.checker import ScriptChecker
-from asgard_async.jobs.errors import ArchiveNotKept, AsgardError, DiskShort, ServiceDraining
+from asgard_async.jobs.errors import (
+    ArchiveNotKept,
+    AsgardError,
+    DiskShort,
+    NotIsolated,
+    ServiceDraining,
+)
 from asgard_async.jobs.record import Job, JobSpec, now
 from asgard_async.jobs.requirements import parse_requirements
 from asgard_async.jobs.submission import Submission
@@ -36,6 +42,7 @@ class Submitter:
         config: JobsConfig,
         free_space: FreeSpace,
         direct_references: bool,
+        isolation_problem: Callable[[], str | None],
         accepted: Callable[[], None],
     ) -> None:
         self._store = store
@@ -45,6 +52,7 @@ class Submitter:
         self._config = config
         self._free_space = free_space
         self._direct_references = direct_references
+        self._isolation_problem = isolation_problem
         self._accepted = accepted
         self._draining = False
 
@@ -56,10 +64,12 @@ class Submitter:
         """To be asked before work is put into a submission.
 
         Raises:
-            ServiceDraining, DiskShort: see there.
+            ServiceDraining, NotIsolated, DiskShort: see there.
         """
         if self._draining:
             raise ServiceDraining
+        if problem := self._isolation_problem():
+            raise NotIsolated(problem)
         if self._free_space.is_short():
             raise DiskShort
 
@@ -102,12 +112,14 @@ class Submitter:
     async def _imports(self, submission: Submission) -> frozenset[str] | None:
         """What the script is known to import at most; None where that is not known."""
         if submission.archive is None:
-            return await self._checker.imports_of(submission.script)
+            return await self._checker.imports_of(submission.script, submission.owner)
         assert submission.entrypoint is not None  # noqa: S101  # they come together
         program = await self._archive_checker.program_in(
-            submission.entrypoint, self._archives.path(submission.archive.name)
+            submission.entrypoint,
+            self._archives.path(submission.archive.name),
+            submission.owner,
         )
-        await self._checker.imports_of(program.source)
+        await self._checker.imports_of(program.source, submission.owner)
         return program.imports
 
     async def submit_again(self, job: Job, owner: str) -> Job:

@@ -389,6 +389,7 @@ def _set_started(conn: sqlite3.Connection, job: Job, started: Started | None) ->
         seq=job.seq,
         started_at=time_to_text(started.at) if started else None,
         cold_reason=started.cold_reason if started else None,
+        isolation=started.isolation if started else None,
     )
 
 

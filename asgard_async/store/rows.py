@@ -15,7 +15,7 @@ from asgard_async.jobs.record import (
     Outcome,
     Started,
 )
-from asgard_async.jobs.status import ColdReason, Phase, Reason, Status
+from asgard_async.jobs.status import ColdReason, Isolation, Phase, Reason, Status
 
 
 def time_to_text(moment: datetime) -> str:
@@ -109,9 +109,11 @@ def row_to_job(row: sqlite3.Row) -> Job:
 
 
 def _row_to_started(row: sqlite3.Row) -> Started:
-    reason = row["cold_reason"]
+    reason, isolation = row["cold_reason"], row["isolation"]
     return Started(
-        at=_time(row["started_at"]), cold_reason=ColdReason(reason) if reason is not None else None
+        at=_time(row["started_at"]),
+        cold_reason=ColdReason(reason) if reason is not None else None,
+        isolation=Isolation(isolation) if isolation is not None else None,
     )
 
 

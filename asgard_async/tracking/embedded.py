@@ -174,6 +174,7 @@ class EmbeddedServer:
             timeout=0,
             grace=STOP_GRACE_SECONDS,
             memory_limit=0,
+            open_files=0,
             held=[],
             inherit=[descriptor],
         )

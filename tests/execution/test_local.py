@@ -5,20 +5,24 @@ from pathlib import Path
 import pytest
 
 from asgard_async.config import load_config
+from asgard_async.data_directory import DataDirectory
 from asgard_async.execution.archives.names import ArchiveLimits
+from asgard_async.execution.isolation.ladder import Ladder
 from asgard_async.execution.local import LocalExecutor
 from asgard_async.execution.warm.servers import WarmServers
 
 
 @pytest.fixture
 def executor(tmp_path: Path) -> LocalExecutor:
+    config = load_config(environ={})
+    data = DataDirectory(root=tmp_path).make()
     return LocalExecutor(
         jobs_dir=tmp_path / "jobs",
-        cache_dir=tmp_path / "cache",
         log_limit_bytes=1 << 20,
         in_use=tmp_path / "jobs.lock",
         archive_limits=ArchiveLimits(max_members=10, max_unpacked_bytes=1 << 20),
-        warm=WarmServers(load_config(environ={}).warm, directory=tmp_path, cache_dir=tmp_path),
+        warm=WarmServers(config.warm, directory=tmp_path, cache_dir=data.cache, base_alone=False),
+        ladder=Ladder(config, data),
     )
 
 

@@ -1,5 +1,6 @@
 """Fork servers under a real service: what starts warm, what cold and why, what replaces them."""
 
+import contextlib
 import os
 import signal
 from collections.abc import AsyncIterator
@@ -12,13 +13,14 @@ import pytest
 from tests.archives import zip_of
 from tests.eventually import eventually
 from tests.processes import processes_with, state_of
-from tests.service import WITHOUT_MLFLOW, Service, running_service
+from tests.service import UNCONFINED, WITHOUT_MLFLOW, Service, running_service
 
 pytestmark = pytest.mark.service
 
 PRELOAD = '["numpy", "no_such_module"]'
 SETTINGS = {
     **WITHOUT_MLFLOW,
+    **UNCONFINED,  # so that environments that were built have fork servers, too
     "ASGARD_WARM__PRELOAD": PRELOAD,
     "ASGARD_JOBS__MAX_CONCURRENT_JOBS": "2",
 }
@@ -37,11 +39,12 @@ async def ready(service: Service, number: int = 1) -> int:
 
 
 def processes_with_program(service: Service) -> list[int]:
-    return [
-        pid
-        for pid in processes_with(str(service.data_dir / "warm"))
-        if b"fork_server.py" in Path(f"/proc/{pid}/cmdline").read_bytes()
-    ]
+    found = []
+    for pid in processes_with(str(service.data_dir / "warm")):
+        with contextlib.suppress(OSError):  # it has just ended
+            if b"fork_server.py" in Path(f"/proc/{pid}/cmdline").read_bytes():
+                found.append(pid)
+    return found
 
 
 @pytest.fixture

@@ -9,11 +9,20 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 
+from asgard_async.config import load_config
 from asgard_async.execution.attempt import Attempt
+from asgard_async.execution.isolation.mounts import write
+from asgard_async.execution.isolation.uids import give
+from asgard_async.execution.isolation.walls import WallBuilder
 from asgard_async.execution.shim.order import Order
+from asgard_async.execution.shim.walls import Walls
 from asgard_async.execution.warm.server import ForkServer
+from asgard_async.jobs.status import Isolation
 
 PLACE = "<place>"
+OWN = ("work", "home", "tmp")
+LEVEL = Isolation(os.environ.get("ASGARD_FIDELITY_LEVEL", "process"))
+"""The isolation of what is not started by hand; `sandbox` is to be tried, too."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -72,9 +81,12 @@ async def by_shim(case: Case, place: Path, server: ForkServer | None) -> Seen:
         timeout=120,
         grace=1,
         memory_limit=0,
+        open_files=0,
         held=[],
         inherit=[],
     )
+    if LEVEL is not Isolation.PROCESS:
+        order["walls"] = _walls(case, place)
     started = Attempt(attempt)
     await started.start(order, server)
     ended = await started.wait()
@@ -84,6 +96,25 @@ async def by_shim(case: Case, place: Path, server: ForkServer | None) -> Seen:
     code = ended.exit_code if ended.signal is None else -ended.signal
     assert code is not None, ended
     return _seen((place / "log").read_bytes(), code, place)
+
+
+def _walls(case: Case, place: Path) -> Walls:
+    """Those of a job, which may write where a script by hand may."""
+    uid = None
+    if os.geteuid() == 0:
+        uid = 58_000
+        for name in OWN:
+            give(place / name, uid)
+    config = load_config(environ={}).isolation
+    caches = Path(variables(case, place)["MPLCONFIGDIR"])
+    caches.mkdir(exist_ok=True)
+    caches.chmod(0o777)
+    mounts = [write(place / name) for name in OWN] + [write(caches)]
+    walls = WallBuilder(config, private=[]).walls(
+        LEVEL, python=Path(sys.executable), mounts=mounts, uid=uid
+    )
+    assert walls is not None
+    return walls
 
 
 def variables(case: Case, place: Path) -> dict[str, str]:
@@ -104,7 +135,7 @@ def _argument(name: str) -> str:
 
 
 def _lay_out(case: Case, place: Path) -> None:
-    for name in ("work", "home", "tmp"):
+    for name in OWN:
         (place / name).mkdir(parents=True)
     for name, text in {**case.files, case.name: case.script}.items():
         (place / "work" / name).parent.mkdir(parents=True, exist_ok=True)
@@ -122,5 +153,7 @@ def _seen(output: bytes, code: int, place: Path) -> Seen:
 
 
 def _alike(text: str, place: Path) -> str:
-    """Without what differs from start to start by hand, too: the place, addresses."""
-    return re.sub(r"0x[0-9a-fA-F]{6,}", "0x…", text.replace(str(place), PLACE))
+    """Without what differs from start to start by hand, too: the place, addresses, the process id
+    in the warning of Python 3.12 that threads are not forked."""
+    text = re.sub(r"0x[0-9a-fA-F]{6,}", "0x…", text.replace(str(place), PLACE))
+    return re.sub(r"\(pid=\d+\)", "(pid=…)", text)

@@ -3,15 +3,23 @@
 import os
 import resource
 import signal
+from collections.abc import AsyncIterator
 from pathlib import Path
 
 import msgspec
 import pytest
 
 from tests.eventually import eventually
-from tests.service import WITHOUT_MLFLOW, Service, running_service
+from tests.service import UNCONFINED, WITHOUT_MLFLOW, Service, running_service
 
 pytestmark = pytest.mark.service
+
+
+@pytest.fixture
+async def service(tmp_path: Path) -> AsyncIterator[Service]:
+    """One whose jobs reach the files of their attempts, to spoil them."""
+    async with running_service(tmp_path / "data", WITHOUT_MLFLOW | UNCONFINED) as started:
+        yield started
 
 
 async def test_a_job_that_removes_its_own_directory_is_lost(service: Service) -> None:

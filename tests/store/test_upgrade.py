@@ -145,16 +145,3 @@ def test_a_migration_killed_at_any_statement_starts_again(tmp_path: Path) -> Non
             file.unlink()
     # killed between migrations, too; after the last one there is no statement
     assert versions == {migration.version for migration in packaged_migrations()[:-1]}
-
-
-def test_a_first_migration_that_was_killed_starts_again(tmp_path: Path) -> None:
-    whole, killed = tmp_path / "whole.db", tmp_path / "killed.db"
-    done = migrating(whole, NEVER)
-    assert done.returncode == 0, done.stderr
-    schema = content(whole)[""]
-    for number in range(1, int(done.stdout) + 1, 5):  # every fifth, to be quick
-        assert migrating(killed, number).returncode == -signal.SIGKILL, number
-        bring_up_to_date(killed)
-        assert content(killed)[""] == schema, number
-        for file in tmp_path.glob("killed.db*"):
-            file.unlink()

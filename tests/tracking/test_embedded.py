@@ -189,6 +189,14 @@ async def test_its_store_is_in_the_data_directory_whatever_that_is_called(tmp_pa
     assert [path.name for path in tmp_path.iterdir()] == ["a b?c=d%20é#f"]
 
 
+async def test_its_database_has_a_write_ahead_log(tmp_path: Path) -> None:
+    async with running_service(tmp_path / "data", SETTINGS) as service:
+        await accessible(service)
+        database = sqlite3.connect(service.data_dir / "mlflow" / "mlflow.db")
+        assert database.execute("PRAGMA journal_mode").fetchone() == ("wal",)
+        database.close()
+
+
 async def test_runs_are_recorded_after_the_database_failed_to_take_them(tmp_path: Path) -> None:
     async with running_service(tmp_path / "data", SETTINGS) as service:
         await accessible(service)

@@ -7,7 +7,7 @@ from marshmallow import Schema, ValidationError, fields
 from marshmallow.validate import Length, OneOf, Range
 
 from asgard_async.api.schemas.fields import Moment, QueryNumber
-from asgard_async.jobs.status import ColdReason, Phase, Reason, Start, Status
+from asgard_async.jobs.status import ColdReason, Isolation, Phase, Reason, Start, Status
 
 MAX_PAGE = 500
 
@@ -204,7 +204,18 @@ class JobInFullSchema(JobSchema):
             " nothing of what is preloaded; it brings a module of the same name; one of its"
             " variables is read while modules are imported; its requirements name an mlflow of"
             " their own; the memory limit; its environment has no fork server, or none that is"
-            " ready; or that ended just then."
+            " ready; or that ended just then; or its environment was built for it, and is imported"
+            " within the job's own walls alone."
+        },
+    )
+    isolation = fields.Enum(
+        Isolation,
+        by_value=True,
+        required=True,
+        allow_none=True,
+        metadata={
+            "description": "What keeps it from harming others, see [isolation] level; null until it"
+            " has started."
         },
     )
     resources = fields.Nested(ResourcesSchema, required=True)
@@ -242,6 +253,7 @@ class JobInFullSchema(JobSchema):
             "warm": True,
             "start": "warm",
             "cold_reason": None,
+            "isolation": "sandbox",
             "entrypoint": None,
             "resources": {"peak_memory_bytes": 268435456, "cpu_seconds": 11.25},
             "submitted_by": "ci",

@@ -67,6 +67,7 @@ EXAMPLES: Mapping[int, Problem] = {
                 api_errors.UpgradeRequired(),
                 errors.QueueFull(10000),
                 errors.ServiceDraining(),
+                errors.NotIsolated("Jobs cannot be isolated as configured: …."),
                 errors.DiskShort(),
             ),
         )

@@ -3,6 +3,8 @@
 from marshmallow import Schema, fields
 from marshmallow.validate import OneOf
 
+from asgard_async.jobs.status import Isolation
+
 
 class StatusSchema(Schema):
     """Asgard and its MLflow, as last seen."""
@@ -67,5 +69,12 @@ class ReadySchema(Schema):
         metadata={"description": "What an administrator should mend."},
     )
 
+    isolation = fields.Enum(
+        Isolation,
+        by_value=True,
+        required=True,
+        metadata={"description": "What keeps jobs from harming others, see [isolation] level."},
+    )
+
     class Meta:
-        example = {"status": "ready", "warnings": []}
+        example = {"status": "ready", "warnings": [], "isolation": "sandbox"}

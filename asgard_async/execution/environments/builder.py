@@ -102,12 +102,13 @@ class Builder:
             ],
             environment=self._environment(build.recipe, folder),
             working_directory=str(folder),
-            umask=0o077,
+            umask=0o022,  # a job may run as another user; the directories above are private
             log=str(build.log),
             log_limit=LOG_LIMIT_BYTES,
             timeout=self._timeout,
             grace=GRACE_SECONDS,
             memory_limit=0,
+            open_files=0,
             held=[],
             inherit=[],
         )

@@ -3,7 +3,7 @@
 import asyncio
 import contextlib
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any
 
 from packaging.requirements import Requirement
@@ -24,8 +24,15 @@ class _Flight:
     """One build and how many wait for it."""
 
     started: asyncio.Future[Build]
-    done: asyncio.Task[None]
+    done: asyncio.Task[None] = field(init=False)
     waiting: int = 0
+    has_place: bool = False
+    """Whether it is one of those that may run at once."""
+
+    async def started_or_done(self) -> None:
+        """Wait until it is started, or cannot be."""
+        either: set[asyncio.Future[Any]] = {self.started, self.done}
+        await asyncio.wait(either, return_when=asyncio.FIRST_COMPLETED)
 
 
 class Environments:
@@ -76,8 +83,7 @@ class Environments:
         flight = self._flights.get(recipe.key) or self._take_off(recipe)
         with self._counted(flight):
             if log is not None:
-                either: set[asyncio.Future[Any]] = {flight.started, flight.done}
-                await asyncio.wait(either, return_when=asyncio.FIRST_COMPLETED)
+                await flight.started_or_done()
                 if flight.started.done():
                     await log.follow(flight.started.result().log, flight.done)
             await asyncio.shield(flight.done)
@@ -87,10 +93,13 @@ class Environments:
         flight = self._flights.get(recipe.key)
         if flight is None or flight.waiting:
             return
-        if flight.started.done():
-            await self._builder.stop(flight.started.result())
-        else:
+        if not flight.has_place:
             flight.done.cancel()
+            return
+        # perhaps its process runs already, and nobody knows it yet
+        await flight.started_or_done()
+        if flight.started.done() and not flight.waiting:
+            await self._builder.stop(flight.started.result())
 
     def sweep(self) -> None:
         """Remove what builds left that are over, and what removals left; before any is started."""
@@ -116,18 +125,19 @@ class Environments:
 
     def _take_off(self, recipe: Recipe) -> _Flight:
         started: asyncio.Future[Build] = asyncio.get_running_loop().create_future()
-        done = asyncio.create_task(self._fly(recipe, started), name=f"build {recipe.key}")
-        self._flights[recipe.key] = flight = _Flight(started=started, done=done)
-        done.add_done_callback(lambda _: self._flights.pop(recipe.key))
+        self._flights[recipe.key] = flight = _Flight(started=started)
+        flight.done = asyncio.create_task(self._fly(recipe, flight), name=f"build {recipe.key}")
+        flight.done.add_done_callback(lambda _: self._flights.pop(recipe.key))
         return flight
 
-    async def _fly(self, recipe: Recipe, started: "asyncio.Future[Build]") -> None:
+    async def _fly(self, recipe: Recipe, flight: _Flight) -> None:
         async with self._places:
+            flight.has_place = True
             try:
                 build = await self._builder.start(recipe)
             except OSError as error:
                 raise BuildFailed(f"The build could not be started: {error.strerror}.") from error
-            started.set_result(build)
+            flight.started.set_result(build)
             await self._builder.wait(build)
         # its own is spared: those who waited for it do not hold it yet
         limit = self._config.max_cache_mb << 20

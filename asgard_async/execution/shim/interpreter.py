@@ -24,6 +24,9 @@ from .preloading import Preloaded, namespaces
 from .script import Program, ScriptIsNext
 
 NOT_FOUND = 2
+MOVED = ("HOME", "TMPDIR", "XDG_CACHE_HOME", "HF_HOME", "MPLCONFIGDIR")
+"""Variables with directories of the server's, in whose place come the job's; what may lie in
+another one comes after it."""
 _kept: "list[Any]" = []
 """What the interpreter uses without holding it."""
 SEEDED_AT_RANDOM = 1 << 64
@@ -38,7 +41,7 @@ class ForkedInterpreter(Program):
     ) -> None:
         self.descriptors = descriptors
         self._preloaded = preloaded
-        self._places = {name: os.environ[name] for name in ("HOME", "TMPDIR")}
+        self._places = {name: os.environ[name] for name in MOVED if name in os.environ}
         self._working_directory = os.getcwd()
         self._paths = _strings_below([*self._places.values(), self._working_directory])
         self._generators = _unseeded_generators()

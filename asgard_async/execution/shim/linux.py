@@ -1,14 +1,34 @@
 """The few Linux facts that the standard library does not offer."""
 
 import ctypes
+import errno
 import os
 import signal
 import sys
+from typing import Any
 
 PR_SET_PDEATHSIG = 1
+PR_SET_DUMPABLE = 4
+PR_CAPBSET_DROP = 24
 PR_SET_CHILD_SUBREAPER = 36
+PR_SET_NO_NEW_PRIVS = 38
 FALLOC_FL_KEEP_SIZE = 1
 FALLOC_FL_PUNCH_HOLE = 2
+
+CLONE_NEWNS = 0x00020000
+CLONE_NEWIPC = 0x08000000
+CLONE_NEWUSER = 0x10000000
+CLONE_NEWPID = 0x20000000
+
+MS_NOSUID, MS_NODEV, MS_NOEXEC = 2, 4, 8
+MS_BIND, MS_REC, MS_PRIVATE, MS_SLAVE = 1 << 12, 1 << 14, 1 << 18, 1 << 19
+MNT_DETACH = 2
+MOUNT_ATTR_RDONLY, MOUNT_ATTR_NOSUID, MOUNT_ATTR_NODEV, MOUNT_ATTR_NOEXEC = 1, 2, 4, 8
+MOUNT_SETATTR = 442  # the same on every architecture
+PIVOT_ROOT = {"x86_64": 155, "aarch64": 41, "riscv64": 41, "ppc64le": 203, "s390x": 217}
+AT_FDCWD = -100
+AT_RECURSIVE = 0x8000
+CAPABILITY_VERSION_3 = 0x20080522
 
 _libc = ctypes.CDLL(None, use_errno=True)
 
@@ -17,6 +37,23 @@ def _check(result: int) -> None:
     if result != 0:
         number = ctypes.get_errno()
         raise OSError(number, os.strerror(number))
+
+
+def system_call(number: int, *arguments: Any) -> int:
+    """Call the kernel; what it returns.
+
+    Raises:
+        OSError: it refuses.
+    """
+    result: int = _libc.syscall(ctypes.c_long(number), *map(_as_long, arguments))
+    if result < 0:
+        _check(result)
+    return result
+
+
+def _as_long(argument: Any) -> Any:
+    # a plain int would be passed as one of 32 bits
+    return ctypes.c_long(argument) if isinstance(argument, int) else argument
 
 
 def become_subreaper() -> None:
@@ -113,7 +150,11 @@ def kill_descendants() -> None:
 
 def reap_one_of_any() -> None:
     """Wait for one child to end, then take all that have ended."""
-    options = 0
+    reap_ended(0)
+
+
+def reap_ended(options: int = os.WNOHANG) -> None:
+    """Take all children that have ended; with 0, wait for a first one."""
     try:
         while os.waitpid(-1, options)[0]:
             options = os.WNOHANG
@@ -128,3 +169,70 @@ def leave(code: int) -> None:
         sys.stderr.flush()
     finally:
         os._exit(code)
+
+
+# --- walls ------------------------------------------------------------------------------------
+
+
+def unshare(flags: int) -> None:
+    """Leave namespaces for new ones (unshare(2))."""
+    _check(_libc.unshare(flags))
+
+
+def mount(source: str, target: str, kind: str, flags: int, options: str = "") -> None:
+    """mount(2)."""
+    texts = [os.fsencode(text) for text in (source, target, kind)]
+    try:
+        _check(_libc.mount(*texts, ctypes.c_ulong(flags), os.fsencode(options)))
+    except OSError as error:
+        # without the path: the owner of the job reads this
+        what = kind or ("a directory" if flags & MS_BIND else "propagation")
+        raise OSError(error.errno, f"{error.strerror} (mounting {what})") from None
+
+
+def unmount(target: str) -> None:
+    """Take away a mount with all below it (umount2(2), MNT_DETACH)."""
+    _check(_libc.umount2(os.fsencode(target), MNT_DETACH))
+
+
+def pivot_root(new: str, old: str) -> None:
+    """Make `new` the root; the old one is found at `old` (pivot_root(2))."""
+    system_call(PIVOT_ROOT[os.uname().machine], os.fsencode(new), os.fsencode(old))
+
+
+class _MountAttributes(ctypes.Structure):
+    _fields_ = tuple((name, ctypes.c_uint64) for name in ("set", "clear", "propagation", "userns"))
+
+
+def set_mount(path: str, attributes: int, *, recursive: bool = False) -> None:
+    """Add attributes to a mount, and to those below it (mount_setattr(2), Linux 5.12)."""
+    wanted = _MountAttributes(attributes, 0, 0, 0)
+    flags = AT_RECURSIVE if recursive else 0
+    size = ctypes.sizeof(wanted)
+    system_call(MOUNT_SETATTR, AT_FDCWD, os.fsencode(path), flags, ctypes.byref(wanted), size)
+
+
+def drop_capabilities() -> None:
+    """Give up all capabilities; what a user other than root executes later gets none either."""
+    header = (ctypes.c_uint32 * 2)(CAPABILITY_VERSION_3, 0)
+    _check(_libc.capset(header, (ctypes.c_uint32 * 6)()))
+
+
+def drop_bounding_capabilities() -> None:
+    """Let nothing that is executed later gain a capability (needs CAP_SETPCAP)."""
+    capability = 0
+    # there is an end, which the kernel tells
+    while _libc.prctl(PR_CAPBSET_DROP, capability, 0, 0, 0) == 0:
+        capability += 1
+    if ctypes.get_errno() != errno.EINVAL:
+        _check(-1)
+
+
+def forbid_new_privileges() -> None:
+    """No set-user-ID program or file capability counts any more, for good."""
+    _check(_libc.prctl(PR_SET_NO_NEW_PRIVS, 1, 0, 0, 0))
+
+
+def set_dumpable(dumpable: bool) -> None:
+    """Whether processes of the same user may look into this one (prctl(2), PR_SET_DUMPABLE)."""
+    _check(_libc.prctl(PR_SET_DUMPABLE, int(dumpable), 0, 0, 0))

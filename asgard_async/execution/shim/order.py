@@ -4,6 +4,8 @@ import marshal
 import os
 from typing import NotRequired, TypedDict
 
+from .walls import Walls
+
 MESSAGE_BYTES = 1 << 20
 """The longest message between service and fork server."""
 ORDER = b"order"
@@ -24,12 +26,18 @@ class Order(TypedDict):
     timeout: float
     grace: float
     memory_limit: int
+    open_files: int
+    """The soft limit; the service has raised its own for its connections."""
     held: list[str]
     """Files of which the keeper holds a shared lock as long as it lives."""
     inherit: list[int]
     """Further descriptors that the job gets."""
     cold_reason: NotRequired[str]
     """Why it is started cold, to be kept in pid.json; absent when it is not."""
+    isolation: NotRequired[str]
+    """The name of the rung that it is started on, to be kept in pid.json."""
+    walls: NotRequired[Walls]
+    """What the program is shut in with; absent when it is not."""
 
 
 def encode_order(order: Order) -> bytes:

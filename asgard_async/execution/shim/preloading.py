@@ -9,6 +9,8 @@ import time
 import traceback
 from typing import Any
 
+from .installed import gather_packages
+
 THREADS_END_SECONDS = 10.0
 
 
@@ -40,6 +42,7 @@ def preload(names: "list[str]") -> Preloaded:
             preloaded.failed[name] = f"{type(error).__name__}: {error}"
             if not isinstance(error, ModuleNotFoundError):
                 traceback.print_exc()
+    gather_packages()
     stop()
     _wait_for_threads()
     _forget_what_was_warned_of()

@@ -6,6 +6,7 @@ import signal
 
 from . import linux
 from .order import Order
+from .walls import shut_in
 
 
 class ScriptIsNext(BaseException):  # no error: it leads out of all that is ours
@@ -60,13 +61,20 @@ def run_job(
         os.dup2(output, 1)
         os.dup2(output, 2)
         resource.setrlimit(resource.RLIMIT_CORE, (0, resource.getrlimit(resource.RLIMIT_CORE)[1]))
+        if order["open_files"]:
+            hard = resource.getrlimit(resource.RLIMIT_NOFILE)[1]
+            resource.setrlimit(resource.RLIMIT_NOFILE, (order["open_files"], hard))
         if order["memory_limit"]:
             resource.setrlimit(resource.RLIMIT_AS, (order["memory_limit"],) * 2)
         for descriptor in order["inherit"]:
             os.set_inheritable(descriptor, True)
+        if (walls := order.get("walls")) is not None:
+            shut_in(walls)
         os.chdir(order["working_directory"])
         os.umask(order["umask"])
-        linux.signal_at_parents_death(signal.SIGKILL, shim)
+        # in a pid namespace the shim is called 0: should it be dead already, init is, too
+        parent = 0 if walls is not None and walls["namespaces"] else shim
+        linux.signal_at_parents_death(signal.SIGKILL, parent)
         program.prepare(order)
         if os.read(gate, 1) != b"!":
             os._exit(1)  # the shim died before it could tell of this process

@@ -13,6 +13,7 @@ from . import files, linux
 from .order import Order
 from .pump import PIPE_BYTES, Log
 from .script import Program, ScriptIsNext, run_job
+from .walls import InitFailed, open_namespaces
 
 KEEPER_DIED = signal.SIGUSR1
 DISK_FULL = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG)
@@ -57,6 +58,8 @@ class Shim:
     def run(self) -> None:
         linux.become_subreaper()
         wakeup = _signals_as_bytes()
+        if not self._open_namespaces():
+            return
         output = self._start_job()
         poll = select.poll()
         poll.register(wakeup, select.POLLIN)
@@ -73,6 +76,18 @@ class Shim:
         self.log.close()
 
     # --- start ----------------------------------------------------------------------------
+
+    def _open_namespaces(self) -> bool:
+        """Whether there are those that the order asks for; if not, the attempt is over."""
+        walls = self.order.get("walls")
+        if walls is None or not walls["namespaces"]:
+            return True
+        try:
+            open_namespaces(walls)
+        except (OSError, InitFailed) as error:
+            self._write_exit("start_failed", 0, None, f"{type(error).__name__}: {error}")
+            return False
+        return True
 
     def _start_job(self) -> int:
         """Fork the job behind a gate, make it known durably, open the gate; its output."""
@@ -103,12 +118,16 @@ class Shim:
                     "boot_id": linux.boot_id(),
                     "started_at": started_at,
                     "cold_reason": self.order.get("cold_reason"),
+                    "isolation": self.order.get("isolation"),
                 }
             ),
         )
         if self.order["timeout"]:
             self.stop_at = time.monotonic() + self.order["timeout"]
-        os.write(open_gate, b"!")
+        try:
+            os.write(open_gate, b"!")
+        except BrokenPipeError:
+            pass  # it has failed already, and says why
         os.close(open_gate)
         if error := os.read(failure, 4096):
             # the gate was opened, but nothing of the user's ran

@@ -6,6 +6,7 @@ from packaging.requirements import Requirement
 from packaging.utils import canonicalize_name
 
 from asgard_async.execution.protocol import Launch
+from asgard_async.execution.shim.interpreter import MOVED
 from asgard_async.execution.warm.server import ForkServer
 from asgard_async.jobs.status import ColdReason
 
@@ -21,9 +22,6 @@ READ_BY_LIBRARIES = (
 )
 """Beginnings of names. What Python modules look up is noticed by the fork server itself; this is
 for what it cannot see."""
-
-MOVED = frozenset({"HOME", "TMPDIR"})
-"""What was derived from these while importing is derived anew in each job."""
 
 MLFLOW = frozenset({"mlflow", "mlflow-skinny"})
 
@@ -57,7 +55,7 @@ def reason_of_match(
         return ColdReason.IMPORTS
     if beside & facts.modules:
         return ColdReason.MODULES
-    for name in facts.variables - MOVED:
+    for name in facts.variables.difference(MOVED):
         if environment.get(name) != server.environment.get(name):
             return ColdReason.VARIABLES
     if 0 < launch.memory_limit_bytes < 2 * facts.address_space:

@@ -70,10 +70,14 @@ class _Place:
 class WarmServers:
     """Chooses what a job is forked from, and keeps the servers for it."""
 
-    def __init__(self, config: WarmConfig, *, directory: Path, cache_dir: Path) -> None:
+    def __init__(
+        self, config: WarmConfig, *, directory: Path, cache_dir: Path, base_alone: bool
+    ) -> None:
+        """With `base_alone` only the base environment has a server: others are strangers' code."""
         self._config = config
         self._directory = directory
         self._cache_dir = cache_dir
+        self._base_alone = base_alone
         self._preload = frozenset(name.partition(".")[0] for name in config.preload)
         self._places: dict[Path, _Place] = {}
         self._tasks = Background()
@@ -124,6 +128,8 @@ class WarmServers:
             return ColdReason.OFF
         if (reason := reason_of_job(launch)) is not None:
             return reason
+        if launch.held and self._base_alone:
+            return ColdReason.ISOLATION
         place = self._places.get(launch.python)
         if place is None or place.server is None:
             if launch.imports is not None and not launch.imports & self._preload:

@@ -88,7 +88,8 @@ UPDATE jobs SET attempt = :attempt WHERE seq = :seq;
 
 -- name: set_started!
 -- When and how the script of the present attempt began to run.
-UPDATE jobs SET started_at = :started_at, cold_reason = :cold_reason WHERE seq = :seq;
+UPDATE jobs SET started_at = :started_at, cold_reason = :cold_reason, isolation = :isolation
+WHERE seq = :seq;
 
 -- name: set_cancel_requested!
 -- The first wish to cancel counts.

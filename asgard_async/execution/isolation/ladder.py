@@ -1,0 +1,207 @@
+"""The rung that the service stands on, and the walls of its jobs that follow from it."""
+
+import asyncio
+import contextlib
+import logging
+import os
+import stat
+import subprocess
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+from asgard_async.config import Config, ConfigError, IsolationConfig
+from asgard_async.data_directory import DataDirectory
+from asgard_async.execution.isolation.mounts import Mount, read, write
+from asgard_async.execution.isolation.probe import Prober
+from asgard_async.execution.isolation.uids import Uids, give
+from asgard_async.execution.isolation.walls import WallBuilder
+from asgard_async.execution.shim.walls import Walls
+from asgard_async.jobs.status import Isolation
+
+logger = logging.getLogger(__name__)
+
+REMEDIES = {
+    Isolation.SANDBOX: (
+        "allow user namespaces (sysctl user.max_user_namespaces,"
+        " kernel.apparmor_restrict_unprivileged_userns=0), or run the service as root; in a"
+        " container: --security-opt seccomp=unconfined --security-opt systempaths=unconfined"
+    ),
+    Isolation.SANDBOX_LITE: "boot with landlock in lsm=, on Linux 5.13 or newer",
+    Isolation.USER: (
+        "run the service as root, with an interpreter and a data directory that others can reach"
+    ),
+}
+"""What an administrator can do where a rung does not work."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class Place:
+    """What an attempt gets of its rung."""
+
+    isolation: Isolation
+    walls: Walls | None
+    cache: Path
+    """Where its caches are kept, as it sees it."""
+    held: Sequence[Path]
+    """Files to be locked as long as it lives."""
+    uid: int | None
+    """The user that it is to be; None to stay the service's."""
+
+
+class Ladder:
+    """Chosen once at the start, and kept for the life of the service."""
+
+    def __init__(self, config: Config, data: DataDirectory) -> None:
+        """Nothing is tried before `choose`.
+
+        Raises:
+            ConfigError: what jobs may read or write is not there.
+        """
+        self._config, self._data = config.isolation, data
+        _check_paths(self._config, data)
+        if self._config.uids <= (slots := config.jobs.slots):
+            raise ConfigError(f"[isolation] uids: must be more than jobs run at once ({slots})")
+        files = [path for source in config.sources.values() if (path := Path(source)).is_file()]
+        self._builder = WallBuilder(self._config, private=[data.root, *files])
+        self._uids = Uids(data.uids, first=self._config.first_uid, count=self._config.uids)
+        self._chosen = asyncio.Event()
+        self._rung: Isolation | None = None
+        self.problems: dict[Isolation, str] = {}
+        """Why better rungs, or the one that is wanted, do not work."""
+
+    # --- choosing -------------------------------------------------------------------------
+
+    @property
+    def rung(self) -> Isolation | None:
+        """The one that jobs are on; None while none is chosen, or where it does not work."""
+        return self._rung
+
+    @property
+    def problem(self) -> str | None:
+        """Why no jobs can be started, a sentence."""
+        if self._rung is not None:
+            return None
+        level = self._config.level
+        why = "; ".join(self.problems.values()) or "it is being tried"
+        return f"Jobs cannot be isolated as configured ([isolation] level = {level!r}): {why}."
+
+    @property
+    def warning(self) -> str:
+        """What is weaker than it should be, a sentence; nothing where an administrator wants it."""
+        if self._rung is None or not self.problems:
+            return ""
+        why = "; ".join(f"{rung}: {problem}" for rung, problem in self.problems.items())
+        return f"Jobs are isolated by {self._rung!s} alone, since better does not work ({why})."
+
+    async def available(self) -> None:
+        """Wait until jobs can be started."""
+        await self._chosen.wait()
+
+    async def choose(self) -> None:
+        """Try the rungs, and take the best one that works, or the one that is named if it does."""
+        self._rung = await self.examine()
+        for rung, problem in self.problems.items():
+            logger.warning("isolation %s does not work here: %s", rung, problem)
+        if self._rung is None:
+            logger.error("no jobs are started: %s", self.problem)
+            return
+        logger.info("jobs are isolated by %s", self._rung)
+        self._data.let_through(self.is_passed_through)
+        self._chosen.set()
+
+    async def examine(self) -> Isolation | None:
+        """The rung that would be taken, if any; those above it are left in `problems`."""
+        level, self.problems = self._config.level, {}
+        for rung in Isolation if level == "auto" else [Isolation(level)]:
+            if (problem := await self._problem_of(rung)) is None:
+                return rung
+            self.problems[rung] = problem
+        return None
+
+    async def _problem_of(self, rung: Isolation) -> str | None:
+        # the last of the range: the first ones may be in use
+        uid = self._config.first_uid + self._config.uids - 1
+        prober = Prober(self._builder, directory=self._data.probe, uid=uid)
+        was_let_through = self._data.is_let_through
+        if rung in {Isolation.USER, Isolation.SANDBOX_LITE} and os.geteuid() == 0:
+            self._data.let_through(True)
+        try:
+            return await prober.problem(rung)
+        finally:
+            self._data.let_through(was_let_through)
+
+    # --- what follows ---------------------------------------------------------------------
+
+    @property
+    def is_walled(self) -> bool:
+        """Whether jobs are kept from each other at all."""
+        return self._rung is not Isolation.PROCESS
+
+    @property
+    def is_passed_through(self) -> bool:
+        """Whether other users than the service's own have to reach the directories of jobs."""
+        return os.geteuid() == 0 and self._rung in {Isolation.USER, Isolation.SANDBOX_LITE}
+
+    def cache_of(self, environment: str) -> Path:
+        """Where the jobs of an environment find their caches; `uid` aside."""
+        return self._data.cache / "jobs" / environment if self.is_walled else self._data.cache
+
+    @contextlib.contextmanager
+    def place(
+        self, *, python: Path, environment: Path | None, own: Sequence[Path]
+    ) -> Iterator[Place]:
+        """What an attempt is to get; its keeper has it in the end. Blocks, for some file calls.
+
+        `environment` is the directory of one that was built, `own` those that it may write.
+
+        Raises:
+            NoUidLeft, OSError: see there.
+        """
+        assert self._rung is not None  # noqa: S101  # nobody starts anything before
+        cache = self.cache_of(environment.name if environment is not None else "base")
+        if not self.is_walled:
+            yield Place(isolation=self._rung, walls=None, cache=cache, held=(), uid=None)
+            return
+        with self._uids.taken() if os.geteuid() == 0 else contextlib.nullcontext() as uid:
+            kept = cache if uid is None else cache / str(uid)
+            kept.mkdir(mode=0o700, parents=True, exist_ok=True)
+            if uid is not None:
+                os.chown(kept, uid, uid)
+                for path in own:
+                    give(path, uid)
+                if environment is not None:
+                    _open_to_read(environment)
+            if self.is_passed_through:
+                for path in (cache.parent, cache):
+                    path.chmod(0o711)
+                seen = kept
+            else:
+                seen = cache  # at one place for all users: what is imported beforehand knows it
+            mounts: list[Mount] = [] if environment is None else [read(environment)]
+            mounts += [write(kept, seen), *map(write, own)]
+            if uid is not None:
+                mounts += self._uids.names(uid)
+            walls = self._builder.walls(self._rung, python=python, mounts=mounts, uid=uid)
+            held = () if uid is None else (self._uids.lock_of(uid),)
+            yield Place(isolation=self._rung, walls=walls, cache=seen, held=held, uid=uid)
+
+
+def _open_to_read(environment: Path) -> None:
+    """Let other users read an environment that was built when jobs were the service's own user."""
+    if not environment.stat().st_mode & stat.S_IROTH:
+        # the directory itself last, by which it is told that all is done
+        command = ["/bin/chmod", "-R", "go+rX", *map(str, environment.iterdir())]
+        subprocess.run(command, check=True)
+        environment.chmod(0o755)
+
+
+def _check_paths(config: IsolationConfig, data: DataDirectory) -> None:
+    root = data.root.resolve()
+    for key in ("read_only", "read_write"):
+        for text in getattr(config, key):
+            path = Path(text)
+            if not path.exists():
+                raise ConfigError(f"[isolation] {key}: there is no {text}")
+            if root in (path.resolve(), *path.resolve().parents):
+                raise ConfigError(f"[isolation] {key}: {text} is in Asgard's own data directory")

@@ -1,0 +1,127 @@
+"""What a sandboxed job sees: the system and its interpreter to read, little of its own to write."""
+
+import os
+import sys
+from collections.abc import Iterable, Iterator, Sequence
+from pathlib import Path
+
+Mount = tuple[str, str, str, str]
+"""Kind, source, target, options; see `shim.file_system.build`."""
+
+SYSTEM = ("bin", "etc", "gnu", "lib", "lib32", "lib64", "libx32", "nix", "opt", "sbin", "usr")
+"""What makes up a system, at the top of its file system."""
+DEVICES = ("full", "null", "random", "tty", "urandom", "zero")
+ACCELERATORS = ("nvidia*", "dri", "kfd", "accel", "infiniband")
+RESOLVER = Path("/etc/resolv.conf")
+OWN_SETTINGS = "/etc/asgard"
+"""May hold secrets: the service's configuration, and variables of its unit."""
+
+
+def read(path: str | Path, at: str | Path | None = None) -> Mount:
+    """A mount that shows `path`, to be read alone, at the same place or at another."""
+    return ("read", os.path.realpath(path), str(at or path), "")
+
+
+def write(path: str | Path, at: str | Path | None = None) -> Mount:
+    """A mount that shows `path`, for reading and writing."""
+    return ("write", os.path.realpath(path), str(at or path), "")
+
+
+def system_mounts(*, tmp_mb: int, shm_mb: int) -> list[Mount]:
+    """The system, read-only, with fresh /proc, /dev, /tmp and /dev/shm."""
+    mounts = [
+        ("tmpfs", "", "/tmp", f"mode=1777,size={tmp_mb}m"),  # noqa: S108
+        ("directory", "", "/var", ""),
+        ("link", "/tmp", "/var/tmp", ""),  # noqa: S108
+        ("directory", "", "/run", ""),
+        ("proc", "", "/proc", ""),
+        ("read", "/sys", "/sys", ""),
+        ("tmpfs", "", "/dev", "mode=755,size=64k"),
+        ("tmpfs", "", "/dev/shm", f"mode=1777,size={shm_mb}m"),  # noqa: S108
+        ("devpts", "", "/dev/pts", "newinstance,ptmxmode=0666,mode=620"),
+        ("link", "pts/ptmx", "/dev/ptmx", ""),
+        ("link", "/proc/self/fd", "/dev/fd", ""),
+        *(("link", f"/proc/self/fd/{n}", f"/dev/{name}", "") for n, name in enumerate(_STREAMS)),
+        *(("device", path, path, "") for path in _devices()),
+    ]
+    for name in SYSTEM:
+        path = Path("/", name)
+        if path.is_symlink():
+            mounts.append(("link", str(path.readlink()), str(path), ""))
+        elif path.is_dir():
+            mounts.append(read(path))
+    if RESOLVER.is_symlink() and RESOLVER.exists():
+        # kept by the system somewhere below /run
+        mounts.append(read(RESOLVER, RESOLVER.resolve()))
+    return mounts
+
+
+_STREAMS = ("stdin", "stdout", "stderr")
+
+
+def _devices() -> Iterator[str]:
+    devices = Path("/dev")
+    yield from (str(devices / name) for name in DEVICES if (devices / name).exists())
+    for pattern in ACCELERATORS:
+        yield from sorted(map(str, devices.glob(pattern)))
+
+
+def interpreter_mounts(python: Path) -> list[Mount]:
+    """What `python` needs of the file system beside the system's own directories.
+
+    A virtual environment, what it was made of, and the links on the way from one to the other.
+    """
+    base = os.path.realpath(sys.base_prefix)
+    mounts = [read(path) for path in (sys.base_prefix, base, sys.base_exec_prefix)]
+    if (python.parent.parent / "pyvenv.cfg").exists():
+        mounts += [read(python.parent.parent), read(os.path.realpath(python.parent.parent))]
+    for hop in _hops(python):
+        prefix = hop.parent.parent
+        # a whole directory only if it is an interpreter's: ~/bin/python must not show ~
+        if os.path.realpath(prefix) == base:
+            mounts.append(read(prefix))
+        else:
+            mounts.append(read(hop))
+    return without_covered(mounts)
+
+
+def _hops(path: Path) -> Iterator[Path]:
+    for _ in range(40):  # as many as the kernel follows
+        if not path.is_symlink():
+            return
+        path = path.parent / path.readlink()
+        yield path
+
+
+def without_covered(mounts: Iterable[Mount]) -> list[Mount]:
+    """Those mounts to read that no earlier one, nor the system, shows at the same place already."""
+    seen = [os.path.realpath(f"/{name}") for name in SYSTEM]
+    kept = []
+    for mount in mounts:
+        target = mount[2]
+        if any(_is_below(target, shown) and target == mount[1] for shown in seen):
+            continue
+        kept.append(mount)
+        if mount[1] == target:
+            seen.append(target)
+    return kept
+
+
+def hiding(mounts: Sequence[Mount], private: Iterable[Path]) -> list[Mount]:
+    """Mounts that cover what `mounts` would show of the `private` files and directories."""
+    covers: dict[str, Mount] = {}
+    for path in private:
+        if not path.exists():
+            continue
+        real = os.path.realpath(path)
+        for kind, source, target, _ in mounts:
+            if kind not in {"read", "write"} or not _is_below(real, source):
+                continue
+            place = os.path.normpath(f"{target}/{os.path.relpath(real, source)}")
+            kind = "hidden" if path.is_dir() else "blank"
+            covers[place] = (kind, "", place, "mode=755,size=1m" if kind == "hidden" else "")
+    return list(covers.values())
+
+
+def _is_below(path: str, directory: str) -> bool:
+    return os.path.commonpath([path, directory]) == directory

@@ -1,0 +1,14 @@
+-- On which rung of the ladder a job's present attempt was started, NULL for none yet or before there
+-- was one; and one more reason for a cold start, for which the column has to be made anew.
+
+ALTER TABLE jobs ADD COLUMN isolation TEXT CHECK (isolation IN (
+    'sandbox', 'sandbox-lite', 'user', 'process'
+));
+
+ALTER TABLE jobs ADD COLUMN reason_for_cold TEXT CHECK (reason_for_cold IN (
+    'off', 'requested', 'imports', 'modules', 'variables', 'requirements', 'memory_limit', 'no_server',
+    'not_ready', 'isolation', 'server_lost'
+));
+UPDATE jobs SET reason_for_cold = cold_reason;
+ALTER TABLE jobs DROP COLUMN cold_reason;
+ALTER TABLE jobs RENAME COLUMN reason_for_cold TO cold_reason;
