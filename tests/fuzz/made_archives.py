@@ -58,6 +58,19 @@ class Member:
     """Of compression, in a zip."""
 
 
+@dataclass(frozen=True, kw_only=True)
+class Archive:
+    """A file as it is sent."""
+
+    suffix: str
+    content: bytes
+
+    def __repr__(self) -> str:
+        # megabytes of it would stand in the report; the round's seed makes it again
+        shown = self.content if len(self.content) < 2000 else self.content[:200]
+        return f"Archive({self.suffix}, {len(self.content)} bytes: {shown!r})"
+
+
 contents = st.one_of(
     st.binary(max_size=50),
     st.just(TRAIN.encode()),
@@ -123,11 +136,11 @@ def tar_file(members: list[Member]) -> bytes:
 
 
 @st.composite
-def archives(draw: st.DrawFn) -> tuple[str, bytes]:
-    """Suffix and content: whole and harmless, odd, damaged, or of the corpus."""
+def archives(draw: st.DrawFn) -> Archive:
+    """Whole and harmless, odd, damaged, or of the corpus."""
     if draw(st.integers(0, 5)) == 0:
         suffix, make, _ = REFUSED[draw(st.sampled_from([*REFUSED]))]
-        return suffix, make()
+        return Archive(suffix=suffix, content=make())
     members = draw(st.lists(st.one_of(usual, odd), max_size=5))
     members.insert(draw(st.integers(0, len(members))), program)
     suffix = draw(st.sampled_from([".zip", ".tar.gz", ".tgz"]))
@@ -144,7 +157,7 @@ def archives(draw: st.DrawFn) -> tuple[str, bytes]:
         data = bytearray(gzip.compress(plain, 1))
     elif damage != "none":
         flip(draw, data, len(data))
-    return suffix, bytes(data)
+    return Archive(suffix=suffix, content=bytes(data))
 
 
 def flip(draw: st.DrawFn, data: bytearray, within: int) -> None:

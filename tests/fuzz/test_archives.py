@@ -12,7 +12,7 @@ from tests.api.test_multipart import END, MULTIPART, part
 from tests.archives import TIGHT
 from tests.fuzz.effort import Search
 from tests.fuzz.live import LiveService, live_service
-from tests.fuzz.made_archives import archives, names
+from tests.fuzz.made_archives import Archive, archives, names
 
 JOBS = "/mlops/training/jobs"
 SETTINGS = {
@@ -34,10 +34,9 @@ def test_archives_are_taken_whole_or_leave_nothing(tmp_path: Path) -> None:
         live.run(live.service.request("DELETE", f"{JOBS}/{first}"))
         before = everything_but_jobs(tmp_path)
 
-        def send(archive: tuple[str, bytes], entrypoint: str, file_name: str) -> None:
-            suffix, content = archive
+        def send(archive: Archive, entrypoint: str, file_name: str) -> None:
             search.count("archives")
-            data = form_of(file_name + suffix, content, entrypoint)
+            data = form_of(file_name + archive.suffix, archive.content, entrypoint)
             status, answer = live.run(upload(live, data))
             assert status == 202 or 400 <= status < 500, (status, answer)
             assert str(tmp_path) not in str(answer)
