@@ -13,8 +13,8 @@ from typing import Any
 
 import hypothesis
 from hypothesis import HealthCheck, Phase
-from hypothesis.strategies import SearchStrategy
 from hypothesis.stateful import RuleBasedStateMachine, run_state_machine_as_test
+from hypothesis.strategies import SearchStrategy
 
 TOTAL_SECONDS = float(os.environ.get("FUZZ_SECONDS", "0"))
 """For all searches together; 0 for the short, deterministic form."""

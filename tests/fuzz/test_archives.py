@@ -1,6 +1,5 @@
 """Archives and file names that were made up: taken or refused, nothing of them outside or left."""
 
-import os
 import stat
 from pathlib import Path
 from typing import Any
@@ -44,7 +43,7 @@ def test_archives_are_taken_whole_or_leave_nothing(tmp_path: Path) -> None:
                 search.count("jobs")
                 run_and_delete(live, answer["job_id"], tmp_path, before)
             assert everything_but_jobs(tmp_path) == before
-            assert not os.listdir(live.service.data_dir / "jobs")
+            assert not list((live.service.data_dir / "jobs").iterdir())
 
         search.examples(
             send, short=25, archive=archives(), entrypoint=entrypoints, file_name=file_names

@@ -6,7 +6,6 @@ One service for all sequences: it is killed and stopped in their middle, and is 
 import asyncio
 import contextlib
 import itertools
-import os
 import signal
 from collections.abc import Coroutine
 from pathlib import Path
@@ -142,9 +141,7 @@ class JobMachine(RuleBasedStateMachine):
             fields["idempotency_key"] = key
         return submission(kind.script, **fields)
 
-    def accepted(
-        self, status: int, answer: Any, *, is_again: bool = False, **facts: Any
-    ) -> Expected | MultipleResults:
+    def accepted(self, status: int, answer: Any, **facts: Any) -> Expected | MultipleResults:
         if status == 429:
             # what waits is at most what has not been seen to end
             assert len(self.unfinished()) >= MAX_QUEUED, answer
@@ -292,9 +289,9 @@ class JobMachine(RuleBasedStateMachine):
         for job_id, job in found.items():
             self.known[job_id].check(job)
         assert sum(job["phase"] in IN_A_SLOT for job in found.values()) <= SLOTS
-        for job in self.known.values():
-            if job.was_deleted:
-                assert not (self.service.data_dir / "jobs" / job.job_id).exists()
+        for known in self.known.values():
+            if known.was_deleted:
+                assert not (self.service.data_dir / "jobs" / known.job_id).exists()
 
     @invariant()
     @precondition(lambda self: self.known)
@@ -337,4 +334,4 @@ class JobMachine(RuleBasedStateMachine):
         for job in present:
             self.delete(job)
         assert not self.listed()
-        assert not os.listdir(self.service.data_dir / "jobs")
+        assert not list((self.service.data_dir / "jobs").iterdir())

@@ -1,6 +1,6 @@
 """schemathesis makes requests of the document and compares what a real service answers with it.
 
-It follows the document's links too: what is done to a job that was just accepted, cancelled, deleted.
+It follows the document's links too: to a job that was just accepted, cancelled, deleted.
 """
 
 import asyncio

@@ -14,8 +14,8 @@ SECRET = "what-no-address-leads-to"
 
 PIECES = [
     "..", ".", "", "~", "%2e%2e", "%252e%252e", "..%2f..", "..%252f", "%c0%ae%c0%ae", "..;", ";",
-    "%00", "%0d%0aX-Evil:%201", "#", "?", "\\", "..\\..", "%5c..", "etc/passwd", "proc/self/environ",
-    "secret.txt", "asgard.db", "tokens.json", "job.log", "attempts", "index.html", "swagger-ui.css",
+    "%00", "%0d%0aX-Evil:%201", "#", "?", "\\", "..\\..", "%5c..", "etc/passwd",
+    "proc/self/environ", "secret.txt", "asgard.db", "tokens.json", "job.log", "attempts",
     "A" * 9000, "%", "%zz", "+", "*", ":", "@", "//", "file:", "{job_id}", "ü", "00000000",
 ]  # fmt: skip
 """What has led elsewhere in other servers: once and twice encoded, cut, absolute."""
