@@ -116,7 +116,7 @@ async def _store(app: web.Application) -> AsyncIterator[None]:
         database = await Database(file).open()
     except (SchemaError, sqlite3.Error) as error:
         raise ConfigError(f"{file}: {error}") from error
-    app[keys.STORE] = store = JobStore(database)
+    app[keys.STORE] = store = JobStore(database, on_end=app[keys.METRICS].count_end)
     app[keys.ARCHIVES] = archives = ArchiveStore(app[DATA].archives)
     # before any request: what is being received has no row yet either
     if strays := await archives.sweep(await store.all_archives()):
@@ -255,7 +255,9 @@ async def _jobs(app: web.Application) -> AsyncIterator[None]:
         dispatcher.wake()
         queue_deadline.wake()
 
-    free_space = FreeSpace(data.root, floor_bytes=config.server.min_free_mb << 20)
+    app[keys.FREE_SPACE] = free_space = FreeSpace(
+        data.root, floor_bytes=config.server.min_free_mb << 20
+    )
     app[keys.READINESS].unless(lambda: _shortage(free_space))
     checker = ScriptChecker(
         deadline_seconds=config.jobs.script_check_seconds,

@@ -12,6 +12,7 @@ from asgard_async.config import Config
 from asgard_async.execution.isolation.ladder import Ladder
 from asgard_async.execution.limits.keeping import Keeping
 from asgard_async.execution.warm.servers import WarmServers
+from asgard_async.free_space import FreeSpace
 from asgard_async.jobs.cancel import Canceller
 from asgard_async.jobs.delete import Deleter
 from asgard_async.jobs.following import Followers
@@ -44,5 +45,6 @@ MONITOR = web.AppKey("monitor", Monitor)
 READINESS = web.AppKey("readiness", Readiness)
 SUBMISSION_SCHEMA = web.AppKey("submission_schema", SubmissionSchema)
 ARCHIVE_SUBMISSION_SCHEMA = web.AppKey("archive_submission_schema", ArchiveSubmissionSchema)
+FREE_SPACE = web.AppKey("free_space", FreeSpace)
 METRICS = web.AppKey("metrics", Metrics)
 API_DOCUMENT = web.AppKey("api_document", ApiDocument)

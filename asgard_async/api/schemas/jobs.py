@@ -122,6 +122,12 @@ class NewJobSchema(JobSchema):
         }
 
 
+JOB_LINKS: Mapping[str, str] = dict.fromkeys(
+    ("get_job", "get_logs", "get_script", "cancel", "retry", "delete_job"), "job_id"
+)
+"""What can be done with a job that was answered."""
+
+
 class RunSchema(Schema):
     """An MLflow run that a job made."""
 

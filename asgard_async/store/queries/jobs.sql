@@ -136,3 +136,7 @@ SELECT job_id, ended_at, archive, tracking_pending FROM jobs WHERE phase = 'fini
 -- name: server_id^
 -- The id that marks this server's MLflow runs.
 SELECT value FROM server WHERE name = 'server_id';
+
+-- name: unfinished_by_phase
+-- How many jobs are in each phase, those that have ended aside.
+SELECT phase, count(*) AS jobs FROM jobs WHERE phase <> 'finished' GROUP BY phase;
