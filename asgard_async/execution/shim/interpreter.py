@@ -18,7 +18,7 @@ import types
 from typing import Any
 
 from . import linux
-from .command_line import show_command_line
+from .command_line import show_start
 from .order import Order
 from .preloading import Preloaded, namespaces
 from .script import Program, ScriptIsNext
@@ -53,7 +53,7 @@ class ForkedInterpreter(Program):
         signal.signal(signal.SIGINT, signal.default_int_handler)
         for number in (signal.SIGPIPE, signal.SIGXFSZ):
             signal.signal(number, signal.SIG_IGN)
-        show_command_line(order["argv"])
+        show_start(order["argv"], order["environment"])
         os.environ.clear()
         os.environ.update({**self._preloaded.variables_set, **order["environment"]})
         sys.orig_argv[:] = order["argv"]
