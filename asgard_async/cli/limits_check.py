@@ -43,5 +43,3 @@ def _would_keep() -> dict[str, str]:
         for hierarchy in reversed(hierarchies)
         if controller in hierarchy.controllers
     }
-
-

@@ -60,6 +60,10 @@ class LocalExecutor:
 
     async def start(self, launch: Launch) -> datetime | None:
         """See `Executor.start`."""
+        with self._keeping.starting():
+            return await self._start(launch)
+
+    async def _start(self, launch: Launch) -> datetime | None:
         directory = self._directory(launch.attempt)
         environment = {
             **job_variables(directory, self._cache_dir, launch.python),
