@@ -323,7 +323,7 @@ async def _jobs(app: web.Application) -> AsyncIterator[None]:
     await environments.close()
     await checker.close()
     log_watch.close()
-    await asyncio.to_thread(keeping.close)
+    await keeping.stop()
 
 
 async def _stop_streams(app: web.Application) -> None:

@@ -73,7 +73,7 @@ class LocalExecutor:
             environment=launch.held[0].parent if launch.held else None,
             own=[directory / name for name in OWN_DIRECTORIES],
         )
-        with contextlib.ExitStack() as stack:
+        with self._keeping.starting(), contextlib.ExitStack() as stack:
             place = await asyncio.to_thread(stack.enter_context, placing)
             return await self._start(launch, directory, beside, place)
 

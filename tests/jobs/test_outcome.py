@@ -17,7 +17,7 @@ SLEEP = "import time\nprint('up')\ntime.sleep(60)"
 
 @pytest.fixture
 async def limited(tmp_path: Path) -> AsyncIterator[Service]:
-    """A service whose memory limit is kept by RLIMIT_AS; for control groups see tests/limits."""
+    """A service with a memory limit for jobs, kept by RLIMIT_AS; see tests/limits, too."""
     settings = {
         **WITHOUT_MLFLOW,
         "ASGARD_LIMITS__MEMORY_MB": "512",

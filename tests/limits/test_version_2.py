@@ -57,13 +57,16 @@ def test_a_service_of_systemd_finds_the_group_of_its_unit(tmp_path: Path) -> Non
     )
     (found,) = find(here)
     assert found == Hierarchy(
-        version=2, directory=unit, controllers=frozenset({"cpu", "memory", "pids"})
+        version=2,
+        directory=unit,
+        own=unit / "service",
+        controllers=frozenset({"cpu", "memory", "pids"}),
     )
 
 
 def test_an_older_systemd_leaves_the_service_in_the_unit_and_it_steps_down(tmp_path: Path) -> None:
     unit = group(tmp_path / "asgard.service", **{"cgroup.procs": f"{os.getpid()}\n"})
-    found = Hierarchy(version=2, directory=unit, controllers=frozenset({"memory"}))
+    found = Hierarchy(version=2, directory=unit, own=unit, controllers=frozenset({"memory"}))
     assert give_controllers(found) == {"memory"}
     assert (unit / "service" / "cgroup.procs").read_text() == str(os.getpid())
     assert (unit / "cgroup.subtree_control").read_text() == "+memory"
@@ -71,7 +74,9 @@ def test_an_older_systemd_leaves_the_service_in_the_unit_and_it_steps_down(tmp_p
 
 def test_a_group_with_other_processes_is_not_left(tmp_path: Path) -> None:
     scope = group(tmp_path / "session-1.scope", **{"cgroup.procs": f"1\n{os.getpid()}\n"})
-    give_controllers(Hierarchy(version=2, directory=scope, controllers=frozenset({"memory"})))
+    give_controllers(
+        Hierarchy(version=2, directory=scope, own=scope, controllers=frozenset({"memory"}))
+    )
     assert not (scope / "service").exists()
 
 
@@ -101,7 +106,7 @@ def test_version_1_in_a_container_without_namespaces(tmp_path: Path) -> None:
 def test_the_limits_of_a_group_above_count(tmp_path: Path) -> None:
     group(tmp_path / "machine.slice", **{"memory.max": "1073741824\n"})
     unit = group(tmp_path / "machine.slice" / "asgard.service")
-    found = Hierarchy(version=2, directory=unit, controllers=frozenset({"memory"}))
+    found = Hierarchy(version=2, directory=unit, own=unit, controllers=frozenset({"memory"}))
     assert hierarchies.memory_limit(found) == 1 << 30
 
 

@@ -25,6 +25,8 @@ class Hierarchy:
     version: int
     directory: Path
     """Of the group that this process is in; in version 2, of the one above its leaf."""
+    own: Path
+    """Of the group that this process is in, leaf or not."""
     controllers: frozenset[str]
 
 
@@ -45,12 +47,17 @@ def find(proc: Path = Path("/proc/self")) -> Sequence[Hierarchy]:
         path = next((own[name] for name in names if name in own), None)
         if path is None or (directory := _below(Path(mounted_at), root, path)) is None:
             continue
+        own_directory = directory
         if kind == "cgroup2":
             directory = directory.parent if directory.name == LEAF else directory
             names = CONTROLLERS & {*_words(directory / "cgroup.controllers")}
         if os.access(directory, os.W_OK) and os.access(directory / "cgroup.procs", os.W_OK):
             version = 2 if kind == "cgroup2" else 1
-            found.append(Hierarchy(version=version, directory=directory, controllers=names))
+            found.append(
+                Hierarchy(
+                    version=version, directory=directory, own=own_directory, controllers=names
+                )
+            )
     # One may be mounted twice. All hierarchies have the same inode numbers, so by device, too.
     once = {_identity(one.directory): one for one in found}
     return sorted(once.values(), key=lambda one: -one.version)

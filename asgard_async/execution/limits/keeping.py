@@ -1,5 +1,6 @@
 """By what the limits of jobs are kept on this machine, and the control groups for it."""
 
+import asyncio
 import contextlib
 import errno
 import hashlib
@@ -12,6 +13,7 @@ from pathlib import Path
 
 from asgard_async.config import LimitsConfig
 from asgard_async.execution.limits.allowance import Allowance, total_memory_bytes
+from asgard_async.execution.limits.haste import Haste
 from asgard_async.execution.limits.hierarchies import (
     Hierarchy,
     find,
@@ -62,6 +64,7 @@ class Keeping:
         self._name = PREFIX + hashlib.sha256(os.fsencode(jobs_dir)).hexdigest()[:12]
         self.places: list[Place] = []
         """Where the groups of jobs are made."""
+        self._haste: Haste | None = None
 
     # --- making ---------------------------------------------------------------------------
 
@@ -74,6 +77,8 @@ class Keeping:
                 self.places.append(self._make(hierarchy))
             except OSError as error:
                 logger.info("no control groups in %s: %s", hierarchy.directory, error.strerror)
+        if self.places:  # looked for again: it may have stepped down
+            self._haste = Haste(_hierarchies()[0].own / "cgroup.procs")
         logger.info(
             "limits of jobs are kept by: %s",
             ", ".join(f"{limit} {by}" for limit, by in self.by.items()),
@@ -129,6 +134,12 @@ class Keeping:
                 cgroup.kill([str(group)])
                 cgroup.remove([str(group)])
 
+    async def stop(self) -> None:
+        """Do as `close`, when nothing is started any more."""
+        if self._haste is not None:
+            await self._haste.stop()
+        await asyncio.to_thread(self.close)
+
     def close(self) -> None:
         """Remove the groups that hold no job."""
         for place in self.places:
@@ -173,6 +184,10 @@ class Keeping:
         """RLIMIT_AS for want of a group; 0 for none. Libraries reserve more than they use, so it
         is only set where somebody wants a limit."""
         return 0 if self._is_kept("memory") else allowance.memory_bytes
+
+    def starting(self) -> contextlib.AbstractContextManager[None]:
+        """To be within while a job is started: its process then enters its group at once."""
+        return self._haste.made() if self._haste is not None else contextlib.nullcontext()
 
     def limits(self, allowance: Allowance, attempt: Path, own: Sequence[Path]) -> Limits:
         """What the shim of an attempt is told; `own` are the directories that the job fills."""
