@@ -77,6 +77,10 @@ types: $(VENV)/.dev ## mypy, strict
 chaos: $(VENV)/.test ## kill -9 at random moments, full size; prints figures
 	@ASGARD_CHAOS_JOBS=200 ASGARD_CHAOS_ACCEPTS=100 $(BIN)/python -m pytest -m chaos -s $(PYTEST_ARGS)
 
+.PHONY: fuzz
+fuzz: $(VENV)/.test ## search for what breaks, FUZZ_SECONDS=600 in all; prints figures
+	@FUZZ_SECONDS=$(or $(FUZZ_SECONDS),600) $(BIN)/python -m pytest -m fuzz -s $(PYTEST_ARGS)
+
 # docs/benchmarks.md shows whole, full runs; QUICK=1 and ROWS=… try things, RECORD=1 keeps those too
 BENCH_TRIED := $(if $(RECORD),,$(or $(QUICK),$(ROWS)))
 BENCH_JSON := $(if $(BENCH_TRIED),build/bench.json,benchmarks/results/bench.json)

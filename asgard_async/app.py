@@ -12,6 +12,7 @@ from aiohttp import web
 from asgard_async.access.audit import AuditLog
 from asgard_async.access.token_file import TokenFile
 from asgard_async.api import keys
+from asgard_async.api.limits_metrics import LimitsCollector
 from asgard_async.api.server import Runner
 from asgard_async.api.setup import setup_api
 from asgard_async.background import Background
@@ -21,6 +22,7 @@ from asgard_async.execution.archives.names import ArchiveLimits
 from asgard_async.execution.environments.builder import BuildFailed
 from asgard_async.execution.environments.provision import Environments, create_environments
 from asgard_async.execution.isolation.ladder import Ladder
+from asgard_async.execution.limits.keeping import Keeping
 from asgard_async.execution.local import LocalExecutor
 from asgard_async.execution.warm.servers import WarmServers
 from asgard_async.free_space import FreeSpace
@@ -114,7 +116,7 @@ async def _store(app: web.Application) -> AsyncIterator[None]:
         database = await Database(file).open()
     except (SchemaError, sqlite3.Error) as error:
         raise ConfigError(f"{file}: {error}") from error
-    app[keys.STORE] = store = JobStore(database)
+    app[keys.STORE] = store = JobStore(database, on_end=app[keys.METRICS].count_end)
     app[keys.ARCHIVES] = archives = ArchiveStore(app[DATA].archives)
     # before any request: what is being received has no row yet either
     if strays := await archives.sweep(await store.all_archives()):
@@ -195,6 +197,10 @@ async def _jobs(app: web.Application) -> AsyncIterator[None]:
         cache_dir=ladder.cache_of("base"),
         base_alone=ladder.is_walled,
     )
+    app[keys.KEEPING] = keeping = Keeping(config.limits, jobs_dir=data.jobs)
+    app[keys.READINESS].watch(lambda: keeping.warning)
+    await asyncio.to_thread(keeping.open)
+    app[keys.METRICS].add(LimitsCollector(keeping))
     executor = LocalExecutor(
         jobs_dir=data.jobs,
         log_limit_bytes=config.logs.max_bytes_per_job,
@@ -202,6 +208,7 @@ async def _jobs(app: web.Application) -> AsyncIterator[None]:
         in_use=data.in_use,
         warm=warm,
         ladder=ladder,
+        keeping=keeping,
     )
     logs = LogReader(executor.log_of)
     log_watch = LogWatch(data.jobs)
@@ -248,7 +255,9 @@ async def _jobs(app: web.Application) -> AsyncIterator[None]:
         dispatcher.wake()
         queue_deadline.wake()
 
-    free_space = FreeSpace(data.root, floor_bytes=config.server.min_free_mb << 20)
+    app[keys.FREE_SPACE] = free_space = FreeSpace(
+        data.root, floor_bytes=config.server.min_free_mb << 20
+    )
     app[keys.READINESS].unless(lambda: _shortage(free_space))
     checker = ScriptChecker(
         deadline_seconds=config.jobs.script_check_seconds,
@@ -314,6 +323,7 @@ async def _jobs(app: web.Application) -> AsyncIterator[None]:
     await environments.close()
     await checker.close()
     log_watch.close()
+    await keeping.stop()
 
 
 async def _stop_streams(app: web.Application) -> None:

@@ -156,6 +156,13 @@ class IsolationConfig:
 @dataclasses.dataclass(frozen=True, kw_only=True)
 class LimitsConfig:
     memory_mb: Count
+    total_memory_mb: Count
+    cpus: Annotated[float, Meta(ge=0, le=LARGEST)]
+    processes: Count
+    open_files: Annotated[int, Meta(ge=64, le=LARGEST)]
+    job_dir_mb: Count
+    file_mb: Count
+    cgroups: Literal["auto", "off"]
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)

@@ -43,7 +43,7 @@ def setup_api(app: web.Application) -> None:
     app[BODIES] = bodies = Bodies(
         total_bytes=config.edges.max_bodies_bytes, min_rate=config.edges.min_body_rate
     )
-    limits = SubmissionLimits.of(config.jobs)
+    limits = SubmissionLimits.of(config.jobs, config.limits)
     app[SUBMISSION_SCHEMA] = submission = SubmissionSchema(limits)
     app[ARCHIVE_SUBMISSION_SCHEMA] = ArchiveSubmissionSchema(limits)
     app[API_DOCUMENT] = ApiDocument(ROUTES, configured=[submission])

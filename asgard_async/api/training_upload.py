@@ -22,7 +22,7 @@ from asgard_async.api.multipart import Form, read_form
 from asgard_async.api.parser import flatten
 from asgard_async.api.replies import reply
 from asgard_async.api.requests import owner
-from asgard_async.api.schemas.jobs import JobSchema, NewJobSchema
+from asgard_async.api.schemas.jobs import JOB_LINKS, JobSchema, NewJobSchema
 from asgard_async.api.schemas.problem import refusals
 from asgard_async.api.schemas.submission import (
     SubmissionSchema,
@@ -53,12 +53,13 @@ KEY_HEADER = "Idempotency-Key"
     form=UploadFormSchema(),
 )
 @documented_body(SubmissionSchema)
-@response_schema(NewJobSchema, 202, description="Accepted.", headers=["Location"])
+@response_schema(NewJobSchema, 202, description="Accepted.", headers=["Location"], links=JOB_LINKS)
 @response_schema(
     JobSchema,
     200,
     description="The job that the idempotency key stands for.",
     headers=["Location"],
+    links=JOB_LINKS,
 )
 async def upload(request: web.Request) -> web.Response:
     """Accept a job."""

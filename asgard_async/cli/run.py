@@ -2,6 +2,7 @@
 
 import contextlib
 import os
+import re
 import sys
 from pathlib import Path
 from typing import TYPE_CHECKING, TextIO
@@ -17,7 +18,23 @@ from asgard_async.cli.sanitiser import one_line
 if TYPE_CHECKING:
     from asgard_async.client import AsyncAsgardClient, Job
 
+MIB_IN = {"M": 1, "G": 1024, "T": 1024**2}
 ENDINGS = (".py", ".tar.gz", ".tgz", ".zip")
+
+
+class MemorySize(click.ParamType[int]):
+    """4G, 512M or 512MiB: powers of 1024, made MiB."""
+
+    name = "size"
+
+    def convert(
+        self, value: object, param: click.Parameter | None, ctx: click.Context | None
+    ) -> int:
+        match = re.fullmatch(r"(\d{1,9}(?:\.\d{1,3})?)([MGT])(?:i?B)?", str(value), re.IGNORECASE)
+        mib = round(float(match[1]) * MIB_IN[match[2].upper()]) if match else 0
+        if mib < 1:
+            self.fail(f"{value!r} is no size such as 512M or 4G.", param, ctx)
+        return mib
 
 
 @click.command()
@@ -36,6 +53,10 @@ ENDINGS = (".py", ".tar.gz", ".tgz", ".zip")
 @click.option("--timeout", type=int, metavar="S", help="Seconds that the script may run.")
 @click.option("--tag", multiple=True, metavar="K=V", help="A tag for its MLflow runs; repeatable.")
 @click.option("--priority", type=int, default=0, help="-100 to 100; higher runs first.")
+@click.option(
+    "--memory", type=MemorySize(), metavar="SIZE", help="Memory that it may use: 512M, 4G."
+)
+@click.option("--cpus", type=click.FloatRange(min=0.01), help="CPUs that it may use, such as 1.5.")
 @click.option("--no-warm", is_flag=True, help="Run in a new interpreter.")
 @click.option("--detach", is_flag=True, help="Print the job's id and leave it running.")
 @click.option("--raw", is_flag=True, help="Pass the log to the terminal unfiltered.")
@@ -54,6 +75,8 @@ async def run(
     timeout: int | None,  # noqa: ASYNC109  # the script's
     tag: tuple[str, ...],
     priority: int,
+    memory: int | None,
+    cpus: float | None,
     no_warm: bool,
     detach: bool,
     raw: bool,
@@ -93,6 +116,8 @@ async def run(
         "timeout": timeout,
         "tags": _pairs("--tag", tag, {}),
         "priority": priority,
+        "memory_mb": memory,
+        "cpus": cpus,
         "warm": not no_warm,
         "entrypoint": entrypoint,
     }

@@ -189,4 +189,6 @@ class Submitter:
             tags=dict(submission.tags),
             priority=submission.priority,
             warm=submission.warm,
+            memory_mb=submission.memory_mb,
+            cpus=submission.cpus,
         )

@@ -215,7 +215,7 @@ async def test_a_server_beyond_its_memory_is_not_used(tmp_path: Path) -> None:
 
 
 async def test_a_memory_limit_that_the_preloaded_would_eat_up(tmp_path: Path) -> None:
-    settings = {**SETTINGS, "ASGARD_LIMITS__MEMORY_MB": "200"}
+    settings = {**SETTINGS, "ASGARD_LIMITS__MEMORY_MB": "200", "ASGARD_LIMITS__CGROUPS": "off"}
     async with running_service(tmp_path / "data", settings) as service:
         await ready(service)
         status, job = await service.upload(USES_NUMPY)

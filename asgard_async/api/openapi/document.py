@@ -97,6 +97,14 @@ class ApiDocument:
             "description": said["description"],
             "headers": _headers(said.get("headers", ())),
         }
+        if said.get("links"):
+            response["links"] = {
+                operation: {
+                    "operationId": operation,
+                    "parameters": {parameter: f"$response.body#/{parameter}"},
+                }
+                for operation, parameter in said["links"].items()
+            }
         if "schema" in said:
             content_type = said.get("content_type", "application/json")
             response["content"] = self._content(said["schema"], content_type, said.get("example"))

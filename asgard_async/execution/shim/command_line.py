@@ -50,7 +50,7 @@ def _stat() -> "list[int]":
     with open("/proc/self/stat", "rb") as file:
         stat = file.read()
     # the second field, a name in parentheses, may itself hold spaces and parentheses
-    _state, *numbers = stat[stat.rindex(b")") + 2 :].split()
+    numbers = stat[stat.rindex(b")") + 2 :].split()[1:]
     return [0, *map(int, numbers)]
 
 

@@ -47,10 +47,12 @@ def reason_of_match(
     beside: frozenset[str],
     environment: Mapping[str, str],
     server: ForkServer,
+    memory_limit_bytes: int,
 ) -> ColdReason | None:
     """Why a job cannot be forked from a server that is ready.
 
-    `beside` are the modules beside its script, `environment` all its variables.
+    `beside` are the modules beside its script, `environment` all its variables, and the memory
+    limit is one of address space (0 for none).
     """
     facts = server.facts
     assert facts is not None  # noqa: S101  # told when it became ready
@@ -61,6 +63,6 @@ def reason_of_match(
     for name in facts.variables.difference(MOVED):
         if environment.get(name) != server.environment.get(name):
             return ColdReason.VARIABLES
-    if 0 < launch.memory_limit_bytes < 2 * facts.address_space:
+    if 0 < memory_limit_bytes < 2 * facts.address_space:
         return ColdReason.MEMORY_LIMIT
     return None
