@@ -16,6 +16,7 @@ def launch(environment: Path) -> Launch:
     environment.mkdir()
     python = environment / "python"
     python.symlink_to(sys.executable)
+    (environment / "lock").touch()
     return Launch(
         attempt=AttemptId(job_id="j", number=1),
         script_name="train.py",
