@@ -46,7 +46,7 @@ def test_archives_are_taken_whole_or_leave_nothing(tmp_path: Path) -> None:
             assert not list((live.service.data_dir / "jobs").iterdir())
 
         search.examples(
-            send, short=25, archive=archives(), entrypoint=entrypoints, file_name=file_names
+            send, short=40, archive=archives(), entrypoint=entrypoints, file_name=file_names
         )
         live.assert_unharmed()
 
