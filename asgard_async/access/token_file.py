@@ -58,6 +58,15 @@ class TokenFile:
         token = self._known.get(id_in(secret) or "")
         return token if token is not None and token.is_of(secret) else None
 
+    def has(self, token: Token) -> bool:
+        """Whether a token is still there, as it was.
+
+        Raises:
+            ConfigError: the file cannot be read.
+        """
+        self._look()
+        return self._known.get(token.id) == token
+
     def all(self) -> Sequence[Token]:
         """Every token, the oldest first.
 
@@ -116,7 +125,7 @@ class TokenFile:
         except FileNotFoundError:
             self._stamp, self._known = _NO_FILE, {}
             return
-        except (OSError, msgspec.DecodeError) as error:
+        except (OSError, ValueError) as error:  # msgspec's are ValueErrors
             self._stamp, self._known = (-1, 0, 0), {}
             raise ConfigError(f"{self._file}: the tokens cannot be read: {error}") from error
         self._stamp, self._known = stamp, {token.id: token for token in tokens}
