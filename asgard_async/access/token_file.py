@@ -16,6 +16,7 @@ import msgspec
 from asgard_async.access.token import NewToken, Scope, Token, id_in
 from asgard_async.config import ConfigError
 from asgard_async.durability import make_durable
+from asgard_async.ownership import open_private
 
 _Stamp = tuple[int, int, int]
 _NO_FILE: _Stamp = (0, 0, 0)
@@ -132,7 +133,7 @@ class TokenFile:
 
     def _replace(self, tokens: Sequence[Token]) -> None:
         new = self._file.with_name(self._file.name + ".new")
-        descriptor = os.open(new, os.O_WRONLY | os.O_CREAT | os.O_TRUNC | os.O_CLOEXEC, 0o600)
+        descriptor = open_private(new, os.O_WRONLY | os.O_CREAT | os.O_TRUNC)
         with os.fdopen(descriptor, "wb") as file:
             file.write(msgspec.json.format(msgspec.json.encode(tokens)) + b"\n")
             file.flush()
@@ -143,11 +144,7 @@ class TokenFile:
     @contextmanager
     def _alone(self) -> Iterator[None]:
         """Keep other processes from changing the file meanwhile."""
-        lock = os.open(
-            self._file.with_name(self._file.name + ".lock"),
-            os.O_RDWR | os.O_CREAT | os.O_CLOEXEC,
-            0o600,
-        )
+        lock = open_private(self._file.with_name(self._file.name + ".lock"), os.O_RDWR | os.O_CREAT)
         try:
             fcntl.flock(lock, fcntl.LOCK_EX)
             yield
