@@ -3,6 +3,7 @@
 import json
 from base64 import b64encode
 from collections.abc import AsyncIterator
+from itertools import count
 from pathlib import Path
 
 import pytest
@@ -10,8 +11,9 @@ from aiohttp import WSServerHandshakeError, hdrs
 
 from asgard_async.access.token import Scope
 from asgard_async.api.routes import PAGES, ROUTES
+from asgard_async.jobs.status import Phase
 from tests.api.served import Client
-from tests.api.service import bearer, problem, running, service_config, store_of, tokens_of
+from tests.api.service import ENDLESS, bearer, problem, running, service_config, store_of, tokens_of
 from tests.service import submission
 
 VERBS = sorted(hdrs.METH_ALL - {hdrs.METH_CONNECT})
@@ -22,8 +24,8 @@ UPLOAD = "/mlops/training/upload"
 Headers = dict[str, str]
 
 
-def filled(path: str) -> str:
-    return path.format(job_id=JOB, name="model", file="start.js")
+def filled(path: str, job_id: str = JOB) -> str:
+    return path.format(job_id=job_id, name="model", file="start.js")
 
 
 def by(secret: str) -> Headers:
@@ -32,7 +34,9 @@ def by(secret: str) -> Headers:
 
 @pytest.fixture
 async def closed(tmp_path: Path) -> AsyncIterator[Client]:
-    async with running(service_config(tmp_path)) as client:
+    # so that a test can be many addresses: after some wrong tokens one has to wait
+    config = service_config(tmp_path, server={"trusted_proxies": ["127.0.0.1"]})
+    async with running(config) as client:
         bearer(client, Scope.ADMIN)
         yield client
         # it looks for running jobs at its end, which needs nothing any more
@@ -71,12 +75,48 @@ async def test_nothing_is_answered_without_a_token(closed: Client, path: str) ->
 @pytest.mark.service
 @pytest.mark.parametrize("headers", WRONG.values(), ids=WRONG)
 async def test_nothing_is_answered_to_a_wrong_one(closed: Client, headers: Headers) -> None:
-    for path in ("/mlops/status", UPLOAD, f"/mlops/training/jobs/{JOB}/logs/ws"):
-        url = f"{path}?token=x&access_token=x"
-        await problem(await closed.get(url, headers=headers), 401)
-    response = await closed.post(UPLOAD, json=submission("print()"), headers=headers)
-    await problem(response, 401)
-    assert sum((await store_of(closed).counts()).values()) == 0
+    """Every address by every verb, and as a WebSocket, of a job that there is."""
+    accepted = await closed.post(
+        UPLOAD, json=submission(ENDLESS), headers=bearer(closed, Scope.SUBMIT)
+    )
+    job_id = (await accepted.json())["job_id"]
+    addresses = (f"192.0.{number // 250}.{1 + number % 250}" for number in count())
+    for path in PATHS:
+        url = f"{filled(path, job_id)}?token=x&access_token=x"
+        for verb in VERBS:
+            by_another = headers | {"X-Forwarded-For": next(addresses)}
+            response = await closed.request(
+                verb, url, json=submission("print()"), headers=by_another
+            )
+            if path.startswith("/health/"):
+                assert response.status in {200, 405}
+            elif verb == "HEAD":
+                assert response.status == 401, path
+            else:
+                await problem(response, 401)
+        if not path.startswith("/health/"):
+            with pytest.raises(WSServerHandshakeError) as refused:
+                await closed.ws_connect(url, headers=headers | {"X-Forwarded-For": next(addresses)})
+            assert refused.value.status == 401, path
+    jobs = await store_of(closed).counts()
+    assert sum(jobs.values()) == 1
+    assert (await store_of(closed).get(job_id)).phase is not Phase.FINISHED
+
+
+@pytest.mark.service
+async def test_a_token_that_was_one_is_wrong(closed: Client) -> None:
+    tokens = tokens_of(closed)
+    revoked, other = bearer(closed, Scope.ADMIN), bearer(closed, Scope.ADMIN)
+    tokens.revoke(tokens.all()[1].id)
+    secret, another = (one["Authorization"].split()[1] for one in (revoked, other))
+    with_another_id = by(another[:16] + secret[16:])
+    for number, headers in enumerate((revoked, with_another_id, by(another[:-1]))):
+        for place, path in enumerate(PATHS):
+            if not path.startswith("/health/"):
+                address = {"X-Forwarded-For": f"192.0.{place}.{1 + number}"}
+                response = await closed.get(filled(path), headers=headers | address)
+                await problem(response, 401)
+    assert (await closed.get("/mlops/status", headers=other)).status == 200
 
 
 @pytest.mark.service
