@@ -13,9 +13,12 @@ from asgard_async.jobs.status import ColdReason
 READ_BY_LIBRARIES = (
     # by the interpreter and the loader, before any import
     *("PYTHON", "LD_", "MALLOC_", "GLIBC_", "LC_", "LANGUAGE", "TZ"),
+    # by what packages hang into the start of the interpreter (*.pth)
+    *("COVERAGE_", "SETUPTOOLS_"),
     # by compiled libraries when they are loaded
     *("OMP_", "GOMP_", "KMP_", "MKL_", "OPENBLAS_", "GOTO_", "BLIS_", "VECLIB_", "NUMEXPR_"),
     *("CUDA_", "NVIDIA_", "TORCH_", "PYTORCH_", "TF_", "XLA_", "JAX_", "ARROW_", "JE_"),
+    *("MIMALLOC_", "OPENSSL_"),
     # by modules that go through all variables, or when they are imported
     *("MLFLOW_", "TQDM_", "MPL", "MATPLOTLIB", "NPY_", "NUMPY_", "SCIPY_", "SKLEARN_", "PANDAS_"),
     *("JOBLIB_", "LOKY_", "NUMBA_", "HF_", "TRANSFORMERS_", "OTEL_", "GRPC_", "PROTOCOL_BUFFERS_"),

@@ -163,7 +163,9 @@ class WarmServers:
         others = [place for place in self._places.values() if not place.is_base]
         if not others:
             return False
-        self._tasks.cancel(_task_name(min(others, key=lambda place: place.used_at)))
+        oldest = min(others, key=lambda place: place.used_at)
+        del self._places[oldest.python]  # at once: others may want room before it has ended
+        self._tasks.cancel(_task_name(oldest))
         return True
 
     # --- keeping --------------------------------------------------------------------------
