@@ -10,6 +10,7 @@ from functools import partial
 from aiohttp import web
 
 from asgard_async.access.audit import AuditLog
+from asgard_async.access.door import Door
 from asgard_async.access.token_file import TokenFile
 from asgard_async.api import keys
 from asgard_async.api.limits_metrics import LimitsCollector
@@ -77,7 +78,8 @@ def create_app(config: Config) -> web.Application:
     app[keys.CONFIG] = config
     app[keys.READINESS] = Readiness()
     data = DataDirectory(root=config.data_dir)
-    app[keys.TOKENS] = TokenFile(data.tokens)
+    app[keys.DOOR] = door = Door(TokenFile(data.tokens), may_be_open=config.server.is_loopback)
+    app[keys.READINESS].unless(door.problem)
     app[keys.AUDIT] = AuditLog(data.audit_log)
     setup_api(app)
     app.on_shutdown.append(_stop_streams)
@@ -132,6 +134,7 @@ async def _background(app: web.Application) -> AsyncIterator[None]:
         observe=app[keys.METRICS].loop_lag.observe,
     )
     background.keep_running("loop lag", lag.run)
+    background.keep_running("door", app[keys.DOOR].run)
     yield
     await background.stop()
 

@@ -3,7 +3,7 @@
 from aiohttp import web
 
 from asgard_async.access.audit import AuditLog
-from asgard_async.access.token_file import TokenFile
+from asgard_async.access.door import Door
 from asgard_async.api.bodies import Bodies
 from asgard_async.api.metrics import Metrics
 from asgard_async.api.openapi.document import ApiDocument
@@ -27,7 +27,7 @@ from asgard_async.tracking.monitor import Monitor
 
 CONFIG = web.AppKey("config", Config)
 AUDIT = web.AppKey("audit", AuditLog)
-TOKENS = web.AppKey("tokens", TokenFile)
+DOOR = web.AppKey("door", Door)
 BODIES = web.AppKey("bodies", Bodies)
 ARCHIVES = web.AppKey("archives", ArchiveStore)
 STORE = web.AppKey("store", JobStore)

@@ -23,6 +23,7 @@ STATUS_OF: Mapping[type[AsgardError], int] = {
     api_errors.MalformedBody: 400,
     access_errors.NotAuthenticated: 401,
     access_errors.ScopeTooSmall: 403,
+    access_errors.TokensUnreadable: 503,
     api_errors.ForeignOrigin: 403,
     api_errors.ForeignHost: 403,
     api_errors.BodyTooSlow: 408,

@@ -5,6 +5,7 @@ import secrets
 
 from aiohttp import web
 
+from asgard_async.access.token import Token
 from asgard_async.jobs.errors import JobNotFound
 
 HEADER = "X-Request-ID"
@@ -24,8 +25,8 @@ COMMON_HEADERS = {
 
 _well_formed = re.compile(r"[A-Za-z0-9._-]{1,128}")
 _REQUEST_ID = web.RequestKey("request_id", str)
-OWNER = web.RequestKey("owner", str)
-"""Name of the token that a request came with; absent while the API is open."""
+TOKEN = web.RequestKey("token", Token)
+"""The token that a request came with; absent while the API is open."""
 _ANSWERED = web.RequestKey("answered", bool)
 
 
@@ -46,8 +47,14 @@ def draw_request_id() -> str:
 
 def owner(request: web.Request) -> str:
     """Name of the token that the request came with; empty while the API is open."""
-    name: str = request.get(OWNER, "")
-    return name
+    token = token_of(request)
+    return token.name if token is not None else ""
+
+
+def token_of(request: web.Request) -> Token | None:
+    """The token that the request came with; None while the API is open."""
+    token: Token | None = request.get(TOKEN)
+    return token
 
 
 def is_answered(request: web.BaseRequest) -> bool:

@@ -15,9 +15,9 @@ from asgard_async.api.keys import (
     AUDIT,
     BODIES,
     CONFIG,
+    DOOR,
     METRICS,
     SUBMISSION_SCHEMA,
-    TOKENS,
 )
 from asgard_async.api.metrics import Metrics, count_requests
 from asgard_async.api.middlewares import problems
@@ -35,7 +35,7 @@ from asgard_async.api.schemas.submission import (
 def setup_api(app: web.Application) -> None:
     """Add every URL, with what stands around the handlers.
 
-    `CONFIG`, `READINESS`, `TOKENS` and `AUDIT` must be in the application by now, the other keys of
+    `CONFIG`, `READINESS`, `DOOR` and `AUDIT` must be in the application by now, the other keys of
     `asgard_async.api.keys` when it starts to serve.
     """
     config = app[CONFIG]
@@ -56,12 +56,7 @@ def setup_api(app: web.Application) -> None:
             seconds=config.edges.body_seconds,
         )
         app["_apispec_request_data_name"] = "data"
-    guarded = guard(
-        app[TOKENS],
-        Failures(),
-        allowed_hosts=config.server.own_names,
-        may_be_open=config.server.is_loopback,
-    )
+    guarded = guard(app[DOOR], Failures(), allowed_hosts=config.server.own_names)
     app.middlewares.extend(
         [
             count_requests(metrics),

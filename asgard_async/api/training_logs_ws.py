@@ -12,8 +12,8 @@ from asgard_async.api.access import agreed_protocols
 from asgard_async.api.connections import give_up_dead_peer
 from asgard_async.api.decorators import docs, querystring_schema
 from asgard_async.api.errors import UpgradeRequired
-from asgard_async.api.keys import CONFIG, FOLLOWERS, LOGS, METRICS, STORE
-from asgard_async.api.requests import job_id_of
+from asgard_async.api.keys import CONFIG, DOOR, FOLLOWERS, LOGS, METRICS, STORE
+from asgard_async.api.requests import job_id_of, token_of
 from asgard_async.api.schemas.logs import StreamQuery
 from asgard_async.api.schemas.problem import JOB_ID, refusals
 from asgard_async.background import Background
@@ -41,7 +41,8 @@ A WebSocket: text frames, one JSON object each, told apart by `type`.
   byte of the log of a job that has finished. Then the connection is closed with 1000.
 
 Connecting again with `offset` set to the last `next` resumes exactly. Closed with 1001: the service
-stops, or the job was deleted; connect again. A reader that takes nothing for
+stops, or the job was deleted; connect again. Closed with 1008: the token was revoked, or there was
+none when the stream began, and now one is needed. A reader that takes nothing for
 `[logs] stalled_reader_seconds` is cut off, and may resume. Pings come every 20 s; what a reader
 sends is not looked at.
 """
@@ -77,11 +78,14 @@ async def stream_log(request: web.Request) -> web.StreamResponse:
     with (
         metrics.log_readers.track_inprogress(),
         request.app[FOLLOWERS].following(job_id) as follower,
+        request.app[DOOR].visit(token_of(request), follower.stop) as visit,
     ):
         beside.start("pings", _ping(ws))
         beside.start("listening", _listen(ws, follower))
         try:
             code = await _Stream(ws, patience).run(follower, offset)
+            if visit.is_over and code is not WSCloseCode.OK:
+                code = WSCloseCode.POLICY_VIOLATION
             await beside.stop()
             async with asyncio.timeout(patience + CLOSE_SECONDS):
                 await ws.close(code=code)
@@ -125,6 +129,8 @@ class _Stream:
             except JobNotFound:
                 return WSCloseCode.GOING_AWAY
             for frame in piece.frames:
+                if follower.is_stopped:  # a slow reader takes long for a piece
+                    return WSCloseCode.GOING_AWAY
                 await self._send(frame)
             offset = piece.next
             if piece.is_gone:

@@ -203,18 +203,30 @@ async def _artifacts_problem(gateway: MlflowGateway) -> str:
 
 async def access(config: Config, data: DataDirectory) -> Finding:
     """Whether anybody may come in."""
-    tokens = TokenFile(data.tokens)
+    about, tokens = "access", TokenFile(data.tokens)
     try:
         if tokens.is_closed():
-            return Finding("access", Level.OK, f"by {len(tokens.all())} tokens")
-    except ConfigError as error:
-        return Finding("access", Level.FAIL, str(error), f"mend or remove {data.tokens}")
+            # one made as root, say, which the service cannot read
+            if (owner := data.tokens.stat().st_uid) != data.root.stat().st_uid:
+                found = f"{data.tokens} belongs to another user (uid {owner}) than its directory"
+                return Finding(about, Level.FAIL, found, _give_back(data.tokens))
+            return Finding(about, Level.OK, f"by {len(tokens.all())} tokens")
+    except (ConfigError, OSError) as error:
+        # removing it would open the API to everybody
+        remedy = f"copy {data.tokens.name} from a backup of 'asgard db backup' to {data.root}"
+        if isinstance(error.__cause__, OSError):
+            remedy = _give_back(data.tokens)
+        return Finding(about, Level.FAIL, f"{error}; nobody is let in", remedy)
     return Finding(
-        "access",
+        about,
         Level.WARN,
         f"open to whoever reaches {config.server.host}, the jobs included",
         "asgard token create",
     )
+
+
+def _give_back(file: Path) -> str:
+    return f"as root: chown {file.parent.stat().st_uid} {file} && chmod 600 {file}"
 
 
 async def open_files(config: Config, data: DataDirectory) -> Finding:

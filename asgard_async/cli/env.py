@@ -119,7 +119,7 @@ async def _build(config: Config, requirements: tuple[str, ...]) -> None:
             return
     click.echo(f"building {recipe.key} …", err=True)
     await environments.build(recipe)
-    await environments.compiled()
+    await environments.compile(recipe)
     click.echo(f"built {recipe.key}")
 
 

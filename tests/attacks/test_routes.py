@@ -7,11 +7,9 @@ import pytest
 
 from asgard_async.access.token import Scope
 from asgard_async.api.access import ADMIN_ROUTES
-from asgard_async.api.keys import TOKENS
 from asgard_async.api.routes import PAGES, ROUTES
-from asgard_async.jobs.record import now
 from tests.api.served import Client
-from tests.api.service import running, service_config, store_of
+from tests.api.service import bearer, running, service_config, store_of
 
 pytestmark = pytest.mark.service
 
@@ -19,7 +17,7 @@ pytestmark = pytest.mark.service
 @pytest.fixture
 async def closed(tmp_path: Path) -> AsyncIterator[Client]:
     async with running(service_config(tmp_path)) as client:
-        client.app[TOKENS].create(name="first", scope=Scope.ADMIN, at=now())
+        bearer(client, Scope.ADMIN)
         yield client
         (tmp_path / "tokens.json").unlink()  # the end of the fixture has none
 
@@ -31,11 +29,7 @@ async def test_no_route_is_served_that_the_walks_do_not_know(closed: Client) -> 
 
 
 async def test_scopes_hold_on_every_route(closed: Client) -> None:
-    def bearer(scope: Scope) -> dict[str, str]:
-        made = closed.app[TOKENS].create(name=None, scope=scope, at=now())
-        return {"Authorization": f"Bearer {made.secret}"}
-
-    read, submit = bearer(Scope.READ), bearer(Scope.SUBMIT)
+    read, submit = bearer(closed, Scope.READ), bearer(closed, Scope.SUBMIT)
     changing = 0
     for route in [*ROUTES, *PAGES]:
         path = route.path.format(job_id="0123abcd", name="model", file="start.js")

@@ -6,7 +6,7 @@ import stat
 import tarfile
 import warnings
 import zipfile
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from hypothesis import strategies as st
 
@@ -135,16 +135,26 @@ def tar_file(members: list[Member]) -> bytes:
     return gzip.compress(buffer.getvalue(), 1)
 
 
+def pack(suffix: str, members: list[Member]) -> bytes:
+    """An archive of the sort that the suffix says."""
+    return zip_file(members) if suffix == ".zip" else tar_file(members)
+
+
 @st.composite
 def archives(draw: st.DrawFn) -> Archive:
     """Whole and harmless, odd, damaged, or of the corpus."""
-    if draw(st.integers(0, 5)) == 0:
+    suffix = draw(st.sampled_from([".zip", ".tar.gz", ".tgz"]))
+    sort = draw(st.sampled_from(["corpus", "one name", "one name", "many", "many", "many"]))
+    if sort == "one name":
+        # nothing else is wrong with it, for which it might be refused
+        member = replace(program, name=draw(names))
+        return Archive(suffix=suffix, content=pack(suffix, [program, member]))
+    if sort == "corpus":
         suffix, make, _ = REFUSED[draw(st.sampled_from([*REFUSED]))]
         return Archive(suffix=suffix, content=make())
     members = draw(st.lists(st.one_of(usual, odd), max_size=5))
     members.insert(draw(st.integers(0, len(members))), program)
-    suffix = draw(st.sampled_from([".zip", ".tar.gz", ".tgz"]))
-    data = bytearray(zip_file(members) if suffix == ".zip" else tar_file(members))
+    data = bytearray(pack(suffix, members))
     damage = draw(st.sampled_from(["none", "none", "cut", "flip", "add", "inner"]))
     if damage == "cut":
         del data[draw(st.integers(0, len(data))) :]

@@ -30,6 +30,7 @@ def test_archives_are_taken_whole_or_leave_nothing(tmp_path: Path) -> None:
         # what the service makes for itself with the first job is there then
         first = live.run(live.service.submit("pass"))
         live.run(live.service.finished(first))
+        own = files_of_the_service(live, first)
         live.run(live.service.request("DELETE", f"{JOBS}/{first}"))
         before = everything_but_jobs(tmp_path)
 
@@ -41,12 +42,18 @@ def test_archives_are_taken_whole_or_leave_nothing(tmp_path: Path) -> None:
             assert str(tmp_path) not in str(answer)
             if status == 202:
                 search.count("jobs")
-                run_and_delete(live, answer["job_id"], tmp_path, before)
+                job_id = answer["job_id"]
+                run(live, job_id)
+                assert files_of_the_service(live, job_id) == own
+                made = everything_but_jobs(tmp_path) - before
+                assert {Path(name).parent.name for name in made} <= {"archives"}, made
+                assert len(made) == 1, made
+                assert live.run(live.service.request("DELETE", f"{JOBS}/{job_id}"))[0] == 204
             assert everything_but_jobs(tmp_path) == before
             assert not list((live.service.data_dir / "jobs").iterdir())
 
         search.examples(
-            send, short=25, archive=archives(), entrypoint=entrypoints, file_name=file_names
+            send, short=40, archive=archives(), entrypoint=entrypoints, file_name=file_names
         )
         live.assert_unharmed()
 
@@ -67,7 +74,7 @@ async def upload(live: LiveService, body: bytes) -> tuple[int, Any]:
     return await live.service.post("/mlops/training/upload", data=body, headers=MULTIPART)
 
 
-def run_and_delete(live: LiveService, job_id: str, tmp_path: Path, before: set[str]) -> None:
+def run(live: LiveService, job_id: str) -> None:
     """What was taken can be unpacked and run: only files and directories, where they belong."""
     done = live.run(live.service.finished(job_id))
     assert (done["reason"], done["logs"]) == ("succeeded", "trained\n"), done
@@ -76,10 +83,13 @@ def run_and_delete(live: LiveService, job_id: str, tmp_path: Path, before: set[s
         mode = path.lstat().st_mode
         assert stat.S_ISREG(mode) or stat.S_ISDIR(mode), path
         assert mode & 0o7077 == 0, path
-    made = everything_but_jobs(tmp_path) - before
-    assert {Path(name).parent.name for name in made} <= {"archives"}, made
-    assert len(made) == 1, made
-    assert live.run(live.service.request("DELETE", f"{JOBS}/{job_id}"))[0] == 204
+
+
+def files_of_the_service(live: LiveService, job_id: str) -> set[str]:
+    """What lies beside the directory that the archive was unpacked in."""
+    job = live.service.data_dir / "jobs" / job_id
+    work = job / "attempts" / "1" / "work"
+    return {str(path.relative_to(job)) for path in job.rglob("*") if work not in path.parents}
 
 
 def everything_but_jobs(tmp_path: Path) -> set[str]:

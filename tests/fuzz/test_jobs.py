@@ -57,7 +57,7 @@ def test_jobs_are_what_their_model_says(tmp_path: Path) -> None:
             pass
 
         Jobs.live, Jobs.search = live, search
-        search.machine(Jobs, short=2, steps=10)
+        search.machine(Jobs, short=2, steps=8)
         live.assert_unharmed()
 
 

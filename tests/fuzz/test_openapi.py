@@ -29,7 +29,7 @@ CHECKS = (
 )
 """All that apply but positive_data_acceptance: some rules cannot be said in the document."""
 
-SHORT = ("--max-examples", "10", "--seed", "1", "--generation-deterministic")
+SHORT = ("--max-examples", "6", "--seed", "1", "--generation-deterministic")
 """For each operation and phase, always the same ones: what fails in CI fails everywhere."""
 
 WITHIN_SECONDS = 120
