@@ -146,7 +146,7 @@ for path in ("/x", "/etc/x", "/usr/x", "/opt/x", "/var/x", "/run/x", "/sys/x", "
              f"{os.environ['DATA_DIR']}/x", "../x", "../../x", "../../../job.log",
              "/proc/sys/kernel/core_pattern", "/proc/sys/kernel/hostname", "/proc/sysrq-trigger",
              "/proc/sys/vm/drop_caches", "/proc/1/oom_score_adj", "/sys/power/state"):
-    attack(path, lambda: open(path, "w"))
+    attack(path, lambda: open(path, "a"))
 attack("a mode", lambda: os.chmod(os.__file__, 0o777))
 attack("its directory away", lambda: os.rename(os.getcwd(), os.getcwd() + "2"))
 for place in (".", os.environ["HOME"], os.environ["TMPDIR"], "/tmp", "/var/tmp", "/dev/shm",
