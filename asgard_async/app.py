@@ -13,7 +13,7 @@ from asgard_async.access.audit import AuditLog
 from asgard_async.access.door import Door
 from asgard_async.access.token_file import TokenFile
 from asgard_async.api import keys
-from asgard_async.api.limits_metrics import LimitsCollector
+from asgard_async.api.collectors import IsolationCollector, LimitsCollector, WarmCollector
 from asgard_async.api.server import Runner
 from asgard_async.api.setup import setup_api
 from asgard_async.background import Background
@@ -194,7 +194,7 @@ async def _jobs(app: web.Application) -> AsyncIterator[None]:
     app[keys.READINESS].unless(lambda: ladder.problem)
     app[keys.READINESS].watch(lambda: ladder.warning)
     await ladder.choose()
-    app[keys.WARM] = warm = WarmServers(
+    warm = WarmServers(
         config.warm,
         directory=data.warm,
         cache_dir=ladder.cache_of("base"),
@@ -203,7 +203,8 @@ async def _jobs(app: web.Application) -> AsyncIterator[None]:
     app[keys.KEEPING] = keeping = Keeping(config.limits, jobs_dir=data.jobs)
     app[keys.READINESS].watch(lambda: keeping.warning)
     await asyncio.to_thread(keeping.open)
-    app[keys.METRICS].add(LimitsCollector(keeping))
+    for figures in (WarmCollector(warm), IsolationCollector(ladder), LimitsCollector(keeping)):
+        app[keys.METRICS].add(figures)
     executor = LocalExecutor(
         jobs_dir=data.jobs,
         log_limit_bytes=config.logs.max_bytes_per_job,

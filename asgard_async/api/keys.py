@@ -11,7 +11,6 @@ from asgard_async.api.schemas.submission import ArchiveSubmissionSchema, Submiss
 from asgard_async.config import Config
 from asgard_async.execution.isolation.ladder import Ladder
 from asgard_async.execution.limits.keeping import Keeping
-from asgard_async.execution.warm.servers import WarmServers
 from asgard_async.free_space import FreeSpace
 from asgard_async.jobs.cancel import Canceller
 from asgard_async.jobs.delete import Deleter
@@ -39,7 +38,6 @@ LOGS = web.AppKey("logs", LogReader)
 FOLLOWERS = web.AppKey("followers", Followers)
 GATEWAY = web.AppKey("gateway", MlflowGateway)
 KEEPING = web.AppKey("keeping", Keeping)
-WARM = web.AppKey("warm", WarmServers)
 LADDER = web.AppKey("ladder", Ladder)
 MONITOR = web.AppKey("monitor", Monitor)
 READINESS = web.AppKey("readiness", Readiness)

@@ -4,23 +4,19 @@ A registry of its own, so that two applications in one process do not share thei
 """
 
 import time
-from collections.abc import Iterator, Mapping
+from collections.abc import Mapping
 
 from aiohttp import web
 from aiohttp.typedefs import Handler, Middleware
 from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram, generate_latest
-from prometheus_client.core import CounterMetricFamily, GaugeMetricFamily, InfoMetricFamily
 from prometheus_client.gc_collector import GCCollector
-from prometheus_client.metrics_core import Metric
 from prometheus_client.platform_collector import PlatformCollector
 from prometheus_client.process_collector import ProcessCollector
 from prometheus_client.registry import Collector
 
-from asgard_async.execution.isolation.ladder import Ladder
-from asgard_async.execution.warm.servers import WarmServers
 from asgard_async.free_space import FreeSpace
 from asgard_async.jobs.record import Job
-from asgard_async.jobs.status import Phase, Start, Status
+from asgard_async.jobs.status import Phase, Status
 from asgard_async.retention.plan import Doomed
 from asgard_async.tracking.monitor import TrackingSnapshot
 
@@ -28,48 +24,6 @@ METHODS = frozenset({"GET", "HEAD", "POST", "DELETE", "PUT", "PATCH", "OPTIONS"}
 
 JOB_BUCKETS = (0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 15.0, 60.0, 300.0, 900.0, 3600.0)
 LAG_BUCKETS = (0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0)
-
-
-class WarmCollector(Collector):
-    """Fork servers, and how jobs were started; looked up on being asked."""
-
-    def __init__(self) -> None:
-        self.servers: WarmServers | None = None
-
-    def collect(self) -> Iterator[Metric]:
-        """The present figures."""
-        if self.servers is None:
-            return
-        yield GaugeMetricFamily(
-            "asgard_warm_servers", "Fork servers, importing or ready.", value=self.servers.servers
-        )
-        yield GaugeMetricFamily(
-            "asgard_warm_servers_ready", "Fork servers that are ready.", value=self.servers.ready
-        )
-        starts = CounterMetricFamily(
-            "asgard_job_starts",
-            "Jobs started, by how and why cold (empty for warm ones).",
-            labels=["start", "cold_reason"],
-        )
-        for reason, count in self.servers.starts.items():
-            start = Start.WARM if reason is None else Start.COLD
-            starts.add_metric([start, reason or ""], count)
-        yield starts
-
-
-class IsolationCollector(Collector):
-    """The rung that jobs are on; looked up on being asked."""
-
-    def __init__(self) -> None:
-        self.ladder: Ladder | None = None
-
-    def collect(self) -> Iterator[Metric]:
-        """The present rung, nothing where none works."""
-        rung = self.ladder.rung if self.ladder is not None else None
-        if rung is not None:
-            yield InfoMetricFamily(
-                "asgard_isolation", "What keeps jobs from harming others.", value={"level": rung}
-            )
 
 
 class Metrics:
@@ -130,10 +84,6 @@ class Metrics:
             "Seconds since MLflow was last asked; NaN before the first time.",
             registry=registry,
         )
-        self._warm = WarmCollector()
-        registry.register(self._warm)
-        self._isolation = IsolationCollector()
-        registry.register(self._isolation)
         labels = ["method", "route", "status"]
         self._requests = Counter(
             "asgard_http_requests", "Requests answered.", labels, registry=registry
@@ -198,8 +148,6 @@ class Metrics:
         phases: Mapping[Phase, int],
         disk: FreeSpace,
         snapshot: TrackingSnapshot,
-        warm: WarmServers,
-        ladder: Ladder,
         *,
         age: float | None,
     ) -> bytes:
@@ -214,8 +162,6 @@ class Metrics:
         self._queue.set(counts.get(Status.QUEUED, 0))
         self._running.set(counts.get(Status.RUNNING, 0))
         self._mlflow_up.set(snapshot.available)
-        self._warm.servers = warm
-        self._isolation.ladder = ladder
         self._mlflow_age.set(float("nan") if age is None else age)
         return generate_latest(self._registry)
 

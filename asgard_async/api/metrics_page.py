@@ -4,7 +4,7 @@ from aiohttp import web
 from prometheus_client import CONTENT_TYPE_LATEST
 
 from asgard_async.api.decorators import docs, text_response
-from asgard_async.api.keys import FREE_SPACE, LADDER, METRICS, MONITOR, STORE, WARM
+from asgard_async.api.keys import FREE_SPACE, METRICS, MONITOR, STORE
 from asgard_async.jobs.record import now
 
 
@@ -27,8 +27,6 @@ async def get_metrics(request: web.Request) -> web.Response:
         await store.unfinished_by_phase(),
         request.app[FREE_SPACE],
         snapshot,
-        request.app[WARM],
-        request.app[LADDER],
         age=age,
     )
     return web.Response(body=text, headers={"Content-Type": CONTENT_TYPE_LATEST})
