@@ -152,15 +152,15 @@ class Service(ServiceApi):
 
     # --- life -----------------------------------------------------------------------------
 
-    async def start(self, *arguments: str, wrapped_by: Sequence[str] = ()) -> None:
-        """Start it, by another program if there is one, and wait until it takes requests."""
+    async def start(self, *arguments: str) -> None:
+        """Start it and wait until it takes requests."""
         self.data_dir.parent.mkdir(parents=True, exist_ok=True)
         if os.geteuid() == 0:
             self.data_dir.parent.chmod(0o777)  # its jobs are other users
-        await self.spawn(*arguments, wrapped_by=wrapped_by)
+        await self.spawn(*arguments)
         await eventually(self.is_live, what="service is live")
 
-    async def spawn(self, *arguments: str, wrapped_by: Sequence[str] = ()) -> None:
+    async def spawn(self, *arguments: str) -> None:
         """Start its process without waiting for it."""
         inherited = {
             name: value
@@ -170,7 +170,7 @@ class Service(ServiceApi):
         with self.log.open("ab") as log:
             self._process = await asyncio.create_subprocess_exec(
                 *self._launcher,
-                *(*wrapped_by, sys.executable, "-m", "asgard_async", "serve"),
+                *(sys.executable, "-m", "asgard_async", "serve"),
                 *("--port", str(self.port), "--data-dir", str(self.data_dir), *arguments),
                 env=inherited | self.settings,
                 stdin=asyncio.subprocess.DEVNULL,

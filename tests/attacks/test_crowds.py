@@ -169,25 +169,19 @@ def peak_memory(pid: int) -> int:
 
 async def test_a_low_limit_of_open_files_is_told_and_kept_to(tmp_path: Path) -> None:
     soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
-    service = Service(tmp_path / "data", WITHOUT_MLFLOW)
-    try:
-        await service.start(wrapped_by=("sh", "-c", 'ulimit -n 300; exec "$@"', "sh"))
+    launcher = ("sh", "-c", 'ulimit -n 300; exec "$@"', "sh")
+    async with running_service(tmp_path / "data", WITHOUT_MLFLOW, launcher) as service:
         assert "only 44 connections can be open" in service.log.read_text()
         with contextlib.ExitStack() as held:
             await open_sockets(service, 200, held)
             await assert_answers_quickly(service)
         assert "system resource" not in service.log.read_text()
-    finally:
-        await service.close()
     assert resource.getrlimit(resource.RLIMIT_NOFILE) == (soft, hard)
 
 
 async def test_jobs_have_the_limit_that_the_service_was_started_with(tmp_path: Path) -> None:
-    service = Service(tmp_path / "data", WITHOUT_MLFLOW)
-    try:
-        await service.start(wrapped_by=("sh", "-c", 'ulimit -Sn 512; exec "$@"', "sh"))
+    launcher = ("sh", "-c", 'ulimit -Sn 512; exec "$@"', "sh")
+    async with running_service(tmp_path / "data", WITHOUT_MLFLOW, launcher) as service:
         script = "import resource; print(resource.getrlimit(resource.RLIMIT_NOFILE)[0])"
         job = await service.finished(await service.submit(script))
         assert job["logs"] == "512\n"
-    finally:
-        await service.close()
