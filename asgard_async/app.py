@@ -25,6 +25,7 @@ from asgard_async.execution.environments.provision import Environments, create_e
 from asgard_async.execution.isolation.ladder import Ladder
 from asgard_async.execution.limits.keeping import Keeping
 from asgard_async.execution.local import LocalExecutor
+from asgard_async.execution.shim.linux import LOWEST_PRIORITY
 from asgard_async.execution.warm.servers import WarmServers
 from asgard_async.free_space import FreeSpace
 from asgard_async.jobs.cancel import Canceller
@@ -227,7 +228,9 @@ async def _jobs(app: web.Application) -> AsyncIterator[None]:
         server_id=server_id,
         settle_seconds=config.tracking.settle_seconds,
     )
-    environments = await asyncio.to_thread(create_environments, config.environments, data)
+    environments = await asyncio.to_thread(
+        create_environments, config.environments, data, compile_niceness=LOWEST_PRIORITY
+    )
     interrupts = Interrupts(store)
     environment_phase = EnvironmentPhase(
         interrupts=interrupts,

@@ -103,7 +103,9 @@ def prune(file: Path | None, data_dir: str | None, max_mb: int | None) -> None:
 
 
 async def _build(config: Config, requirements: tuple[str, ...]) -> None:
-    environments = create_environments(config.environments, _data(config).make())
+    environments = create_environments(
+        config.environments, _data(config).make(), compile_niceness=0
+    )
     recipe = environments.recipe(requirements)
     if recipe.moving:
         raise click.UsageError(
@@ -119,7 +121,7 @@ async def _build(config: Config, requirements: tuple[str, ...]) -> None:
             return
     click.echo(f"building {recipe.key} …", err=True)
     await environments.build(recipe)
-    await environments.compile(recipe)
+    await environments.compiled()
     click.echo(f"built {recipe.key}")
 
 

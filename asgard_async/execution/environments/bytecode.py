@@ -13,10 +13,7 @@ from asgard_async.execution.environments.cache import CachedEnvironment, Environ
 PROGRAM = Path(__file__).parent / "compile_program.py"
 
 
-LOWEST_PRIORITY = 19
-
-
-async def compile_modules(cache: EnvironmentCache, key: str, *, niceness: int = 0) -> None:
+async def compile_modules(cache: EnvironmentCache, key: str, *, niceness: int) -> None:
     """Compile an environment, unless that is done already or it has gone.
 
     It is in use meanwhile. Cancelling ends the work; what is compiled stays.

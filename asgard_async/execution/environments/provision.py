@@ -13,11 +13,7 @@ from asgard_async.config import EnvironmentsConfig
 from asgard_async.data_directory import DataDirectory
 from asgard_async.execution.environments.base import BaseEnvironment
 from asgard_async.execution.environments.builder import Build, Builder, BuildFailed
-from asgard_async.execution.environments.bytecode import (
-    LOWEST_PRIORITY,
-    compile_modules,
-    uncompiled,
-)
+from asgard_async.execution.environments.bytecode import compile_modules, uncompiled
 from asgard_async.execution.environments.cache import CachedEnvironment, EnvironmentCache
 from asgard_async.execution.environments.key import Recipe, recipe_for
 from asgard_async.execution.environments.output import JobLogCopy
@@ -49,6 +45,7 @@ class Environments:
         base: BaseEnvironment,
         cache: EnvironmentCache,
         builder: Builder,
+        compile_niceness: int,
     ) -> None:
         self._config = config
         self._base = base
@@ -57,6 +54,7 @@ class Environments:
         self._flights: dict[str, _Flight] = {}
         self._places = asyncio.Semaphore(config.max_concurrent_builds)
         self._compiling = Background()
+        self._compile_niceness = compile_niceness
         self._compilers = asyncio.Semaphore(1)
 
     def is_base(self, requirements: Sequence[str]) -> bool:
@@ -115,10 +113,9 @@ class Environments:
         for environment in await asyncio.to_thread(uncompiled, self._cache):
             self._compile(environment.key)
 
-    async def compile(self, recipe: Recipe) -> None:
-        """Compile an environment while somebody waits for it."""
-        await self._compiling.stop()
-        await compile_modules(self._cache, recipe.key)
+    async def compiled(self) -> None:
+        """Wait until all that has been built is compiled, too."""
+        await self._compiling.join()
 
     async def close(self) -> None:
         """Watch no build any longer; those that run go on. Compiling stops."""
@@ -153,7 +150,7 @@ class Environments:
     def _compile(self, key: str) -> None:
         async def compile_in_turn() -> None:
             async with self._compilers:
-                await compile_modules(self._cache, key, niceness=LOWEST_PRIORITY)
+                await compile_modules(self._cache, key, niceness=self._compile_niceness)
 
         self._compiling.start(f"compile {key}", compile_in_turn())
 
@@ -167,7 +164,9 @@ class Environments:
             flight.waiting -= 1
 
 
-def create_environments(config: EnvironmentsConfig, data: DataDirectory) -> Environments:
+def create_environments(
+    config: EnvironmentsConfig, data: DataDirectory, *, compile_niceness: int
+) -> Environments:
     """The environments of a data directory; `asgard env` uses them beside the service."""
     cache = EnvironmentCache(data.environments)
     return Environments(
@@ -175,4 +174,5 @@ def create_environments(config: EnvironmentsConfig, data: DataDirectory) -> Envi
         base=BaseEnvironment(),
         cache=cache,
         builder=Builder(cache, uv_cache=data.cache / "uv", timeout_seconds=config.build_timeout),
+        compile_niceness=compile_niceness,
     )

@@ -6,6 +6,7 @@ from pathlib import Path
 
 from asgard_async.config import IsolationConfig
 from asgard_async.execution.isolation.mounts import (
+    OWN_SETTINGS,
     Mount,
     hiding,
     interpreter_mounts,
@@ -26,7 +27,7 @@ class WallBuilder:
         system = system_mounts(tmp_mb=config.tmp_mb, shm_mb=config.shm_mb)
         further = without_covered(map(read, config.read_only))
         self._system = [*system, *further, *map(write, config.read_write)]
-        self._private = [*private, Path("/etc/asgard")]
+        self._private = [*private, Path(OWN_SETTINGS)]
 
     def walls(
         self,

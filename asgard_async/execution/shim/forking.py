@@ -25,7 +25,6 @@ from .keeper import keep
 from .order import MESSAGE_BYTES, ORDER, read_order
 from .preloading import Preloaded, preload
 
-LOWEST_PRIORITY = 19
 START = os.path.join(os.path.dirname(os.path.abspath(__file__)), "start.py")
 
 
@@ -88,7 +87,7 @@ def _preload(names: "list[str]") -> Preloaded:
     priority = os.getpriority(os.PRIO_PROCESS, 0)
     may_return = _may_return_to(priority)
     if may_return:
-        os.setpriority(os.PRIO_PROCESS, 0, LOWEST_PRIORITY)
+        os.setpriority(os.PRIO_PROCESS, 0, linux.LOWEST_PRIORITY)
     preloaded = preload(names)
     # Libraries of linear algebra start threads when imported, and end them before a fork: the
     # first one costs more.
@@ -102,7 +101,7 @@ def _may_return_to(priority: int) -> bool:
     """Whether the priority can be raised again; a child tries it."""
 
     def there_and_back() -> None:
-        os.setpriority(os.PRIO_PROCESS, 0, LOWEST_PRIORITY)
+        os.setpriority(os.PRIO_PROCESS, 0, linux.LOWEST_PRIORITY)
         os.setpriority(os.PRIO_PROCESS, 0, priority)
 
     return _wait_for(_fork_to(there_and_back)) == 0

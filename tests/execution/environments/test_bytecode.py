@@ -42,7 +42,7 @@ async def test_every_module_is_compiled_and_none_is_run(
     cache: EnvironmentCache, environment: CachedEnvironment
 ) -> None:
     assert [one.key for one in uncompiled(cache)] == ["key"]
-    await compile_modules(cache, "key")
+    await compile_modules(cache, "key", niceness=0)
     assert bytecode(environment) == {"module"}
     assert uncompiled(cache) == []
 
@@ -51,13 +51,13 @@ async def test_a_module_that_is_no_python_is_left(
     cache: EnvironmentCache, environment: CachedEnvironment
 ) -> None:
     (environment.modules / "package" / "template.py").write_text("{{ no python }\n")
-    await compile_modules(cache, "key")
+    await compile_modules(cache, "key", niceness=0)
     assert bytecode(environment) == {"module"}
     assert environment.is_compiled
 
 
 async def test_an_environment_that_has_gone_is_none(cache: EnvironmentCache) -> None:
-    await compile_modules(cache, "key")
+    await compile_modules(cache, "key", niceness=0)
 
 
 async def test_it_is_in_use_meanwhile_and_can_be_cancelled(
@@ -65,7 +65,7 @@ async def test_it_is_in_use_meanwhile_and_can_be_cancelled(
 ) -> None:
     for number in range(MANY):
         (environment.modules / "package" / f"m{number}.py").touch()
-    work = asyncio.create_task(compile_modules(cache, "key"))
+    work = asyncio.create_task(compile_modules(cache, "key", niceness=0))
     await eventually(lambda: bytecode(environment))
     assert not cache.remove(environment)
     work.cancel()
