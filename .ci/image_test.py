@@ -25,8 +25,9 @@ from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any, NoReturn
 
+from commands import CHECKOUT
 from container import NAMESPACES, Container, run
-from report_checks import CHECKOUT, run_report_checks
+from report_checks import run_report_checks
 
 CACHE_VARIABLE = "ASGARD_IMAGE_TEST_CACHE"
 """Where the base is kept between runs; by default .image-base in the checkout."""

@@ -2,11 +2,10 @@
 
 import os
 import re
-import subprocess
 import sys
-from pathlib import Path
 
-CHECKOUT = Path(__file__).resolve().parent.parent
+from commands import captured
+
 CHECKS = "tests/e2e/test_report_checks.py"
 HOW_MANY = 13
 
@@ -17,15 +16,9 @@ def run_report_checks(url: str) -> None:
     Raises:
         SystemExit: with pytest's output, unless all of them ran and passed.
     """
-    done = subprocess.run(
-        [sys.executable, "-m", "pytest", "-p", "no:cacheprovider", "--no-header", CHECKS],
-        cwd=CHECKOUT,
+    done = captured(
+        *(sys.executable, "-m", "pytest", "-p", "no:cacheprovider", "--no-header", CHECKS),
         env=os.environ | {"ASGARD_E2E_URL": url, "PYTHONDONTWRITEBYTECODE": "1"},
-        check=False,
-        stdin=subprocess.DEVNULL,
-        stdout=subprocess.PIPE,
-        stderr=subprocess.STDOUT,
-        text=True,
     )
     if done.returncode != 0 or not re.search(rf"= {HOW_MANY} passed in ", done.stdout):
         raise SystemExit(f"Not all of the {HOW_MANY} checks passed at {url}:\n{done.stdout}")

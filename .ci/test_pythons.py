@@ -14,7 +14,8 @@ import time
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
-CHECKOUT = Path(__file__).parents[1]
+from commands import captured
+
 VERSIONS = ("3.12", "3.13")
 QUICK = "not mlflow and not service and not slow and not chaos"
 SELECTIONS = (
@@ -49,15 +50,7 @@ def test_on(version: str, python: str) -> bool:
     output = [f"--- Python {version}"]
 
     def run(*command: str | Path) -> bool:
-        done = subprocess.run(
-            [str(part) for part in command],
-            cwd=CHECKOUT,
-            check=False,
-            stdin=subprocess.DEVNULL,
-            stdout=subprocess.PIPE,
-            stderr=subprocess.STDOUT,
-            text=True,
-        )
+        done = captured(*command)
         output.append(done.stdout)
         return done.returncode == 0
 

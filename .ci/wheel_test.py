@@ -14,7 +14,8 @@ import tempfile
 import time
 from pathlib import Path
 
-from report_checks import CHECKOUT, run_report_checks
+from commands import CHECKOUT, captured
+from report_checks import run_report_checks
 
 LIVE_WITHIN_SECONDS = 60
 STOP_WITHIN_SECONDS = 30
@@ -22,15 +23,7 @@ ADDRESS = re.compile(r"listens on (http://127\.0\.0\.1:\d+)")
 
 
 def run(*command: str | Path, cwd: Path) -> None:
-    done = subprocess.run(
-        [str(part) for part in command],
-        cwd=cwd,
-        check=False,
-        stdin=subprocess.DEVNULL,
-        stdout=subprocess.PIPE,
-        stderr=subprocess.STDOUT,
-        text=True,
-    )
+    done = captured(*command, cwd=cwd)
     if done.returncode != 0:
         raise SystemExit(f"{' '.join(map(str, command))} failed:\n{done.stdout}")
 
