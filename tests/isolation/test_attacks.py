@@ -295,3 +295,9 @@ async def test_a_timeout_leaves_nothing(target: Target) -> None:
     job = await target.service.finished(job_id)
     assert (job["reason"], job["isolation"]) == ("timeout", "sandbox")
     assert not processes_with(mark)
+
+
+async def test_a_job_cannot_close_the_cache_to_later_ones(target: Target) -> None:
+    await target.attacked("os.chmod(os.environ['XDG_CACHE_HOME'], 0)")
+    said = await target.attacked("print(os.listdir(os.environ['XDG_CACHE_HOME']) is not None)")
+    assert "True" in said

@@ -3,7 +3,6 @@
 import errno
 import os
 import stat
-import sys
 import time
 from collections.abc import Callable, Iterable, Iterator
 
@@ -22,8 +21,6 @@ REST_SECONDS = 0.02
 FAR = 2048
 """Characters of a path, after which a walk goes on from a descriptor: the kernel takes paths of
 4096 bytes, and a job can nest deeper."""
-TOO_DEEP = sys.maxsize
-"""For what takes more descriptors than there are: so it is nested only to hide something."""
 
 
 class DiskWatch:
@@ -57,13 +54,16 @@ class DiskWatch:
             self._taken += grown
             self._size = 0
             self._walk = self._sizes()
-        for size in self._walk:
-            self._size += size
-            if self._size > self._limit:
-                return True
-            if time.monotonic() - now > SLICE_SECONDS:
-                self.due = time.monotonic() + REST_SECONDS
-                return False
+        try:
+            for size in self._walk:
+                self._size += size
+                if self._size > self._limit:
+                    return True
+                if time.monotonic() - now > SLICE_SECONDS:
+                    self.due = time.monotonic() + REST_SECONDS
+                    return False
+        except OSError:
+            return True  # nested so deep that it can only be to hide something
         self._walk = None
         self._counted = self._size
         self.due = time.monotonic() + LOOK_SECONDS
@@ -79,7 +79,8 @@ class DiskWatch:
         return (there.f_blocks - there.f_bfree) * there.f_frsize
 
     def _sizes(self) -> Iterator[int]:
-        yield from _sizes_below(self._directories)
+        for status in statuses_below(self._directories):
+            yield max(LEAST_BYTES, status.st_blocks * BLOCK // max(1, status.st_nlink))
         yield from _sizes_of_removed(self._devices(), self._processes())
 
     def _devices(self) -> "set[int]":
@@ -102,7 +103,12 @@ class _Base:
         os.close(self.descriptor)
 
 
-def _sizes_below(directories: "list[str]") -> Iterator[int]:
+def statuses_below(directories: "list[str]") -> "Iterator[os.stat_result]":
+    """What lies below directories, however deep. Links are not followed.
+
+    Raises:
+        OSError: it is nested so deep that there are no descriptors left (EMFILE).
+    """
     pending: list[tuple[_Base | None, str]] = [(None, directory) for directory in directories]
     while pending:
         base, path = pending.pop()
@@ -111,7 +117,7 @@ def _sizes_below(directories: "list[str]") -> Iterator[int]:
             entries = os.scandir(here.descriptor)
         except OSError as error:  # gone meanwhile, or closed to us
             if error.errno == errno.EMFILE:
-                yield TOO_DEEP
+                raise
             continue
         if len(path) > FAR:
             base, path = here, "."
@@ -123,7 +129,7 @@ def _sizes_below(directories: "list[str]") -> Iterator[int]:
                         pending.append((base, f"{path}/{entry.name}"))
                 except OSError:
                     continue
-                yield max(LEAST_BYTES, status.st_blocks * BLOCK // max(1, status.st_nlink))
+                yield status
 
 
 def _open_directory(path: str, base: "_Base | None") -> int:
