@@ -7,6 +7,7 @@ import stat
 from pathlib import Path
 
 from asgard_async.execution.local import remove_tree
+from asgard_async.execution.shim import disk
 
 LOG_PREFIX = "job.log"
 """Of the log and of what lies beside it."""
@@ -81,15 +82,13 @@ def _entries(directory: Path) -> list[Path]:
 
 def size_of(path: Path) -> int:
     """What a file or a tree takes on the disk, in bytes; a file with several names its share."""
-    total, waiting = 0, [str(path)]
-    while waiting:  # not os.walk, which recurses, while a job may nest as it likes
-        one = waiting.pop()
-        with contextlib.suppress(OSError):
-            facts = os.lstat(one)  # many
-            if not stat.S_ISDIR(facts.st_mode):
-                total += facts.st_blocks * 512 // facts.st_nlink
-                continue
-            total += facts.st_blocks * 512
-            with os.scandir(one) as entries:
-                waiting += [entry.path for entry in entries]
+    total = 0
+    with contextlib.suppress(OSError):  # many; or nested too deep, of which a part is told
+        facts = path.lstat()
+        if not stat.S_ISDIR(facts.st_mode):
+            return facts.st_blocks * disk.BLOCK // facts.st_nlink
+        total += facts.st_blocks * disk.BLOCK
+        for facts in disk.statuses_below([str(path)]):
+            names = 1 if stat.S_ISDIR(facts.st_mode) else max(1, facts.st_nlink)
+            total += facts.st_blocks * disk.BLOCK // names
     return total

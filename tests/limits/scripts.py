@@ -46,6 +46,23 @@ for number in range(600):
 time.sleep(60)
 """
 
+HIDDEN_FILES = {
+    "removed": """
+held = []
+for number in range(30):
+    held.append(os.open("file", os.O_CREAT | os.O_WRONLY))
+    os.unlink("file")
+    os.posix_fallocate(held[-1], 0, 10 << 20)
+""",
+    "deep": """
+for number in range(60):  # 12 000 characters; the kernel takes 4096
+    os.mkdir("d" * 200)
+    os.chdir("d" * 200)
+os.posix_fallocate(os.open("file", os.O_CREAT | os.O_WRONLY), 0, 300 << 20)
+""",
+}
+"""300 MiB where a walk by names does not find them."""
+
 HIDING = """
 import os, signal, time
 def stay(mark):

@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 
 from tests.limits.conftest import groups_of
-from tests.limits.scripts import FILLER, FORK_BOMB, MEMORY_HOG, SHM_FILLER
+from tests.limits.scripts import FILLER, FORK_BOMB, HIDDEN_FILES, MEMORY_HOG, SHM_FILLER
 from tests.service import WITHOUT_MLFLOW, Service, running_service
 
 pytestmark = [pytest.mark.service, pytest.mark.usefixtures("control_groups")]
@@ -67,6 +67,14 @@ async def test_a_filler_of_files(limited: Service, place: str) -> None:
     job = await limited.finished(await limited.submit(script))
     assert (job["status"], job["reason"], job["signal"]) == ("failed", "signal", "SIGKILL")
     assert "more than the 100 MiB" in job["error"]
+    assert "[limits] job_dir_mb" in job["error"]
+
+
+@pytest.mark.parametrize("how", HIDDEN_FILES)
+async def test_a_filler_of_hidden_files(limited: Service, how: str) -> None:
+    script = f"import os, time\n{HIDDEN_FILES[how]}\ntime.sleep(60)"
+    job = await limited.finished(await limited.submit(script))
+    assert (job["reason"], job["signal"]) == ("signal", "SIGKILL"), job["logs"]
     assert "[limits] job_dir_mb" in job["error"]
 
 

@@ -1,11 +1,14 @@
 """What of the jobs directory is a job's, and what only looks like it."""
 
 import os
+import subprocess
+import sys
 from pathlib import Path
 
 import pytest
 
-from asgard_async.retention.job_files import JobFiles
+from asgard_async.execution.local import remove_tree
+from asgard_async.retention.job_files import JobFiles, size_of
 
 JOB = "0123abcd"
 
@@ -63,3 +66,18 @@ def test_directories_nested_deeper_than_python_walks(tmp_path: Path) -> None:
     assert files.directory_bytes(JOB) > 0
     files.remove_directory(JOB)
     assert not work.exists()
+
+
+def test_what_is_nested_deeper_than_a_path_may_be_long_is_measured(tmp_path: Path) -> None:
+    program = """
+import os
+import subprocess
+import sys
+for number in range(50):
+    os.mkdir("d" * 200)
+    os.chdir("d" * 200)
+os.posix_fallocate(os.open("file", os.O_CREAT | os.O_WRONLY), 0, 4 << 20)
+"""
+    subprocess.run([sys.executable, "-c", program], cwd=tmp_path, check=True)
+    assert 4 << 20 <= size_of(tmp_path) < 8 << 20
+    remove_tree(tmp_path)

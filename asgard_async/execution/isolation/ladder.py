@@ -166,6 +166,7 @@ class Ladder:
         with self._uids.taken() if os.geteuid() == 0 else contextlib.nullcontext() as uid:
             kept = cache if uid is None else cache / str(uid)
             kept.mkdir(mode=0o700, parents=True, exist_ok=True)
+            kept.chmod(0o700)  # an earlier job had it, and may have closed it to itself
             if uid is not None:
                 os.chown(kept, uid, uid)
                 for path in own:

@@ -5,7 +5,7 @@ import resource
 import time
 from typing import NotRequired, TypedDict
 
-from . import cgroup
+from . import cgroup, linux
 from .disk import DiskWatch
 
 OOM_LOOK_SECONDS = 0.02
@@ -55,7 +55,9 @@ class Overseer:
         self._accounts = cgroup.Accounts(self._directories)
         self._disk = None
         if limits is not None and limits["directory_bytes"]:
-            self._disk = DiskWatch(limits["directories"], limits["directory_bytes"])
+            self._disk = DiskWatch(
+                limits["directories"], limits["directory_bytes"], linux.descendants
+            )
         self._oom_looks = 0
         self.notifier: int | None = None
         """Can be read when memory is short; `notified` is then to be called."""

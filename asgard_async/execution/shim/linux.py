@@ -5,6 +5,7 @@ import errno
 import os
 import signal
 import sys
+from collections.abc import Iterator
 from typing import Any
 
 PR_SET_PDEATHSIG = 1
@@ -27,6 +28,9 @@ MS_BIND, MS_REC, MS_PRIVATE, MS_SLAVE = 1 << 12, 1 << 14, 1 << 18, 1 << 19
 MNT_DETACH = 2
 MOUNT_ATTR_RDONLY, MOUNT_ATTR_NOSUID, MOUNT_ATTR_NODEV, MOUNT_ATTR_NOEXEC = 1, 2, 4, 8
 MOUNT_SETATTR = 442  # the same on every architecture
+KEYCTL = {"x86_64": 250, "aarch64": 219, "riscv64": 219, "ppc64le": 271, "s390x": 280}
+KEYCTL_JOIN_SESSION_KEYRING, KEYCTL_CLEAR = 1, 7
+KEY_SPEC_USER_KEYRING = -4
 PIVOT_ROOT = {"x86_64": 155, "aarch64": 41, "riscv64": 41, "ppc64le": 203, "s390x": 217}
 AT_FDCWD = -100
 AT_RECURSIVE = 0x8000
@@ -132,6 +136,15 @@ def children_of(pid: int) -> "list[int]":
     return found
 
 
+def descendants() -> Iterator[int]:
+    """The processes below this one; some are missed that are being started or orphaned."""
+    pending = children_of(os.getpid())
+    while pending:
+        pid = pending.pop()
+        yield pid
+        pending += children_of(pid)
+
+
 def kill_descendants() -> None:
     """Kill everything below this process and reap it, until nothing is left.
 
@@ -200,6 +213,27 @@ def unmount(target: str) -> None:
 def pivot_root(new: str, old: str) -> None:
     """Make `new` the root; the old one is found at `old` (pivot_root(2))."""
     system_call(PIVOT_ROOT[os.uname().machine], os.fsencode(new), os.fsencode(old))
+
+
+def leave_session_keyring() -> None:
+    """Get an empty session keyring instead of the inherited one, in which there may be secrets.
+
+    Nothing happens where there are none, or none for us, as in many containers.
+    """
+    _keyctl(KEYCTL_JOIN_SESSION_KEYRING, None)
+
+
+def clear_user_keyring() -> None:
+    """Remove what earlier processes of this user left in the keyring that all of them have."""
+    _keyctl(KEYCTL_CLEAR, KEY_SPEC_USER_KEYRING)
+
+
+def _keyctl(*arguments: Any) -> None:
+    try:
+        system_call(KEYCTL[os.uname().machine], *arguments)
+    except OSError as error:
+        if error.errno not in {errno.ENOSYS, errno.EPERM, errno.EACCES}:
+            raise
 
 
 class _MountAttributes(ctypes.Structure):

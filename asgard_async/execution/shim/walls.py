@@ -71,6 +71,8 @@ def shut_in(walls: Walls) -> None:
         os.setgroups([])
         os.setresgid(*[walls["uid"]] * 3)
         os.setresuid(*[walls["uid"]] * 3)
+        linux.clear_user_keyring()  # jobs have had this user before
+    linux.leave_session_keyring()
     linux.drop_capabilities()
     linux.forbid_new_privileges()
     landlock.restrict(walls["landlock"])
@@ -89,6 +91,10 @@ def _open_user_namespace() -> None:
     ):
         with open(f"/proc/self/{name}", "w") as file:
             file.write(text)
+    # Or a job would get all capabilities back in one of its own, with what the kernel offers to
+    # them, and could use up those of the user, which other jobs need.
+    with open("/proc/sys/user/max_user_namespaces", "w") as file:
+        file.write("0")
 
 
 def _be_init(ready: int, shim: int) -> None:
