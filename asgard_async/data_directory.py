@@ -40,6 +40,11 @@ class DataDirectory:
         return self.root / "mlflow"
 
     @property
+    def mlflow_server(self) -> Path:
+        """What the embedded server itself does not reach."""
+        return self.root / "mlflow-server"
+
+    @property
     def tokens(self) -> Path:
         return self.root / "tokens.json"
 
@@ -88,6 +93,7 @@ class DataDirectory:
                 self.environments,
                 self.cache,
                 self.mlflow,
+                self.mlflow_server,
                 self.warm,
                 self.uids,
                 self.probe,

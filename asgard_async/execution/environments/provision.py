@@ -15,6 +15,8 @@ from asgard_async.execution.environments.builder import Build, Builder, BuildFai
 from asgard_async.execution.environments.cache import CachedEnvironment, EnvironmentCache
 from asgard_async.execution.environments.key import Recipe, recipe_for
 from asgard_async.execution.environments.output import JobLogCopy
+from asgard_async.execution.isolation.ladder import Ladder
+from asgard_async.execution.isolation.uids import NoUidLeft
 
 
 @dataclass(kw_only=True)
@@ -112,6 +114,8 @@ class Environments:
                 build = await self._builder.start(recipe)
             except OSError as error:
                 raise BuildFailed(f"The build could not be started: {error.strerror}.") from error
+            except NoUidLeft as error:
+                raise BuildFailed(f"The build could not be started: {error}.") from error
             started.set_result(build)
             await self._builder.wait(build)
         # its own is spared: those who waited for it do not hold it yet
@@ -128,12 +132,19 @@ class Environments:
             flight.waiting -= 1
 
 
-def create_environments(config: EnvironmentsConfig, data: DataDirectory) -> Environments:
+def create_environments(
+    config: EnvironmentsConfig, data: DataDirectory, ladder: Ladder
+) -> Environments:
     """The environments of a data directory; `asgard env` uses them beside the service."""
     cache = EnvironmentCache(data.environments)
     return Environments(
         config=config,
         base=BaseEnvironment(),
         cache=cache,
-        builder=Builder(cache, uv_cache=data.cache / "uv", timeout_seconds=config.build_timeout),
+        builder=Builder(
+            cache,
+            ladder=ladder,
+            uv_cache=data.cache / "uv",
+            timeout_seconds=config.build_timeout,
+        ),
     )
