@@ -152,9 +152,8 @@ print("seen", seen > 100)
 async def test_a_build_script_writes_and_signals_nothing_outside(site: Site) -> None:
     said = await site.attacked("""
 data = told["DATA_DIR"]
-for path in ("/x", "/etc/x", "/usr/x", "/run/x", f"{data}/x", f"{data}/environments/x",
-             f"{data}/environments/builds/x", f"{os.path.dirname(os.__file__)}/os.py",
-             "/proc/sys/kernel/core_pattern", "/proc/sysrq-trigger"):
+for path in ("/x", "/etc/x", "/usr/x", "/run/x", f"{os.path.dirname(os.__file__)}/os.py",
+             "../../x", "/proc/sys/kernel/core_pattern", "/proc/sysrq-trigger"):
     attack(path, lambda: open(path, "w"))
 pid = int(told["SERVICE_PID"])
 attack("signal", lambda: os.kill(pid, 0))
@@ -164,8 +163,16 @@ print(len([name for name in os.listdir("/proc") if name.isdigit()]), "processes"
 attack("capabilities", lambda: int(
     dict(line.split(":", 1) for line in open("/proc/self/status"))["CapPrm"], 16) or 1 / 0)
 attack("uid", lambda: os.setuid(0))
+# perhaps below its own /tmp
+for folder in (data, f"{data}/environments", f"{data}/environments/builds", f"{data}/mlflow"):
+    try:
+        os.makedirs(folder, exist_ok=True)
+        open(f"{folder}/left-by-a-build", "w").close()
+    except OSError:
+        pass
 """)
-    assert said.count("held") == 15
+    assert said.count("held") == 13
+    assert not list(site.service.data_dir.rglob("left-by-a-build"))
     assert int(said.split(" processes")[0].split()[-1]) < 10
 
 
@@ -177,6 +184,7 @@ waiting = "import signal, time; signal.signal(15, signal.SIG_IGN); time.sleep(60
 for hide in range(3):
     if os.fork() == 0:
         os.setsid()
+        os.closerange(0, 100)  # uv would wait for its output to be closed
         if hide and os.fork(): os._exit(0)
         os.execve(sys.executable, ["python", "-c", waiting, told["MARK"]], {})
 print("left", hide)
@@ -211,19 +219,12 @@ async def test_what_a_build_caches_is_nobody_elses(site: Site) -> None:
     await site.attacked("""
 import glob
 cache = os.environ["UV_CACHE_DIR"]
-print(cache)
-# uv's own, where it keeps what it has unpacked
-for name in glob.glob(f"{cache}/**/mlflow.py", recursive=True):
-    open(name, "w").write("raise SystemExit('poisoned')")
-os.makedirs(f"{told['DATA_DIR']}/cache/uv", exist_ok=True)
-""" if False else """
-import glob
-cache = os.environ["UV_CACHE_DIR"]
 attack("the common cache", lambda: cache.startswith(told["DATA_DIR"] + "/cache") or 1 / 0)
 attack("anything cached", lambda: glob.glob(f"{told['DATA_DIR']}/cache/**/*") or 1 / 0)
 """)
-    before = sorted(map(str, (site.service.data_dir / "cache" / "uv").rglob("*hostile*")))
-    assert not before
+    cached = (site.service.data_dir / "cache" / "uv").rglob("*hostile*")
+    # pages of the index alone
+    assert {path.suffix for path in cached} <= {".rkyv"}
     job = await site.job_with("victim")
     assert job["logs"].splitlines()[-1] == "as it should be"
 
@@ -245,25 +246,16 @@ PLANTED = {
 @pytest.mark.parametrize("what", PLANTED)
 async def test_what_a_build_plants_in_the_environment_is_refused(site: Site, what: str) -> None:
     name = site.hostile(f"""
-venv = os.environ["HOME"] + "/../venv"
-venv = os.path.realpath(venv)
+venv = os.path.realpath(os.environ["HOME"] + "/../venv")
 def replace(name, target):
     os.unlink(f"{{venv}}/{{name}}")
     os.symlink(target, f"{{venv}}/{{name}}")
-# once uv has done with it: it looks for its parent's end
-if os.fork() == 0:
-    os.setsid()
-    for descriptor in (0, 1, 2):
-        os.close(descriptor)
-    while not os.path.exists(f"{{venv}}/done"):
-        if any(n.startswith("hostile") for _, d, _ in os.walk(venv) for n in d):
-            break
-    {PLANTED[what]}
-    os._exit(0)
+{PLANTED[what]}
 """)
-    # the script runs before uv installs what it has built; the process that it leaves after it
     job = await site.job_with(name)
-    assert job["reason"] in {"environment_failed", "succeeded"}, job
+    assert job["reason"] == "environment_failed", job
+    # uv itself does not get so far where there is nothing left to install into
+    assert "in the environment" in job["error"] or what == "all of it", job
     _check_environments(site.service.data_dir)
 
 
@@ -289,7 +281,9 @@ async def test_modules_that_run_at_every_start_run_in_the_job_alone(site: Site) 
     make_wheel(site.packages, "at_start", "SAID = 'imported'", further=further)
     job = await site.job_with("at_start")
     assert job["reason"] == "succeeded", job
-    assert job["logs"].count(f"in {job['job_id']}") == 2, job["logs"]
+    said = [line for line in job["logs"].splitlines() if line.startswith("runs as")]
+    assert len(said) >= 2
+    assert all(line.endswith(job["job_id"]) for line in said), said
     assert mark not in job["logs"]
     assert mark not in site.service.log.read_text()
 
