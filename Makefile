@@ -13,7 +13,7 @@ INSTALL := $(BIN)/python -m pip install --disable-pip-version-check --quiet
 .PHONY: help
 help: ## list the targets
 	@echo "Asgard, a training server for one machine. Targets:"
-	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  make %-11s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
+	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  make %-12s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
 
 # --- environment: runtime ⊂ test ⊂ dev, so that a demo need not wait for test tools
 
@@ -60,6 +60,10 @@ test: $(VENV)/.test ## every test (starts a real MLflow server; several minutes)
 test-unit: $(VENV)/.test ## the quick tests (under 30 s)
 	@$(BIN)/python -m pytest -m "not mlflow and not service and not slow and not chaos" $(PYTEST_ARGS)
 
+.PHONY: test-pythons
+test-pythons: $(VENV)/.test ## quick, execution and fidelity tests on Python 3.12 and 3.13, where there
+	@$(BIN)/python .ci/test_pythons.py
+
 .PHONY: lint
 lint: $(VENV)/.dev ## ruff: rules and format
 	@$(BIN)/ruff check .
@@ -73,11 +77,20 @@ types: $(VENV)/.dev ## mypy, strict
 chaos: $(VENV)/.test ## kill -9 at random moments, full size; prints figures
 	@ASGARD_CHAOS_JOBS=200 ASGARD_CHAOS_ACCEPTS=100 $(BIN)/python -m pytest -m chaos -s $(PYTEST_ARGS)
 
+.PHONY: fuzz
+fuzz: $(VENV)/.test ## search for what breaks, FUZZ_SECONDS=600 in all; prints figures
+	@FUZZ_SECONDS=$(or $(FUZZ_SECONDS),600) $(BIN)/python -m pytest -m fuzz -s $(PYTEST_ARGS)
+
+# docs/benchmarks.md shows whole, full runs; QUICK=1 and ROWS=… try things, RECORD=1 keeps those too
+BENCH_TRIED := $(if $(RECORD),,$(or $(QUICK),$(ROWS)))
+BENCH_JSON := $(if $(BENCH_TRIED),build/bench.json,benchmarks/results/bench.json)
+
 .PHONY: bench
-bench: $(VENV)/.test ## measure beside what it is compared to; prints figures
-	@for name in job_cost accepts requests service_start service_memory mlflow_start \
-		status_latency upload_memory environments logs warm; do \
-		$(BIN)/python -m benchmarks.$$name || exit 1; done
+bench: $(VENV)/.test ## measure beside what it is compared to: table, JSON, docs/benchmarks.md; ROWS=… QUICK=1
+	@$(BIN)/python -m benchmarks --json $(BENCH_JSON) $(if $(QUICK),--quick) \
+		$(if $(ROWS),--rows "$(ROWS)"); measured=$$?; \
+		$(BIN)/python -m benchmarks.render --json $(BENCH_JSON) \
+			--into $(if $(BENCH_TRIED),build,docs) && exit $$measured
 
 .PHONY: wheel-test
 wheel-test: $(VENV)/.dev ## install the wheel into an empty environment, run the 13 checks there
@@ -88,7 +101,7 @@ image-test: $(VENV)/.test ## build the image, start it, run the 13 checks there 
 	@$(BIN)/python .ci/image_test.py
 
 .PHONY: clean
-clean: ## remove .venv, caches, build products and the demo's data
-	@rm -rf "$(VENV)" build dist demo-data .mypy_cache .pytest_cache .ruff_cache .hypothesis
+clean: ## remove .venv, .bench, caches, build products and the demo's data
+	@rm -rf "$(VENV)" .bench build dist demo-data .mypy_cache .pytest_cache .ruff_cache .hypothesis
 	@rm -rf *.egg-info .image-base .coverage .coverage.*
 	@find . -name __pycache__ -not -path './.git/*' -prune -exec rm -rf {} +

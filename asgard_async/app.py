@@ -10,8 +10,10 @@ from functools import partial
 from aiohttp import web
 
 from asgard_async.access.audit import AuditLog
+from asgard_async.access.door import Door
 from asgard_async.access.token_file import TokenFile
 from asgard_async.api import keys
+from asgard_async.api.limits_metrics import LimitsCollector
 from asgard_async.api.server import Runner
 from asgard_async.api.setup import setup_api
 from asgard_async.background import Background
@@ -21,6 +23,7 @@ from asgard_async.execution.archives.names import ArchiveLimits
 from asgard_async.execution.environments.builder import BuildFailed
 from asgard_async.execution.environments.provision import Environments, create_environments
 from asgard_async.execution.isolation.ladder import Ladder
+from asgard_async.execution.limits.keeping import Keeping
 from asgard_async.execution.local import LocalExecutor
 from asgard_async.execution.warm.servers import WarmServers
 from asgard_async.free_space import FreeSpace
@@ -41,6 +44,8 @@ from asgard_async.jobs.submit import Submitter
 from asgard_async.logs.feed import Feeds
 from asgard_async.logs.reader import LogReader
 from asgard_async.logs.watch import LogWatch
+from asgard_async.loop_lag import LoopLag
+from asgard_async.open_files import make_room_for
 from asgard_async.readiness import Readiness
 from asgard_async.redaction import without_secrets
 from asgard_async.retention.collector import Collector
@@ -73,7 +78,8 @@ def create_app(config: Config) -> web.Application:
     app[keys.CONFIG] = config
     app[keys.READINESS] = Readiness()
     data = DataDirectory(root=config.data_dir)
-    app[keys.TOKENS] = TokenFile(data.tokens)
+    app[keys.DOOR] = door = Door(TokenFile(data.tokens), may_be_open=config.server.is_loopback)
+    app[keys.READINESS].unless(door.problem)
     app[keys.AUDIT] = AuditLog(data.audit_log)
     setup_api(app)
     app.on_shutdown.append(_stop_streams)
@@ -83,8 +89,18 @@ def create_app(config: Config) -> web.Application:
 
 
 def create_runner(app: web.Application, *, shutdown_timeout: float) -> web.AppRunner:
-    """What serves the application: aiohttp's runner, with Asgard's answers to malformed HTTP."""
-    return Runner(app, access_log=None, shutdown_timeout=shutdown_timeout)
+    """What serves the application: aiohttp's runner, with Asgard's bounds and its answers to
+    malformed HTTP. Raises the process's limit of open files as far as that needs."""
+    wanted = app[keys.CONFIG].edges.max_connections
+    room = make_room_for(wanted)
+    if room < wanted:
+        logger.warning(
+            "only %d connections can be open, not [edges] max_connections = %d: the hard limit of"
+            " open files (ulimit -Hn, LimitNOFILE=) is too low",
+            room,
+            wanted,
+        )
+    return Runner(app, max_connections=room, access_log=None, shutdown_timeout=shutdown_timeout)
 
 
 async def _data(app: web.Application) -> AsyncIterator[None]:
@@ -102,7 +118,7 @@ async def _store(app: web.Application) -> AsyncIterator[None]:
         database = await Database(file).open()
     except (SchemaError, sqlite3.Error) as error:
         raise ConfigError(f"{file}: {error}") from error
-    app[keys.STORE] = store = JobStore(database)
+    app[keys.STORE] = store = JobStore(database, on_end=app[keys.METRICS].count_end)
     app[keys.ARCHIVES] = archives = ArchiveStore(app[DATA].archives)
     # before any request: what is being received has no row yet either
     if strays := await archives.sweep(await store.all_archives()):
@@ -113,6 +129,12 @@ async def _store(app: web.Application) -> AsyncIterator[None]:
 
 async def _background(app: web.Application) -> AsyncIterator[None]:
     app[BACKGROUND] = background = Background()
+    lag = LoopLag(
+        warn_seconds=app[keys.CONFIG].logging.slow_loop_seconds,
+        observe=app[keys.METRICS].loop_lag.observe,
+    )
+    background.keep_running("loop lag", lag.run)
+    background.keep_running("door", app[keys.DOOR].run)
     yield
     await background.stop()
 
@@ -185,6 +207,10 @@ async def _jobs(app: web.Application) -> AsyncIterator[None]:
         cache_dir=ladder.cache_of("base"),
         base_alone=ladder.is_walled,
     )
+    app[keys.KEEPING] = keeping = Keeping(config.limits, jobs_dir=data.jobs)
+    app[keys.READINESS].watch(lambda: keeping.warning)
+    await asyncio.to_thread(keeping.open)
+    app[keys.METRICS].add(LimitsCollector(keeping))
     executor = LocalExecutor(
         jobs_dir=data.jobs,
         log_limit_bytes=config.logs.max_bytes_per_job,
@@ -192,6 +218,7 @@ async def _jobs(app: web.Application) -> AsyncIterator[None]:
         in_use=data.in_use,
         warm=warm,
         ladder=ladder,
+        keeping=keeping,
     )
     logs = LogReader(executor.log_of)
     log_watch = LogWatch(data.jobs)
@@ -238,9 +265,14 @@ async def _jobs(app: web.Application) -> AsyncIterator[None]:
         dispatcher.wake()
         queue_deadline.wake()
 
-    free_space = FreeSpace(data.root, floor_bytes=config.server.min_free_mb << 20)
+    app[keys.FREE_SPACE] = free_space = FreeSpace(
+        data.root, floor_bytes=config.server.min_free_mb << 20
+    )
     app[keys.READINESS].unless(lambda: _shortage(free_space))
-    checker = ScriptChecker(deadline_seconds=config.jobs.script_check_seconds)
+    checker = ScriptChecker(
+        deadline_seconds=config.jobs.script_check_seconds,
+        max_waiting=config.jobs.max_waiting_checks,
+    )
     submitter = Submitter(
         store=store,
         archives=archives,
@@ -249,6 +281,7 @@ async def _jobs(app: web.Application) -> AsyncIterator[None]:
             limits=archive_limits,
             max_script_bytes=config.jobs.max_script_bytes,
             deadline_seconds=config.jobs.archive_check_seconds,
+            max_waiting=config.jobs.max_waiting_checks,
         ),
         config=config.jobs,
         free_space=free_space,
@@ -273,6 +306,7 @@ async def _jobs(app: web.Application) -> AsyncIterator[None]:
     await store.purge_idempotency_keys(at=now())
     for requirements in config.environments.prebuild:
         background.start("prebuild", _prebuild(environments, requirements))
+    background.start("compile environments", environments.compile_uncompiled())
     background.keep_running("recorder", recorder.run)
     collector = Collector(
         store=store,
@@ -299,6 +333,7 @@ async def _jobs(app: web.Application) -> AsyncIterator[None]:
     await environments.close()
     await checker.close()
     log_watch.close()
+    await keeping.stop()
 
 
 async def _stop_streams(app: web.Application) -> None:

@@ -9,9 +9,10 @@ import os
 import re
 import tomllib
 from collections.abc import Mapping
+from functools import partial
 from importlib import resources
 from pathlib import Path
-from typing import Annotated, Any, Literal
+from typing import Annotated, Any, Literal, NoReturn
 
 import msgspec
 from msgspec import Meta
@@ -51,6 +52,12 @@ class ServerConfig:
     max_body_bytes: Annotated[int, Meta(ge=4096, le=LARGEST)]
     min_free_mb: Count
     allowed_hosts: list[Annotated[str, Meta(pattern=r"^[A-Za-z0-9._-]+\Z")]]
+    trusted_proxies: list[Annotated[str, Meta(pattern=r"^[0-9A-Fa-f.:]+(/[0-9]+)?\Z")]]
+
+    @property
+    def proxies(self) -> tuple[ipaddress.IPv4Network | ipaddress.IPv6Network, ...]:
+        """The addresses from which `X-Forwarded-*` are believed."""
+        return tuple(map(ipaddress.ip_network, self.trusted_proxies))
 
     @property
     def is_loopback(self) -> bool:
@@ -64,6 +71,19 @@ class ServerConfig:
     def own_names(self) -> frozenset[str]:
         """The names that the service goes by, in lower case; addresses it always does."""
         return frozenset(name.lower() for name in (*self.allowed_hosts, self.host))
+
+
+@dataclasses.dataclass(frozen=True, kw_only=True)
+class EdgesConfig:
+    max_connections: Positive
+    max_connections_per_address: Positive
+    idle_seconds: PositiveSeconds
+    header_seconds: PositiveSeconds
+    body_seconds: PositiveSeconds
+    upload_seconds: PositiveSeconds
+    min_body_rate: Positive
+    max_bodies_bytes: Annotated[int, Meta(ge=4096, le=LARGEST)]
+    stalled_client_seconds: PositiveSeconds
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
@@ -82,6 +102,7 @@ class JobsConfig:
     requeue_lost: bool
     script_check_seconds: PositiveSeconds
     archive_check_seconds: PositiveSeconds
+    max_waiting_checks: Positive
 
     @property
     def slots(self) -> int:
@@ -135,6 +156,13 @@ class IsolationConfig:
 @dataclasses.dataclass(frozen=True, kw_only=True)
 class LimitsConfig:
     memory_mb: Count
+    total_memory_mb: Count
+    cpus: Annotated[float, Meta(ge=0, le=LARGEST)]
+    processes: Count
+    open_files: Annotated[int, Meta(ge=64, le=LARGEST)]
+    job_dir_mb: Count
+    file_mb: Count
+    cgroups: Literal["auto", "off"]
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
@@ -172,6 +200,7 @@ class TrackingConfig:
 class LoggingConfig:
     level: Literal["debug", "info", "warning", "error"]
     format: Literal["text", "json"]
+    slow_loop_seconds: PositiveSeconds
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
@@ -179,6 +208,7 @@ class Config:
     """Everything that can be configured. `sources` tells where each non-default value came from."""
 
     server: ServerConfig
+    edges: EdgesConfig
     jobs: JobsConfig
     environments: EnvironmentsConfig
     warm: WarmConfig
@@ -347,6 +377,8 @@ def _allowed(error: msgspec.ValidationError, annotation: Any) -> str:
     message = str(error)
     if "invalid enum value" in message.lower():
         return "expected one of " + ", ".join(map(repr, annotation.__args__))
+    if "matching regex" in message and "0-9A-Fa-f.:" in message:
+        return "expected addresses or networks, such as 10.0.0.5 or 10.0.0.0/8"
     if "matching regex" in message and "!-~" in message:
         return "expected a token of ASCII characters, without spaces and line breaks"
     if "matching regex" in message and annotation == list[AbsolutePath]:
@@ -363,11 +395,19 @@ def _given(key: str, value: Any) -> str:
 
 
 def _check_together(config: Config) -> None:
-    def fail(key: str, message: str) -> None:
-        source = config.sources.get(key, "config.toml")
-        section, _, name = key.partition(".")
-        raise ConfigError(f"{source}: [{section}] {name}: {message}")
+    _check_jobs(config)
+    _check_server(config)
+    _check_mlflow(config)
 
+
+def _refuse(config: Config, key: str, message: str) -> NoReturn:
+    source = config.sources.get(key, "config.toml")
+    section, _, name = key.partition(".")
+    raise ConfigError(f"{source}: [{section}] {name}: {message}")
+
+
+def _check_jobs(config: Config) -> None:
+    fail = partial(_refuse, config)
     jobs = config.jobs
     if jobs.timeout_min > jobs.timeout_max:
         fail("jobs.timeout_min", f"must not exceed timeout_max ({jobs.timeout_max})")
@@ -377,13 +417,27 @@ def _check_together(config: Config) -> None:
             f"must lie between timeout_min ({jobs.timeout_min})"
             f" and timeout_max ({jobs.timeout_max})",
         )
-    in_base64 = jobs.max_script_bytes * 4 // 3 + 4096  # with room for the other fields
+
+
+def _check_server(config: Config) -> None:
+    fail = partial(_refuse, config)
+    in_base64 = config.jobs.max_script_bytes * 4 // 3 + 4096  # with room for the other fields
     if config.server.max_body_bytes < in_base64:
         fail("server.max_body_bytes", f"max_script_bytes in base64 needs at least {in_base64}")
+    if config.edges.max_bodies_bytes < config.server.max_body_bytes:
+        fail("edges.max_bodies_bytes", "must not be less than [server] max_body_bytes")
+    try:
+        _ = config.server.proxies
+    except ValueError as error:
+        fail("server.trusted_proxies", f"expected addresses or networks: {error}")
     try:
         _ = config.data_dir
     except RuntimeError:
         fail("server.data_dir", f"there is no such home directory: {config.server.data_dir!r}")
+
+
+def _check_mlflow(config: Config) -> None:
+    fail = partial(_refuse, config)
     mlflow = config.mlflow
     for key in sorted(ADDRESS_KEYS):
         if not _is_address(getattr(mlflow, key)):

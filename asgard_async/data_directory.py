@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import Self
 
 from asgard_async.config import ConfigError
+from asgard_async.ownership import give_to_owner_of, open_private
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -98,7 +99,10 @@ class DataDirectory:
                 self.uids,
                 self.probe,
             ):
-                path.mkdir(mode=0o700, parents=True, exist_ok=True)
+                if not path.is_dir():
+                    path.mkdir(mode=0o700, parents=True, exist_ok=True)
+                    if path != self.root:
+                        give_to_owner_of(self.root, path)
         except OSError as error:
             raise ConfigError(
                 f"the data directory {self.root} cannot be made: {error.strerror};"
@@ -123,7 +127,7 @@ class DataDirectory:
         Raises:
             ConfigError: another service has it.
         """
-        descriptor = os.open(self.service_lock, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
+        descriptor = open_private(self.service_lock, os.O_RDWR | os.O_CREAT)
         try:
             fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
         except BlockingIOError:

@@ -1,20 +1,21 @@
-"""Durable accepts per second with 16 clients, beside bare SQLite commits in the same run.
+"""Durable accepts per second with 16 clients, beside bare SQLite commits.
 
-    python -m benchmarks.accepts [--uploads 2000] [--clients 16]
+    python -m benchmarks.accepts [--uploads 400] [--rounds 5] [--clients 16]
 
 The service has one slot, taken by a sleeping job, so that it does nothing but accept.
 """
 
-import argparse
 import asyncio
 import sqlite3
-import tempfile
 import time
+from collections.abc import AsyncIterator, Set
+from dataclasses import dataclass
 from pathlib import Path
 
 import aiohttp
 
-from benchmarks.figures import line, milliseconds
+from benchmarks.bench import Bench, run
+from benchmarks.figures import Row, number, percentile
 from tests.service import WITHOUT_MLFLOW, Service, running_service, submission
 
 SETTINGS = {
@@ -24,12 +25,21 @@ SETTINGS = {
 }
 
 
-def commits_per_second(folder: Path, commits: int) -> float:
+@dataclass(frozen=True)
+class Size:
+    """Uploads, and commits, of one round; rounds; clients at once."""
+
+    uploads: int = 400
+    rounds: int = 5
+    clients: int = 16
+
+
+def commits_per_second(database: Path, commits: int) -> float:
     """Bare commits of one small row, with the durability that the store asks for."""
-    connection = sqlite3.connect(folder / "bare.db", isolation_level=None)
+    connection = sqlite3.connect(database, isolation_level=None)
     connection.execute("PRAGMA journal_mode = WAL")
     connection.execute("PRAGMA synchronous = FULL")
-    connection.execute("CREATE TABLE rows (text)")
+    connection.execute("CREATE TABLE IF NOT EXISTS rows (text)")
     begun = time.perf_counter()
     for _ in range(commits):
         connection.execute("BEGIN IMMEDIATE")
@@ -60,25 +70,33 @@ async def accepts(service: Service, uploads: int, clients: int) -> tuple[float, 
         return uploads / (time.perf_counter() - begun), seconds
 
 
-async def main() -> None:
-    parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("--uploads", type=int, default=2000)
-    parser.add_argument("--clients", type=int, default=16)
-    arguments = parser.parse_args()
-    with tempfile.TemporaryDirectory() as folder:
-        bare = commits_per_second(Path(folder), arguments.uploads)
-        async with running_service(Path(folder) / "data", SETTINGS) as service:
-            blocker = await service.submit("import time; time.sleep(3000)", timeout=3600)
-            await service.phase(blocker, "running")
-            await accepts(service, 100, arguments.clients)  # warms up
-            rate, seconds = await accepts(service, arguments.uploads, arguments.clients)
-            await service.post(f"/mlops/training/jobs/{blocker}/cancel")
-    print(f"{arguments.uploads} uploads by {arguments.clients} clients:")
-    line("bare SQLite commits", f"{bare:7.0f} /s")
-    line("Asgard: durable accepts", f"{rate:7.0f} /s")
-    line("ratio Asgard / bare commits", f"{rate / bare:.2f}")
-    line("one accept, as the client sees it", milliseconds(seconds))
+async def measure(wanted: Set[str], size: Size, folder: Path) -> AsyncIterator[Row]:
+    rates, commits, seconds = [], [], []
+    async with running_service(folder / "data", SETTINGS) as service:
+        blocker = await service.submit("import time; time.sleep(3000)", timeout=3600)
+        await service.phase(blocker, "running")
+        await accepts(service, 100, size.clients)  # warms up
+        for _ in range(size.rounds):
+            rate, took = await accepts(service, size.uploads, size.clients)
+            rates.append(rate)
+            seconds += took
+            commits.append(await asyncio.to_thread(commits_per_second, folder / "x", size.uploads))
+        await service.post(f"/mlops/training/jobs/{blocker}/cancel")
+    milliseconds = [number(percentile(seconds, percent) * 1000) for percent in (50, 95)]
+    yield Row(
+        id="accepts",
+        what=f"uploads accepted (202, durable), {size.clients} clients",
+        unit="/s",
+        more_is_better=True,
+        peer="bare SQLite commits of one row",
+        asgard=rates,
+        theirs=commits,
+        remark=f"{size.uploads} uploads a round; one takes {milliseconds[0]} ms at the median, "
+        f"{milliseconds[1]} ms at the 95th percentile",
+    )
 
+
+BENCH = Bench(ids=("accepts",), measure=measure, full=Size(), quick=Size(uploads=200, rounds=2))
 
 if __name__ == "__main__":
-    asyncio.run(main())
+    run(BENCH, __doc__)

@@ -1,6 +1,6 @@
 """What environments cost: the phase `environment` of jobs, beside `python -m venv` and pip.
 
-    python -m benchmarks.environments [--rounds 2]
+    python -m benchmarks.environments [--rounds 1] [--found 3]
 
 First the example trainings, models logged and registered: from an empty cache, and again with the
 environment in it. Then a new environment of scikit-learn and pandas with uv's cache filled, beside
@@ -8,29 +8,38 @@ pip with pip's cache filled. Asgard adds mlflow to an environment, with all that
 gets the same packages in the same versions, and once more only those asked for.
 """
 
-import argparse
 import asyncio
 import os
-import statistics
 import sys
-import tempfile
 import time
+from collections.abc import AsyncIterator, Set
+from dataclasses import dataclass
 from pathlib import Path
 
 from asgard_async.execution.environments.cache import CachedEnvironment, EnvironmentCache
-from benchmarks.figures import line
+from benchmarks.bench import Bench, run
+from benchmarks.figures import Row
 from tests.service import Service, running_service
 
 TRAININGS = Path(__file__).parent.parent / "examples" / "trainings"
 EXAMPLES = {
-    "random_forest.py": ["scikit-learn", "numpy"],
     "lightgbm_classifier.py": ["lightgbm"],
     "xgboost_classifier.py": ["xgboost"],
 }
 # iniconfig: what Asgard's own environment does not satisfy, so that one is built
 ASKED_FOR = ["scikit-learn", "pandas", "iniconfig<2"]
 IMPORTS = "import sklearn.ensemble, pandas, iniconfig, mlflow\n"
-MAX_FOUND_SECONDS, MAX_RATIO = 0.020, 0.25
+SETTINGS = {"ASGARD_TRACKING__SETTLE_SECONDS": "60"}
+COLD = {"ASGARD_WARM__ENABLED": "false"}
+NEW_IDS = ("env-new", "env-new-asked", "env-first-import")
+
+
+@dataclass(frozen=True)
+class Size:
+    """New environments, none when 0 (pip takes minutes); jobs that find theirs, of each example."""
+
+    rounds: int = 1
+    found: int = 3
 
 
 async def finished(service: Service, script: str, **fields: object) -> dict[str, float]:
@@ -42,22 +51,22 @@ async def finished(service: Service, script: str, **fields: object) -> dict[str,
     return timings
 
 
-async def examples(service: Service) -> None:
-    print("Seconds in phase environment (0: the service's own environment does):")
-    slowest = 0.0
+async def examples(service: Service, jobs: int) -> Row:
+    built: list[float] = []
+    found: list[float] = []
     for script, requirements in EXAMPLES.items():
         source, name = (TRAININGS / script).read_text(), script.removesuffix(".py")
-        built, *found = [
-            (await finished(service, source, requirements=requirements, model_name=name)).get(
-                "environment", 0.0
-            )
-            for _ in range(4)
-        ]
-        median = statistics.median(found)
-        slowest = max(slowest, median)
-        figures = f"empty cache {built:6.2f} s   full cache {median * 1000:5.1f} ms"
-        line(f"{script} {requirements}", figures)
-    line("full cache within 20 ms", str(slowest <= MAX_FOUND_SECONDS))
+        for number in range(1 + jobs):
+            timings = await finished(service, source, requirements=requirements, model_name=name)
+            (found if number else built).append(1000 * timings["environment"])
+    return Row(
+        id="env-cached",
+        what="phase environment of lightgbm_classifier.py, xgboost_classifier.py; cached",
+        unit="ms",
+        peer="the same, the cache empty",
+        asgard=found,
+        theirs=built,
+    )
 
 
 async def seconds_of(*command: str, **variables: str) -> float:
@@ -89,7 +98,7 @@ def packages(environment: CachedEnvironment) -> list[str]:
     return sorted("==".join(name.rsplit("-", 1)) for name in names)
 
 
-async def new_environment(service: Service, folder: Path, rounds: int) -> None:
+async def new_environments(service: Service, folder: Path, rounds: int) -> AsyncIterator[Row]:
     cache = EnvironmentCache(service.data_dir / "environments")
 
     async def with_asgard() -> dict[str, float]:
@@ -102,7 +111,6 @@ async def new_environment(service: Service, folder: Path, rounds: int) -> None:
     same.write_text("\n".join(packages(environment)))
     asked.write_text("\n".join(ASKED_FOR))
     await with_pip(folder, same)  # fills pip's
-    await with_pip(folder, asked)
     ours, first, again, theirs, fewer = [], [], [], [], []
     for _ in range(rounds):
         timings = await with_asgard()
@@ -111,30 +119,38 @@ async def new_environment(service: Service, folder: Path, rounds: int) -> None:
         again.append((await finished(service, IMPORTS, requirements=ASKED_FOR))["running"])
         theirs.append(await with_pip(folder, same))
         fewer.append(await with_pip(folder, asked))
-    built, by_pip = statistics.median(ours), statistics.median(theirs)
-    ratio, count = built / by_pip, len(same.read_text().split())
-    print(f"A new environment of {ASKED_FOR}, caches filled, median of {rounds}:")
-    line(f"Asgard: phase environment, {count} packages", f"{built:7.2f} s")
-    line("venv + pip install, the same packages", f"{by_pip:7.2f} s")
-    line("ratio (at most 0.25)", f"{ratio:7.3f} {ratio <= MAX_RATIO}")
-    line("venv + pip install, only what was asked for", f"{statistics.median(fewer):7.2f} s")
-    line("ratio to that, though it has no mlflow", f"{built / statistics.median(fewer):7.3f}")
+    count = len(same.read_text().split())
+    what = f"a new environment of {', '.join(ASKED_FOR)}, and mlflow"
+    for row_id, peer, values in (
+        ("env-new", f"python -m venv, pip install of the same {count} packages", theirs),
+        ("env-new-asked", "python -m venv, pip install of what was asked for alone", fewer),
+    ):
+        yield Row(id=row_id, what=what, unit="s", peer=peer, asgard=ours, theirs=values)
     # pip compiles all modules when it installs, uv leaves that to the first import
-    line("Asgard: a script of imports, the first time", f"{statistics.median(first):7.2f} s")
-    line("Asgard: the same, later", f"{statistics.median(again):7.2f} s")
+    yield Row(
+        id="env-first-import",
+        what="a script of imports, the first in a new environment",
+        unit="s",
+        peer="the same script, the second time",
+        asgard=first,
+        theirs=again,
+    )
 
 
-async def main() -> None:
-    parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("--rounds", type=int, default=2)
-    rounds = parser.parse_args().rounds
-    with tempfile.TemporaryDirectory() as name:
-        folder = Path(name)
-        settings = {"ASGARD_TRACKING__SETTLE_SECONDS": "60"}
-        async with running_service(folder / "data", settings) as service:
-            await examples(service)
-            await new_environment(service, folder, rounds)
+async def measure(wanted: Set[str], size: Size, folder: Path) -> AsyncIterator[Row]:
+    if "env-cached" in wanted:
+        async with running_service(folder / "examples", SETTINGS) as service:
+            yield await examples(service, size.found)
+    if size.rounds and not wanted.isdisjoint(NEW_IDS):
+        # a fork server keeps its environment in use, which is to be built again
+        async with running_service(folder / "new", SETTINGS | COLD) as service:
+            async for row in new_environments(service, folder, size.rounds):
+                yield row
 
+
+BENCH = Bench(
+    ids=("env-cached", *NEW_IDS), measure=measure, full=Size(), quick=Size(rounds=0, found=1)
+)
 
 if __name__ == "__main__":
-    asyncio.run(main())
+    run(BENCH, __doc__)

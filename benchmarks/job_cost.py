@@ -1,105 +1,245 @@
-"""What a one-line job costs, beside the same script started with `subprocess`.
+"""What a one-line job costs: by hand, with Ray Jobs, with task-spooler.
 
-    python -m benchmarks.job_cost [--jobs 20] [--burst 100]
+    python -m benchmarks.job_cost [--jobs 20] [--burst 100] [--rounds 3] [--ray-burst 10]
 
-Latency: submit → first output in the log → completed, one job at a time, alternating with the
-subprocess. Throughput: a burst of jobs, beside as many subprocesses by as many workers as cores.
+Latency: one job at a time, from its submission to its end. Throughput: a burst, two at once, from
+the first submission to the last end. All sides take turns.
 """
 
-import argparse
 import asyncio
-import os
-import statistics
 import sys
-import tempfile
 import time
-from concurrent.futures import ThreadPoolExecutor
+from collections.abc import AsyncIterator, Awaitable, Set
+from contextlib import AsyncExitStack
+from dataclasses import dataclass
 from pathlib import Path
 
-from benchmarks.figures import line, milliseconds
+from benchmarks.bench import Bench, run
+from benchmarks.embedded import warm_is_ready
+from benchmarks.figures import Row
+from benchmarks.memory import pss_mb
+from benchmarks.peers import PeerMissing
+from benchmarks.peers.ray import RayHead, ray_head
+from benchmarks.peers.tsp import TaskSpooler, task_spooler
+from tests.processes import processes_with
 from tests.service import WITHOUT_MLFLOW, Service, running_service
 
 SCRIPT = "print('hello')\n"
-POLL_SECONDS = 0.001
+SLOTS = 2
+POLL_SECONDS = 0.005
+BY_HAND, RAY, TSP = "by hand (subprocess)", "Ray Jobs", "tsp (task-spooler)"
+SETTINGS = {**WITHOUT_MLFLOW, "ASGARD_JOBS__MAX_CONCURRENT_JOBS": str(SLOTS)}
 
 
-async def first_output(service: Service, job_id: str) -> None:
-    log = service.data_dir / "jobs" / job_id / "job.log"
-    while not (log.exists() and log.stat().st_size):
-        await asyncio.sleep(POLL_SECONDS)
+@dataclass(frozen=True)
+class Size:
+    """Jobs one after the other; jobs of a burst, Ray's of another size; bursts."""
+
+    jobs: int = 20
+    burst: int = 100
+    rounds: int = 3
+    ray_burst: int = 10
 
 
-async def completed(service: Service, job_id: str) -> None:
-    while (await service.job(job_id, logs="none"))["status"] != "completed":
-        await asyncio.sleep(POLL_SECONDS)
+class Sides:
+    """The same script, run in each way."""
+
+    def __init__(self, service: Service, script: Path) -> None:
+        self.service = service
+        self.script = script
+        self.ray: RayHead | None = None
+        self.spooler: TaskSpooler | None = None
+        self.missing: dict[str, str] = {}
+
+    async def bring_peers(self, wanted: Set[str], folder: Path, stack: AsyncExitStack) -> None:
+        """Start the peers of the wanted rows, as far as they can be had, until the stack ends."""
+        if not wanted.isdisjoint(RAY_IDS):
+            try:
+                self.ray = await stack.enter_async_context(ray_head(SLOTS))
+                await self.with_ray()
+            except PeerMissing as error:
+                self.missing[RAY] = str(error)
+        if "tiny-tsp" in wanted:
+            try:
+                self.spooler = await stack.enter_async_context(task_spooler(folder, SLOTS))
+            except PeerMissing as error:
+                self.missing[TSP] = str(error)
+
+    async def by_hand(self) -> None:
+        process = await asyncio.create_subprocess_exec(
+            sys.executable, str(self.script), stdout=asyncio.subprocess.PIPE
+        )
+        await process.communicate()
+
+    async def completed(self, job_id: str) -> None:
+        while (await self.service.job(job_id, logs="none"))["status"] != "completed":
+            await asyncio.sleep(POLL_SECONDS)
+
+    async def with_asgard(self) -> None:
+        await self.completed(await self.service.submit(SCRIPT))
+
+    async def with_ray(self) -> None:
+        assert self.ray is not None
+        command = f"{sys.executable} {self.script}"
+        await self.ray.succeeded(await self.ray.submit(command))
+
+    # --- bursts -----------------------------------------------------------------------------
+
+    async def burst_by_hand(self, jobs: int) -> None:
+        slots = asyncio.Semaphore(SLOTS)
+
+        async def one() -> None:
+            async with slots:
+                await self.by_hand()
+
+        await asyncio.gather(*(one() for _ in range(jobs)))
+
+    async def burst_with_asgard(self, jobs: int) -> None:
+        for job_id in await asyncio.gather(*(self.service.submit(SCRIPT) for _ in range(jobs))):
+            await self.completed(job_id)
+
+    async def burst_with_ray(self, jobs: int) -> None:
+        ray, command = self.ray, f"{sys.executable} {self.script}"
+        assert ray is not None
+        for submission in await asyncio.gather(*(ray.submit(command) for _ in range(jobs))):
+            await ray.succeeded(submission)
+
+    async def burst_with_tsp(self, jobs: int) -> None:
+        assert self.spooler is not None
+        await self.spooler.run_all(sys.executable, str(self.script), times=jobs)
 
 
-async def by_hand(script: Path) -> float:
+async def seconds(awaitable: Awaitable[None]) -> float:
     begun = time.perf_counter()
-    process = await asyncio.create_subprocess_exec(
-        sys.executable, str(script), stdout=asyncio.subprocess.PIPE
-    )
-    await process.communicate()
+    await awaitable
     return time.perf_counter() - begun
 
 
-async def latency(service: Service, script: Path, jobs: int) -> None:
-    accepted, output, done, hand = [], [], [], []
+async def first_output(service: Service) -> float:
+    """Seconds from the submission of a job to the first byte of its log."""
+    begun = time.perf_counter()
+    job_id = await service.submit(SCRIPT)
+    log = service.data_dir / "jobs" / job_id / "job.log"
+    while not (log.exists() and log.stat().st_size):
+        await asyncio.sleep(0.001)
+    took = time.perf_counter() - begun
+    await service.finished(job_id)
+    return took
+
+
+async def latencies(sides: Sides, jobs: int) -> AsyncIterator[Row]:
+    hand, done, output, ray = [], [], [], []
     for _ in range(jobs):
-        hand.append(await by_hand(script))
-        begun = time.perf_counter()
-        job_id = await service.submit(SCRIPT)
-        accepted.append(time.perf_counter() - begun)
-        await first_output(service, job_id)
-        output.append(time.perf_counter() - begun)
-        await completed(service, job_id)
-        done.append(time.perf_counter() - begun)
-    print(f"One line of Python, {jobs} times, one after the other:")
-    line("by hand (subprocess)", milliseconds(hand))
-    line("Asgard: submit → 202", milliseconds(accepted))
-    line("Asgard: submit → first output", milliseconds(output))
-    line("Asgard: submit → completed", milliseconds(done))
-    ratio = statistics.median(done) / statistics.median(hand)
-    added = (statistics.median(done) - statistics.median(hand)) * 1000
-    line("ratio completed / by hand", f"{ratio:.1f} (adds {added:.0f} ms)")
+        hand.append(1000 * await seconds(sides.by_hand()))
+        done.append(1000 * await seconds(sides.with_asgard()))
+        output.append(1000 * await first_output(sides.service))
+        if sides.ray:
+            ray.append(1000 * await seconds(sides.with_ray()))
+    what = "print('hello'), submit → completed"
+    yield Row(id="hello", what=what, unit="ms", peer=BY_HAND, asgard=done, theirs=hand)
+    yield Row(
+        id="first-output",
+        what="print('hello'), submit → its line is in the log",
+        unit="ms",
+        peer=BY_HAND,
+        asgard=output,
+        theirs=hand,
+    )
+    yield Row(
+        id="hello-ray",
+        what=what,
+        unit="ms",
+        peer=RAY,
+        asgard=done,
+        theirs=ray,
+        remark=sides.missing.get(RAY, "Ray's first job, which takes longer, is not counted"),
+    )
 
 
-async def throughput(service: Service, script: Path, burst: int, workers: int) -> None:
-    def run(_: int) -> None:
-        import subprocess
+async def throughput(sides: Sides, size: Size) -> AsyncIterator[Row]:
+    hand, asgard, ray, tsp = [], [], [], []
+    for _ in range(size.rounds):
+        hand.append(size.burst / await seconds(sides.burst_by_hand(size.burst)))
+        asgard.append(size.burst / await seconds(sides.burst_with_asgard(size.burst)))
+        if sides.spooler:
+            tsp.append(size.burst / await seconds(sides.burst_with_tsp(size.burst)))
+        if sides.ray:
+            ray.append(size.ray_burst / await seconds(sides.burst_with_ray(size.ray_burst)))
+    for row_id, peer, theirs, remark in (
+        ("tiny", BY_HAND, hand, ""),
+        ("tiny-tsp", TSP, tsp, ""),
+        ("tiny-ray", RAY, ray, f"Ray's bursts are of {size.ray_burst}, which takes it long enough"),
+    ):
+        yield Row(
+            id=row_id,
+            what=f"{size.burst} one-line jobs, {SLOTS} at once",
+            unit="jobs/s",
+            more_is_better=True,
+            peer=peer,
+            asgard=asgard,
+            theirs=theirs,
+            remark=sides.missing.get(peer, remark),
+        )
 
-        subprocess.run([sys.executable, str(script)], stdout=subprocess.DEVNULL, check=True)
 
+async def starts(sides: Sides, start_seconds: float) -> AsyncIterator[Row]:
+    """What Ray's head takes to be there, beside the service with its fork server."""
+    start, memory = [], []
+    if sides.ray:
+        start, memory = [sides.ray.start_seconds], [sides.ray.memory_mb()]
+    missing = sides.missing.get(RAY, "")
+    yield Row(
+        id="ray-start",
+        what="started → takes jobs",
+        unit="s",
+        peer="ray start --head",
+        asgard=[start_seconds],
+        theirs=start,
+        remark=missing,
+    )
+    yield Row(
+        id="ray-memory",
+        what="memory of all processes after some jobs (PSS)",
+        unit="MB",
+        peer="ray start --head",
+        asgard=[pss_mb(processes_with(str(sides.service.data_dir)))],
+        theirs=memory,
+        remark=missing or "Asgard without MLflow, its fork server of the base environment included",
+    )
+
+
+RAY_IDS = ("hello-ray", "tiny-ray", "ray-start", "ray-memory")
+LATENCIES = ("hello", "first-output", "hello-ray")
+THROUGHPUT = ("tiny", "tiny-tsp", "tiny-ray")
+
+
+async def measure(wanted: Set[str], size: Size, folder: Path) -> AsyncIterator[Row]:
+    script = folder / "one_line.py"
+    script.write_text(SCRIPT)
     begun = time.perf_counter()
-    with ThreadPoolExecutor(workers) as pool:
-        list(pool.map(run, range(burst)))
-    hand = burst / (time.perf_counter() - begun)
+    async with running_service(folder / "data", SETTINGS) as service, AsyncExitStack() as stack:
+        start_seconds = time.perf_counter() - begun
+        sides = Sides(service, script)
+        await sides.bring_peers(wanted, folder / "spool", stack)
+        await warm_is_ready(service)
+        await sides.with_asgard()
+        if not wanted.isdisjoint(LATENCIES):
+            async for row in latencies(sides, size.jobs):
+                yield row
+        if not wanted.isdisjoint(THROUGHPUT):
+            async for row in throughput(sides, size):
+                yield row
+        if not wanted.isdisjoint({"ray-start", "ray-memory"}):
+            async for row in starts(sides, start_seconds):
+                yield row
 
-    begun = time.perf_counter()
-    ids = await asyncio.gather(*(service.submit(SCRIPT) for _ in range(burst)))
-    for job_id in ids:
-        await completed(service, job_id)
-    asgard = burst / (time.perf_counter() - begun)
-    print(f"A burst of {burst}, {workers} at once:")
-    line("by hand (subprocess)", f"{hand:7.1f} jobs/s")
-    line("Asgard: first submit → all completed", f"{asgard:7.1f} jobs/s")
-    line("ratio Asgard / by hand", f"{asgard / hand:.2f}")
 
-
-async def main() -> None:
-    parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("--jobs", type=int, default=20)
-    parser.add_argument("--burst", type=int, default=100)
-    arguments = parser.parse_args()
-    with tempfile.TemporaryDirectory() as folder:
-        script = Path(folder) / "one_line.py"
-        script.write_text(SCRIPT)
-        async with running_service(Path(folder) / "data", WITHOUT_MLFLOW) as service:
-            await completed(service, await service.submit(SCRIPT))  # the first one warms up
-            await latency(service, script, arguments.jobs)
-            workers = len(os.sched_getaffinity(0))
-            await throughput(service, script, arguments.burst, workers)
-
+BENCH = Bench(
+    ids=(*LATENCIES, *THROUGHPUT, "ray-start", "ray-memory"),
+    measure=measure,
+    full=Size(),
+    quick=Size(jobs=5, rounds=1, ray_burst=4),
+)
 
 if __name__ == "__main__":
-    asyncio.run(main())
+    run(BENCH, __doc__)

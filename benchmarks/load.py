@@ -1,8 +1,8 @@
-"""Asks one address again and again over several connections; in a process of its own.
+"""Asks addresses again and again over several connections, from a process of its own.
 
-    python -m benchmarks.load URL CONNECTIONS SECONDS
+    python -m benchmarks.load URL CONNECTIONS SECONDS [TOKEN]
 
-Prints, as JSON, answers per second and the seconds that each took. As bare as it can be, so that it
+prints, as JSON, answers per second and the seconds that each took. As bare as it can be, so that it
 is not itself what is measured.
 """
 
@@ -10,13 +10,51 @@ import asyncio
 import json
 import sys
 import time
+from dataclasses import dataclass, field
 from urllib.parse import urlsplit
 
+from benchmarks.figures import percentile
 
-async def ask(host: str, port: int, path: str, until: float) -> list[float]:
+CONNECTIONS = 16
+
+
+@dataclass
+class Answers:
+    """What one address gave, a value for each round."""
+
+    per_second: list[float] = field(default_factory=list)
+    p99_ms: list[float] = field(default_factory=list)
+
+    @property
+    def ms_of_one(self) -> list[float]:
+        """Milliseconds that the server spends on one answer."""
+        return [1000 / rate for rate in self.per_second]
+
+
+async def in_turns(urls: list[str], seconds: float, rounds: int, token: str = "") -> list[Answers]:
+    """Ask each address for so many seconds, one after the other, so many times."""
+    answers = [Answers() for _ in urls]
+    for _ in range(rounds):
+        for url, gathered in zip(urls, answers, strict=True):
+            process = await asyncio.create_subprocess_exec(
+                *(sys.executable, "-m", "benchmarks.load", url, str(CONNECTIONS), str(seconds)),
+                *([token] if token else []),
+                stdout=asyncio.subprocess.PIPE,
+            )
+            output, _ = await process.communicate()
+            assert process.returncode == 0
+            figures = json.loads(output)
+            gathered.per_second.append(figures["per_second"])
+            gathered.p99_ms.append(percentile(figures["seconds"], 99) * 1000)
+    return answers
+
+
+# --- the process --------------------------------------------------------------------------------
+
+
+async def ask(host: str, port: int, request: bytes, until: float) -> list[float]:
     """The seconds of every answer over one connection until the clock says `until`."""
     reader, writer = await asyncio.open_connection(host, port)
-    request = f"GET {path} HTTP/1.1\r\nHost: {host}\r\n\r\n".encode()
     seconds = []
     while (begun := time.perf_counter()) < until:
         writer.write(request)
@@ -30,14 +68,17 @@ async def ask(host: str, port: int, path: str, until: float) -> list[float]:
     return seconds
 
 
-async def main(url: str, connections: int, duration: float) -> None:
+async def main(url: str, connections: int, duration: float, token: str) -> None:
     parts = urlsplit(url)
-    assert parts.hostname is not None
-    assert parts.port is not None
-    begun = time.perf_counter()
+    host, port = parts.hostname, parts.port
+    assert host is not None
+    assert port is not None
     path = f"{parts.path}?{parts.query}" if parts.query else parts.path
+    bearer = f"Authorization: Bearer {token}\r\n" if token else ""
+    request = f"GET {path} HTTP/1.1\r\nHost: {host}\r\n{bearer}\r\n".encode()
+    begun = time.perf_counter()
     asked = await asyncio.gather(
-        *(ask(parts.hostname, parts.port, path, begun + duration) for _ in range(connections))
+        *(ask(host, port, request, begun + duration) for _ in range(connections))
     )
     seconds = [one for connection in asked for one in connection]
     rate = len(seconds) / (time.perf_counter() - begun)
@@ -45,4 +86,4 @@ async def main(url: str, connections: int, duration: float) -> None:
 
 
 if __name__ == "__main__":
-    asyncio.run(main(sys.argv[1], int(sys.argv[2]), float(sys.argv[3])))
+    asyncio.run(main(sys.argv[1], int(sys.argv[2]), float(sys.argv[3]), "".join(sys.argv[4:])))

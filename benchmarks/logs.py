@@ -1,32 +1,32 @@
 """What a job's log costs, and how soon it is seen.
 
-    python -m benchmarks.logs [--lines 200] [--readers 100] [--megabytes 1024]
+    python -m benchmarks.logs [--lines 200] [--readers 100] [--megabytes 256] [--rounds 3]
 
 Latency: a job prints the time, a WebSocket client takes it when it sees it; beside `tail -f` on the
-same file, in the same moments. Volume: a job that prints 1 GB, beside the same script into a pipe
-that `cat` reads, alternating; memory of the service, also with readers that never read.
+same file, in the same moments. Volume: a job that prints much, beside the same script into a pipe
+that `cat` reads, in turns; memory of the service, also with readers that never read.
 """
 
-import argparse
 import asyncio
 import json
 import os
 import resource
 import statistics
 import sys
-import tempfile
 import time
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Set
 from contextlib import AsyncExitStack, asynccontextmanager
+from dataclasses import dataclass
 from pathlib import Path
 
 import aiohttp
 
-from benchmarks.figures import line, milliseconds
+from benchmarks.bench import Bench, run
+from benchmarks.figures import Row, number, percentile
 from tests.api.streams import Stream
 from tests.service import WITHOUT_MLFLOW, Service, running_service
 
-ROUNDS = 3
+SETTINGS = WITHOUT_MLFLOW | {"ASGARD_LOGS__STALLED_READER_SECONDS": "3600"}
 IDLE_READERS = 20
 BYTE_READERS = 200
 MIB = 1 << 20
@@ -49,6 +49,17 @@ for _ in range({megabytes} * 1024 * 1024 // 1001):
     print(line)
 print("last line")
 """
+
+
+@dataclass(frozen=True)
+class Size:
+    """Lines that are seen; readers at once; MB that are printed; rounds; looks at a tail."""
+
+    lines: int = 200
+    readers: int = 100
+    megabytes: int = 256
+    rounds: int = 3
+    tails: int = 50
 
 
 def log_of(service: Service, job_id: str) -> Path:
@@ -112,7 +123,8 @@ async def see_tail(log: Path, delays: list[float]) -> None:
     await tail.wait()
 
 
-async def latency(service: Service, lines: int, readers: int) -> None:
+async def latency(service: Service, lines: int, readers: int) -> tuple[list[float], list[float]]:
+    """Milliseconds until each line was seen, by all readers, and by `tail -f`."""
     job_id = await service.submit(TICKING.format(lines=lines))
     streams: list[list[float]] = [[] for _ in range(readers)]
     tail: list[float] = []
@@ -125,9 +137,26 @@ async def latency(service: Service, lines: int, readers: int) -> None:
         await let_go(service, job_id)
     assert all(len(delays) == lines for delays in streams)
     seen = [delay for delays in streams for delay in delays]
-    line(f"tail -f, while {readers} read the WebSocket", milliseconds(tail))
-    line(f"WebSocket, {readers} at once", milliseconds(seen))
-    line("ratio of the medians", f"{statistics.median(seen) / statistics.median(tail):.1f}")
+    return [1000 * one for one in seen], [1000 * one for one in tail]
+
+
+async def seen_rows(service: Service, size: Size) -> AsyncIterator[Row]:
+    for row_id, readers in (("log-seen", 1), ("log-seen-many", size.readers)):
+        rounds = [await latency(service, size.lines, readers) for _ in range(size.rounds)]
+        asgard, tail = zip(*rounds, strict=True)
+        p95 = [
+            number(percentile([ms for one in side for ms in one], 95)) for side in (asgard, tail)
+        ]
+        yield Row(
+            id=row_id,
+            what=f"a line printed → seen over the WebSocket, {readers} at once, medians of rounds",
+            unit="ms",
+            peer="tail -f",
+            asgard=[statistics.median(one) for one in asgard],
+            theirs=[statistics.median(one) for one in tail],
+            remark=f"{size.lines} lines a round, one every 20 ms; 95th percentiles of all: "
+            f"{p95[0]} ms, {p95[1]} ms",
+        )
 
 
 # --- how much -----------------------------------------------------------------------------------
@@ -166,13 +195,12 @@ async def into_asgard(service: Service, script: str, idle: int) -> tuple[float, 
     return seconds, most - before, job_id
 
 
-async def volume(service: Service, folder: Path, megabytes: int) -> None:
+async def volume_rows(service: Service, folder: Path, size: Size) -> AsyncIterator[Row]:
     script = folder / "printing.py"
-    script.write_text(PRINTING.format(megabytes=megabytes))
+    script.write_text(PRINTING.format(megabytes=size.megabytes))
     (folder / "go").touch()
     by_cat, alone, watched, grown, grown_watched = [], [], [], [], []
-    job_id = ""
-    for _ in range(ROUNDS):
+    for _ in range(size.rounds):
         by_cat.append(await into_cat(script, folder / "out"))
         seconds, growth, job_id = await into_asgard(service, script.read_text(), 0)
         alone.append(seconds)
@@ -180,25 +208,35 @@ async def volume(service: Service, folder: Path, megabytes: int) -> None:
         seconds, growth, job_id = await into_asgard(service, script.read_text(), IDLE_READERS)
         watched.append(seconds)
         grown_watched.append(growth)
-    print(f"A job that prints {megabytes} MB in lines of 1000, {ROUNDS} times in turns (medians):")
-    base = statistics.median(by_cat)
-    line("python | cat > file", f"{base:5.2f} s")
-    for what, figures, growths in (
-        ("Asgard", alone, grown),
-        (f"Asgard, {IDLE_READERS} readers that never read", watched, grown_watched),
-    ):
-        seconds = statistics.median(figures)
-        line(what, f"{seconds:5.2f} s, ratio {seconds / base:.2f}")
-        line("  memory of the service grew by at most", f"{max(growths) / MIB:.0f} MB")
+        _, whole = await service.get(f"/mlops/training/jobs/{job_id}/logs", params={"limit": "9"})
+        _, tail = await service.get(f"/mlops/training/jobs/{job_id}/logs", params={"tail": "1"})
+        assert whole.startswith("first")
+        assert tail == "last line\n"
     log = log_of(service, job_id)
     kept = sum(path.stat().st_blocks * 512 for path in log.parent.glob("job.log*"))
-    line("disk that its log takes ([logs] max_bytes_per_job: 64)", f"{kept / MIB:.1f} MB")
-    _, whole = await service.get(f"/mlops/training/jobs/{job_id}/logs", params={"limit": "100"})
-    _, tail = await service.get(f"/mlops/training/jobs/{job_id}/logs", params={"tail": "1"})
-    line("first and last line are there", str(whole.startswith("first") and tail == "last line\n"))
+    for row_id, what, figures, growths in (
+        ("log-volume", "", alone, grown),
+        (
+            "log-volume-watched",
+            f", {IDLE_READERS} readers that never read",
+            watched,
+            grown_watched,
+        ),
+    ):
+        yield Row(
+            id=row_id,
+            what=f"a job that prints {size.megabytes} MB in lines of 1000{what}",
+            unit="s",
+            peer="python | cat > file",
+            asgard=figures,
+            theirs=by_cat,
+            remark=f"the service grew by at most {max(growths) / MIB:.0f} MB; of the log "
+            f"{kept / MIB:.0f} MB are kept, its beginning and its end",
+        )
 
 
 async def every_byte(service: Service) -> None:
+    """Very many readers of one job, each of whom must get all of it."""
     script = "import time\nfor n in range(20000):\n    print(n, '=' * (n % 99))\n"
     job_id = await service.submit(script + "    n % 200 or time.sleep(0.01)")
 
@@ -212,12 +250,10 @@ async def every_byte(service: Service) -> None:
 
     texts = await asyncio.gather(*(read() for _ in range(BYTE_READERS)))
     stored = log_of(service, job_id).read_text()
-    whole = sum(text == stored for text in texts)
-    print(f"{BYTE_READERS} readers of one job that prints {len(stored) / MIB:.1f} MB:")
-    line("readers that got every byte", f"{whole} of {BYTE_READERS}")
+    assert all(text == stored for text in texts)
 
 
-async def large_log(service: Service) -> None:
+async def tail_row(service: Service, looks: int) -> Row:
     """10 GB, of which the file system holds the beginning and the end."""
     job_id = await service.submit("print('first')")
     await finished(service, job_id)
@@ -226,42 +262,48 @@ async def large_log(service: Service) -> None:
     with log.open("r+b") as file:
         file.seek(size - kept)
         file.write(b"".join(b"line %6d\n" % n for n in range(kept // 12)))
-        end = file.tell()
     Path(f"{log}.hole").write_text(f"{kept} {size - kept}")
-    path = f"/mlops/training/jobs/{job_id}/logs?tail=10"
     by_tail, by_asgard = [], []
-    for _ in range(50):
+    for _ in range(looks):
         begun = time.perf_counter()
         tail = await asyncio.create_subprocess_exec("tail", "-n10", str(log), stdout=-1)
         expected, _ = await tail.communicate()
-        by_tail.append(time.perf_counter() - begun)
+        by_tail.append(1000 * (time.perf_counter() - begun))
         begun = time.perf_counter()
-        _, text = await service.get(path)
-        by_asgard.append(time.perf_counter() - begun)
+        _, text = await service.get(f"/mlops/training/jobs/{job_id}/logs?tail=10")
+        by_asgard.append(1000 * (time.perf_counter() - begun))
         assert text == expected.decode()
-    print(f"The last 10 lines of a log of {end / (1 << 30):.0f} GB, 50 times in turns:")
-    line("tail -n10", milliseconds(by_tail))
-    line("Asgard: ?tail=10", milliseconds(by_asgard))
+    return Row(
+        id="log-tail",
+        what="the last 10 lines of a log of 10 GB",
+        unit="ms",
+        peer="tail -n10",
+        asgard=by_asgard,
+        theirs=by_tail,
+    )
 
 
-async def main() -> None:
-    parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("--lines", type=int, default=200)
-    parser.add_argument("--readers", type=int, default=100)
-    parser.add_argument("--megabytes", type=int, default=1024)
-    arguments = parser.parse_args()
+async def measure(wanted: Set[str], size: Size, folder: Path) -> AsyncIterator[Row]:
     resource.setrlimit(resource.RLIMIT_NOFILE, (resource.getrlimit(resource.RLIMIT_NOFILE)[1],) * 2)
-    with tempfile.TemporaryDirectory() as name:
-        folder = Path(name)
-        settings = WITHOUT_MLFLOW | {"ASGARD_LOGS__STALLED_READER_SECONDS": "3600"}
-        async with running_service(folder / "data", settings) as service:
-            print(f"Printed → seen, {arguments.lines} lines, one every 20 ms:")
-            await latency(service, arguments.lines, 1)
-            await latency(service, arguments.lines, arguments.readers)
+    async with running_service(folder / "data", SETTINGS) as service:
+        if not wanted.isdisjoint(SEEN):
+            async for row in seen_rows(service, size):
+                yield row
             await every_byte(service)
-            await large_log(service)
-            await volume(service, folder, arguments.megabytes)
+        if "log-tail" in wanted:
+            yield await tail_row(service, size.tails)
+        if not wanted.isdisjoint(VOLUME):
+            async for row in volume_rows(service, folder, size):
+                yield row
 
+
+SEEN, VOLUME = ("log-seen", "log-seen-many"), ("log-volume", "log-volume-watched")
+BENCH = Bench(
+    ids=(*SEEN, "log-tail", *VOLUME),
+    measure=measure,
+    full=Size(),
+    quick=Size(lines=50, readers=20, megabytes=32, rounds=1, tails=10),
+)
 
 if __name__ == "__main__":
-    asyncio.run(main())
+    run(BENCH, __doc__)

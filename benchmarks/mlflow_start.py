@@ -7,23 +7,31 @@ search of experiments is answered; memory is that of all processes of the server
 supervise it included, after ten such searches.
 """
 
-import argparse
 import asyncio
-import statistics
-import tempfile
 import time
+from collections.abc import AsyncIterator, Set
 from contextlib import ExitStack
+from dataclasses import dataclass
 from pathlib import Path
 
 import aiohttp
 
-from benchmarks.figures import line
+from benchmarks.bench import Bench, run
+from benchmarks.figures import Row
 from benchmarks.memory import pss_mb, with_descendants
 from tests.processes import processes_with
 from tests.service import running_service
 from tests.tracking.servers import MlflowServer, running_mlflow
 
 SEARCH = "/api/2.0/mlflow/experiments/search"
+PEER = "mlflow server --workers 1, job runner off"
+
+
+@dataclass(frozen=True)
+class Size:
+    """Starts of each side."""
+
+    rounds: int = 3
 
 
 async def ready(uri: str, begun: float) -> float:
@@ -65,27 +73,30 @@ async def ours(folder: Path) -> tuple[float, float]:
         return seconds, pss_mb(set(processes_with(str(folder / "data/mlflow"))) - {service.pid})
 
 
-async def main() -> None:
-    parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("--rounds", type=int, default=3)
-    arguments = parser.parse_args()
-    figures: dict[str, list[tuple[float, float]]] = {"theirs": [], "ours": []}
-    with tempfile.TemporaryDirectory() as name:
-        folder = Path(name)
-        for number in range(arguments.rounds):
-            figures["theirs"].append(await theirs(folder / f"theirs{number}"))
-            figures["ours"].append(await ours(folder / f"ours{number}"))
-    median = {
-        side: tuple(statistics.median(column) for column in zip(*rounds, strict=True))
-        for side, rounds in figures.items()
-    }
-    print(f"An empty MLflow, median of {arguments.rounds} rounds:")
-    for side, what in (("theirs", "mlflow server --workers 1"), ("ours", "embedded in Asgard")):
-        seconds, memory = median[side]
-        line(what, f"ready after {seconds:5.2f} s, {memory:5.0f} MB (PSS)")
-    line("ratio of the times", f"{median['ours'][0] / median['theirs'][0]:.2f}")
-    line("ratio of the memory", f"{median['ours'][1] / median['theirs'][1]:.2f}")
+async def measure(wanted: Set[str], size: Size, folder: Path) -> AsyncIterator[Row]:
+    alone, embedded = [], []
+    for turn in range(size.rounds):
+        alone.append(await theirs(folder / f"theirs{turn}"))
+        embedded.append(await ours(folder / f"ours{turn}"))
+    for column, (row_id, what, unit) in enumerate(
+        (
+            ("mlflow-ready", "embedded MLflow: started → answers a search", "s"),
+            ("mlflow-memory", "embedded MLflow: memory of all its processes (PSS)", "MB"),
+        )
+    ):
+        yield Row(
+            id=row_id,
+            what=what,
+            unit=unit,
+            peer=PEER,
+            asgard=[one[column] for one in embedded],
+            theirs=[one[column] for one in alone],
+        )
 
+
+BENCH = Bench(
+    ids=("mlflow-ready", "mlflow-memory"), measure=measure, full=Size(), quick=Size(rounds=1)
+)
 
 if __name__ == "__main__":
-    asyncio.run(main())
+    run(BENCH, __doc__)

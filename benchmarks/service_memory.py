@@ -2,56 +2,88 @@
 
     python -m benchmarks.service_memory [--jobs 10000]
 
-Resident memory and PSS of the service's own process; jobs are one line long, submitted by eight
-clients, their records kept. Ten thousand take about ten minutes.
+Resident memory of the service's own process. The jobs are real, one line long, their records kept;
+ten thousand take about ten minutes, since each is some processes on the same two cores.
 """
 
-import argparse
 import asyncio
-import tempfile
+from collections.abc import AsyncIterator, Set
+from dataclasses import dataclass
 from pathlib import Path
 
-from benchmarks.figures import line
-from benchmarks.memory import pss_mb
-from benchmarks.service_start import resident_mb
+from benchmarks.bench import Bench, run
+from benchmarks.embedded import warm_is_ready
+from benchmarks.figures import Row
+from benchmarks.memory import rss_bytes
+from benchmarks.peers.bare import bare_start
 from tests.service import WITHOUT_MLFLOW, Service, running_service
 
+SETTINGS = {**WITHOUT_MLFLOW, "ASGARD_JOBS__MAX_CONCURRENT_JOBS": "4"}
 AHEAD = 100
 """Jobs in the queue at once."""
+LOOK_SECONDS = 0.2
+"""Between two looks: asking for each job would cost as much as running it."""
+
+
+@dataclass(frozen=True)
+class Size:
+    """Jobs."""
+
+    jobs: int = 10_000
 
 
 async def run_jobs(service: Service, jobs: int) -> None:
     """Run so many one-line jobs to their end."""
-    ahead = asyncio.Semaphore(AHEAD)
 
-    async def one() -> None:
-        async with ahead:
-            await service.finished(await service.submit("print('x')"), within=600)
+    async def counts() -> dict[str, int]:
+        _, status = await service.get("/mlops/status")
+        found: dict[str, int] = status["jobs"]
+        return found
 
-    async with asyncio.TaskGroup() as group:
-        for _ in range(jobs):
-            group.create_task(one())
+    before = (await counts())["completed"]
+    submitted = 0
+    while (now := await counts())["completed"] < before + jobs:
+        assert not now["failed"], now
+        for _ in range(min(AHEAD - now["queued"], jobs - submitted)):
+            await service.submit("print('x')")
+            submitted += 1
+        await asyncio.sleep(LOOK_SECONDS)
 
 
-def show(what: str, pid: int) -> float:
-    resident = resident_mb(pid)
-    line(what, f"{resident:6.1f} MB resident, {pss_mb({pid}):6.1f} MB PSS")
-    return resident
+def resident_mb(pid: int) -> float:
+    return rss_bytes(pid) / 1e6
 
 
-async def main() -> None:
-    parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("--jobs", type=int, default=10_000)
-    arguments = parser.parse_args()
-    with tempfile.TemporaryDirectory() as folder:
-        async with running_service(Path(folder) / "data", WITHOUT_MLFLOW) as service:
-            await run_jobs(service, 10)
-            print("The service's memory:")
-            idle = show("idle, after ten jobs", service.pid)
-            await run_jobs(service, arguments.jobs)
-            after = show(f"after {arguments.jobs} jobs", service.pid)
-            line("ratio", f"{after / idle:.2f}")
+async def measure(wanted: Set[str], size: Size, folder: Path) -> AsyncIterator[Row]:
+    async with running_service(folder / "data", SETTINGS) as service:
+        await warm_is_ready(service)
+        await run_jobs(service, 10)
+        idle = resident_mb(service.pid)
+        _, bare = await asyncio.to_thread(bare_start)
+        yield Row(
+            id="memory-idle",
+            what="resident memory of the service, idle after ten jobs",
+            unit="MB",
+            peer="Python that imports aiohttp.web",
+            asgard=[idle],
+            theirs=[bare],
+        )
+        if "memory-10000" not in wanted:
+            return
+        await run_jobs(service, size.jobs)
+        yield Row(
+            id="memory-10000",
+            what=f"the same after {size.jobs:_} real jobs, their records kept".replace("_", " "),
+            unit="MB",
+            peer="itself, idle",
+            asgard=[resident_mb(service.pid)],
+            theirs=[idle],
+        )
 
+
+BENCH = Bench(
+    ids=("memory-idle", "memory-10000"), measure=measure, full=Size(), quick=Size(jobs=300)
+)
 
 if __name__ == "__main__":
-    asyncio.run(main())
+    run(BENCH, __doc__)

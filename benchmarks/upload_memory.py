@@ -1,29 +1,25 @@
-"""Memory of the service during the upload of a large archive, beside a bare aiohttp handler.
+"""The service's memory while a large archive is uploaded, beside the least that takes one.
 
-    python -m benchmarks.upload_memory [--mib 1024]
+    python -m benchmarks.upload_memory [--mib 1024] [--rounds 1]
 
-The archive holds random bytes, stored. Both write it to the disk; Asgard also reads it through,
-in a process of its own, before it answers. Peaks are those of samples of /proc every 10 ms.
+Growth is the highest sample less what a small upload left.
 """
 
-import argparse
-import asyncio
-import contextlib
 import os
-import sys
-import tempfile
 import time
 import zipfile
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Set
+from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
 
 import aiohttp
 
-from benchmarks.figures import line
-from benchmarks.memory import peaks_of, processes_running, pss_bytes, rss_bytes
-from tests.eventually import eventually
-from tests.service import WITHOUT_MLFLOW, free_port, running_service
+from benchmarks.bench import Bench, run
+from benchmarks.figures import Row, number
+from benchmarks.memory import peaks_of, processes_running, rss_bytes
+from benchmarks.peers.bare import bare_server
+from tests.service import WITHOUT_MLFLOW, running_service
 
 MIB = 1 << 20
 CHECKER = "archive_program.py"
@@ -34,6 +30,14 @@ SETTINGS = {
     # what is measured is the upload: the job waits behind another, and is cancelled
     "ASGARD_JOBS__MAX_CONCURRENT_JOBS": "1",
 }
+
+
+@dataclass(frozen=True)
+class Size:
+    """MiB of the archive; uploads to each side."""
+
+    mib: int = 1024
+    rounds: int = 1
 
 
 def write_archive(path: Path, mib: int) -> None:
@@ -61,71 +65,56 @@ async def upload(url: str, archive: Path) -> tuple[float, str]:
                 return time.perf_counter() - begun, response.headers.get("Location", "")
 
 
-@contextlib.asynccontextmanager
-async def bare_server(folder: Path) -> AsyncIterator[tuple[str, int]]:
-    """The bare handler in a process of its own: its address and pid."""
-    port = free_port()
-    command = ("-m", "benchmarks.bare_upload", str(port), str(folder / "bare.zip"))
-    process = await asyncio.create_subprocess_exec(sys.executable, *command)
-
-    async def is_up() -> bool:
-        with contextlib.suppress(OSError):
-            _, writer = await asyncio.open_connection("127.0.0.1", port)
-            writer.close()
-            return True
-        return False
-
-    try:
-        await eventually(is_up, what="the bare handler listens")
-        yield f"http://127.0.0.1:{port}/", process.pid
-    finally:
-        process.terminate()
-        await process.wait()
-        (folder / "bare.zip").unlink(missing_ok=True)
-
-
-async def measured(what: str, url: str, pid: int, small: Path, large: Path) -> tuple[int, str]:
-    """Upload, print how much the process grew and how long it took; the growth of its RSS."""
-    await upload(url, small)  # what any upload costs is not what a large one costs
-    rss, pss = rss_bytes(pid), pss_bytes(pid)
+async def growth(url: str, pid: int, archive: Path) -> tuple[float, float, str]:
+    """MiB by which the process grew, the seconds of the upload, and where the job is."""
+    rss = rss_bytes(pid)
     async with peaks_of(lambda: [pid]) as peaks:
-        seconds, location = await upload(url, large)
-    grown = peaks.rss - rss
-    shown = f"RSS {rss / MIB:5.1f} + {grown / MIB:5.1f} MiB   PSS + {(peaks.pss - pss) / MIB:5.1f}"
-    line(what, f"{shown} MiB   {seconds:5.1f} s   ({peaks.samples} samples)")
-    return grown, location
+        seconds, location = await upload(url, archive)
+    return (peaks.rss - rss) / MIB, seconds, location
 
 
-async def main() -> None:
-    parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("--mib", type=int, default=1024)
-    mib: int = parser.parse_args().mib
-    with tempfile.TemporaryDirectory() as name:
-        folder = Path(name)
-        small, large = folder / "small.zip", folder / "large.zip"
-        write_archive(small, 16)
-        write_archive(large, mib)
-        print(f"An archive of {large.stat().st_size / MIB:.0f} MiB; memory before, and growth:")
-        async with bare_server(folder) as (url, pid):
-            await measured("bare aiohttp handler, writes to the disk", url, pid, small, large)
-        async with running_service(folder / "data", SETTINGS) as service:
-            blocker = await service.submit("import time; time.sleep(3000)", timeout=3600)
-            await service.phase(blocker, "running")
-            checkers = partial(processes_running, CHECKER, service.pid)
-            async with peaks_of(checkers) as checker:
-                grown, location = await measured(
-                    "Asgard: the service",
-                    f"{service.url}/mlops/training/upload",
-                    service.pid,
-                    small,
-                    large,
-                )
-            figure = f"RSS {checker.rss / MIB:5.1f} MiB at most   PSS {checker.pss / MIB:5.1f} MiB"
-            line("Asgard: the process that reads it through", figure)
-            line("Asgard: the service grew by less than 30 MiB", str(grown < 30 * MIB))
-            await service.post(f"{location}/cancel")
-            await service.post(f"/mlops/training/jobs/{blocker}/cancel")
+async def measure(wanted: Set[str], size: Size, folder: Path) -> AsyncIterator[Row]:
+    small, large = folder / "small.zip", folder / "large.zip"
+    write_archive(small, 16)
+    write_archive(large, size.mib)
+    asgard, bare = [], []
+    async with (
+        bare_server("benchmarks.peers.bare_upload", str(folder / "bare.zip")) as server,
+        running_service(folder / "data", SETTINGS) as service,
+    ):
+        blocker = await service.submit("import time; time.sleep(3000)", timeout=3600)
+        await service.phase(blocker, "running")
+        ours = f"{service.url}/mlops/training/upload"
+        # what any upload costs is not what a large one costs
+        await upload(f"{server.url}/", small)
+        await upload(ours, small)
+        async with peaks_of(partial(processes_running, CHECKER, service.pid)) as checker:
+            for _ in range(size.rounds):
+                bare.append(await growth(f"{server.url}/", server.pid, large))
+                asgard.append(await growth(ours, service.pid, large))
+                await service.post(f"{asgard[-1][2]}/cancel")
+        await service.post(f"/mlops/training/jobs/{blocker}/cancel")
+    read_through = f"the process that reads it through takes {number(checker.rss / MIB)} MiB"
+    for column, (row_id, what, unit, remark) in enumerate(
+        (
+            ("upload-memory", f"an archive of {size.mib} MiB: growth (RSS)", "MiB", read_through),
+            ("upload-seconds", f"an archive of {size.mib} MiB: the upload", "s", ""),
+        )
+    ):
+        yield Row(
+            id=row_id,
+            what=what,
+            unit=unit,
+            peer="bare aiohttp handler that writes it to the disk",
+            asgard=[float(one[column]) for one in asgard],
+            theirs=[float(one[column]) for one in bare],
+            remark=remark,
+        )
 
+
+BENCH = Bench(
+    ids=("upload-memory", "upload-seconds"), measure=measure, full=Size(), quick=Size(mib=128)
+)
 
 if __name__ == "__main__":
-    asyncio.run(main())
+    run(BENCH, __doc__)

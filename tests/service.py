@@ -13,6 +13,9 @@ from typing import Any
 
 import aiohttp
 
+from asgard_async.config import load_config
+from asgard_async.execution.limits.keeping import Keeping
+from asgard_async.execution.shim import limits
 from tests.eventually import eventually
 from tests.processes import processes_with
 
@@ -131,7 +134,13 @@ class Service(ServiceApi):
         self.port = free_port()
         super().__init__(f"http://127.0.0.1:{self.port}")
         self.data_dir = data_dir
-        self.settings = {**QUICK, "ASGARD_MLFLOW__PORT": "0", **settings}
+        self.settings = {
+            **QUICK,
+            "ASGARD_MLFLOW__PORT": "0",
+            # where a test and its jobs leave files for each other; the data directory stays hidden
+            "ASGARD_ISOLATION__READ_WRITE": f'["{data_dir.parent}"]',
+            **settings,
+        }
         self._launcher = launcher
         self.log = data_dir.parent / f"{data_dir.name}.log"
         self._process: asyncio.subprocess.Process | None = None
@@ -143,13 +152,15 @@ class Service(ServiceApi):
 
     # --- life -----------------------------------------------------------------------------
 
-    async def start(self, *arguments: str) -> None:
-        """Start it and wait until it takes requests."""
+    async def start(self, *arguments: str, wrapped_by: Sequence[str] = ()) -> None:
+        """Start it, by another program if there is one, and wait until it takes requests."""
         self.data_dir.parent.mkdir(parents=True, exist_ok=True)
-        await self.spawn(*arguments)
+        if os.geteuid() == 0:
+            self.data_dir.parent.chmod(0o777)  # its jobs are other users
+        await self.spawn(*arguments, wrapped_by=wrapped_by)
         await eventually(self.is_live, what="service is live")
 
-    async def spawn(self, *arguments: str) -> None:
+    async def spawn(self, *arguments: str, wrapped_by: Sequence[str] = ()) -> None:
         """Start its process without waiting for it."""
         inherited = {
             name: value
@@ -159,7 +170,7 @@ class Service(ServiceApi):
         with self.log.open("ab") as log:
             self._process = await asyncio.create_subprocess_exec(
                 *self._launcher,
-                *(sys.executable, "-m", "asgard_async", "serve"),
+                *(*wrapped_by, sys.executable, "-m", "asgard_async", "serve"),
                 *("--port", str(self.port), "--data-dir", str(self.data_dir), *arguments),
                 env=inherited | self.settings,
                 stdin=asyncio.subprocess.DEVNULL,
@@ -195,6 +206,13 @@ class Service(ServiceApi):
         await eventually(
             lambda: not processes_with(str(self.data_dir)), what="no process of the service left"
         )
+        # with both guardians of a job killed, its control group stays to be seen by a next service
+        for attempt in self.data_dir.glob("jobs/*/attempts/*"):
+            limits.clear(str(attempt))
+        config = load_config(environ={})
+        keeping = Keeping(config.limits, jobs_dir=self.data_dir / "jobs")
+        keeping.open()
+        keeping.close()
 
 
 def submission(script: str | bytes, **fields: Any) -> dict[str, Any]:

@@ -6,7 +6,7 @@ import zipfile
 from collections.abc import Mapping
 from pathlib import Path
 
-BACKEND = '''
+BACKEND = """
 import os, zipfile
 
 def build_wheel(wheel_directory, config_settings=None, metadata_directory=None):
@@ -20,7 +20,7 @@ def build_wheel(wheel_directory, config_settings=None, metadata_directory=None):
         for path, content in files.items():
             archive.writestr(path, content)
     return wheel
-'''
+"""
 
 
 def make_wheel(

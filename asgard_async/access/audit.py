@@ -5,11 +5,12 @@ The file may be moved away at any time (logrotate's default); the next line begi
 
 import logging
 import logging.handlers
-import os
 from pathlib import Path
 from typing import IO, Any
 
 import msgspec
+
+from asgard_async.ownership import open_private
 
 logger = logging.getLogger(__name__)
 
@@ -40,4 +41,4 @@ class _Handler(logging.handlers.WatchedFileHandler):
 
 
 def _private(path: str, flags: int) -> int:
-    return os.open(path, flags | os.O_CLOEXEC, 0o600)
+    return open_private(Path(path), flags)

@@ -27,6 +27,17 @@ class TooManyFailures(AsgardError):
         super().__init__("Too many wrong tokens came from your address; wait before the next.")
 
 
+class TokensUnreadable(AsgardError):
+    """Which tokens there are is not known, so nobody is let in (503)."""
+
+    def __init__(self) -> None:
+        self.retry_after_seconds = 30
+        super().__init__(
+            "The service cannot read its tokens (tokens.json), so it lets nobody in; an"
+            " administrator has to look: 'asgard doctor' says how to mend it."
+        )
+
+
 class ScopeTooSmall(AsgardError):
     """The token does not allow the request (403)."""
 

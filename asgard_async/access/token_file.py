@@ -16,6 +16,7 @@ import msgspec
 from asgard_async.access.token import NewToken, Scope, Token, id_in
 from asgard_async.config import ConfigError
 from asgard_async.durability import make_durable
+from asgard_async.ownership import open_private
 
 _Stamp = tuple[int, int, int]
 _NO_FILE: _Stamp = (0, 0, 0)
@@ -57,6 +58,15 @@ class TokenFile:
         self._look()
         token = self._known.get(id_in(secret) or "")
         return token if token is not None and token.is_of(secret) else None
+
+    def has(self, token: Token) -> bool:
+        """Whether a token is still there, as it was.
+
+        Raises:
+            ConfigError: the file cannot be read.
+        """
+        self._look()
+        return self._known.get(token.id) == token
 
     def all(self) -> Sequence[Token]:
         """Every token, the oldest first.
@@ -116,14 +126,14 @@ class TokenFile:
         except FileNotFoundError:
             self._stamp, self._known = _NO_FILE, {}
             return
-        except (OSError, msgspec.DecodeError) as error:
+        except (OSError, ValueError) as error:  # msgspec's are ValueErrors
             self._stamp, self._known = (-1, 0, 0), {}
             raise ConfigError(f"{self._file}: the tokens cannot be read: {error}") from error
         self._stamp, self._known = stamp, {token.id: token for token in tokens}
 
     def _replace(self, tokens: Sequence[Token]) -> None:
         new = self._file.with_name(self._file.name + ".new")
-        descriptor = os.open(new, os.O_WRONLY | os.O_CREAT | os.O_TRUNC | os.O_CLOEXEC, 0o600)
+        descriptor = open_private(new, os.O_WRONLY | os.O_CREAT | os.O_TRUNC)
         with os.fdopen(descriptor, "wb") as file:
             file.write(msgspec.json.format(msgspec.json.encode(tokens)) + b"\n")
             file.flush()
@@ -134,11 +144,7 @@ class TokenFile:
     @contextmanager
     def _alone(self) -> Iterator[None]:
         """Keep other processes from changing the file meanwhile."""
-        lock = os.open(
-            self._file.with_name(self._file.name + ".lock"),
-            os.O_RDWR | os.O_CREAT | os.O_CLOEXEC,
-            0o600,
-        )
+        lock = open_private(self._file.with_name(self._file.name + ".lock"), os.O_RDWR | os.O_CREAT)
         try:
             fcntl.flock(lock, fcntl.LOCK_EX)
             yield

@@ -6,12 +6,12 @@ import binascii
 from aiohttp import hdrs, web
 from aiohttp.typedefs import Handler, Middleware
 
+from asgard_async.access.door import Door
 from asgard_async.access.errors import NotAuthenticated, ScopeTooSmall, TooManyFailures
 from asgard_async.access.failures import Failures
 from asgard_async.access.token import Scope, Token
-from asgard_async.access.token_file import TokenFile
 from asgard_async.api.edges import SAFE_METHODS, refuse_foreign
-from asgard_async.api.requests import OWNER
+from asgard_async.api.requests import TOKEN
 
 OPEN = "/health/"
 """What begins so is answered to everybody."""
@@ -24,12 +24,9 @@ SUBPROTOCOL = "asgard.bearer."
 """A browser's WebSocket can send no header of its own, but name protocols."""
 
 
-def guard(
-    tokens: TokenFile, failures: Failures, *, allowed_hosts: frozenset[str], may_be_open: bool
-) -> Middleware:
+def guard(door: Door, failures: Failures, *, allowed_hosts: frozenset[str]) -> Middleware:
     """A middleware that lets in who may come in.
 
-    While there is no file of tokens that is everybody, but only where it `may_be_open`.
     It must stand inside the one that answers refusals.
     """
 
@@ -37,11 +34,11 @@ def guard(
     async def guarded(request: web.Request, handler: Handler) -> web.StreamResponse:
         if not request.path.startswith(OPEN):
             refuse_foreign(request, allowed_hosts=allowed_hosts)
-            if tokens.is_closed() or not may_be_open:
-                token = _authenticate(request, tokens, failures)
+            if not door.is_open():
+                token = _authenticate(request, door, failures)
                 if not token.scope.covers(needed := scope_for(request)):
                     raise ScopeTooSmall(token.name, has=token.scope, needs=needed)
-                request[OWNER] = token.name
+                request[TOKEN] = token
         return await handler(request)
 
     return guarded
@@ -55,11 +52,11 @@ def scope_for(request: web.Request) -> Scope:
     return Scope.ADMIN if resource.canonical in ADMIN_ROUTES else Scope.SUBMIT
 
 
-def _authenticate(request: web.Request, tokens: TokenFile, failures: Failures) -> Token:
+def _authenticate(request: web.Request, door: Door, failures: Failures) -> Token:
     given = _secret_in(request)
     if given is None:
         raise NotAuthenticated(wrong=False)
-    if (token := tokens.find(given)) is not None:
+    if (token := door.find(given)) is not None:
         return token
     address = request.remote or ""
     if wait := failures.wait_seconds(address):

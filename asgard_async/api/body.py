@@ -3,7 +3,6 @@
 aiohttp's and webargs' own loaders answer 500 to deep JSON and to integers of 5 000 digits.
 """
 
-import asyncio
 import re
 from collections.abc import Iterable
 from functools import cache
@@ -14,15 +13,14 @@ from aiohttp import web
 from aiohttp.http_exceptions import HttpProcessingError
 from aiohttp.web_protocol import RequestPayloadError
 
+from asgard_async.api.bodies import Bodies
 from asgard_async.api.errors import (
     BodyTooLarge,
-    BodyTooSlow,
     InvalidRequest,
     MalformedBody,
     UnsupportedMediaType,
 )
 
-READ_SECONDS = 60.0
 MAX_COMPOUND_BYTES = 1024 * 1024
 """Of a list or an object within a body: what it takes to decode and hold is a multiple of that."""
 TOO_LARGE = "Is too large"
@@ -41,7 +39,12 @@ _value: msgspec.json.Decoder[Value] = msgspec.json.Decoder(Value)
 
 
 async def read_json_object(
-    request: web.Request, fields: Iterable[str], *, max_bytes: int, seconds: float = READ_SECONDS
+    request: web.Request,
+    fields: Iterable[str],
+    *,
+    bodies: Bodies,
+    max_bytes: int,
+    seconds: float,
 ) -> dict[str, Value]:
     """Read the body of a request as a JSON object with some of the given fields.
 
@@ -49,11 +52,12 @@ async def read_json_object(
         UnsupportedMediaType: it is not declared as JSON in UTF-8, or is compressed.
         BodyTooLarge: it has more than `max_bytes`.
         BodyTooSlow: it takes longer than `seconds` to arrive.
+        TooManyBodies: there is no room for it at this moment.
         MalformedBody: it is not JSON.
         InvalidRequest: it is JSON of another shape, or has another field.
     """
     require_json(request)
-    body = await read_body(request, max_bytes=max_bytes, seconds=seconds)
+    body = await read_body(request, bodies, max_bytes=max_bytes, seconds=seconds)
     return decode_object(body, frozenset(fields))
 
 
@@ -72,25 +76,27 @@ def require_json(request: web.Request) -> None:
         raise UnsupportedMediaType("Send the body uncompressed, without Content-Encoding.")
 
 
-async def read_body(request: web.Request, *, max_bytes: int, seconds: float) -> bytes:
+async def read_body(
+    request: web.Request, bodies: Bodies, *, max_bytes: int, seconds: float
+) -> bytes:
     """Read the whole body, holding at most `max_bytes` and one network chunk of it.
 
     Raises:
         BodyTooLarge: it has more than `max_bytes`.
         BodyTooSlow: it takes longer than `seconds` to arrive.
+        TooManyBodies: there is no room for it at this moment.
         MalformedBody: its chunks are framed wrongly.
     """
     if (request.content_length or 0) > max_bytes:
         raise BodyTooLarge(max_bytes)
     body = bytearray()
     try:
-        async with asyncio.timeout(seconds):
+        async with bodies.arriving(request, seconds=seconds, max_bytes=max_bytes) as arrival:
             while chunk := await request.content.readany():
+                await arrival.note(chunk)
                 body += chunk
                 if len(body) > max_bytes:
                     raise BodyTooLarge(max_bytes)
-    except TimeoutError as error:
-        raise BodyTooSlow(seconds) from error
     except (HttpProcessingError, RequestPayloadError) as error:
         raise MalformedBody("The body is not framed as its headers say.") from error
     return bytes(body)

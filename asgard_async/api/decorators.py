@@ -3,7 +3,7 @@
 They say what a handler takes and answers; `validation_middleware` and the documentation read it.
 """
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any, Protocol, TypeVar
 
 import aiohttp_apispec
@@ -57,17 +57,20 @@ def response_schema(
     *,
     description: str,
     headers: Sequence[str] = (),
+    links: Mapping[str, str] = {},
 ) -> Decorator:
     """Describe the JSON that a handler answers with a status, and the headers beside it.
 
-    The example is the schema's own: `Meta.example`.
+    The example is the schema's own: `Meta.example`. `links` are what can be done next: of each
+    operation the parameter of its address, which is the member of that name.
     """
 
     def decorate(handler: Handler, /) -> Handler:
         decorated: Any = aiohttp_apispec.response_schema(schema, status, description=description)(
             handler
         )
-        decorated.__apispec__["responses"][str(status)]["headers"] = headers
+        said = decorated.__apispec__["responses"][str(status)]
+        said["headers"], said["links"] = headers, links
         return handler
 
     return decorate

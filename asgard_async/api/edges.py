@@ -50,10 +50,11 @@ def _refuse_foreign_host(request: web.Request, allowed: Collection[str]) -> None
         return  # no browser speaks that
     if len(hosts) != 1:
         raise MalformedBody("The request must name one Host.")
-    name = _name_in(hosts[0])
-    # an address cannot be rebound
-    if name not in ALWAYS_OURS and name not in allowed and not _is_address(name):
-        raise ForeignHost
+    # what a trusted proxy passes on in X-Forwarded-Host must be ours as well
+    for name in {_name_in(hosts[0]), _name_in(request.host)}:
+        # an address cannot be rebound
+        if name not in ALWAYS_OURS and name not in allowed and not _is_address(name):
+            raise ForeignHost
 
 
 def _name_in(authority: str) -> str:

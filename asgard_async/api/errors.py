@@ -53,7 +53,18 @@ class BodyTooSlow(AsgardError):
     """The body did not arrive in time (408)."""
 
     def __init__(self, seconds: float) -> None:
-        super().__init__(f"The body did not arrive within {seconds:g} s; send it again.")
+        super().__init__(
+            f"The body did not arrive within {seconds:g} s, or came too slowly for that; send it"
+            " again."
+        )
+
+
+class TooManyBodies(AsgardError):
+    """As many large bodies are being received as there is memory for (503)."""
+
+    def __init__(self) -> None:
+        super().__init__("Too many large requests come at once; send this one again shortly.")
+        self.retry_after_seconds = 5
 
 
 class InvalidRequest(InvalidSubmission):

@@ -17,8 +17,12 @@ NO_SUCH_FIELD = "There is no such field."
 TEXTS = {"script_name", "experiment_name", "model_name", "idempotency_key", "entrypoint"}
 NUMBERS = {"timeout", "priority"}
 FLAGS = {"warm"}
-OBJECTS = {"environment_vars", "tags"}
+OBJECTS = {"environment_vars", "tags", "resources"}
 REQUIREMENTS = "requirements"
+
+NOT_AN_OBJECT = dict.fromkeys(OBJECTS, "Must be a JSON object whose values are text.") | {
+    "resources": 'Must be a JSON object such as {"memory_mb": 4096, "cpus": 2}.'
+}
 
 _object = msgspec.json.Decoder(dict[str, bool | int | float | str | None])
 
@@ -59,7 +63,7 @@ def add_field(
         else:
             document[name] = _value(name, text)
     except (msgspec.DecodeError, RecursionError):
-        wrong(name, "Must be a JSON object whose values are text.")
+        wrong(name, NOT_AN_OBJECT[name])
     except InvalidSubmission as error:
         for message in error.errors[name]:
             wrong(name, message)

@@ -5,7 +5,7 @@ from collections.abc import Sequence
 from aiohttp import web
 
 from asgard_async.api.decorators import docs, response_schema
-from asgard_async.api.keys import LADDER, READINESS
+from asgard_async.api.keys import KEEPING, LADDER, READINESS
 from asgard_async.api.problem import Problem
 from asgard_async.api.replies import reply
 from asgard_async.api.requests import request_id
@@ -39,7 +39,7 @@ def not_ready(reasons: Sequence[str]) -> Problem:
         "While they are not, the member 'reasons' of the problem says why. While they are,"
         " 'warnings' says what an administrator should mend all the same: MLflow does not answer"
         " or refuses Asgard's credentials, or cannot store artifacts, or jobs are isolated by less"
-        " than the sandbox."
+        " than the sandbox, or no control groups limit them."
     ),
     responses=refusals(503, schema=NotReadySchema, example=not_ready(["The service is starting."])),
 )
@@ -53,6 +53,7 @@ async def ready(request: web.Request) -> web.Response:
                 "status": "ready",
                 "warnings": request.app[READINESS].warnings(),
                 "isolation": request.app[LADDER].rung,
+                "limits": dict(request.app[KEEPING].by),
             }
         )
     return not_ready(reasons).response(request_id(request))

@@ -18,11 +18,16 @@ from prometheus_client.registry import Collector
 
 from asgard_async.execution.isolation.ladder import Ladder
 from asgard_async.execution.warm.servers import WarmServers
-from asgard_async.jobs.status import Start, Status
+from asgard_async.free_space import FreeSpace
+from asgard_async.jobs.record import Job
+from asgard_async.jobs.status import Phase, Start, Status
 from asgard_async.retention.plan import Doomed
 from asgard_async.tracking.monitor import TrackingSnapshot
 
 METHODS = frozenset({"GET", "HEAD", "POST", "DELETE", "PUT", "PATCH", "OPTIONS"})
+
+JOB_BUCKETS = (0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 15.0, 60.0, 300.0, 900.0, 3600.0)
+LAG_BUCKETS = (0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0)
 
 
 class WarmCollector(Collector):
@@ -82,6 +87,39 @@ class Metrics:
         self._running = Gauge(
             "asgard_jobs_running", "Jobs between queue and end.", registry=registry
         )
+        self._in_phase = Gauge(
+            "asgard_jobs_in_phase",
+            "Jobs that have not ended, by phase.",
+            ["phase"],
+            registry=registry,
+        )
+        self._ended = Counter(
+            "asgard_jobs_ended", "Jobs that have ended, by reason.", ["reason"], registry=registry
+        )
+        self._waits = Histogram(
+            "asgard_job_wait_seconds",
+            "Seconds from accepting a job to the start of its script: queue, environment, start.",
+            ["start"],
+            buckets=JOB_BUCKETS,
+            registry=registry,
+        )
+        self._runs = Histogram(
+            "asgard_job_run_seconds",
+            "Seconds that a script ran.",
+            ["reason"],
+            buckets=JOB_BUCKETS,
+            registry=registry,
+        )
+        self._disk_free = Gauge(
+            "asgard_disk_free_bytes",
+            "What may still be written on the disk of the data directory.",
+            registry=registry,
+        )
+        self._disk_floor = Gauge(
+            "asgard_disk_floor_bytes",
+            "With less than that free no new jobs are taken.",
+            registry=registry,
+        )
         slots_gauge = Gauge("asgard_slots", "Jobs that may run at once.", registry=registry)
         slots_gauge.set(slots)
         self._mlflow_up = Gauge(
@@ -107,6 +145,12 @@ class Metrics:
             registry=registry,
         )
 
+        self.loop_lag = Histogram(
+            "asgard_event_loop_lag_seconds",
+            "How much later than due the event loop came to things, looked at four times a second.",
+            buckets=LAG_BUCKETS,
+            registry=registry,
+        )
         self.log_readers = Gauge(
             "asgard_log_readers", "Who follows a job's log at this moment.", registry=registry
         )
@@ -122,6 +166,21 @@ class Metrics:
             registry=registry,
         )
 
+    def add(self, collector: Collector) -> None:
+        """Ask `collector`, too."""
+        self._registry.register(collector)
+
+    def count_end(self, job: Job) -> None:
+        """Note a job that has ended."""
+        if job.outcome is None:
+            return
+        self._ended.labels(job.outcome.reason).inc()
+        if job.started_at is not None and job.start is not None:
+            wait = (job.started_at - job.created_at).total_seconds()
+            self._waits.labels(job.start).observe(max(0.0, wait))
+        if job.duration_seconds is not None:
+            self._runs.labels(job.outcome.reason).observe(job.duration_seconds)
+
     def count_thrown_away(self, one: Doomed) -> None:
         """Note what [retention] has thrown away."""
         self._thrown_away.labels(one.kind).inc()
@@ -136,6 +195,8 @@ class Metrics:
     def render(
         self,
         counts: Mapping[Status, int],
+        phases: Mapping[Phase, int],
+        disk: FreeSpace,
         snapshot: TrackingSnapshot,
         warm: WarmServers,
         ladder: Ladder,
@@ -145,6 +206,11 @@ class Metrics:
         """Everything in Prometheus' text format."""
         for status in Status:
             self._jobs.labels(status).set(counts.get(status, 0))
+        for phase in Phase:
+            if phase is not Phase.FINISHED:
+                self._in_phase.labels(phase).set(phases.get(phase, 0))
+        self._disk_free.set(disk.available_bytes())
+        self._disk_floor.set(disk.floor_bytes)
         self._queue.set(counts.get(Status.QUEUED, 0))
         self._running.set(counts.get(Status.RUNNING, 0))
         self._mlflow_up.set(snapshot.available)

@@ -4,7 +4,7 @@ from aiohttp import web
 from prometheus_client import CONTENT_TYPE_LATEST
 
 from asgard_async.api.decorators import docs, text_response
-from asgard_async.api.keys import LADDER, METRICS, MONITOR, STORE, WARM
+from asgard_async.api.keys import FREE_SPACE, LADDER, METRICS, MONITOR, STORE, WARM
 from asgard_async.jobs.record import now
 
 
@@ -21,7 +21,14 @@ async def get_metrics(request: web.Request) -> web.Response:
     """All figures."""
     snapshot = request.app[MONITOR].snapshot
     age = (now() - snapshot.checked_at).total_seconds() if snapshot.checked_at else None
-    counts = await request.app[STORE].counts()
-    warm, ladder = request.app[WARM], request.app[LADDER]
-    text = request.app[METRICS].render(counts, snapshot, warm, ladder, age=age)
+    store = request.app[STORE]
+    text = request.app[METRICS].render(
+        await store.counts(),
+        await store.unfinished_by_phase(),
+        request.app[FREE_SPACE],
+        snapshot,
+        request.app[WARM],
+        request.app[LADDER],
+        age=age,
+    )
     return web.Response(body=text, headers={"Content-Type": CONTENT_TYPE_LATEST})

@@ -3,7 +3,6 @@
 What is kept in memory is bounded by the same limit as a JSON body.
 """
 
-import asyncio
 from collections.abc import AsyncIterator, Iterator
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass, field
@@ -13,9 +12,9 @@ from aiohttp import BodyPartReader, MultipartReader, web
 from aiohttp.http_exceptions import HttpProcessingError
 from aiohttp.web_protocol import RequestPayloadError
 
+from asgard_async.api.bodies import Arrival, Bodies
 from asgard_async.api.errors import (
     BodyTooLarge,
-    BodyTooSlow,
     InvalidRequest,
     MalformedBody,
     UnsupportedMediaType,
@@ -28,7 +27,6 @@ from asgard_async.execution.archives.members import SUFFIXES
 from asgard_async.jobs.submission import UploadedArchive
 from asgard_async.store.archives import ArchiveStore
 
-UPLOAD_SECONDS = 600.0
 MAX_PARTS = MAX_REQUIREMENTS + 100
 """`requirements` may be repeated."""
 CHUNK = 1 << 16
@@ -67,35 +65,35 @@ async def read_form(
     archives: ArchiveStore,
     held: ExitStack,
     *,
+    bodies: Bodies,
     config: Config,
-    seconds: float = UPLOAD_SECONDS,
 ) -> Form:
     """Read a form; its archive is removed when `held` closes, unless it was persisted.
 
     Raises:
         UnsupportedMediaType: it is compressed.
         BodyTooLarge: archive or fields have more bytes than they may.
-        BodyTooSlow: it takes longer than `seconds` to arrive.
+        BodyTooSlow: it takes longer than [edges] upload_seconds to arrive.
+        TooManyBodies: there is no room for it at this moment.
         MalformedBody: it is no multipart body, or ends in the middle.
         InvalidRequest: it has too many parts.
     """
     if request.headers.get("Content-Encoding", "identity").strip().lower() != "identity":
         raise UnsupportedMediaType("Send the body uncompressed, without Content-Encoding.")
-    reader = _FormReader(
-        archives,
-        held,
-        max_form_bytes=config.server.max_body_bytes,
-        max_archive_bytes=config.jobs.max_archive_bytes,
-        direct_references=config.environments.allow_direct_references,
-    )
     most = config.server.max_body_bytes + config.jobs.max_archive_bytes
     if (request.content_length or 0) > most:
         raise BodyTooLarge(most)
-    try:
-        async with asyncio.timeout(seconds):
-            return await reader.read(request)
-    except TimeoutError as error:
-        raise BodyTooSlow(seconds) from error
+    async with bodies.arriving(
+        request, seconds=config.edges.upload_seconds, max_bytes=config.server.max_body_bytes
+    ) as arrival:
+        return await _FormReader(
+            archives,
+            held,
+            arrival,
+            max_form_bytes=config.server.max_body_bytes,
+            max_archive_bytes=config.jobs.max_archive_bytes,
+            direct_references=config.environments.allow_direct_references,
+        ).read(request)
 
 
 class _FormReader:
@@ -103,6 +101,7 @@ class _FormReader:
         self,
         archives: ArchiveStore,
         held: ExitStack,
+        arrival: Arrival,
         *,
         max_form_bytes: int,
         max_archive_bytes: int,
@@ -110,6 +109,7 @@ class _FormReader:
     ) -> None:
         self._archives = archives
         self._held = held
+        self._arrival = arrival
         self._max_form_bytes = max_form_bytes
         self._max_archive_bytes = max_archive_bytes
         self._direct_references = direct_references
@@ -173,7 +173,7 @@ class _FormReader:
 
     async def _in_memory(self, part: BodyPartReader, *, keep: bool = True) -> bytes:
         content = bytearray()
-        async for chunk in _chunks(part):
+        async for chunk in self._chunks(part):
             self._form_bytes += len(chunk)
             if self._form_bytes > self._max_form_bytes:
                 raise BodyTooLarge(self._max_form_bytes)
@@ -189,7 +189,7 @@ class _FormReader:
             return
         incoming = self._held.enter_context(self._archives.receiving(SUFFIXES[ending]))
         size, block = 0, bytearray()
-        async for chunk in _chunks(part):
+        async for chunk in self._chunks(part):
             size += len(chunk)
             if size > self._max_archive_bytes:
                 raise BodyTooLarge(self._max_archive_bytes)
@@ -201,12 +201,12 @@ class _FormReader:
         await incoming.close()
         self._form.archive = UploadedArchive(name=incoming.name, sha256=incoming.sha256)
 
-
-async def _chunks(part: BodyPartReader) -> AsyncIterator[bytes]:
-    while not part.at_eof():
-        with _malformed():
-            chunk = await part.read_chunk(CHUNK)
-        yield chunk
+    async def _chunks(self, part: BodyPartReader) -> AsyncIterator[bytes]:
+        while not part.at_eof():
+            with _malformed():
+                chunk = await part.read_chunk(CHUNK)
+            await self._arrival.note(chunk)
+            yield chunk
 
 
 @contextmanager

@@ -8,6 +8,7 @@ from marshmallow import Schema, ValidationError
 from webargs.aiohttpparser import AIOHTTPParser
 from webargs.multidictproxy import MultiDictProxy
 
+from asgard_async.api.bodies import Bodies
 from asgard_async.api.body import Value, read_json_object
 from asgard_async.api.errors import InvalidRequest
 
@@ -17,12 +18,20 @@ MAX_PARAMETERS = 64
 class RequestParser(AIOHTTPParser):
     """webargs' parser with Asgard's JSON loading and its one form of field errors."""
 
-    def __init__(self, *, max_body_bytes: int) -> None:
+    def __init__(self, bodies: Bodies, *, max_body_bytes: int, seconds: float) -> None:
         super().__init__(error_handler=refuse_fields)
+        self._bodies = bodies
         self._max_body_bytes = max_body_bytes
+        self._seconds = seconds
 
     async def load_json(self, req: web.Request, schema: Schema) -> dict[str, Value]:
-        return await read_json_object(req, schema.fields, max_bytes=self._max_body_bytes)
+        return await read_json_object(
+            req,
+            schema.fields,
+            bodies=self._bodies,
+            max_bytes=self._max_body_bytes,
+            seconds=self._seconds,
+        )
 
     def load_querystring(self, req: web.Request, schema: Schema) -> MultiDictProxy:
         # names that are given twice, and text that no UTF-8 can carry, mean nothing here

@@ -20,7 +20,13 @@ from asgard_async.tracking.registration import register_run
     responses=refusals(400, 404, 408, 413, 415, 422, 503),
 )
 @json_schema(RegistrationSchema)
-@response_schema(ModelVersionSchema, 201, description="The new version.", headers=["Location"])
+@response_schema(
+    ModelVersionSchema,
+    201,
+    description="The new version.",
+    headers=["Location"],
+    links={"get_one_model": "name"},
+)
 async def register(request: web.Request) -> web.Response:
     """Add a version to a registered model."""
     version = await register_run(request.app[GATEWAY], **request["json"])

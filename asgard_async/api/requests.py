@@ -5,14 +5,28 @@ import secrets
 
 from aiohttp import web
 
+from asgard_async.access.token import Token
 from asgard_async.jobs.errors import JobNotFound
 
 HEADER = "X-Request-ID"
 
+COMMON_HEADERS = {
+    "Server": "Asgard",  # and not the versions of what it is made of
+    "X-Content-Type-Options": "nosniff",
+    "X-Frame-Options": "DENY",
+    "Referrer-Policy": "no-referrer",
+    "Cross-Origin-Resource-Policy": "same-origin",
+    # a log or a script that a browser shows is text, and nothing in it may do anything
+    "Content-Security-Policy": (
+        "default-src 'none'; base-uri 'none'; form-action 'none'; frame-ancestors 'none'; sandbox"
+    ),
+}
+"""What every answer has. A page brings a Content-Security-Policy of its own."""
+
 _well_formed = re.compile(r"[A-Za-z0-9._-]{1,128}")
 _REQUEST_ID = web.RequestKey("request_id", str)
-OWNER = web.RequestKey("owner", str)
-"""Name of the token that a request came with; absent while the API is open."""
+TOKEN = web.RequestKey("token", Token)
+"""The token that a request came with; absent while the API is open."""
 _ANSWERED = web.RequestKey("answered", bool)
 
 
@@ -21,15 +35,26 @@ def request_id(request: web.BaseRequest) -> str:
     known: str | None = request.get(_REQUEST_ID)
     if known is None:
         given = request.headers.get(HEADER, "")
-        known = given if _well_formed.fullmatch(given) else secrets.token_hex(8)
+        known = given if _well_formed.fullmatch(given) else draw_request_id()
         request[_REQUEST_ID] = known
     return known
 
 
+def draw_request_id() -> str:
+    """An id for a request that brought none."""
+    return secrets.token_hex(8)
+
+
 def owner(request: web.Request) -> str:
     """Name of the token that the request came with; empty while the API is open."""
-    name: str = request.get(OWNER, "")
-    return name
+    token = token_of(request)
+    return token.name if token is not None else ""
+
+
+def token_of(request: web.Request) -> Token | None:
+    """The token that the request came with; None while the API is open."""
+    token: Token | None = request.get(TOKEN)
+    return token
 
 
 def is_answered(request: web.BaseRequest) -> bool:
@@ -46,8 +71,9 @@ async def mark_response(request: web.Request, response: web.StreamResponse) -> N
 def put_headers(request: web.BaseRequest, response: web.StreamResponse) -> None:
     """Put the headers on a response that every response has."""
     response.headers[HEADER] = request_id(request)
-    response.headers["X-Content-Type-Options"] = "nosniff"
-    response.headers["Server"] = "Asgard"  # and not the versions of what it is made of
+    for name, value in COMMON_HEADERS.items():
+        # a page may bring a policy of its own; aiohttp puts no Server before this
+        response.headers.setdefault(name, value)
 
 
 def job_id_of(request: web.Request) -> str:

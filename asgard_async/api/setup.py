@@ -8,14 +8,16 @@ from aiohttp_apispec import validation_middleware
 from asgard_async.access.failures import Failures
 from asgard_async.api.access import guard
 from asgard_async.api.audit import audit
+from asgard_async.api.bodies import Bodies
 from asgard_async.api.keys import (
     API_DOCUMENT,
     ARCHIVE_SUBMISSION_SCHEMA,
     AUDIT,
+    BODIES,
     CONFIG,
+    DOOR,
     METRICS,
     SUBMISSION_SCHEMA,
-    TOKENS,
 )
 from asgard_async.api.metrics import Metrics, count_requests
 from asgard_async.api.middlewares import problems
@@ -33,28 +35,37 @@ from asgard_async.api.schemas.submission import (
 def setup_api(app: web.Application) -> None:
     """Add every URL, with what stands around the handlers.
 
-    `CONFIG`, `READINESS`, `TOKENS` and `AUDIT` must be in the application by now, the other keys of
+    `CONFIG`, `READINESS`, `DOOR` and `AUDIT` must be in the application by now, the other keys of
     `asgard_async.api.keys` when it starts to serve.
     """
     config = app[CONFIG]
     app[METRICS] = metrics = Metrics(slots=config.jobs.slots)
-    limits = SubmissionLimits.of(config.jobs)
+    app[BODIES] = bodies = Bodies(
+        total_bytes=config.edges.max_bodies_bytes, min_rate=config.edges.min_body_rate
+    )
+    limits = SubmissionLimits.of(config.jobs, config.limits)
     app[SUBMISSION_SCHEMA] = submission = SubmissionSchema(limits)
     app[ARCHIVE_SUBMISSION_SCHEMA] = ArchiveSubmissionSchema(limits)
     app[API_DOCUMENT] = ApiDocument(ROUTES, configured=[submission])
     with warnings.catch_warnings():
         # aiohttp_apispec looks under these names, and has no typed keys
         warnings.simplefilter("ignore", web.NotAppKeyWarning)
-        app["_apispec_parser"] = RequestParser(max_body_bytes=config.server.max_body_bytes)
+        app["_apispec_parser"] = RequestParser(
+            bodies,
+            max_body_bytes=config.server.max_body_bytes,
+            seconds=config.edges.body_seconds,
+        )
         app["_apispec_request_data_name"] = "data"
-    guarded = guard(
-        app[TOKENS],
-        Failures(),
-        allowed_hosts=config.server.own_names,
-        may_be_open=config.server.is_loopback,
-    )
+    guarded = guard(app[DOOR], Failures(), allowed_hosts=config.server.own_names)
     app.middlewares.extend(
-        [count_requests(metrics), problems, guarded, audit(app[AUDIT]), validation_middleware]
+        [
+            count_requests(metrics),
+            problems,
+            guarded,
+            audit(app[AUDIT]),
+            bodies.releasing(),
+            validation_middleware,
+        ]
     )
     app.on_response_prepare.append(mark_response)
     app.add_routes([*ROUTES, *PAGES])

@@ -6,7 +6,7 @@ from asgard_async.api.decorators import docs, response_schema
 from asgard_async.api.keys import CANCELLER, RETRIER
 from asgard_async.api.replies import reply
 from asgard_async.api.requests import job_id_of, owner
-from asgard_async.api.schemas.jobs import JobSchema, NewJobSchema
+from asgard_async.api.schemas.jobs import JOB_LINKS, JobSchema, NewJobSchema
 from asgard_async.api.schemas.problem import JOB_ID, refusals
 from asgard_async.api.views import job_path, view_job
 
@@ -18,7 +18,9 @@ from asgard_async.api.views import job_path, view_job
     parameters=[JOB_ID],
     responses=refusals(404),
 )
-@response_schema(JobSchema, 202, description="It is cancelled, or is being stopped.")
+@response_schema(
+    JobSchema, 202, description="It is cancelled, or is being stopped.", links=JOB_LINKS
+)
 async def cancel(request: web.Request) -> web.Response:
     """Cancel a job."""
     job = await request.app[CANCELLER].cancel(job_id_of(request))
@@ -32,7 +34,9 @@ async def cancel(request: web.Request) -> web.Response:
     parameters=[JOB_ID],
     responses=refusals(404, 429, 503, 507),
 )
-@response_schema(NewJobSchema, 202, description="The new job.", headers=["Location"])
+@response_schema(
+    NewJobSchema, 202, description="The new job.", headers=["Location"], links=JOB_LINKS
+)
 async def retry(request: web.Request) -> web.Response:
     """Submit a job's specification again."""
     job = await request.app[RETRIER].retry(job_id_of(request), owner(request))

@@ -6,9 +6,9 @@ from collections.abc import AsyncGenerator
 from aiohttp import web
 
 from asgard_async.api.decorators import docs, querystring_schema, text_response
-from asgard_async.api.keys import CONFIG, FOLLOWERS, LOGS, METRICS, STORE
+from asgard_async.api.keys import CONFIG, DOOR, FOLLOWERS, LOGS, METRICS, STORE
 from asgard_async.api.replies import stream
-from asgard_async.api.requests import job_id_of
+from asgard_async.api.requests import job_id_of, token_of
 from asgard_async.api.schemas.logs import LogQuery
 from asgard_async.api.schemas.problem import JOB_ID, refusals
 from asgard_async.jobs.errors import JobNotFound
@@ -24,7 +24,8 @@ NEXT_HEADER = "X-Log-Next-Offset"
     tags=["training"],
     summary="Read a job's log",
     description="The whole log shows a line where output was dropped; reading by offset skips it."
-    f" {NEXT_HEADER} says where to go on; of a log that is followed, where the answer begins.",
+    f" {NEXT_HEADER} says where to go on; of a log that is followed, where the answer begins. Such"
+    " an answer is broken off when the service stops, the job is deleted or the token revoked.",
     parameters=[JOB_ID],
     responses=refusals(404, 422)
     | text_response("text/plain", description="The log.", example="hello\n", headers=[NEXT_HEADER]),
@@ -61,6 +62,7 @@ async def _follow(request: web.Request, job_id: str) -> web.StreamResponse:
     with (
         metrics.log_readers.track_inprogress(),
         request.app[FOLLOWERS].following(job_id) as follower,
+        request.app[DOOR].visit(token_of(request), follower.stop),
     ):
         pieces = _live(logs, job_id, follower, start, tells_hole=is_whole)
         try:
@@ -78,7 +80,8 @@ async def _follow(request: web.Request, job_id: str) -> web.StreamResponse:
 
 
 class _BrokenOffError(Exception):
-    """A log cannot be followed to its end: the service stops, or the job was deleted."""
+    """A log cannot be followed to its end: the service stops, the job was deleted, or the token was
+    revoked."""
 
 
 async def _live(

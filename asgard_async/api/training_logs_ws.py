@@ -2,7 +2,6 @@
 
 import asyncio
 import logging
-import socket
 from collections.abc import Mapping
 from typing import Any
 
@@ -10,10 +9,11 @@ import msgspec
 from aiohttp import WSCloseCode, WSMsgType, web
 
 from asgard_async.api.access import agreed_protocols
+from asgard_async.api.connections import give_up_dead_peer
 from asgard_async.api.decorators import docs, querystring_schema
 from asgard_async.api.errors import UpgradeRequired
-from asgard_async.api.keys import CONFIG, FOLLOWERS, LOGS, METRICS, STORE
-from asgard_async.api.requests import job_id_of
+from asgard_async.api.keys import CONFIG, DOOR, FOLLOWERS, LOGS, METRICS, STORE
+from asgard_async.api.requests import job_id_of, token_of
 from asgard_async.api.schemas.logs import StreamQuery
 from asgard_async.api.schemas.problem import JOB_ID, refusals
 from asgard_async.background import Background
@@ -41,7 +41,8 @@ A WebSocket: text frames, one JSON object each, told apart by `type`.
   byte of the log of a job that has finished. Then the connection is closed with 1000.
 
 Connecting again with `offset` set to the last `next` resumes exactly. Closed with 1001: the service
-stops, or the job was deleted; connect again. A reader that takes nothing for
+stops, or the job was deleted; connect again. Closed with 1008: the token was revoked, or there was
+none when the stream began, and now one is needed. A reader that takes nothing for
 `[logs] stalled_reader_seconds` is cut off, and may resume. Pings come every 20 s; what a reader
 sends is not looked at.
 """
@@ -71,16 +72,20 @@ async def stream_log(request: web.Request) -> web.StreamResponse:
     offset = min(request["querystring"]["offset"], await request.app[LOGS].size(job_id))
     await ws.prepare(request)
     patience = request.app[CONFIG].logs.stalled_reader_seconds
-    _give_up_dead_peers(request, patience)
+    if request.transport is not None:
+        give_up_dead_peer(request.transport, 2 * patience)
     metrics, beside = request.app[METRICS], Background()
     with (
         metrics.log_readers.track_inprogress(),
         request.app[FOLLOWERS].following(job_id) as follower,
+        request.app[DOOR].visit(token_of(request), follower.stop) as visit,
     ):
         beside.start("pings", _ping(ws))
         beside.start("listening", _listen(ws, follower))
         try:
             code = await _Stream(ws, patience).run(follower, offset)
+            if visit.is_over and code is not WSCloseCode.OK:
+                code = WSCloseCode.POLICY_VIOLATION
             await beside.stop()
             async with asyncio.timeout(patience + CLOSE_SECONDS):
                 await ws.close(code=code)
@@ -124,6 +129,8 @@ class _Stream:
             except JobNotFound:
                 return WSCloseCode.GOING_AWAY
             for frame in piece.frames:
+                if follower.is_stopped:  # a slow reader's is told here
+                    return WSCloseCode.GOING_AWAY
                 await self._send(frame)
             offset = piece.next
             if piece.is_gone:
@@ -170,11 +177,3 @@ async def _listen(ws: web.WebSocketResponse, follower: Follower) -> None:
     while not ws.closed:
         await ws.receive()
     follower.stop()
-
-
-def _give_up_dead_peers(request: web.Request, patience: float) -> None:
-    connection = request.get_extra_info("socket")
-    if connection is not None and connection.family in {socket.AF_INET, socket.AF_INET6}:
-        # the kernel breaks the connection off when nothing is acknowledged for so long
-        milliseconds = int(patience * 2000)
-        connection.setsockopt(socket.IPPROTO_TCP, socket.TCP_USER_TIMEOUT, milliseconds)

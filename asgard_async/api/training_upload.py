@@ -13,6 +13,7 @@ from asgard_async.api.decorators import docs, documented_body, response_schema
 from asgard_async.api.keys import (
     ARCHIVE_SUBMISSION_SCHEMA,
     ARCHIVES,
+    BODIES,
     CONFIG,
     SUBMISSION_SCHEMA,
     SUBMITTER,
@@ -21,7 +22,7 @@ from asgard_async.api.multipart import Form, read_form
 from asgard_async.api.parser import flatten
 from asgard_async.api.replies import reply
 from asgard_async.api.requests import owner
-from asgard_async.api.schemas.jobs import JobSchema, NewJobSchema
+from asgard_async.api.schemas.jobs import JOB_LINKS, JobSchema, NewJobSchema
 from asgard_async.api.schemas.problem import refusals
 from asgard_async.api.schemas.submission import (
     SubmissionSchema,
@@ -52,12 +53,13 @@ KEY_HEADER = "Idempotency-Key"
     form=UploadFormSchema(),
 )
 @documented_body(SubmissionSchema)
-@response_schema(NewJobSchema, 202, description="Accepted.", headers=["Location"])
+@response_schema(NewJobSchema, 202, description="Accepted.", headers=["Location"], links=JOB_LINKS)
 @response_schema(
     JobSchema,
     200,
     description="The job that the idempotency key stands for.",
     headers=["Location"],
+    links=JOB_LINKS,
 )
 async def upload(request: web.Request) -> web.Response:
     """Accept a job."""
@@ -66,7 +68,8 @@ async def upload(request: web.Request) -> web.Response:
         return await _submit(request, await _from_json(request))
     # an archive that no job got is gone when this is left, however it is left
     with ExitStack() as held:
-        form = await read_form(request, request.app[ARCHIVES], held, config=request.app[CONFIG])
+        app = request.app
+        form = await read_form(request, app[ARCHIVES], held, bodies=app[BODIES], config=app[CONFIG])
         named = "entrypoint" if form.archive is not None else "script"
         try:
             return await _submit(request, _from_form(request, form))
@@ -86,9 +89,14 @@ async def _submit(request: web.Request, submission: Submission) -> web.Response:
 
 
 async def _from_json(request: web.Request) -> Submission:
-    schema = request.app[SUBMISSION_SCHEMA]
-    max_bytes = request.app[CONFIG].server.max_body_bytes
-    document = await read_json_object(request, schema.fields, max_bytes=max_bytes)
+    schema, config = request.app[SUBMISSION_SCHEMA], request.app[CONFIG]
+    document = await read_json_object(
+        request,
+        schema.fields,
+        bodies=request.app[BODIES],
+        max_bytes=config.server.max_body_bytes,
+        seconds=config.edges.body_seconds,
+    )
     _take_key_from_header(request, document)
     return to_submission(_load(schema, document), owner=owner(request))
 

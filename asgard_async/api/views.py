@@ -72,6 +72,7 @@ def view_job_in_full(
             "peak_memory_bytes": job.outcome.peak_memory_bytes if job.outcome else None,
             "cpu_seconds": job.outcome.cpu_seconds if job.outcome else None,
         },
+        "limits": {"memory_mb": job.spec.memory_mb, "cpus": job.spec.cpus},
         "submitted_by": job.submitted_by or None,
         "history": [_view_entry(entry) for entry in history],
     }

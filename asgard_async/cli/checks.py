@@ -203,18 +203,30 @@ async def _artifacts_problem(gateway: MlflowGateway) -> str:
 
 async def access(config: Config, data: DataDirectory) -> Finding:
     """Whether anybody may come in."""
-    tokens = TokenFile(data.tokens)
+    about, tokens = "access", TokenFile(data.tokens)
     try:
         if tokens.is_closed():
-            return Finding("access", Level.OK, f"by {len(tokens.all())} tokens")
-    except ConfigError as error:
-        return Finding("access", Level.FAIL, str(error), f"mend or remove {data.tokens}")
+            # one made as root, say, which the service cannot read
+            if (owner := data.tokens.stat().st_uid) != data.root.stat().st_uid:
+                found = f"{data.tokens} belongs to another user (uid {owner}) than its directory"
+                return Finding(about, Level.FAIL, found, _give_back(data.tokens))
+            return Finding(about, Level.OK, f"by {len(tokens.all())} tokens")
+    except (ConfigError, OSError) as error:
+        # removing it would open the API to everybody
+        remedy = f"copy {data.tokens.name} from a backup of 'asgard db backup' to {data.root}"
+        if isinstance(error.__cause__, OSError):
+            remedy = _give_back(data.tokens)
+        return Finding(about, Level.FAIL, f"{error}; nobody is let in", remedy)
     return Finding(
-        "access",
+        about,
         Level.WARN,
         f"open to whoever reaches {config.server.host}, the jobs included",
         "asgard token create",
     )
+
+
+def _give_back(file: Path) -> str:
+    return f"as root: chown {file.parent.stat().st_uid} {file} && chmod 600 {file}"
 
 
 async def open_files(config: Config, data: DataDirectory) -> Finding:
@@ -233,15 +245,11 @@ async def open_files(config: Config, data: DataDirectory) -> Finding:
 async def service(config: Config, data: DataDirectory) -> Finding:
     """Whether it runs, and takes jobs."""
     about = "service"
-    if not data.service_lock.exists() or not is_held(data.service_lock):
+    if not _runs(data):
         return Finding(about, Level.WARN, "does not run on this data directory", "asgard serve")
-    host, port = config.server.host, config.server.port
-    url = f"http://{'127.0.0.1' if host in {'0.0.0.0', '::'} else host}:{port}/health/ready"  # noqa: S104
-    try:
-        timeout = aiohttp.ClientTimeout(total=ANSWER_SECONDS)
-        async with aiohttp.ClientSession(timeout=timeout) as session, session.get(url) as answer:
-            document = await answer.json(content_type=None)
-    except (aiohttp.ClientError, TimeoutError, ValueError):
+    url = _ready_url(config)
+    document = await ready_document(config, data)
+    if document is None:
         return Finding(
             about,
             Level.WARN,
@@ -249,9 +257,34 @@ async def service(config: Config, data: DataDirectory) -> Finding:
             "if it was started with another --host or --port, give them here as"
             " ASGARD_SERVER__HOST and ASGARD_SERVER__PORT",
         )
-    if answer.status != 200:
+    if document["status"] != "ready":
         return Finding(about, Level.FAIL, document["detail"], "its log tells more")
     return Finding(about, Level.OK, f"takes jobs at {url.removesuffix('/health/ready')}")
+
+
+async def ready_document(config: Config, data: DataDirectory) -> dict[str, Any] | None:
+    """What /health/ready says; None where no service runs, or it does not answer."""
+    if not _runs(data):
+        return None
+    try:
+        timeout = aiohttp.ClientTimeout(total=ANSWER_SECONDS)
+        async with (
+            aiohttp.ClientSession(timeout=timeout) as session,
+            session.get(_ready_url(config)) as answer,
+        ):
+            document: dict[str, Any] = await answer.json(content_type=None)
+    except (aiohttp.ClientError, TimeoutError, ValueError):
+        return None
+    return document
+
+
+def _runs(data: DataDirectory) -> bool:
+    return data.service_lock.exists() and is_held(data.service_lock)
+
+
+def _ready_url(config: Config) -> str:
+    host, port = config.server.host, config.server.port
+    return f"http://{'127.0.0.1' if host in {'0.0.0.0', '::'} else host}:{port}/health/ready"  # noqa: S104
 
 
 def _read_only(file: Path) -> sqlite3.Connection:

@@ -86,8 +86,12 @@ async def words_for(error: "AsgardError", client: "AsyncAsgardClient") -> str:
     said = [several_lines(str(error))]
     if isinstance(error, NotFound) and error.kind.endswith(":job-not-found"):
         said += await _recent_jobs(client)
+    if isinstance(error, NotFound) and error.kind == "about:blank":
+        said.append(f"Is {one_line(client.url)} the address of an Asgard? (--url, ASGARD_URL)")
     if isinstance(error, Unauthorized) and not os.environ.get("ASGARD_TOKEN"):
         said.append("A token is given in the variable ASGARD_TOKEN.")
+    elif isinstance(error, Unauthorized) and error.status == 401:
+        said.append("The token in ASGARD_TOKEN is not one of this service, or not any more.")
     if error.request_id and error.status == 500:
         said.append(f"The service's log tells more, under {one_line(error.request_id)}.")
     return "\n".join(said)

@@ -11,6 +11,7 @@ import click
 from asgard_async.cli.options import config_option, data_dir_option, load_or_exit
 from asgard_async.config import ConfigError
 from asgard_async.data_directory import DataDirectory
+from asgard_async.ownership import give_to_owner_of
 from asgard_async.store.backup import BackupFailed, back_up
 from asgard_async.store.database import bring_up_to_date
 from asgard_async.store.migrate import SchemaError
@@ -50,6 +51,8 @@ def backup(file: Path | None, data_dir: str | None, target: Path) -> None:
         if data.tokens.exists():
             _copy(data.tokens, copy.tokens)
             click.echo(f"{copy.tokens}")
+        if target.resolve().is_relative_to(data.root.resolve()):
+            give_to_owner_of(data.root, target)
     except (BackupFailed, ConfigError, OSError) as error:
         raise click.ClickException(str(error)) from error
 

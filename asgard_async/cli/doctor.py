@@ -8,6 +8,7 @@ from pathlib import Path
 import click
 
 from asgard_async.cli.checks import CHECKS, Finding, Level
+from asgard_async.cli.limits_check import limits
 from asgard_async.cli.options import config_option, data_dir_option, json_option, load_or_exit
 from asgard_async.config import Config
 from asgard_async.data_directory import DataDirectory
@@ -43,7 +44,7 @@ def doctor(file: Path | None, data_dir: str | None, as_json: bool) -> None:
 
 
 async def _examine_all(config: Config, data: DataDirectory) -> list[Finding]:
-    return [await check(config, data) for check in CHECKS]
+    return [await check(config, data) for check in (*CHECKS, limits)]
 
 
 def _show(finding: Finding) -> None:

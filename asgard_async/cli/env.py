@@ -3,7 +3,7 @@
 import asyncio
 import json
 from pathlib import Path
-from typing import Any
+from typing import Any, TextIO
 
 import click
 
@@ -12,6 +12,8 @@ from asgard_async.cli.options import (
     data_dir_option,
     json_option,
     load_or_exit,
+    requirements_in,
+    requirements_option,
 )
 from asgard_async.config import Config, ConfigError
 from asgard_async.data_directory import DataDirectory
@@ -50,14 +52,24 @@ def list_environments(file: Path | None, data_dir: str | None, as_json: bool) ->
 @env.command()
 @config_option
 @data_dir_option
-@click.option("-r", "requirements", multiple=True, required=True, help="A requirement; repeatable.")
-def build(file: Path | None, data_dir: str | None, requirements: tuple[str, ...]) -> None:
+@click.option("-r", "requirement", multiple=True, help="A requirement; repeatable.")
+@requirements_option
+def build(
+    file: Path | None,
+    data_dir: str | None,
+    requirement: tuple[str, ...],
+    requirements_file: TextIO | None,
+) -> None:
     """Build the environment for the given requirements, so that the first job need not wait.
 
     \b
     Example:
       asgard env build -r xgboost -r 'lightgbm>=4'
+      asgard env build --requirements requirements.txt
     """
+    requirements = (*requirement, *requirements_in(requirements_file))
+    if not requirements:
+        raise click.UsageError("Name what it is to have: -r NAME, or --requirements FILE.")
     config = load_or_exit(file, data_dir=data_dir)
     try:
         parse_requirements(
@@ -116,6 +128,7 @@ async def _build(config: Config, requirements: tuple[str, ...]) -> None:
         raise click.ClickException(ladder.problem)
     click.echo(f"building {recipe.key} …", err=True)
     await environments.build(recipe)
+    await environments.compiled()
     click.echo(f"built {recipe.key}")
 
 

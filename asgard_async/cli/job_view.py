@@ -49,10 +49,7 @@ class JobView:
 
     async def show(self, event: Event) -> None:
         """Show what has happened."""
-        if self._away is not None:
-            await self._away
-            self._away = None
-            await self.note("The connection is back; nothing of the log is lost.")
+        await self.connected()
         match event:
             case LogEvent():
                 async with self._turn:
@@ -64,6 +61,13 @@ class JobView:
                 await self.note(f"{event.next - event.offset} bytes of output are not kept.")
             case StatusEvent():
                 await self._change(event)
+
+    async def connected(self) -> None:
+        """Something has come over the connection; told when it was broken."""
+        if self._away is not None:
+            await self._away
+            self._away = None
+            await self.note("The connection is back; nothing of the log is lost.")
 
     def broken(self, error: AsgardError) -> None:
         """The connection broke and will be made again."""
@@ -91,8 +95,8 @@ class JobView:
     async def close(self) -> None:
         """Show nothing more; what is written next begins on a fresh line."""
         async with self._turn:
-            self._phase = ""
             self._stop_spinner()
+            self._phase = ""
             await self._log.end()
 
     async def _change(self, event: StatusEvent) -> None:

@@ -64,6 +64,7 @@ async def logs(
         async with aclosing(events):
             async for event in events:
                 if as_json:
+                    await view.connected()
                     print_json_line(_described(event))
                 elif not isinstance(event, EndEvent):
                     await view.show(event)

@@ -2,7 +2,7 @@
 
 from collections.abc import Callable
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, TextIO
 
 import click
 
@@ -25,11 +25,26 @@ json_option: Callable[[Any], Any] = click.option(
     "--json", "as_json", is_flag=True, help="Print JSON."
 )
 
+requirements_option: Callable[[Any], Any] = click.option(
+    "--requirements",
+    "requirements_file",
+    type=click.File("r", encoding="utf-8"),
+    help="A requirements.txt: names and versions, no options.",
+)
+
 url_option: Callable[[Any], Any] = click.option(
     "--url",
     metavar="URL",
     help="Where the service is.  [default: ASGARD_URL, or http://127.0.0.1:8000]",
 )
+
+
+def requirements_in(file: TextIO | None) -> list[str]:
+    """The lines of a requirements.txt without comments; the service judges what else is there."""
+    if file is None:
+        return []
+    stripped = (line.partition(" #")[0].strip() for line in file)
+    return [line for line in stripped if line and not line.startswith("#")]
 
 
 def load_or_exit(file: Path | None, **server: Any) -> "Config":

@@ -2,6 +2,7 @@
 
 import contextlib
 import os
+import re
 import sys
 from pathlib import Path
 from typing import TYPE_CHECKING, TextIO
@@ -10,14 +11,30 @@ import click
 
 from asgard_async.cli.connection import Failure, connect, document, speaks
 from asgard_async.cli.exit_codes import NO_RESULT, exit_code_of
-from asgard_async.cli.options import json_option
+from asgard_async.cli.options import json_option, requirements_in, requirements_option
 from asgard_async.cli.output import print_json
 from asgard_async.cli.sanitiser import one_line
 
 if TYPE_CHECKING:
     from asgard_async.client import AsyncAsgardClient, Job
 
+MIB_IN = {"M": 1, "G": 1024, "T": 1024**2}
 ENDINGS = (".py", ".tar.gz", ".tgz", ".zip")
+
+
+class MemorySize(click.ParamType[int]):
+    """4G, 512M or 512MiB: powers of 1024, made MiB."""
+
+    name = "size"
+
+    def convert(
+        self, value: object, param: click.Parameter | None, ctx: click.Context | None
+    ) -> int:
+        match = re.fullmatch(r"(\d{1,9}(?:\.\d{1,3})?)([MGT])(?:i?B)?", str(value), re.IGNORECASE)
+        mib = round(float(match[1]) * MIB_IN[match[2].upper()]) if match else 0
+        if mib < 1:
+            self.fail(f"{value!r} is no size such as 512M or 4G.", param, ctx)
+        return mib
 
 
 @click.command()
@@ -26,11 +43,7 @@ ENDINGS = (".py", ".tar.gz", ".tgz", ".zip")
 @click.option("--experiment", help="MLflow experiment.  [default: the script's name without .py]")
 @click.option("--model", help="Name of the registered model.  [default: the same]")
 @click.option("-r", "requirement", multiple=True, help="A requirement; repeatable.")
-@click.option(
-    "--requirements",
-    type=click.File("r", encoding="utf-8"),
-    help="A requirements.txt: names and versions, no options.",
-)
+@requirements_option
 @click.option(
     "--env",
     multiple=True,
@@ -40,6 +53,10 @@ ENDINGS = (".py", ".tar.gz", ".tgz", ".zip")
 @click.option("--timeout", type=int, metavar="S", help="Seconds that the script may run.")
 @click.option("--tag", multiple=True, metavar="K=V", help="A tag for its MLflow runs; repeatable.")
 @click.option("--priority", type=int, default=0, help="-100 to 100; higher runs first.")
+@click.option(
+    "--memory", type=MemorySize(), metavar="SIZE", help="Memory that it may use: 512M, 4G."
+)
+@click.option("--cpus", type=click.FloatRange(min=0.01), help="CPUs that it may use, such as 1.5.")
 @click.option("--no-warm", is_flag=True, help="Run in a new interpreter.")
 @click.option("--detach", is_flag=True, help="Print the job's id and leave it running.")
 @click.option("--raw", is_flag=True, help="Pass the log to the terminal unfiltered.")
@@ -53,11 +70,13 @@ async def run(
     experiment: str | None,
     model: str | None,
     requirement: tuple[str, ...],
-    requirements: TextIO | None,
+    requirements_file: TextIO | None,
     env: tuple[str, ...],
     timeout: int | None,  # noqa: ASYNC109  # the script's
     tag: tuple[str, ...],
     priority: int,
+    memory: int | None,
+    cpus: float | None,
     no_warm: bool,
     detach: bool,
     raw: bool,
@@ -92,11 +111,13 @@ async def run(
     specification = {
         "experiment_name": experiment or name,
         "model_name": model or experiment or name,
-        "requirements": [*requirement, *_requirements_in(requirements)],
+        "requirements": [*requirement, *requirements_in(requirements_file)],
         "environment_vars": _pairs("--env", env, os.environ),
         "timeout": timeout,
         "tags": _pairs("--tag", tag, {}),
         "priority": priority,
+        "memory_mb": memory,
+        "cpus": cpus,
         "warm": not no_warm,
         "entrypoint": entrypoint,
     }
@@ -128,14 +149,6 @@ def _pairs(
             raise click.BadParameter(f"{pair!r} is not K=V.", param_hint=f"'{option}'")
         pairs[key] = value if equals else present[key]
     return pairs
-
-
-def _requirements_in(file: TextIO | None) -> list[str]:
-    """The lines of a requirements.txt without comments; the service judges what else is there."""
-    if file is None:
-        return []
-    stripped = (line.partition(" #")[0].strip() for line in file)
-    return [line for line in stripped if line and not line.startswith("#")]
 
 
 def _print_detached(job: "Job", *, as_json: bool) -> None:

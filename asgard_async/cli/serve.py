@@ -21,6 +21,9 @@ from asgard_async.tracking.artifact_store import check_destination
 STOP_SECONDS = 1.0
 """How long open requests may go on when the service stops."""
 
+BACKLOG = 1024
+"""Connections that wait to be taken; the kernel has a limit of its own (net.core.somaxconn)."""
+
 logger = logging.getLogger(__name__)
 
 
@@ -90,7 +93,7 @@ async def _serve(config: Config, *, drain: bool) -> None:
     runner = create_runner(app, shutdown_timeout=STOP_SECONDS)
     try:
         await runner.setup()
-        site = web.TCPSite(runner, config.server.host, config.server.port)
+        site = web.TCPSite(runner, config.server.host, config.server.port, backlog=BACKLOG)
         await site.start()
         host, port = runner.addresses[0][:2]
         where = f"[{host}]" if ":" in host else host

@@ -50,6 +50,14 @@ async def show(client: "AsyncAsgardClient", *, job_id: str, as_json: bool) -> No
     print_facts(facts)
 
 
+def _asked(job: "Job") -> list[str]:
+    memory, cpus = job.limits.memory_mb, job.limits.cpus
+    return [
+        *([f"{size(memory << 20)} of memory"] if memory is not None else []),
+        *([f"{cpus:g} CPUs"] if cpus is not None else []),
+    ]
+
+
 def _facts(job: "Job") -> dict[str, str | None]:
     end = job.signal or (None if job.exit_code is None else f"exit code {job.exit_code}")
     used = [
@@ -78,6 +86,7 @@ def _facts(job: "Job") -> dict[str, str | None]:
         "requirements": ", ".join(job.requirements),
         "tags": ", ".join(f"{key}={value}" for key, value in job.tags.items()),
         "timeout": None if job.timeout is None else duration(job.timeout),
+        "limits": ", ".join(_asked(job)),
         "priority": str(job.priority) if job.priority else None,
         "start": " because of ".join(filter(None, (job.start, job.cold_reason))) or None,
         "isolation": job.isolation,

@@ -54,6 +54,13 @@ class Resources(Record, frozen=True, kw_only=True):
     cpu_seconds: float | None = None
 
 
+class AskedLimits(Record, frozen=True, kw_only=True):
+    """What a job may use at most, as it asked; None for what is configured."""
+
+    memory_mb: int | None = None
+    cpus: float | None = None
+
+
 class Job(Record, frozen=True, kw_only=True):
     """A job. What follows `reason` is known of jobs that were got, not of those in lists.
 
@@ -96,6 +103,7 @@ class Job(Record, frozen=True, kw_only=True):
     isolation: str | None = None
     """Why it was started cold."""
     resources: Resources = Resources()
+    limits: AskedLimits = AskedLimits()
     submitted_by: str | None = None
     """Name of the token that it was submitted with."""
     history: tuple[HistoryEntry, ...] = ()

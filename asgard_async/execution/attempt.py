@@ -19,7 +19,7 @@ from typing import Any
 import msgspec
 
 from asgard_async.execution.protocol import End, Ended, Stop
-from asgard_async.execution.shim import files
+from asgard_async.execution.shim import files, limits
 from asgard_async.execution.shim.order import Order, encode_order
 from asgard_async.execution.warm.server import Descriptors, ForkServer
 from asgard_async.execution.watch import ProcessIdentity, processes_called, readable
@@ -146,6 +146,7 @@ class Attempt:
         try:
             if not self._path(files.EXIT).exists() and self._processes():
                 return None  # they hold the lock of a file that was removed, or will soon
+            limits.clear(str(self.directory))  # what both guardians left, were they killed
             if (facts := self._read(files.EXIT)) is not None:
                 return _ended(facts, self.started())
             if self._path(files.PID).exists():
@@ -238,6 +239,8 @@ def _ended(facts: dict[str, Any], started: Started | None) -> Ended:
             ended_at=_moment(facts["ended_at"]),
             peak_memory_bytes=facts["peak_memory_bytes"],
             cpu_seconds=facts["cpu_seconds"],
+            oom_kills=facts.get("oom_kills", 0),  # absent in what an older shim wrote
+            reached_memory_limit=bool(facts.get("reached_memory_limit", False)),
         )
     except KeyError:
         return Ended(end=End.LOST, started=started)

@@ -14,11 +14,13 @@ import os
 from datetime import datetime
 from pathlib import Path
 
+from asgard_async import open_files
 from asgard_async.execution.archives.names import ArchiveLimits, ArchiveRefused
 from asgard_async.execution.archives.unpack import unpack
 from asgard_async.execution.attempt import Attempt
 from asgard_async.execution.environment_variables import job_variables
 from asgard_async.execution.isolation.ladder import Ladder, Place
+from asgard_async.execution.limits.keeping import Keeping
 from asgard_async.execution.protocol import AttemptId, CannotStart, Ended, Launch
 from asgard_async.execution.remove_tree import remove_tree
 from asgard_async.execution.shim.order import Order
@@ -47,6 +49,7 @@ class LocalExecutor:
         in_use: Path,
         warm: WarmServers,
         ladder: Ladder,
+        keeping: Keeping,
     ) -> None:
         self._jobs_dir = jobs_dir
         self._log_limit = log_limit_bytes
@@ -54,6 +57,7 @@ class LocalExecutor:
         self._in_use = in_use
         self._warm = warm
         self._ladder = ladder
+        self._keeping = keeping
 
     async def ready(self) -> None:
         """See `Executor.ready`."""
@@ -68,7 +72,7 @@ class LocalExecutor:
             environment=launch.held[0].parent if launch.held else None,
             own=[directory / name for name in OWN_DIRECTORIES],
         )
-        with contextlib.ExitStack() as stack:
+        with self._keeping.starting(), contextlib.ExitStack() as stack:
             place = await asyncio.to_thread(stack.enter_context, placing)
             return await self._start(launch, directory, beside, place)
 
@@ -79,7 +83,8 @@ class LocalExecutor:
             **job_variables(directory, place.cache, launch.python),
             **launch.environment,
         }
-        server = self._warm.choose(launch, beside, environment)
+        memory_limit = self._keeping.address_space_bytes(launch.allowance)
+        server = self._warm.choose(launch, beside, environment, memory_limit)
         order = Order(
             directory=str(directory),
             argv=[str(launch.python), _as_argument(launch.script_name)],
@@ -90,10 +95,14 @@ class LocalExecutor:
             log_limit=self._log_limit,
             timeout=launch.timeout,
             grace=launch.grace,
-            memory_limit=launch.memory_limit_bytes,
+            memory_limit=memory_limit,
+            open_files=open_files.soft_limit_of_jobs(),
             held=[str(path) for path in (self._in_use, *launch.held, *place.held)],
             inherit=[],
             isolation=place.isolation.value,
+            limits=self._keeping.limits(
+                launch.allowance, directory, [directory / name for name in OWN_DIRECTORIES]
+            ),
         )
         if place.walls is not None:
             order["walls"] = place.walls

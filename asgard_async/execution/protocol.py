@@ -11,6 +11,7 @@ from enum import Enum, auto
 from pathlib import Path
 from typing import Protocol
 
+from asgard_async.execution.limits.allowance import Allowance
 from asgard_async.jobs.record import Started
 
 
@@ -24,7 +25,7 @@ class AttemptId:
 
 @dataclass(frozen=True, kw_only=True)
 class Launch:
-    """What to run, and within which bounds; times in seconds, 0 bytes means no limit."""
+    """What to run, and within which bounds; times in seconds."""
 
     attempt: AttemptId
     script_name: str
@@ -47,7 +48,7 @@ class Launch:
     environment: Mapping[str, str] = field(repr=False)
     timeout: float
     grace: float
-    memory_limit_bytes: int
+    allowance: Allowance
 
 
 class CannotStart(Exception):
@@ -73,6 +74,8 @@ class Stop(Enum):
 
     REQUESTED = "requested"
     TIMEOUT = "timeout"
+    DISK = "disk"
+    """Its directory grew beyond what it may take; there is no grace then."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -90,6 +93,10 @@ class Ended:
     ended_at: datetime | None = None
     peak_memory_bytes: int | None = None
     cpu_seconds: float | None = None
+    oom_kills: int = 0
+    """How many of its processes were killed for want of memory."""
+    reached_memory_limit: bool = False
+    """Whether it had its own limit of memory reached, not only all jobs together theirs."""
 
 
 class Executor(Protocol):

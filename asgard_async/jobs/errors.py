@@ -74,6 +74,14 @@ class Overloaded(AsgardError):
         self.retry_after_seconds = 5
 
 
+class TooManyChecks(AsgardError):
+    """As many scripts or archives wait to be checked as may wait (503)."""
+
+    def __init__(self) -> None:
+        super().__init__("Too many submissions are being checked; send this one again shortly.")
+        self.retry_after_seconds = 10
+
+
 class DiskShort(AsgardError):
     """Too little space is left to take jobs (507)."""
 

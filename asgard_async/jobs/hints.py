@@ -34,6 +34,12 @@ PACKAGES = {
     "yaml": "PyYAML",
 }
 
+OUT_OF_MEMORY = (
+    "The job ran out of memory: use less data at a time or smaller types (float32), or fewer"
+    ' workers (n_jobs). A job that named a "memory_mb" may name more; the administrator may allow'
+    " more: [limits] memory_mb."
+)
+
 Match = re.Match[str]
 Hint = Callable[[Match, str], str]
 
@@ -52,10 +58,7 @@ def hint_for(log_tail: str, error_line: str | None) -> str | None:
         if match := pattern.search(error_line):
             return hint(match, log_tail)
     if is_memory_error(error_line):
-        return (
-            "The job ran out of memory: use less data at a time or smaller types (float32), or"
-            " fewer workers (n_jobs). The administrator may allow more: [limits] memory_mb."
-        )
+        return OUT_OF_MEMORY
     return None
 
 

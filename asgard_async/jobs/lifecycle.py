@@ -16,6 +16,7 @@ from typing import Protocol
 
 from asgard_async.config import Config
 from asgard_async.execution.environments.builder import BuildFailed
+from asgard_async.execution.limits.allowance import Allowance
 from asgard_async.execution.protocol import AttemptId, End, Ended, Executor, Launch
 from asgard_async.jobs.environment_phase import EnvironmentPhase
 from asgard_async.jobs.interrupts import Interrupted, Interrupts
@@ -162,7 +163,6 @@ class Lifecycle:
         variables = await self._interrupts.unless_cancelled(
             job.job_id, self._recording.prepare(job)
         )
-        limits = self._config.limits
         launch = Launch(
             attempt=_attempt(job),
             script_name=job.spec.entrypoint or job.spec.script_name,
@@ -181,7 +181,7 @@ class Lifecycle:
             },
             timeout=job.spec.timeout,
             grace=self._config.jobs.stop_grace_seconds,
-            memory_limit_bytes=limits.memory_mb << 20,
+            allowance=Allowance.of(self._config.limits, job.spec),
         )
         await self._executor.start(launch)
 
@@ -234,7 +234,7 @@ class Lifecycle:
             ended,
             job,
             log_tail=await self._log_tail(job),
-            memory_limit_bytes=self._config.limits.memory_mb << 20,
+            allowance=Allowance.of(self._config.limits, job.spec),
             at=now(),
         )
         ran = ended.end in {End.EXITED, End.LOST}

@@ -3,15 +3,15 @@
 import signal
 from datetime import datetime
 
+from asgard_async.execution.limits.allowance import Allowance
 from asgard_async.execution.protocol import End, Ended, Stop
 from asgard_async.jobs.failure import is_memory_error, last_exception_line
-from asgard_async.jobs.hints import hint_for
+from asgard_async.jobs.hints import OUT_OF_MEMORY, hint_for
 from asgard_async.jobs.record import Job, Outcome
 from asgard_async.jobs.status import Reason
 
-INFERRED_FROM_MEMORY_ERROR = (
-    "Inferred from the final MemoryError: the limit is kept by RLIMIT_AS, which does not report."
-)
+INFERRED_FROM_MEMORY_ERROR = "Inferred from the final MemoryError."
+OVER_THE_DISK_LIMIT = "It was killed for what it had written."
 NO_SHIM = (
     "the process that was to supervise it ended at once. The machine may be short of processes,"
     " memory or disk, and shim.log of this attempt tells more; retry the job when that is mended"
@@ -19,17 +19,17 @@ NO_SHIM = (
 
 
 def outcome_of(
-    ended: Ended, job: Job, *, log_tail: str, memory_limit_bytes: int, at: datetime
+    ended: Ended, job: Job, *, log_tail: str, allowance: Allowance, at: datetime
 ) -> Outcome:
-    """Why an attempt of `job` ended. `log_tail` is the last output; `at` stands in for an
-    unknown end."""
+    """Why an attempt of `job` ended, which could use no more than its `allowance`. `log_tail` is
+    the last output; `at` stands in for an unknown end."""
     exception = last_exception_line(log_tail)
-    reason, detail = _reason(ended, job, exception, memory_limit_bytes)
+    reason, detail = _reason(ended, job, exception, allowance)
     return Outcome(
         reason=reason,
         exit_code=ended.exit_code,
         signal=_signal_name(ended.signal),
-        error=_error(reason, ended, job, exception, log_tail, memory_limit_bytes),
+        error=_error(reason, ended, job, exception, log_tail, allowance),
         detail=detail,
         ended_at=ended.ended_at or at,
         peak_memory_bytes=ended.peak_memory_bytes,
@@ -38,7 +38,7 @@ def outcome_of(
 
 
 def _reason(
-    ended: Ended, job: Job, exception: str | None, memory_limit_bytes: int
+    ended: Ended, job: Job, exception: str | None, allowance: Allowance
 ) -> tuple[Reason, str | None]:
     cancelled = job.cancel_requested_at is not None
     if ended.end is End.LOST:
@@ -51,7 +51,11 @@ def _reason(
         return Reason.CANCELLED, _killed(ended)
     if ended.exit_code == 0:
         return Reason.SUCCEEDED, None
-    if memory_limit_bytes and exception is not None and is_memory_error(exception):
+    if ended.stop is Stop.DISK:
+        return Reason.SIGNAL, OVER_THE_DISK_LIMIT
+    if ended.oom_kills:
+        return Reason.OUT_OF_MEMORY, _oom_kills(ended)
+    if allowance.memory_bytes and exception is not None and is_memory_error(exception):
         return Reason.OUT_OF_MEMORY, INFERRED_FROM_MEMORY_ERROR
     if ended.stop is Stop.REQUESTED:
         return Reason.SIGNAL, "The shim was told to stop, but not by Asgard."
@@ -68,7 +72,7 @@ def _error(
     job: Job,
     exception: str | None,
     log_tail: str,
-    memory_limit_bytes: int,
+    allowance: Allowance,
 ) -> str | None:
     match reason:
         case Reason.SUCCEEDED:
@@ -86,8 +90,14 @@ def _error(
         case Reason.START_FAILED:
             return f"The script could not be started: {ended.error or NO_SHIM}."
         case Reason.OUT_OF_MEMORY:
-            limit = memory_limit_bytes // (1 << 20)
-            told = f"The script needed more than the {limit} MiB of memory that a job may use"
+            told = f"{_out_of_memory(ended, allowance)}. Hint: {OUT_OF_MEMORY}"
+            return told if exception is None else f"{told}\n{exception}"
+        case Reason.SIGNAL if ended.stop is Stop.DISK:
+            return (
+                f"The script wrote more than the {allowance.directory_bytes >> 20} MiB that the"
+                " directories of a job may take, and was killed. Write less, or remove what is no"
+                " longer needed; the administrator may allow more: [limits] job_dir_mb."
+            )
         case Reason.SIGNAL:
             told = f"The script was ended by {_signal_name(ended.signal) or 'a request to stop'}"
         case _:
@@ -100,6 +110,21 @@ def _error(
 def _with_hint(told: str, log_tail: str, exception: str | None) -> str:
     hint = hint_for(log_tail, exception)
     return f"{told} Hint: {hint}" if hint else told
+
+
+def _oom_kills(ended: Ended) -> str:
+    return f"The kernel killed {ended.oom_kills} of its processes for want of memory."
+
+
+def _out_of_memory(ended: Ended, allowance: Allowance) -> str:
+    """Whose limit it was; what to do follows as a hint."""
+    limit = allowance.memory_bytes >> 20
+    if limit and (ended.reached_memory_limit or not ended.oom_kills):
+        return f"The script needed more than the {limit} MiB of memory that it may use"
+    return (
+        "The jobs together needed more memory than there is for them, and this one was killed."
+        " Run fewer at once, or give each a limit"
+    )
 
 
 def _signal_name(number: int | None) -> str | None:

@@ -33,12 +33,16 @@ class JobSpec:
     tags: Mapping[str, str] = field(default_factory=dict)
     priority: int = 0
     warm: bool = True
+    memory_mb: int | None = None
+    """What it asked for, as the next; None for what is configured."""
+    cpus: float | None = None
 
     def digest(self) -> str:
         """SHA-256 over every field: two submissions with the same digest ask for the same."""
         fields = {name: getattr(self, name) for name in self.__dataclass_fields__}
-        if self.entrypoint is None:
-            del fields["entrypoint"]  # digests are kept that were made before there was one
+        for later in ("entrypoint", "memory_mb", "cpus"):
+            if fields[later] is None:
+                del fields[later]  # digests are kept that were made before there was one
         canonical = json.dumps(fields, sort_keys=True, ensure_ascii=True, default=_plain)
         return hashlib.sha256(canonical.encode()).hexdigest()
 

@@ -92,6 +92,8 @@ def _what_is_wrong(text: str) -> str:
         return "is an option; only packages by name are taken, such as 'scikit-learn>=1.5'."
     if stripped.startswith("#"):
         return "is a comment; leave it out."
+    if stripped.startswith("["):
+        return "is a list; give each requirement by itself (in a form: repeat the field)."
     if "/" in stripped or "\\" in stripped or stripped.startswith("."):
         return "is a path or an address; only packages by name are taken."
     return "is not a requirement as PEP 508 defines it, such as 'scikit-learn>=1.5'."

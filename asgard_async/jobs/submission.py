@@ -31,6 +31,9 @@ class Submission:
     tags: Mapping[str, str] = field(default_factory=dict)
     priority: int = 0
     warm: bool = True
+    memory_mb: int | None = None
+    """At most what is configured, as the next; None takes that."""
+    cpus: float | None = None
     idempotency_key: str | None = None
     owner: str = ""
     """Name of the token that submitted it; empty while the API is open."""

@@ -112,12 +112,14 @@ class Submitter:
     async def _imports(self, submission: Submission) -> frozenset[str] | None:
         """What the script is known to import at most; None where that is not known."""
         if submission.archive is None:
-            return await self._checker.imports_of(submission.script)
+            return await self._checker.imports_of(submission.script, submission.owner)
         assert submission.entrypoint is not None  # noqa: S101  # they come together
         program = await self._archive_checker.program_in(
-            submission.entrypoint, self._archives.path(submission.archive.name)
+            submission.entrypoint,
+            self._archives.path(submission.archive.name),
+            submission.owner,
         )
-        await self._checker.imports_of(program.source)
+        await self._checker.imports_of(program.source, submission.owner)
         return program.imports
 
     async def submit_again(self, job: Job, owner: str) -> Job:
@@ -187,4 +189,6 @@ class Submitter:
             tags=dict(submission.tags),
             priority=submission.priority,
             warm=submission.warm,
+            memory_mb=submission.memory_mb,
+            cpus=submission.cpus,
         )

@@ -16,6 +16,7 @@ from typing import Any, Self, TypeVar
 import aiosql
 import aiosqlite
 
+from asgard_async.ownership import open_private
 from asgard_async.store.migrate import SchemaError, migrate, packaged_migrations
 
 T = TypeVar("T")
@@ -88,7 +89,7 @@ def bring_up_to_date(file: Path) -> list[str]:
     if sqlite3.sqlite_version_info < OLDEST_SQLITE:
         raise SchemaError(f"SQLite {sqlite3.sqlite_version} is too old: 3.37 or newer is needed")
     # before SQLite makes it, so that nobody else can read it for a moment
-    os.close(os.open(file, os.O_CREAT | os.O_CLOEXEC, 0o600))
+    os.close(open_private(file, os.O_CREAT))
     with contextlib.closing(_connect(file)) as connection:
         return migrate(connection, packaged_migrations())
 

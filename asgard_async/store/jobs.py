@@ -42,10 +42,16 @@ class EndedJob:
 
 
 class JobStore:
-    """Queries and guarded changes of jobs; each method is one transaction."""
+    """Queries and guarded changes of jobs; each method is one transaction.
 
-    def __init__(self, database: Database) -> None:
+    `on_end` is called once with each job that has ended, when that is durable.
+    """
+
+    def __init__(
+        self, database: Database, *, on_end: Callable[[Job], None] = lambda job: None
+    ) -> None:
         self._database = database
+        self._on_end = on_end
         self.changes = JobChanges()
         self._counts: dict[Status, int] | None = None
 
@@ -178,7 +184,9 @@ class JobStore:
                 _set_started(conn, job, started)
             return _get(conn, job_id)
 
-        return await self._change_job(transaction)
+        job = await self._change_job(transaction)
+        self._on_end(job)
+        return job
 
     async def finish(self, job_id: str, *, at: datetime) -> Job:
         """Make a job in RECORDING final.
@@ -209,7 +217,10 @@ class JobStore:
                 return _move(conn, job_id, Phase.STOPPING, at, detail="cancel requested")
             return _get(conn, job_id)
 
-        return await self._change_job(transaction)
+        job = await self._change_job(transaction)
+        if job.outcome is not None and job.outcome.ended_at == at:
+            self._on_end(job)  # just now, in the queue
+        return job
 
     async def set_tracking(
         self, job_id: str, tracking: JobTracking, *, problem: str | None = None
@@ -308,6 +319,11 @@ class JobStore:
         if self._counts is None:
             self._counts = await self._database.read(_counts)
         return self._counts
+
+    async def unfinished_by_phase(self) -> dict[Phase, int]:
+        """How many jobs are in each phase but FINISHED; none where there are none."""
+        rows = await self._database.read(lambda conn: list(queries.unfinished_by_phase(conn)))
+        return {Phase(row["phase"]): row["jobs"] for row in rows}
 
     async def unfinished(self) -> Sequence[Job]:
         """Jobs between queue and end, oldest first."""

@@ -49,6 +49,8 @@ def spec_to_row(spec: JobSpec) -> dict[str, Any]:
         "priority": spec.priority,
         "warm": int(spec.warm),
         "entrypoint": spec.entrypoint,
+        "memory_mb": spec.memory_mb,
+        "cpus": spec.cpus,
     }
 
 
@@ -83,6 +85,8 @@ def row_to_job(row: sqlite3.Row) -> Job:
             priority=row["priority"],
             warm=bool(row["warm"]),
             entrypoint=row["entrypoint"],
+            memory_mb=row["memory_mb"],
+            cpus=row["cpus"],
         ),
         phase=Phase(row["phase"]),
         attempt=row["attempt"],

@@ -206,6 +206,7 @@ class EmbeddedServer:
             timeout=0,
             grace=STOP_GRACE_SECONDS,
             memory_limit=0,
+            open_files=0,
             held=[str(path) for path in confined.held],
             inherit=[descriptor],
         )

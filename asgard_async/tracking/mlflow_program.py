@@ -8,6 +8,7 @@ everything twice: in a command that waits, and in the server that it starts.
 import os
 import socket
 import sys
+from typing import Any
 
 
 def main() -> None:
@@ -23,6 +24,7 @@ def main() -> None:
     os.environ[constants.ARTIFACTS_DESTINATION_ENV_VAR] = artifacts
     os.environ[constants.SERVE_ARTIFACTS_ENV_VAR] = "true"
 
+    _sync_less_often()
     # before serving, as `mlflow server` does: first requests that come together would each make
     # the tables, and fail
     from mlflow.server.handlers import initialize_backend_stores
@@ -36,6 +38,17 @@ def main() -> None:
         "mlflow.server.fastapi_app:app", access_log=False, timeout_graceful_shutdown=2
     )
     uvicorn.Server(config).run(sockets=[listener])
+
+
+def _sync_less_often() -> None:
+    """A write-ahead log: as durable as SQLite's default, for one fsync instead of four."""
+    from sqlalchemy import event
+    from sqlalchemy.engine import Engine
+
+    @event.listens_for(Engine, "connect")
+    def _use_write_ahead_log(connection: Any, _: object) -> None:
+        connection.execute("PRAGMA journal_mode = WAL")
+        connection.execute("PRAGMA synchronous = FULL")
 
 
 if __name__ == "__main__":

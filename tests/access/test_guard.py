@@ -7,6 +7,7 @@ import pytest
 from aiohttp import web
 from aiohttp.test_utils import TestClient, TestServer
 
+from asgard_async.access.door import Door
 from asgard_async.access.failures import Failures
 from asgard_async.access.token_file import TokenFile
 from asgard_async.api.access import guard
@@ -22,12 +23,8 @@ async def test_removing_the_tokens_opens_the_api_on_loopback_alone(
     async def answer(request: web.Request) -> web.Response:
         return web.Response()
 
-    guarded = guard(
-        TokenFile(tmp_path / "tokens.json"),
-        Failures(),
-        allowed_hosts=frozenset(),
-        may_be_open=may_be_open,
-    )
+    door = Door(TokenFile(tmp_path / "tokens.json"), may_be_open=may_be_open)
+    guarded = guard(door, Failures(), allowed_hosts=frozenset())
     app = web.Application(middlewares=[problems, guarded])
     app.router.add_get("/", answer)
     async with TestClient(TestServer(app)) as client, client.get("/") as response:

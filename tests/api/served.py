@@ -7,9 +7,11 @@ from typing import Any, TypeAlias
 from aiohttp import web
 from aiohttp.test_utils import TestClient, TestServer
 
+from asgard_async.api.keys import CONFIG
 from asgard_async.api.middlewares import problems
 from asgard_async.api.requests import mark_response
 from asgard_async.api.server import Runner
+from asgard_async.config import load_config
 
 Client: TypeAlias = TestClient[web.Request, Any]
 
@@ -32,6 +34,7 @@ async def serving(app: web.Application) -> AsyncIterator[Client]:
 def edge(*routes: web.RouteDef) -> web.Application:
     """An application of the given routes inside the API's error handling alone."""
     app = web.Application(middlewares=[problems])
+    app[CONFIG] = load_config(environ={})
     app.on_response_prepare.append(mark_response)
     app.add_routes(routes)
     return app

@@ -10,9 +10,13 @@ from typing import Any
 
 from aiohttp import ClientResponse
 
-from asgard_async.api.keys import STORE
+from asgard_async.access.token import Scope
+from asgard_async.access.token_file import TokenFile
+from asgard_async.api.keys import CONFIG, STORE
 from asgard_async.app import EXECUTOR, create_app
 from asgard_async.config import Config, load_config
+from asgard_async.data_directory import DataDirectory
+from asgard_async.jobs.record import now
 from asgard_async.store.jobs import JobStore
 from tests.api.documented import only_documented
 from tests.api.served import Client, serving
@@ -55,6 +59,17 @@ def store_of(client: Client) -> JobStore:
     """The service's store: what is accepted there directly stays queued, as nobody is told."""
     store: JobStore = client.app[STORE]
     return store
+
+
+def tokens_of(client: Client) -> TokenFile:
+    """The service's tokens, as `asgard token` sees them."""
+    return TokenFile(DataDirectory(root=client.app[CONFIG].data_dir).tokens)
+
+
+def bearer(client: Client, scope: Scope) -> dict[str, str]:
+    """A new token of a scope, as headers."""
+    new = tokens_of(client).create(name=None, scope=scope, at=now())
+    return {"Authorization": f"Bearer {new.secret}"}
 
 
 def log_of(client: Client, job_id: str) -> Path:

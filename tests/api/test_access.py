@@ -2,18 +2,18 @@
 
 import json
 from base64 import b64encode
-from collections.abc import AsyncIterator, Callable
+from collections.abc import AsyncIterator
+from itertools import count
 from pathlib import Path
 
 import pytest
 from aiohttp import WSServerHandshakeError, hdrs
 
 from asgard_async.access.token import Scope
-from asgard_async.api.keys import TOKENS
 from asgard_async.api.routes import PAGES, ROUTES
-from asgard_async.jobs.record import now
+from asgard_async.jobs.status import Phase
 from tests.api.served import Client
-from tests.api.service import problem, running, service_config, store_of
+from tests.api.service import ENDLESS, bearer, problem, running, service_config, store_of, tokens_of
 from tests.service import submission
 
 VERBS = sorted(hdrs.METH_ALL - {hdrs.METH_CONNECT})
@@ -22,11 +22,10 @@ JOB = "0123abcd"
 UPLOAD = "/mlops/training/upload"
 
 Headers = dict[str, str]
-Bearer = Callable[[Scope], Headers]
 
 
-def filled(path: str) -> str:
-    return path.format(job_id=JOB, name="model", file="start.js")
+def filled(path: str, job_id: str = JOB) -> str:
+    return path.format(job_id=job_id, name="model", file="start.js")
 
 
 def by(secret: str) -> Headers:
@@ -35,21 +34,13 @@ def by(secret: str) -> Headers:
 
 @pytest.fixture
 async def closed(tmp_path: Path) -> AsyncIterator[Client]:
-    async with running(service_config(tmp_path)) as client:
-        client.app[TOKENS].create(name="first", scope=Scope.ADMIN, at=now())
+    # so that a test can be many addresses: after some wrong tokens one has to wait
+    config = service_config(tmp_path, server={"trusted_proxies": ["127.0.0.1"]})
+    async with running(config) as client:
+        bearer(client, Scope.ADMIN)
         yield client
         # it looks for running jobs at its end, which needs nothing any more
         (tmp_path / "tokens.json").unlink()
-
-
-@pytest.fixture
-def bearer(closed: Client) -> Bearer:
-    """A token of a scope, as headers."""
-
-    def made(scope: Scope) -> Headers:
-        return by(closed.app[TOKENS].create(name=None, scope=scope, at=now()).secret)
-
-    return made
 
 
 WRONG: dict[str, Headers] = {
@@ -84,17 +75,53 @@ async def test_nothing_is_answered_without_a_token(closed: Client, path: str) ->
 @pytest.mark.service
 @pytest.mark.parametrize("headers", WRONG.values(), ids=WRONG)
 async def test_nothing_is_answered_to_a_wrong_one(closed: Client, headers: Headers) -> None:
-    for path in ("/mlops/status", UPLOAD, f"/mlops/training/jobs/{JOB}/logs/ws"):
-        url = f"{path}?token=x&access_token=x"
-        await problem(await closed.get(url, headers=headers), 401)
-    response = await closed.post(UPLOAD, json=submission("print()"), headers=headers)
-    await problem(response, 401)
-    assert sum((await store_of(closed).counts()).values()) == 0
+    """Every address by every verb, and as a WebSocket, of a job that there is."""
+    accepted = await closed.post(
+        UPLOAD, json=submission(ENDLESS), headers=bearer(closed, Scope.SUBMIT)
+    )
+    job_id = (await accepted.json())["job_id"]
+    addresses = (f"192.0.{number // 250}.{1 + number % 250}" for number in count())
+    for path in PATHS:
+        url = f"{filled(path, job_id)}?token=x&access_token=x"
+        for verb in VERBS:
+            by_another = headers | {"X-Forwarded-For": next(addresses)}
+            response = await closed.request(
+                verb, url, json=submission("print()"), headers=by_another
+            )
+            if path.startswith("/health/"):
+                assert response.status in {200, 405}
+            elif verb == "HEAD":
+                assert response.status == 401, path
+            else:
+                await problem(response, 401)
+        if not path.startswith("/health/"):
+            with pytest.raises(WSServerHandshakeError) as refused:
+                await closed.ws_connect(url, headers=headers | {"X-Forwarded-For": next(addresses)})
+            assert refused.value.status == 401, path
+    jobs = await store_of(closed).counts()
+    assert sum(jobs.values()) == 1
+    assert (await store_of(closed).get(job_id)).phase is not Phase.FINISHED
 
 
 @pytest.mark.service
-async def test_each_way_to_give_a_token_is_taken(closed: Client, bearer: Bearer) -> None:
-    headers = bearer(Scope.READ)
+async def test_a_token_that_was_one_is_wrong(closed: Client) -> None:
+    tokens = tokens_of(closed)
+    revoked, other = bearer(closed, Scope.ADMIN), bearer(closed, Scope.ADMIN)
+    tokens.revoke(tokens.all()[1].id)
+    secret, another = (one["Authorization"].split()[1] for one in (revoked, other))
+    with_another_id = by(another[:16] + secret[16:])
+    for number, headers in enumerate((revoked, with_another_id, by(another[:-1]))):
+        for place, path in enumerate(PATHS):
+            if not path.startswith("/health/"):
+                address = {"X-Forwarded-For": f"192.0.{place}.{1 + number}"}
+                response = await closed.get(filled(path), headers=headers | address)
+                await problem(response, 401)
+    assert (await closed.get("/mlops/status", headers=other)).status == 200
+
+
+@pytest.mark.service
+async def test_each_way_to_give_a_token_is_taken(closed: Client) -> None:
+    headers = bearer(closed, Scope.READ)
     secret = headers["Authorization"].split()[1]
     basic = "Basic " + b64encode(f"anybody:{secret}".encode()).decode()
     for given in (
@@ -107,9 +134,9 @@ async def test_each_way_to_give_a_token_is_taken(closed: Client, bearer: Bearer)
 
 
 @pytest.mark.service
-async def test_a_scope_that_does_not_do_is_403(closed: Client, bearer: Bearer) -> None:
+async def test_a_scope_that_does_not_do_is_403(closed: Client) -> None:
     async def status(scope: Scope, verb: str, path: str) -> int:
-        response = await closed.request(verb, path, headers=bearer(scope), json={})
+        response = await closed.request(verb, path, headers=bearer(closed, scope), json={})
         if response.status == 403:
             document = await problem(response, 403)
             assert f"has the scope '{scope}'" in document["detail"]
@@ -127,18 +154,16 @@ async def test_a_scope_that_does_not_do_is_403(closed: Client, bearer: Bearer) -
 
 
 @pytest.mark.service
-async def test_a_job_and_the_audit_log_tell_whose_it_is(
-    closed: Client, bearer: Bearer, tmp_path: Path
-) -> None:
-    headers = bearer(Scope.SUBMIT)
-    name = closed.app[TOKENS].all()[-1].name
+async def test_a_job_and_the_audit_log_tell_whose_it_is(closed: Client, tmp_path: Path) -> None:
+    headers = bearer(closed, Scope.SUBMIT)
+    name = tokens_of(closed).all()[-1].name
     accepted = await closed.post(UPLOAD, json=submission("print()"), headers=headers)
     job_id = (await accepted.json())["job_id"]
     path = f"/mlops/training/jobs/{job_id}"
     assert (await (await closed.get(path, headers=headers)).json())["submitted_by"] == name
     await closed.post(f"{path}/cancel", headers=headers | {"X-Request-ID": "abc"})
     await closed.delete(f"/mlops/training/jobs/{JOB}", headers=headers)
-    await closed.post(UPLOAD, json={}, headers=bearer(Scope.READ))
+    await closed.post(UPLOAD, json={}, headers=bearer(closed, Scope.READ))
     lines = [json.loads(line) for line in (tmp_path / "audit.log").read_text().splitlines()]
     assert [(line["action"], line["of"], line["status"]) for line in lines] == [
         ("upload", None, 202),
@@ -152,22 +177,20 @@ async def test_a_job_and_the_audit_log_tell_whose_it_is(
 
 
 @pytest.mark.service
-async def test_after_many_wrong_ones_an_address_waits_but_right_ones_get_in(
-    closed: Client, bearer: Bearer
-) -> None:
+async def test_after_many_wrong_ones_an_address_waits_but_right_ones_get_in(closed: Client) -> None:
     wrong = by("asgard_01234567_" + "A" * 43)
     for _ in range(20):
         await problem(await closed.get("/mlops/status", headers=wrong), 401)
     await problem(await closed.get("/mlops/status", headers=wrong), 429)
-    assert (await closed.get("/mlops/status", headers=bearer(Scope.READ))).status == 200
+    assert (await closed.get("/mlops/status", headers=bearer(closed, Scope.READ))).status == 200
     await problem(await closed.get("/mlops/status"), 401)
 
 
 @pytest.mark.service
-async def test_the_same_key_of_two_tokens_means_two_jobs(closed: Client, bearer: Bearer) -> None:
+async def test_the_same_key_of_two_tokens_means_two_jobs(closed: Client) -> None:
     ids = set()
     for _ in range(2):
-        headers = bearer(Scope.SUBMIT) | {"Idempotency-Key": "k"}
+        headers = bearer(closed, Scope.SUBMIT) | {"Idempotency-Key": "k"}
         response = await closed.post(UPLOAD, json=submission("print()"), headers=headers)
         assert response.status == 202
         ids.add((await response.json())["job_id"])
@@ -175,16 +198,32 @@ async def test_the_same_key_of_two_tokens_means_two_jobs(closed: Client, bearer:
 
 
 @pytest.mark.service
-async def test_a_damaged_file_of_tokens_is_no_way_in(closed: Client, tmp_path: Path) -> None:
-    (tmp_path / "tokens.json").write_text("[")
-    await problem(await closed.get("/mlops/status"), 500)
-    await problem(await closed.post(UPLOAD, json=submission("print()")), 500)
+async def test_a_damaged_file_of_tokens_is_no_way_in(
+    closed: Client, tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    headers, file = bearer(closed, Scope.ADMIN), tmp_path / "tokens.json"
+    sound = file.read_bytes()
+    for damaged in (b"[", b'[{"id": "\xff"}]', sound[:-20]):
+        file.write_bytes(damaged)
+        for given in ({}, headers):
+            document = await problem(await closed.get("/mlops/status", headers=given), 503)
+            assert "an administrator has to look" in document["detail"]
+            assert str(tmp_path) not in json.dumps(document)
+            response = await closed.post(UPLOAD, json=submission("print()"), headers=given)
+            await problem(response, 503)
+        document = await problem(await closed.get("/health/ready"), 503)
+        assert "tokens.json" in document["reasons"][0]
+        assert (await closed.get("/health/live")).status == 200
     assert sum((await store_of(closed).counts()).values()) == 0
+    assert [r.levelname for r in caplog.records if "nobody is let in" in r.message] == ["ERROR"]
+    file.write_bytes(sound)
+    assert (await closed.get("/mlops/status", headers=headers)).status == 200
+    assert (await closed.get("/health/ready")).status == 200
 
 
 @pytest.mark.service
-async def test_a_websocket_opens_by_subprotocol(closed: Client, bearer: Bearer) -> None:
-    headers = bearer(Scope.SUBMIT)
+async def test_a_websocket_opens_by_subprotocol(closed: Client) -> None:
+    headers = bearer(closed, Scope.SUBMIT)
     accepted = await closed.post(UPLOAD, json=submission("print()"), headers=headers)
     path = (await accepted.json())["links"]["stream"]
     secret = f"asgard.bearer.{headers['Authorization'].split()[1]}"

@@ -13,6 +13,7 @@ from aiohttp import ClientResponse, web
 from hypothesis import given
 from hypothesis import strategies as st
 
+from asgard_async.api.bodies import Bodies
 from asgard_async.api.body import MAX_COMPOUND_BYTES, decode_object, read_json_object
 from asgard_async.api.errors import InvalidRequest, MalformedBody
 from asgard_async.jobs.errors import AsgardError
@@ -23,11 +24,19 @@ FIELDS = frozenset({"a", "b", "c"})
 
 
 async def echo(request: web.Request) -> web.Response:
-    return web.json_response(await read_json_object(request, FIELDS, max_bytes=LIMIT))
+    return web.json_response(
+        await read_json_object(request, FIELDS, bodies=bodies(), max_bytes=LIMIT, seconds=60)
+    )
 
 
 async def impatient(request: web.Request) -> web.Response:
-    return web.json_response(await read_json_object(request, FIELDS, max_bytes=LIMIT, seconds=0.01))
+    return web.json_response(
+        await read_json_object(request, FIELDS, bodies=bodies(), max_bytes=LIMIT, seconds=0.01)
+    )
+
+
+def bodies() -> Bodies:
+    return Bodies(total_bytes=LIMIT, min_rate=1)
 
 
 @pytest.fixture

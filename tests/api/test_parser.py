@@ -6,6 +6,7 @@ import pytest
 from aiohttp.test_utils import make_mocked_request
 from yarl import URL
 
+from asgard_async.api.bodies import Bodies
 from asgard_async.api.errors import InvalidRequest
 from asgard_async.api.parser import MAX_PARAMETERS, RequestParser, flatten
 from asgard_async.api.schemas.jobs import JobListQuery
@@ -38,6 +39,7 @@ def test_messages_are_flattened(messages: Any, flat: dict[str, list[str]]) -> No
 async def test_a_query_that_means_nothing_is_refused(query: str, name: str) -> None:
     address = URL.build(path="/", query_string=query, encoded=True)
     request = make_mocked_request("GET", "/").clone(rel_url=address)
+    parser = RequestParser(Bodies(total_bytes=1, min_rate=1), max_body_bytes=1, seconds=1)
     with pytest.raises(InvalidRequest) as refused:
-        await RequestParser(max_body_bytes=1).parse(JobListQuery(), request, location="querystring")
+        await parser.parse(JobListQuery(), request, location="querystring")
     assert refused.value.errors.keys() == {name}

@@ -7,6 +7,7 @@ import logging
 import pytest
 from aiohttp import web
 
+from asgard_async.api.bodies import Bodies
 from asgard_async.api.body import read_body
 from tests.api.served import Client, edge, serving
 from tests.service import submission
@@ -84,7 +85,9 @@ async def test_a_client_that_breaks_off_its_body_is_no_error_of_the_server(
     async def handler(request: web.Request) -> web.Response:
         begun.set()
         try:
-            await read_body(request, max_bytes=1000, seconds=10)
+            await read_body(
+                request, Bodies(total_bytes=1000, min_rate=1), max_bytes=1000, seconds=10
+            )
         finally:
             ended.set()
         return web.Response()

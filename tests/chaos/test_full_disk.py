@@ -10,7 +10,7 @@ from pathlib import Path
 
 import pytest
 
-from tests.service import WITHOUT_MLFLOW, Service, running_service, submission
+from tests.service import UNCONFINED, WITHOUT_MLFLOW, Service, running_service, submission
 
 pytestmark = [
     pytest.mark.service,
@@ -62,7 +62,7 @@ async def refused(service: Service) -> None:
 async def test_jobs_end_truly_and_work_goes_on_when_there_is_room(
     tmp_path: Path, small_disk: Path
 ) -> None:
-    settings = WITHOUT_MLFLOW | {"ASGARD_SERVER__MIN_FREE_MB": str(FLOOR_MB)}
+    settings = WITHOUT_MLFLOW | UNCONFINED | {"ASGARD_SERVER__MIN_FREE_MB": str(FLOOR_MB)}
     go = tmp_path / "go"
     async with running_service(small_disk / "data", settings) as service:
         before = await service.finished(await service.submit("print('before')"))
@@ -98,7 +98,7 @@ async def test_jobs_end_truly_and_work_goes_on_when_there_is_room(
 async def test_a_disk_that_fills_below_the_floor_is_507_and_no_job(
     small_disk: Path,
 ) -> None:
-    settings = WITHOUT_MLFLOW | {"ASGARD_SERVER__MIN_FREE_MB": "0"}
+    settings = WITHOUT_MLFLOW | UNCONFINED | {"ASGARD_SERVER__MIN_FREE_MB": "0"}
     async with running_service(small_disk / "data", settings) as service:
         hog = fill(small_disk, leaving=0)
         body = submission("#" * 600_000)

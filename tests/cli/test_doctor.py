@@ -1,6 +1,7 @@
 """`asgard doctor` finds what is wrong, and says what to do."""
 
 import json
+import os
 import sqlite3
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
@@ -43,6 +44,29 @@ async def test_beside_a_service(service: Service) -> None:
     assert "asgard config check" in found["MLflow"]["remedy"]
     _, found = examine(service.data_dir, ASGARD_SERVER__PORT="1")
     assert "does not answer" in found["service"]["found"]
+
+
+def test_tokens_that_the_service_cannot_read(tmp_path: Path) -> None:
+    file = tmp_path / "tokens.json"
+    file.write_text("[")
+    _, found = examine(tmp_path)
+    assert found["access"]["level"] == "fail"
+    assert "nobody is let in" in found["access"]["found"]
+    assert "asgard db backup" in found["access"]["remedy"]
+    file.unlink()
+    file.mkdir()
+    _, found = examine(tmp_path)
+    assert found["access"]["level"] == "fail"
+    assert found["access"]["remedy"].startswith("as root: chown ")
+
+
+@pytest.mark.skipif(os.geteuid() != 0, reason="only root can give files away")
+def test_tokens_of_another_user(tmp_path: Path) -> None:
+    asgard("token", "create", "--data-dir", tmp_path)
+    os.chown(tmp_path / "tokens.json", 65534, 65534)
+    code, found = examine(tmp_path)
+    assert (code, found["access"]["level"]) == (1, "fail")
+    assert f"chown {os.geteuid()} " in found["access"]["remedy"]
 
 
 @pytest.mark.service

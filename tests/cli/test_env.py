@@ -31,6 +31,22 @@ def test_build_list_and_prune(tmp_path: Path) -> None:
     assert json.loads(env(tmp_path, "list", "--json")) == []
 
 
+def test_a_file_of_requirements_is_built(tmp_path: Path) -> None:
+    file = tmp_path / "requirements.txt"
+    file.write_text("# comment\niniconfig<2  # another\n")
+    data_dir = tmp_path / "data"
+    key = env(data_dir, "build", "--requirements", str(file)).split()[1]
+    assert env(data_dir, "build", "-r", "iniconfig<2") == f"{key} is there already.\n"
+    # its modules are compiled, so that no job has to do it
+    assert list((data_dir / "environments" / key).rglob("iniconfig/__pycache__/*.pyc"))
+
+
+def test_nothing_to_build_is_said(tmp_path: Path) -> None:
+    done = asgard("env", "build", "--data-dir", tmp_path)
+    assert done.returncode == 2
+    assert "--requirements FILE" in done.stderr
+
+
 def test_what_the_base_environment_has_is_not_built(tmp_path: Path) -> None:
     assert "nothing to build" in env(tmp_path, "build", "-r", "aiohttp")
 

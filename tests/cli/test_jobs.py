@@ -206,6 +206,12 @@ def test_an_address_that_is_none_is_a_wrong_call(url: str) -> None:
     assert "http://" in done.stderr
 
 
+async def test_a_path_that_leads_nowhere_is_asked_about(service: Service) -> None:
+    done = asgard("jobs", ASGARD_URL=f"{service.url}/elsewhere")
+    assert done.returncode == 1
+    assert f"Is {service.url}/elsewhere the address of an Asgard?" in done.stderr
+
+
 async def test_one_refusal_hides_and_stops_no_other(service: Service, tmp_path: Path) -> None:
     ids = [await service.submit(WAITS.format(flag=str(tmp_path / "flag"))) for _ in range(2)]
     given = (ids[0], "00000000", ids[1])

@@ -25,6 +25,9 @@ async def test_a_token_counts_at_once_and_no_longer_when_revoked(service: Servic
     assert secret not in token(service.data_dir, "list", "--json")
     assert token(service.data_dir, "revoke", "ci").startswith("revoked 'ci'")
     assert (await service.get("/mlops/training/jobs", headers=headers))[0] == 401
+    refused = asgard("jobs", ASGARD_URL=service.url, ASGARD_TOKEN=secret)
+    assert refused.returncode == 1
+    assert "The token in ASGARD_TOKEN is not one of this service" in refused.stderr
     assert secret not in service.log.read_text()
 
 

@@ -10,14 +10,16 @@ from asgard_async.execution.warm.server import ForkServer
 
 
 @contextlib.asynccontextmanager
-async def fork_server(directory: Path, preload: Sequence[str] = ()) -> AsyncIterator[ForkServer]:
+async def fork_server(
+    directory: Path, preload: Sequence[str] = (), **variables: str
+) -> AsyncIterator[ForkServer]:
     """A server that is ready, and gone at the end."""
     for name in ("home", "tmp", "work"):
         (directory / name).mkdir(parents=True, exist_ok=True)
     server = ForkServer(
         Path(executable),
         directory,
-        {"PATH": os.defpath, "LANG": "C.UTF-8", "PYTHONUNBUFFERED": "1"},
+        {"PATH": os.defpath, "LANG": "C.UTF-8", "PYTHONUNBUFFERED": "1", **variables},
     )
     try:
         await server.ready(preload)

@@ -45,6 +45,7 @@ class Started:
             timeout=30,
             grace=0.3,
             memory_limit=0,
+            open_files=0,
             held=[],
             inherit=[],
         )

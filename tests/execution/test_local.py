@@ -8,6 +8,7 @@ from asgard_async.config import load_config
 from asgard_async.data_directory import DataDirectory
 from asgard_async.execution.archives.names import ArchiveLimits
 from asgard_async.execution.isolation.ladder import Ladder
+from asgard_async.execution.limits.keeping import Keeping
 from asgard_async.execution.local import LocalExecutor
 from asgard_async.execution.warm.servers import WarmServers
 
@@ -23,6 +24,7 @@ def executor(tmp_path: Path) -> LocalExecutor:
         archive_limits=ArchiveLimits(max_members=10, max_unpacked_bytes=1 << 20),
         warm=WarmServers(config.warm, directory=tmp_path, cache_dir=data.cache, base_alone=False),
         ladder=Ladder(config, data),
+        keeping=Keeping(config.limits, jobs_dir=tmp_path / "jobs"),
     )
 
 

@@ -81,6 +81,7 @@ async def by_shim(case: Case, place: Path, server: ForkServer | None) -> Seen:
         timeout=120,
         grace=1,
         memory_limit=0,
+        open_files=0,
         held=[],
         inherit=[],
     )
@@ -152,5 +153,7 @@ def _seen(output: bytes, code: int, place: Path) -> Seen:
 
 
 def _alike(text: str, place: Path) -> str:
-    """Without what differs from start to start by hand, too: the place, addresses."""
-    return re.sub(r"0x[0-9a-fA-F]{6,}", "0x…", text.replace(str(place), PLACE))
+    """Without what differs from start to start by hand, too: the place, addresses, the process id
+    in the warning of Python 3.12 that threads are not forked."""
+    text = re.sub(r"0x[0-9a-fA-F]{6,}", "0x…", text.replace(str(place), PLACE))
+    return re.sub(r"\(pid=\d+\)", "(pid=…)", text)

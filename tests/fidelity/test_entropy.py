@@ -2,7 +2,10 @@
 
 from pathlib import Path
 
+import pytest
+
 from asgard_async.execution.warm.server import ForkServer
+from tests.execution.fork_servers import fork_server
 from tests.fidelity.starts import Case, by_shim
 
 DRAWS = """
@@ -49,3 +52,40 @@ print(sorted(one.random() for one in found))
     second = await by_shim(case, tmp_path / "2", warm_server)
     assert first.output != "[]\n"
     assert first.output != second.output
+
+
+async def test_so_do_generators_of_any_preloaded_module(tmp_path: Path) -> None:
+    """Those with a seed of their own are as when they are imported by hand."""
+    pytest.importorskip("numpy")
+    (tmp_path / "draws.py").write_text(
+        """
+import random
+import numpy
+RANDOM = random.Random()
+AGAIN = random.Random(1)
+AGAIN.seed()
+SEEDED = random.Random(1)
+class Holder:
+    def __init__(self):
+        self.state = numpy.random.RandomState()
+        self.seeded = numpy.random.RandomState(1)
+HOLDER = Holder()
+numpy.random.seed(2)
+"""
+    )
+    script = """
+import sys
+sys.path.append("../..")
+import draws, numpy
+for one in (draws.RANDOM, draws.AGAIN, draws.HOLDER.state):
+    print(one.uniform(0, 1))
+for one in (draws.SEEDED, draws.HOLDER.seeded, numpy.random):
+    print(one.uniform(0, 1))
+"""
+    case = Case(script=script)
+    async with fork_server(tmp_path / "server", ["draws"], PYTHONPATH=str(tmp_path)) as server:
+        seen = [await by_shim(case, tmp_path / name, server) for name in ("1", "2")]
+    cold = await by_shim(case, tmp_path / "cold", None)
+    first, second, by_hand = [one.output.splitlines() for one in (*seen, cold)]
+    assert len(set(first[:3] + second[:3])) == 6
+    assert first[3:] == second[3:] == by_hand[3:]

@@ -85,6 +85,7 @@ async def attacked_service(
         "ASGARD_ISOLATION__LEVEL": "sandbox",
         "ASGARD_JOBS__MAX_CONCURRENT_JOBS": "3",
         # the data directory and the configuration lie in it, and stay hidden
+        "ASGARD_ISOLATION__READ_WRITE": "[]",
         "ASGARD_ISOLATION__READ_ONLY": f'["{data_dir.parent}"]',
         "AWS_SECRET_ACCESS_KEY": canary,
     }

@@ -42,13 +42,14 @@ async def test_never_more_at_once_than_slots(tmp_path: Path) -> None:
     script = f"""
 import os, time
 here = {str(tmp_path / "here")!r}
-os.makedirs(here, exist_ok=True)
-mine = os.path.join(here, str(os.getpid()))
+mine = os.path.join(here, os.environ["ASGARD_JOB_ID"])
 open(mine, "w").close()
 time.sleep(0.05)
 print(len(os.listdir(here)))
 os.remove(mine)
 """
+    (tmp_path / "here").mkdir()
+    (tmp_path / "here").chmod(0o777)  # jobs are different users
     async with running_service(tmp_path / "data", settings) as service:
         jobs = await asyncio.gather(*(service.submit(script) for _ in range(12)))
         met = [int((await service.finished(job_id))["logs"]) for job_id in jobs]

@@ -89,6 +89,16 @@ async def test_a_cancelled_job_stops_its_build(service: Service) -> None:
     assert (await service.finished(again, within=BUILD_SECONDS))["status"] == "completed"
 
 
+async def test_however_early_a_cancel_comes_no_build_is_left(service: Service) -> None:
+    """Also in the moment when its process is started and not yet known to run."""
+    for number in range(10):
+        job_id = await service.submit(USES, requirements=["iniconfig<2", f"pluggy<1.{number}"])
+        await service.phase(job_id, "environment")
+        await service.post(f"/mlops/training/jobs/{job_id}/cancel")
+        await service.finished(job_id)
+    await eventually(lambda: not builds_below(service.data_dir), what="the builds stopped")
+
+
 async def test_a_build_outlives_the_service_and_is_taken_over(service: Service) -> None:
     job_id = await service.submit(USES, requirements=["iniconfig<2"])
     await eventually(lambda: builds_below(service.data_dir), what="a build runs")

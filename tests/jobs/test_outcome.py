@@ -17,8 +17,12 @@ SLEEP = "import time\nprint('up')\ntime.sleep(60)"
 
 @pytest.fixture
 async def limited(tmp_path: Path) -> AsyncIterator[Service]:
-    """A service with a memory limit for jobs."""
-    settings = {**WITHOUT_MLFLOW, "ASGARD_LIMITS__MEMORY_MB": "512"}
+    """A service with a memory limit for jobs, kept by RLIMIT_AS; see tests/limits, too."""
+    settings = {
+        **WITHOUT_MLFLOW,
+        "ASGARD_LIMITS__MEMORY_MB": "512",
+        "ASGARD_LIMITS__CGROUPS": "off",
+    }
     async with running_service(tmp_path / "data", settings) as service:
         yield service
 

@@ -54,6 +54,8 @@ CHANGES: list[dict[str, object]] = [
     {"tags": {"team": "x"}},
     {"priority": 1},
     {"warm": False},
+    {"memory_mb": 512},
+    {"cpus": 1.5},
 ]
 
 

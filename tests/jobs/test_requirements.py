@@ -165,3 +165,9 @@ def test_other_places_stay_refused(text: str) -> None:
     assert message.startswith("Entry 1 ")
     assert "host.example" not in message
     assert "srv" not in message
+
+
+def test_a_json_list_in_one_entry_is_told_apart() -> None:
+    with pytest.raises(InvalidSubmission) as caught:
+        parse_requirements(['["numpy"]'], direct_references=False)
+    assert "repeat the field" in caught.value.errors["requirements"][0]

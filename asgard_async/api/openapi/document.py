@@ -11,16 +11,16 @@ from apispec.ext.marshmallow import MarshmallowPlugin
 from marshmallow import Schema
 
 from asgard_async import __version__
+from asgard_async.access.errors import TokensUnreadable
 from asgard_async.api.access import OPEN
 from asgard_async.api.openapi import constraints
 from asgard_async.api.openapi.words import HEADERS, INFO, SECURITY_SCHEMES, TAGS
+from asgard_async.api.problem import problem_of_refusal
 from asgard_async.api.schemas.problem import refusals
 
 VERSION = "3.1.0"
 ALWAYS = "X-Request-ID"
 """A header of every response."""
-AT_THE_DOOR = (400, 401, 403, 415, 429)
-"""What every guarded operation may answer before its handler is asked."""
 
 Document = dict[str, Any]
 
@@ -70,7 +70,7 @@ class ApiDocument:
                 status: self._response(response)
                 for status, response in sorted(
                     {
-                        **(refusals(*AT_THE_DOOR) if guarded else {}),
+                        **(_at_the_door() if guarded else {}),
                         **said["responses"],
                         **refusals(500),
                     }.items()
@@ -97,6 +97,14 @@ class ApiDocument:
             "description": said["description"],
             "headers": _headers(said.get("headers", ())),
         }
+        if said.get("links"):
+            response["links"] = {
+                operation: {
+                    "operationId": operation,
+                    "parameters": {parameter: f"$response.body#/{parameter}"},
+                }
+                for operation, parameter in said["links"].items()
+            }
         if "schema" in said:
             content_type = said.get("content_type", "application/json")
             response["content"] = self._content(said["schema"], content_type, said.get("example"))
@@ -120,6 +128,12 @@ class _Plugin(MarshmallowPlugin):
     def init_spec(self, spec: APISpec) -> None:
         super().init_spec(spec)
         constraints.teach(self.converter)
+
+
+def _at_the_door() -> Document:
+    """What every guarded operation may answer before its handler is asked."""
+    closed = problem_of_refusal(TokensUnreadable())
+    return refusals(400, 401, 403, 415, 429) | refusals(503, example=closed)
 
 
 def _headers(names: Sequence[str]) -> Document:

@@ -73,7 +73,6 @@ async def get_page(_: web.Request) -> web.Response:
         content_type="text/html",
         headers={
             "Content-Security-Policy": POLICY,
-            "Referrer-Policy": "no-referrer",
             "Cache-Control": "no-cache",
         },
     )

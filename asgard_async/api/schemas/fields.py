@@ -52,6 +52,22 @@ class WholeNumber(fields.Integer):
         super().__init__(strict=True, **kwargs)
 
 
+class Number(fields.Float):
+    """A JSON number: not "5", not true."""
+
+    default_error_messages = {"invalid": "Must be a number."}
+
+    def _deserialize(
+        self, value: Any, attr: str | None, data: Mapping[str, Any] | None, **kwargs: Any
+    ) -> float:
+        if not isinstance(value, int | float) or isinstance(value, bool):
+            raise self.make_error("invalid", input=value)
+        try:
+            return float(value)
+        except OverflowError:
+            raise self.make_error("too_large", input=value) from None
+
+
 class QueryNumber(fields.Integer):
     """A whole number in a query: ASCII digits."""
 

@@ -122,6 +122,12 @@ class NewJobSchema(JobSchema):
         }
 
 
+JOB_LINKS: Mapping[str, str] = dict.fromkeys(
+    ("get_job", "get_logs", "get_script", "cancel", "retry", "delete_job"), "job_id"
+)
+"""What can be done with a job that was answered."""
+
+
 class RunSchema(Schema):
     """An MLflow run that a job made."""
 
@@ -139,6 +145,13 @@ class ResourcesSchema(Schema):
 
     peak_memory_bytes = fields.Integer(required=True, allow_none=True)
     cpu_seconds = fields.Float(required=True, allow_none=True)
+
+
+class AskedLimitsSchema(Schema):
+    """What a job may use at most, as it asked in `resources`; null: what is configured."""
+
+    memory_mb = fields.Integer(required=True, allow_none=True)
+    cpus = fields.Float(required=True, allow_none=True)
 
 
 class HistoryEntrySchema(Schema):
@@ -213,6 +226,7 @@ class JobInFullSchema(JobSchema):
         },
     )
     resources = fields.Nested(ResourcesSchema, required=True)
+    limits = fields.Nested(AskedLimitsSchema, required=True)
     submitted_by = fields.String(
         required=True,
         allow_none=True,
@@ -250,6 +264,7 @@ class JobInFullSchema(JobSchema):
             "isolation": "sandbox",
             "entrypoint": None,
             "resources": {"peak_memory_bytes": 268435456, "cpu_seconds": 11.25},
+            "limits": {"memory_mb": 4096, "cpus": None},
             "submitted_by": "ci",
             "history": [
                 {

@@ -3,6 +3,7 @@
 from marshmallow import Schema, fields
 from marshmallow.validate import OneOf
 
+from asgard_async.execution.limits.keeping import By
 from asgard_async.jobs.status import Isolation
 
 
@@ -75,6 +76,17 @@ class ReadySchema(Schema):
         required=True,
         metadata={"description": "What keeps jobs from harming others, see [isolation] level."},
     )
+    limits = fields.Dict(
+        keys=fields.String(),
+        values=fields.Enum(By, by_value=True),
+        required=True,
+        metadata={"description": "By what each limit of jobs is kept, see [limits]."},
+    )
 
     class Meta:
-        example = {"status": "ready", "warnings": [], "isolation": "sandbox"}
+        example = {
+            "status": "ready",
+            "warnings": [],
+            "isolation": "sandbox",
+            "limits": {"memory": "cgroup v2"},
+        }

@@ -17,6 +17,7 @@ from marshmallow.validate import Length, Range
 
 from asgard_async.api.schemas.fields import (
     Flag,
+    Number,
     TextList,
     TextMap,
     WholeNumber,
@@ -24,7 +25,7 @@ from asgard_async.api.schemas.fields import (
     documented,
     no_nul,
 )
-from asgard_async.config import JobsConfig
+from asgard_async.config import LARGEST, JobsConfig, LimitsConfig
 from asgard_async.execution.environment_variables import is_reserved
 from asgard_async.jobs.submission import Submission, UploadedArchive
 
@@ -44,6 +45,10 @@ MAX_TAG_VALUE = 5000
 MAX_TAGS_BYTES = 96 * 1024
 """As JSON. All tags travel to the script in one variable, and Linux takes 128 KiB in one."""
 MAX_KEY = 255
+LEAST_MEMORY_MB = 16
+"""With less, not even an interpreter starts."""
+LEAST_CPUS = 0.01
+"""What the kernel's scheduler takes."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -54,10 +59,15 @@ class SubmissionLimits:
     timeout_default: int = 300
     timeout_min: int = 60
     timeout_max: int = 3600
+    memory_mb: int = 0
+    """0 for none, as the next."""
+    cpus: float = 0
 
     @classmethod
-    def of(cls, jobs: JobsConfig) -> "SubmissionLimits":
+    def of(cls, jobs: JobsConfig, limits: LimitsConfig) -> "SubmissionLimits":
         return cls(
+            memory_mb=limits.memory_mb,
+            cpus=limits.cpus,
             max_script_bytes=jobs.max_script_bytes,
             timeout_default=jobs.timeout_default,
             timeout_min=jobs.timeout_min,
@@ -163,6 +173,26 @@ class Script(fields.String):
         return decode_script(content, limits.max_script_bytes)
 
 
+class ResourcesAskedSchema(Schema):
+    """What the job may use at most: less than what is configured for all."""
+
+    memory_mb = WholeNumber(metadata={"description": "Memory, in MiB."})
+    cpus = Number(metadata={"description": "CPUs' worth of time, such as 1.5."})
+
+    class Meta:
+        example = {"memory_mb": 4096, "cpus": 2}
+
+
+def resources_within(limits: SubmissionLimits) -> Schema:
+    """The schema of resources with what the configuration allows."""
+    schema = ResourcesAskedSchema()
+    bounds = (("memory_mb", LEAST_MEMORY_MB, limits.memory_mb), ("cpus", LEAST_CPUS, limits.cpus))
+    for name, least, most in bounds:
+        field = schema.fields[name]
+        field.validators = [Range(least, most or LARGEST)]
+    return schema
+
+
 class SubmissionSchema(Schema):
     """An upload as JSON; `to_submission` makes a Submission of what it loads."""
 
@@ -173,6 +203,9 @@ class SubmissionSchema(Schema):
         timeout, script = self.fields["timeout"], self.fields.get("script_content")
         timeout.validators = [Range(limits.timeout_min, limits.timeout_max)]
         timeout.metadata = {**timeout.metadata, "default": limits.timeout_default}
+        resources = self.fields["resources"]
+        assert isinstance(resources, fields.Nested)  # noqa: S101
+        resources.nested = resources_within(limits)
         if script is not None:
             size = base64_size(limits.max_script_bytes)
             script.metadata = {**script.metadata, "maxLength": size}
@@ -190,6 +223,7 @@ class SubmissionSchema(Schema):
             "priority": 0,
             "idempotency_key": "churn-2026-01-31",
             "warm": True,
+            "resources": {"memory_mb": 4096},
         }
 
     script_name = fields.String(
@@ -252,6 +286,11 @@ class SubmissionSchema(Schema):
         allow_none=False,
         validate=as_validator(idempotency_key),
         metadata={"description": "Makes repeating the upload safe; also a header."},
+    )
+    resources = fields.Nested(
+        ResourcesAskedSchema,
+        load_default=dict,
+        metadata={"description": "What the job may use at most; the default is configured."},
     )
     warm = Flag(
         load_default=True,
@@ -344,11 +383,18 @@ def check_script(script: bytes, max_bytes: int) -> bytes:
 def to_submission(loaded: Mapping[str, Any], *, owner: str) -> Submission:
     """The submission that loaded fields of SubmissionSchema describe."""
     values = dict(loaded)
-    return Submission(script=values.pop("script_content"), owner=owner, **values)
+    script = values.pop("script_content")
+    return Submission(script=script, owner=owner, **_flat(values))
 
 
 def to_archive_submission(
     loaded: Mapping[str, Any], archive: UploadedArchive, *, owner: str
 ) -> Submission:
     """The submission that an archive and loaded fields of ArchiveSubmissionSchema describe."""
-    return Submission(archive=archive, owner=owner, **loaded)
+    return Submission(archive=archive, owner=owner, **_flat(loaded))
+
+
+def _flat(loaded: Mapping[str, Any]) -> dict[str, Any]:
+    values = dict(loaded)
+    values.update(values.pop("resources"))
+    return values

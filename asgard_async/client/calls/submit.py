@@ -26,6 +26,8 @@ class SubmitCall(Connection):
         priority: int = 0,
         idempotency_key: str | None = None,
         warm: bool = True,
+        memory_mb: int | None = None,
+        cpus: float | None = None,
         script_name: str | None = None,
         entrypoint: str | None = None,
     ) -> Job:
@@ -47,6 +49,8 @@ class SubmitCall(Connection):
             priority: -100 to 100; higher runs first.
             idempotency_key: the same key with the same submission is the same job.
             warm: False forces an interpreter of the job's own.
+            memory_mb: memory that it may use, in MiB; less than what the service allows any job.
+            cpus: CPUs' worth of time that it may use, such as 1.5; likewise.
             script_name: what the script is called; else the name of its file.
             entrypoint: with an archive or a directory: its .py file to run.
 
@@ -67,6 +71,9 @@ class SubmitCall(Connection):
         }
         if timeout is not None:
             fields["timeout"] = timeout
+        asked = {"memory_mb": memory_mb, "cpus": cpus}
+        if resources := {name: value for name, value in asked.items() if value is not None}:
+            fields["resources"] = resources
         headers = {"Idempotency-Key": idempotency_key or secrets.token_hex(16)}
         upload = upload_of(
             script, source, script_name=script_name, entrypoint=entrypoint, fields=fields

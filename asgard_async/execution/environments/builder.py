@@ -138,6 +138,7 @@ class Builder:
             timeout=self._timeout,
             grace=GRACE_SECONDS,
             memory_limit=0,
+            open_files=0,
             held=[str(path) for path in confined.held],
             inherit=[],
         )

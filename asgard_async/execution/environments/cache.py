@@ -4,6 +4,7 @@ environments/<key>/venv                the environment
 environments/<key>/requirements.txt    what it was made of
 environments/<key>/lock                held (flock, shared) by every job that runs in it;
                                        its time of change is that of the last use
+environments/<key>/compiled            there once its modules have bytecode
 environments/builds/<key>/             see builder.py
 """
 
@@ -40,6 +41,20 @@ class CachedEnvironment:
     def python(self) -> Path:
         """Its interpreter; a link, not to be resolved."""
         return self.directory / "venv" / "bin" / "python"
+
+    @property
+    def modules(self) -> Path:
+        """Where its packages are."""
+        return self.directory / "venv" / "lib"
+
+    @property
+    def compiled(self) -> Path:
+        return self.directory / "compiled"
+
+    @property
+    def is_compiled(self) -> bool:
+        """Whether its modules have bytecode."""
+        return self.compiled.exists()
 
     @property
     def lock(self) -> Path:
@@ -103,12 +118,15 @@ class EnvironmentCache:
         """All whole environments, the one used longest ago first."""
         if not self.directory.exists():
             return []
-        found = [
-            CachedEnvironment(directory=path)
-            for path in self.directory.iterdir()
-            if not path.name.startswith(".") and (path / "lock").exists()
-        ]
-        return sorted(found, key=lambda environment: environment.last_used_at)
+        found = []
+        for path in self.directory.iterdir():
+            if path.name.startswith("."):
+                continue
+            environment = CachedEnvironment(directory=path)
+            # others may remove it meanwhile, and builds/ has no lock
+            with contextlib.suppress(FileNotFoundError):
+                found.append((environment.last_used_at, environment))
+        return [environment for _, environment in sorted(found, key=lambda one: one[0])]
 
     def remove(self, environment: CachedEnvironment) -> bool:
         """Throw an environment away; False when a job uses it."""
@@ -118,15 +136,23 @@ class EnvironmentCache:
             return False
         try:
             fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            # somebody else may have removed it, and a third have built it again
+            if not os.path.samestat(os.fstat(descriptor), environment.lock.stat()):
+                return False
             # out of sight first: half an environment must not be found
             doomed = environment.directory.with_name(f".{environment.key}.{os.getpid()}")
             environment.directory.rename(doomed)
-        except BlockingIOError:
+        except (BlockingIOError, FileNotFoundError):
             return False
         finally:
             os.close(descriptor)
         shutil.rmtree(doomed, ignore_errors=True)
         return True
+
+    def sweep(self) -> None:
+        """Finish removals that were killed. Another process that is at one is not hindered."""
+        for path in self.directory.glob(".*.*"):
+            shutil.rmtree(path, ignore_errors=True)
 
     def prune(self, *, max_bytes: int, but: str = "") -> list[str]:
         """Throw away those used longest ago, but for one, until the rest fits; their keys.

@@ -3,15 +3,17 @@
 import asyncio
 import contextlib
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any
 
 from packaging.requirements import Requirement
 
+from asgard_async.background import Background
 from asgard_async.config import EnvironmentsConfig
 from asgard_async.data_directory import DataDirectory
 from asgard_async.execution.environments.base import BaseEnvironment
 from asgard_async.execution.environments.builder import Build, Builder, BuildFailed
+from asgard_async.execution.environments.bytecode import compile_modules, uncompiled
 from asgard_async.execution.environments.cache import CachedEnvironment, EnvironmentCache
 from asgard_async.execution.environments.key import Recipe, recipe_for
 from asgard_async.execution.environments.output import JobLogCopy
@@ -24,8 +26,15 @@ class _Flight:
     """One build and how many wait for it."""
 
     started: asyncio.Future[Build]
-    done: asyncio.Task[None]
+    done: asyncio.Task[None] = field(init=False)
     waiting: int = 0
+    has_place: bool = False
+    """Whether it is one of those that may run at once."""
+
+    async def started_or_done(self) -> None:
+        """Wait until it is started, or cannot be."""
+        either: set[asyncio.Future[Any]] = {self.started, self.done}
+        await asyncio.wait(either, return_when=asyncio.FIRST_COMPLETED)
 
 
 class Environments:
@@ -45,6 +54,8 @@ class Environments:
         self._builder = builder
         self._flights: dict[str, _Flight] = {}
         self._places = asyncio.Semaphore(config.max_concurrent_builds)
+        self._compiling = Background()
+        self._compilers = asyncio.Semaphore(1)
 
     def is_base(self, requirements: Sequence[str]) -> bool:
         """Whether the base environment satisfies them all."""
@@ -74,8 +85,7 @@ class Environments:
         flight = self._flights.get(recipe.key) or self._take_off(recipe)
         with self._counted(flight):
             if log is not None:
-                either: set[asyncio.Future[Any]] = {flight.started, flight.done}
-                await asyncio.wait(either, return_when=asyncio.FIRST_COMPLETED)
+                await flight.started_or_done()
                 if flight.started.done():
                     await log.follow(flight.started.result().log, flight.done)
             await asyncio.shield(flight.done)
@@ -85,17 +95,31 @@ class Environments:
         flight = self._flights.get(recipe.key)
         if flight is None or flight.waiting:
             return
-        if flight.started.done():
-            await self._builder.stop(flight.started.result())
-        else:
+        if not flight.has_place:
             flight.done.cancel()
+            return
+        # perhaps its process runs already, and nobody knows it yet
+        await flight.started_or_done()
+        if flight.started.done() and not flight.waiting:
+            await self._builder.stop(flight.started.result())
 
     def sweep(self) -> None:
-        """Remove what builds left that are over; to be called before any is started."""
+        """Remove what builds left that are over, and what removals left; before any is started."""
         self._builder.sweep()
+        self._cache.sweep()
+
+    async def compile_uncompiled(self) -> None:
+        """Go on compiling where an earlier service was stopped."""
+        for environment in await asyncio.to_thread(uncompiled, self._cache):
+            self._compile(environment.key)
+
+    async def compiled(self) -> None:
+        """Wait until all that has been built is compiled, too."""
+        await self._compiling.join()
 
     async def close(self) -> None:
-        """Watch no build any longer; those that run go on."""
+        """Watch no build any longer; those that run go on. Compiling stops."""
+        await self._compiling.stop()
         flights = [flight.done for flight in self._flights.values()]
         for done in flights:
             done.cancel()
@@ -103,24 +127,34 @@ class Environments:
 
     def _take_off(self, recipe: Recipe) -> _Flight:
         started: asyncio.Future[Build] = asyncio.get_running_loop().create_future()
-        done = asyncio.create_task(self._fly(recipe, started), name=f"build {recipe.key}")
-        self._flights[recipe.key] = flight = _Flight(started=started, done=done)
-        done.add_done_callback(lambda _: self._flights.pop(recipe.key))
+        self._flights[recipe.key] = flight = _Flight(started=started)
+        flight.done = asyncio.create_task(self._fly(recipe, flight), name=f"build {recipe.key}")
+        flight.done.add_done_callback(lambda _: self._flights.pop(recipe.key))
         return flight
 
-    async def _fly(self, recipe: Recipe, started: "asyncio.Future[Build]") -> None:
+    async def _fly(self, recipe: Recipe, flight: _Flight) -> None:
         async with self._places:
+            flight.has_place = True
             try:
                 build = await self._builder.start(recipe)
             except OSError as error:
                 raise BuildFailed(f"The build could not be started: {error.strerror}.") from error
             except NoUidLeft as error:
                 raise BuildFailed(f"The build could not be started: {error}.") from error
-            started.set_result(build)
+            flight.started.set_result(build)
             await self._builder.wait(build)
         # its own is spared: those who waited for it do not hold it yet
         limit = self._config.max_cache_mb << 20
         await asyncio.to_thread(self._cache.prune, max_bytes=limit, but=recipe.key)
+        if not recipe.moving:
+            self._compile(recipe.key)
+
+    def _compile(self, key: str) -> None:
+        async def compile_in_turn() -> None:
+            async with self._compilers:
+                await compile_modules(self._cache, key)
+
+        self._compiling.start(f"compile {key}", compile_in_turn())
 
     @staticmethod
     @contextlib.contextmanager

@@ -152,9 +152,7 @@ class Ladder:
         """The walls of a program in the service's own interpreter; None where there are none."""
         assert self._rung is not None  # noqa: S101  # nobody starts anything before
         python = Path(sys.executable)
-        return self._builder.walls(
-            self._rung, python=python, mounts=mounts, uid=uid, shared=shared
-        )
+        return self._builder.walls(self._rung, python=python, mounts=mounts, uid=uid, shared=shared)
 
     def fence(self, mounts: Sequence[Mount]) -> Walls | None:
         """The same for one that runs no foreign code: Landlock alone; None where walls are."""

@@ -100,6 +100,7 @@ class Prober:
             timeout=SECONDS,
             grace=0.0,
             memory_limit=0,
+            open_files=0,
             held=[],
             inherit=[],
         )

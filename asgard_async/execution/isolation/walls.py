@@ -41,8 +41,8 @@ class WallBuilder:
         """The walls on a rung, or None where there are none.
 
         `mounts` are what it is shown beside the system and its interpreter. `uid` is the user that
-        it becomes; None where the service is not root, and it stays the same. `shared` is whether it
-        is also shown what administrators give to jobs.
+        it becomes; None where the service is not root, and it stays the same. `shared` is whether
+        it is also shown what administrators give to jobs.
         """
         if rung is Isolation.PROCESS:
             return None

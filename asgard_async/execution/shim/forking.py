@@ -19,6 +19,7 @@ from typing import Any
 
 from . import linux
 from .command_line import show_command_line
+from .ending import Ending
 from .interpreter import ForkedInterpreter
 from .keeper import keep
 from .order import MESSAGE_BYTES, ORDER, read_order
@@ -45,9 +46,11 @@ def serve(descriptor: int, pristine: "dict[str, Any]") -> None:
     settings: dict[str, Any] = marshal.loads(channel.recv(MESSAGE_BYTES))  # noqa: S302
     os.chdir(settings["working_directory"])
     _write_to(settings["log"])
+    ending = Ending()
     preloaded = _preload(settings["preload"])
     opened = tuple(linux.open_descriptors() - {0, 1, 2, descriptor})
     interpreter = ForkedInterpreter(preloaded, pristine, opened)
+    ending.share()
     gc.freeze()  # a collection would write to memory that is shared
     channel.send(marshal.dumps(_facts(preloaded), 2))
     signal.signal(signal.SIGCHLD, signal.SIG_IGN)  # keepers are nobody's to wait for

@@ -7,7 +7,6 @@ that, the job's process leaves everything that is ours by an exception; the inte
 """
 
 import ctypes
-import gc
 import logging
 import os
 import signal
@@ -15,10 +14,11 @@ import sys
 import threading
 import time
 import types
+from collections.abc import Iterator
 from typing import Any
 
 from . import linux
-from .command_line import show_command_line
+from .command_line import show_start
 from .order import Order
 from .preloading import Preloaded, namespaces
 from .script import Program, ScriptIsNext
@@ -27,10 +27,9 @@ NOT_FOUND = 2
 MOVED = ("HOME", "TMPDIR", "XDG_CACHE_HOME", "HF_HOME", "MPLCONFIGDIR")
 """Variables with directories of the server's, in whose place come the job's; what may lie in
 another one comes after it."""
+WITHOUT_TEXT = (type, types.FunctionType, types.ModuleType)
 _kept: "list[Any]" = []
 """What the interpreter uses without holding it."""
-SEEDED_AT_RANDOM = 1 << 64
-"""The entropy that numpy draws is of 128 bits; a seed that somebody chose is smaller."""
 
 
 class ForkedInterpreter(Program):
@@ -44,7 +43,6 @@ class ForkedInterpreter(Program):
         self._places = {name: os.environ[name] for name in MOVED if name in os.environ}
         self._working_directory = os.getcwd()
         self._paths = _strings_below([*self._places.values(), self._working_directory])
-        self._generators = _unseeded_generators()
         self._pristine = pristine
         self._main = _places_of(sys.modules["__main__"])
 
@@ -53,7 +51,7 @@ class ForkedInterpreter(Program):
         signal.signal(signal.SIGINT, signal.default_int_handler)
         for number in (signal.SIGPIPE, signal.SIGXFSZ):
             signal.signal(number, signal.SIG_IGN)
-        show_command_line(order["argv"])
+        show_start(order["argv"], order["environment"])
         os.environ.clear()
         os.environ.update({**self._preloaded.variables_set, **order["environment"]})
         sys.orig_argv[:] = order["argv"]
@@ -110,9 +108,8 @@ class ForkedInterpreter(Program):
             namespace[name] = main
 
     def _draw_anew(self) -> None:
-        """Two jobs share no entropy. `random` and the like see to themselves after a fork."""
-        for generator in self._generators:
-            generator.state = type(generator)().state
+        """Two jobs share no entropy."""
+        self._preloaded.generators.seed_anew()
         if (process := sys.modules.get("multiprocessing.process")) is not None:
             main = process.current_process()
             main.authkey = os.urandom(len(main.authkey))
@@ -137,25 +134,28 @@ def _strings_below(folders: "list[str]") -> "list[tuple[dict[str, Any], str]]":
     """Where modules hold text with one of these paths in it: namespace and name."""
     return [
         (namespace, name)
-        for namespace in namespaces()
+        for namespace in {id(one): one for one in _namespaces_and_below()}.values()
         # by type: to ask an object that imports lazily would make it import
         for name, value in list(namespace.items())
         if type(value) is str and any(folder in value for folder in folders)
     ]
 
 
-def _unseeded_generators() -> "list[Any]":
-    """numpy's bit generators that were seeded by chance when something was imported."""
-    if (random := sys.modules.get("numpy.random")) is None:
-        return []
-    generators = [random.mtrand._rand._bit_generator]
-    for one in gc.get_objects():
-        if issubclass(type(one), random.Generator):
-            generator = one.bit_generator
-            entropy = getattr(generator.seed_seq, "entropy", None)
-            if isinstance(entropy, int) and entropy >= SEEDED_AT_RANDOM:
-                generators.append(generator)
-    return generators
+def _namespaces_and_below() -> "Iterator[dict[str, Any]]":
+    """Those of all modules, and the dictionaries and objects in them."""
+    for namespace in namespaces():
+        yield namespace
+        for value in list(namespace.values()):
+            if type(value) is dict:
+                yield value
+            elif not issubclass(type(value), WITHOUT_TEXT):
+                try:
+                    # not as the object itself would answer
+                    below = object.__getattribute__(value, "__dict__")
+                except AttributeError:
+                    continue
+                if type(below) is dict:
+                    yield below
 
 
 # --- handing over -----------------------------------------------------------------------------

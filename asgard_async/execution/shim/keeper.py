@@ -4,7 +4,7 @@ import fcntl
 import os
 import signal
 
-from . import files, linux
+from . import files, limits, linux
 from .order import Order
 from .script import Program
 from .supervise import KEEPER_DIED, supervise
@@ -41,6 +41,7 @@ def keep(order: Order, program: Program) -> None:
     for descriptor in order["inherit"]:
         os.close(descriptor)
     _wait_for(shim, signals)
+    limits.clear(order["directory"])
     linux.kill_descendants()
     linux.leave(0)
 

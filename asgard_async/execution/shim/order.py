@@ -4,6 +4,7 @@ import marshal
 import os
 from typing import NotRequired, TypedDict
 
+from .limits import Limits
 from .walls import Walls
 
 MESSAGE_BYTES = 1 << 20
@@ -26,6 +27,9 @@ class Order(TypedDict):
     timeout: float
     grace: float
     memory_limit: int
+    """RLIMIT_AS, of each process."""
+    open_files: int
+    """The soft limit; the service has raised its own for its connections."""
     held: list[str]
     """Files of which the keeper holds a shared lock as long as it lives."""
     inherit: list[int]
@@ -36,6 +40,8 @@ class Order(TypedDict):
     """The name of the rung that it is started on, to be kept in pid.json."""
     walls: NotRequired[Walls]
     """What the program is shut in with; absent when it is not."""
+    limits: NotRequired[Limits]
+    """What the job may use; absent for what is no job."""
 
 
 def encode_order(order: Order) -> bytes:

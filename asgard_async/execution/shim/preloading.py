@@ -9,6 +9,9 @@ import time
 import traceback
 from typing import Any
 
+from .entropy import Generators
+from .installed import gather_packages
+
 THREADS_END_SECONDS = 10.0
 
 
@@ -23,6 +26,8 @@ class Preloaded:
         self.variables_set: dict[str, str] = {}
         self.packages: set[str] = set()
         """The packages and modules of the top level, those of the standard library aside."""
+        self.generators = Generators()
+        """What was seeded by chance meanwhile."""
         self.seconds = 0.0
 
 
@@ -32,6 +37,7 @@ def preload(names: "list[str]") -> Preloaded:
     preloaded = Preloaded()
     environment = dict(os.environ)
     stop = _watch_reads(preloaded.variables_read)
+    stop_watching_seeds = preloaded.generators.watch()
     gc.disable()  # what is imported stays
     for name in names:
         try:
@@ -40,7 +46,9 @@ def preload(names: "list[str]") -> Preloaded:
             preloaded.failed[name] = f"{type(error).__name__}: {error}"
             if not isinstance(error, ModuleNotFoundError):
                 traceback.print_exc()
+    gather_packages()
     stop()
+    stop_watching_seeds()
     _wait_for_threads()
     _forget_what_was_warned_of()
     gc.collect()

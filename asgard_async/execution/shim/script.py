@@ -3,8 +3,10 @@
 import os
 import resource
 import signal
+from typing import NamedTuple
 
-from . import linux
+from . import cgroup, linux
+from .limits import restrict
 from .order import Order
 from .walls import shut_in
 
@@ -39,9 +41,17 @@ class Executed(Program):
         os.execve(order["argv"][0], order["argv"], order["environment"])
 
 
-def run_job(
-    order: Order, program: Program, shim: int, gate: int, output: int, failure: int
-) -> None:
+class Ends(NamedTuple):
+    """The job's ends of the pipes between it and the shim."""
+
+    gate: int
+    """A byte comes when it is known durably that the job runs."""
+    output: int
+    failure: int
+    """For the reason why the program cannot be run."""
+
+
+def run_job(order: Order, program: Program, shim: int, ends: Ends, doors: "list[int]") -> None:
     """Become the job: wait behind the gate, then run its program; never returns.
 
     Raises:
@@ -49,6 +59,8 @@ def run_job(
     """
     try:
         os.setsid()
+        # while the shim writes pid.json: the kernel may take 10 ms over the first of them
+        cgroup.enter(doors)
         signal.set_wakeup_fd(-1)
         # what Python ignores or the shim handles must not be inherited by the program
         for number in (*signal.valid_signals() - {signal.SIGKILL, signal.SIGSTOP},):
@@ -58,11 +70,9 @@ def run_job(
         null = os.open(os.devnull, os.O_RDONLY)
         os.dup2(null, 0)
         os.close(null)
-        os.dup2(output, 1)
-        os.dup2(output, 2)
-        resource.setrlimit(resource.RLIMIT_CORE, (0, resource.getrlimit(resource.RLIMIT_CORE)[1]))
-        if order["memory_limit"]:
-            resource.setrlimit(resource.RLIMIT_AS, (order["memory_limit"],) * 2)
+        os.dup2(ends.output, 1)
+        os.dup2(ends.output, 2)
+        _set_resource_limits(order)
         for descriptor in order["inherit"]:
             os.set_inheritable(descriptor, True)
         if (walls := order.get("walls")) is not None:
@@ -73,7 +83,7 @@ def run_job(
         parent = 0 if walls is not None and walls["namespaces"] else shim
         linux.signal_at_parents_death(signal.SIGKILL, parent)
         program.prepare(order)
-        if os.read(gate, 1) != b"!":
+        if os.read(ends.gate, 1) != b"!":
             os._exit(1)  # the shim died before it could tell of this process
         program.run(order)
     except ScriptIsNext:
@@ -82,6 +92,17 @@ def run_job(
         try:
             # without the path that it names: the owner of the job reads this
             what = (isinstance(error, OSError) and error.strerror) or str(error)
-            os.write(failure, f"{type(error).__name__}: {what}".encode()[:4096])
+            os.write(ends.failure, f"{type(error).__name__}: {what}".encode()[:4096])
         finally:
             os._exit(127)
+
+
+def _set_resource_limits(order: Order) -> None:
+    resource.setrlimit(resource.RLIMIT_CORE, (0, resource.getrlimit(resource.RLIMIT_CORE)[1]))
+    if order["open_files"]:
+        hard = resource.getrlimit(resource.RLIMIT_NOFILE)[1]
+        resource.setrlimit(resource.RLIMIT_NOFILE, (order["open_files"], hard))
+    if order["memory_limit"]:
+        resource.setrlimit(resource.RLIMIT_AS, (order["memory_limit"],) * 2)
+    if (limits := order.get("limits")) is not None:
+        restrict(limits)

@@ -10,9 +10,10 @@ import sys
 import time
 
 from . import files, linux
+from .limits import Overseer
 from .order import Order
 from .pump import PIPE_BYTES, Log
-from .script import Program, ScriptIsNext, run_job
+from .script import Ends, Program, ScriptIsNext, run_job
 from .walls import InitFailed, open_namespaces
 
 KEEPER_DIED = signal.SIGUSR1
@@ -49,6 +50,7 @@ class Shim:
         self.order = order
         self.program = program
         self.log = Log(order["log"], order["log_limit"])
+        self.overseer = Overseer(order["directory"], order.get("limits"))
         self.stop_reason: str | None = None
         self.killed = False
         self.stop_at: float | None = None
@@ -58,20 +60,27 @@ class Shim:
     def run(self) -> None:
         linux.become_subreaper()
         wakeup = _signals_as_bytes()
-        if not self._open_namespaces():
+        if not self._open_namespaces() or not self._prepare_limits():
             return
         output = self._start_job()
         poll = select.poll()
         poll.register(wakeup, select.POLLIN)
         poll.register(output, select.POLLIN)
+        if (notifier := self.overseer.notifier) is not None:
+            poll.register(notifier, select.POLLIN)
         while not self.ended:
             ready = {descriptor for descriptor, _ in poll.poll(self._milliseconds_left())}
             if output in ready and not self._pump(output):
                 poll.unregister(output)  # the job closed its output and goes on
             if wakeup in ready:
                 self._handle_signals(os.read(wakeup, 4096))
+            if notifier in ready:
+                self.overseer.notified()
             self._keep_deadlines()
+            self._keep_limits()
+        self.overseer.kill()
         linux.kill_descendants()
+        self.overseer.remove()
         self._drain(output)
         self.log.close()
 
@@ -89,6 +98,16 @@ class Shim:
             return False
         return True
 
+    def _prepare_limits(self) -> bool:
+        """Whether the job can be given its limits; if not, the attempt is over."""
+        try:
+            self.overseer.prepare()
+        except OSError as error:
+            told = f"its control group could not be made ({error.strerror})"
+            self._write_exit("start_failed", 0, None, told)
+            return False
+        return True
+
     def _start_job(self) -> int:
         """Fork the job behind a gate, make it known durably, open the gate; its output."""
         output, job_output = os.pipe2(os.O_CLOEXEC)
@@ -102,7 +121,14 @@ class Shim:
         self.job = os.fork()
         if self.job == 0:
             os.close(open_gate)
-            run_job(self.order, self.program, shim, gate, job_output, job_failure)
+            run_job(
+                self.order,
+                self.program,
+                shim,
+                Ends(gate, job_output, job_failure),
+                self.overseer.doors,
+            )
+        self.overseer.begin()
         for descriptor in (gate, job_output, job_failure, *self.order["inherit"]):
             os.close(descriptor)
         started_at = time.time()
@@ -155,13 +181,18 @@ class Shim:
             self._reap()  # first: a job that has ended by itself was not stopped
         if KEEPER_DIED in numbers and not self.ended:
             # without a keeper, nobody would clear up after this process: end it, as lost
+            self.overseer.kill()
             linux.kill_descendants()
             os._exit(1)
         if signal.SIGTERM in numbers:
             self._stop("requested")
 
     def _milliseconds_left(self) -> float | None:
-        moments = [moment for moment in (self.stop_at, self.kill_at) if moment is not None]
+        moments = [
+            moment
+            for moment in (self.stop_at, self.kill_at, self.overseer.due)
+            if moment is not None
+        ]
         # one more, since poll cuts off fractions and would spin
         return max(0.0, min(moments) - time.monotonic()) * 1000 + 1 if moments else None
 
@@ -173,6 +204,16 @@ class Shim:
             self.kill_at = None
             self.killed = True
             os.kill(self.job, signal.SIGKILL)
+
+    def _keep_limits(self) -> None:
+        too_much = None if self.ended else self.overseer.look()
+        if too_much is None:
+            return
+        if too_much == "disk":
+            # at once: there is no room for what it might want to save
+            self.stop_reason = self.stop_reason or too_much
+        self.overseer.kill()
+        os.kill(self.job, signal.SIGKILL)
 
     def _stop(self, reason: str) -> None:
         if self.stop_reason is not None or self.ended:
@@ -215,8 +256,7 @@ class Shim:
                     "killed": int(self.killed),
                     "error": error,
                     "ended_at": time.time(),
-                    "peak_memory_bytes": usage.ru_maxrss * 1024 if usage else None,
-                    "cpu_seconds": usage.ru_utime + usage.ru_stime if usage else None,
+                    **self.overseer.facts(usage),
                 }
             )
         )

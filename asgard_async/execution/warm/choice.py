@@ -13,9 +13,12 @@ from asgard_async.jobs.status import ColdReason
 READ_BY_LIBRARIES = (
     # by the interpreter and the loader, before any import
     *("PYTHON", "LD_", "MALLOC_", "GLIBC_", "LC_", "LANGUAGE", "TZ"),
+    # by what packages hang into the start of the interpreter (*.pth)
+    *("COVERAGE_", "SETUPTOOLS_"),
     # by compiled libraries when they are loaded
     *("OMP_", "GOMP_", "KMP_", "MKL_", "OPENBLAS_", "GOTO_", "BLIS_", "VECLIB_", "NUMEXPR_"),
     *("CUDA_", "NVIDIA_", "TORCH_", "PYTORCH_", "TF_", "XLA_", "JAX_", "ARROW_", "JE_"),
+    *("MIMALLOC_", "OPENSSL_"),
     # by modules that go through all variables, or when they are imported
     *("MLFLOW_", "TQDM_", "MPL", "MATPLOTLIB", "NPY_", "NUMPY_", "SCIPY_", "SKLEARN_", "PANDAS_"),
     *("JOBLIB_", "LOKY_", "NUMBA_", "HF_", "TRANSFORMERS_", "OTEL_", "GRPC_", "PROTOCOL_BUFFERS_"),
@@ -44,10 +47,12 @@ def reason_of_match(
     beside: frozenset[str],
     environment: Mapping[str, str],
     server: ForkServer,
+    memory_limit_bytes: int,
 ) -> ColdReason | None:
     """Why a job cannot be forked from a server that is ready.
 
-    `beside` are the modules beside its script, `environment` all its variables.
+    `beside` are the modules beside its script, `environment` all its variables, and the memory
+    limit is one of address space (0 for none).
     """
     facts = server.facts
     assert facts is not None  # noqa: S101  # told when it became ready
@@ -58,6 +63,6 @@ def reason_of_match(
     for name in facts.variables.difference(MOVED):
         if environment.get(name) != server.environment.get(name):
             return ColdReason.VARIABLES
-    if 0 < launch.memory_limit_bytes < 2 * facts.address_space:
+    if 0 < memory_limit_bytes < 2 * facts.address_space:
         return ColdReason.MEMORY_LIMIT
     return None

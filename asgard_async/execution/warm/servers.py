@@ -116,11 +116,16 @@ class WarmServers:
     # --- choosing -------------------------------------------------------------------------
 
     def choose(
-        self, launch: Launch, beside: frozenset[str], environment: Mapping[str, str]
+        self,
+        launch: Launch,
+        beside: frozenset[str],
+        environment: Mapping[str, str],
+        memory_limit_bytes: int,
     ) -> ForkServer | ColdReason:
         """What a job with these variables is forked from, or why it starts cold.
 
-        `beside` are the modules beside its script, by which it may mean another than ours.
+        `beside` are the modules beside its script, by which it may mean another than ours;
+        `memory_limit_bytes` is the limit of its address space, 0 for none.
 
         For an environment that has no server yet, one is begun.
         """
@@ -136,7 +141,8 @@ class WarmServers:
                 return ColdReason.IMPORTS
             return self._reason_of_place(launch, place)
         place.used_at = time.monotonic()
-        if (reason := reason_of_match(launch, beside, environment, place.server)) is not None:
+        reason = reason_of_match(launch, beside, environment, place.server, memory_limit_bytes)
+        if reason is not None:
             return reason
         if place.server.private_bytes() > self._config.max_memory_mb << 20:
             place.grown.set()
@@ -157,7 +163,9 @@ class WarmServers:
         others = [place for place in self._places.values() if not place.is_base]
         if not others:
             return False
-        self._tasks.cancel(_task_name(min(others, key=lambda place: place.used_at)))
+        oldest = min(others, key=lambda place: place.used_at)
+        del self._places[oldest.python]  # at once: others may want room before it has ended
+        self._tasks.cancel(_task_name(oldest))
         return True
 
     # --- keeping --------------------------------------------------------------------------

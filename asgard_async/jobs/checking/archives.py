@@ -13,7 +13,8 @@ from typing import Any
 from asgard_async.execution.archives.names import ArchiveLimits
 from asgard_async.execution.archives.unpack import Program
 from asgard_async.jobs.checking.process import CheckingProcess
-from asgard_async.jobs.errors import InvalidSubmission
+from asgard_async.jobs.errors import InvalidSubmission, TooManyChecks
+from asgard_async.turns import NoTurn, Turns
 
 logger = logging.getLogger(__name__)
 
@@ -25,19 +26,25 @@ class ArchiveChecker:
     """Says whether an archive can be unpacked without harm, and what its entrypoint holds."""
 
     def __init__(
-        self, *, limits: ArchiveLimits, max_script_bytes: int, deadline_seconds: float
+        self,
+        *,
+        limits: ArchiveLimits,
+        max_script_bytes: int,
+        deadline_seconds: float,
+        max_waiting: int,
     ) -> None:
         self._limits = limits
         self._max_script_bytes = max_script_bytes
         self._deadline = deadline_seconds
-        self._slots = asyncio.Semaphore(PROCESSES)
+        self._turns = Turns(PROCESSES, max_waiting=max_waiting, patience_seconds=deadline_seconds)
 
-    async def program_in(self, entrypoint: str, archive: Path) -> Program:
+    async def program_in(self, entrypoint: str, archive: Path, owner: str = "") -> Program:
         """What is known of an archive's program, after every member was found harmless.
 
         Raises:
             InvalidSubmission: a member is not taken, the entrypoint is missing, or the archive
                 cannot be read in time.
+            TooManyChecks: too many wait, of all or of this owner.
         """
         request = {
             "archive": str(archive),
@@ -45,8 +52,11 @@ class ArchiveChecker:
             "max_bytes": self._max_script_bytes,
             **asdict(self._limits),
         }
-        async with self._slots:
-            answer = await self._ask(marshal.dumps(request, 2))
+        try:
+            async with self._turns.turn(owner):
+                answer = await self._ask(marshal.dumps(request, 2))
+        except NoTurn as error:
+            raise TooManyChecks from error
         if "error" in answer:
             raise InvalidSubmission({answer["field"]: [answer["error"]]})
         imports = answer["imports"]

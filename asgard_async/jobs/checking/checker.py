@@ -7,7 +7,8 @@ from pathlib import Path
 from typing import Any
 
 from asgard_async.jobs.checking.process import CheckingProcess
-from asgard_async.jobs.errors import InvalidSubmission
+from asgard_async.jobs.errors import InvalidSubmission, TooManyChecks
+from asgard_async.turns import NoTurn, Turns
 
 logger = logging.getLogger(__name__)
 
@@ -18,19 +19,27 @@ PROCESSES = 2
 class ScriptChecker:
     """Says whether a script compiles, and what it imports."""
 
-    def __init__(self, *, deadline_seconds: float) -> None:
+    def __init__(self, *, deadline_seconds: float, max_waiting: int) -> None:
         self._deadline = deadline_seconds
-        self._slots = asyncio.Semaphore(PROCESSES)
+        self._turns = Turns(
+            PROCESSES,
+            max_waiting=max_waiting,
+            patience_seconds=deadline_seconds * max_waiting / PROCESSES,
+        )
         self._idle: list[CheckingProcess] = []
 
-    async def imports_of(self, script: bytes) -> frozenset[str] | None:
+    async def imports_of(self, script: bytes, owner: str = "") -> frozenset[str] | None:
         """The top-level packages that `script` imports; None for one too large to look.
 
         Raises:
             InvalidSubmission: it does not compile, or not in time.
+            TooManyChecks: too many wait, of all or of this owner.
         """
-        async with self._slots:
-            answer = await self._ask(script)
+        try:
+            async with self._turns.turn(owner):
+                answer = await self._ask(script)
+        except NoTurn as error:
+            raise TooManyChecks from error
         if answer is None:
             raise InvalidSubmission(
                 {

@@ -3,11 +3,11 @@
 INSERT INTO jobs (
     job_id, script_name, script_sha256, experiment_name, model_name, requirements,
     environment_vars, timeout, tags, priority, warm, uses_tracking, retry_of, submitted_by,
-    entrypoint, archive, imports, status, phase, created_at
+    entrypoint, archive, imports, memory_mb, cpus, status, phase, created_at
 ) VALUES (
     :job_id, :script_name, :script_sha256, :experiment_name, :model_name, :requirements,
     :environment_vars, :timeout, :tags, :priority, :warm, :uses_tracking, :retry_of, :submitted_by,
-    :entrypoint, :archive, :imports, 'queued', 'queued', :created_at
+    :entrypoint, :archive, :imports, :memory_mb, :cpus, 'queued', 'queued', :created_at
 );
 
 -- name: insert_script!
@@ -136,3 +136,7 @@ SELECT job_id, ended_at, archive, tracking_pending FROM jobs WHERE phase = 'fini
 -- name: server_id^
 -- The id that marks this server's MLflow runs.
 SELECT value FROM server WHERE name = 'server_id';
+
+-- name: unfinished_by_phase
+-- How many jobs are in each phase, those that have ended aside.
+SELECT phase, count(*) AS jobs FROM jobs WHERE phase <> 'finished' GROUP BY phase;

@@ -77,6 +77,22 @@ def test_refusals_are_problem_documents(name: str) -> None:
     assert "500" in responses
 
 
+def test_links_lead_to_operations_by_the_parameters_of_their_addresses() -> None:
+    by_id = {operation["operationId"]: operation for operation in OPERATIONS.values()}
+    linked = set()
+    for operation in OPERATIONS.values():
+        for response in operation["responses"].values():
+            for link in response.get("links", {}).values():
+                linked.add(link["operationId"])
+                target = by_id[link["operationId"]]["parameters"]
+                in_path = {one["name"] for one in target if one["in"] == "path"}
+                assert link["parameters"].keys() == in_path
+    assert linked == {
+        *("get_job", "get_logs", "get_script", "cancel", "retry", "delete_job"),
+        "get_one_model",
+    }
+
+
 def test_every_field_that_is_refused_when_wrong_says_its_rules() -> None:
     fields = DOCUMENT["components"]["schemas"]["Submission"]["properties"]
     assert fields["priority"]["minimum"] == -100

@@ -4,6 +4,7 @@ import os
 import subprocess
 import sys
 import threading
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import pytest
@@ -88,6 +89,7 @@ def test_a_file_linked_from_elsewhere_counts_its_share(
 def test_another_process_that_holds_it_is_respected(cache: EnvironmentCache) -> None:
     make(cache, "a")
     program = f"""
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from asgard_async.execution.environments.cache import EnvironmentCache
 with EnvironmentCache(Path({str(cache.directory)!r})).held("a"):
@@ -127,3 +129,26 @@ def test_removal_and_use_at_once_never_show_half_of_it(cache: EnvironmentCache) 
     for user in users:
         user.join()
     assert problems == []
+
+
+def test_several_may_remove_and_list_at_once(cache: EnvironmentCache) -> None:
+    together = threading.Barrier(4)
+
+    def remove(environment: CachedEnvironment) -> bool:
+        together.wait()
+        cache.all()
+        return cache.remove(environment)
+
+    with ThreadPoolExecutor(4) as threads:
+        for _ in range(100):
+            make(cache, "a", megabytes=0)
+            (environment,) = cache.all()
+            assert sum(threads.map(remove, [environment] * 4)) == 1
+
+
+def test_removals_that_were_killed_are_finished(cache: EnvironmentCache) -> None:
+    make(cache, "a")
+    make(cache, "b")
+    cache.path_of("a").rename(cache.path_of(".a.12345"))
+    cache.sweep()
+    assert [path.name for path in cache.directory.iterdir()] == ["b"]

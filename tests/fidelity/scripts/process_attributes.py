@@ -9,6 +9,6 @@ for name in sorted(name for name in dir(resource) if name.startswith("RLIMIT_"))
 print(os.getsid(0) == os.getpgid(0) == os.getpid(), os.getuid(), os.geteuid(), os.getgroups())
 for name in ("oom_score_adj", "comm"):
     print(name, open(f"/proc/self/{name}").read().strip())
-print(open("/proc/self/cmdline").read().strip("\0").split("\0"))
+print(open("/proc/self/cmdline").read().split("\0"))
 print(os.times().children_user, resource.getrusage(resource.RUSAGE_CHILDREN).ru_maxrss)
 print(os.getcwd() == os.readlink("/proc/self/cwd"), os.access("/proc/self/mem", os.R_OK))

@@ -21,6 +21,7 @@ def checker(*, deadline_seconds: float = 60, max_unpacked_bytes: int = GIB) -> A
         limits=ArchiveLimits(max_members=10_000, max_unpacked_bytes=max_unpacked_bytes),
         max_script_bytes=1000,
         deadline_seconds=deadline_seconds,
+        max_waiting=8,
     )
 
 

@@ -12,7 +12,7 @@ from asgard_async.jobs.errors import InvalidSubmission
 
 @pytest.fixture
 async def checker() -> AsyncIterator[ScriptChecker]:
-    checker = ScriptChecker(deadline_seconds=10)
+    checker = ScriptChecker(deadline_seconds=10, max_waiting=8)
     yield checker
     await checker.close()
 
@@ -85,7 +85,7 @@ async def test_one_refusal_does_not_spoil_the_next_check(checker: ScriptChecker)
 
 
 async def test_what_takes_too_long_is_given_up() -> None:
-    checker = ScriptChecker(deadline_seconds=0.05)
+    checker = ScriptChecker(deadline_seconds=0.05, max_waiting=8)
     try:
         message = await refusal(checker, b"x = 1\n" * 170_000)
     finally:
@@ -102,7 +102,7 @@ async def test_a_killed_process_is_replaced(checker: ScriptChecker) -> None:
 
 
 async def test_no_process_is_left() -> None:
-    checker = ScriptChecker(deadline_seconds=10)
+    checker = ScriptChecker(deadline_seconds=10, max_waiting=8)
     await checker.imports_of(b"import os")
     (process,) = checker._idle
     await checker.close()

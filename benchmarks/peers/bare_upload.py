@@ -1,6 +1,6 @@
 """The least that takes an upload: aiohttp writes the body's one file to the disk.
 
-`python -m benchmarks.bare_upload PORT FILE`, until it is ended. What uploads are compared with.
+`python -m benchmarks.peers.bare_upload PORT FILE`, until it is ended.
 """
 
 import asyncio

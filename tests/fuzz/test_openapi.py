@@ -1,12 +1,17 @@
-"""schemathesis makes requests of the document and compares what a real service answers with it."""
+"""schemathesis makes requests of the document and compares what a real service answers with it.
+
+It follows the document's links too: to a job that was just accepted, cancelled, deleted.
+"""
 
 import asyncio
 import os
+import re
 import sys
 from pathlib import Path
 
 import pytest
 
+from tests.fuzz.effort import FIRST_SEED, Search
 from tests.service import NOWHERE, running_service
 from tests.tracking.servers import MlflowServer
 
@@ -24,13 +29,12 @@ CHECKS = (
 )
 """All that apply but positive_data_acceptance: some rules cannot be said in the document."""
 
-EXAMPLES = "10"
+SHORT = ("--max-examples", "6", "--seed", "1", "--generation-deterministic")
 """For each operation and phase, always the same ones: what fails in CI fails everywhere."""
 
 WITHIN_SECONDS = 120
 
 
-@pytest.mark.service
 @pytest.mark.mlflow
 async def test_the_service_answers_as_documented(
     tmp_path: Path, mlflow_server: MlflowServer
@@ -40,22 +44,34 @@ async def test_the_service_answers_as_documented(
         # whatever is made up for requirements is looked for nowhere
         "ASGARD_ENVIRONMENTS__INDEX_URL": NOWHERE,
     }
+    search = Search("openapi")
+    effort = ("--seed", str(FIRST_SEED), "--max-time", str(int(search.seconds)))
     async with running_service(tmp_path / "data", settings) as service:
-        code, output = await schemathesis(f"{service.url}/openapi.json", tmp_path)
+        document = f"{service.url}/openapi.json"
+        options = effort if search.is_long else SHORT
+        code, output = await schemathesis(document, tmp_path, options, search.seconds)
+        if search.is_long:
+            for number, what in re.findall(r"([\d,]+) (generated|passed|failed)\b", output):
+                search.count(f"cases {what}", int(number.replace(",", "")))
+            search.tell()
         assert code == 0, output
+        # chains went through the links, and not only through what the names of members suggest
+        assert re.search(r"API Links:\s+\d+ covered", output), output
         # it got through to what answers 202, and nothing went wrong behind the answers either
         _, listed = await service.get("/mlops/training/jobs")
         assert listed["jobs"]
         assert "Traceback" not in service.log.read_text()
 
 
-async def schemathesis(document: str, directory: Path) -> tuple[int, str]:
+async def schemathesis(
+    document: str, directory: Path, options: tuple[str, ...], seconds: float
+) -> tuple[int, str]:
     """Run it in a process of its own, with its files in `directory`; exit code and output."""
     process = await asyncio.create_subprocess_exec(
         sys.executable,
         *("-m", "schemathesis.cli", "--no-color", "run", document),
         *("--checks", ",".join(CHECKS)),
-        *("--max-examples", EXAMPLES, "--seed", "1", "--generation-deterministic"),
+        *options,
         *("--continue-on-failure", "--request-timeout", "20"),
         cwd=directory,
         env={**os.environ, "NO_PROXY": "127.0.0.1"},
@@ -64,7 +80,8 @@ async def schemathesis(document: str, directory: Path) -> tuple[int, str]:
         stderr=asyncio.subprocess.STDOUT,
     )
     try:
-        output, _ = await asyncio.wait_for(process.communicate(), WITHIN_SECONDS)
+        async with asyncio.timeout(seconds + WITHIN_SECONDS):
+            output, _ = await process.communicate()
     except TimeoutError:
         process.kill()
         await process.wait()

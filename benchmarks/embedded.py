@@ -1,0 +1,38 @@
+"""The MLflow that a service has started: where it answers, and its processes."""
+
+from pathlib import Path
+
+from tests.eventually import eventually
+from tests.processes import processes_with
+from tests.service import Service
+
+SOON = {"ASGARD_TRACKING__REFRESH_SECONDS": "1"}
+"""The service looks at its MLflow often, so that requests meet those looks."""
+
+
+async def mlflow_uri(service: Service) -> str:
+    """Wait until the service's MLflow answers; its address."""
+
+    async def up() -> str | None:
+        _, status = await service.get("/mlops/status")
+        return status["mlflow_tracking_uri"] if status["mlflow_available"] else None
+
+    return await eventually(up, within=120, what="MLflow answers")
+
+
+def mlflow_pids(service: Service) -> list[int]:
+    """The processes that run MLflow itself, without what watches over them."""
+    return [
+        pid
+        for pid in processes_with(str(service.data_dir / "mlflow"))
+        if b"mlflow_program" in Path(f"/proc/{pid}/cmdline").read_bytes()
+    ]
+
+
+async def warm_is_ready(service: Service) -> None:
+    """Wait until the fork server of the base environment has its imports done."""
+    await eventually(
+        lambda: "fork server of base is ready" in service.log.read_text(),
+        within=120,
+        what="the fork server is ready",
+    )

@@ -1,0 +1,95 @@
+"""Who follows a log is sent away when the token is revoked; the others go on."""
+
+from collections.abc import AsyncIterator
+from pathlib import Path
+
+import pytest
+from aiohttp import ClientPayloadError
+
+from asgard_async.access.token import Scope
+from asgard_async.jobs.record import now
+from tests.api.served import Client
+from tests.api.service import ENDLESS, bearer, running, service_config, submit, tokens_of
+from tests.api.streams import Stream, stream_path
+from tests.eventually import eventually
+
+pytestmark = pytest.mark.service
+
+SAYS_ON = "import time\nwhile True:\n    print('on', flush=True)\n    time.sleep(0.05)\n"
+
+
+@pytest.fixture
+async def api(tmp_path: Path) -> AsyncIterator[Client]:
+    async with running(service_config(tmp_path)) as client:
+        yield client
+        # it looks for running jobs at its end, which needs nothing any more
+        (tmp_path / "tokens.json").unlink(missing_ok=True)
+
+
+async def test_a_stream_of_a_revoked_token_is_closed_and_others_go_on(api: Client) -> None:
+    job_id = (await submit(api, SAYS_ON))["job_id"]
+    tokens, stays = tokens_of(api), bearer(api, Scope.READ)
+    gone = tokens.create(name="gone", scope=Scope.ADMIN, at=now()).secret
+    by_gone, path = {"Authorization": f"Bearer {gone}"}, stream_path(job_id)
+    async with (
+        api.ws_connect(path, protocols=(f"asgard.bearer.{gone}",)) as one,
+        api.ws_connect(path, headers=stays) as other,
+        api.get(path.removesuffix("/ws") + "?follow=true", headers=by_gone) as followed,
+        api.get(path.removesuffix("/ws") + "?follow=true", headers=stays) as still,
+    ):
+        streams = Stream(one, 0), Stream(other, 0)
+        for stream in streams:
+            await stream.says("on\n")
+        for answer in (followed, still):
+            assert (await answer.content.readline()) == b"on\n"
+        tokens.revoke("gone")
+        while await streams[0].frame() is not None:
+            pass
+        assert one.close_code == 1008
+        with pytest.raises(ClientPayloadError):  # without its end
+            await followed.read()
+        length = streams[1].offset
+        while streams[1].offset < length + 30:
+            assert await streams[1].frame() is not None
+        assert (await still.content.readline()) == b"on\n"
+        assert not still.content.at_eof()
+
+
+async def test_a_silent_stream_is_closed_too(api: Client) -> None:
+    job_id = (await submit(api, ENDLESS))["job_id"]
+    tokens = tokens_of(api)
+    headers = bearer(api, Scope.READ)
+    async with api.ws_connect(stream_path(job_id), headers=headers) as socket:
+        stream = Stream(socket, 0)
+        await stream.until(phase="running")
+        tokens.revoke(tokens.all()[0].id)
+        assert await stream.frame() is None
+        assert socket.close_code == 1008
+
+
+async def test_a_stream_of_the_open_api_ends_with_the_first_token(api: Client) -> None:
+    job_id = (await submit(api, ENDLESS))["job_id"]
+    async with api.ws_connect(stream_path(job_id)) as socket:
+        stream = Stream(socket, 0)
+        await stream.until(phase="running")
+        bearer(api, Scope.READ)
+        assert await stream.frame() is None
+        assert socket.close_code == 1008
+
+
+async def test_a_damaged_file_ends_no_stream(
+    api: Client, tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    job_id = (await submit(api, SAYS_ON))["job_id"]
+    headers, file = bearer(api, Scope.SUBMIT), tmp_path / "tokens.json"
+    sound = file.read_bytes()
+    async with api.ws_connect(stream_path(job_id), headers=headers) as socket:
+        stream = Stream(socket, 0)
+        await stream.says("on\n")
+        file.write_bytes(b"[")
+        # by who looks after those who stay: nobody asks anything
+        await eventually(lambda: "nobody is let in" in caplog.text, what="it is noticed")
+        length = stream.offset
+        while stream.offset < length + 100:
+            assert await stream.frame() is not None
+        file.write_bytes(sound)

@@ -1,0 +1,162 @@
+"""Many connections, large bodies and slow checks at once do not keep others out."""
+
+import asyncio
+import contextlib
+import io
+import json
+import resource
+import socket
+import time
+from collections.abc import AsyncIterator, Iterator
+from pathlib import Path
+
+import pytest
+
+from tests.attacks.raw import connected, status_of, until_closed
+from tests.service import WITHOUT_MLFLOW, Service, running_service, submission
+
+pytestmark = pytest.mark.service
+
+MUCH_SECONDS = 1.0
+"""What the issue states; others are answered within it."""
+STALLED = 100
+UPLOAD = "/mlops/training/upload"
+SLOW_TO_COMPILE = "x = 1\n" * 120_000
+
+
+@pytest.fixture
+def many_files() -> Iterator[None]:
+    """Room for a thousand sockets in this process."""
+    soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
+    wanted = max(soft, min(hard, 4096))
+    resource.setrlimit(resource.RLIMIT_NOFILE, (wanted, hard))
+    yield
+    resource.setrlimit(resource.RLIMIT_NOFILE, (soft, hard))
+
+
+@pytest.fixture
+async def service(tmp_path: Path) -> AsyncIterator[Service]:
+    async with running_service(tmp_path / "data", WITHOUT_MLFLOW) as service:
+        yield service
+
+
+async def open_sockets(
+    service: Service, count: int, held: contextlib.ExitStack
+) -> list[socket.socket]:
+    """Connections that send nothing."""
+    loop, opened = asyncio.get_running_loop(), []
+    for _ in range(count):
+        one = held.enter_context(socket.socket())
+        one.setblocking(False)
+        await loop.sock_connect(one, ("127.0.0.1", service.port))
+        opened.append(one)
+    return opened
+
+
+async def assert_answers_quickly(service: Service) -> None:
+    for _ in range(5):
+        began = time.monotonic()
+        async with connected(service) as (reader, writer):
+            writer.write(
+                b"GET /mlops/training/jobs HTTP/1.1\r\nHost: localhost\r\nConnection: close\r\n\r\n"
+            )
+            assert status_of(await until_closed(reader, writer)) == 200
+        assert time.monotonic() - began < MUCH_SECONDS
+
+
+async def test_a_thousand_idle_sockets(service: Service, many_files: None) -> None:
+    with contextlib.ExitStack() as held:
+        await open_sockets(service, 1000, held)
+        await assert_answers_quickly(service)
+
+
+async def test_stalled_readers_of_a_log(service: Service, many_files: None) -> None:
+    job_id = await service.submit("print(('x' * 99 + '\\n') * 20_000)")
+    await service.finished(job_id)
+    loop = asyncio.get_running_loop()
+    request = (
+        f"GET /mlops/training/jobs/{job_id}/logs/ws HTTP/1.1\r\nHost: localhost\r\n"
+        "Upgrade: websocket\r\nConnection: Upgrade\r\nSec-WebSocket-Version: 13\r\n"
+        "Sec-WebSocket-Key: dGhlIHNhbXBsZSBub25jZQ==\r\n\r\n"
+    ).encode()
+    with contextlib.ExitStack() as held:
+        for one in await open_sockets(service, STALLED, held):
+            await loop.sock_sendall(one, request)
+        await assert_answers_quickly(service)
+
+
+async def test_busy_connections_beyond_the_limit_are_503(tmp_path: Path) -> None:
+    settings = {**WITHOUT_MLFLOW, "ASGARD_EDGES__MAX_CONNECTIONS_PER_ADDRESS": "3"}
+    async with (
+        running_service(tmp_path / "data", settings) as service,
+        contextlib.AsyncExitStack() as held,
+    ):
+        job_id = await service.submit("import time; time.sleep(600)")
+        await service.phase(job_id, "running")
+        for _ in range(3):
+            reader, writer = await held.enter_async_context(connected(service))
+            path = f"/mlops/training/jobs/{job_id}/logs?follow=true".encode()
+            writer.write(b"GET " + path + b" HTTP/1.1\r\nHost: localhost\r\n\r\n")
+            assert (await reader.readline()).startswith(b"HTTP/1.1 200")
+        async with connected(service) as (reader, writer):
+            answer = await until_closed(reader, writer)
+        assert status_of(answer) == 503
+        assert b"\r\nRetry-After: " in answer
+        assert b"\r\nContent-Security-Policy: " in answer
+
+
+async def test_large_bodies_at_once_take_little_memory(service: Service) -> None:
+    body = json.dumps(submission("#" * 1_000_000)).encode().ljust(4_100_000)
+    headers = {"Content-Type": "application/json"}
+    before = peak_memory(service.pid)
+    answers = await asyncio.gather(
+        # as a stream: aiohttp warns of so many bytes at once
+        *(service.post(UPLOAD, data=io.BytesIO(body), headers=headers) for _ in range(32))
+    )
+    assert {status for status, _ in answers} <= {202, 503}
+    assert peak_memory(service.pid) - before < 100 << 20
+
+
+async def test_few_wait_for_scripts_that_are_slow_to_check(tmp_path: Path) -> None:
+    settings = {
+        **WITHOUT_MLFLOW,
+        "ASGARD_JOBS__SCRIPT_CHECK_SECONDS": "1",
+        "ASGARD_JOBS__MAX_WAITING_CHECKS": "8",
+    }
+    async with running_service(tmp_path / "data", settings) as service:
+        answers = await asyncio.gather(*(service.upload(SLOW_TO_COMPILE) for _ in range(30)))
+        assert {status for status, _ in answers} <= {202, 422, 503}
+        assert 503 in {status for status, _ in answers}
+        assert (await service.upload("print()"))[0] == 202
+
+
+def peak_memory(pid: int) -> int:
+    """Bytes."""
+    lines = Path(f"/proc/{pid}/status").read_text().splitlines()
+    return next(int(line.split()[1]) << 10 for line in lines if line.startswith("VmHWM"))
+
+
+async def test_a_low_limit_of_open_files_is_told_and_kept_to(tmp_path: Path) -> None:
+    soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
+    service = Service(tmp_path / "data", WITHOUT_MLFLOW)
+    try:
+        await service.start(wrapped_by=("sh", "-c", 'ulimit -n 300; exec "$@"', "sh"))
+        assert "only 44 connections can be open" in service.log.read_text()
+        with contextlib.ExitStack() as held:
+            await open_sockets(service, 200, held)
+            await assert_answers_quickly(service)
+        assert "system resource" not in service.log.read_text()
+    finally:
+        await service.close()
+    assert resource.getrlimit(resource.RLIMIT_NOFILE) == (soft, hard)
+
+
+async def test_jobs_have_the_limit_that_the_service_was_started_with(tmp_path: Path) -> None:
+    service = Service(tmp_path / "data", WITHOUT_MLFLOW)
+    try:
+        await service.start(wrapped_by=("sh", "-c", 'ulimit -Sn 512; exec "$@"', "sh"))
+        script = "import resource; print(resource.getrlimit(resource.RLIMIT_NOFILE)[0])"
+        job = await service.finished(await service.submit(script))
+        assert job["logs"] == "512\n"
+    finally:
+        await service.close()

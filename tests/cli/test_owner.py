@@ -1,0 +1,83 @@
+"""What root makes in a data directory of somebody else belongs to that one."""
+
+import contextlib
+import os
+import shutil
+import tempfile
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from asgard_async.access.audit import AuditLog
+from asgard_async.data_directory import DataDirectory
+from asgard_async.store.database import bring_up_to_date
+from tests.cli.asgard import asgard
+
+pytestmark = pytest.mark.skipif(os.geteuid() != 0, reason="needs root")
+
+SOMEBODY = 65534
+
+
+@pytest.fixture
+def data() -> Iterator[DataDirectory]:
+    """A data directory of somebody's, where that one can reach it (pytest's are root's alone)."""
+    with contextlib.ExitStack() as held:
+        top = Path(tempfile.mkdtemp(prefix="asgard-owner-"))
+        held.callback(shutil.rmtree, top)
+        top.chmod(0o755)
+        data = DataDirectory(root=top / "data").make()
+        bring_up_to_date(data.database)
+        data.warm.rmdir()  # as if a later version wanted it
+        for path in (data.root, *data.root.rglob("*")):
+            os.chown(path, SOMEBODY, SOMEBODY)
+        yield data
+
+
+def run(*arguments: str | Path, data: DataDirectory) -> None:
+    done = asgard(*arguments, "--data-dir", data.root)
+    assert done.returncode == 0, done.stderr
+
+
+def owners(directory: Path) -> set[int]:
+    return {path.lstat().st_uid for path in (directory, *directory.rglob("*"))}
+
+
+def test_commands_of_root_leave_nothing_of_roots(data: DataDirectory) -> None:
+    run("token", "create", "--name", "one", data=data)
+    run("token", "create", "--name", "two", data=data)
+    run("token", "revoke", "one", data=data)
+    run("db", "migrate", data=data)
+    run("gc", data=data)
+    run("db", "backup", data.root / "backup", data=data)
+    assert data.tokens.stat().st_mode & 0o777 == 0o600
+    assert owners(data.root) == {SOMEBODY}
+
+
+def test_a_copy_elsewhere_is_roots_and_changes_nothing_here(data: DataDirectory) -> None:
+    run("token", "create", data=data)
+    copy = data.root.parent / "copy"
+    run("db", "backup", copy, data=data)
+    assert owners(data.root) == {SOMEBODY}
+    assert owners(copy) == {0}
+
+
+def test_no_link_leads_root_astray(data: DataDirectory) -> None:
+    secret = data.root.parent / "of-root"
+    secret.write_text("kept")
+    secret.chmod(0o600)
+    for name in ("tokens.json.lock", "tokens.json.new"):
+        link = data.root / name
+        link.unlink(missing_ok=True)
+        link.symlink_to(secret)
+        done = asgard("token", "create", "--data-dir", data.root)
+        assert (done.returncode, done.stdout) == (1, "")
+        assert secret.read_text() == "kept"
+        assert secret.stat().st_uid == 0
+
+
+def test_the_audit_log_of_a_service_that_root_started(data: DataDirectory) -> None:
+    log = AuditLog(data.audit_log)
+    log.write(action="upload")
+    log.close()
+    assert data.audit_log.stat().st_uid == SOMEBODY

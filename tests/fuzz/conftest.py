@@ -1,0 +1,12 @@
+"""Every search starts whole services."""
+
+from pathlib import Path
+
+import pytest
+
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    for item in items:
+        if Path(__file__).parent in item.path.parents:
+            item.add_marker(pytest.mark.service)
+            item.add_marker(pytest.mark.fuzz)

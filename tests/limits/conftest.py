@@ -1,0 +1,26 @@
+"""What the tests of limits need of the machine."""
+
+from pathlib import Path
+
+import pytest
+
+from asgard_async.config import load_config
+from asgard_async.execution.limits.keeping import By, Keeping
+
+
+@pytest.fixture(scope="session")
+def control_groups(tmp_path_factory: pytest.TempPathFactory) -> None:
+    """Skips where a service could limit nothing by control groups."""
+    keeping = Keeping(load_config(environ={}).limits, jobs_dir=tmp_path_factory.mktemp("probe"))
+    keeping.open()
+    kept = keeping.by
+    keeping.close()
+    by_groups = {By.CGROUP_V1, By.CGROUP_V2}
+    missing = [name for name in ("memory", "cpus", "processes") if kept[name] not in by_groups]
+    if missing:
+        pytest.skip(f"no control group that can be written limits {', '.join(missing)} here")
+
+
+def groups_of(job_id: str) -> list[Path]:
+    """The control groups of a job that exist."""
+    return [path for path in Path("/sys/fs/cgroup").rglob(f"{job_id}.*") if path.is_dir()]

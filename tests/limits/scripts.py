@@ -1,0 +1,68 @@
+"""Programs that take more than is theirs. Each has a bound of its own, should the limit fail."""
+
+MEMORY_HOG = """
+import multiprocessing, time
+def hog(_):
+    taken = []
+    for _ in range(200):
+        taken.append(bytearray(8 << 20))
+        time.sleep(0.002)
+    time.sleep(60)
+if __name__ == "__main__":
+    with multiprocessing.Pool(4) as pool:  # which starts killed workers again, and waits for ever
+        pool.map(hog, range(4))
+"""
+
+SHM_FILLER = """
+import os
+path = "/dev/shm/" + os.environ["ASGARD_JOB_ID"]
+file = open(path, "wb", buffering=0)
+os.unlink(path)
+for _ in range(1024):
+    file.write(b"x" * (1 << 20))
+"""
+
+FORK_BOMB = """
+import os, sys, time
+children = 0
+for _ in range(400):
+    try:
+        child = os.fork()
+    except BlockingIOError as error:
+        print(children, error, flush=True)
+        sys.exit(11)
+    if child == 0:
+        time.sleep(20)
+        os._exit(0)
+    children += 1
+"""
+
+FILLER = """
+import os, time
+os.makedirs(PLACE, exist_ok=True)
+for number in range(600):
+    with open(f"{PLACE}/{number}", "wb") as file:
+        file.write(b"x" * (1 << 20))
+time.sleep(60)
+"""
+
+HIDING = """
+import os, signal, time
+def stay(mark):
+    signal.signal(signal.SIGTERM, signal.SIG_IGN)
+    os.write(1, b"up\\n")
+    if mark == "exec":
+        os.execve("/bin/sleep", ["sleep", "600"], {})
+    time.sleep(600)
+for kind in ("plain", "session", "double", "exec"):
+    if os.fork() == 0:
+        if kind != "plain":
+            os.setsid()
+        if kind in ("double", "exec") and os.fork():
+            os._exit(0)
+        os.chdir("/")
+        stay(kind)
+signal.signal(signal.SIGTERM, signal.SIG_IGN)
+stay("main")
+"""
+"""Five processes that want to stay, each hidden in another way."""

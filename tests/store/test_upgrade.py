@@ -1,0 +1,147 @@
+"""A database of the first schema, as a service of that time left it, and what becomes of it."""
+
+import contextlib
+import signal
+import sqlite3
+import subprocess
+import sys
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from asgard_async.store.database import bring_up_to_date
+from asgard_async.store.migrate import packaged_migrations
+from tests.service import WITHOUT_MLFLOW, Service, running_service, submission
+
+DUMP = Path(__file__).parent / "schema_1.sql"
+NEVER = 1_000_000
+"""A statement that no migration has."""
+
+JOBS = "/mlops/training/jobs"
+ENDED = {
+    "77ebac11": ("completed", "succeeded"),
+    "e91f1f87": ("failed", "exit_code"),
+    "05224cfc": ("failed", "exit_code"),
+    "7b3f410b": ("failed", "signal"),
+    "05199711": ("failed", "timeout"),
+    "7409a365": ("failed", "exit_code"),
+    "d4401009": ("completed", "succeeded"),
+    "7cc52a86": ("cancelled", "cancelled"),
+}
+RUNNING = "3cb2da7b"
+QUEUED = {"588d814d": "low\n", "529ca7af": "queued\n", "7be7ee7c": "completed\n"}
+DELETED = "4c6a6726"
+
+
+def old_database(file: Path) -> None:
+    """The database as it was on the disk."""
+    with contextlib.closing(sqlite3.connect(file)) as connection:
+        connection.execute("PRAGMA journal_mode = WAL")
+        connection.executescript(DUMP.read_text())
+
+
+def content(file: Path) -> dict[str, list[Any]]:
+    """Everything in a database: its schema, its version and the rows of every table."""
+    with contextlib.closing(sqlite3.connect(file)) as connection:
+        assert connection.execute("PRAGMA integrity_check").fetchall() == [("ok",)]
+        assert connection.execute("PRAGMA foreign_key_check").fetchall() == []
+        schema = connection.execute("SELECT name, sql FROM sqlite_master ORDER BY name").fetchall()
+        tables = [
+            name
+            for (name,) in connection.execute("SELECT name FROM sqlite_master WHERE type = 'table'")
+        ]
+        return {
+            "": [*connection.execute("PRAGMA user_version"), *schema],
+            **{
+                name: sorted(connection.execute(f'SELECT * FROM "{name}"'), key=repr)  # noqa: S608
+                for name in tables
+            },
+        }
+
+
+@pytest.mark.service
+async def test_a_service_of_today_goes_on_with_it(tmp_path: Path) -> None:
+    data = tmp_path / "data"
+    data.mkdir(mode=0o700)
+    old_database(data / "asgard.db")
+    async with running_service(data, WITHOUT_MLFLOW) as service:
+        for job_id, end in ENDED.items():
+            job = await service.job(job_id, logs="none")
+            assert (job["status"], job["reason"]) == end
+            assert (job["entrypoint"], job["start"]) == (
+                None,
+                "cold" if job["started_at"] else None,
+            )
+            assert job["history"][-1]["phase"] == "finished"
+        # its processes and files are not on this machine
+        assert (await service.finished(RUNNING))["reason"] == "lost"
+        for job_id, log in QUEUED.items():
+            job = await service.finished(job_id)
+            assert (job["reason"], job["logs"]) == ("succeeded", log)
+        assert (await service.job("7be7ee7c"))["retry_of"] == "77ebac11"
+        await keys_and_tags_still_count(service)
+        await old_jobs_are_run_again_and_deleted(service)
+        _, status = await service.get("/mlops/status")
+        assert status["jobs"] == {
+            "queued": 0, "running": 0, "completed": 5, "failed": 6, "cancelled": 1,
+        }  # fmt: skip
+
+
+async def keys_and_tags_still_count(service: Service) -> None:
+    again = {"tags": {"team": "b"}, "idempotency_key": "queued"}
+    status, job = await service.upload("print('queued')", **again)
+    assert (status, job["job_id"]) == (200, "529ca7af")
+    assert (await service.upload("print('other')", **again))[0] == 409
+    deleted = submission("print('gone')", idempotency_key="deleted")
+    assert (await service.post("/mlops/training/upload", json=deleted))[0] == 409
+    assert (await service.get(f"{JOBS}/{DELETED}"))[0] == 404
+    _, tagged = await service.get(JOBS, params={"tag": "note:ü"})
+    assert {job["job_id"] for job in tagged["jobs"]} == {"77ebac11", "7be7ee7c"}
+
+
+async def old_jobs_are_run_again_and_deleted(service: Service) -> None:
+    status, twin = await service.post(f"{JOBS}/e91f1f87/retry")
+    assert status == 202, twin
+    assert (await service.finished(twin["job_id"]))["exit_code"] == 3
+    status, script = await service.get(f"{JOBS}/e91f1f87/script")
+    assert (status, script) == (200, "import sys\nsys.exit(3)")
+    assert (await service.request("DELETE", f"{JOBS}/e91f1f87"))[0] == 204
+    assert (await service.get(f"{JOBS}/e91f1f87"))[0] == 404
+
+
+def migrating(file: Path, dies_before: int) -> subprocess.CompletedProcess[str]:
+    """Migrate in a process that is killed before a statement."""
+    return subprocess.run(
+        [sys.executable, "-m", "tests.store.migrating_program", str(file), str(dies_before)],
+        capture_output=True,
+        text=True,
+        timeout=60,
+        check=False,
+    )
+
+
+def test_a_migration_killed_at_any_statement_starts_again(tmp_path: Path) -> None:
+    whole, killed = tmp_path / "whole.db", tmp_path / "killed.db"
+    old_database(whole)
+    before = content(whole)
+    done = migrating(whole, NEVER)
+    assert done.returncode == 0, done.stderr
+    after, statements = content(whole), int(done.stdout)
+    # at least those that are in the files
+    assert statements > sum(migration.sql.count(";\n") for migration in packaged_migrations()[1:])
+    versions = set()
+    for number in range(1, statements + 1):
+        old_database(killed)
+        assert migrating(killed, number).returncode == -signal.SIGKILL, number
+        with contextlib.closing(sqlite3.connect(killed)) as connection:
+            (version,) = connection.execute("PRAGMA user_version").fetchone()
+        versions.add(version)
+        if version == 1:
+            assert content(killed) == before, number
+        bring_up_to_date(killed)
+        assert content(killed) == after, number
+        for file in tmp_path.glob("killed.db*"):
+            file.unlink()
+    # killed between migrations, too; after the last one there is no statement
+    assert versions == {migration.version for migration in packaged_migrations()[:-1]}
