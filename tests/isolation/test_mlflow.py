@@ -149,9 +149,11 @@ async def test_it_is_shut_in(target: tuple[Service, str, Path, bool]) -> None:
         if b"mlflow_program" in Path(f"/proc/{pid}/cmdline").read_bytes()
     ]
     root = Path(f"/proc/{pid}/root")
-    seen = {path.name for path in (root / str(service.data_dir).lstrip("/")).iterdir()}
-    assert "mlflow" in seen
-    assert not seen & {path.name for path in service.data_dir.iterdir()} - {"mlflow"}
+    seen = root / str(service.data_dir).lstrip("/")
+    assert (seen / "mlflow" / "mlflow.db").exists()
+    for name in ("asgard.db", "service.lock", "mlflow-server"):
+        assert (service.data_dir / name).exists()
+        assert not (seen / name).exists()
     assert not (root / "proc").exists()
     facts = dict(
         line.split(":\t", 1) for line in Path(f"/proc/{pid}/status").read_text().splitlines()
