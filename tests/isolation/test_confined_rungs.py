@@ -89,3 +89,22 @@ async def test_foreign_code_and_mlflow_have_the_walls_that_there_are(
     assert 0 not in {uid, user}
     if who == "root":
         assert uid != user
+
+
+@pytest.mark.skipif(not IS_ROOT, reason="the tests are not run by root")
+async def test_a_directory_for_artifacts_that_has_something_in_it_stays_whose_it_is(
+    tmp_path: Path,
+) -> None:
+    for name in ("empty", "used"):
+        (tmp_path / name).mkdir()
+    (tmp_path / "used" / "of-others").touch()
+    for name, is_given in (("empty", True), ("used", False)):
+        settings = {"ASGARD_MLFLOW__ARTIFACTS_DESTINATION": str(tmp_path / name)}
+        async with running_service(tmp_path / f"{name}-service" / "data", settings) as service:
+            await eventually(
+                lambda service=service: processes_with(str(service.data_dir / "mlflow")),
+                what="MLflow is starting",
+            )
+            assert ("must belong to user" in service.log.read_text()) is not is_given
+        assert ((tmp_path / name).stat().st_uid != 0) is is_given
+    assert (tmp_path / "used" / "of-others").stat().st_uid == 0

@@ -1,6 +1,7 @@
 """The walls of what the service runs itself: builds of environments, and the embedded MLflow."""
 
 import contextlib
+import logging
 import os
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
@@ -10,6 +11,8 @@ from asgard_async.execution.isolation.ladder import Ladder
 from asgard_async.execution.isolation.mounts import Mount, read, write
 from asgard_async.execution.isolation.uids import give
 from asgard_async.execution.shim.walls import Walls
+
+logger = logging.getLogger(__name__)
 
 CERTIFICATES = ("SSL_CERT_FILE", "SSL_CERT_DIR", "REQUESTS_CA_BUNDLE", "AWS_CA_BUNDLE")
 """Variables that name files which everybody may read."""
@@ -67,7 +70,14 @@ def confined_mlflow(
         return Confinement(walls=None)
     for path in (store, *places):
         path.mkdir(mode=0o700, parents=True, exist_ok=True)
-        _hand_over(path, os.geteuid() if uid is None else uid)
+    if uid is not None:
+        _hand_over(store, uid)
+        for path in places:
+            # not ours: what lies there may be anybody's
+            if not any(path.iterdir()):
+                _hand_over(path, uid)
+            elif path.stat().st_uid != uid:
+                logger.warning("%s must belong to user %d, who MLflow is: chown -R", path, uid)
     shown = [read(program), *map(write, (store, *places)), *_certificates()]
     # not what jobs share: links that they plant there would lead it about in its own store
     walls = ladder.walls([*shown, *_names(ladder, uid)], uid=uid, shared=False)
@@ -92,4 +102,4 @@ def _hand_over(path: Path, uid: int) -> None:
         for below in path.iterdir():
             give(below, uid)
         # last: by this it is told that all is done
-        os.lchown(path, uid, uid if os.geteuid() == 0 else -1)
+        os.lchown(path, uid, uid)
