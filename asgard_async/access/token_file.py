@@ -126,7 +126,7 @@ class TokenFile:
         except FileNotFoundError:
             self._stamp, self._known = _NO_FILE, {}
             return
-        except (OSError, ValueError) as error:  # msgspec's are ValueErrors
+        except (OSError, ValueError) as error:  # msgspec's own, and no UTF-8
             self._stamp, self._known = (-1, 0, 0), {}
             raise ConfigError(f"{self._file}: the tokens cannot be read: {error}") from error
         self._stamp, self._known = stamp, {token.id: token for token in tokens}

@@ -129,7 +129,7 @@ class _Stream:
             except JobNotFound:
                 return WSCloseCode.GOING_AWAY
             for frame in piece.frames:
-                if follower.is_stopped:  # a slow reader's is told here
+                if follower.is_stopped:  # a slow reader takes long for a piece
                     return WSCloseCode.GOING_AWAY
                 await self._send(frame)
             offset = piece.next

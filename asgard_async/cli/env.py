@@ -128,7 +128,7 @@ async def _build(config: Config, requirements: tuple[str, ...]) -> None:
         raise click.ClickException(ladder.problem)
     click.echo(f"building {recipe.key} …", err=True)
     await environments.build(recipe)
-    await environments.compiled()
+    await environments.compile(recipe)
     click.echo(f"built {recipe.key}")
 
 

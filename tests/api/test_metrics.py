@@ -58,3 +58,24 @@ async def test_requests_are_counted_by_route_and_never_by_path(api: Client) -> N
     assert sample(found, counted, method="PUT", route="unmatched", status="405") == 1
     assert sample(found, "asgard_http_request_seconds_count", method="GET", route=route) == 3
     assert not any("00000000" in value for _, labels in found for _, value in labels)
+
+
+async def test_ends_and_phases(api: Client) -> None:
+    done = await submit(api)
+    await finished(api, done["job_id"])
+    failed = await submit(api, "raise SystemExit(3)")
+    await finished(api, failed["job_id"])
+    # accepted behind the dispatcher's back, it waits, and is cancelled in the queue
+    waiting = await accept(store_of(api))
+    found = await samples(api)
+    assert sample(found, "asgard_jobs_in_phase", phase="queued") == 1
+    assert sample(found, "asgard_jobs_in_phase", phase="running") == 0
+    for _ in range(2):  # one that has ended stays as it is, and is counted once
+        await api.post(f"/mlops/training/jobs/{waiting.job_id}/cancel")
+    found = await samples(api)
+    for reason in ("succeeded", "exit_code", "cancelled"):
+        assert sample(found, "asgard_jobs_ended_total", reason=reason) == 1
+    assert sample(found, "asgard_job_run_seconds_count", reason="exit_code") == 1
+    waits = [value for (name, _), value in found.items() if name == "asgard_job_wait_seconds_count"]
+    assert sum(waits) == 2  # the third never started
+    assert sample(found, "asgard_disk_free_bytes") > sample(found, "asgard_disk_floor_bytes")

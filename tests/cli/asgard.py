@@ -10,7 +10,7 @@ from pathlib import Path
 
 from tests.eventually import eventually
 
-DEADLINE_SECONDS = 60
+DEADLINE_SECONDS = 180
 
 
 def environment(**environ: str) -> dict[str, str]:

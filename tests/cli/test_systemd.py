@@ -1,5 +1,6 @@
 """`asgard service install` under a real systemd: jobs outlive a restart of the service."""
 
+import json
 import tempfile
 from collections.abc import AsyncIterator
 from pathlib import Path
@@ -46,7 +47,8 @@ async def test_jobs_outlive_a_restart_under_systemd(tmp_path: Path, systemd: Sys
     assert installed.returncode == 0, installed.stderr
     own = systemd.units / "asgard.service.d/test.conf"
     own.parent.mkdir()
-    own.write_text("[Service]\n" + "".join(f'Environment="{k}={v}"\n' for k, v in settings.items()))
+    lines = (f"Environment={json.dumps(f'{k}={v}')}\n" for k, v in settings.items())
+    own.write_text("[Service]\n" + "".join(lines))
     try:
         systemd.systemctl("daemon-reload")
         systemd.systemctl("start", "asgard")

@@ -7,7 +7,7 @@ import pytest
 import pytest_asyncio
 
 from asgard_async.client import AsyncAsgardClient
-from tests.service import WITHOUT_MLFLOW, Service, running_service
+from tests.service import UNCONFINED, WITHOUT_MLFLOW, Service, running_service
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
@@ -26,7 +26,8 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
 async def shared(tmp_path_factory: pytest.TempPathFactory) -> AsyncIterator[Service]:
     """A service without MLflow that no test stops."""
     data_dir = tmp_path_factory.mktemp("client") / "data"
-    async with running_service(data_dir, WITHOUT_MLFLOW) as service:
+    # each test and its jobs leave files for each other in a directory of the test
+    async with running_service(data_dir, WITHOUT_MLFLOW | UNCONFINED) as service:
         yield service
 
 

@@ -4,6 +4,7 @@ import sys
 from pathlib import Path
 
 from asgard_async.config import load_config
+from asgard_async.execution.limits.allowance import Allowance
 from asgard_async.execution.protocol import AttemptId, Launch
 from asgard_async.execution.warm.servers import WarmServers
 from asgard_async.jobs.status import ColdReason
@@ -15,6 +16,7 @@ def launch(environment: Path) -> Launch:
     environment.mkdir()
     python = environment / "python"
     python.symlink_to(sys.executable)
+    (environment / "lock").touch()
     return Launch(
         attempt=AttemptId(job_id="j", number=1),
         script_name="train.py",
@@ -23,7 +25,7 @@ def launch(environment: Path) -> Launch:
         environment={},
         timeout=60,
         grace=1,
-        memory_limit_bytes=0,
+        allowance=Allowance(),
     )
 
 

@@ -61,14 +61,14 @@ class Search:
         self._search(with_seed, short=short, long=100, steps=1)
 
     def machine(self, machine: type[RuleBasedStateMachine], *, short: int, steps: int) -> None:
-        """Run a state machine: `short` sequences of `steps`, or rounds of ten longer ones."""
+        """Run a state machine: `short` sequences of `steps`, or rounds of three longer ones."""
 
         def with_seed(seed: int | None) -> Callable[[hypothesis.settings], None]:
             if seed is not None:
                 hypothesis.seed(seed)(machine)
             return lambda settings: run_state_machine_as_test(machine, settings=settings)
 
-        self._search(with_seed, short=short, long=10, steps=steps)
+        self._search(with_seed, short=short, long=3, steps=steps)
 
     def _search(
         self,

@@ -1,5 +1,6 @@
 """Archives and file names that were made up: taken or refused, nothing of them outside or left."""
 
+import io
 import stat
 from pathlib import Path
 from typing import Any
@@ -71,7 +72,8 @@ def form_of(file_name: str, archive: bytes, entrypoint: str) -> bytes:
 
 
 async def upload(live: LiveService, body: bytes) -> tuple[int, Any]:
-    return await live.service.post("/mlops/training/upload", data=body, headers=MULTIPART)
+    data = io.BytesIO(body)
+    return await live.service.post("/mlops/training/upload", data=data, headers=MULTIPART)
 
 
 def run(live: LiveService, job_id: str) -> None:

@@ -13,7 +13,10 @@ from asgard_async.execution.environments.cache import CachedEnvironment, Environ
 PROGRAM = Path(__file__).parent / "compile_program.py"
 
 
-async def compile_modules(cache: EnvironmentCache, key: str) -> None:
+LOWEST_PRIORITY = 19
+
+
+async def compile_modules(cache: EnvironmentCache, key: str, *, niceness: int = 0) -> None:
     """Compile an environment, unless that is done already or it has gone.
 
     It is in use meanwhile. Cancelling ends the work; what is compiled stays.
@@ -23,7 +26,7 @@ async def compile_modules(cache: EnvironmentCache, key: str) -> None:
             return
         process = await asyncio.create_subprocess_exec(
             *(sys.executable, "-I", "-S", str(PROGRAM)),
-            *(str(environment.modules), str(os.getpid())),
+            *(str(environment.modules), str(os.getpid()), str(niceness)),
             stdin=asyncio.subprocess.DEVNULL,
             stdout=asyncio.subprocess.DEVNULL,
             stderr=asyncio.subprocess.DEVNULL,

@@ -1,7 +1,7 @@
-"""Compiles the modules of an environment: `python -I -S compile_program.py DIRECTORY PARENT`.
+"""Compiles an environment's modules: `python -I -S compile_program.py DIRECTORY PARENT NICENESS`.
 
-Nothing of the environment is run. At the lowest priority, and only as long as PARENT lives: jobs
-do without, they only import more slowly. Standard library alone.
+Nothing of the environment is run. Only as long as PARENT lives: jobs do without, they only import
+more slowly. Standard library alone.
 """
 
 import compileall
@@ -14,14 +14,12 @@ sys.path.append(os.path.abspath(f"{__file__}/../.."))
 # by path: what belongs to the service must not be needed to import this
 from shim import linux  # type: ignore[import-not-found]
 
-LOWEST_PRIORITY = 19
-
 
 def main() -> None:
     """Compile what has no bytecode yet; modules that cannot be compiled are left."""
-    directory, parent = sys.argv[1:]
+    directory, parent, niceness = sys.argv[1:]
     linux.signal_at_parents_death(signal.SIGKILL, int(parent))
-    os.nice(LOWEST_PRIORITY)
+    os.nice(int(niceness))
     compileall.compile_dir(directory, maxlevels=sys.maxsize, quiet=2)
 
 

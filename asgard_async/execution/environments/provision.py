@@ -13,7 +13,11 @@ from asgard_async.config import EnvironmentsConfig
 from asgard_async.data_directory import DataDirectory
 from asgard_async.execution.environments.base import BaseEnvironment
 from asgard_async.execution.environments.builder import Build, Builder, BuildFailed
-from asgard_async.execution.environments.bytecode import compile_modules, uncompiled
+from asgard_async.execution.environments.bytecode import (
+    LOWEST_PRIORITY,
+    compile_modules,
+    uncompiled,
+)
 from asgard_async.execution.environments.cache import CachedEnvironment, EnvironmentCache
 from asgard_async.execution.environments.key import Recipe, recipe_for
 from asgard_async.execution.environments.output import JobLogCopy
@@ -113,9 +117,10 @@ class Environments:
         for environment in await asyncio.to_thread(uncompiled, self._cache):
             self._compile(environment.key)
 
-    async def compiled(self) -> None:
-        """Wait until all that has been built is compiled, too."""
-        await self._compiling.join()
+    async def compile(self, recipe: Recipe) -> None:
+        """Compile an environment while somebody waits for it."""
+        await self._compiling.stop()
+        await compile_modules(self._cache, recipe.key)
 
     async def close(self) -> None:
         """Watch no build any longer; those that run go on. Compiling stops."""
@@ -152,7 +157,7 @@ class Environments:
     def _compile(self, key: str) -> None:
         async def compile_in_turn() -> None:
             async with self._compilers:
-                await compile_modules(self._cache, key)
+                await compile_modules(self._cache, key, niceness=LOWEST_PRIORITY)
 
         self._compiling.start(f"compile {key}", compile_in_turn())
 

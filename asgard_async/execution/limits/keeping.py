@@ -12,6 +12,7 @@ from enum import StrEnum
 from pathlib import Path
 
 from asgard_async.config import LimitsConfig
+from asgard_async.execution.attempt import Attempt
 from asgard_async.execution.limits.allowance import Allowance, total_memory_bytes
 from asgard_async.execution.limits.haste import Haste
 from asgard_async.execution.limits.hierarchies import (
@@ -20,8 +21,7 @@ from asgard_async.execution.limits.hierarchies import (
     give_controllers,
     memory_limit,
 )
-from asgard_async.execution.locks import is_held
-from asgard_async.execution.shim import cgroup, files
+from asgard_async.execution.shim import cgroup
 from asgard_async.execution.shim.limits import Limits
 
 logger = logging.getLogger(__name__)
@@ -128,7 +128,7 @@ class Keeping:
                 if not group.is_dir():
                     continue
                 job_id, _, number = group.name.rpartition(".")
-                if is_held(self._jobs_dir / job_id / "attempts" / number / files.LOCK):
+                if Attempt(self._jobs_dir / job_id / "attempts" / number).is_alive():
                     continue
                 logger.warning("what is left of job %s is ended", job_id)
                 cgroup.kill([str(group)])

@@ -14,7 +14,7 @@ from tests.processes import state_of
 MANY = 5_000
 PARENT = """
 import os, subprocess, sys
-child = subprocess.Popen([sys.executable, *sys.argv[1:], str(os.getpid())])
+child = subprocess.Popen([sys.executable, *sys.argv[1:], str(os.getpid()), "19"])
 print(child.pid, flush=True)
 child.wait()
 """
