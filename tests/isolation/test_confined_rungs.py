@@ -1,5 +1,6 @@
 """Builds and the embedded MLflow on the rungs below the sandbox."""
 
+import functools
 import os
 from pathlib import Path
 
@@ -101,10 +102,8 @@ async def test_a_directory_for_artifacts_that_has_something_in_it_stays_whose_it
     for name, is_given in (("empty", True), ("used", False)):
         settings = {"ASGARD_MLFLOW__ARTIFACTS_DESTINATION": str(tmp_path / name)}
         async with running_service(tmp_path / f"{name}-service" / "data", settings) as service:
-            await eventually(
-                lambda service=service: processes_with(str(service.data_dir / "mlflow")),
-                what="MLflow is starting",
-            )
+            program = functools.partial(processes_with, str(service.data_dir / "mlflow"))
+            await eventually(program, what="MLflow is starting")
             assert ("must belong to user" in service.log.read_text()) is not is_given
         assert ((tmp_path / name).stat().st_uid != 0) is is_given
     assert (tmp_path / "used" / "of-others").stat().st_uid == 0
