@@ -85,7 +85,7 @@ def create_app(config: Config) -> web.Application:
     setup_api(app)
     app.on_shutdown.append(_stop_streams)
     # in this order at the start, in the opposite one at the end
-    app.cleanup_ctx.extend([_data, _store, _background, _tracking, _jobs])
+    app.cleanup_ctx.extend([_data, _store, _background, _isolation, _tracking, _jobs])
     return app
 
 
@@ -140,6 +140,14 @@ async def _background(app: web.Application) -> AsyncIterator[None]:
     await background.stop()
 
 
+async def _isolation(app: web.Application) -> AsyncIterator[None]:
+    app[keys.LADDER] = ladder = Ladder(app[keys.CONFIG], app[DATA])
+    app[keys.READINESS].unless(lambda: ladder.problem)
+    app[keys.READINESS].watch(lambda: ladder.warning)
+    await ladder.choose()
+    yield
+
+
 async def _tracking(app: web.Application) -> AsyncIterator[None]:
     config = app[keys.CONFIG]
     embedded = _embedded(app) if config.mlflow.embedded else None
@@ -179,7 +187,9 @@ def _embedded(app: web.Application) -> EmbeddedServer:
     data = app[DATA]
     embedded = EmbeddedServer(
         config=app[keys.CONFIG].mlflow,
-        directory=data.mlflow,
+        directory=data.mlflow_server,
+        store=data.mlflow,
+        ladder=app[keys.LADDER],
         in_use=data.in_use,
         service_lock=data.service_lock,
     )
@@ -191,10 +201,7 @@ async def _jobs(app: web.Application) -> AsyncIterator[None]:
     config, store, data = app[keys.CONFIG], app[keys.STORE], app[DATA]
     background, job_tasks = app[BACKGROUND], Background()
     archives, archive_limits = app[keys.ARCHIVES], _archive_limits(config)
-    app[keys.LADDER] = ladder = Ladder(config, data)
-    app[keys.READINESS].unless(lambda: ladder.problem)
-    app[keys.READINESS].watch(lambda: ladder.warning)
-    await ladder.choose()
+    ladder = app[keys.LADDER]
     warm = WarmServers(
         config.warm,
         directory=data.warm,
@@ -229,7 +236,7 @@ async def _jobs(app: web.Application) -> AsyncIterator[None]:
         settle_seconds=config.tracking.settle_seconds,
     )
     environments = await asyncio.to_thread(
-        create_environments, config.environments, data, compile_niceness=LOWEST_PRIORITY
+        create_environments, config.environments, data, ladder, compile_niceness=LOWEST_PRIORITY
     )
     interrupts = Interrupts(store)
     environment_phase = EnvironmentPhase(

@@ -41,6 +41,11 @@ class DataDirectory:
         return self.root / "mlflow"
 
     @property
+    def mlflow_server(self) -> Path:
+        """What the embedded server itself does not reach."""
+        return self.root / "mlflow-server"
+
+    @property
     def tokens(self) -> Path:
         return self.root / "tokens.json"
 
@@ -89,6 +94,7 @@ class DataDirectory:
                 self.environments,
                 self.cache,
                 self.mlflow,
+                self.mlflow_server,
                 self.warm,
                 self.uids,
                 self.probe,

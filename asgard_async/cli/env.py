@@ -15,11 +15,12 @@ from asgard_async.cli.options import (
     requirements_in,
     requirements_option,
 )
-from asgard_async.config import Config
+from asgard_async.config import Config, ConfigError
 from asgard_async.data_directory import DataDirectory
 from asgard_async.execution.environments.builder import BuildFailed
 from asgard_async.execution.environments.cache import CachedEnvironment, EnvironmentCache
 from asgard_async.execution.environments.provision import create_environments
+from asgard_async.execution.isolation.ladder import Ladder
 from asgard_async.jobs.errors import InvalidSubmission
 from asgard_async.jobs.requirements import parse_requirements
 
@@ -103,9 +104,12 @@ def prune(file: Path | None, data_dir: str | None, max_mb: int | None) -> None:
 
 
 async def _build(config: Config, requirements: tuple[str, ...]) -> None:
-    environments = create_environments(
-        config.environments, _data(config).make(), compile_niceness=0
-    )
+    data = _data(config).make()
+    try:
+        ladder = Ladder(config, data)
+    except ConfigError as error:
+        raise click.ClickException(str(error)) from error
+    environments = create_environments(config.environments, data, ladder, compile_niceness=0)
     recipe = environments.recipe(requirements)
     if recipe.moving:
         raise click.UsageError(
@@ -119,6 +123,9 @@ async def _build(config: Config, requirements: tuple[str, ...]) -> None:
         if found is not None:
             click.echo(f"{recipe.key} is there already.")
             return
+    await ladder.choose()
+    if ladder.problem is not None:
+        raise click.ClickException(ladder.problem)
     click.echo(f"building {recipe.key} …", err=True)
     await environments.build(recipe)
     await environments.compiled()

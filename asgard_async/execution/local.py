@@ -11,8 +11,6 @@ import asyncio
 import contextlib
 import logging
 import os
-import shutil
-import subprocess
 from datetime import datetime
 from pathlib import Path
 
@@ -24,6 +22,7 @@ from asgard_async.execution.environment_variables import job_variables
 from asgard_async.execution.isolation.ladder import Ladder, Place
 from asgard_async.execution.limits.keeping import Keeping
 from asgard_async.execution.protocol import AttemptId, CannotStart, Ended, Launch
+from asgard_async.execution.remove_tree import remove_tree
 from asgard_async.execution.shim.order import Order
 from asgard_async.execution.warm.servers import WarmServers
 from asgard_async.jobs.record import Started
@@ -181,29 +180,6 @@ def _write_script(path: Path, script: bytes) -> None:
     flags = os.O_WRONLY | os.O_CREAT | os.O_TRUNC | os.O_CLOEXEC
     with os.fdopen(os.open(path, flags, 0o600), "wb") as file:
         file.write(script)
-
-
-def remove_tree(directory: Path) -> None:
-    """Remove a file or a tree that a job may have made; never what a link points to."""
-    if directory.is_symlink() or not directory.is_dir():
-        directory.unlink(missing_ok=True)
-        return
-    with contextlib.suppress(RecursionError):
-        shutil.rmtree(directory, ignore_errors=True)
-    if not directory.exists():
-        return
-    # a job may have made directories that even their owner cannot change, as some caches do, or
-    # a thousand of them in each other, where Python gives up; neither of these follows a link
-    for command in (("chmod", "-R", "u+rwx"), ("rm", "-rf")):
-        subprocess.run(
-            [*command, "--", str(directory)],
-            stdin=subprocess.DEVNULL,
-            stdout=subprocess.DEVNULL,
-            stderr=subprocess.DEVNULL,
-            check=False,
-        )
-    if directory.exists():
-        logger.warning("%s could not be removed as a whole", directory)
 
 
 def _as_argument(script_name: str) -> str:

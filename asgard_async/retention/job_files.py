@@ -6,7 +6,7 @@ import re
 import stat
 from pathlib import Path
 
-from asgard_async.execution.local import remove_tree
+from asgard_async.execution.remove_tree import remove_tree
 from asgard_async.execution.shim import disk
 
 LOG_PREFIX = "job.log"

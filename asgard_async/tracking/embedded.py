@@ -3,11 +3,15 @@
 It runs under a shim like a job, so it outlives the service, which finds it again. Its socket is
 opened before it is started and stays open while it is started again: who calls early waits.
 
-    mlflow/server.json      the port that was chosen, and where artifacts go
-    mlflow/attempts/<n>/    the latest start's lock, pid.json, exit.json
+    mlflow-server/server.json      the port that was chosen, and where artifacts go
+    mlflow-server/attempts/<n>/    the latest start's lock, pid.json, exit.json
+    mlflow-server/mlflow.log
     mlflow/mlflow.db        runs, experiments, the registry
     mlflow/artifacts/       models and files, unless [mlflow] artifacts_destination says otherwise
-    mlflow/mlflow.log
+    mlflow/tmp/             its TMPDIR and HOME
+
+It is shut in like a job: jobs tell it where to read and write, by the locations of their artifacts
+and the links that they plant there. It reaches mlflow/ alone.
 """
 
 import asyncio
@@ -20,12 +24,16 @@ import sys
 import time
 from collections.abc import Callable
 from pathlib import Path
+from urllib.parse import unquote, urlsplit
 
 import msgspec
 
 from asgard_async.config import MlflowConfig
 from asgard_async.execution.attempt import Attempt
+from asgard_async.execution.isolation.ladder import Ladder
+from asgard_async.execution.isolation.own_programs import Confinement, confined_mlflow
 from asgard_async.execution.locks import is_held
+from asgard_async.execution.remove_tree import remove_tree
 from asgard_async.execution.shim.order import Order
 
 logger = logging.getLogger(__name__)
@@ -54,14 +62,24 @@ class EmbeddedServer:
     """Starts, adopts, restarts and stops the server. `starting` is called when it is started.
 
     `in_use` is the file that every running job's keeper holds a shared lock of; `service_lock` the
-    one that a service holds for as long as it lives.
+    one that a service holds for as long as it lives. `directory` is what the service knows of it,
+    `store` what it has.
     """
 
     def __init__(
-        self, *, config: MlflowConfig, directory: Path, in_use: Path, service_lock: Path
+        self,
+        *,
+        config: MlflowConfig,
+        directory: Path,
+        store: Path,
+        ladder: Ladder,
+        in_use: Path,
+        service_lock: Path,
     ) -> None:
         self._config = config
         self._directory = directory
+        self._store = store
+        self._ladder = ladder
         self._in_use = in_use
         self._service_lock = service_lock
         self._socket: socket.socket | None = None
@@ -97,7 +115,10 @@ class EmbeddedServer:
         self._open_socket(chosen)
 
     async def run(self, starting: Callable[[], None]) -> None:
-        """Keep the server running until cancelled; it then runs on (see `leave`)."""
+        """Keep the server running until cancelled; it then runs on (see `leave`).
+
+        None is started before it is known how it can be shut in.
+        """
         pause = RESTART_SECONDS
         while True:
             attempt = self._attempt or await self._start(starting)
@@ -136,9 +157,11 @@ class EmbeddedServer:
     # --- starting -------------------------------------------------------------------------
 
     async def _start(self, starting: Callable[[], None]) -> Attempt:
+        await self._ladder.available()
         if self._socket is None:
             self._open_socket(self._read_choice())
         starting()
+        confined = await asyncio.to_thread(self._confined)
         latest = self._latest_attempt()
         number = int(latest.directory.name) + 1 if latest is not None else 1
         directory = self._directory / "attempts" / str(number)
@@ -147,16 +170,24 @@ class EmbeddedServer:
             await asyncio.to_thread(shutil.rmtree, latest.directory, ignore_errors=True)
         # known before it is started: `leave` may come in between
         self._attempt = attempt = Attempt(directory)
-        await attempt.start(self._order(directory))
+        await attempt.start(self._order(directory, confined))
         logger.info("embedded MLflow is starting at %s", self.uri)
         return attempt
 
-    def _order(self, directory: Path) -> Order:
+    def _confined(self) -> Confinement:
+        remove_tree(self._tmp)
+        self._store.mkdir(mode=0o700, parents=True, exist_ok=True)
+        self._tmp.mkdir(mode=0o700)
+        os.chown(self._tmp, self._store.stat().st_uid, -1)
+        places = [place] if (place := _local(self._config.artifacts_destination)) else []
+        return confined_mlflow(self._ladder, store=self._store, program=PROGRAM, places=places)
+
+    def _order(self, directory: Path, confined: Confinement) -> Order:
         assert self._socket is not None  # noqa: S101  # opened before every start
         descriptor = self._socket.fileno()
         # relative to the working directory: in a path before it, ? and % would be taken for a URL's
         store = "sqlite:///mlflow.db"
-        return Order(
+        order = Order(
             directory=str(directory),
             argv=[
                 sys.executable,
@@ -166,8 +197,9 @@ class EmbeddedServer:
                 store,
             ],
             # not an argument: an sftp:// address may hold a password, and every process sees those
-            environment=_environment() | {ARTIFACTS_VARIABLE: self._artifacts},
-            working_directory=str(self._directory),
+            environment=_environment()
+            | {ARTIFACTS_VARIABLE: self._artifacts, "TMPDIR": str(self._tmp)},
+            working_directory=str(self._store),
             umask=0o077,
             log=str(self._log),
             log_limit=LOG_LIMIT_BYTES,
@@ -175,13 +207,23 @@ class EmbeddedServer:
             grace=STOP_GRACE_SECONDS,
             memory_limit=0,
             open_files=0,
-            held=[],
+            held=[str(path) for path in confined.held],
             inherit=[descriptor],
         )
+        if confined.walls is not None:
+            order["walls"] = confined.walls
+            # that of the service is not there
+            order["environment"]["HOME"] = str(self._tmp)
+        return order
 
     @property
     def _artifacts(self) -> str:
-        return self._config.artifacts_destination or str(self._directory / "artifacts")
+        return self._config.artifacts_destination or str(self._store / "artifacts")
+
+    @property
+    def _tmp(self) -> Path:
+        # on the disk, and in the store's file system: models go through it
+        return self._store / "tmp"
 
     @property
     def _log(self) -> Path:
@@ -259,6 +301,14 @@ def _environment() -> dict[str, str]:
         # its job runner would be a second server for code, beside ours and without our limits
         "MLFLOW_SERVER_ENABLE_JOB_EXECUTION": "false",
     }
+
+
+def _local(destination: str) -> Path | None:
+    """The directory that artifacts go to, where it is one of this machine and not MLflow's own."""
+    parts = urlsplit(destination)
+    if not destination or parts.scheme not in {"", "file"}:
+        return None
+    return Path(unquote(parts.path) if parts.scheme else destination)
 
 
 def _last_line(log: Path) -> str:

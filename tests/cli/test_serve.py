@@ -48,7 +48,7 @@ def test_a_port_that_is_taken(tmp_path: Path, unused_tcp_port: int) -> None:
 
 
 def test_what_was_opened_before_the_failure_does_not_keep_it_alive(tmp_path: Path) -> None:
-    (tmp_path / "mlflow" / "server.json").mkdir(parents=True)
+    (tmp_path / "mlflow-server" / "server.json").mkdir(parents=True)
     done = asgard("serve", "--port", "0", "--data-dir", tmp_path)
     assert done.returncode == 1
     assert "Is a directory" in done.stderr

@@ -34,7 +34,7 @@ async def test_a_job_has_its_model_in_the_bucket_and_never_sees_the_credentials(
         go.touch()
         job = await service.finished(job_id, within=240)
         told = await everything_told(service, job_id)
-        told += (service.data_dir / "mlflow" / "mlflow.log").read_text()
+        told += (service.data_dir / "mlflow-server" / "mlflow.log").read_text()
 
         async def no_warning() -> bool:
             return await warnings_of(service) == []

@@ -5,7 +5,7 @@ from pathlib import Path
 
 import pytest
 
-from asgard_async.execution.local import remove_tree
+from asgard_async.execution.remove_tree import remove_tree
 
 NOBODY = 65534
 

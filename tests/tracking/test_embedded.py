@@ -163,7 +163,7 @@ async def test_the_service_ends_in_time_though_mlflow_was_stopped(
 ) -> None:
     async with running_service(tmp_path / "data", SETTINGS) as service:
         await accessible(service)
-        (attempt,) = (service.data_dir / "mlflow" / "attempts").iterdir()
+        (attempt,) = (service.data_dir / "mlflow-server" / "attempts").iterdir()
         pids = {
             "keeper": int((attempt / "lock").read_text().split()[0]),
             "shim": msgspec.json.decode((attempt / "pid.json").read_bytes())["shim_pid"],
@@ -175,7 +175,7 @@ async def test_the_service_ends_in_time_though_mlflow_was_stopped(
 
 
 async def test_what_else_lies_beside_its_attempts_is_left_alone(tmp_path: Path) -> None:
-    other = tmp_path / "data" / "mlflow" / "attempts" / ".Trash"
+    other = tmp_path / "data" / "mlflow-server" / "attempts" / ".Trash"
     other.mkdir(parents=True)
     async with running_service(tmp_path / "data", SETTINGS) as service:
         await accessible(service)

@@ -2,21 +2,26 @@
 
 environments/builds/<key>/<n>/      attempt n of the build: lock, pid.json, exit.json
 environments/builds/<key>/<n>.log   its output
-environments/builds/<key>/venv…     what is being built
+environments/builds/<key>/<n>.plan  what it is told, see build_program.py
+environments/builds/<key>/<n>.new   what is being built, and <n>.new-whole when it is
 """
 
 import asyncio
 import contextlib
+import json
 import os
-import shutil
 import sys
 from dataclasses import dataclass
 from pathlib import Path
 
 from asgard_async.execution.attempt import Attempt
+from asgard_async.execution.environments.build_program import Plan
 from asgard_async.execution.environments.cache import BUILDS, EnvironmentCache
 from asgard_async.execution.environments.key import Recipe
+from asgard_async.execution.isolation.ladder import Ladder
+from asgard_async.execution.isolation.own_programs import Confinement, confined_build
 from asgard_async.execution.protocol import End, Ended, Stop
+from asgard_async.execution.remove_tree import remove_tree
 from asgard_async.execution.shim.order import Order
 
 PROGRAM = Path(__file__).parent / "build_program.py"
@@ -46,13 +51,23 @@ class Build:
 class Builder:
     """Starts builds, finds those of others, and waits for them."""
 
-    def __init__(self, cache: EnvironmentCache, *, uv_cache: Path, timeout_seconds: float) -> None:
+    def __init__(
+        self, cache: EnvironmentCache, *, ladder: Ladder, uv_cache: Path, timeout_seconds: float
+    ) -> None:
         self._cache = cache
+        self._ladder = ladder
         self._uv_cache = uv_cache
         self._timeout = timeout_seconds
 
     async def start(self, recipe: Recipe) -> Build:
-        """The running build of a recipe; a new one where there is none."""
+        """The running build of a recipe; a new one where there is none.
+
+        Waits until it is known how foreign code can be shut in.
+
+        Raises:
+            NoUidLeft, OSError: see there.
+        """
+        await self._ladder.available()
         folder = self._cache.directory / BUILDS / recipe.key
         await asyncio.to_thread(folder.mkdir, mode=0o700, parents=True, exist_ok=True)
         latest = await asyncio.to_thread(_latest, folder)
@@ -63,8 +78,13 @@ class Builder:
         directory = folder / str(number)
         await asyncio.to_thread(directory.mkdir, mode=0o700, exist_ok=True)
         build = Build(recipe=recipe, attempt=Attempt(directory), log=folder / f"{number}.log")
-        # of two processes that come here at once, the attempt's lock lets one start it
-        await build.attempt.start(self._order(build, folder))
+        confining = confined_build(
+            self._ladder, staging=folder / f"{number}.new", uv_cache=self._uv_cache
+        )
+        with contextlib.ExitStack() as stack:
+            confined = await asyncio.to_thread(stack.enter_context, confining)
+            # of two processes that come here at once, the attempt's lock lets one start it
+            await build.attempt.start(self._order(build, folder, confined))
         return build
 
     async def wait(self, build: Build) -> None:
@@ -81,26 +101,36 @@ class Builder:
         """Remove what builds left that are over: each job that waited has the output in its log."""
         for folder in (self._cache.directory / BUILDS).glob("*"):
             if (latest := _latest(folder)) is None or not latest.is_alive():
-                shutil.rmtree(folder, ignore_errors=True)
+                remove_tree(folder)
 
     async def stop(self, build: Build) -> None:
         """Give a build up."""
         await build.attempt.stop()
 
-    def _order(self, build: Build, folder: Path) -> Order:
-        staging = folder / f"staging-{build.attempt.directory.name}"
-        Path(f"{staging}.txt").write_text("".join(f"{one}\n" for one in build.recipe.requirements))
+    def _order(self, build: Build, folder: Path, confined: Confinement) -> Order:
         from uv import find_uv_bin
 
+        number, recipe = build.attempt.directory.name, build.recipe
+        staging = folder / f"{number}.new"
+        plan = Plan(
+            uv=find_uv_bin(),
+            python=sys.executable,
+            requirements=list(recipe.requirements),
+            refreshed=list(recipe.moving),
+            staging=str(staging),
+            final=str(self._cache.path_of(recipe.key)),
+            fence=confined.fence,
+            walls=confined.walls,
+            only_source=recipe.has_addresses,
+        )
+        (folder / f"{number}.plan").write_text(json.dumps(plan))
         return Order(
             directory=str(build.attempt.directory),
             argv=[
                 *(sys.executable, "-I", "-S", str(PROGRAM)),
-                *(find_uv_bin(), sys.executable, str(staging)),
-                str(self._cache.path_of(build.recipe.key)),
-                *build.recipe.moving,
+                str(folder / f"{number}.plan"),
             ],
-            environment=self._environment(build.recipe, folder),
+            environment=self._environment(recipe, staging),
             working_directory=str(folder),
             umask=0o022,  # a job may run as another user; the directories above are private
             log=str(build.log),
@@ -109,11 +139,11 @@ class Builder:
             grace=GRACE_SECONDS,
             memory_limit=0,
             open_files=0,
-            held=[],
+            held=[str(path) for path in confined.held],
             inherit=[],
         )
 
-    def _environment(self, recipe: Recipe, folder: Path) -> dict[str, str]:
+    def _environment(self, recipe: Recipe, staging: Path) -> dict[str, str]:
         """Clean as a job's: a source distribution's build script is foreign code too."""
         indexes = {}
         if recipe.index_url:
@@ -124,8 +154,8 @@ class Builder:
         return {
             "PATH": "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin",
             "LANG": "C.UTF-8",
-            "HOME": str(folder),
-            "TMPDIR": str(folder),
+            "HOME": str(staging / "home"),
+            "TMPDIR": str(staging / "tmp"),
             "UV_CACHE_DIR": str(self._uv_cache),
             "UV_PYTHON_DOWNLOADS": "never",
             "UV_NO_CONFIG": "1",

@@ -33,6 +33,11 @@ class Recipe:
     """The job that alone may use it, since a later one wants what is at such an address then."""
 
     @property
+    def has_addresses(self) -> bool:
+        """Whether something comes from an address of its own, where there may be anything."""
+        return any(" @ " in requirement for requirement in self.requirements)
+
+    @property
     def key(self) -> str:
         """The environment's name: a digest of this recipe and of the interpreter."""
         made_of = {

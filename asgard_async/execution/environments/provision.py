@@ -17,6 +17,8 @@ from asgard_async.execution.environments.bytecode import compile_modules, uncomp
 from asgard_async.execution.environments.cache import CachedEnvironment, EnvironmentCache
 from asgard_async.execution.environments.key import Recipe, recipe_for
 from asgard_async.execution.environments.output import JobLogCopy
+from asgard_async.execution.isolation.ladder import Ladder
+from asgard_async.execution.isolation.uids import NoUidLeft
 
 
 @dataclass(kw_only=True)
@@ -139,6 +141,8 @@ class Environments:
                 build = await self._builder.start(recipe)
             except OSError as error:
                 raise BuildFailed(f"The build could not be started: {error.strerror}.") from error
+            except NoUidLeft as error:
+                raise BuildFailed(f"The build could not be started: {error}.") from error
             flight.started.set_result(build)
             await self._builder.wait(build)
         # its own is spared: those who waited for it do not hold it yet
@@ -165,7 +169,11 @@ class Environments:
 
 
 def create_environments(
-    config: EnvironmentsConfig, data: DataDirectory, *, compile_niceness: int
+    config: EnvironmentsConfig,
+    data: DataDirectory,
+    ladder: Ladder,
+    *,
+    compile_niceness: int,
 ) -> Environments:
     """The environments of a data directory; `asgard env` uses them beside the service."""
     cache = EnvironmentCache(data.environments)
@@ -173,6 +181,11 @@ def create_environments(
         config=config,
         base=BaseEnvironment(),
         cache=cache,
-        builder=Builder(cache, uv_cache=data.cache / "uv", timeout_seconds=config.build_timeout),
+        builder=Builder(
+            cache,
+            ladder=ladder,
+            uv_cache=data.cache / "uv",
+            timeout_seconds=config.build_timeout,
+        ),
         compile_niceness=compile_niceness,
     )

@@ -6,6 +6,7 @@ import logging
 import os
 import stat
 import subprocess
+import sys
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -60,8 +61,11 @@ class Ladder:
         """
         self._config, self._data = config.isolation, data
         _check_paths(self._config, data)
-        if self._config.uids <= (slots := config.jobs.slots):
-            raise ConfigError(f"[isolation] uids: must be more than jobs run at once ({slots})")
+        at_once = config.jobs.slots + config.environments.max_concurrent_builds
+        if self._config.uids <= at_once:
+            raise ConfigError(
+                f"[isolation] uids: must be more than jobs and builds run at once ({at_once})"
+            )
         files = [path for source in config.sources.values() if (path := Path(source)).is_file()]
         self._builder = WallBuilder(self._config, private=[data.root, *files])
         self._uids = Uids(data.uids, first=self._config.first_uid, count=self._config.uids)
@@ -120,9 +124,8 @@ class Ladder:
         return None
 
     async def _problem_of(self, rung: Isolation) -> str | None:
-        # the last of the range: the first ones may be in use
-        uid = self._config.first_uid + self._config.uids - 1
-        prober = Prober(self._builder, directory=self._data.probe, uid=uid)
+        # that of no job
+        prober = Prober(self._builder, directory=self._data.probe, uid=self._uids.reserved)
         was_let_through = self._data.is_let_through
         if rung in {Isolation.USER, Isolation.SANDBOX_LITE} and os.geteuid() == 0:
             self._data.let_through(True)
@@ -142,6 +145,41 @@ class Ladder:
     def is_passed_through(self) -> bool:
         """Whether other users than the service's own have to reach the directories of jobs."""
         return os.geteuid() == 0 and self._rung in {Isolation.USER, Isolation.SANDBOX_LITE}
+
+    def walls(
+        self, mounts: Sequence[Mount], *, uid: int | None, shared: bool = True
+    ) -> Walls | None:
+        """The walls of a program in the service's own interpreter; None where there are none."""
+        assert self._rung is not None  # noqa: S101  # nobody starts anything before
+        python = Path(sys.executable)
+        return self._builder.walls(self._rung, python=python, mounts=mounts, uid=uid, shared=shared)
+
+    def fence(self, mounts: Sequence[Mount]) -> Walls | None:
+        """The same for one that runs no foreign code: Landlock alone; None where walls are."""
+        return self._builder.fence(Path(sys.executable), mounts) if self.is_walled else None
+
+    @contextlib.contextmanager
+    def user(self) -> Iterator[int | None]:
+        """A user for a program of no job, see `Uids.taken`; None where the service is not root.
+
+        Raises:
+            NoUidLeft: see there.
+        """
+        with self._uids.taken() if os.geteuid() == 0 else contextlib.nullcontext() as uid:
+            yield uid
+
+    @property
+    def mlflow_uid(self) -> int | None:
+        """The user that the embedded MLflow is, always the same; None to stay the service's."""
+        return self._uids.reserved if os.geteuid() == 0 and self.is_walled else None
+
+    def lock_of(self, uid: int) -> Path:
+        """What the keeper of a program with that user holds."""
+        return self._uids.lock_of(uid)
+
+    def names(self, uid: int) -> list[Mount]:
+        """See `Uids.names`."""
+        return self._uids.names(uid)
 
     def cache_of(self, environment: str) -> Path:
         """Where the jobs of an environment find their caches; `uid` aside."""

@@ -1,9 +1,11 @@
 """User ids for the jobs of a service that is root: one for each job that runs.
 
 uids/<uid>                             locked (shared) by the keeper of the job that has it
+uids/<uid>.starting                    locked by who starts such a job
 """
 
 import contextlib
+import fcntl
 import os
 from collections.abc import Iterator
 from pathlib import Path
@@ -21,8 +23,9 @@ class Uids:
 
     def __init__(self, directory: Path, *, first: int, count: int) -> None:
         self._directory = directory
-        self._range = range(first, first + count)
-        self._starting: set[int] = set()
+        self._range = range(first, first + count - 1)
+        self.reserved = first + count - 1
+        """That of no job."""
 
     def lock_of(self, uid: int) -> Path:
         """The file that is locked as long as the uid is in use."""
@@ -38,15 +41,15 @@ class Uids:
             NoUidLeft: see there.
         """
         self._directory.mkdir(mode=0o700, parents=True, exist_ok=True)
-        free = (uid for uid in self._range if self._is_free(uid))
-        uid = next(free, None)
-        if uid is None:
+        for uid in self._range:
+            if (lock := self._take(uid)) is not None:
+                break
+        else:
             raise NoUidLeft("more jobs run than there are user ids ([isolation] uids)")
-        self._starting.add(uid)
         try:
             yield uid
         finally:
-            self._starting.discard(uid)
+            os.close(lock)
 
     def names(self, uid: int) -> list[Mount]:
         """Mounts by which the system knows the user: libraries fail that ask for its name."""
@@ -68,8 +71,18 @@ class Uids:
             mounts.append(read(own, system))
         return mounts
 
-    def _is_free(self, uid: int) -> bool:
-        return uid not in self._starting and not is_held(self.lock_of(uid))
+    def _take(self, uid: int) -> int | None:
+        """Keep a uid from all others, `asgard env build` included; None if somebody has it."""
+        path = self._directory / f"{uid}.starting"
+        lock = os.open(path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
+        try:
+            fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            if not is_held(self.lock_of(uid)):
+                return lock
+        except BlockingIOError:
+            pass
+        os.close(lock)
+        return None
 
 
 def give(path: Path, uid: int) -> None:

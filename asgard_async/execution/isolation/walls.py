@@ -26,6 +26,7 @@ class WallBuilder:
         """`private` are files and directories that nobody is shown, wherever they lie."""
         system = system_mounts(tmp_mb=config.tmp_mb, shm_mb=config.shm_mb)
         further = without_covered(map(read, config.read_only))
+        self._base = system
         self._system = [*system, *further, *map(write, config.read_write)]
         self._private = [*private, Path(OWN_SETTINGS)]
 
@@ -36,15 +37,17 @@ class WallBuilder:
         python: Path,
         mounts: Sequence[Mount],
         uid: int | None,
+        shared: bool = True,
     ) -> Walls | None:
         """The walls on a rung, or None where there are none.
 
         `mounts` are what it is shown beside the system and its interpreter. `uid` is the user that
-        it becomes; None where the service is not root, and it stays the same.
+        it becomes; None where the service is not root, and it stays the same. `shared` is whether
+        it is also shown what administrators give to jobs.
         """
         if rung is Isolation.PROCESS:
             return None
-        shown = [*self._system, *interpreter_mounts(python)]
+        shown = [*(self._system if shared else self._base), *interpreter_mounts(python)]
         every = [*shown, *hiding(shown, self._private), *mounts]
         is_boxed = rung is Isolation.SANDBOX
         return Walls(
@@ -53,6 +56,20 @@ class WallBuilder:
             mounts=every if is_boxed else [],
             uid=-1 if uid is None else uid,
             landlock=_as_rules(every, is_boxed=is_boxed) if rung is not Isolation.USER else [],
+        )
+
+    def fence(self, python: Path, mounts: Sequence[Mount]) -> Walls:
+        """Landlock alone, round what runs no foreign code but takes in foreign files.
+
+        It stays the service's user. Nothing that administrators give to jobs is shown.
+        """
+        shown = [*self._base, *interpreter_mounts(python), *mounts]
+        return Walls(
+            namespaces=False,
+            user_namespace=False,
+            mounts=[],
+            uid=-1,
+            landlock=_as_rules(shown, is_boxed=False),
         )
 
 
