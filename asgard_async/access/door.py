@@ -5,6 +5,7 @@ import contextlib
 import logging
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
+from typing import ParamSpec, TypeVar
 
 from asgard_async.access.errors import TokensUnreadable
 from asgard_async.access.token import Token
@@ -15,6 +16,9 @@ LOOK_SECONDS = 1.0
 """Between two looks at the tokens while somebody stays; for all who stay together."""
 
 logger = logging.getLogger(__name__)
+
+P = ParamSpec("P")
+T = TypeVar("T")
 
 
 @dataclass(kw_only=True, eq=False)
@@ -47,8 +51,7 @@ class Door:
         Raises:
             TokensUnreadable: nobody can be let in.
         """
-        with self._reading():
-            return not self._tokens.is_closed() and self._may_be_open
+        return not self._ask(self._tokens.is_closed) and self._may_be_open
 
     def find(self, secret: str) -> Token | None:
         """The token that a secret is of.
@@ -56,8 +59,7 @@ class Door:
         Raises:
             TokensUnreadable: nobody can be let in.
         """
-        with self._reading():
-            return self._tokens.find(secret)
+        return self._ask(self._tokens.find, secret)
 
     def problem(self) -> str | None:
         """Why nobody can be let in, for `Readiness`."""
@@ -96,18 +98,14 @@ class Door:
         if self.is_open():
             return
         for visit in list(self._visits):
-            if not visit.is_over and (visit.token is None or not self._holds(visit.token)):
+            token = visit.token
+            if not visit.is_over and (token is None or not self._ask(self._tokens.has, token)):
                 visit.is_over = True
                 visit.leave()
 
-    def _holds(self, token: Token) -> bool:
-        with self._reading():
-            return self._tokens.has(token)
-
-    @contextlib.contextmanager
-    def _reading(self) -> Iterator[None]:
+    def _ask(self, question: Callable[P, T], *args: P.args, **kwargs: P.kwargs) -> T:
         try:
-            yield
+            answer = question(*args, **kwargs)
         except ConfigError as error:
             if not self._told:
                 logger.error("%s; nobody is let in meanwhile", error)
@@ -116,3 +114,4 @@ class Door:
         if self._told:
             logger.info("the tokens can be read again")
         self._told = False
+        return answer

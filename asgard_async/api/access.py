@@ -34,8 +34,8 @@ def guard(door: Door, failures: Failures, *, allowed_hosts: frozenset[str]) -> M
     async def guarded(request: web.Request, handler: Handler) -> web.StreamResponse:
         if not request.path.startswith(OPEN):
             refuse_foreign(request, allowed_hosts=allowed_hosts)
-            if not door.is_open():
-                token = _authenticate(request, door, failures)
+            token = _authenticate(request, door, failures)
+            if token is not None:
                 if not token.scope.covers(needed := scope_for(request)):
                     raise ScopeTooSmall(token.name, has=token.scope, needs=needed)
                 request[TOKEN] = token
@@ -52,12 +52,14 @@ def scope_for(request: web.Request) -> Scope:
     return Scope.ADMIN if resource.canonical in ADMIN_ROUTES else Scope.SUBMIT
 
 
-def _authenticate(request: web.Request, door: Door, failures: Failures) -> Token:
+def _authenticate(request: web.Request, door: Door, failures: Failures) -> Token | None:
     given = _secret_in(request)
+    if given is not None and (token := door.find(given)) is not None:
+        return token
+    if door.is_open():
+        return None
     if given is None:
         raise NotAuthenticated(wrong=False)
-    if (token := door.find(given)) is not None:
-        return token
     address = request.remote or ""
     if wait := failures.wait_seconds(address):
         raise TooManyFailures(wait)

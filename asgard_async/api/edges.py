@@ -8,6 +8,7 @@ helps without a token, but while the API is open they must not get in.
 import ipaddress
 import re
 from collections.abc import Collection
+from functools import lru_cache
 from urllib.parse import urlsplit
 
 from aiohttp import hdrs, web
@@ -57,11 +58,13 @@ def _refuse_foreign_host(request: web.Request, allowed: Collection[str]) -> None
             raise ForeignHost
 
 
+@lru_cache(maxsize=256)  # with each request, and mostly the same
 def _name_in(authority: str) -> str:
     match = _authority.fullmatch(authority)
     return (match[1] or match[2]).lower().rstrip(".") if match else ""
 
 
+@lru_cache(maxsize=256)
 def _is_address(name: str) -> bool:
     try:
         ipaddress.ip_address(name)

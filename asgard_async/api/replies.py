@@ -16,8 +16,11 @@ def reply(
     return web.Response(
         status=status,
         body=msgspec.json.encode(document),
-        content_type="application/json",
-        headers={"Cache-Control": "no-store", **(headers or {})},
+        headers={
+            "Content-Type": "application/json",
+            "Cache-Control": "no-store",
+            **(headers or {}),
+        },
     )
 
 

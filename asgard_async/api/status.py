@@ -7,7 +7,6 @@ from asgard_async.api.decorators import docs, response_schema
 from asgard_async.api.keys import GATEWAY, MONITOR, STORE
 from asgard_async.api.replies import reply
 from asgard_async.api.schemas.status import StatusSchema
-from asgard_async.api.views import rfc3339
 from asgard_async.jobs.record import now
 from asgard_async.jobs.status import Status
 
@@ -33,10 +32,10 @@ async def get_status(request: web.Request) -> web.Response:
             "registered_models": snapshot.registered_models,
             "active_experiments": snapshot.active_experiments,
             "jobs": {status: counts.get(status, 0) for status in Status},
-            "checked_at": rfc3339(checked_at) if checked_at else None,
+            "checked_at": checked_at,
             "age_seconds": (moment - checked_at).total_seconds() if checked_at else None,
             "mlflow_latency_ms": snapshot.latency_ms,
             "version": __version__,
-            "timestamp": rfc3339(moment),
+            "timestamp": moment,
         }
     )
