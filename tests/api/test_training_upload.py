@@ -50,6 +50,11 @@ async def test_an_upload_is_accepted_and_runs(api: Client) -> None:
     assert job["timeout"] == 300
 
 
+async def test_a_crowd_of_uploads_at_once_is_accepted(api: Client) -> None:
+    answers = await asyncio.gather(*(api.post(UPLOAD, json=submission(HELLO)) for _ in range(100)))
+    assert {answer.status for answer in answers} == {202}
+
+
 async def test_the_same_key_and_upload_give_the_same_job(api: Client) -> None:
     first = await submit(api, idempotency_key="k1")
     again = await api.post(UPLOAD, json=submission(HELLO, idempotency_key="k1"))

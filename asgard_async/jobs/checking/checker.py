@@ -14,6 +14,8 @@ logger = logging.getLogger(__name__)
 
 COMPILER = Path(__file__).parent / "compiler.py"
 PROCESSES = 2
+PATIENCE_SECONDS = 60.0
+"""For a turn; a client waits no longer than that for its answer."""
 
 
 class ScriptChecker:
@@ -24,7 +26,7 @@ class ScriptChecker:
         self._turns = Turns(
             PROCESSES,
             max_waiting=max_waiting,
-            patience_seconds=deadline_seconds * max_waiting / PROCESSES,
+            patience_seconds=PATIENCE_SECONDS,
         )
         self._idle: list[CheckingProcess] = []
 

@@ -1,5 +1,6 @@
 """Checking scripts in real processes: verdicts, hostile input, deadline, restart."""
 
+import asyncio
 import os
 import signal
 from collections.abc import AsyncIterator
@@ -7,7 +8,7 @@ from collections.abc import AsyncIterator
 import pytest
 
 from asgard_async.jobs.checking.checker import ScriptChecker
-from asgard_async.jobs.errors import InvalidSubmission
+from asgard_async.jobs.errors import InvalidSubmission, TooManyChecks
 
 
 @pytest.fixture
@@ -91,6 +92,19 @@ async def test_what_takes_too_long_is_given_up() -> None:
     finally:
         await checker.close()
     assert "could not be compiled in 0.05 s" in message
+
+
+async def test_of_too_many_that_wait_the_rest_is_refused() -> None:
+    checker = ScriptChecker(deadline_seconds=10, max_waiting=4)
+    try:
+        answers = await asyncio.gather(
+            *(checker.imports_of(b"import os", owner="ci") for _ in range(8)),
+            return_exceptions=True,
+        )
+    finally:
+        await checker.close()
+    # two are looked at, and of the four that may wait two may be of one owner
+    assert [type(answer) for answer in answers] == [frozenset] * 4 + [TooManyChecks] * 4
 
 
 async def test_a_killed_process_is_replaced(checker: ScriptChecker) -> None:
