@@ -333,6 +333,7 @@ async def _jobs(app: web.Application) -> AsyncIterator[None]:
     submitter.close()
     await background.stop()  # first the dispatcher: it starts job tasks
     await job_tasks.stop()
+    executor.close()
     await warm.close()
     await environments.close()
     await checker.close()

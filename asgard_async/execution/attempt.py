@@ -10,7 +10,7 @@ import logging
 import os
 import signal
 import sys
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 from datetime import UTC, datetime
 from functools import partial
 from pathlib import Path
@@ -18,10 +18,16 @@ from typing import Any
 
 import msgspec
 
+from asgard_async.execution.keeper_server import (
+    ENVIRONMENT,
+    RESET_SIGNALS,
+    Descriptors,
+    HandOver,
+    KeeperServer,
+)
 from asgard_async.execution.protocol import End, Ended, Stop
 from asgard_async.execution.shim import files, limits
 from asgard_async.execution.shim.order import Order, encode_order
-from asgard_async.execution.warm.server import Descriptors, ForkServer
 from asgard_async.execution.watch import ProcessIdentity, processes_called, readable
 from asgard_async.jobs.record import Started
 from asgard_async.jobs.status import ColdReason, Isolation
@@ -30,13 +36,9 @@ logger = logging.getLogger(__name__)
 
 SHIM_START = Path(__file__).parent / "shim" / "start.py"
 SHIM_LOG = "shim.log"
-RESET_SIGNALS = (signal.SIGPIPE, signal.SIGXFSZ, signal.SIGINT, signal.SIGTERM)
 NOT_YET_SECONDS = 0.01
-WARM_START_SECONDS = 20.0
-"""A fork server that takes longer is stuck; the job then starts cold."""
-
-HandOver = Callable[[Descriptors], None]
-"""Has a keeper come to be, with these as its descriptors 0, 1 and 2."""
+FORK_SECONDS = 20.0
+"""A server of keepers that takes longer is stuck."""
 
 
 class Attempt:
@@ -45,23 +47,23 @@ class Attempt:
     def __init__(self, directory: Path) -> None:
         self.directory = directory
 
-    async def start(self, order: Order, server: ForkServer | None = None) -> datetime | None:
+    async def start(self, order: Order, server: KeeperServer | None = None) -> datetime | None:
         """Start the shim; when the program began to run, or None when it did not.
 
-        With a fork server the program is forked from it, if it still can.
+        With a server the keeper is forked from it, if it still can; else it is spawned.
         """
         if server is not None:
             begun = None
             try:
-                async with asyncio.timeout(WARM_START_SECONDS):
+                async with asyncio.timeout(FORK_SECONDS):
                     begun = await self._start(order, server.send)
             except TimeoutError:
-                logger.warning("fork server %d does not answer and is ended", server.pid)
+                logger.warning("server %d of keepers does not answer and is ended", server.pid)
                 server.kill()
             if begun is not None or await asyncio.to_thread(self._is_decided):
                 return begun
             # Should a keeper have been forked after all, the attempt's lock lets one of the two on.
-            order["cold_reason"] = ColdReason.SERVER_LOST.value
+            order.setdefault("cold_reason", ColdReason.SERVER_LOST.value)
         return await self._start(order, partial(_spawn, order))
 
     async def _start(self, order: Order, hand_over: HandOver) -> datetime | None:
@@ -208,7 +210,7 @@ def _spawn(order: Order, descriptors: Descriptors) -> None:
     os.posix_spawn(
         sys.executable,
         [sys.executable, "-I", "-S", str(SHIM_START), order["directory"]],
-        {"PATH": os.defpath, "LANG": "C.UTF-8"},
+        ENVIRONMENT,
         file_actions=[
             *((os.POSIX_SPAWN_DUP2, fd, number) for number, fd in enumerate(descriptors)),
             *((os.POSIX_SPAWN_DUP2, fd, fd) for fd in order["inherit"]),

@@ -20,6 +20,7 @@ from asgard_async.execution.archives.unpack import unpack
 from asgard_async.execution.attempt import Attempt
 from asgard_async.execution.environment_variables import job_variables
 from asgard_async.execution.isolation.ladder import Ladder, Place
+from asgard_async.execution.keeper_server import ColdServers
 from asgard_async.execution.limits.keeping import Keeping
 from asgard_async.execution.protocol import AttemptId, CannotStart, Ended, Launch
 from asgard_async.execution.remove_tree import remove_tree
@@ -58,10 +59,15 @@ class LocalExecutor:
         self._warm = warm
         self._ladder = ladder
         self._keeping = keeping
+        self._cold = ColdServers()
 
     async def ready(self) -> None:
         """See `Executor.ready`."""
         await self._ladder.available()
+
+    def close(self) -> None:
+        """Let go of what attempts are started with; they live on."""
+        self._cold.close()
 
     async def start(self, launch: Launch) -> datetime | None:
         """See `Executor.start`."""
@@ -108,7 +114,7 @@ class LocalExecutor:
             order["walls"] = place.walls
         if isinstance(server, ColdReason):
             order["cold_reason"] = server.value
-            started_at = await Attempt(directory).start(order)
+            started_at = await Attempt(directory).start(order, self._cold.server())
         else:
             started_at = await Attempt(directory).start(order, server)
         self._warm.count(ColdReason(order["cold_reason"]) if "cold_reason" in order else None)

@@ -13,10 +13,10 @@ import msgspec
 import pytest
 
 from asgard_async.execution.attempt import Attempt
+from asgard_async.execution.keeper_server import ColdServers, KeeperServer
 from asgard_async.execution.protocol import End, Ended, Stop
 from asgard_async.execution.shim import files
 from asgard_async.execution.shim.order import Order
-from asgard_async.execution.warm.server import ForkServer
 from asgard_async.jobs.status import ColdReason
 from tests.eventually import eventually
 from tests.execution.fork_servers import fork_server
@@ -26,7 +26,7 @@ from tests.processes import processes_with, state_of
 class Started:
     """An attempt with a script in its own directory."""
 
-    def __init__(self, directory: Path, server: ForkServer | None) -> None:
+    def __init__(self, directory: Path, server: KeeperServer | None) -> None:
         self.directory = directory
         self.server = server
         self.attempt = Attempt(directory)
@@ -72,11 +72,15 @@ class Started:
         return {"keeper": keeper, "shim": facts["shim_pid"], "job": facts["job_pid"]}
 
 
-@pytest.fixture(params=["cold", "warm"])
+@pytest.fixture(params=["spawned", "cold", "warm"])
 async def started(tmp_path: Path, request: pytest.FixtureRequest) -> AsyncIterator[Started]:
     """A fresh attempt; fails the test when it leaves a process."""
-    if request.param == "cold":
+    if request.param == "spawned":
         yield Started(tmp_path / "1", None)
+    elif request.param == "cold":
+        cold = ColdServers()
+        yield Started(tmp_path / "1", cold.server())
+        cold.close()
     else:
         async with fork_server(tmp_path / "server") as server:
             yield Started(tmp_path / "1", server)
@@ -334,7 +338,7 @@ async def test_program_that_cannot_be_executed(tmp_path: Path) -> None:
 async def test_a_fork_server_that_is_stuck_is_ended_and_the_job_starts_cold(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("asgard_async.execution.attempt.WARM_START_SECONDS", 0.2)
+    monkeypatch.setattr("asgard_async.execution.attempt.FORK_SECONDS", 0.2)
     async with fork_server(tmp_path / "server") as server:
         os.kill(server.pid, signal.SIGSTOP)
         started = Started(tmp_path / "1", server)

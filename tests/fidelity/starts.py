@@ -14,6 +14,7 @@ from asgard_async.execution.attempt import Attempt
 from asgard_async.execution.isolation.mounts import write
 from asgard_async.execution.isolation.uids import give
 from asgard_async.execution.isolation.walls import WallBuilder
+from asgard_async.execution.keeper_server import ColdServers, KeeperServer
 from asgard_async.execution.shim.order import Order
 from asgard_async.execution.shim.walls import Walls
 from asgard_async.execution.warm.server import ForkServer
@@ -67,6 +68,14 @@ def by_hand(case: Case, place: Path) -> Seen:
 
 async def by_shim(case: Case, place: Path, server: ForkServer | None) -> Seen:
     """Cold, or forked from `server`."""
+    cold = ColdServers()
+    try:
+        return await _by_keeper(case, place, server or cold.server())
+    finally:
+        cold.close()
+
+
+async def _by_keeper(case: Case, place: Path, server: KeeperServer | None) -> Seen:
     await asyncio.to_thread(_lay_out, case, place)
     attempt = place / "attempt"
     attempt.mkdir()
@@ -90,7 +99,7 @@ async def by_shim(case: Case, place: Path, server: ForkServer | None) -> Seen:
     started = Attempt(attempt)
     await started.start(order, server)
     ended = await started.wait()
-    assert "cold_reason" not in order, "the fork server was lost"
+    assert "cold_reason" not in order, "the server of keepers was lost"
     shim_log = (attempt / "shim.log").read_text()
     assert shim_log == ""
     code = ended.exit_code if ended.signal is None else -ended.signal

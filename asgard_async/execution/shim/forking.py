@@ -1,31 +1,22 @@
 """A fork server: an interpreter with its imports done, which forks a keeper for every order.
 
-It speaks with the service over a socket of whole messages (SOCK_SEQPACKET):
+What it says over its socket before it takes orders (see forked_keepers.py):
 
     service → server   marshalled settings, once
     server → service   marshalled facts: that it is ready, and what it has imported
-    service → server   an order: its three descriptors (SCM_RIGHTS) become the keeper's 0, 1 and 2
-
-The end of the socket ends the server, not what it has forked. It has no thread of its own.
 """
 
-import gc
 import marshal
 import os
-import signal
-import socket
 import sys
 from typing import Any
 
 from . import linux
-from .command_line import show_command_line
 from .ending import Ending
+from .forked_keepers import open_channel, take_orders
 from .interpreter import ForkedInterpreter
-from .keeper import keep
-from .order import MESSAGE_BYTES, ORDER, read_order
+from .order import MESSAGE_BYTES
 from .preloading import Preloaded, preload
-
-START = os.path.join(os.path.dirname(os.path.abspath(__file__)), "start.py")
 
 
 def serve(descriptor: int, pristine: "dict[str, Any]") -> None:
@@ -36,12 +27,7 @@ def serve(descriptor: int, pristine: "dict[str, Any]") -> None:
     Raises:
         ScriptIsNext: in a job's process. `sys.excepthook` then runs the script.
     """
-    linux.close_all_but(0, 1, 2, descriptor)
-    os.set_inheritable(descriptor, False)
-    show_command_line([sys.executable, sys.argv[0]])
-    # the service's end is seen on the socket, too, but not while this one is importing
-    linux.signal_at_parents_death(signal.SIGKILL, os.getppid())
-    channel = socket.socket(fileno=descriptor)
+    channel = open_channel(descriptor)
     settings: dict[str, Any] = marshal.loads(channel.recv(MESSAGE_BYTES))  # noqa: S302
     os.chdir(settings["working_directory"])
     _write_to(settings["log"])
@@ -50,36 +36,8 @@ def serve(descriptor: int, pristine: "dict[str, Any]") -> None:
     opened = tuple(linux.open_descriptors() - {0, 1, 2, descriptor})
     interpreter = ForkedInterpreter(preloaded, pristine, opened)
     ending.share()
-    gc.freeze()  # a collection would write to memory that is shared
     channel.send(marshal.dumps(_facts(preloaded), 2))
-    signal.signal(signal.SIGCHLD, signal.SIG_IGN)  # keepers are nobody's to wait for
-    while True:
-        message, descriptors, _, _ = socket.recv_fds(
-            channel, len(ORDER), 3, socket.MSG_CMSG_CLOEXEC
-        )
-        if message != ORDER:
-            os._exit(0)
-        try:
-            forked = os.fork()
-        except OSError as error:
-            # the service sees the descriptors closed and starts the job cold
-            sys.stderr.write(f"a keeper could not be forked: {error}\n")
-            forked = -1
-        if forked == 0:
-            channel.detach()
-            _become_keeper(descriptors, interpreter)
-        for received in descriptors:
-            os.close(received)
-
-
-def _become_keeper(descriptors: "list[int]", interpreter: ForkedInterpreter) -> None:
-    os.setsid()
-    signal.signal(signal.SIGCHLD, signal.SIG_DFL)
-    for number, received in enumerate(descriptors):
-        os.dup2(received, number)
-    order = read_order(0)
-    show_command_line([sys.executable, "-I", "-S", START, order["directory"]])
-    keep(order, interpreter)
+    take_orders(channel, interpreter)
 
 
 def _preload(names: "list[str]") -> Preloaded:

@@ -1,29 +1,18 @@
 """One fork server, as the service sees it: started, ready, sent orders, ended."""
 
 import asyncio
-import logging
 import marshal
 import os
-import signal
-import socket
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from asgard_async.execution.shim.order import MESSAGE_BYTES, ORDER
-from asgard_async.execution.watch import identify, readable
-
-logger = logging.getLogger(__name__)
+from asgard_async.execution.keeper_server import KeeperServer
+from asgard_async.execution.shim.order import MESSAGE_BYTES
+from asgard_async.execution.watch import readable
 
 PROGRAM = Path(__file__).parent.parent / "shim" / "fork_server.py"
-ROOM_FOR_COMMAND_LINES = 8192
-"""Bytes; longer than any path can be."""
-
-Descriptors = tuple[int, int, int]
-"""A keeper's standard input (its order), output (who waits for its start) and error (its log)."""
-
-
 WARM_UP_SECONDS = 600.0
 
 
@@ -48,11 +37,8 @@ class Facts:
     """Bytes that it has mapped."""
 
 
-class ForkServer:
-    """A fork server of the interpreter `python`, in a directory of its own.
-
-    To be made in the service's main thread: it is killed when the thread ends that made it.
-    """
+class ForkServer(KeeperServer):
+    """A fork server of the interpreter `python`, in a directory of its own."""
 
     def __init__(self, python: Path, directory: Path, environment: Mapping[str, str]) -> None:
         self.python = python
@@ -63,34 +49,10 @@ class ForkServer:
         }
         self._directory = directory
         self.facts: Facts | None = None
-        self._channel, theirs = socket.socketpair(socket.AF_UNIX, socket.SOCK_SEQPACKET)
-        self._channel.setblocking(False)
-        with theirs:
-            self.pid = self._spawn(theirs.fileno())
-        self._process = identify(self.pid)
-
-    def _spawn(self, channel: int) -> int:
         # Scripts write to a pipe, and so the objects for it must be made: see fork_server.py.
         reader, writer = os.pipe2(os.O_CLOEXEC)
         try:
-            return os.posix_spawn(
-                self.python,
-                [
-                    str(self.python),
-                    str(PROGRAM),
-                    str(channel),
-                    "-" * ROOM_FOR_COMMAND_LINES,
-                ],
-                self.environment,
-                file_actions=[
-                    (os.POSIX_SPAWN_OPEN, 0, os.devnull, os.O_RDONLY, 0),
-                    (os.POSIX_SPAWN_DUP2, writer, 1),
-                    (os.POSIX_SPAWN_DUP2, writer, 2),
-                    (os.POSIX_SPAWN_DUP2, channel, channel),
-                ],
-                setsid=True,
-                setsigmask=[],
-            )
+            super().__init__([str(python), str(PROGRAM)], self.environment, output=(writer, writer))
         finally:
             os.close(writer)
             os.close(reader)
@@ -127,17 +89,6 @@ class ForkServer:
         )
         return self.facts
 
-    def send(self, descriptors: Descriptors) -> None:
-        """Have a keeper forked. If the server cannot, the descriptors are closed, and no more."""
-        try:
-            socket.send_fds(self._channel, [ORDER], descriptors)
-        except OSError as error:  # it has ended, or does not answer any more
-            logger.warning("the fork server of %s takes no order: %s", self.python, error)
-
-    async def ended(self) -> None:
-        """Wait until it has ended."""
-        await readable(self._channel.fileno())  # it says nothing more
-
     def private_bytes(self) -> int:
         """Memory that is its own, not a file's; 0 when it has ended."""
         try:
@@ -146,13 +97,3 @@ class ForkServer:
             return 0
         found = [line for line in status.splitlines() if line.startswith("RssAnon:")]
         return int(found[0].split()[1]) << 10 if found else 0
-
-    def kill(self) -> None:
-        """End it, also when it imports or is stuck; `ended` then returns."""
-        if self._process is not None:
-            self._process.signal(signal.SIGKILL)
-
-    def close(self) -> None:
-        """End it for good; what it has forked lives on. Nobody may wait for `ended` any more."""
-        self.kill()
-        self._channel.close()
