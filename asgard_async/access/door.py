@@ -44,6 +44,8 @@ class Door:
         self._told = False
         self._visits: set[Visit] = set()
         self._occupied = asyncio.Event()
+        self._found: dict[str, Token] = {}
+        """By what requests brought that came in one turn of the event loop; no longer."""
 
     def is_open(self) -> bool:
         """Whether everybody is let in: there is no file of tokens, where that may be so.
@@ -59,7 +61,14 @@ class Door:
         Raises:
             TokensUnreadable: nobody can be let in.
         """
-        return self._ask(self._tokens.find, secret)
+        if (token := self._found.get(secret)) is not None:
+            return token
+        token = self._ask(self._tokens.find, secret)
+        if token is not None:
+            if not self._found:
+                asyncio.get_running_loop().call_soon(self._found.clear)
+            self._found[secret] = token
+        return token
 
     def problem(self) -> str | None:
         """Why nobody can be let in, for `Readiness`."""

@@ -28,8 +28,10 @@ class Scope(StrEnum):
 
     def covers(self, needed: "Scope") -> bool:
         """Whether who has this scope has `needed` as well."""
-        order = list(Scope)
-        return order.index(self) >= order.index(needed)
+        return self is needed or _ASCENDING.index(self) > _ASCENDING.index(needed)
+
+
+_ASCENDING = tuple(Scope)
 
 
 class Token(msgspec.Struct, frozen=True, kw_only=True):

@@ -60,6 +60,8 @@ class Bodies:
 
         @web.middleware
         async def release(request: web.Request, handler: Handler) -> web.StreamResponse:
+            if not request.body_exists:
+                return await handler(request)
             try:
                 return await handler(request)
             finally:

@@ -9,6 +9,7 @@ from asgard_async.access.token import Token
 from asgard_async.jobs.errors import JobNotFound
 
 HEADER = "X-Request-ID"
+POLICY = "Content-Security-Policy"
 
 COMMON_HEADERS = {
     "Server": "Asgard",  # and not the versions of what it is made of
@@ -17,7 +18,7 @@ COMMON_HEADERS = {
     "Referrer-Policy": "no-referrer",
     "Cross-Origin-Resource-Policy": "same-origin",
     # a log or a script that a browser shows is text, and nothing in it may do anything
-    "Content-Security-Policy": (
+    POLICY: (
         "default-src 'none'; base-uri 'none'; form-action 'none'; frame-ancestors 'none'; sandbox"
     ),
 }
@@ -71,10 +72,11 @@ async def mark_response(request: web.Request, response: web.StreamResponse) -> N
 
 def put_headers(request: web.BaseRequest, response: web.StreamResponse) -> None:
     """Put the headers on a response that every response has."""
+    policy = response.headers.popone(POLICY, None)
+    response.headers.update(COMMON_HEADERS)
     response.headers[HEADER] = request_id(request)
-    for name, value in COMMON_HEADERS.items():
-        # a page may bring a policy of its own; aiohttp puts no Server before this
-        response.headers.setdefault(name, value)
+    if policy is not None:
+        response.headers[POLICY] = policy
 
 
 def job_id_of(request: web.Request) -> str:

@@ -10,6 +10,8 @@ from asgard_async.api.schemas.status import StatusSchema
 from asgard_async.jobs.record import now
 from asgard_async.jobs.status import Status
 
+NO_JOBS = dict.fromkeys(Status, 0)
+
 
 @docs(
     tags=["service"],
@@ -31,7 +33,7 @@ async def get_status(request: web.Request) -> web.Response:
             "mlflow_tracking_uri": request.app[GATEWAY].public_uri,
             "registered_models": snapshot.registered_models,
             "active_experiments": snapshot.active_experiments,
-            "jobs": {status: counts.get(status, 0) for status in Status},
+            "jobs": NO_JOBS | counts,
             "checked_at": checked_at,
             "age_seconds": (moment - checked_at).total_seconds() if checked_at else None,
             "mlflow_latency_ms": snapshot.latency_ms,
