@@ -41,8 +41,8 @@ class Interrupts:
         except asyncio.CancelledError:
             task = asyncio.current_task()
             if task is None or task.cancelling():
-                wait.cancel()
                 raise  # the service stops
             raise Interrupted from None
         finally:
+            wait.cancel()  # if it was left: the service stops, or the database does not answer
             del self._waits[job_id]

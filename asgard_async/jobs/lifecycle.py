@@ -19,6 +19,7 @@ from asgard_async.execution.environments.builder import BuildFailed
 from asgard_async.execution.limits.allowance import Allowance
 from asgard_async.execution.protocol import AttemptId, End, Ended, Executor, Launch
 from asgard_async.jobs.environment_phase import EnvironmentPhase
+from asgard_async.jobs.errors import JobNotFound
 from asgard_async.jobs.interrupts import Interrupted, Interrupts
 from asgard_async.jobs.outcome import outcome_of
 from asgard_async.jobs.record import Job, Outcome, now
@@ -107,6 +108,8 @@ class Lifecycle:
                 present = await self._store.get(job.job_id)
                 if present.attempt == job.attempt:  # else it was queued again: not ours any more
                     await step(present)
+            except JobNotFound:
+                return  # it has finished, and was deleted at once
             except Exception:
                 logger.exception("job %s is looked at again in %g s", job.job_id, AGAIN_SECONDS)
             else:

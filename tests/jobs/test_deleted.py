@@ -1,0 +1,69 @@
+"""Jobs whose row goes while the service still holds them: nothing waits for what is gone."""
+
+import asyncio
+from collections.abc import AsyncIterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from asgard_async.jobs.errors import JobNotFound
+from asgard_async.jobs.interrupts import Interrupts
+from asgard_async.jobs.lifecycle import Lifecycle
+from asgard_async.jobs.record import Job, Outcome, now
+from asgard_async.jobs.status import Phase, Reason
+from asgard_async.store.database import Database
+from asgard_async.store.jobs import JobStore
+from tests.store.conftest import accept
+
+NOT_NEEDED = (
+    "config",
+    "archives",
+    "executor",
+    "logs",
+    "recording",
+    "environment_phase",
+    "interrupts",
+    "requeued",
+)
+
+
+@pytest.fixture
+async def store(tmp_path: Path) -> AsyncIterator[JobStore]:
+    async with Database(tmp_path / "asgard.db") as database:
+        yield JobStore(database)
+
+
+async def deleted(store: JobStore) -> Job:
+    """A job as it was claimed, which has failed and was deleted since."""
+    await accept(store)
+    job = await store.claim_next(now())
+    assert job is not None
+    outcome = Outcome(reason=Reason.START_FAILED, ended_at=now())
+    await store.end(job.job_id, Phase.FINISHED, outcome, at=now(), attempt=1)
+    await store.delete(job.job_id)
+    return job
+
+
+async def test_a_job_deleted_at_once_frees_its_slot(store: JobStore) -> None:
+    unused: dict[str, Any] = dict.fromkeys(NOT_NEEDED)
+    freed = asyncio.Event()
+    async with asyncio.timeout(30):
+        await Lifecycle(store=store, **unused).resume(await deleted(store), freed.set)
+    assert freed.is_set()
+
+
+async def test_what_a_deleted_job_waits_for_is_given_up(store: JobStore) -> None:
+    job = await deleted(store)
+    given_up = asyncio.Event()
+
+    async def work() -> None:
+        try:
+            await asyncio.Event().wait()
+        finally:
+            given_up.set()
+
+    with pytest.raises(JobNotFound):
+        await Interrupts(store).unless_cancelled(job.job_id, work())
+    async with asyncio.timeout(30):
+        await given_up.wait()
