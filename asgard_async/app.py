@@ -67,8 +67,6 @@ logger = logging.getLogger(__name__)
 DATA = web.AppKey("data", DataDirectory)
 BACKGROUND = web.AppKey("background", Background)
 JOB_TASKS = web.AppKey("job_tasks", Background)
-CHECKER = web.AppKey("checker", ScriptChecker)
-DISPATCHER = web.AppKey("dispatcher", Dispatcher)
 EXPERIMENTS = web.AppKey("experiments", Experiments)
 EXECUTOR = web.AppKey("executor", LocalExecutor)
 
@@ -295,7 +293,6 @@ async def _jobs(app: web.Application) -> AsyncIterator[None]:
     )
     app[EXECUTOR] = executor
     app[JOB_TASKS] = job_tasks
-    app[DISPATCHER] = dispatcher
     app[keys.LOGS] = logs
     app[keys.FOLLOWERS] = Followers(store=store, feeds=Feeds(executor.log_of, log_watch))
     app[keys.SUBMITTER] = submitter

@@ -31,11 +31,6 @@ class Phase(StrEnum):
     RECORDING = "recording"
     FINISHED = "finished"
 
-    @property
-    def holds_process(self) -> bool:
-        """Whether a process of the job may be alive."""
-        return self in {Phase.STARTING, Phase.RUNNING, Phase.STOPPING}
-
 
 class Start(StrEnum):
     """How a job's interpreter came to be."""

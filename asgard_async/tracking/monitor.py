@@ -4,7 +4,6 @@ import asyncio
 import contextlib
 import logging
 import time
-from collections.abc import Callable
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 from typing import Literal, NoReturn
@@ -53,7 +52,6 @@ class Monitor:
         self._snapshot = TrackingSnapshot()
         self._accessible = asyncio.Event()
         self._nudge = asyncio.Event()
-        self._listeners: list[Callable[[], None]] = []
         self._starting = False
         self._problem = ""
 
@@ -67,17 +65,14 @@ class Monitor:
         """Why MLflow is unreachable, for an administrator; empty unless it is."""
         return self._problem if self._snapshot.mlflow_api == "unreachable" else ""
 
-    def expect_start(self, expected: bool = True) -> None:
-        """Say that the server has just been started (or will not come after all).
+    def expect_start(self) -> None:
+        """Say that the server has just been started.
 
         Until it answers it counts as starting instead of unreachable.
         """
-        self._starting = expected
-        if expected:
-            self._accessible.clear()  # whatever was there has gone, seen or not
-        if expected or not self._snapshot.available:
-            state: MlflowState = "starting" if expected else "unreachable"
-            self._snapshot = replace(self._snapshot, mlflow_api=state)
+        self._starting = True
+        self._accessible.clear()  # whatever was there has gone, seen or not
+        self._snapshot = replace(self._snapshot, mlflow_api="starting")
         self.check_now()
 
     def check_now(self) -> None:
@@ -88,10 +83,6 @@ class Monitor:
         """Say that a request has failed: hold those who wait until a look at MLflow succeeds."""
         self._accessible.clear()
         self.check_now()
-
-    def on_recovery(self, listener: Callable[[], None]) -> None:
-        """Call `listener` whenever MLflow answers again (the first time included)."""
-        self._listeners.append(listener)
 
     async def wait_accessible(self, seconds: float | None = None) -> bool:
         """Wait until MLflow answers; False when it did not within `seconds` (None: for ever)."""
@@ -151,11 +142,7 @@ class Monitor:
             checked_at=datetime.now(UTC),
             latency_ms=latency_ms,
         )
-        if self._accessible.is_set():
-            return
         self._accessible.set()
-        for listener in self._listeners:
-            listener()
 
     def _record_failure(self, error: AsgardError) -> None:
         problem = str(error)

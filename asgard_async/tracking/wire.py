@@ -62,7 +62,6 @@ class Run(Answer, frozen=True):
 class LoggedModelInfo(Answer, frozen=True):
     model_id: str
     status: str = ""
-    creation_timestamp_ms: int = 0
 
 
 class LoggedModel(Answer, frozen=True):

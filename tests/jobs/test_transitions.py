@@ -128,14 +128,6 @@ def test_only_queued_and_running_are_open() -> None:
     }
 
 
-def test_processes_live_between_start_and_stop() -> None:
-    assert {phase for phase in Phase if phase.holds_process} == {
-        Phase.STARTING,
-        Phase.RUNNING,
-        Phase.STOPPING,
-    }
-
-
 def test_names_are_those_of_the_contract() -> None:
     assert list(Status) == ["queued", "running", "completed", "failed", "cancelled"]
     assert list(Phase) == [

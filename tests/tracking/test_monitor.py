@@ -67,9 +67,7 @@ async def test_before_the_first_answer_nothing_is_known() -> None:
 async def test_server_held_still_turns_unreachable_and_the_counts_stay(
     mlflow_server: MlflowServer,
 ) -> None:
-    recoveries: list[str] = []
     async with watching(mlflow_server.uri, timeout_seconds=2) as monitor:
-        monitor.on_recovery(lambda: recoveries.append("back"))
         assert await monitor.wait_accessible(30)
         before = monitor.snapshot
         with mlflow_server.stopped():
@@ -80,8 +78,6 @@ async def test_server_held_still_turns_unreachable_and_the_counts_stay(
         assert held.registered_models == before.registered_models
         assert held.latency_ms is None
         assert await monitor.wait_accessible(30)
-    # once at first and once after; more often where this machine itself is slow
-    assert len(recoveries) >= 2
 
 
 @pytest.mark.mlflow
@@ -98,12 +94,6 @@ async def test_started_server_counts_as_starting_until_it_first_answers(
         await eventually(lambda: not monitor.snapshot.available)
         seen.append(monitor.snapshot.mlflow_api)
     assert seen == ["starting", "unreachable"]
-
-
-async def test_start_that_failed_is_unreachable_again() -> None:
-    async with watching(f"http://127.0.0.1:{free_port()}", starting=True) as monitor:
-        monitor.expect_start(False)
-        assert monitor.snapshot.mlflow_api == "unreachable"
 
 
 async def test_garbage_is_unreachable_and_does_not_end_the_monitor() -> None:
