@@ -4,6 +4,7 @@ is away."""
 import asyncio
 import contextlib
 import logging
+from collections.abc import Sequence
 
 from asgard_async.jobs.errors import TrackingUnavailable
 from asgard_async.jobs.record import Job
@@ -115,6 +116,13 @@ class Recorder:
 
     async def _record_pending(self) -> None:
         jobs = await self._store.to_track(BATCH)
+        await self._record(jobs)
+        while len(jobs) == BATCH:
+            # those that MLflow fails on stay, and must not stand before the others for ever
+            jobs = await self._store.to_track(BATCH, after=jobs[-1].seq)
+            await self._record(jobs)
+
+    async def _record(self, jobs: Sequence[Job]) -> None:
         settled = await self._settlement.settle([_ended(job) for job in jobs])
         for job_id, result in settled.items():
             await self._store.set_tracking(job_id, result.tracking, problem=result.problem)
@@ -125,8 +133,6 @@ class Recorder:
         if len(settled) < len(jobs):
             # MLflow fails on some of them, again and again perhaps: the others do not wait for it
             self._look_again(after=FAILED_SECONDS)
-        if settled and len(jobs) == BATCH:
-            self._due.set()
 
 
 def _ended(job: Job) -> EndedJob:

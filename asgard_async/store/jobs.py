@@ -331,10 +331,12 @@ class JobStore:
             lambda conn: [row_to_job(row) for row in queries.unfinished(conn)]
         )
 
-    async def to_track(self, limit: int) -> Sequence[Job]:
-        """The oldest jobs whose MLflow runs are not known yet."""
+    async def to_track(self, limit: int, *, after: int = 0) -> Sequence[Job]:
+        """The oldest jobs whose MLflow runs are not known yet, from the one after that `seq` on."""
         return await self._database.read(
-            lambda conn: [row_to_job(row) for row in queries.to_track(conn, limit=limit)]
+            lambda conn: [
+                row_to_job(row) for row in queries.to_track(conn, after=after, limit=limit)
+            ]
         )
 
     async def queued_since_before(self, moment: datetime) -> Sequence[Job]:

@@ -51,7 +51,7 @@ class Settlement:
         """What MLflow knows of each job; one that is missing in the result is to be asked again.
 
         Raises:
-            TrackingUnavailable: none could be settled; to be asked again when MLflow answers.
+            TrackingUnavailable: MLflow does not answer, and none could be settled before that.
         """
         async with self._one_at_a_time:
             return await self._settle(ended) if ended else {}
@@ -94,27 +94,25 @@ class _Round:
         self._runs = runs
         self._places = asyncio.Semaphore(PARALLEL_JOBS)
         self._settled: dict[str, Settled] = {}
-        self._failure: TrackingUnavailable | None = None
-        self._outage = False
+        self._outage: TrackingUnavailable | None = None
 
     async def settle(self, ended: Sequence[EndedJob]) -> Mapping[str, Settled]:
         async with asyncio.TaskGroup() as group:
             for job in ended:
                 group.create_task(self._settle_one(job))
-        if self._failure is not None and not self._settled:
-            raise self._failure
+        if self._outage is not None and not self._settled:
+            raise self._outage
         return self._settled
 
     async def _settle_one(self, job: EndedJob) -> None:
         async with self._places:
-            if self._outage:
+            if self._outage is not None:
                 return  # every further request would wait for its timeout
             try:
                 self._settled[job.job_id] = await self._record(job)
             except TrackingUnavailable as error:
-                self._failure = error
                 if not isinstance(error, MlflowInternalError):
-                    self._outage = True
+                    self._outage = error
                 logger.warning("Not recorded yet: %s", error, extra={"job_id": job.job_id})
 
     async def _record(self, job: EndedJob) -> Settled:

@@ -404,6 +404,15 @@ async def test_mlflow_that_fails_at_one_job_does_not_hold_up_the_others(
         assert len(await user.versions(job.model_name)) == 1
 
 
+async def test_failing_at_one_job_is_no_outage_though_it_is_the_only_one(
+    relay: Relay, relayed: MlflowGateway, script: Script
+) -> None:
+    await script.run_with_model()
+    relay.fail(CREATE, 500)
+    job = ended_job(script.job_id, model_name=fresh("poison"))
+    assert await Settlement(relayed, server_id=SERVER).settle([job]) == {}
+
+
 async def test_outage_in_the_middle_loses_nothing_and_repeats_nothing(
     mlflow_server: MlflowServer, user: MlflowUser, script: Script
 ) -> None:

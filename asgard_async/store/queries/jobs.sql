@@ -63,7 +63,7 @@ SELECT * FROM jobs WHERE phase <> 'finished' AND phase <> 'queued' ORDER BY seq;
 
 -- name: to_track
 -- Jobs whose MLflow runs are not known yet, oldest first.
-SELECT * FROM jobs WHERE tracking_pending = 1 ORDER BY seq LIMIT :limit;
+SELECT * FROM jobs WHERE tracking_pending = 1 AND seq > :after ORDER BY seq LIMIT :limit;
 
 -- name: queued_before
 -- Jobs that have waited in the queue since before a moment, those put back into it aside.

@@ -1,0 +1,124 @@
+"""What MLflow knows of ended jobs is noted, whatever it fails at."""
+
+import asyncio
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from datetime import datetime
+from pathlib import Path
+
+import aiohttp
+import pytest
+
+from asgard_async.jobs import recorder as recorder_module
+from asgard_async.jobs.record import Job, Outcome, Started, now
+from asgard_async.jobs.recorder import Recorder
+from asgard_async.jobs.status import Phase, Reason
+from asgard_async.store.database import Database
+from asgard_async.store.jobs import JobStore
+from asgard_async.tracking.address import MlflowAddress
+from asgard_async.tracking.experiments import Experiments
+from asgard_async.tracking.gateway import MlflowGateway
+from asgard_async.tracking.monitor import Monitor
+from asgard_async.tracking.settlement import Settlement
+from tests.eventually import eventually
+from tests.store.conftest import accept, new_job
+from tests.tracking.mlflow_user import MlflowUser, fresh
+from tests.tracking.servers import MlflowServer, Relay, relaying
+
+pytestmark = pytest.mark.mlflow
+
+CREATE = "model-versions/create"
+
+
+class Pending:
+    """Jobs that have completed with a model, which MLflow has not been asked about."""
+
+    def __init__(self, store: JobStore, user: MlflowUser) -> None:
+        self._store = store
+        self._user = user
+
+    async def job(self, model_name: str) -> Job:
+        job = await accept(self._store, new_job(model_name=model_name, uses_tracking=True))
+        began = now()
+        await self._store.claim_next(began)
+        await self._store.move(
+            job.job_id, Phase.RUNNING, at=began, attempt=1, started=Started(at=began)
+        )
+        await self._log_model(job.job_id, began)
+        outcome = Outcome(reason=Reason.SUCCEEDED, exit_code=0, ended_at=now())
+        await self._store.end(
+            job.job_id, Phase.RECORDING, outcome, at=now(), attempt=1, tracking_pending=True
+        )
+        return await self._store.finish(job.job_id, at=now())
+
+    async def _log_model(self, job_id: str, began: datetime) -> None:
+        experiment_id = await self._user.experiment()
+        run_id = await self._user.run(
+            experiment_id,
+            started_at=began,
+            ended_at=now(),
+            asgard__job_id=job_id,
+            asgard__attempt="1",
+            asgard__server_id=await self._store.server_id(),
+        )
+        await self._user.log_model(experiment_id, run_id)
+
+
+@pytest.fixture
+async def store(tmp_path: Path) -> AsyncIterator[JobStore]:
+    async with Database(tmp_path / "asgard.db") as database:
+        yield JobStore(database)
+
+
+@pytest.fixture
+async def relay(mlflow_server: MlflowServer) -> AsyncIterator[Relay]:
+    async with relaying(mlflow_server.uri) as relay:
+        yield relay
+
+
+@pytest.fixture
+async def pending(mlflow_server: MlflowServer, store: JobStore) -> AsyncIterator[Pending]:
+    async with aiohttp.ClientSession() as session:
+        yield Pending(store, MlflowUser(mlflow_server.uri, session))
+
+
+@asynccontextmanager
+async def recording(relay: Relay, store: JobStore) -> AsyncIterator[None]:
+    async with MlflowGateway(MlflowAddress.parse(relay.uri), timeout_seconds=30) as gateway:
+        monitor, server_id = Monitor(gateway, refresh_seconds=5), await store.server_id()
+        recorder = Recorder(
+            store=store,
+            gateway=gateway,
+            experiments=Experiments(gateway, wait_seconds=5),
+            monitor=monitor,
+            settlement=Settlement(gateway, server_id=server_id),
+            server_id=server_id,
+            settle_seconds=30,
+        )
+        tasks = [asyncio.create_task(run()) for run in (monitor.run, recorder.run)]
+        try:
+            yield
+        finally:
+            for task in tasks:
+                task.cancel()
+            await asyncio.wait(tasks)
+
+
+async def version_of(store: JobStore, job: Job) -> str | None:
+    return (await store.get(job.job_id)).tracking.model_version
+
+
+async def test_those_that_mlflow_fails_on_do_not_stand_before_the_others(
+    relay: Relay, store: JobStore, pending: Pending, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(recorder_module, "BATCH", 1)
+    poison = fresh("poison")
+    older, younger = await pending.job(poison), await pending.job(fresh("fine"))
+    relay.fail(CREATE, 500, poison.encode())
+    async with recording(relay, store):
+
+        async def known() -> bool:
+            return await version_of(store, younger) == "1"
+
+        await eventually(known, what="the younger job's model is known")
+    assert (await store.get(older.job_id)).tracking_pending
