@@ -44,6 +44,9 @@ class Recording(Protocol):
     async def prepare(self, job: Job) -> dict[str, str]:
         """Make sure that the job's experiment exists, if MLflow answers; its MLflow variables."""
 
+    def expect(self, job_id: str) -> None:
+        """Hear that a job's end is about to be recorded, for the first time."""
+
     async def settle(self, job: Job) -> None:
         """Wait until the job's runs are known, but not longer than configured."""
 
@@ -241,6 +244,8 @@ class Lifecycle:
             at=now(),
         )
         ran = ended.end in {End.EXITED, End.LOST}
+        if ran:
+            self._recording.expect(job.job_id)
         await self._store.end(
             job.job_id,
             # one that is taken for running has no other way: what it is comes to light only when

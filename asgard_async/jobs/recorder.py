@@ -50,6 +50,8 @@ class Recorder:
         self._server_id = server_id
         self._settle_seconds = settle_seconds
         self._waiting: dict[str, asyncio.Future[None]] = {}
+        self._unasked: set[str] = set()
+        """Jobs that have ended in this life, and that MLflow has not been asked about."""
         self._due = asyncio.Event()
         self._due.set()  # an earlier life may have left some
         self._timer: asyncio.TimerHandle | None = None
@@ -69,6 +71,10 @@ class Recorder:
             server_id=self._server_id,
             tags=job.spec.tags,
         )
+
+    def expect(self, job_id: str) -> None:
+        """See `lifecycle.Recording`."""
+        self._unasked.add(job_id)
 
     async def settle(self, job: Job) -> None:
         """See `lifecycle.Recording`."""
@@ -115,15 +121,19 @@ class Recorder:
                 raise
 
     async def _record_pending(self) -> None:
+        expected = frozenset(self._unasked)
         jobs = await self._store.to_track(BATCH)
         await self._record(jobs)
         while len(jobs) == BATCH:
             # those that MLflow fails on stay, and must not stand before the others for ever
             jobs = await self._store.to_track(BATCH, after=jobs[-1].seq)
             await self._record(jobs)
+        self._unasked -= expected  # those that are left have been deleted
 
     async def _record(self, jobs: Sequence[Job]) -> None:
-        settled = await self._settlement.settle([_ended(job) for job in jobs])
+        ended = [_ended(job, may_be_registered=job.job_id not in self._unasked) for job in jobs]
+        self._unasked.difference_update(job.job_id for job in jobs)
+        settled = await self._settlement.settle(ended)
         for job_id, result in settled.items():
             await self._store.set_tracking(job_id, result.tracking, problem=result.problem)
             if (known := self._waiting.get(job_id)) is not None and not known.done():
@@ -135,7 +145,7 @@ class Recorder:
             self._look_again(after=FAILED_SECONDS)
 
 
-def _ended(job: Job) -> EndedJob:
+def _ended(job: Job, *, may_be_registered: bool) -> EndedJob:
     assert job.outcome is not None  # noqa: S101  # pending only from the outcome on
     return EndedJob(
         job_id=job.job_id,
@@ -145,4 +155,5 @@ def _ended(job: Job) -> EndedJob:
         ended_at=job.outcome.ended_at,
         model_name=job.spec.model_name,
         tags=job.spec.tags,
+        may_be_registered=may_be_registered,
     )

@@ -9,6 +9,7 @@ from asgard_async.jobs.record import JobRun
 from asgard_async.tracking.context import JOB_TAG
 from asgard_async.tracking.gateway import MlflowGateway
 from asgard_async.tracking.refusals import ALREADY_EXISTS, DENIED, EndpointMissing, MlflowRefused
+from asgard_async.tracking.runs import EndedJob
 from asgard_async.tracking.wire import ModelVersion
 
 READY = "LOGGED_MODEL_READY"
@@ -59,34 +60,27 @@ async def _find_model_directory(gateway: MlflowGateway, run_id: str) -> ModelSou
 
 
 async def register_for_job(
-    gateway: MlflowGateway,
-    *,
-    job_id: str,
-    model_name: str,
-    run: JobRun,
-    runs: Sequence[JobRun],
-    tags: Mapping[str, str],
+    gateway: MlflowGateway, job: EndedJob, run: JobRun, made: Sequence[ModelVersion]
 ) -> str | None:
-    """The version of `model_name` that holds the model of the job's run; None if it has none.
+    """The version of the job's model that holds that of its run; None if the run has none.
 
     It is made only if neither an earlier call (cut off by a crash, perhaps) nor the script did so.
-    Where the run has no model, a version counts that the script made from another of its `runs`.
+    `made` are the versions from any of the job's runs; where its run has no model, one that the
+    script made from another counts.
     """
-    by_script = await _versions_from(gateway, model_name, runs)
+    by_script = [version for version in made if version.name == job.model_name]
     version = _newest(version for version in by_script if version.run_id == run.run_id)
-    if version is None:
-        source = await find_source(gateway, run.run_id, run.experiment_id)
-        if source is None:
-            version = _newest(by_script)
-        else:
-            version = await _find_marked(gateway, model_name, job_id) or await _create_version(
-                gateway,
-                model_name,
-                source,
-                run_id=run.run_id,
-                tags={**tags, JOB_TAG: job_id},
-            )
-    return version.version if version else None
+    if version is not None:
+        return version.version
+    source = await find_source(gateway, run.run_id, run.experiment_id)
+    if source is None:
+        version = _newest(by_script)
+        return version.version if version else None
+    if job.may_be_registered and (version := await _find_marked(gateway, job)) is not None:
+        return version.version
+    tags = {**job.tags, JOB_TAG: job.job_id}
+    version = await _create_version(gateway, job.model_name, source, run_id=run.run_id, tags=tags)
+    return version.version
 
 
 async def register_run(
@@ -123,21 +117,19 @@ async def register_run(
 # ids alone stand in the filters: a name may hold both kinds of quotes, which cannot be written
 
 
-async def _versions_from(
-    gateway: MlflowGateway, model_name: str, runs: Sequence[JobRun]
-) -> list[ModelVersion]:
-    """The versions of a model that were made from any of these runs."""
+async def versions_from(gateway: MlflowGateway, run_ids: Sequence[str]) -> list[ModelVersion]:
+    """The versions, of whatever model, that were made from any of these runs."""
     versions: list[ModelVersion] = []
-    for first in range(0, len(runs), RUNS_PER_SEARCH):
-        ids = ", ".join(f"'{run.run_id}'" for run in runs[first : first + RUNS_PER_SEARCH])
+    for first in range(0, len(run_ids), RUNS_PER_SEARCH):
+        ids = ", ".join(f"'{run_id}'" for run_id in run_ids[first : first + RUNS_PER_SEARCH])
         versions += await gateway.search_model_versions(f"run_id IN ({ids})")
-    return [version for version in versions if version.name == model_name]
+    return versions
 
 
-async def _find_marked(gateway: MlflowGateway, model_name: str, job_id: str) -> ModelVersion | None:
-    """The version of a model that was made for a job, from whichever run."""
-    versions = await gateway.search_model_versions(f"tags.`{JOB_TAG}` = '{job_id}'")
-    return _newest(version for version in versions if version.name == model_name)
+async def _find_marked(gateway: MlflowGateway, job: EndedJob) -> ModelVersion | None:
+    """The version of its model that was made for a job, from whichever run."""
+    versions = await gateway.search_model_versions(f"tags.`{JOB_TAG}` = '{job.job_id}'")
+    return _newest(version for version in versions if version.name == job.model_name)
 
 
 def _newest(versions: Iterable[ModelVersion]) -> ModelVersion | None:

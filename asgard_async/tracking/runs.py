@@ -38,6 +38,8 @@ class EndedJob:
     model_name: str
     tags: Mapping[str, str] = field(default_factory=dict)
     """The user's, for the model version."""
+    may_be_registered: bool = True
+    """Whether it was settled before, as far as that came: then its version is looked for."""
 
     @property
     def completed(self) -> bool:

@@ -1,8 +1,9 @@
 """Settles ended jobs with MLflow: finds their runs, ends what is open, registers their models."""
 
 import asyncio
+import contextlib
 import logging
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
 
 from asgard_async.jobs.errors import (
@@ -14,7 +15,7 @@ from asgard_async.jobs.errors import (
 from asgard_async.jobs.record import JobTracking
 from asgard_async.tracking.gateway import MlflowGateway
 from asgard_async.tracking.refusals import AnswerTooLarge, MlflowInternalError
-from asgard_async.tracking.registration import register_for_job
+from asgard_async.tracking.registration import register_for_job, versions_from
 from asgard_async.tracking.runs import (
     EndedJob,
     end_open_runs,
@@ -22,7 +23,7 @@ from asgard_async.tracking.runs import (
     job_run,
     runs_of_attempt,
 )
-from asgard_async.tracking.wire import Run
+from asgard_async.tracking.wire import ModelVersion, Run
 
 logger = logging.getLogger(__name__)
 
@@ -93,10 +94,15 @@ class _Round:
         self._gateway = gateway
         self._runs = runs
         self._places = asyncio.Semaphore(PARALLEL_JOBS)
+        self._versions: Sequence[ModelVersion] | None = None
         self._settled: dict[str, Settled] = {}
         self._outage: TrackingUnavailable | None = None
 
     async def settle(self, ended: Sequence[EndedJob]) -> Mapping[str, Settled]:
+        run_ids = [run_id for job in ended if job.completed for run_id in self._latest(job)]
+        # where that is refused each job is asked about by itself, and told of its own refusal
+        with contextlib.suppress(AsgardError):
+            self._versions = await versions_from(self._gateway, run_ids)
         async with asyncio.TaskGroup() as group:
             for job in ended:
                 group.create_task(self._settle_one(job))
@@ -116,26 +122,26 @@ class _Round:
                 logger.warning("Not recorded yet: %s", error, extra={"job_id": job.job_id})
 
     async def _record(self, job: EndedJob) -> Settled:
-        found = self._runs.get(job.job_id, [])
-        runs = await end_open_runs(self._gateway, job, found)
-        latest = runs_of_attempt(found, job.attempt)
-        runs_of_latest = [run for run in runs if run.run_id in latest]
-        run = job_run(runs_of_latest)
+        runs = await end_open_runs(self._gateway, job, self._runs.get(job.job_id, []))
+        latest = self._latest(job)
+        run = job_run([run for run in runs if run.run_id in latest])
         if run is None:
             return Settled(tracking=JobTracking(runs=runs))
         version = problem = None
         if job.completed:
             try:
-                version = await register_for_job(
-                    self._gateway,
-                    job_id=job.job_id,
-                    model_name=job.model_name,
-                    run=run,
-                    runs=runs_of_latest,
-                    tags=job.tags,
-                )
+                made = await self._versions_from(latest)
+                version = await register_for_job(self._gateway, job, run, made)
             except (TrackingNotFound, TrackingRejected) as error:
                 problem = f"The model was not registered: {error}"
                 logger.warning("%s", problem, extra={"job_id": job.job_id})
         tracking = JobTracking(run_id=run.run_id, model_version=version, runs=runs)
         return Settled(tracking=tracking, problem=problem)
+
+    def _latest(self, job: EndedJob) -> frozenset[str]:
+        return runs_of_attempt(self._runs.get(job.job_id, []), job.attempt)
+
+    async def _versions_from(self, run_ids: Collection[str]) -> Sequence[ModelVersion]:
+        if self._versions is None:
+            return await versions_from(self._gateway, sorted(run_ids))
+        return [version for version in self._versions if version.run_id in run_ids]

@@ -27,7 +27,7 @@ from tests.tracking.servers import MlflowServer, Relay, relaying
 
 pytestmark = pytest.mark.mlflow
 
-CREATE = "model-versions/create"
+CREATE, SEARCH = "model-versions/create", "model-versions/search"
 
 
 class Pending:
@@ -35,9 +35,10 @@ class Pending:
 
     def __init__(self, store: JobStore, user: MlflowUser) -> None:
         self._store = store
-        self._user = user
+        self.user = user
 
-    async def job(self, model_name: str) -> Job:
+    async def job(self, model_name: str, recorder: Recorder | None = None) -> Job:
+        """One that has ended in this life of the recorder, or in an earlier one."""
         job = await accept(self._store, new_job(model_name=model_name, uses_tracking=True))
         began = now()
         await self._store.claim_next(began)
@@ -45,6 +46,8 @@ class Pending:
             job.job_id, Phase.RUNNING, at=began, attempt=1, started=Started(at=began)
         )
         await self._log_model(job.job_id, began)
+        if recorder is not None:
+            recorder.expect(job.job_id)
         outcome = Outcome(reason=Reason.SUCCEEDED, exit_code=0, ended_at=now())
         await self._store.end(
             job.job_id, Phase.RECORDING, outcome, at=now(), attempt=1, tracking_pending=True
@@ -52,8 +55,8 @@ class Pending:
         return await self._store.finish(job.job_id, at=now())
 
     async def _log_model(self, job_id: str, began: datetime) -> None:
-        experiment_id = await self._user.experiment()
-        run_id = await self._user.run(
+        experiment_id = await self.user.experiment()
+        run_id = await self.user.run(
             experiment_id,
             started_at=began,
             ended_at=now(),
@@ -61,7 +64,7 @@ class Pending:
             asgard__attempt="1",
             asgard__server_id=await self._store.server_id(),
         )
-        await self._user.log_model(experiment_id, run_id)
+        await self.user.log_model(experiment_id, run_id)
 
 
 @pytest.fixture
@@ -83,7 +86,7 @@ async def pending(mlflow_server: MlflowServer, store: JobStore) -> AsyncIterator
 
 
 @asynccontextmanager
-async def recording(relay: Relay, store: JobStore) -> AsyncIterator[None]:
+async def recording(relay: Relay, store: JobStore) -> AsyncIterator[Recorder]:
     async with MlflowGateway(MlflowAddress.parse(relay.uri), timeout_seconds=30) as gateway:
         monitor, server_id = Monitor(gateway, refresh_seconds=5), await store.server_id()
         recorder = Recorder(
@@ -97,7 +100,7 @@ async def recording(relay: Relay, store: JobStore) -> AsyncIterator[None]:
         )
         tasks = [asyncio.create_task(run()) for run in (monitor.run, recorder.run)]
         try:
-            yield
+            yield recorder
         finally:
             for task in tasks:
                 task.cancel()
@@ -122,3 +125,28 @@ async def test_those_that_mlflow_fails_on_do_not_stand_before_the_others(
 
         await eventually(known, what="the younger job's model is known")
     assert (await store.get(older.job_id)).tracking_pending
+
+
+async def test_a_version_is_looked_for_where_one_may_have_been_made(
+    relay: Relay, store: JobStore, pending: Pending
+) -> None:
+    inherited = await pending.job(fresh("inherited"))
+    async with recording(relay, store) as recorder:
+
+        async def known(job: Job) -> bool:
+            return await version_of(store, job) == "1"
+
+        await eventually(lambda: known(inherited), what="the inherited job's model is known")
+        assert relay.seen[SEARCH] == 2
+        fine = await pending.job(fresh("fine"), recorder)
+        await recorder.settle(fine)
+        assert await known(fine)
+        assert relay.seen[SEARCH] == 3
+
+        name = fresh("cut")
+        await pending.user.call("POST", "registered-models/create", {"name": name})
+        relay.lose_answer(CREATE)
+        cut = await pending.job(name, recorder)
+        await recorder.settle(cut)
+        assert await known(cut)
+    assert len(await pending.user.versions(name)) == 1

@@ -8,6 +8,7 @@ import pytest
 from asgard_async.tracking.address import MlflowAddress
 from asgard_async.tracking.gateway import MlflowGateway
 
+from .ended_jobs import Script
 from .mlflow_user import MlflowUser
 from .servers import MlflowServer, Relay, relaying
 
@@ -38,3 +39,9 @@ async def user(mlflow_server: MlflowServer) -> AsyncIterator[MlflowUser]:
     """Somebody who works with MLflow as scripts do, over REST."""
     async with aiohttp.ClientSession() as session:
         yield MlflowUser(mlflow_server.uri, session)
+
+
+@pytest.fixture
+async def script(user: MlflowUser) -> Script:
+    """The script of one job, in an experiment of its own."""
+    return Script(user, await user.experiment())
