@@ -1,0 +1,40 @@
+"""Configuration: read in layers, checked once, and frozen.
+
+The packaged `config.toml` holds every default, so what is documented is what applies.
+"""
+
+from asgard_async.config.layers import load_config
+from asgard_async.config.sections import (
+    LARGEST,
+    SECTIONS,
+    Config,
+    ConfigError,
+    EdgesConfig,
+    EnvironmentsConfig,
+    IsolationConfig,
+    JobsConfig,
+    LimitsConfig,
+    LoggingConfig,
+    MlflowConfig,
+    RetentionConfig,
+    WarmConfig,
+)
+from asgard_async.config.shown import shown
+
+__all__ = [
+    "LARGEST",
+    "SECTIONS",
+    "Config",
+    "ConfigError",
+    "EdgesConfig",
+    "EnvironmentsConfig",
+    "IsolationConfig",
+    "JobsConfig",
+    "LimitsConfig",
+    "LoggingConfig",
+    "MlflowConfig",
+    "RetentionConfig",
+    "WarmConfig",
+    "load_config",
+    "shown",
+]

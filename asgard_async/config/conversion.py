@@ -1,0 +1,50 @@
+"""From what was given for a section to its record, or to what is allowed there, in words."""
+
+from collections.abc import Mapping
+from typing import Any
+
+import msgspec
+
+from asgard_async.config.sections import SECTIONS, AbsolutePath, ConfigError, field_types
+from asgard_async.config.shown import SECRET_KEYS, shown
+
+TYPE_NAMES = {"int": "a whole number", "float": "a number", "str": "text", "bool": "true or false"}
+
+
+def convert_section(name: str, values: Mapping[str, Any], sources: Mapping[str, str]) -> Any:
+    """The record of a section; `sources` tells where each of its values was given.
+
+    Raises:
+        ConfigError: a value is not allowed.
+    """
+    converted = {}
+    for key, annotation in field_types(name).items():
+        source = sources.get(f"{name}.{key}", "config.toml")
+        try:
+            converted[key] = msgspec.convert(values[key], annotation)
+        except msgspec.ValidationError as error:
+            raise ConfigError(
+                f"{source}: [{name}] {key}: {_allowed(error, annotation)}{_given(key, values[key])}"
+            ) from error
+    return SECTIONS[name](**converted)
+
+
+def _allowed(error: msgspec.ValidationError, annotation: Any) -> str:
+    message = str(error)
+    if "invalid enum value" in message.lower():
+        return "expected one of " + ", ".join(map(repr, annotation.__args__))
+    if "matching regex" in message and "0-9A-Fa-f.:" in message:
+        return "expected addresses or networks, such as 10.0.0.5 or 10.0.0.0/8"
+    if "matching regex" in message and "!-~" in message:
+        return "expected a token of ASCII characters, without spaces and line breaks"
+    if "matching regex" in message and annotation == list[AbsolutePath]:
+        return "expected absolute paths"
+    if "matching regex" in message:
+        return "expected an http:// or https:// address, or nothing"
+    for name, words in TYPE_NAMES.items():
+        message = message.replace(f"`{name}`", words)
+    return message[0].lower() + message[1:]
+
+
+def _given(key: str, value: Any) -> str:
+    return "" if key in SECRET_KEYS else f" (given: {shown(key, value)})"

@@ -1,0 +1,21 @@
+"""Values as they may be printed."""
+
+import re
+from typing import Any
+
+from asgard_async.redaction import without_secrets
+
+SECRET_KEYS = frozenset({"password", "token", "index_url", "extra_index_urls"})
+"""Keys whose values may hold credentials, and so are not shown."""
+ADDRESS_KEYS = frozenset({"tracking_uri", "public_url"})
+SHOWN_IN_PART = ADDRESS_KEYS | {"artifacts_destination"}
+"""Keys whose user name, password and query are not shown."""
+
+
+def shown(key: str, value: Any) -> str:
+    """A value as it may be printed: no secret, nor an address's user name, password and query."""
+    if key in SECRET_KEYS and value:
+        return "(set)"
+    if key in SHOWN_IN_PART and isinstance(value, str):
+        value = re.sub(r"\?.*", "?…", re.sub(r"//.*@", "//…@", value, flags=re.DOTALL))
+    return without_secrets(repr(value))
