@@ -20,7 +20,8 @@ from asgard_async.retention.plan import (
     plan,
 )
 from asgard_async.store.archives import ArchiveStore
-from asgard_async.store.jobs import EndedJob, JobStore
+from asgard_async.store.jobs import JobStore
+from asgard_async.store.lookups import EndedJob
 
 logger = logging.getLogger(__name__)
 

@@ -1,47 +1,28 @@
-"""Jobs in the database. Every change of a job's phase goes through `_move`."""
+"""Jobs in the database, and every change of them."""
 
 import sqlite3
-from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from collections.abc import Callable
 from datetime import datetime, timedelta
-from typing import Any, TypeVar
+from typing import TypeVar
 
-from asgard_async.jobs.errors import (
-    JobNotFinished,
-    JobNotFound,
-    QueueFull,
-)
-from asgard_async.jobs.record import HistoryEntry, Job, JobSpec, JobTracking, Outcome, Started
+from asgard_async.jobs.errors import JobNotFinished, QueueFull
+from asgard_async.jobs.record import Job, JobSpec, JobTracking, Outcome, Started
 from asgard_async.jobs.status import Phase, Reason, Status
-from asgard_async.jobs.transitions import TransitionRefused, sources_of, status_in
+from asgard_async.jobs.transitions import sources_of
 from asgard_async.store.accepting import NewJob, find_twin, insert_job
 from asgard_async.store.changes import JobChanges
 from asgard_async.store.database import Database, queries
-from asgard_async.store.listing import Cursor, JobFilter, list_statement
-from asgard_async.store.rows import (
-    outcome_to_row,
-    row_to_history,
-    row_to_job,
-    time_to_text,
-    to_json,
-)
+from asgard_async.store.lookups import JobLookups
+from asgard_async.store.moves import get_job, move_job, set_started
+from asgard_async.store.rows import row_to_job, time_to_text, to_json
 
 T = TypeVar("T")
 
 IDEMPOTENCY_KEPT = timedelta(hours=24)
+CANCELLED_IN_QUEUE = "The job was cancelled before it started."
 
 
-@dataclass(frozen=True, kw_only=True)
-class EndedJob:
-    """What has to be known of a job to throw something of it away."""
-
-    job_id: str
-    ended_at: datetime
-    is_recorded: bool
-    archive: str | None
-
-
-class JobStore:
+class JobStore(JobLookups):
     """Queries and guarded changes of jobs; each method is one transaction.
 
     `on_end` is called once with each job that has ended, when that is durable.
@@ -50,7 +31,7 @@ class JobStore:
     def __init__(
         self, database: Database, *, on_end: Callable[[Job], None] = lambda job: None
     ) -> None:
-        self._database = database
+        super().__init__(database)
         self._on_end = on_end
         self.changes = JobChanges()
         self._counts: dict[Status, int] | None = None
@@ -121,7 +102,7 @@ class JobStore:
             if row is None:
                 return None
             queries.set_attempt(conn, seq=row["seq"], attempt=row["attempt"] + 1)
-            return _move(conn, row["job_id"], first_phase(row_to_job(row).spec), at)
+            return move_job(conn, row["job_id"], first_phase(row_to_job(row).spec), at)
 
         job = await self._change(transaction)
         if job is not None:
@@ -145,10 +126,10 @@ class JobStore:
         """
 
         def transaction(conn: sqlite3.Connection) -> Job:
-            job = _move(conn, job_id, target, at, attempt=attempt, detail=detail)
+            job = move_job(conn, job_id, target, at, attempt=attempt, detail=detail)
             if started is not None or target is Phase.QUEUED:
-                _set_started(conn, job, started)
-            return _get(conn, job_id)
+                set_started(conn, job, started)
+            return get_job(conn, job_id)
 
         return await self._change_job(transaction)
 
@@ -170,7 +151,7 @@ class JobStore:
         """
 
         def transaction(conn: sqlite3.Connection) -> Job:
-            job = _move(
+            job = move_job(
                 conn,
                 job_id,
                 target,
@@ -181,8 +162,8 @@ class JobStore:
                 detail=outcome.detail,
             )
             if started is not None and job.started is None:
-                _set_started(conn, job, started)
-            return _get(conn, job_id)
+                set_started(conn, job, started)
+            return get_job(conn, job_id)
 
         job = await self._change_job(transaction)
         self._on_end(job)
@@ -194,7 +175,7 @@ class JobStore:
         Raises:
             TransitionRefused: it is not in RECORDING.
         """
-        return await self._change_job(lambda conn: _move(conn, job_id, Phase.FINISHED, at))
+        return await self._change_job(lambda conn: move_job(conn, job_id, Phase.FINISHED, at))
 
     async def request_cancel(self, job_id: str, *, at: datetime) -> Job:
         """Cancel a queued job at once; note the wish for one that has left the queue.
@@ -205,21 +186,25 @@ class JobStore:
             JobNotFound: there is no such job.
         """
 
+        ends_in_queue = False
+
         def transaction(conn: sqlite3.Connection) -> Job:
-            job = _get(conn, job_id)
+            nonlocal ends_in_queue
+            job = get_job(conn, job_id)
             if job.phase in {Phase.RECORDING, Phase.FINISHED}:
                 return job
             queries.set_cancel_requested(conn, seq=job.seq, at=time_to_text(at))
             if job.phase is Phase.QUEUED:
+                ends_in_queue = True
                 outcome = Outcome(reason=Reason.CANCELLED, error=CANCELLED_IN_QUEUE, ended_at=at)
-                return _move(conn, job_id, Phase.FINISHED, at, outcome=outcome)
+                return move_job(conn, job_id, Phase.FINISHED, at, outcome=outcome)
             if job.phase in sources_of(Phase.STOPPING):
-                return _move(conn, job_id, Phase.STOPPING, at, detail="cancel requested")
-            return _get(conn, job_id)
+                return move_job(conn, job_id, Phase.STOPPING, at, detail="cancel requested")
+            return get_job(conn, job_id)
 
         job = await self._change_job(transaction)
-        if job.outcome is not None and job.outcome.ended_at == at:
-            self._on_end(job)  # just now, in the queue
+        if ends_in_queue:
+            self._on_end(job)
         return job
 
     async def set_tracking(
@@ -248,7 +233,7 @@ class JobStore:
         """
 
         def transaction(conn: sqlite3.Connection) -> None:
-            job = _get(conn, job_id)
+            job = get_job(conn, job_id)
             if queries.delete_job(conn, job_id=job_id) != 1:
                 raise JobNotFinished(job.job_id)
 
@@ -263,195 +248,14 @@ class JobStore:
         )
         return purged
 
-    # --- reading --------------------------------------------------------------------------
-
-    async def get(self, job_id: str) -> Job:
-        """One job.
-
-        Raises:
-            JobNotFound: there is no such job.
-        """
-        return await self._database.read(lambda conn: _get(conn, job_id))
-
-    async def list(
-        self, only: JobFilter, *, after: Cursor | None = None, limit: int
-    ) -> Sequence[Job]:
-        """At most `limit` jobs, newest first, from the one after the cursor on."""
-        sql, parameters = list_statement(only, after, limit)
-        return await self._database.read(
-            lambda conn: [row_to_job(row) for row in conn.execute(sql, parameters)]
-        )
-
-    async def history(self, job_id: str) -> Sequence[HistoryEntry]:
-        """All moves of a job, first to last."""
-        return await self._database.read(
-            lambda conn: [row_to_history(row) for row in queries.get_history(conn, job_id=job_id)]
-        )
-
-    async def script(self, job_id: str) -> bytes:
-        """The script as it was uploaded.
-
-        Raises:
-            JobNotFound: there is no such job, or it has an archive instead.
-        """
-
-        def transaction(conn: sqlite3.Connection) -> bytes:
-            row = queries.get_script(conn, job_id=job_id)
-            if row is None:
-                raise JobNotFound(job_id)
-            return bytes(row["content"])
-
-        return await self._database.read(transaction)
-
-    async def queue_position(self, job: Job) -> int | None:
-        """1 for the job that runs next; None when the job does not wait."""
-        if job.phase is not Phase.QUEUED:
-            return None
-
-        def transaction(conn: sqlite3.Connection) -> int:
-            row = queries.queue_position(conn, priority=job.spec.priority, seq=job.seq)
-            return int(row["position"])
-
-        return await self._database.read(transaction)
-
     async def counts(self) -> dict[Status, int]:
         """How many jobs are in each status, from memory: nobody else changes them."""
         if self._counts is None:
-            self._counts = await self._database.read(_counts)
+            found = await self._database.read(_counts)
+            if self._counts is None:  # else there was a change meanwhile, which knows better
+                self._counts = found
         return self._counts
-
-    async def unfinished_by_phase(self) -> dict[Phase, int]:
-        """How many jobs are in each phase but FINISHED; none where there are none."""
-        rows = await self._database.read(lambda conn: list(queries.unfinished_by_phase(conn)))
-        return {Phase(row["phase"]): row["jobs"] for row in rows}
-
-    async def unfinished(self) -> Sequence[Job]:
-        """Jobs between queue and end, oldest first."""
-        return await self._database.read(
-            lambda conn: [row_to_job(row) for row in queries.unfinished(conn)]
-        )
-
-    async def to_track(self, limit: int, *, after: int = 0) -> Sequence[Job]:
-        """The oldest jobs whose MLflow runs are not known yet, from the one after that `seq` on."""
-        return await self._database.read(
-            lambda conn: [
-                row_to_job(row) for row in queries.to_track(conn, after=after, limit=limit)
-            ]
-        )
-
-    async def queued_since_before(self, moment: datetime) -> Sequence[Job]:
-        """Jobs that have waited in the queue since before `moment`, oldest first."""
-        text = time_to_text(moment)
-        return await self._database.read(
-            lambda conn: [row_to_job(row) for row in queries.queued_before(conn, created_at=text)]
-        )
-
-    async def oldest_queued_at(self) -> datetime | None:
-        """When the job that has waited longest was created."""
-
-        def transaction(conn: sqlite3.Connection) -> datetime | None:
-            text = queries.oldest_queued(conn)["created_at"]
-            return datetime.fromisoformat(text) if text is not None else None
-
-        return await self._database.read(transaction)
-
-    async def all_job_ids(self) -> frozenset[str]:
-        """Every job that exists."""
-        return await self._database.read(
-            lambda conn: frozenset(row["job_id"] for row in queries.all_job_ids(conn))
-        )
-
-    async def all_archives(self) -> frozenset[str]:
-        """Every archive that a job has."""
-        return await self._database.read(
-            lambda conn: frozenset(row["archive"] for row in queries.all_archives(conn))
-        )
-
-    async def ended(self) -> Sequence[EndedJob]:
-        """Every job that has ended, also where MLflow has not told its runs yet."""
-        return await self._database.read(
-            lambda conn: [
-                EndedJob(
-                    job_id=row["job_id"],
-                    ended_at=datetime.fromisoformat(row["ended_at"]),
-                    is_recorded=not row["tracking_pending"],
-                    archive=row["archive"],
-                )
-                for row in queries.ended(conn)
-            ]
-        )
-
-    async def server_id(self) -> str:
-        """The id that marks this server's MLflow runs; made with the database."""
-        return await self._database.read(lambda conn: str(queries.server_id(conn)["value"]))
-
-
-CANCELLED_IN_QUEUE = "The job was cancelled before it started."
-
-
-def _reason(conn: sqlite3.Connection, job_id: str) -> Reason | None:
-    row = queries.get_reason(conn, job_id=job_id)
-    return Reason(row["reason"]) if row is not None and row["reason"] is not None else None
-
-
-def _get(conn: sqlite3.Connection, job_id: str) -> Job:
-    row = queries.get_job(conn, job_id=job_id)
-    if row is None:
-        raise JobNotFound(job_id)
-    return row_to_job(row)
-
-
-def _set_started(conn: sqlite3.Connection, job: Job, started: Started | None) -> None:
-    queries.set_started(
-        conn,
-        seq=job.seq,
-        started_at=time_to_text(started.at) if started else None,
-        cold_reason=started.cold_reason if started else None,
-        isolation=started.isolation if started else None,
-    )
 
 
 def _counts(conn: sqlite3.Connection) -> dict[Status, int]:
     return {Status(row["status"]): row["jobs"] for row in queries.counts(conn)}
-
-
-def _move(
-    conn: sqlite3.Connection,
-    job_id: str,
-    target: Phase,
-    at: datetime,
-    *,
-    attempt: int | None = None,
-    outcome: Outcome | None = None,
-    tracking_pending: bool = False,
-    detail: str | None = None,
-) -> Job:
-    """The one way from phase to phase: guarded by the table, noted in the history."""
-    reason = outcome.reason if outcome is not None else _reason(conn, job_id)
-    if target is Phase.FINISHED and reason is None:
-        raise TransitionRefused(job_id, _get(conn, job_id).phase, target)
-    guard: dict[str, Any] = {
-        "job_id": job_id,
-        "status": status_in(target, reason),
-        "phase": target,
-        "sources": to_json(sorted(sources_of(target))),
-        "attempt": attempt,
-    }
-    if outcome is None:
-        row = queries.move_job(conn, **guard)
-    else:
-        row = queries.move_with_outcome(
-            conn, tracking_pending=int(tracking_pending), **guard, **outcome_to_row(outcome)
-        )
-    if row is None:
-        raise TransitionRefused(job_id, _get(conn, job_id).phase, target)
-    job = row_to_job(row)
-    queries.insert_history(
-        conn,
-        job_seq=job.seq,
-        status=job.status,
-        phase=target,
-        at=time_to_text(at),
-        detail=detail,
-    )
-    return job

@@ -1,0 +1,145 @@
+"""Jobs as they are looked up in the database; nothing here changes any."""
+
+import sqlite3
+from collections.abc import Sequence
+from dataclasses import dataclass
+from datetime import datetime
+
+from asgard_async.jobs.errors import JobNotFound
+from asgard_async.jobs.record import HistoryEntry, Job
+from asgard_async.jobs.status import Phase
+from asgard_async.store.database import Database, queries
+from asgard_async.store.listing import Cursor, JobFilter, list_statement
+from asgard_async.store.moves import get_job
+from asgard_async.store.rows import row_to_history, row_to_job, time_to_text
+
+
+@dataclass(frozen=True, kw_only=True)
+class EndedJob:
+    """What has to be known of a job to throw something of it away."""
+
+    job_id: str
+    ended_at: datetime
+    is_recorded: bool
+    archive: str | None
+
+
+class JobLookups:
+    """Queries of jobs; each method sees one consistent state."""
+
+    def __init__(self, database: Database) -> None:
+        self._database = database
+
+    async def get(self, job_id: str) -> Job:
+        """One job.
+
+        Raises:
+            JobNotFound: there is no such job.
+        """
+        return await self._database.read(lambda conn: get_job(conn, job_id))
+
+    async def list(
+        self, only: JobFilter, *, after: Cursor | None = None, limit: int
+    ) -> Sequence[Job]:
+        """At most `limit` jobs, newest first, from the one after the cursor on."""
+        sql, parameters = list_statement(only, after, limit)
+        return await self._database.read(
+            lambda conn: [row_to_job(row) for row in conn.execute(sql, parameters)]
+        )
+
+    async def history(self, job_id: str) -> Sequence[HistoryEntry]:
+        """All moves of a job, first to last."""
+        return await self._database.read(
+            lambda conn: [row_to_history(row) for row in queries.get_history(conn, job_id=job_id)]
+        )
+
+    async def script(self, job_id: str) -> bytes:
+        """The script as it was uploaded.
+
+        Raises:
+            JobNotFound: there is no such job, or it has an archive instead.
+        """
+
+        def transaction(conn: sqlite3.Connection) -> bytes:
+            row = queries.get_script(conn, job_id=job_id)
+            if row is None:
+                raise JobNotFound(job_id)
+            return bytes(row["content"])
+
+        return await self._database.read(transaction)
+
+    async def queue_position(self, job: Job) -> int | None:
+        """1 for the job that runs next; None when the job does not wait."""
+        if job.phase is not Phase.QUEUED:
+            return None
+
+        def transaction(conn: sqlite3.Connection) -> int:
+            row = queries.queue_position(conn, priority=job.spec.priority, seq=job.seq)
+            return int(row["position"])
+
+        return await self._database.read(transaction)
+
+    async def unfinished_by_phase(self) -> dict[Phase, int]:
+        """How many jobs are in each phase but FINISHED; none where there are none."""
+        rows = await self._database.read(lambda conn: list(queries.unfinished_by_phase(conn)))
+        return {Phase(row["phase"]): row["jobs"] for row in rows}
+
+    async def unfinished(self) -> Sequence[Job]:
+        """Jobs between queue and end, oldest first."""
+        return await self._database.read(
+            lambda conn: [row_to_job(row) for row in queries.unfinished(conn)]
+        )
+
+    async def to_track(self, limit: int, *, after: int = 0) -> Sequence[Job]:
+        """The oldest jobs whose MLflow runs are not known yet, from the one after that `seq` on."""
+        return await self._database.read(
+            lambda conn: [
+                row_to_job(row) for row in queries.to_track(conn, after=after, limit=limit)
+            ]
+        )
+
+    async def queued_since_before(self, moment: datetime) -> Sequence[Job]:
+        """Jobs that have waited in the queue since before `moment`, oldest first."""
+        text = time_to_text(moment)
+        return await self._database.read(
+            lambda conn: [row_to_job(row) for row in queries.queued_before(conn, created_at=text)]
+        )
+
+    async def oldest_queued_at(self) -> datetime | None:
+        """When the job that has waited longest was created."""
+
+        def transaction(conn: sqlite3.Connection) -> datetime | None:
+            text = queries.oldest_queued(conn)["created_at"]
+            return datetime.fromisoformat(text) if text is not None else None
+
+        return await self._database.read(transaction)
+
+    async def all_job_ids(self) -> frozenset[str]:
+        """Every job that exists."""
+        return await self._database.read(
+            lambda conn: frozenset(row["job_id"] for row in queries.all_job_ids(conn))
+        )
+
+    async def all_archives(self) -> frozenset[str]:
+        """Every archive that a job has."""
+        return await self._database.read(
+            lambda conn: frozenset(row["archive"] for row in queries.all_archives(conn))
+        )
+
+    async def ended(self) -> Sequence[EndedJob]:
+        """Every job that has ended, also where MLflow has not told its runs yet."""
+        return await self._database.read(
+            lambda conn: [
+                EndedJob(
+                    job_id=row["job_id"],
+                    ended_at=datetime.fromisoformat(row["ended_at"]),
+                    is_recorded=not row["tracking_pending"],
+                    archive=row["archive"],
+                )
+                for row in queries.ended(conn)
+            ]
+        )
+
+    async def server_id(self) -> str:
+        """The id that marks this server's MLflow runs; made with the database."""
+        return await self._database.read(lambda conn: str(queries.server_id(conn)["value"]))

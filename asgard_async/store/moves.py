@@ -1,0 +1,87 @@
+"""A job's moves within a transaction. Every change of its phase goes through `move_job`."""
+
+import sqlite3
+from datetime import datetime
+from typing import Any
+
+from asgard_async.jobs.errors import JobNotFound
+from asgard_async.jobs.record import Job, Outcome, Started
+from asgard_async.jobs.status import Phase, Reason
+from asgard_async.jobs.transitions import TransitionRefused, sources_of, status_in
+from asgard_async.store.database import queries
+from asgard_async.store.rows import outcome_to_row, row_to_job, time_to_text, to_json
+
+
+def _reason(conn: sqlite3.Connection, job_id: str) -> Reason | None:
+    row = queries.get_reason(conn, job_id=job_id)
+    return Reason(row["reason"]) if row is not None and row["reason"] is not None else None
+
+
+def get_job(conn: sqlite3.Connection, job_id: str) -> Job:
+    """One job.
+
+    Raises:
+        JobNotFound: there is no such job.
+    """
+    row = queries.get_job(conn, job_id=job_id)
+    if row is None:
+        raise JobNotFound(job_id)
+    return row_to_job(row)
+
+
+def set_started(conn: sqlite3.Connection, job: Job, started: Started | None) -> None:
+    """Note when and how the present attempt began to run, or that there is none."""
+    queries.set_started(
+        conn,
+        seq=job.seq,
+        started_at=time_to_text(started.at) if started else None,
+        cold_reason=started.cold_reason if started else None,
+        isolation=started.isolation if started else None,
+    )
+
+
+def move_job(
+    conn: sqlite3.Connection,
+    job_id: str,
+    target: Phase,
+    at: datetime,
+    *,
+    attempt: int | None = None,
+    outcome: Outcome | None = None,
+    tracking_pending: bool = False,
+    detail: str | None = None,
+) -> Job:
+    """The one way from phase to phase: guarded by the table, noted in the history.
+
+    Raises:
+        TransitionRefused: the table has no such move, or the job is elsewhere.
+        JobNotFound: there is no such job.
+    """
+    reason = outcome.reason if outcome is not None else _reason(conn, job_id)
+    if target is Phase.FINISHED and reason is None:
+        raise TransitionRefused(job_id, get_job(conn, job_id).phase, target)
+    guard: dict[str, Any] = {
+        "job_id": job_id,
+        "status": status_in(target, reason),
+        "phase": target,
+        "sources": to_json(sorted(sources_of(target))),
+        "attempt": attempt,
+    }
+    if outcome is None:
+        row = queries.move_job(conn, **guard)
+    else:
+        row = queries.move_with_outcome(
+            conn, tracking_pending=int(tracking_pending), **guard, **outcome_to_row(outcome)
+        )
+    if row is None:
+        raise TransitionRefused(job_id, get_job(conn, job_id).phase, target)
+    job = row_to_job(row)
+    queries.insert_history(
+        conn,
+        job_seq=job.seq,
+        status=job.status,
+        phase=target,
+        at=time_to_text(at),
+        detail=detail,
+    )
+    return job
