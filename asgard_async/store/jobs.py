@@ -1,6 +1,8 @@
 """Jobs in the database, and every change of them."""
 
+import math
 import sqlite3
+import time
 from collections.abc import Callable
 from datetime import datetime, timedelta
 from typing import TypeVar
@@ -19,6 +21,8 @@ from asgard_async.store.rows import row_to_job, time_to_text, to_json
 T = TypeVar("T")
 
 IDEMPOTENCY_KEPT = timedelta(hours=24)
+COUNTS_SECONDS = 5.0
+"""How long counts are believed while nothing changes here: `asgard gc` deletes jobs beside us."""
 CANCELLED_IN_QUEUE = "The job was cancelled before it started."
 
 
@@ -34,7 +38,8 @@ class JobStore(JobLookups):
         super().__init__(database)
         self._on_end = on_end
         self.changes = JobChanges()
-        self._counts: dict[Status, int] | None = None
+        self._counts: dict[Status, int] = {}
+        self._counted_at = -math.inf
 
     async def _change(self, function: Callable[[sqlite3.Connection], T]) -> T:
         """Run a write transaction, and keep the counts that it leaves."""
@@ -42,8 +47,12 @@ class JobStore(JobLookups):
         def transaction(conn: sqlite3.Connection) -> tuple[T, dict[Status, int]]:
             return function(conn), _counts(conn)
 
-        result, self._counts = await self._database.write(transaction)
+        result, counts = await self._database.write(transaction)
+        self._keep(counts)
         return result
+
+    def _keep(self, counts: dict[Status, int]) -> None:
+        self._counts, self._counted_at = counts, time.monotonic()
 
     async def _change_job(self, function: Callable[[sqlite3.Connection], Job]) -> Job:
         """Run a write transaction on a job, and tell those who watch it."""
@@ -249,11 +258,12 @@ class JobStore(JobLookups):
         return purged
 
     async def counts(self) -> dict[Status, int]:
-        """How many jobs are in each status, from memory: nobody else changes them."""
-        if self._counts is None:
+        """How many jobs are in each status, mostly from memory."""
+        counted_at = self._counted_at
+        if time.monotonic() - counted_at >= COUNTS_SECONDS:
             found = await self._database.read(_counts)
-            if self._counts is None:  # else there was a change meanwhile, which knows better
-                self._counts = found
+            if self._counted_at == counted_at:  # else there was a change meanwhile: it knows better
+                self._keep(found)
         return self._counts
 
 

@@ -3,6 +3,7 @@
 import asyncio
 import sqlite3
 from datetime import timedelta
+from pathlib import Path
 
 import pytest
 
@@ -15,6 +16,7 @@ from asgard_async.jobs.errors import (
 from asgard_async.jobs.record import Job, JobRun, JobTracking, Outcome, Started, now
 from asgard_async.jobs.status import Phase, Reason, Status
 from asgard_async.jobs.transitions import TRANSITIONS, TransitionRefused
+from asgard_async.store import jobs as jobs_module
 from asgard_async.store.database import Database
 from asgard_async.store.jobs import JobStore
 from asgard_async.store.listing import Cursor, JobFilter
@@ -330,3 +332,14 @@ async def test_a_page_is_read_from_an_index_in_order(database: Database, only: J
     )
     assert not any("TEMP B-TREE" in step for step in plan), plan
     assert all(step.startswith("SEARCH") for step in plan), plan
+
+
+async def test_counts_learn_what_another_process_deletes(
+    store: JobStore, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    job = await bring_to(store, Phase.FINISHED)
+    assert (await store.counts())[Status.COMPLETED] == 1
+    async with Database(tmp_path / "asgard.db") as elsewhere:
+        await JobStore(elsewhere).delete(job.job_id)  # as `asgard gc` does
+    monkeypatch.setattr(jobs_module, "COUNTS_SECONDS", 0.0)
+    assert not any((await store.counts()).values())
