@@ -258,6 +258,7 @@ async def _jobs(app: web.Application) -> AsyncIterator[None]:
         store=store,
         lifecycle=lifecycle,
         first_phase=environment_phase.first_phase,
+        ready=executor.ready,
         background=job_tasks,
         slots=config.jobs.slots,
     )
@@ -322,8 +323,7 @@ async def _jobs(app: web.Application) -> AsyncIterator[None]:
     if config.jobs.queue_timeout:
         background.keep_running("queue deadline", queue_deadline.run)
     warm.start()
-    if ladder.problem is None:
-        background.keep_running("dispatcher", dispatcher.run)
+    background.keep_running("dispatcher", dispatcher.run)
     app[keys.READINESS].ready()
     yield
     app[keys.READINESS].drain()

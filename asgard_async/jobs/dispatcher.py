@@ -2,7 +2,7 @@
 
 import asyncio
 import logging
-from collections.abc import Callable
+from collections.abc import Awaitable, Callable
 
 from asgard_async.background import Background
 from asgard_async.jobs.lifecycle import Lifecycle
@@ -14,7 +14,10 @@ logger = logging.getLogger(__name__)
 
 
 class Dispatcher:
-    """Starts queued jobs, highest priority first, then the oldest."""
+    """Starts queued jobs, highest priority first, then the oldest, once `ready` has returned.
+
+    Until then they stay in the queue, where one that waits to be started would hold a slot.
+    """
 
     def __init__(
         self,
@@ -22,11 +25,13 @@ class Dispatcher:
         store: JobStore,
         lifecycle: Lifecycle,
         first_phase: Callable[[JobSpec], Phase],
+        ready: Callable[[], Awaitable[None]],
         background: Background,
         slots: int,
     ) -> None:
         self._store = store
         self._first_phase = first_phase
+        self._ready = ready
         self._lifecycle = lifecycle
         self._background = background
         self._slots = asyncio.Semaphore(slots)
@@ -56,6 +61,7 @@ class Dispatcher:
 
     async def run(self) -> None:
         """Start jobs for as long as the service takes any."""
+        await self._ready()
         while True:
             await self._slots.acquire()
             try:

@@ -22,11 +22,8 @@ TRANSITIONS: Mapping[Phase, frozenset[Phase]] = {
 class TransitionRefused(Exception):
     """The table has no such move, or the job is no longer where the mover believed it to be."""
 
-    def __init__(self, job_id: str, source: Phase | None, target: Phase) -> None:
-        self.job_id = job_id
-        self.target = target
-        where = source if source is not None else "an unexpected phase or gone"
-        super().__init__(f"job {job_id} cannot go to {target}: it is in {where}")
+    def __init__(self, job_id: str, source: Phase, target: Phase) -> None:
+        super().__init__(f"job {job_id} cannot go to {target}: it is in {source}")
 
 
 def sources_of(target: Phase) -> frozenset[Phase]:
