@@ -131,9 +131,15 @@ async def test_the_service_collects_by_itself_and_counts_it(tmp_path: Path) -> N
 
         await eventually(is_gone, what="the old job is gone")
         await service.job(kept)
-        _, metrics = await service.get("/metrics")
-        assert 'asgard_thrown_away_total{kind="job"} 1.0' in metrics
-        assert 'asgard_thrown_away_total{kind="stray"} 1.0' in metrics
+
+        async def are_counted() -> bool:  # just after they have gone
+            _, metrics = await service.get("/metrics")
+            return all(
+                f'asgard_thrown_away_total{{kind="{kind}"}} 1.0' in metrics
+                for kind in ("job", "stray")
+            )
+
+        await eventually(are_counted, what="what has gone is counted")
         _, status = await service.get("/mlops/status")
         assert status["jobs"]["completed"] == 1
 
