@@ -69,6 +69,10 @@ BACKGROUND = web.AppKey("background", Background)
 JOB_TASKS = web.AppKey("job_tasks", Background)
 EXPERIMENTS = web.AppKey("experiments", Experiments)
 EXECUTOR = web.AppKey("executor", LocalExecutor)
+WARM = web.AppKey("warm", WarmServers)
+ENVIRONMENTS = web.AppKey("environments", Environments)
+DISPATCHER = web.AppKey("dispatcher", Dispatcher)
+QUEUE_DEADLINE = web.AppKey("queue_deadline", QueueDeadline)
 
 
 def create_app(config: Config) -> web.Application:
@@ -83,7 +87,9 @@ def create_app(config: Config) -> web.Application:
     setup_api(app)
     app.on_shutdown.append(_stop_streams)
     # in this order at the start, in the opposite one at the end
-    app.cleanup_ctx.extend([_data, _store, _background, _isolation, _tracking, _jobs])
+    app.cleanup_ctx.extend(
+        [_data, _store, _background, _isolation, _tracking, _execution, _jobs, _accepting]
+    )
     return app
 
 
@@ -195,12 +201,9 @@ def _embedded(app: web.Application) -> EmbeddedServer:
     return embedded
 
 
-async def _jobs(app: web.Application) -> AsyncIterator[None]:
-    config, store, data = app[keys.CONFIG], app[keys.STORE], app[DATA]
-    background, job_tasks = app[BACKGROUND], Background()
-    archives, archive_limits = app[keys.ARCHIVES], _archive_limits(config)
-    ladder = app[keys.LADDER]
-    warm = WarmServers(
+async def _execution(app: web.Application) -> AsyncIterator[None]:
+    config, data, ladder = app[keys.CONFIG], app[DATA], app[keys.LADDER]
+    app[WARM] = warm = WarmServers(
         config.warm,
         directory=data.warm,
         cache_dir=ladder.cache_of("base"),
@@ -211,31 +214,36 @@ async def _jobs(app: web.Application) -> AsyncIterator[None]:
     await asyncio.to_thread(keeping.open)
     for figures in (WarmCollector(warm), IsolationCollector(ladder), LimitsCollector(keeping)):
         app[keys.METRICS].add(figures)
-    executor = LocalExecutor(
+    app[EXECUTOR] = executor = LocalExecutor(
         jobs_dir=data.jobs,
         log_limit_bytes=config.logs.max_bytes_per_job,
-        archive_limits=archive_limits,
+        archive_limits=_archive_limits(config),
         in_use=data.in_use,
         warm=warm,
         ladder=ladder,
         keeping=keeping,
     )
-    logs = LogReader(executor.log_of)
-    log_watch = LogWatch(data.jobs)
-    log_watch.open()
-    server_id = await store.server_id()
-    recorder = Recorder(
-        store=store,
-        gateway=app[keys.GATEWAY],
-        experiments=app[EXPERIMENTS],
-        monitor=app[keys.MONITOR],
-        settlement=Settlement(app[keys.GATEWAY], server_id=server_id),
-        server_id=server_id,
-        settle_seconds=config.tracking.settle_seconds,
-    )
-    environments = await asyncio.to_thread(
+    app[ENVIRONMENTS] = environments = await asyncio.to_thread(
         create_environments, config.environments, data, ladder, compile_niceness=LOWEST_PRIORITY
     )
+    await asyncio.to_thread(environments.sweep)
+    log_watch = LogWatch(data.jobs)
+    log_watch.open()
+    app[keys.LOGS] = LogReader(executor.log_of)
+    app[keys.FOLLOWERS] = Followers(store=app[keys.STORE], feeds=Feeds(executor.log_of, log_watch))
+    yield
+    executor.close()
+    await warm.close()
+    await environments.close()
+    log_watch.close()
+    await keeping.stop()
+
+
+async def _jobs(app: web.Application) -> AsyncIterator[None]:
+    config, store, executor = app[keys.CONFIG], app[keys.STORE], app[EXECUTOR]
+    environments, background = app[ENVIRONMENTS], app[BACKGROUND]
+    app[JOB_TASKS] = job_tasks = Background()
+    recorder = await _recorder(app)
     interrupts = Interrupts(store)
     environment_phase = EnvironmentPhase(
         interrupts=interrupts,
@@ -246,15 +254,15 @@ async def _jobs(app: web.Application) -> AsyncIterator[None]:
     lifecycle = Lifecycle(
         config=config,
         store=store,
-        archives=archives,
+        archives=app[keys.ARCHIVES],
         executor=executor,
-        logs=logs,
+        logs=app[keys.LOGS],
         recording=recorder,
         environment_phase=environment_phase,
         interrupts=interrupts,
         requeued=lambda: dispatcher.wake(),
     )
-    dispatcher = Dispatcher(
+    app[DISPATCHER] = dispatcher = Dispatcher(
         store=store,
         lifecycle=lifecycle,
         first_phase=environment_phase.first_phase,
@@ -262,26 +270,77 @@ async def _jobs(app: web.Application) -> AsyncIterator[None]:
         background=job_tasks,
         slots=config.jobs.slots,
     )
-    queue_deadline = QueueDeadline(store=store, seconds=config.jobs.queue_timeout)
+    app[QUEUE_DEADLINE] = queue_deadline = QueueDeadline(
+        store=store, seconds=config.jobs.queue_timeout
+    )
+    app[keys.CANCELLER] = Canceller(store=store, executor=executor, interrupts=interrupts)
+    app[keys.DELETER] = Deleter(store=store, archives=app[keys.ARCHIVES], executor=executor)
+
+    recovered = await dispatcher.recover()
+    if recovered:
+        logger.info("%d jobs of an earlier life are followed again", recovered)
+    await store.purge_idempotency_keys(at=now())
+    for requirements in config.environments.prebuild:
+        background.start("prebuild", _prebuild(environments, requirements))
+    background.start("compile environments", environments.compile_uncompiled())
+    background.keep_running("recorder", recorder.run)
+    collect = partial(_collector(app).run, app[keys.METRICS].count_thrown_away)
+    background.keep_running("retention", collect)
+    if config.jobs.queue_timeout:
+        background.keep_running("queue deadline", queue_deadline.run)
+    app[WARM].start()
+    background.keep_running("dispatcher", dispatcher.run)
+    yield
+    await background.stop()  # first the dispatcher: it starts job tasks
+    await job_tasks.stop()
+
+
+async def _recorder(app: web.Application) -> Recorder:
+    server_id = await app[keys.STORE].server_id()
+    return Recorder(
+        store=app[keys.STORE],
+        gateway=app[keys.GATEWAY],
+        experiments=app[EXPERIMENTS],
+        monitor=app[keys.MONITOR],
+        settlement=Settlement(app[keys.GATEWAY], server_id=server_id),
+        server_id=server_id,
+        settle_seconds=app[keys.CONFIG].tracking.settle_seconds,
+    )
+
+
+def _collector(app: web.Application) -> Collector:
+    config, data = app[keys.CONFIG], app[DATA]
+    return Collector(
+        store=app[keys.STORE],
+        archives=app[keys.ARCHIVES],
+        jobs_dir=data.jobs,
+        environments_dir=data.environments,
+        retention=config.retention,
+        environments=config.environments,
+    )
+
+
+async def _accepting(app: web.Application) -> AsyncIterator[None]:
+    config, store, ladder = app[keys.CONFIG], app[keys.STORE], app[keys.LADDER]
 
     def accepted() -> None:
-        dispatcher.wake()
-        queue_deadline.wake()
+        app[DISPATCHER].wake()
+        app[QUEUE_DEADLINE].wake()
 
     app[keys.FREE_SPACE] = free_space = FreeSpace(
-        data.root, floor_bytes=config.server.min_free_mb << 20
+        app[DATA].root, floor_bytes=config.server.min_free_mb << 20
     )
     app[keys.READINESS].unless(lambda: _shortage(free_space))
     checker = ScriptChecker(
         deadline_seconds=config.jobs.script_check_seconds,
         max_waiting=config.jobs.max_waiting_checks,
     )
-    submitter = Submitter(
+    app[keys.SUBMITTER] = submitter = Submitter(
         store=store,
-        archives=archives,
+        archives=app[keys.ARCHIVES],
         checker=checker,
         archive_checker=ArchiveChecker(
-            limits=archive_limits,
+            limits=_archive_limits(config),
             max_script_bytes=config.jobs.max_script_bytes,
             deadline_seconds=config.jobs.archive_check_seconds,
             max_waiting=config.jobs.max_waiting_checks,
@@ -292,50 +351,12 @@ async def _jobs(app: web.Application) -> AsyncIterator[None]:
         isolation_problem=lambda: ladder.problem,
         accepted=accepted,
     )
-    app[EXECUTOR] = executor
-    app[JOB_TASKS] = job_tasks
-    app[keys.LOGS] = logs
-    app[keys.FOLLOWERS] = Followers(store=store, feeds=Feeds(executor.log_of, log_watch))
-    app[keys.SUBMITTER] = submitter
-    app[keys.CANCELLER] = Canceller(store=store, executor=executor, interrupts=interrupts)
     app[keys.RETRIER] = Retrier(store=store, submitter=submitter)
-    app[keys.DELETER] = Deleter(store=store, archives=archives, executor=executor)
-
-    await asyncio.to_thread(environments.sweep)
-    recovered = await dispatcher.recover()
-    if recovered:
-        logger.info("%d jobs of an earlier life are followed again", recovered)
-    await store.purge_idempotency_keys(at=now())
-    for requirements in config.environments.prebuild:
-        background.start("prebuild", _prebuild(environments, requirements))
-    background.start("compile environments", environments.compile_uncompiled())
-    background.keep_running("recorder", recorder.run)
-    collector = Collector(
-        store=store,
-        archives=archives,
-        jobs_dir=data.jobs,
-        environments_dir=data.environments,
-        retention=config.retention,
-        environments=config.environments,
-    )
-    metrics = app[keys.METRICS]
-    background.keep_running("retention", partial(collector.run, metrics.count_thrown_away))
-    if config.jobs.queue_timeout:
-        background.keep_running("queue deadline", queue_deadline.run)
-    warm.start()
-    background.keep_running("dispatcher", dispatcher.run)
     app[keys.READINESS].ready()
     yield
     app[keys.READINESS].drain()
     submitter.close()
-    await background.stop()  # first the dispatcher: it starts job tasks
-    await job_tasks.stop()
-    executor.close()
-    await warm.close()
-    await environments.close()
     await checker.close()
-    log_watch.close()
-    await keeping.stop()
 
 
 async def _stop_streams(app: web.Application) -> None:
