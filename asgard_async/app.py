@@ -317,6 +317,7 @@ async def _jobs(app: web.Application) -> AsyncIterator[None]:
         archives=archives,
         jobs_dir=data.jobs,
         environments_dir=data.environments,
+        caches_dir=data.job_caches,
         retention=config.retention,
         environments=config.environments,
     )

@@ -121,7 +121,7 @@ def test_what_is_written_for_a_job(tmp_path: Path) -> None:
     assert {kept.by[name] for name in ("memory", "cpus", "processes")} == {By.CGROUP_V2}
     assert kept.warning == ""
     allowance = Allowance(memory_bytes=1 << 30, cpus=1.5, processes=100, open_files=64)
-    limits = kept.limits(allowance, tmp_path / "0badcafe" / "attempts" / "2", [])
+    limits = kept.limits(allowance, tmp_path / "0badcafe" / "attempts" / "2", own=[], caches=[])
     own = tmp_path / "asgard-0" / "0badcafe.2"
     assert limits["cgroup"]["directories"] == [str(own)]
     assert dict(limits["cgroup"]["settings"]) == {

@@ -189,14 +189,18 @@ class Keeping:
         """To be within while a job is started: its process then enters its group at once."""
         return self._haste.made() if self._haste is not None else contextlib.nullcontext()
 
-    def limits(self, allowance: Allowance, attempt: Path, own: Sequence[Path]) -> Limits:
-        """What the shim of an attempt is told; `own` are the directories that the job fills."""
+    def limits(
+        self, allowance: Allowance, attempt: Path, *, own: Sequence[Path], caches: Sequence[Path]
+    ) -> Limits:
+        """What the shim of an attempt is told; `own` are the directories that the job fills, and
+        of `caches` counts by how much they grow."""
         limits = Limits(
             open_files=allowance.open_files,
             processes=0 if self._is_kept("processes") else allowance.processes,
             file_bytes=allowance.file_bytes,
             directory_bytes=allowance.directory_bytes,
             directories=[str(path) for path in own],
+            caches=[str(path) for path in caches],
         )
         if self.places:
             limits["cgroup"] = self._group(allowance, cgroup.name_of(str(attempt)))
