@@ -27,6 +27,11 @@ WITHOUT_MLFLOW = {"ASGARD_MLFLOW__TRACKING_URI": NOWHERE}
 UNCONFINED = {"ASGARD_ISOLATION__LEVEL": "process"}
 """For tests whose jobs reach what a sandboxed one does not."""
 
+WORKER = int(os.environ.get("PYTEST_XDIST_WORKER", "gw0").removeprefix("gw"))
+"""Of the processes that run tests beside each other."""
+FIRST_UID = 58_000 + 1000 * WORKER
+"""Of the users of a root service's jobs. Limits count processes by user: no two share them."""
+
 QUICK = {
     "ASGARD_JOBS__TIMEOUT_MIN": "1",
     "ASGARD_JOBS__STOP_GRACE_SECONDS": "0.5",
@@ -137,6 +142,7 @@ class Service(ServiceApi):
         self.settings = {
             **QUICK,
             "ASGARD_MLFLOW__PORT": "0",
+            "ASGARD_ISOLATION__FIRST_UID": str(FIRST_UID),
             # where a test and its jobs leave files for each other; the data directory stays hidden
             "ASGARD_ISOLATION__READ_WRITE": f'["{data_dir.parent}"]',
             **settings,
