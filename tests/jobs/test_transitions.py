@@ -24,7 +24,7 @@ def test_every_phase_is_reached_from_the_queue() -> None:
     assert reachable_from(Phase.QUEUED) == set(Phase)
 
 
-@pytest.mark.parametrize("phase", set(Phase) - {Phase.FINISHED})
+@pytest.mark.parametrize("phase", [phase for phase in Phase if phase is not Phase.FINISHED])
 def test_every_job_can_end(phase: Phase) -> None:
     assert Phase.FINISHED in reachable_from(phase)
 
