@@ -12,7 +12,9 @@ import pytest
 from asgard_async.config import load_config
 from asgard_async.execution.limits.keeping import Keeping
 from asgard_async.execution.shim import cgroup
+from asgard_async.jobs.status import Isolation
 from tests.eventually import eventually
+from tests.isolation.users import IS_ROOT, launcher
 from tests.limits.conftest import groups_of
 from tests.limits.scripts import HIDING
 from tests.processes import state_of
@@ -24,16 +26,17 @@ PROCESSES = 5
 GRACE_SECONDS = 0.5
 GONE_SECONDS = 2.0
 
-RUNGS = ("process", "sandbox")
 
-
-@pytest.fixture(params=RUNGS)
+@pytest.fixture(params=list(Isolation))
 async def attacked(tmp_path: Path, request: pytest.FixtureRequest) -> AsyncIterator[Service]:
     settings = WITHOUT_MLFLOW | {
         "ASGARD_ISOLATION__LEVEL": request.param,
         "ASGARD_JOBS__STOP_GRACE_SECONDS": str(GRACE_SECONDS),
     }
-    async with running_service(tmp_path / "data", settings) as service:
+    data_dir = tmp_path / "service" / "data"
+    data_dir.parent.mkdir()
+    start = launcher(0, data_dir) if IS_ROOT else ()
+    async with running_service(data_dir, settings, start) as service:
         status, document = await service.get("/health/ready")
         if status == 503:
             pytest.skip(f"the rung {request.param} does not work here: {document['detail']}")
