@@ -208,7 +208,7 @@ async def _jobs(app: web.Application) -> AsyncIterator[None]:
         cache_dir=ladder.cache_of("base"),
         base_alone=ladder.is_walled,
     )
-    app[keys.KEEPING] = keeping = Keeping(config.limits, jobs_dir=data.jobs)
+    app[keys.KEEPING] = keeping = Keeping(config.limits, jobs_dir=data.jobs, builds_dir=data.builds)
     app[keys.READINESS].watch(lambda: keeping.warning)
     await asyncio.to_thread(keeping.open)
     for figures in (WarmCollector(warm), IsolationCollector(ladder), LimitsCollector(keeping)):
@@ -236,7 +236,12 @@ async def _jobs(app: web.Application) -> AsyncIterator[None]:
         settle_seconds=config.tracking.settle_seconds,
     )
     environments = await asyncio.to_thread(
-        create_environments, config.environments, data, ladder, compile_niceness=LOWEST_PRIORITY
+        create_environments,
+        config,
+        data,
+        ladder,
+        keeping=keeping,
+        compile_niceness=LOWEST_PRIORITY,
     )
     interrupts = Interrupts(store)
     environment_phase = EnvironmentPhase(

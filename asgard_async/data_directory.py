@@ -58,6 +58,11 @@ class DataDirectory:
         return self.root / "warm"
 
     @property
+    def builds(self) -> Path:
+        """Where environments are built."""
+        return self.environments / "builds"
+
+    @property
     def job_caches(self) -> Path:
         """What walled jobs keep in their caches."""
         return self.cache / "jobs"

@@ -14,6 +14,7 @@ from typing import Any
 import aiohttp
 
 from asgard_async.config import load_config
+from asgard_async.data_directory import DataDirectory
 from asgard_async.execution.limits.keeping import Keeping
 from asgard_async.execution.shim import limits
 from tests.eventually import eventually
@@ -216,7 +217,8 @@ class Service(ServiceApi):
         for attempt in self.data_dir.glob("jobs/*/attempts/*"):
             limits.clear(str(attempt))
         config = load_config(environ={})
-        keeping = Keeping(config.limits, jobs_dir=self.data_dir / "jobs")
+        data = DataDirectory(root=self.data_dir)
+        keeping = Keeping(config.limits, jobs_dir=data.jobs, builds_dir=data.builds)
         keeping.open()
         keeping.close()
 

@@ -12,7 +12,8 @@ from asgard_async.execution.limits.keeping import By, Keeping
 @pytest.fixture(scope="session")
 def control_groups(tmp_path_factory: pytest.TempPathFactory) -> None:
     """Skips where a service could limit nothing by control groups."""
-    keeping = Keeping(load_config(environ={}).limits, jobs_dir=tmp_path_factory.mktemp("probe"))
+    probe = tmp_path_factory.mktemp("probe")
+    keeping = Keeping(load_config(environ={}).limits, jobs_dir=probe, builds_dir=probe)
     keeping.open()
     kept = keeping.by
     keeping.close()

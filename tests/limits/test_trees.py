@@ -123,14 +123,14 @@ async def test_guardians_are_killed_while_the_service_is_away(attacked: Service)
 def test_what_no_attempt_tells_of_is_swept(tmp_path: Path) -> None:
     """As when a job's directory was removed by hand, and its guardians were killed."""
     limits = load_config(environ={}).limits
-    keeping = Keeping(limits, jobs_dir=tmp_path)
+    keeping = Keeping(limits, jobs_dir=tmp_path, builds_dir=tmp_path)
     keeping.open()
     (left,) = {place.directory for place in keeping.places if "memory" in place.controllers}
     group = left / "0badcafe.1"
     group.mkdir()
     child = os.posix_spawn("/bin/sleep", ["sleep", "600"], {})
     (group / "cgroup.procs").write_text(str(child))
-    Keeping(limits, jobs_dir=tmp_path).open()
+    Keeping(limits, jobs_dir=tmp_path, builds_dir=tmp_path).open()
     assert os.waitstatus_to_exitcode(os.waitpid(child, 0)[1]) == -signal.SIGKILL
     assert not group.exists()
     keeping.close()

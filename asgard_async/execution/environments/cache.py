@@ -15,8 +15,6 @@ from pathlib import Path
 from asgard_async.execution.environments.key import FOR_ONE_JOB
 from asgard_async.execution.leased import LeasedDirectory, sweep
 
-BUILDS = "builds"
-
 
 class CachedEnvironment(LeasedDirectory):
     """A whole environment."""
