@@ -53,8 +53,8 @@ demo: $(VENV)/.runtime ## start Asgard, train a model, show what came of it
 # --- checks
 
 .PHONY: test
-test: $(VENV)/.test ## every test (starts a real MLflow server; several minutes)
-	@$(BIN)/python -m pytest $(PYTEST_ARGS)
+test: $(VENV)/.test ## every test, WORKERS=3 at once (starts real MLflow servers; ten minutes)
+	@$(BIN)/python -m pytest -n $(or $(WORKERS),3) --dist loadfile $(PYTEST_ARGS)
 
 .PHONY: test-unit
 test-unit: $(VENV)/.test ## the quick tests (under 30 s)

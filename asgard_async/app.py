@@ -209,7 +209,7 @@ async def _execution(app: web.Application) -> AsyncIterator[None]:
         cache_dir=ladder.cache_of("base"),
         base_alone=ladder.is_walled,
     )
-    app[keys.KEEPING] = keeping = Keeping(config.limits, jobs_dir=data.jobs)
+    app[keys.KEEPING] = keeping = Keeping(config.limits, jobs_dir=data.jobs, builds_dir=data.builds)
     app[keys.READINESS].watch(lambda: keeping.warning)
     await asyncio.to_thread(keeping.open)
     for figures in (WarmCollector(warm), IsolationCollector(ladder), LimitsCollector(keeping)):
@@ -224,7 +224,12 @@ async def _execution(app: web.Application) -> AsyncIterator[None]:
         keeping=keeping,
     )
     app[ENVIRONMENTS] = environments = await asyncio.to_thread(
-        create_environments, config.environments, data, ladder, compile_niceness=LOWEST_PRIORITY
+        create_environments,
+        config,
+        data,
+        ladder,
+        keeping=keeping,
+        compile_niceness=LOWEST_PRIORITY,
     )
     await asyncio.to_thread(environments.sweep)
     log_watch = LogWatch(data.jobs)
@@ -315,6 +320,7 @@ def _collector(app: web.Application) -> Collector:
         archives=app[keys.ARCHIVES],
         jobs_dir=data.jobs,
         environments_dir=data.environments,
+        caches_dir=data.job_caches,
         retention=config.retention,
         environments=config.environments,
     )

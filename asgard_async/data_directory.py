@@ -58,6 +58,16 @@ class DataDirectory:
         return self.root / "warm"
 
     @property
+    def builds(self) -> Path:
+        """Where environments are built."""
+        return self.environments / "builds"
+
+    @property
+    def job_caches(self) -> Path:
+        """What walled jobs keep in their caches."""
+        return self.cache / "jobs"
+
+    @property
     def uids(self) -> Path:
         return self.root / "uids"
 

@@ -14,6 +14,7 @@ from typing import Any
 import aiohttp
 
 from asgard_async.config import load_config
+from asgard_async.data_directory import DataDirectory
 from asgard_async.execution.limits.keeping import Keeping
 from asgard_async.execution.shim import limits
 from tests.eventually import eventually
@@ -26,6 +27,11 @@ WITHOUT_MLFLOW = {"ASGARD_MLFLOW__TRACKING_URI": NOWHERE}
 
 UNCONFINED = {"ASGARD_ISOLATION__LEVEL": "process"}
 """For tests whose jobs reach what a sandboxed one does not."""
+
+WORKER = int(os.environ.get("PYTEST_XDIST_WORKER", "gw0").removeprefix("gw"))
+"""Of the processes that run tests beside each other."""
+FIRST_UID = 58_000 + 1000 * WORKER
+"""Of the users of a root service's jobs. Limits count processes by user: no two share them."""
 
 QUICK = {
     "ASGARD_JOBS__TIMEOUT_MIN": "1",
@@ -137,6 +143,7 @@ class Service(ServiceApi):
         self.settings = {
             **QUICK,
             "ASGARD_MLFLOW__PORT": "0",
+            "ASGARD_ISOLATION__FIRST_UID": str(FIRST_UID),
             # where a test and its jobs leave files for each other; the data directory stays hidden
             "ASGARD_ISOLATION__READ_WRITE": f'["{data_dir.parent}"]',
             **settings,
@@ -210,7 +217,8 @@ class Service(ServiceApi):
         for attempt in self.data_dir.glob("jobs/*/attempts/*"):
             limits.clear(str(attempt))
         config = load_config(environ={})
-        keeping = Keeping(config.limits, jobs_dir=self.data_dir / "jobs")
+        data = DataDirectory(root=self.data_dir)
+        keeping = Keeping(config.limits, jobs_dir=data.jobs, builds_dir=data.builds)
         keeping.open()
         keeping.close()
 

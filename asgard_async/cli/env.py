@@ -109,7 +109,7 @@ async def _build(config: Config, requirements: tuple[str, ...]) -> None:
         ladder = Ladder(config, data)
     except ConfigError as error:
         raise click.ClickException(str(error)) from error
-    environments = create_environments(config.environments, data, ladder, compile_niceness=0)
+    environments = create_environments(config, data, ladder, keeping=None, compile_niceness=0)
     recipe = environments.recipe(requirements)
     if recipe.moving:
         raise click.UsageError(

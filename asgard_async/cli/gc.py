@@ -64,6 +64,7 @@ async def _collect(config: Config, data: DataDirectory, *, dry_run: bool) -> Seq
             archives=ArchiveStore(data.archives),
             jobs_dir=data.jobs,
             environments_dir=data.environments,
+            caches_dir=data.job_caches,
             retention=config.retention,
             environments=config.environments,
         )

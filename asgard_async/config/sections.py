@@ -118,6 +118,8 @@ class RetentionConfig:
     archives_days: Seconds
     jobs_days: Seconds
     environments_days: Seconds
+    caches_days: Seconds
+    max_caches_mb: Count
     max_files_mb: Count
     check_hours: PositiveSeconds
 

@@ -76,6 +76,7 @@ class LocalExecutor:
         placing = self._ladder.place(
             python=launch.python,
             environment=launch.held[0].parent if launch.held else None,
+            owner=launch.owner,
             own=[directory / name for name in OWN_DIRECTORIES],
         )
         with self._keeping.starting(), contextlib.ExitStack() as stack:
@@ -107,7 +108,10 @@ class LocalExecutor:
             inherit=[],
             isolation=place.isolation.value,
             limits=self._keeping.limits(
-                launch.allowance, directory, [directory / name for name in OWN_DIRECTORIES]
+                launch.allowance,
+                directory,
+                own=[directory / name for name in OWN_DIRECTORIES],
+                caches=[place.kept_cache] if place.kept_cache is not None else [],
             ),
         )
         if place.walls is not None:

@@ -45,6 +45,8 @@ class Launch:
     """Names of those in `environment` that the job brought itself."""
     held: Sequence[Path] = ()
     """Files that are locked (shared) as long as the attempt lives."""
+    owner: str = ""
+    """Name of the token that it was submitted with; caches are shared with no other."""
     environment: Mapping[str, str] = field(repr=False)
     timeout: float
     grace: float

@@ -180,6 +180,7 @@ class Lifecycle:
             requirements=job.spec.requirements,
             own_variables=frozenset(job.spec.environment_vars),
             held=held,
+            owner=job.submitted_by,
             environment={
                 **job.spec.environment_vars,
                 **variables,

@@ -1,21 +1,25 @@
 """Throws away what need not be kept; in the service at intervals, and by `asgard gc`."""
 
 import asyncio
+import contextlib
 import logging
 from collections import Counter
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import NoReturn
 
 from asgard_async.config import EnvironmentsConfig, RetentionConfig
 from asgard_async.execution.environments.cache import EnvironmentCache
+from asgard_async.execution.isolation.caches import JobCaches
+from asgard_async.execution.leased import LeasedDirectory
 from asgard_async.jobs.errors import JobNotFinished, JobNotFound
 from asgard_async.jobs.record import now
 from asgard_async.retention.job_files import JobFiles, size_of
 from asgard_async.retention.plan import (
+    Bounds,
     Doomed,
-    KeptEnvironment,
     KeptJob,
+    KeptLeased,
     Kind,
     plan,
 )
@@ -42,6 +46,7 @@ class Collector:
         archives: ArchiveStore,
         jobs_dir: Path,
         environments_dir: Path,
+        caches_dir: Path,
         retention: RetentionConfig,
         environments: EnvironmentsConfig,
     ) -> None:
@@ -49,8 +54,16 @@ class Collector:
         self._archives = archives
         self._files = JobFiles(jobs_dir)
         self._environments = EnvironmentCache(environments_dir)
+        self._caches = JobCaches(caches_dir)
         self._config = retention
-        self._max_environments_bytes = environments.max_cache_mb << 20
+        self._bounds = {
+            Kind.ENVIRONMENT: Bounds(
+                days=retention.environments_days, max_bytes=environments.max_cache_mb << 20
+            ),
+            Kind.CACHE: Bounds(
+                days=retention.caches_days, max_bytes=(retention.max_caches_mb << 20) or None
+            ),
+        }
 
     async def run(self, removed: Removed) -> NoReturn:
         """Collect at intervals for ever; to be run as a task and cancelled."""
@@ -78,6 +91,7 @@ class Collector:
             if done:
                 removed(one)
                 gone.append(one)
+        await asyncio.to_thread(self._caches.sweep)
         await self._store.purge_idempotency_keys(at=now())
         return gone
 
@@ -92,17 +106,9 @@ class Collector:
     def _plan(self, ended: Sequence[EndedJob], strays: Iterable[str]) -> list[Doomed]:
         doomed = plan(
             map(self._kept, ended),
-            [
-                KeptEnvironment(
-                    key=one.key,
-                    last_used_at=one.last_used_at,
-                    size_bytes=one.size_bytes(),
-                    is_in_use=one.is_in_use(),
-                )
-                for one in self._environments.all()
-            ],
+            {kind: list(_kept(them)) for kind, them in self._leased().items()},
             self._config,
-            max_environments_bytes=self._max_environments_bytes,
+            bounds=self._bounds,
             at=now(),
         )
         return doomed + [
@@ -149,11 +155,27 @@ class Collector:
                 await self._archives.remove(one.archive)
             case Kind.STRAY:
                 await asyncio.to_thread(self._files.remove_all, one.name)
-            case Kind.ENVIRONMENT:
-                return await asyncio.to_thread(self._remove_environment, one.name)
+            case Kind.ENVIRONMENT | Kind.CACHE:
+                return await asyncio.to_thread(self._remove_leased, one)
         return True
 
-    def _remove_environment(self, key: str) -> bool:
-        return any(
-            self._environments.remove(one) for one in self._environments.all() if one.key == key
-        )
+    def _remove_leased(self, one: Doomed) -> bool:
+        leased = self._leased()[one.kind].get(one.name)
+        return leased is not None and leased.remove()
+
+    def _leased(self) -> Mapping[Kind, Mapping[str, LeasedDirectory]]:
+        return {
+            Kind.ENVIRONMENT: {one.key: one for one in self._environments.all()},
+            Kind.CACHE: {one.name: one for one in self._caches.all()},
+        }
+
+
+def _kept(leased: Mapping[str, LeasedDirectory]) -> Iterator[KeptLeased]:
+    for name, one in leased.items():
+        with contextlib.suppress(FileNotFoundError):  # somebody else has removed it
+            yield KeptLeased(
+                name=name,
+                last_used_at=one.last_used_at,
+                size_bytes=one.size_bytes(),
+                is_in_use=one.is_in_use(),
+            )

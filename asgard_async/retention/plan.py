@@ -1,6 +1,6 @@
 """What has to go: decided from facts alone, before anything is touched."""
 
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from enum import StrEnum
@@ -22,6 +22,8 @@ class Kind(StrEnum):
     STRAY = "stray"
     """Files of a job that is not known any more."""
     ENVIRONMENT = "environment"
+    CACHE = "cache"
+    """What jobs of one owner cached in one environment."""
 
 
 UNRECORDED_DAYS = 7
@@ -45,14 +47,24 @@ class KeptJob:
 
 
 @dataclass(frozen=True, kw_only=True)
-class KeptEnvironment:
-    """An environment, and what it takes on the disk."""
+class KeptLeased:
+    """An environment, or caches, and what it takes on the disk."""
 
-    key: str
+    name: str
     last_used_at: datetime
     size_bytes: int
     is_in_use: bool
-    """Whether a job runs in it: then it stays, but takes its room."""
+    """Whether a job uses it: then it stays, but takes its room."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class Bounds:
+    """How long one that is not used may stay, and what all of its kind may take."""
+
+    days: float
+    """0 for as long as there is room."""
+    max_bytes: int | None
+    """None for no bound."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -61,7 +73,7 @@ class Doomed:
 
     kind: Kind
     name: str
-    """Of a job its id, of an environment its key."""
+    """Of a job its id, of an environment its key, of caches that and their owner's digest."""
     size_bytes: int
     why: str
     archive: str | None = None
@@ -69,10 +81,10 @@ class Doomed:
 
 def plan(
     jobs: Iterable[KeptJob],
-    environments: Sequence[KeptEnvironment],
+    leased: Mapping[Kind, Sequence[KeptLeased]],
     config: RetentionConfig,
     *,
-    max_environments_bytes: int,
+    bounds: Mapping[Kind, Bounds],
     at: datetime,
 ) -> list[Doomed]:
     """What has to go now, by age first, then by size, what is oldest first."""
@@ -88,7 +100,8 @@ def plan(
         and (Kind.JOB, job.job_id) not in gone
     ]
     doomed += _by_size(left, config.max_files_mb)
-    doomed += _environments(environments, config, max_environments_bytes, at)
+    for kind, them in leased.items():
+        doomed += _leased(kind, them, bounds[kind], at)
     return doomed
 
 
@@ -121,23 +134,20 @@ def _by_size(left: Sequence[tuple[Kind, KeptJob]], max_mb: int) -> Iterator[Doom
         yield _file(kind, job, size, f"more than {max_mb} MiB are kept of jobs")
 
 
-def _environments(
-    environments: Sequence[KeptEnvironment],
-    config: RetentionConfig,
-    max_bytes: int,
-    at: datetime,
+def _leased(
+    kind: Kind, them: Sequence[KeptLeased], bounds: Bounds, at: datetime
 ) -> Iterator[Doomed]:
-    total = sum(one.size_bytes for one in environments)
-    unused = [one for one in environments if not one.is_in_use]
+    total = sum(one.size_bytes for one in them)
+    unused = [one for one in them if not one.is_in_use]
     for one in sorted(unused, key=lambda one: one.last_used_at):
-        if _is_older(one.last_used_at, config.environments_days, at):
-            why = f"not used for more than {config.environments_days:g} days"
-        elif total > max_bytes:
-            why = f"environments take more than {max_bytes >> 20} MiB"
+        if _is_older(one.last_used_at, bounds.days, at):
+            why = f"not used for more than {bounds.days:g} days"
+        elif bounds.max_bytes is not None and total > bounds.max_bytes:
+            why = f"{kind}s take more than {bounds.max_bytes >> 20} MiB"
         else:
             continue
         total -= one.size_bytes
-        yield Doomed(kind=Kind.ENVIRONMENT, name=one.key, size_bytes=one.size_bytes, why=why)
+        yield Doomed(kind=kind, name=one.name, size_bytes=one.size_bytes, why=why)
 
 
 def _file(kind: Kind, job: KeptJob, size: int, why: str) -> Doomed:

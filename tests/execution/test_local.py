@@ -24,7 +24,7 @@ def executor(tmp_path: Path) -> LocalExecutor:
         archive_limits=ArchiveLimits(max_members=10, max_unpacked_bytes=1 << 20),
         warm=WarmServers(config.warm, directory=tmp_path, cache_dir=data.cache, base_alone=False),
         ladder=Ladder(config, data),
-        keeping=Keeping(config.limits, jobs_dir=tmp_path / "jobs"),
+        keeping=Keeping(config.limits, jobs_dir=data.jobs, builds_dir=data.builds),
     )
 
 

@@ -19,6 +19,7 @@ from asgard_async.execution.shim.order import Order
 from asgard_async.execution.shim.walls import Walls
 from asgard_async.execution.warm.server import ForkServer
 from asgard_async.jobs.status import Isolation
+from tests.service import FIRST_UID
 
 PLACE = "<place>"
 OWN = ("work", "home", "tmp")
@@ -111,7 +112,7 @@ def _walls(case: Case, place: Path) -> Walls:
     """Those of a job, which may write where a script by hand may."""
     uid = None
     if os.geteuid() == 0:
-        uid = 58_000
+        uid = FIRST_UID
         for name in OWN:
             give(place / name, uid)
     config = load_config(environ={}).isolation

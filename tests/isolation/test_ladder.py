@@ -15,7 +15,7 @@ from tests.isolation.users import (
     launcher_for_ordinary_user,
 )
 from tests.processes import processes_with
-from tests.service import WITHOUT_MLFLOW, Service, running_service
+from tests.service import FIRST_UID, WITHOUT_MLFLOW, Service, running_service
 
 pytestmark = pytest.mark.service
 
@@ -159,7 +159,7 @@ async def test_a_job_that_is_another_user_reaches_its_own_files_alone(
         job = await service.finished(await service.submit(LOOKING, environment_vars=told))
         assert job["isolation"] == level
         uid, *held = job["logs"].splitlines()
-        assert uid == "uid 58000 []"
+        assert uid == f"uid {FIRST_UID} []"
         assert set(held) == {"PermissionError"}
         assert len(held) == 7
 
@@ -177,7 +177,7 @@ async def test_jobs_at_once_are_different_users_also_over_a_restart(tmp_path: Pa
         jobs.append(await service.submit(script))
         await service.says(jobs[-1], "uid")
         users = [(await service.job(job_id))["logs"] for job_id in jobs]
-        assert sorted(users) == [f"uid {58000 + n}\n" for n in range(3)]
+        assert sorted(users) == [f"uid {FIRST_UID + n}\n" for n in range(3)]
         for job_id in jobs:
             await service.post(f"/mlops/training/jobs/{job_id}/cancel")
         for job_id in jobs:

@@ -5,9 +5,11 @@ import sys
 from collections.abc import Sequence
 from pathlib import Path
 
+from tests.service import WORKER
+
 REPOSITORY = Path(__file__).parent.parent.parent
-ORDINARY_UID = 57_999
-"""Nobody's; below the range that jobs of root get."""
+ORDINARY_UID = 57_999 - WORKER
+"""Nobody's; below the ranges that jobs of root get."""
 IS_ROOT = os.geteuid() == 0
 
 

@@ -113,7 +113,7 @@ async def test_a_build_outlives_the_service_and_is_taken_over(service: Service) 
 async def test_a_killed_build_is_built_again_never_half_used(service: Service) -> None:
     job_id = await service.submit(USES, requirements=["iniconfig<2"])
     await eventually(
-        lambda: list(service.data_dir.glob("environments/builds/*/staging-*/venv/bin/python")),
+        lambda: list(service.data_dir.glob("environments/builds/*/*.new/venv/bin/python")),
         what="half an environment",
     )
     await service.kill()

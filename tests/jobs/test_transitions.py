@@ -24,7 +24,7 @@ def test_every_phase_is_reached_from_the_queue() -> None:
     assert reachable_from(Phase.QUEUED) == set(Phase)
 
 
-@pytest.mark.parametrize("phase", set(Phase) - {Phase.FINISHED})
+@pytest.mark.parametrize("phase", [phase for phase in Phase if phase is not Phase.FINISHED])
 def test_every_job_can_end(phase: Phase) -> None:
     assert Phase.FINISHED in reachable_from(phase)
 
@@ -155,5 +155,3 @@ def test_names_are_those_of_the_contract() -> None:
 def test_a_refusal_says_what_was_tried() -> None:
     refused = TransitionRefused("0badcafe", Phase.FINISHED, Phase.RUNNING)
     assert str(refused) == "job 0badcafe cannot go to running: it is in finished"
-    gone = TransitionRefused("0badcafe", None, Phase.RUNNING)
-    assert str(gone) == "job 0badcafe cannot go to running: it is in an unexpected phase or gone"

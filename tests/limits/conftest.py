@@ -1,5 +1,6 @@
 """What the tests of limits need of the machine."""
 
+import os
 from pathlib import Path
 
 import pytest
@@ -11,7 +12,8 @@ from asgard_async.execution.limits.keeping import By, Keeping
 @pytest.fixture(scope="session")
 def control_groups(tmp_path_factory: pytest.TempPathFactory) -> None:
     """Skips where a service could limit nothing by control groups."""
-    keeping = Keeping(load_config(environ={}).limits, jobs_dir=tmp_path_factory.mktemp("probe"))
+    probe = tmp_path_factory.mktemp("probe")
+    keeping = Keeping(load_config(environ={}).limits, jobs_dir=probe, builds_dir=probe)
     keeping.open()
     kept = keeping.by
     keeping.close()
@@ -23,4 +25,10 @@ def control_groups(tmp_path_factory: pytest.TempPathFactory) -> None:
 
 def groups_of(job_id: str) -> list[Path]:
     """The control groups of a job that exist."""
-    return [path for path in Path("/sys/fs/cgroup").rglob(f"{job_id}.*") if path.is_dir()]
+    # not by a glob, which fails where others' groups go meanwhile
+    return [
+        Path(folder, name)
+        for folder, names, _ in os.walk("/sys/fs/cgroup")
+        for name in names
+        if name.startswith(f"{job_id}.")
+    ]

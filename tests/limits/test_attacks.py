@@ -61,7 +61,15 @@ async def test_a_fork_bomb_gets_eagain(limited: Service) -> None:
     assert "Errno 11" in told
 
 
-@pytest.mark.parametrize("place", ["'.'", "os.environ['TMPDIR']", "os.environ['HOME'] + '/a/b'"])
+@pytest.mark.parametrize(
+    "place",
+    [
+        "'.'",
+        "os.environ['TMPDIR']",
+        "os.environ['HOME'] + '/a/b'",
+        "os.environ['XDG_CACHE_HOME'] + '/a'",
+    ],
+)
 async def test_a_filler_of_files(limited: Service, place: str) -> None:
     script = f"import os\nPLACE = {place}\n{FILLER}"
     job = await limited.finished(await limited.submit(script))

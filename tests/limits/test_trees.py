@@ -12,7 +12,9 @@ import pytest
 from asgard_async.config import load_config
 from asgard_async.execution.limits.keeping import Keeping
 from asgard_async.execution.shim import cgroup
+from asgard_async.jobs.status import Isolation
 from tests.eventually import eventually
+from tests.isolation.users import IS_ROOT, launcher
 from tests.limits.conftest import groups_of
 from tests.limits.scripts import HIDING
 from tests.processes import state_of
@@ -24,16 +26,17 @@ PROCESSES = 5
 GRACE_SECONDS = 0.5
 GONE_SECONDS = 2.0
 
-RUNGS = ("process", "sandbox")
 
-
-@pytest.fixture(params=RUNGS)
+@pytest.fixture(params=list(Isolation))
 async def attacked(tmp_path: Path, request: pytest.FixtureRequest) -> AsyncIterator[Service]:
     settings = WITHOUT_MLFLOW | {
         "ASGARD_ISOLATION__LEVEL": request.param,
         "ASGARD_JOBS__STOP_GRACE_SECONDS": str(GRACE_SECONDS),
     }
-    async with running_service(tmp_path / "data", settings) as service:
+    data_dir = tmp_path / "service" / "data"
+    data_dir.parent.mkdir()
+    start = launcher(0, data_dir) if IS_ROOT else ()
+    async with running_service(data_dir, settings, start) as service:
         status, document = await service.get("/health/ready")
         if status == 503:
             pytest.skip(f"the rung {request.param} does not work here: {document['detail']}")
@@ -120,14 +123,14 @@ async def test_guardians_are_killed_while_the_service_is_away(attacked: Service)
 def test_what_no_attempt_tells_of_is_swept(tmp_path: Path) -> None:
     """As when a job's directory was removed by hand, and its guardians were killed."""
     limits = load_config(environ={}).limits
-    keeping = Keeping(limits, jobs_dir=tmp_path)
+    keeping = Keeping(limits, jobs_dir=tmp_path, builds_dir=tmp_path)
     keeping.open()
     (left,) = {place.directory for place in keeping.places if "memory" in place.controllers}
     group = left / "0badcafe.1"
     group.mkdir()
     child = os.posix_spawn("/bin/sleep", ["sleep", "600"], {})
     (group / "cgroup.procs").write_text(str(child))
-    Keeping(limits, jobs_dir=tmp_path).open()
+    Keeping(limits, jobs_dir=tmp_path, builds_dir=tmp_path).open()
     assert os.waitstatus_to_exitcode(os.waitpid(child, 0)[1]) == -signal.SIGKILL
     assert not group.exists()
     keeping.close()

@@ -116,12 +116,12 @@ def test_what_is_written_for_a_job(tmp_path: Path) -> None:
         directory=group(tmp_path / "asgard-0"),
         controllers=frozenset({"cpu", "memory", "pids"}),
     )
-    kept = Keeping(load_config(environ={}).limits, jobs_dir=tmp_path)
+    kept = Keeping(load_config(environ={}).limits, jobs_dir=tmp_path, builds_dir=tmp_path)
     kept.places.append(place)
     assert {kept.by[name] for name in ("memory", "cpus", "processes")} == {By.CGROUP_V2}
     assert kept.warning == ""
     allowance = Allowance(memory_bytes=1 << 30, cpus=1.5, processes=100, open_files=64)
-    limits = kept.limits(allowance, tmp_path / "0badcafe" / "attempts" / "2", [])
+    limits = kept.limits(allowance, tmp_path / "0badcafe" / "attempts" / "2", own=[], caches=[])
     own = tmp_path / "asgard-0" / "0badcafe.2"
     assert limits["cgroup"]["directories"] == [str(own)]
     assert dict(limits["cgroup"]["settings"]) == {
@@ -160,6 +160,6 @@ def test_where_there_are_no_groups(tmp_path: Path) -> None:
     accounts = Accounts([])
     assert (accounts.peak_memory_bytes(), accounts.cpu_seconds()) == (None, None)
     assert (accounts.oom_kills(), accounts.reached_memory_limit()) == (0, False)
-    kept = Keeping(load_config(environ={}).limits, jobs_dir=tmp_path)
+    kept = Keeping(load_config(environ={}).limits, jobs_dir=tmp_path, builds_dir=tmp_path)
     assert "asgard service install" in kept.warning
     assert kept.address_space_bytes(Allowance(memory_bytes=5)) == 5

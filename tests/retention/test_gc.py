@@ -1,6 +1,7 @@
 """`asgard gc` and the service's own collecting, on real jobs."""
 
 import json
+import os
 import sqlite3
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
@@ -109,6 +110,28 @@ async def test_each_kind_goes_and_the_rest_stays(tmp_path: Path, service: Servic
     assert gc(service, max_files_mb=0, directories_days=0.000001, logs_days=0.000001) != []
     assert (await service.job(running))["logs"] == "on\n"
     assert (service.data_dir / "jobs" / running / "attempts/1/work").exists()
+
+
+async def test_caches_go_that_no_job_has_used_for_long(tmp_path: Path) -> None:
+    settings = WITHOUT_MLFLOW | {"ASGARD_ISOLATION__LEVEL": "auto"}
+    caches_something = (
+        "import os; open(os.environ['XDG_CACHE_HOME'] + '/x', 'wb').write(b'x' * 10**6)"
+    )
+    async with running_service(tmp_path / "data", settings) as service:
+        job = await service.finished(await service.submit(caches_something))
+        if job["isolation"] == "process":
+            pytest.skip("on this level caches are shared and never thrown away")
+        assert gc(service) == []
+        (lock,) = (service.data_dir / "cache" / "jobs").glob("*/*/lock")
+        os.utime(lock, (1, 1))
+        ((kind, name, size),) = [
+            (one["kind"], one["name"], one["size_bytes"]) for one in gc(service)
+        ]
+        assert (kind, name) == ("cache", f"base/{lock.parent.name}")
+        assert size >= 10**6
+        assert not lock.parent.exists()
+        again = await service.finished(await service.submit(caches_something))
+        assert again["reason"] == "succeeded"
 
 
 async def test_the_service_collects_by_itself_and_counts_it(tmp_path: Path) -> None:

@@ -9,7 +9,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from asgard_async.config import RetentionConfig
-from asgard_async.retention.plan import FILES, Doomed, KeptEnvironment, KeptJob, Kind, plan
+from asgard_async.retention.plan import FILES, Bounds, Doomed, KeptJob, KeptLeased, Kind, plan
 
 AT = datetime(2026, 6, 1, tzinfo=UTC)
 MIB = 1 << 20
@@ -19,6 +19,8 @@ KEEP_ALL = RetentionConfig(
     archives_days=0,
     jobs_days=0,
     environments_days=0,
+    caches_days=0,
+    max_caches_mb=0,
     max_files_mb=0,
     check_hours=1,
 )
@@ -38,7 +40,7 @@ def kept(
 
 
 def doomed(*jobs: KeptJob, **config: Any) -> list[tuple[Kind, str]]:
-    found = plan(jobs, [], dataclasses.replace(KEEP_ALL, **config), max_environments_bytes=0, at=AT)
+    found = plan(jobs, {}, dataclasses.replace(KEEP_ALL, **config), bounds={}, at=AT)
     return [(one.kind, one.name) for one in found]
 
 
@@ -73,9 +75,9 @@ def test_a_job_that_mlflow_has_not_told_of_waits_a_week_longer() -> None:
 def test_a_job_that_goes_takes_its_files_along_once() -> None:
     (one,) = plan(
         [kept("old", days=8, mib=(1, 2, 3))],
-        [],
+        {},
         dataclasses.replace(KEEP_ALL, jobs_days=7, directories_days=1, max_files_mb=1),
-        max_environments_bytes=0,
+        bounds={},
         at=AT,
     )
     assert (one.kind, one.size_bytes, one.archive) == (Kind.JOB, 6 * MIB, "a.zip")
@@ -92,23 +94,27 @@ def test_by_size_directories_of_the_oldest_go_first_then_logs() -> None:
     ]
 
 
-def test_environments_by_last_use_and_by_size() -> None:
-    environments = [
-        KeptEnvironment(
-            key=key,
+@pytest.mark.parametrize("kind", [Kind.ENVIRONMENT, Kind.CACHE])
+def test_what_jobs_share_by_last_use_and_by_size(kind: Kind) -> None:
+    leased = [
+        KeptLeased(
+            name=name,
             last_used_at=AT - timedelta(days=days),
             size_bytes=10 * MIB,
-            is_in_use=key == "in use",
+            is_in_use=name == "in use",
         )
-        for key, days in (("b", 20), ("a", 90), ("in use", 99), ("c", 1))
+        for name, days in (("b", 20), ("a", 90), ("in use", 99), ("c", 1))
     ]
 
-    def gone(days: float, mib: int) -> list[str]:
-        config = dataclasses.replace(KEEP_ALL, environments_days=days)
-        found = plan([], environments, config, max_environments_bytes=mib * MIB, at=AT)
+    def gone(days: float, mib: int | None) -> list[str]:
+        bounds = {kind: Bounds(days=days, max_bytes=None if mib is None else mib * MIB)}
+        found = plan([], {kind: leased}, KEEP_ALL, bounds=bounds, at=AT)
+        assert {one.kind for one in found} <= {kind}
         return [one.name for one in found]
 
+    assert gone(0, None) == []
     assert gone(0, 40) == []
+    assert gone(60, None) == ["a"]
     assert gone(60, 40) == ["a"]
     assert gone(60, 30) == ["a"]
     assert gone(0, 20) == ["a", "b"]
@@ -130,7 +136,7 @@ job_lists = st.lists(
 @given(jobs=job_lists, limit=st.integers(1, 100))
 def test_what_stays_fits_and_no_more_goes_than_has_to(jobs: list[KeptJob], limit: int) -> None:
     config = dataclasses.replace(KEEP_ALL, max_files_mb=limit)
-    found: list[Doomed] = plan(jobs, [], config, max_environments_bytes=0, at=AT)
+    found: list[Doomed] = plan(jobs, {}, config, bounds={}, at=AT)
     total = sum(sum(job.bytes_of.values()) for job in jobs)
     left = total - sum(one.size_bytes for one in found)
     assert left <= limit * MIB

@@ -16,10 +16,12 @@ from pathlib import Path
 
 from asgard_async.execution.attempt import Attempt
 from asgard_async.execution.environments.build_program import Plan
-from asgard_async.execution.environments.cache import BUILDS, EnvironmentCache
+from asgard_async.execution.environments.cache import EnvironmentCache
 from asgard_async.execution.environments.key import Recipe
 from asgard_async.execution.isolation.ladder import Ladder
 from asgard_async.execution.isolation.own_programs import Confinement, confined_build
+from asgard_async.execution.limits.allowance import Allowance
+from asgard_async.execution.limits.keeping import Keeping
 from asgard_async.execution.protocol import End, Ended, Stop
 from asgard_async.execution.remove_tree import remove_tree
 from asgard_async.execution.shim.order import Order
@@ -52,10 +54,21 @@ class Builder:
     """Starts builds, finds those of others, and waits for them."""
 
     def __init__(
-        self, cache: EnvironmentCache, *, ladder: Ladder, uv_cache: Path, timeout_seconds: float
+        self,
+        cache: EnvironmentCache,
+        *,
+        directory: Path,
+        ladder: Ladder,
+        keeping: Keeping | None,
+        allowance: Allowance,
+        uv_cache: Path,
+        timeout_seconds: float,
     ) -> None:
         self._cache = cache
+        self._directory = directory
         self._ladder = ladder
+        self._keeping = keeping
+        self._allowance = allowance
         self._uv_cache = uv_cache
         self._timeout = timeout_seconds
 
@@ -68,7 +81,7 @@ class Builder:
             NoUidLeft, OSError: see there.
         """
         await self._ladder.available()
-        folder = self._cache.directory / BUILDS / recipe.key
+        folder = self._directory / recipe.key
         await asyncio.to_thread(folder.mkdir, mode=0o700, parents=True, exist_ok=True)
         latest = await asyncio.to_thread(_latest, folder)
         if latest is not None and await asyncio.to_thread(latest.is_alive):
@@ -82,6 +95,8 @@ class Builder:
             self._ladder, staging=folder / f"{number}.new", uv_cache=self._uv_cache
         )
         with contextlib.ExitStack() as stack:
+            if self._keeping is not None:
+                stack.enter_context(self._keeping.starting())
             confined = await asyncio.to_thread(stack.enter_context, confining)
             # of two processes that come here at once, the attempt's lock lets one start it
             await build.attempt.start(self._order(build, folder, confined))
@@ -95,11 +110,13 @@ class Builder:
         """
         ended = await build.attempt.wait()
         if not (self._cache.path_of(build.recipe.key) / "lock").exists():
+            # one that was killed has not tidied up
+            await asyncio.to_thread(_remove_unfinished, build)
             raise BuildFailed(_why(ended, build.log, self._timeout))
 
     def sweep(self) -> None:
         """Remove what builds left that are over: each job that waited has the output in its log."""
-        for folder in (self._cache.directory / BUILDS).glob("*"):
+        for folder in self._directory.glob("*"):
             if (latest := _latest(folder)) is None or not latest.is_alive():
                 remove_tree(folder)
 
@@ -124,7 +141,7 @@ class Builder:
             only_source=recipe.has_addresses,
         )
         (folder / f"{number}.plan").write_text(json.dumps(plan))
-        return Order(
+        order = Order(
             directory=str(build.attempt.directory),
             argv=[
                 *(sys.executable, "-I", "-S", str(PROGRAM)),
@@ -142,6 +159,11 @@ class Builder:
             held=[str(path) for path in confined.held],
             inherit=[],
         )
+        if self._keeping is not None:
+            order["limits"] = self._keeping.limits(
+                self._allowance, build.attempt.directory, own=[staging], caches=[]
+            )
+        return order
 
     def _environment(self, recipe: Recipe, staging: Path) -> dict[str, str]:
         """Clean as a job's: a source distribution's build script is foreign code too."""
@@ -171,11 +193,20 @@ def _latest(folder: Path) -> Attempt | None:
     return Attempt(folder / str(max(numbers))) if numbers else None
 
 
+def _remove_unfinished(build: Build) -> None:
+    for path in build.log.parent.glob(f"{build.attempt.directory.name}.new*"):
+        remove_tree(path)
+
+
 def _why(ended: Ended, log: Path, timeout: float) -> str:
     if ended.stop is Stop.TIMEOUT:
         return f"Building took longer than {timeout:g} s ([environments] build_timeout)."
     if ended.end is End.LOST:
         return "The build was killed from outside."
+    if ended.stop is Stop.DISK:
+        return "The environment is larger than all may be ([environments] max_cache_mb)."
+    if ended.oom_kills:
+        return "Building needed more memory than there is for it ([limits] memory_mb)."
     with contextlib.suppress(OSError):
         text = log.read_text(errors="replace").strip()
         # uv's reason is its last paragraph, which begins with "error:"

@@ -9,7 +9,7 @@ from typing import Any
 from packaging.requirements import Requirement
 
 from asgard_async.background import Background
-from asgard_async.config import EnvironmentsConfig
+from asgard_async.config import Config, EnvironmentsConfig
 from asgard_async.data_directory import DataDirectory
 from asgard_async.execution.environments.base import BaseEnvironment
 from asgard_async.execution.environments.builder import Build, Builder, BuildFailed
@@ -19,6 +19,8 @@ from asgard_async.execution.environments.key import Recipe, recipe_for
 from asgard_async.execution.environments.output import JobLogCopy
 from asgard_async.execution.isolation.ladder import Ladder
 from asgard_async.execution.isolation.uids import NoUidLeft
+from asgard_async.execution.limits.allowance import Allowance
+from asgard_async.execution.limits.keeping import Keeping
 
 
 @dataclass(kw_only=True)
@@ -169,23 +171,32 @@ class Environments:
 
 
 def create_environments(
-    config: EnvironmentsConfig,
+    config: Config,
     data: DataDirectory,
     ladder: Ladder,
     *,
+    keeping: Keeping | None,
     compile_niceness: int,
 ) -> Environments:
-    """The environments of a data directory; `asgard env` uses them beside the service."""
+    """The environments of a data directory; `asgard env` uses them beside the service.
+
+    Builds have limits where there is a `keeping` of them.
+    """
     cache = EnvironmentCache(data.environments)
     return Environments(
-        config=config,
+        config=config.environments,
         base=BaseEnvironment(),
         cache=cache,
         builder=Builder(
             cache,
+            directory=data.builds,
             ladder=ladder,
+            keeping=keeping,
+            allowance=Allowance.of_build(
+                config.limits, directory_bytes=config.environments.max_cache_mb << 20
+            ),
             uv_cache=data.cache / "uv",
-            timeout_seconds=config.build_timeout,
+            timeout_seconds=config.environments.build_timeout,
         ),
         compile_niceness=compile_niceness,
     )

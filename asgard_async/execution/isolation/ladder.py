@@ -13,6 +13,7 @@ from pathlib import Path
 
 from asgard_async.config import Config, ConfigError, IsolationConfig
 from asgard_async.data_directory import DataDirectory
+from asgard_async.execution.isolation.caches import JobCaches
 from asgard_async.execution.isolation.mounts import Mount, read, write
 from asgard_async.execution.isolation.probe import Prober
 from asgard_async.execution.isolation.uids import Uids, give
@@ -43,7 +44,9 @@ class Place:
     isolation: Isolation
     walls: Walls | None
     cache: Path
-    """Where its caches are kept, as it sees it."""
+    """Where its caches are, as it sees it."""
+    kept_cache: Path | None
+    """Where they are for everybody else; None where they are the service's, too."""
     held: Sequence[Path]
     """Files to be locked as long as it lives."""
     uid: int | None
@@ -69,6 +72,7 @@ class Ladder:
         files = [path for source in config.sources.values() if (path := Path(source)).is_file()]
         self._builder = WallBuilder(self._config, private=[data.root, *files])
         self._uids = Uids(data.uids, first=self._config.first_uid, count=self._config.uids)
+        self._caches = JobCaches(data.job_caches)
         self._chosen = asyncio.Event()
         self._rung: Isolation | None = None
         self.problems: dict[Isolation, str] = {}
@@ -182,48 +186,59 @@ class Ladder:
         return self._uids.names(uid)
 
     def cache_of(self, environment: str) -> Path:
-        """Where the jobs of an environment find their caches; `uid` aside."""
-        return self._data.cache / "jobs" / environment if self.is_walled else self._data.cache
+        """Where a sandbox shows the caches of its jobs: at one place for all owners and users, so
+        that what is imported beforehand knows it."""
+        if not self.is_walled:
+            return self._data.cache
+        return self._caches.of(environment, "").of_user(None)
 
     @contextlib.contextmanager
     def place(
-        self, *, python: Path, environment: Path | None, own: Sequence[Path]
+        self, *, python: Path, environment: Path | None, owner: str, own: Sequence[Path]
     ) -> Iterator[Place]:
         """What an attempt is to get; its keeper has it in the end. Blocks, for some file calls.
 
-        `environment` is the directory of one that was built, `own` those that it may write.
+        `environment` is the directory of one that was built, `owner` whose job it is, `own` the
+        directories that it may write.
 
         Raises:
             NoUidLeft, OSError: see there.
         """
         assert self._rung is not None  # noqa: S101  # nobody starts anything before
-        cache = self.cache_of(environment.name if environment is not None else "base")
+        name = environment.name if environment is not None else "base"
+        seen = self.cache_of(name)
         if not self.is_walled:
-            yield Place(isolation=self._rung, walls=None, cache=cache, held=(), uid=None)
+            yield Place(
+                isolation=self._rung, walls=None, cache=seen, kept_cache=None, held=(), uid=None
+            )
             return
-        with self._uids.taken() if os.geteuid() == 0 else contextlib.nullcontext() as uid:
-            kept = cache if uid is None else cache / str(uid)
-            kept.mkdir(mode=0o700, parents=True, exist_ok=True)
-            kept.chmod(0o700)  # an earlier job had it, and may have closed it to itself
+        cache = self._caches.of(name, owner)
+        with self.user() as uid, self._caches.opened(cache, uid) as kept:
             if uid is not None:
-                os.chown(kept, uid, uid)
                 for path in own:
                     give(path, uid)
                 if environment is not None:
                     _open_to_read(environment)
-            if self.is_passed_through:
-                for path in (cache.parent, cache):
+            if uid is not None and self.is_passed_through:
+                self._caches.close_others(kept, uid)
+                for path in (*cache.directory.parents[:2], cache.directory):
                     path.chmod(0o711)
+            if self._rung is not Isolation.SANDBOX:
                 seen = kept
-            else:
-                seen = cache  # at one place for all users: what is imported beforehand knows it
             mounts: list[Mount] = [] if environment is None else [read(environment)]
             mounts += [write(kept, seen), *map(write, own)]
             if uid is not None:
                 mounts += self._uids.names(uid)
             walls = self._builder.walls(self._rung, python=python, mounts=mounts, uid=uid)
-            held = () if uid is None else (self._uids.lock_of(uid),)
-            yield Place(isolation=self._rung, walls=walls, cache=seen, held=held, uid=uid)
+            held = [cache.lock] if uid is None else [cache.lock, self._uids.lock_of(uid)]
+            yield Place(
+                isolation=self._rung,
+                walls=walls,
+                cache=seen,
+                kept_cache=kept,
+                held=held,
+                uid=uid,
+            )
 
 
 def _open_to_read(environment: Path) -> None:

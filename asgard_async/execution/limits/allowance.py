@@ -36,6 +36,16 @@ class Allowance:
             file_bytes=config.file_mb * MIB,
         )
 
+    @classmethod
+    def of_build(cls, config: LimitsConfig, *, directory_bytes: int) -> "Allowance":
+        """What the build of an environment gets: as much as a job, but disk for an environment."""
+        return cls(
+            memory_bytes=config.memory_mb * MIB,
+            cpus=config.cpus,
+            processes=config.processes,
+            directory_bytes=directory_bytes,
+        )
+
 
 def _lower(configured: float, asked: float | None) -> float:
     return min((one for one in (configured, asked) if one), default=0)

@@ -57,9 +57,10 @@ class Place:
 class Keeping:
     """How limits are kept. Before `open` it is as where there are no control groups."""
 
-    def __init__(self, config: LimitsConfig, *, jobs_dir: Path) -> None:
+    def __init__(self, config: LimitsConfig, *, jobs_dir: Path, builds_dir: Path) -> None:
         self._config = config
         self._jobs_dir = jobs_dir
+        self._builds_dir = builds_dir
         # services on one machine must not meet in each other's groups
         self._name = PREFIX + hashlib.sha256(os.fsencode(jobs_dir)).hexdigest()[:12]
         self.places: list[Place] = []
@@ -127,10 +128,14 @@ class Keeping:
             for group in place.directory.iterdir():
                 if not group.is_dir():
                     continue
-                job_id, _, number = group.name.rpartition(".")
-                if Attempt(self._jobs_dir / job_id / "attempts" / number).is_alive():
+                name, _, number = group.name.rpartition(".")
+                attempts = (
+                    self._jobs_dir / name / "attempts" / number,
+                    self._builds_dir / name / number,
+                )
+                if any(Attempt(directory).is_alive() for directory in attempts):
                     continue
-                logger.warning("what is left of job %s is ended", job_id)
+                logger.warning("what is left of job or build %s is ended", name)
                 cgroup.kill([str(group)])
                 cgroup.remove([str(group)])
 
@@ -178,7 +183,7 @@ class Keeping:
     def _is_kept(self, limit: str) -> bool:
         return self.by[limit] in {By.CGROUP_V1, By.CGROUP_V2}
 
-    # --- for one job ----------------------------------------------------------------------
+    # --- for one job, or one build -----------------------------------------------------------
 
     def address_space_bytes(self, allowance: Allowance) -> int:
         """RLIMIT_AS for want of a group; 0 for none. Libraries reserve more than they use, so it
@@ -189,14 +194,18 @@ class Keeping:
         """To be within while a job is started: its process then enters its group at once."""
         return self._haste.made() if self._haste is not None else contextlib.nullcontext()
 
-    def limits(self, allowance: Allowance, attempt: Path, own: Sequence[Path]) -> Limits:
-        """What the shim of an attempt is told; `own` are the directories that the job fills."""
+    def limits(
+        self, allowance: Allowance, attempt: Path, *, own: Sequence[Path], caches: Sequence[Path]
+    ) -> Limits:
+        """What the shim of an attempt is told; `own` are the directories that the job fills, and
+        of `caches` counts by how much they grow."""
         limits = Limits(
             open_files=allowance.open_files,
             processes=0 if self._is_kept("processes") else allowance.processes,
             file_bytes=allowance.file_bytes,
             directory_bytes=allowance.directory_bytes,
             directories=[str(path) for path in own],
+            caches=[str(path) for path in caches],
         )
         if self.places:
             limits["cgroup"] = self._group(allowance, cgroup.name_of(str(attempt)))

@@ -76,9 +76,12 @@ def noted(attempt: str) -> "list[str]":
 
 
 def name_of(attempt: str) -> str:
-    """What the group of an attempt is called, whose directory is `<job>/attempts/<number>`."""
-    parts = os.path.normpath(attempt).split(os.sep)
-    return f"{parts[-3] if len(parts) > 2 else ''}.{parts[-1]}"
+    """What the group of an attempt is called: it lies in `<job>/attempts/<number>`, or in
+    `<environment>/<number>` if it is a build."""
+    above, number = os.path.split(os.path.normpath(attempt))
+    if os.path.basename(above) == "attempts":
+        above = os.path.dirname(above)
+    return f"{os.path.basename(above)}.{number}"
 
 
 # --- the end ----------------------------------------------------------------------------------

@@ -24,23 +24,30 @@ FAR = 2048
 
 
 class DiskWatch:
-    """Whether what lies below `directories` is within `limit` bytes. Links are not followed.
+    """Whether what lies below `directories` is within `limit` bytes, together with what is added
+    to `caches`. Links are not followed.
 
     Files that were removed count as long as one of `processes` (their ids) has them open.
     """
 
     def __init__(
-        self, directories: "list[str]", limit: int, processes: "Callable[[], Iterable[int]]"
+        self,
+        directories: "list[str]",
+        caches: "list[str]",
+        limit: int,
+        processes: "Callable[[], Iterable[int]]",
     ) -> None:
-        self._directories = directories
+        self._directories = directories + caches
         self._limit = limit
         self._processes = processes
-        self._walk: Iterator[int] | None = None
-        self._counted = 0
+        # the first walk finds out what the caches hold already
+        self._walk: Iterator[int] | None = _sizes_below(caches) if caches else None
+        self._is_first = bool(caches)
+        self._size = self._counted = 0
         self._taken = self._on_file_system()
         # what the job begins with (an unpacked archive) is not known yet
         self._walk_at = time.monotonic() + LOOK_SECONDS
-        self.due = self._walk_at
+        self.due = time.monotonic() if caches else self._walk_at
         """When `look` is to be called next (monotonic)."""
 
     def look(self) -> bool:
@@ -57,7 +64,7 @@ class DiskWatch:
         try:
             for size in self._walk:
                 self._size += size
-                if self._size > self._limit:
+                if self._size > self._limit and not self._is_first:
                     return True
                 if time.monotonic() - now > SLICE_SECONDS:
                     self.due = time.monotonic() + REST_SECONDS
@@ -65,9 +72,13 @@ class DiskWatch:
         except OSError:
             return True  # nested so deep that it can only be to hide something
         self._walk = None
-        self._counted = self._size
         self.due = time.monotonic() + LOOK_SECONDS
-        self._walk_at = time.monotonic() + WALK_SECONDS
+        if self._is_first:
+            self._is_first = False
+            self._limit += self._size
+        else:
+            self._counted = self._size
+            self._walk_at = time.monotonic() + WALK_SECONDS
         return False
 
     def _on_file_system(self) -> int:
@@ -79,8 +90,7 @@ class DiskWatch:
         return (there.f_blocks - there.f_bfree) * there.f_frsize
 
     def _sizes(self) -> Iterator[int]:
-        for status in statuses_below(self._directories):
-            yield max(LEAST_BYTES, status.st_blocks * BLOCK // max(1, status.st_nlink))
+        yield from _sizes_below(self._directories)
         yield from _sizes_of_removed(self._devices(), self._processes())
 
     def _devices(self) -> "set[int]":
@@ -130,6 +140,11 @@ def statuses_below(directories: "list[str]") -> "Iterator[os.stat_result]":
                 except OSError:
                     continue
                 yield status
+
+
+def _sizes_below(directories: "list[str]") -> Iterator[int]:
+    for status in statuses_below(directories):
+        yield max(LEAST_BYTES, status.st_blocks * BLOCK // max(1, status.st_nlink))
 
 
 def _open_directory(path: str, base: "_Base | None") -> int:

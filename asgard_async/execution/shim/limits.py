@@ -25,6 +25,8 @@ class Limits(TypedDict):
     directory_bytes: int
     """Of `directories` together."""
     directories: list[str]
+    caches: list[str]
+    """What they hold at the start does not count."""
     cgroup: NotRequired[cgroup.Cgroup]
 
 
@@ -56,7 +58,10 @@ class Overseer:
         self._disk = None
         if limits is not None and limits["directory_bytes"]:
             self._disk = DiskWatch(
-                limits["directories"], limits["directory_bytes"], linux.descendants
+                limits["directories"],
+                limits["caches"],
+                limits["directory_bytes"],
+                linux.descendants,
             )
         self._oom_looks = 0
         self.notifier: int | None = None

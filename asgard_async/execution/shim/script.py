@@ -98,7 +98,7 @@ def run_job(order: Order, program: Program, shim: int, ends: Ends, doors: "list[
 
 
 def _set_resource_limits(order: Order) -> None:
-    resource.setrlimit(resource.RLIMIT_CORE, (0, resource.getrlimit(resource.RLIMIT_CORE)[1]))
+    resource.setrlimit(resource.RLIMIT_CORE, (0, 0))
     if order["open_files"]:
         hard = resource.getrlimit(resource.RLIMIT_NOFILE)[1]
         resource.setrlimit(resource.RLIMIT_NOFILE, (order["open_files"], hard))

@@ -67,13 +67,13 @@ async def test_it_is_in_use_meanwhile_and_can_be_cancelled(
         (environment.modules / "package" / f"m{number}.py").touch()
     work = asyncio.create_task(compile_modules(cache, "key", niceness=0))
     await eventually(lambda: bytecode(environment))
-    assert not cache.remove(environment)
+    assert not environment.remove()
     work.cancel()
     with pytest.raises(asyncio.CancelledError):
         await work
     assert not environment.is_compiled
     assert len(bytecode(environment)) < MANY
-    assert cache.remove(environment)
+    assert environment.remove()
 
 
 async def test_it_ends_with_the_service(

@@ -47,11 +47,11 @@ def test_holding_marks_the_use_and_keeps_from_removal(cache: EnvironmentCache) -
         assert environment.requirements == ["mlflow==3", "numpy"]
         assert environment.is_in_use()
         assert keys(cache) == ["b", "a"]
-        assert not cache.remove(environment)
+        assert not environment.remove()
     assert not environment.is_in_use()
-    assert cache.remove(environment)
+    assert environment.remove()
     assert keys(cache) == ["b"]
-    assert not cache.remove(environment)
+    assert not environment.remove()
 
 
 def test_pruning_takes_those_used_longest_ago(cache: EnvironmentCache) -> None:
@@ -137,7 +137,7 @@ def test_several_may_remove_and_list_at_once(cache: EnvironmentCache) -> None:
     def remove(environment: CachedEnvironment) -> bool:
         together.wait()
         cache.all()
-        return cache.remove(environment)
+        return environment.remove()
 
     with ThreadPoolExecutor(4) as threads:
         for _ in range(100):
