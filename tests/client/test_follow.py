@@ -140,7 +140,9 @@ async def test_a_job_that_prints_more_than_is_kept_is_told_with_its_gap(tmp_path
         assert all(one.next == other.offset for one, other in pairwise(parts))
         stored = await stored_log(service, job)
         text = "".join([text async for text in client.logs(job)])
-        assert text == stored.decode()
+        # the hole may cut a character
+        head, tail = stored[: gap.offset], stored[gap.offset :]
+        assert text == head.decode(errors="replace") + tail.decode(errors="replace")
         assert f"{gap.next - gap.offset} bytes" in text
         assert text == "".join([text async for text in client.logs(job, follow=True)])
 

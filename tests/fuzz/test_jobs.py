@@ -289,9 +289,10 @@ class JobMachine(RuleBasedStateMachine):
         for job_id, job in found.items():
             self.known[job_id].check(job)
         assert sum(job["phase"] in IN_A_SLOT for job in found.values()) <= SLOTS
-        for known in self.known.values():
-            if known.was_deleted:
-                assert not (self.service.data_dir / "jobs" / known.job_id).exists()
+        jobs = self.service.data_dir / "jobs"
+        gone = [jobs / job.job_id for job in self.known.values() if job.was_deleted]
+        # by the next start at the latest, if the service died meanwhile
+        self.live.run(eventually(lambda: not any(path.exists() for path in gone)))
 
     @invariant()
     @precondition(lambda self: self.known)

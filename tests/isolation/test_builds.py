@@ -239,7 +239,7 @@ PLANTED = {
     "a link": "os.symlink(told['DATA_DIR'] + '/tokens.json', f'{venv}/lib/tokens.py')",
     "a link to a directory": "os.symlink('/', f'{venv}/lib/__pycache__')",
     "a pipe": "os.mkfifo(f'{venv}/lib/pipe.py')",
-    "a socket": "import socket; socket.socket(socket.AF_UNIX).bind(f'{venv}/s')",
+    "a socket": "import socket; os.chdir(venv); socket.socket(socket.AF_UNIX).bind('s')",
     "a closed directory": "os.mkdir(f'{venv}/lib/closed', 0)",
     "all of it": "os.rename(venv, venv + '2'); os.symlink('/', venv)",
 }
