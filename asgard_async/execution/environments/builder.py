@@ -204,7 +204,7 @@ def _why(ended: Ended, log: Path, timeout: float) -> str:
     if ended.end is End.LOST:
         return "The build was killed from outside."
     if ended.stop is Stop.DISK:
-        return "The environment is larger than all may be ([environments] max_cache_mb)."
+        return "Building needed more disk than there is for it ([limits] job_dir_mb)."
     if ended.oom_kills:
         return "Building needed more memory than there is for it ([limits] memory_mb)."
     with contextlib.suppress(OSError):

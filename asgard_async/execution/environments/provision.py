@@ -192,9 +192,7 @@ def create_environments(
             directory=data.builds,
             ladder=ladder,
             keeping=keeping,
-            allowance=Allowance.of_build(
-                config.limits, directory_bytes=config.environments.max_cache_mb << 20
-            ),
+            allowance=Allowance.of_build(config.limits),
             uv_cache=data.cache / "uv",
             timeout_seconds=config.environments.build_timeout,
         ),

@@ -37,13 +37,13 @@ class Allowance:
         )
 
     @classmethod
-    def of_build(cls, config: LimitsConfig, *, directory_bytes: int) -> "Allowance":
-        """What the build of an environment gets: as much as a job, but disk for an environment."""
+    def of_build(cls, config: LimitsConfig) -> "Allowance":
+        """What the build of an environment gets: as much as a job, with files of any size."""
         return cls(
             memory_bytes=config.memory_mb * MIB,
             cpus=config.cpus,
             processes=config.processes,
-            directory_bytes=directory_bytes,
+            directory_bytes=config.job_dir_mb * MIB,
         )
 
 
