@@ -14,13 +14,16 @@ from asgard_async.logs.frames import Piece, read_piece
 from asgard_async.logs.watch import LogWatch, Wake
 
 KEPT_PIECES = 4
+READERS_AT_ONCE = 16
+"""So many get a piece in one turn of the event loop: what else is asked comes between."""
 
 
 class Feed:
     """One log, while somebody follows it."""
 
-    def __init__(self, log: Path) -> None:
+    def __init__(self, log: Path, turns: asyncio.Semaphore) -> None:
         self._log = log
+        self._turns = turns
         self._changes = 0
         self._reading: dict[tuple[int, bool, int], asyncio.Future[Piece]] = {}
         self._kept: OrderedDict[tuple[int, bool], Piece] = OrderedDict()
@@ -33,6 +36,13 @@ class Feed:
 
     async def piece(self, offset: int, *, is_complete: bool) -> Piece:
         """What follows `offset` now; `is_complete` says that the log grows no more."""
+        piece = await self._piece(offset, is_complete=is_complete)
+        if piece.frames:
+            async with self._turns:
+                await asyncio.sleep(0)
+        return piece
+
+    async def _piece(self, offset: int, *, is_complete: bool) -> Piece:
         place = (offset, is_complete)
         if (kept := self._kept.get(place)) is not None:
             return kept
@@ -70,11 +80,12 @@ class Feeds:
         self._log_of = log_of
         self._watch = watch
         self._feeds: dict[str, tuple[Feed, int]] = {}
+        self._turns = asyncio.Semaphore(READERS_AT_ONCE)
 
     @contextmanager
     def following(self, job_id: str, wake: Wake) -> Iterator[Feed]:
         """The feed of a job's log; inside of the context `wake` is called when the log changes."""
-        feed, readers = self._feeds.get(job_id) or (Feed(self._log_of(job_id)), 0)
+        feed, readers = self._feeds.get(job_id) or (Feed(self._log_of(job_id), self._turns), 0)
         self._feeds[job_id] = (feed, readers + 1)
 
         def changed() -> None:

@@ -1,12 +1,13 @@
 """Readers of one log share what one of them has read."""
 
 import asyncio
+from collections import Counter
 from pathlib import Path
 
 import pytest
 
 from asgard_async.logs import feed as feed_module
-from asgard_async.logs.feed import Feed, Feeds
+from asgard_async.logs.feed import READERS_AT_ONCE, Feed, Feeds
 from asgard_async.logs.frames import PIECE_FRAMES, Piece, read_piece
 from asgard_async.logs.times import TOGETHER_MS
 from asgard_async.logs.watch import LogWatch
@@ -31,9 +32,13 @@ def readings(monkeypatch: pytest.MonkeyPatch) -> list[int]:
     return offsets
 
 
+def feed_of(log: Path) -> Feed:
+    return Feed(log, asyncio.Semaphore(READERS_AT_ONCE))
+
+
 async def test_a_piece_is_read_once_for_all(log: Path, readings: list[int]) -> None:
     log.write_bytes(b"one")
-    feed = Feed(log)
+    feed = feed_of(log)
     pieces = await asyncio.gather(*(feed.piece(0, is_complete=False) for _ in range(50)))
     assert len({id(piece) for piece in pieces}) == 1
     assert await feed.piece(0, is_complete=False) is pieces[0]
@@ -42,9 +47,25 @@ async def test_a_piece_is_read_once_for_all(log: Path, readings: list[int]) -> N
     assert readings == [0]  # it is known that nothing more was there
 
 
+async def test_few_get_their_piece_in_one_turn_of_the_loop(log: Path) -> None:
+    log.write_bytes(b"one")
+    feed, turn, got_in = feed_of(log), 0, []
+
+    async def read() -> None:
+        await feed.piece(0, is_complete=False)
+        got_in.append(turn)
+
+    async with asyncio.TaskGroup() as group:
+        readers = [group.create_task(read()) for _ in range(10 * READERS_AT_ONCE)]
+        while not all(reader.done() for reader in readers):
+            turn += 1
+            await asyncio.sleep(0)
+    assert max(Counter(got_in).values()) <= READERS_AT_ONCE
+
+
 async def test_a_change_has_the_end_read_again(log: Path, readings: list[int]) -> None:
     log.write_bytes(b"one")
-    feed = Feed(log)
+    feed = feed_of(log)
     await feed.piece(0, is_complete=False)
     with log.open("ab") as file:
         file.write(b"two")
@@ -56,7 +77,7 @@ async def test_a_change_has_the_end_read_again(log: Path, readings: list[int]) -
 async def test_a_reading_that_began_before_a_change_is_not_taken_for_one_after_it(
     log: Path,
 ) -> None:
-    feed = Feed(log)
+    feed = feed_of(log)
     early = asyncio.create_task(feed.piece(0, is_complete=False))
     await asyncio.sleep(0)
     log.write_bytes(b"one")
@@ -67,7 +88,7 @@ async def test_a_reading_that_began_before_a_change_is_not_taken_for_one_after_i
 
 async def test_a_reader_that_leaves_takes_nothing_from_the_others(log: Path) -> None:
     log.write_bytes(b"one")
-    feed = Feed(log)
+    feed = feed_of(log)
     leaving, staying = (asyncio.create_task(feed.piece(0, is_complete=False)) for _ in range(2))
     await asyncio.sleep(0)
     leaving.cancel()
@@ -76,7 +97,7 @@ async def test_a_reader_that_leaves_takes_nothing_from_the_others(log: Path) -> 
 
 async def test_the_end_of_the_job_ends_a_character_that_waits(log: Path) -> None:
     log.write_bytes(b"a\xe2")
-    feed = Feed(log)
+    feed = feed_of(log)
     assert (await feed.piece(0, is_complete=False)).next == 1
     assert (await feed.piece(1, is_complete=False)).frames == ()
     assert (await feed.piece(1, is_complete=True)).next == 2
@@ -87,7 +108,7 @@ async def test_more_parts_than_a_piece_may_have_are_all_told(log: Path) -> None:
         log.unlink(missing_ok=True)
         Path(f"{log}.times").unlink(missing_ok=True)
         write(log, *((b"x", START + n * TOGETHER_MS) for n in range(count)))
-        feed, offset = Feed(log), 0
+        feed, offset = feed_of(log), 0
         while (piece := await feed.piece(offset, is_complete=False)).frames:
             offset = piece.next
         assert offset == count
