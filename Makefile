@@ -75,7 +75,7 @@ types: $(VENV)/.dev ## mypy, strict
 
 .PHONY: chaos
 chaos: $(VENV)/.test ## kill -9 at random moments, full size; prints figures
-	@ASGARD_CHAOS_JOBS=200 ASGARD_CHAOS_ACCEPTS=100 $(BIN)/python -m pytest -m chaos -s $(PYTEST_ARGS)
+	@ASGARD_CHAOS_JOBS=500 ASGARD_CHAOS_ACCEPTS=100 $(BIN)/python -m pytest -m chaos -s $(PYTEST_ARGS)
 
 .PHONY: fuzz
 fuzz: $(VENV)/.test ## search for what breaks, FUZZ_SECONDS=600 in all; prints figures

@@ -4,6 +4,7 @@ Otherwise the service, which runs as that one, could not read what is new.
 """
 
 import os
+import pwd
 from pathlib import Path
 
 
@@ -16,7 +17,7 @@ def open_private(file: Path, flags: int) -> int:
     Raises:
         OSError: it cannot be opened.
     """
-    owner = _other_owner(file.parent)
+    owner = other_owner(file.parent)
     if owner is None:
         return os.open(file, flags | os.O_CLOEXEC, 0o600)
     descriptor = os.open(file, flags | os.O_CLOEXEC | os.O_NOFOLLOW, 0o600)
@@ -37,7 +38,7 @@ def give_to_owner_of(directory: Path, made: Path) -> None:
     Raises:
         OSError: that is not possible.
     """
-    owner = _other_owner(directory)
+    owner = other_owner(directory)
     if owner is None:
         return
     for path in (*made.rglob("*"), made):
@@ -45,9 +46,26 @@ def give_to_owner_of(directory: Path, made: Path) -> None:
             os.chown(path, owner.st_uid, owner.st_gid, follow_symlinks=False)
 
 
-def _other_owner(directory: Path) -> os.stat_result | None:
-    """Whose a directory is, if we are root and it is not root's."""
-    if os.geteuid() != 0:
+def become_owner_of(directory: Path) -> None:
+    """Where root was asked to do what only the owner of a directory should, go on as that one.
+
+    For good: nothing of root's is left to this process. A directory that is not there yet will be
+    root's own.
+    """
+    owner = other_owner(directory)
+    if owner is None:
+        return
+    try:
+        os.initgroups(pwd.getpwuid(owner.st_uid).pw_name, owner.st_gid)
+    except KeyError:  # nobody has this uid: it has no other groups
+        os.setgroups([])
+    os.setgid(owner.st_gid)
+    os.setuid(owner.st_uid)
+
+
+def other_owner(directory: Path) -> os.stat_result | None:
+    """Whose a directory is, if it is there, we are root and it is not root's."""
+    if os.geteuid() != 0 or not directory.exists():
         return None
     owner = directory.stat()
     return owner if owner.st_uid != 0 else None

@@ -27,6 +27,8 @@ from tests.service import WITHOUT_MLFLOW, Service, running_service
 SCRIPT = "print('hello')\n"
 SLOTS = 2
 POLL_SECONDS = 0.005
+AFTERMATH_SECONDS = 1.0
+"""Ray's workers end after their job's end, which is not to count for who comes next."""
 BY_HAND, RAY, TSP = "by hand (subprocess)", "Ray Jobs", "tsp (task-spooler)"
 SETTINGS = {**WITHOUT_MLFLOW, "ASGARD_JOBS__MAX_CONCURRENT_JOBS": str(SLOTS)}
 
@@ -135,6 +137,7 @@ async def latencies(sides: Sides, jobs: int) -> AsyncIterator[Row]:
         output.append(1000 * await first_output(sides.service))
         if sides.ray:
             ray.append(1000 * await seconds(sides.with_ray()))
+            await asyncio.sleep(AFTERMATH_SECONDS)
     what = "print('hello'), submit → completed"
     yield Row(id="hello", what=what, unit="ms", peer=BY_HAND, asgard=done, theirs=hand)
     yield Row(

@@ -5,10 +5,9 @@ from aiohttp.typedefs import Handler, Middleware
 
 from asgard_async.access.audit import AuditLog
 from asgard_async.api.edges import SAFE_METHODS
-from asgard_async.api.problem import problem_of_refusal
+from asgard_async.api.problem import problem_of
 from asgard_async.api.requests import owner, request_id
 from asgard_async.api.views import rfc3339
-from asgard_async.jobs.errors import AsgardError
 from asgard_async.jobs.record import now
 
 
@@ -19,16 +18,17 @@ def audit(log: AuditLog) -> Middleware:
     async def audited(request: web.Request, handler: Handler) -> web.StreamResponse:
         if request.method in SAFE_METHODS or request.match_info.route.resource is None:
             return await handler(request)
-        status, made = 500, None
+        # of one that the client broke off
+        status, made = 499, None
         try:
             response = await handler(request)
             status, made = response.status, response.headers.get("Location")
             return response
-        except AsgardError as error:
-            status = problem_of_refusal(error).status
-            raise
         except web.HTTPException as error:
             status = error.status
+            raise
+        except Exception as error:
+            status = problem_of(error).status
             raise
         finally:
             log.write(

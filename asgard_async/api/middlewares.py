@@ -5,12 +5,7 @@ import logging
 from aiohttp import web
 from aiohttp.typedefs import Handler
 
-from asgard_async.api.problem import (
-    INTERNAL_ERROR,
-    problem_of_http,
-    problem_of_refusal,
-    problem_of_shortage,
-)
+from asgard_async.api.problem import problem_of
 from asgard_async.api.requests import is_answered, request_id
 from asgard_async.jobs.errors import AsgardError
 
@@ -47,19 +42,13 @@ def is_gone(request: web.BaseRequest) -> bool:
 
 def answer_error(request: web.BaseRequest, error: Exception) -> web.Response:
     """The response to a request whose handling raised `error`."""
-    match error:
-        case AsgardError():
-            problem = problem_of_refusal(error)
-        case web.HTTPException():
-            problem = problem_of_http(error)
-        case _:
-            problem = problem_of_shortage(error) or INTERNAL_ERROR
-            log.error(
-                "%s %s failed, request_id %s",
-                request.method,
-                request.rel_url.raw_path,
-                request_id(request),
-                exc_info=error,
-                extra={"request_id": request_id(request)},
-            )
-    return problem.response(request_id(request))
+    if not isinstance(error, AsgardError | web.HTTPException):
+        log.error(
+            "%s %s failed, request_id %s",
+            request.method,
+            request.rel_url.raw_path,
+            request_id(request),
+            exc_info=error,
+            extra={"request_id": request_id(request)},
+        )
+    return problem_of(error).response(request_id(request))

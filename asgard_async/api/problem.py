@@ -97,6 +97,17 @@ class Problem:
         )
 
 
+def problem_of(error: Exception) -> Problem:
+    """The problem that any exception becomes; of one that nobody foresaw little is told."""
+    match error:
+        case AsgardError():
+            return problem_of_refusal(error)
+        case web.HTTPException():
+            return problem_of_http(error)
+        case _:
+            return problem_of_shortage(error) or INTERNAL_ERROR
+
+
 def problem_of_refusal(error: AsgardError) -> Problem:
     """The problem that a domain error becomes."""
     kind = next(kind for kind in type(error).__mro__ if kind in STATUS_OF)

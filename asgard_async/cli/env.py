@@ -23,6 +23,7 @@ from asgard_async.execution.environments.provision import create_environments
 from asgard_async.execution.isolation.ladder import Ladder
 from asgard_async.jobs.errors import InvalidSubmission
 from asgard_async.jobs.requirements import parse_requirements
+from asgard_async.ownership import become_owner_of
 
 
 @click.group()
@@ -71,6 +72,7 @@ def build(
     if not requirements:
         raise click.UsageError("Name what it is to have: -r NAME, or --requirements FILE.")
     config = load_or_exit(file, data_dir=data_dir)
+    become_owner_of(config.data_dir)  # who also runs the service; a build's script is foreign code
     try:
         parse_requirements(
             requirements, direct_references=config.environments.allow_direct_references

@@ -15,6 +15,7 @@ from asgard_async.access.token_file import TokenFile
 from asgard_async.cli.options import config_option, load_or_exit
 from asgard_async.config import Config, ConfigError
 from asgard_async.data_directory import DataDirectory
+from asgard_async.ownership import other_owner
 from asgard_async.service_log import set_up_logging
 from asgard_async.tracking.artifact_store import check_destination
 
@@ -52,6 +53,7 @@ def serve(
         _refuse_public(config)
         check_destination(config)
         set_up_logging(config.logging)
+        _warn_of_root(config)
         # what it makes is for its owner alone
         os.umask(0o077)
         asyncio.run(_serve(config, drain=drain))
@@ -74,6 +76,16 @@ def _refuse_public(config: Config) -> None:
             f"[server] host: {host} is not a loopback address, and whoever reaches the API can run"
             " code here. Make a token first: asgard token create"
             f" --data-dir {shlex.quote(str(config.data_dir))}"
+        )
+
+
+def _warn_of_root(config: Config) -> None:
+    if (owner := other_owner(config.data_dir)) is not None:
+        logger.warning(
+            "the service runs as root, and %s belongs to %s: what is made there is root's. Run it"
+            " as its owner, or give root the directory (chown -R root)",
+            config.data_dir,
+            f"uid {owner.st_uid}",
         )
 
 

@@ -3,6 +3,7 @@
 import contextlib
 import os
 import shutil
+import subprocess
 import tempfile
 from collections.abc import Iterator
 from pathlib import Path
@@ -12,11 +13,20 @@ import pytest
 from asgard_async.access.audit import AuditLog
 from asgard_async.data_directory import DataDirectory
 from asgard_async.store.database import bring_up_to_date
-from tests.cli.asgard import asgard
+from tests.cli.asgard import DEADLINE_SECONDS, asgard, command, environment
+from tests.isolation.users import launcher
+from tests.package_index import package_index
+from tests.service import WITHOUT_MLFLOW, running_service
+from tests.wheels import make_sdist
 
 pytestmark = pytest.mark.skipif(os.geteuid() != 0, reason="needs root")
 
 SOMEBODY = 65534
+TELLS = """
+import os
+def make():
+    return {"tells.py": f"uid = {os.getuid()}"}
+"""
 
 
 @pytest.fixture
@@ -52,6 +62,33 @@ def test_commands_of_root_leave_nothing_of_roots(data: DataDirectory) -> None:
     run("db", "backup", data.root / "backup", data=data)
     assert data.tokens.stat().st_mode & 0o777 == 0o600
     assert owners(data.root) == {SOMEBODY}
+
+
+def test_root_builds_environments_as_their_owner(data: DataDirectory) -> None:
+    packages = data.root.parent / "packages"
+    with package_index(packages) as index:
+        make_sdist(packages, "tells", TELLS)
+        done = subprocess.run(
+            # through what lets the owner reach the interpreter
+            [*launcher(0, data.root), *command("env", "build", "-r", "tells")],
+            env=environment(ASGARD_ENVIRONMENTS__INDEX_URL=index, ASGARD_DATA_DIR=str(data.root)),
+            stdin=subprocess.DEVNULL,
+            capture_output=True,
+            text=True,
+            timeout=DEADLINE_SECONDS,
+            check=False,
+        )
+    assert done.returncode == 0, done.stderr
+    (told,) = data.environments.glob("*/venv/lib/python*/site-packages/tells.py")
+    assert told.read_text() == f"uid = {SOMEBODY}"
+    assert owners(data.root) == {SOMEBODY}
+    run("env", "prune", "--max-mb", "0", data=data)
+    assert not list(data.environments.glob("*/venv"))
+
+
+async def test_a_service_of_root_warns(data: DataDirectory) -> None:
+    async with running_service(data.root, WITHOUT_MLFLOW) as service:
+        assert f"belongs to uid {SOMEBODY}" in service.log.read_text()
 
 
 def test_a_copy_elsewhere_is_roots_and_changes_nothing_here(data: DataDirectory) -> None:

@@ -6,8 +6,10 @@ from pathlib import Path
 import pytest
 
 from asgard_async.execution.warm.server import ForkServer
+from tests.eventually import eventually
 from tests.execution.fork_servers import fork_server
 from tests.fidelity.starts import Case, by_shim
+from tests.service import WITHOUT_MLFLOW, running_service
 
 LIBRARY = """
 import weakref
@@ -23,6 +25,10 @@ class Value:
         print("freed")
 
 value = Value()
+"""
+FINALIZERS = """
+import idna, gc
+print([type(one).__name__ for one in gc.get_objects() if hasattr(type(one), "__del__")])
 """
 
 
@@ -47,6 +53,15 @@ async def test_what_was_preloaded_is_left_alone(tmp_path: Path, server: ForkServ
 
 async def test_what_it_has_made_is_finalized_as_by_hand(tmp_path: Path, server: ForkServer) -> None:
     assert "freed" in await output("print('end')", tmp_path / "job", server)
+
+
+@pytest.mark.service
+async def test_nothing_of_the_shims_is_taken_for_the_jobs(tmp_path: Path) -> None:
+    settings = WITHOUT_MLFLOW | {"ASGARD_WARM__PRELOAD": '["idna"]'}
+    async with running_service(tmp_path / "data", settings) as service:
+        await eventually(lambda: "fork server of base is ready" in service.log.read_text())
+        job = await service.finished(await service.submit(FINALIZERS))
+        assert (job["start"], job["logs"]) == ("warm", "[]\n")
 
 
 @pytest.mark.parametrize(

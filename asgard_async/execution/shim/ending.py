@@ -22,10 +22,10 @@ class Ending:
         atexit.register(self._leave_alone)
 
     def share(self) -> None:
-        """Leave alone what is imported by now, the standard library aside, and packages aside
-        that have made something which does something when it is freed."""
+        """Leave alone what is imported by now, packages aside that have made something which does
+        something when it is freed."""
         finalized = _packages_with_finalizers()
-        others = {"__main__", "shim", *sys.stdlib_module_names}
+        others = {"__main__", "shim", "sys", "builtins"}
         kept = []
         for name, module in sys.modules.items():
             package = name.partition(".")[0]

@@ -7,6 +7,7 @@ that, the job's process leaves everything that is ours by an exception; the inte
 """
 
 import ctypes
+import gc
 import logging
 import os
 import signal
@@ -48,6 +49,7 @@ class ForkedInterpreter(Program):
 
     def prepare(self, order: Order) -> None:
         """Undo what belongs to the fork server."""
+        gc.freeze()  # what keeper and shim have made is not the job's own
         signal.signal(signal.SIGINT, signal.default_int_handler)
         for number in (signal.SIGPIPE, signal.SIGXFSZ):
             signal.signal(number, signal.SIG_IGN)
