@@ -61,7 +61,7 @@ test-unit: $(VENV)/.test ## the quick tests (under 30 s)
 	@$(BIN)/python -m pytest -m "not mlflow and not service and not slow and not chaos" $(PYTEST_ARGS)
 
 .PHONY: test-pythons
-test-pythons: $(VENV)/.test ## quick, execution and fidelity tests on Python 3.12 and 3.13, where there
+test-pythons: $(VENV)/.test ## execution and fidelity tests on Python 3.12 and 3.13, where there
 	@$(BIN)/python .ci/test_pythons.py
 
 .PHONY: lint

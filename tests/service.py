@@ -150,6 +150,8 @@ class Service(ServiceApi):
         }
         self._launcher = launcher
         self.log = data_dir.parent / f"{data_dir.name}.log"
+        self.may_fail = False
+        """Whether a traceback in its log is what a test wants, or what it broke has to bring."""
         self._process: asyncio.subprocess.Process | None = None
 
     @property
@@ -202,7 +204,8 @@ class Service(ServiceApi):
         return await asyncio.wait_for(self._process.wait(), within)
 
     async def close(self) -> None:
-        """End the service and everything that it started; fails if anything stays."""
+        """End the service and everything that it started; fails if anything stays, and if anything
+        went wrong behind the answers."""
         await super().close()
         if self._process is not None and self._process.returncode is None:
             await self.end()
@@ -221,6 +224,13 @@ class Service(ServiceApi):
         keeping = Keeping(config.limits, jobs_dir=data.jobs, builds_dir=data.builds)
         keeping.open()
         keeping.close()
+        if self.log.exists() and not self.may_fail:
+            self.assert_unharmed()
+
+    def assert_unharmed(self) -> None:
+        """Nothing went wrong behind the answers so far."""
+        before, found, after = self.log.read_text(errors="replace").partition("Traceback")
+        assert not found, before[-500:] + found + after[:5000]
 
 
 def submission(script: str | bytes, **fields: Any) -> dict[str, Any]:

@@ -72,7 +72,7 @@ class JobView:
     def broken(self, error: AsgardError) -> None:
         """The connection broke and will be made again."""
         if self._away is None:
-            said = f"The connection broke; the job goes on. Trying again … ({error})"
+            said = f"The connection broke, which does the job no harm. Trying again … ({error})"
             self._away = asyncio.create_task(self.note(said))
 
     async def note(self, text: str) -> None:

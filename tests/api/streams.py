@@ -1,5 +1,6 @@
 """Reading the stream of a job's log as a client would."""
 
+import asyncio
 import json
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
@@ -45,7 +46,8 @@ class Stream:
 
     async def frame(self) -> Frame | None:
         """The next frame; None when the server has closed the stream."""
-        message = await self.socket.receive(timeout=60)
+        async with asyncio.timeout(60):  # one of aiohttp's begins anew with each ping
+            message = await self.socket.receive()
         if message.type in {WSMsgType.CLOSE, WSMsgType.CLOSED, WSMsgType.CLOSING}:
             return None
         assert message.type is WSMsgType.TEXT, message

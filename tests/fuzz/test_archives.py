@@ -56,7 +56,7 @@ def test_archives_are_taken_whole_or_leave_nothing(tmp_path: Path) -> None:
         search.examples(
             send, short=40, archive=archives(), entrypoint=entrypoints, file_name=file_names
         )
-        live.assert_unharmed()
+        live.service.assert_unharmed()
 
 
 def form_of(file_name: str, archive: bytes, entrypoint: str) -> bytes:

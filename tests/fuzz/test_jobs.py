@@ -58,7 +58,7 @@ def test_jobs_are_what_their_model_says(tmp_path: Path) -> None:
 
         Jobs.live, Jobs.search = live, search
         search.machine(Jobs, short=2, steps=8)
-        live.assert_unharmed()
+        live.service.assert_unharmed()
 
 
 class JobMachine(RuleBasedStateMachine):

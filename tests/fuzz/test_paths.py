@@ -78,7 +78,7 @@ def test_no_address_leads_elsewhere(tmp_path: Path) -> None:
 
         search.examples(ask, short=150, verb=st.sampled_from(VERBS), target=targets(job_id, secret))
         assert secret.read_text() == SECRET
-        live.assert_unharmed()
+        live.service.assert_unharmed()
 
 
 def job_text() -> str:

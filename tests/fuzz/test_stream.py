@@ -162,7 +162,7 @@ def test_readers_that_break_off_get_the_whole_log(tmp_path: Path) -> None:
             visits=st.lists(visits, max_size=6),
         )
         live.run(eventually(lambda: nobody_reads(live), what="every reader is forgotten"))
-        live.assert_unharmed()
+        live.service.assert_unharmed()
 
 
 def test_an_upgrade_is_answered_or_refused(tmp_path: Path) -> None:
@@ -178,7 +178,7 @@ def test_an_upgrade_is_answered_or_refused(tmp_path: Path) -> None:
         offsets = st.one_of(numbers.map(str), bad_numbers)
         search.examples(connect, short=60, offset=offsets, wanted=protocols)
         live.run(eventually(lambda: nobody_reads(live), what="every reader is forgotten"))
-        live.assert_unharmed()
+        live.service.assert_unharmed()
 
 
 async def nobody_reads(live: LiveService) -> bool:
