@@ -2,12 +2,13 @@
 
 import json
 import os
+import subprocess
 from pathlib import Path
 
 import pytest
 
 from asgard_async.execution.shim import landlock
-from tests.cli.asgard import asgard
+from tests.cli.asgard import DEADLINE_SECONDS, asgard, command, environment
 from tests.eventually import eventually
 from tests.isolation.users import (
     IS_ROOT,
@@ -100,22 +101,49 @@ async def test_the_sandbox_is_told_wherever_one_looks(tmp_path: Path) -> None:
         assert (found["isolation"]["level"], found["isolation"]["found"]) == ("ok", "sandbox")
 
 
-async def test_doctor_says_what_to_do_where_a_rung_does_not_work(tmp_path: Path) -> None:
+@needs_root
+def test_doctor_says_what_to_do_where_a_rung_does_not_work(tmp_path: Path) -> None:
     (tmp_path / "data").mkdir(mode=0o700)
-    level = "user" if not IS_ROOT else "sandbox-lite"
-    if level == "sandbox-lite" and landlock.abi():
-        pytest.skip("every rung works here")
-    done = asgard("doctor", "--json", "--data-dir", tmp_path / "data", **{LEVEL: level})
+    done = subprocess.run(
+        [*launcher(0, tmp_path / "data"), *command("doctor", "--json")],
+        env=environment(
+            FORBID_LANDLOCK="1",
+            ASGARD_DATA_DIR=str(tmp_path / "data"),
+            ASGARD_ISOLATION__LEVEL="sandbox-lite",
+        ),
+        capture_output=True,
+        text=True,
+        timeout=DEADLINE_SECONDS,
+        check=False,
+    )
     found = {finding["about"]: finding for finding in json.loads(done.stdout)}
     assert found["isolation"]["level"] == "fail"
-    assert found["isolation"]["remedy"]
+    assert "landlock" in found["isolation"]["remedy"]
 
 
-@pytest.mark.skipif(bool(landlock.abi()), reason="this kernel has Landlock")
-async def test_sandbox_lite_is_refused_without_landlock(tmp_path: Path) -> None:
-    settings = {**WITHOUT_MLFLOW, LEVEL: "sandbox-lite"}
-    async with running_service(tmp_path / "data", settings) as service:
-        assert "Landlock" in await refused(service)
+@needs_root  # to forbid them to somebody
+@pytest.mark.parametrize("who", ["root", "ordinary"])
+@pytest.mark.parametrize(
+    ("level", "forbidden", "reason"),
+    [("sandbox-lite", "FORBID_LANDLOCK", "Landlock"), ("sandbox", "FORBID_NAMESPACES", "sandbox")],
+)
+async def test_a_rung_is_refused_without_what_it_stands_on(
+    tmp_path: Path, who: str, level: str, forbidden: str, reason: str
+) -> None:
+    data_dir = tmp_path / "data"
+    settings = {**WITHOUT_MLFLOW, LEVEL: level, forbidden: "1"}
+    start = launcher(0, data_dir) if who == "root" else launcher_for_ordinary_user(data_dir)
+    async with running_service(data_dir, settings, start) as service:
+        assert reason in await refused(service)
+
+
+@needs_root
+async def test_a_sandbox_does_without_landlock(tmp_path: Path) -> None:
+    data_dir = tmp_path / "data"
+    settings = {**WITHOUT_MLFLOW, LEVEL: "sandbox", "FORBID_LANDLOCK": "1"}
+    async with running_service(data_dir, settings, launcher_for_ordinary_user(data_dir)) as service:
+        job = await service.finished(await service.submit("print('well')"))
+        assert (job["isolation"], job["logs"]) == ("sandbox", "well\n")
 
 
 async def test_users_of_their_own_are_refused_where_the_service_is_not_root(
