@@ -1,6 +1,7 @@
 """Reading the stream of a job's log as a client would."""
 
 import asyncio
+import asyncio
 import json
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
@@ -13,6 +14,8 @@ from tests.api.served import Client
 
 Frame = dict[str, Any]
 
+FRAME_SECONDS = 60
+"""In which a frame must come."""
 RECENT = 10_000
 """Characters of the log in which a text is looked for."""
 
