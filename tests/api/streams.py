@@ -49,7 +49,7 @@ class Stream:
 
     async def frame(self) -> Frame | None:
         """The next frame; None when the server has closed the stream."""
-        async with asyncio.timeout(60):  # one of aiohttp's begins anew with each ping
+        async with asyncio.timeout(FRAME_SECONDS):  # one of aiohttp's begins anew with each ping
             message = await self.socket.receive()
         if message.type in {WSMsgType.CLOSE, WSMsgType.CLOSED, WSMsgType.CLOSING}:
             return None
