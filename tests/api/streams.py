@@ -1,7 +1,6 @@
 """Reading the stream of a job's log as a client would."""
 
 import asyncio
-import asyncio
 import json
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager

@@ -137,9 +137,7 @@ def _refuse_overlaps(infos: list[zipfile.ZipInfo], end: int) -> None:
 class _Metered(io.RawIOBase):
     """What comes out of gzip, headers included, as far as an archive within limits can reach."""
 
-    def __init__(
-        self, content: gzip.GzipFile, limits: ArchiveLimits, archive_bytes: int
-    ) -> None:
+    def __init__(self, content: gzip.GzipFile, limits: ArchiveLimits, archive_bytes: int) -> None:
         self._content = content
         self._limits = limits
         self._archive_bytes = archive_bytes
@@ -149,9 +147,7 @@ class _Metered(io.RawIOBase):
     def read(self, size: int = -1) -> bytes:
         block = self._content.read(size)
         self._read += len(block)
-        if refusal := self._limits.refusal_of(
-            self._read, self._archive_bytes, spare=self._spare
-        ):
+        if refusal := self._limits.refusal_of(self._read, self._archive_bytes, spare=self._spare):
             raise ArchiveRefused(refusal)
         return block
 

@@ -40,7 +40,9 @@ def read_program(
                 content += block
         if is_entrypoint:
             source = bytes(content)
-        elif elsewhere is None and not member.is_directory and member.path.endswith(f"/{entrypoint}"):
+        elif (
+            elsewhere is None and not member.is_directory and member.path.endswith(f"/{entrypoint}")
+        ):
             elsewhere = member.path
         if len(content) > LARGEST_MODULE:
             all_known = False
