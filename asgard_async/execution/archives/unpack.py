@@ -48,13 +48,19 @@ def read_program(
             all_known = False
         elif is_module or is_entrypoint:
             imports |= imports_in(content)
+    return Program(
+        _accepted(source, elsewhere, max_bytes), frozenset(imports) if all_known else None
+    )
+
+
+def _accepted(source: bytes | None, elsewhere: str | None, max_bytes: int) -> bytes:
     if source is None:
         raise ArchiveRefused(f"The archive has no such file{_hint(elsewhere)}.", "entrypoint")
     if not source:
         raise ArchiveRefused("The script is empty.", "entrypoint")
     if len(source) > max_bytes:
         raise ArchiveRefused(f"The script is larger than {max_bytes} bytes.", "entrypoint")
-    return Program(source, frozenset(imports) if all_known else None)
+    return source
 
 
 def _hint(elsewhere: str | None) -> str:
