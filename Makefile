@@ -54,7 +54,7 @@ demo: $(VENV)/.runtime ## start Asgard, train a model, show what came of it
 
 .PHONY: test
 test: $(VENV)/.test ## every test, WORKERS=3 at once (starts real MLflow servers; ten minutes)
-	@$(BIN)/python -m pytest -n $(or $(WORKERS),3) --dist loadfile $(PYTEST_ARGS)
+	@$(BIN)/python -m pytest -n $(or $(WORKERS),3) --dist loadfile --no-loadscope-reorder $(PYTEST_ARGS)
 
 .PHONY: test-unit
 test-unit: $(VENV)/.test ## the quick tests (under 30 s)

@@ -11,6 +11,29 @@ from tests.service import WITHOUT_MLFLOW, Service, running_service
 from tests.tracking.basic_auth import ProtectedMlflow, running_protected_mlflow
 from tests.tracking.servers import MlflowServer, running_mlflow
 
+TESTS = Path(__file__).parent
+LONG = {
+    "tracking/test_embedded.py",
+    "fidelity/test_fidelity.py",
+    "e2e/test_environments.py",
+    "cli/test_env.py",
+    "limits/test_trees.py",
+    "jobs/test_environment_phase.py",
+    "isolation/test_builds.py",
+    "jobs/test_direct_references.py",
+    "cli/test_jobs.py",
+    "cli/test_run.py",
+    "execution/test_warm.py",
+    "e2e/test_external_mlflow.py",
+    "limits/test_builds.py",
+    "isolation/test_ladder.py",
+    "attacks/test_slow_clients.py",
+    "cli/test_run_in_terminal.py",
+    "isolation/test_attacks.py",
+    "isolation/test_confined_rungs.py",
+}
+"""More than 40 s each (`make test PYTEST_ARGS=--durations=0`)."""
+
 
 def pytest_configure() -> None:
     # a shell's job in the background ignores Ctrl-C, under nohup hang-ups too, and so would
@@ -21,6 +44,11 @@ def pytest_configure() -> None:
     ):
         if signal.getsignal(number) is signal.SIG_IGN:
             signal.signal(number, handler)
+
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """Files that take long come first, so that no worker is left alone with one at the end."""
+    items.sort(key=lambda item: item.path.relative_to(TESTS).as_posix() not in LONG)
 
 
 @pytest.fixture

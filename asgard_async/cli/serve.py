@@ -124,3 +124,7 @@ async def _serve(config: Config, *, drain: bool) -> None:
     finally:
         # also what a failed setup had opened: the database's threads would keep the process alive
         await runner.cleanup()
+        # closing the loop, asyncio would still answer signals, by a socket that is closed
+        for number in (signal.SIGTERM, signal.SIGINT, signal.SIGHUP, signal.SIGCHLD):
+            if loop.remove_signal_handler(number) and number is not signal.SIGCHLD:
+                signal.signal(number, signal.SIG_IGN)

@@ -263,8 +263,8 @@ class Lifecycle:
     async def _log_tail(self, job: Job) -> str:
         try:
             tail = await self._logs.tail_bytes(job.job_id, LOG_TAIL_BYTES)
-        except OSError:  # something else lies in its place, or it cannot be read
-            logger.exception("the log of job %s tells nothing of its end", job.job_id)
+        except OSError as error:  # something else lies in its place, or it cannot be read
+            logger.warning("the log of job %s tells nothing of its end: %s", job.job_id, error)
             return ""
         return tail.data.decode(errors="replace")
 

@@ -65,6 +65,7 @@ async def test_jobs_end_truly_and_work_goes_on_when_there_is_room(
     settings = WITHOUT_MLFLOW | UNCONFINED | {"ASGARD_SERVER__MIN_FREE_MB": str(FLOOR_MB)}
     go = tmp_path / "go"
     async with running_service(small_disk / "data", settings) as service:
+        service.may_fail = True
         before = await service.finished(await service.submit("print('before')"))
         job_id = await service.submit(WAITS.format(path=str(go)))
         await service.says(job_id, "waiting")
@@ -100,6 +101,7 @@ async def test_a_disk_that_fills_below_the_floor_is_507_and_no_job(
 ) -> None:
     settings = WITHOUT_MLFLOW | UNCONFINED | {"ASGARD_SERVER__MIN_FREE_MB": "0"}
     async with running_service(small_disk / "data", settings) as service:
+        service.may_fail = True
         hog = fill(small_disk, leaving=0)
         body = submission("#" * 600_000)
         status, document = await service.post("/mlops/training/upload", json=body)

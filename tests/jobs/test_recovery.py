@@ -81,7 +81,7 @@ async def test_reboot(tmp_path: Path, settings: dict[str, str]) -> None:
             f"if not os.path.exists({str(tmp_path / 'second')!r}):\n import time; time.sleep(60)"
         )
         job_id = await service.submit(script)
-        await service.says(job_id, "False")
+        await service.says(job_id, "False\n")
         await _as_after_a_reboot(service, job_id)
         (tmp_path / "second").touch()
         await service.start()

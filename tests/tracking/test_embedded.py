@@ -199,6 +199,7 @@ async def test_its_database_has_a_write_ahead_log(tmp_path: Path) -> None:
 
 async def test_runs_are_recorded_after_the_database_failed_to_take_them(tmp_path: Path) -> None:
     async with running_service(tmp_path / "data", SETTINGS) as service:
+        service.may_fail = True
         await accessible(service)
         database = sqlite3.connect(service.data_dir / "asgard.db", isolation_level=None)
         database.execute(

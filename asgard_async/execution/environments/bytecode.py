@@ -5,10 +5,12 @@ A job may not write to its environment, and so would compile what it imports aga
 
 import asyncio
 import os
+import signal
 import sys
 from pathlib import Path
 
 from asgard_async.execution.environments.cache import CachedEnvironment, EnvironmentCache
+from asgard_async.execution.watch import identify
 
 PROGRAM = Path(__file__).parent / "compile_program.py"
 
@@ -21,22 +23,31 @@ async def compile_modules(cache: EnvironmentCache, key: str, *, niceness: int) -
     with cache.held(key) as environment:
         if environment is None or environment.is_compiled:
             return
-        process = await asyncio.create_subprocess_exec(
-            *(sys.executable, "-I", "-S", str(PROGRAM)),
-            *(str(environment.modules), str(os.getpid()), str(niceness)),
-            stdin=asyncio.subprocess.DEVNULL,
-            stdout=asyncio.subprocess.DEVNULL,
-            stderr=asyncio.subprocess.DEVNULL,
-            env={},
-        )
+        process = identify(_spawn(environment, niceness))
+        if process is None:
+            return  # ended and reaped already
         try:
-            code = await process.wait()
+            await process.gone()
         except asyncio.CancelledError:
-            process.kill()
-            await process.wait()
+            process.signal(signal.SIGKILL)
+            await process.gone()
             raise
-        if code == 0:
-            environment.compiled.touch()
+
+
+def _spawn(environment: CachedEnvironment, niceness: int) -> int:
+    # by hand: the service reaps every child, so the program itself notes that it came to its end
+    return os.posix_spawn(
+        sys.executable,
+        [
+            *(sys.executable, "-I", "-S", str(PROGRAM)),
+            *(str(environment.modules), str(environment.compiled)),
+            *(str(os.getpid()), str(niceness)),
+        ],
+        {},
+        file_actions=[
+            (os.POSIX_SPAWN_OPEN, number, os.devnull, os.O_RDWR, 0) for number in range(3)
+        ],
+    )
 
 
 def uncompiled(cache: EnvironmentCache) -> list[CachedEnvironment]:

@@ -1,4 +1,6 @@
-"""Compiles an environment's modules: `python -I -S compile_program.py DIRECTORY PARENT NICENESS`.
+"""Compiles modules: `python -I -S compile_program.py DIRECTORY DONE PARENT NICENESS`.
+
+DONE is a file that is there once all that can be compiled has been.
 
 Nothing of the environment is run. Only as long as PARENT lives: jobs do without, they only import
 more slowly. Standard library alone.
@@ -17,10 +19,12 @@ from shim import linux  # type: ignore[import-not-found]
 
 def main() -> None:
     """Compile what has no bytecode yet; modules that cannot be compiled are left."""
-    directory, parent, niceness = sys.argv[1:]
+    directory, done, parent, niceness = sys.argv[1:]
     linux.signal_at_parents_death(signal.SIGKILL, int(parent))
     os.nice(int(niceness))
     compileall.compile_dir(directory, maxlevels=sys.maxsize, quiet=2)
+    with open(done, "a"):
+        pass
 
 
 if __name__ == "__main__":

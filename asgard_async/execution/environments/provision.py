@@ -2,6 +2,7 @@
 
 import asyncio
 import contextlib
+import logging
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
 from typing import Any
@@ -21,6 +22,8 @@ from asgard_async.execution.isolation.ladder import Ladder
 from asgard_async.execution.isolation.uids import NoUidLeft
 from asgard_async.execution.limits.allowance import Allowance
 from asgard_async.execution.limits.keeping import Keeping
+
+logger = logging.getLogger(__name__)
 
 
 @dataclass(kw_only=True)
@@ -133,8 +136,15 @@ class Environments:
         started: asyncio.Future[Build] = asyncio.get_running_loop().create_future()
         self._flights[recipe.key] = flight = _Flight(started=started)
         flight.done = asyncio.create_task(self._fly(recipe, flight), name=f"build {recipe.key}")
-        flight.done.add_done_callback(lambda _: self._flights.pop(recipe.key))
+        flight.done.add_done_callback(lambda done: self._land(recipe, done))
         return flight
+
+    def _land(self, recipe: Recipe, done: asyncio.Task[None]) -> None:
+        del self._flights[recipe.key]
+        # nobody may have waited any longer; who did has the reason
+        if not done.cancelled() and (error := done.exception()) is not None:
+            reason = str(error).partition("\n")[0]
+            logger.info("environment %s was not built: %s", recipe.key, reason)
 
     async def _fly(self, recipe: Recipe, flight: _Flight) -> None:
         async with self._places:

@@ -84,7 +84,7 @@ async def test_it_ends_with_the_service(
     # a stand-in for the service, which is killed
     parent = await asyncio.create_subprocess_exec(
         *(sys.executable, "-c", PARENT),
-        *("-I", "-S", str(PROGRAM), str(environment.modules)),
+        *("-I", "-S", str(PROGRAM), str(environment.modules), str(environment.compiled)),
         stdout=asyncio.subprocess.PIPE,
     )
     assert parent.stdout is not None
