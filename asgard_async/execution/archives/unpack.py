@@ -5,7 +5,7 @@ from pathlib import Path
 from typing import NamedTuple
 
 from .imports import LARGEST_MODULE, imports_in
-from .members import members
+from .members import Member, members
 from .names import ArchiveLimits, ArchiveRefused, shown
 
 
@@ -40,10 +40,7 @@ def read_program(
                 content += block
         if is_entrypoint:
             source = bytes(content)
-        elif (
-            elsewhere is None and not member.is_directory and member.path.endswith(f"/{entrypoint}")
-        ):
-            elsewhere = member.path
+        elsewhere = elsewhere or _below_a_folder(member, entrypoint)
         if len(content) > LARGEST_MODULE:
             all_known = False
         elif is_module or is_entrypoint:
@@ -61,6 +58,11 @@ def _accepted(source: bytes | None, elsewhere: str | None, max_bytes: int) -> by
     if len(source) > max_bytes:
         raise ArchiveRefused(f"The script is larger than {max_bytes} bytes.", "entrypoint")
     return source
+
+
+def _below_a_folder(member: Member, entrypoint: str) -> str | None:
+    is_it = not member.is_directory and member.path.endswith(f"/{entrypoint}")
+    return member.path if is_it else None
 
 
 def _hint(elsewhere: str | None) -> str:
