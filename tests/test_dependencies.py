@@ -15,7 +15,7 @@ PURE_JOBS = {
 LOWER_ROOMS = {"access", "execution", "logs", "tracking", "store"}
 # Files of the top level that stand below every room; they may import each other.
 GROUND = {
-    *("background", "config", "data_directory", "durability", "free_space"),
+    *("abandonable", "background", "config", "data_directory", "durability", "free_space"),
     *("loop_lag", "open_files", "ownership", "readiness", "redaction", "service_log", "turns"),
 }
 # What a room may import of the package, beside itself and the ground.
