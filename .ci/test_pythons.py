@@ -1,8 +1,9 @@
 """Run the tests that depend most on the interpreter on the other Pythons that Asgard supports.
 
 Those are all of execution and fidelity, what is quick of jobs, and whole services that build
-environments with their Python. A Python that this machine does not have is skipped, by name. Environments are made by uv, from its cache, and removed.
-All run at once; what they print is shown when they have ended.
+environments with their Python. A Python that this machine does not have is skipped, by name.
+Environments are made by uv, from its cache, and removed. All run at once; what they print is shown
+when they have ended.
 """
 
 import os
