@@ -108,11 +108,13 @@ NAMES = {
     "parent-inside": ("a/../../evil", "'..'"),
     "backslash": ("a\\..\\evil", "backslash"),
     "control": ("a\nb", "control character"),
+    "delete": ("a\x7fb", "control character"),
     "long-name": ("a" * 256, "too long a path"),
     "long-path": ("/".join(["a" * 200] * 6), "too long a path"),
     "deep": ("a/" * 65 + "b", "too long a path"),
     "below-a-file": ("train.py/x", "below a file"),
     "same": ("./train.py", "same path"),
+    "same-with-two-slashes": (".//train.py", "same path"),
 }
 
 MUCH: list[tuple[str, Files, str]] = [
@@ -138,7 +140,14 @@ REFUSED: dict[str, tuple[str, Callable[[], bytes], str]] = {
     "fifo.zip": (".zip", lambda: zip_with_mode("x", stat.S_IFIFO | 0o600), "no file"),
     "device.zip": (".zip", lambda: zip_with_mode("x", stat.S_IFCHR | 0o600), "no file"),
     "encrypted.zip": (".zip", lambda: zip_with_flag(0x1), "encrypted"),
-    "strongly-encrypted.zip": (".zip", lambda: zip_with_flag(0x41), "encrypted"),
+    "strongly-encrypted.zip": (".zip", lambda: zip_with_flag(0x40), "encrypted"),
+    "masked-directory.zip": (".zip", lambda: zip_with_flag(0x2000), "encrypted"),
+    # each is the target itself: no file and no directory comes of them
+    "too-many-of-nothing.zip": (
+        ".zip",
+        lambda: zip_of({"./" * number: "" for number in range(1, 52)}),
+        "more than the 50 files",
+    ),
     "overlapping.zip": (".zip", zip_overlapping, "overlap"),
     "claims-less.zip": (".zip", lambda: zip_that_lies(10), "damaged"),
     "claims-more.zip": (".zip", lambda: zip_that_lies(2_000_000), "damaged"),

@@ -1,6 +1,7 @@
 """GET /mlops/training/jobs/{job_id}/logs/ws: a job's log and its states, live, as a WebSocket."""
 
 import asyncio
+import contextlib
 import logging
 from collections.abc import Mapping
 from typing import Any
@@ -80,7 +81,7 @@ async def stream_log(request: web.Request) -> web.StreamResponse:
         request.app[FOLLOWERS].following(job_id) as follower,
         request.app[DOOR].visit(token_of(request), follower.stop) as visit,
     ):
-        beside.start("pings", _ping(ws))
+        beside.start("pings", _ping(ws, follower))
         beside.start("listening", _listen(ws, follower))
         try:
             code = await _Stream(ws, patience).run(follower, offset)
@@ -162,18 +163,18 @@ async def _end(follower: Follower, offset: int) -> dict[str, Any]:
     }
 
 
-async def _ping(ws: web.WebSocketResponse) -> None:
+async def _ping(ws: web.WebSocketResponse, follower: Follower) -> None:
     """Keep proxies from closing the connection, and notice a peer that is no more."""
-    while True:
-        await asyncio.sleep(PING_SECONDS)
-        try:
+    with contextlib.suppress(ConnectionError):
+        while True:
+            await asyncio.sleep(PING_SECONDS)
             await ws.ping()
-        except ConnectionError:
-            return
+    follower.stop()
 
 
 async def _listen(ws: web.WebSocketResponse, follower: Follower) -> None:
-    """Read what the reader sends, which answers its pings, until it closes."""
-    while not ws.closed:
-        await ws.receive()
+    """Read what the reader sends, which answers its pings, until it closes or is gone."""
+    with contextlib.suppress(ConnectionError):  # gone before its ping could be answered
+        while not ws.closed:
+            await ws.receive()
     follower.stop()

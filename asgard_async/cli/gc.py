@@ -58,7 +58,7 @@ def gc(file: Path | None, data_dir: str | None, dry_run: bool, as_json: bool) ->
 
 
 async def _collect(config: Config, data: DataDirectory, *, dry_run: bool) -> Sequence[Doomed]:
-    async with Database(data.database) as database:
+    async with Database(data.database, migrates=False) as database:
         collector = Collector(
             store=JobStore(database),
             archives=ArchiveStore(data.archives),

@@ -1,5 +1,6 @@
 """`asgard run`: submit a training, show its log, exit as it does."""
 
+import asyncio
 import contextlib
 import os
 import re
@@ -18,6 +19,8 @@ from asgard_async.cli.sanitiser import one_line
 if TYPE_CHECKING:
     from asgard_async.client import AsyncAsgardClient, Job
 
+FAREWELL_SECONDS = 2.0
+"""How long who detaches waits to be told what became of the job."""
 MIB_IN = {"M": 1, "G": 1024, "T": 1024**2}
 ENDINGS = (".py", ".tar.gz", ".tgz", ".zip")
 
@@ -181,7 +184,7 @@ async def _stay(url: str, job: "Job", *, as_json: bool, raw: bool) -> None:
             with contextlib.suppress(OSError):  # the terminal may be gone
                 await view.close()
     if ended is None:
-        say(f"Detached; the job goes on. To see more: asgard logs -f {job.job_id}")
+        say(await _farewell(url, job.job_id))
         raise SystemExit(NO_RESULT)
     async with connect(url) as client:
         if as_json:
@@ -189,3 +192,20 @@ async def _stay(url: str, job: "Job", *, as_json: bool, raw: bool) -> None:
         else:
             await print_summary(client, ended)
     raise SystemExit(exit_code_of(ended))
+
+
+async def _farewell(url: str, job_id: str) -> str:
+    """What is said when nobody waits for the job any more: it may have ended, or be gone."""
+    from asgard_async.client import AsgardError, NotFound
+
+    with contextlib.suppress(AsgardError, TimeoutError):  # jobs go on without the service too
+        async with asyncio.timeout(FAREWELL_SECONDS), connect(url, retry_for=0) as client:
+            try:
+                job = await client.get(job_id)
+            except NotFound:
+                return f"Detached; there is no job {job_id} any more."
+            if job.is_finished:
+                return f"Detached; the job has ended: {job.status}. All of it: asgard show {job_id}"
+            if job.phase == "stopping":
+                return f"Detached; the job is being stopped. To see more: asgard logs -f {job_id}"
+    return f"Detached; the job goes on. To see more: asgard logs -f {job_id}"

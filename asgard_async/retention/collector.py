@@ -5,9 +5,11 @@ import contextlib
 import logging
 from collections import Counter
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from functools import partial
 from pathlib import Path
 from typing import NoReturn
 
+from asgard_async.abandonable import abandonable
 from asgard_async.config import EnvironmentsConfig, RetentionConfig
 from asgard_async.execution.environments.cache import EnvironmentCache
 from asgard_async.execution.isolation.caches import JobCaches
@@ -91,19 +93,23 @@ class Collector:
             if done:
                 removed(one)
                 gone.append(one)
-        await asyncio.to_thread(self._caches.sweep)
+        await abandonable(self._caches.sweep)
         await self._store.purge_idempotency_keys(at=now())
         return gone
 
     async def find(self) -> list[Doomed]:
         """What has to go now."""
-        on_disk = await asyncio.to_thread(self._files.known)
+        on_disk = await abandonable(self._files.known)
+        archives = await abandonable(self._archives.settled)
         # read after the listing: whatever was listed and has no row now will never have one
         strays = on_disk - await self._store.all_job_ids()
+        stray_archives = archives - set(await self._store.all_archives())
         ended = await self._store.ended()
-        return await asyncio.to_thread(self._plan, ended, strays)
+        return await abandonable(partial(self._plan, ended, strays, stray_archives))
 
-    def _plan(self, ended: Sequence[EndedJob], strays: Iterable[str]) -> list[Doomed]:
+    def _plan(
+        self, ended: Sequence[EndedJob], strays: Iterable[str], stray_archives: Iterable[str]
+    ) -> list[Doomed]:
         doomed = plan(
             map(self._kept, ended),
             {kind: list(_kept(them)) for kind, them in self._leased().items()},
@@ -111,7 +117,7 @@ class Collector:
             bounds=self._bounds,
             at=now(),
         )
-        return doomed + [
+        doomed += [
             Doomed(
                 kind=Kind.STRAY,
                 name=name,
@@ -120,6 +126,17 @@ class Collector:
             )
             for name in sorted(strays)
         ]
+        doomed += [
+            Doomed(
+                kind=Kind.STRAY,
+                name=name,
+                size_bytes=size_of(self._archives.path(name)),
+                why="an archive of no job",
+                archive=name,
+            )
+            for name in sorted(stray_archives)
+        ]
+        return doomed
 
     def _kept(self, job: EndedJob) -> KeptJob:
         found = {
@@ -143,20 +160,22 @@ class Collector:
                     await self._store.delete(one.name)
                 except (JobNotFound, JobNotFinished):
                     return False  # somebody else was quicker
-                await asyncio.to_thread(self._files.remove_all, one.name)
+                await abandonable(partial(self._files.remove_all, one.name))
                 if one.archive is not None:
                     await self._archives.remove(one.archive)
             case Kind.DIRECTORY:
-                await asyncio.to_thread(self._files.remove_directory, one.name)
+                await abandonable(partial(self._files.remove_directory, one.name))
             case Kind.LOG:
-                await asyncio.to_thread(self._files.remove_log, one.name)
+                await abandonable(partial(self._files.remove_log, one.name))
             case Kind.ARCHIVE:
                 assert one.archive is not None  # noqa: S101  # see plan
                 await self._archives.remove(one.archive)
+            case Kind.STRAY if one.archive is not None:
+                await self._archives.remove(one.archive)
             case Kind.STRAY:
-                await asyncio.to_thread(self._files.remove_all, one.name)
+                await abandonable(partial(self._files.remove_all, one.name))
             case Kind.ENVIRONMENT | Kind.CACHE:
-                return await asyncio.to_thread(self._remove_leased, one)
+                return await abandonable(partial(self._remove_leased, one))
         return True
 
     def _remove_leased(self, one: Doomed) -> bool:

@@ -20,7 +20,7 @@ class Kind(StrEnum):
     JOB = "job"
     """All of a job: its record and whatever it still has."""
     STRAY = "stray"
-    """Files of a job that is not known any more."""
+    """Files of a job that is not known any more, or an archive that no job names."""
     ENVIRONMENT = "environment"
     CACHE = "cache"
     """What jobs of one owner cached in one environment."""
@@ -73,7 +73,8 @@ class Doomed:
 
     kind: Kind
     name: str
-    """Of a job its id, of an environment its key, of caches that and their owner's digest."""
+    """Of a job its id, of an environment its key, of caches that and their owner's digest, of a
+    stray archive its file."""
     size_bytes: int
     why: str
     archive: str | None = None

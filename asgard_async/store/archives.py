@@ -10,12 +10,16 @@ import asyncio
 import hashlib
 import os
 import secrets
+import time
 from collections.abc import Collection, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 from typing import IO
 
 from asgard_async.durability import make_durable
+
+SETTLED_SECONDS = 24 * 3600
+"""After so long a file has its row, or will never have one: far beyond any upload's deadline."""
 
 
 class Incoming:
@@ -92,6 +96,14 @@ class ArchiveStore:
     async def remove(self, name: str) -> None:
         """Remove an archive that no row names any more."""
         await asyncio.to_thread(self.path(name).unlink, missing_ok=True)
+
+    def settled(self) -> set[str]:
+        """The archives that have been there for so long that a row names them if ever one will.
+        Blocks: to be called in a thread."""
+        before = time.time() - SETTLED_SECONDS
+        with os.scandir(self._directory) as entries:
+            # not the time of the content: `share` gives a name to what may be old
+            return {entry.name for entry in entries if entry.stat().st_ctime < before}
 
     async def sweep(self, known: Collection[str]) -> int:
         """Remove what no row names; return how many. Only while nothing is being received."""

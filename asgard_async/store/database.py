@@ -17,7 +17,7 @@ import aiosql
 import aiosqlite
 
 from asgard_async.ownership import open_private
-from asgard_async.store.migrate import SchemaError, migrate, packaged_migrations
+from asgard_async.store.migrate import SchemaError, migrate, packaged_migrations, refuse_newer
 
 T = TypeVar("T")
 
@@ -42,8 +42,10 @@ class _Connection(aiosqlite.Connection):
 class Database:
     """The job database. Use `open` and `close`, or as an async context manager."""
 
-    def __init__(self, file: Path) -> None:
+    def __init__(self, file: Path, *, migrates: bool = True) -> None:
+        """Without `migrates` a database of another schema is refused, and left as it is."""
         self._file = file
+        self._migrates = migrates
         self._writer: _Connection
         self._reader: _Connection
 
@@ -51,10 +53,12 @@ class Database:
         """Create or migrate the database and connect to it.
 
         Raises:
-            SchemaError: it was written by a newer version, or SQLite is too old.
+            SchemaError: it was written by a newer version, or an older one where it may not
+                migrate; or SQLite is too old.
         """
         # apart from the connections below: aiosqlite abandons the thread of one that fails to open
-        await asyncio.to_thread(bring_up_to_date, self._file)
+        prepare = bring_up_to_date if self._migrates else check_up_to_date
+        await asyncio.to_thread(prepare, self._file)
         self._writer = _Connection(partial(_connect, self._file), 64)
         self._reader = _Connection(partial(_connect, self._file, query_only=True), 64)
         await self._writer
@@ -92,6 +96,23 @@ def bring_up_to_date(file: Path) -> list[str]:
     os.close(open_private(file, os.O_CREAT))
     with contextlib.closing(_connect(file)) as connection:
         return migrate(connection, packaged_migrations())
+
+
+def check_up_to_date(file: Path) -> None:
+    """See that a database has this version's schema, and change nothing.
+
+    Raises:
+        SchemaError: it has another one.
+    """
+    with contextlib.closing(_connect(file, query_only=True)) as connection:
+        (version,) = connection.execute("PRAGMA user_version").fetchone()
+    newest = packaged_migrations()[-1].version
+    if version < newest:
+        raise SchemaError(
+            f"the database has schema {version}, this version of Asgard needs {newest}: start the"
+            " service with this version, or run asgard db migrate"
+        )
+    refuse_newer(version, newest)
 
 
 def _connect(file: Path, *, query_only: bool = False) -> sqlite3.Connection:

@@ -42,11 +42,7 @@ def migrate(connection: sqlite3.Connection, migrations: Sequence[Migration]) -> 
         connection.execute("BEGIN IMMEDIATE")
         try:
             (version,) = connection.execute("PRAGMA user_version").fetchone()
-            if version > newest:
-                raise SchemaError(
-                    f"the database has schema {version}, this version of Asgard knows {newest}:"
-                    " install the newer version, or restore a backup made with this one"
-                )
+            refuse_newer(version, newest)
             if version < migration.version:
                 for statement in _statements(migration.sql):
                     connection.execute(statement)
@@ -57,6 +53,18 @@ def migrate(connection: sqlite3.Connection, migrations: Sequence[Migration]) -> 
             connection.execute("ROLLBACK")
             raise
     return ran
+
+
+def refuse_newer(version: int, newest: int) -> None:
+    """
+    Raises:
+        SchemaError: a schema was written by a newer version of the code.
+    """
+    if version > newest:
+        raise SchemaError(
+            f"the database has schema {version}, this version of Asgard knows {newest}:"
+            " install the newer version, or restore a backup made with this one"
+        )
 
 
 def _statements(sql: str) -> Iterator[str]:

@@ -13,6 +13,8 @@ from tests.api.served import Client
 
 Frame = dict[str, Any]
 
+FRAME_SECONDS = 60
+"""In which a frame must come."""
 RECENT = 10_000
 """Characters of the log in which a text is looked for."""
 
@@ -46,7 +48,7 @@ class Stream:
 
     async def frame(self) -> Frame | None:
         """The next frame; None when the server has closed the stream."""
-        async with asyncio.timeout(60):  # one of aiohttp's begins anew with each ping
+        async with asyncio.timeout(FRAME_SECONDS):  # one of aiohttp's begins anew with each ping
             message = await self.socket.receive()
         if message.type in {WSMsgType.CLOSE, WSMsgType.CLOSED, WSMsgType.CLOSING}:
             return None

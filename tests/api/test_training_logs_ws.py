@@ -11,6 +11,7 @@ from aiohttp import WSMsgType, WSServerHandshakeError
 
 from asgard_async.api import training_logs_ws
 from asgard_async.api.keys import FOLLOWERS, METRICS
+from tests.api import streams
 from tests.api.served import Client
 from tests.api.service import (
     ENDLESS,
@@ -397,3 +398,18 @@ async def test_a_job_that_is_deleted_is_not_waited_for(api: Client) -> None:
         while await stream.frame() is not None:
             pass
         assert stream.socket.close_code in {1000, 1001}
+
+
+async def test_a_silent_stream_is_not_waited_for_for_ever(
+    one_slot: Client, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Of these tests' own reader: pings are no frames, however often they come."""
+    monkeypatch.setattr(training_logs_ws, "PING_SECONDS", 0.05)
+    monkeypatch.setattr(streams, "FRAME_SECONDS", 1)
+    job_id = (await submit(one_slot, ENDLESS))["job_id"]
+    async with streaming(one_slot, job_id) as stream:
+        with pytest.raises(TimeoutError):
+            async with asyncio.timeout(30) as whole:
+                await stream.to_end()
+        assert not whole.expired()
+    await cancel(one_slot, job_id)

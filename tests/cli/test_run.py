@@ -117,7 +117,7 @@ async def test_a_second_signal_does_not_wait_for_the_end(
         await service.phase(await only_job(service), "stopping")
         command.signal(signal.SIGINT)
         assert await command.ended() == 125
-    assert "Detached" in command.stderr
+    assert "Detached; the job is being stopped" in command.stderr
 
 
 async def test_a_hang_up_leaves_the_job_running(

@@ -143,6 +143,27 @@ async def test_d_and_a_second_ctrl_c_detach(
     assert (await service.finished(job_id))["status"] == "completed"
 
 
+@pytest.mark.parametrize("is_removed", [False, True])
+async def test_who_detaches_hears_what_became_of_the_job_meanwhile(
+    service: Service, tmp_path: Path, script: Path, *, is_removed: bool
+) -> None:
+    flag = tmp_path / "flag"
+    script.write_text(WAITS.format(flag=str(flag)))
+    with in_terminal("run", script, ASGARD_URL=service.url) as terminal:
+        await Waiting(terminal, flag).interrupt()
+        flag.touch()
+        job_id = await only_job(service)
+        await service.finished(job_id)
+        if is_removed:
+            status, _ = await service.request("DELETE", f"/mlops/training/jobs/{job_id}")
+            assert status == 204
+        terminal.type("d\n")
+        assert await terminal.ended() == 125
+    said = only(terminal.lines, "Detached")
+    assert ("no job" if is_removed else "has ended: completed") in said
+    assert not [line for line in terminal.lines if "goes on" in line]
+
+
 async def test_enter_goes_on(service: Service, tmp_path: Path, script: Path) -> None:
     flag = tmp_path / "flag"
     script.write_text(WAITS.format(flag=str(flag)))

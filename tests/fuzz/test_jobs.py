@@ -73,11 +73,23 @@ class JobMachine(RuleBasedStateMachine):
     def __init__(self) -> None:
         super().__init__()
         self.known: dict[str, Expected] = {}
+        self.live.run(self.emptied())
         self.search.count("sequences")
 
     @property
     def service(self) -> Service:
         return self.live.service
+
+    async def emptied(self) -> None:
+        """Remove what a sequence left that failed: else its repetition fails of that, and hides
+        what was found."""
+        if not await self.service.responds():
+            await self.service.start()
+        _, page = await self.service.get(JOBS, params={"limit": "100"})
+        for job in page["jobs"]:
+            await self.service.post(f"{JOBS}/{job['job_id']}/cancel")
+            await self.service.phase(job["job_id"], "finished")
+            await self.service.request("DELETE", f"{JOBS}/{job['job_id']}")
 
     # --- requests -------------------------------------------------------------------------
 

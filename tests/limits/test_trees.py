@@ -1,6 +1,7 @@
 """What a job has started is gone with it, however it hides and whoever is killed."""
 
 import os
+import shutil
 import signal
 from collections.abc import AsyncIterator
 from pathlib import Path
@@ -10,6 +11,7 @@ import msgspec
 import pytest
 
 from asgard_async.config import load_config
+from asgard_async.execution.limits.allowance import Allowance
 from asgard_async.execution.limits.keeping import Keeping
 from asgard_async.execution.shim import cgroup
 from asgard_async.jobs.status import Isolation
@@ -135,3 +137,28 @@ def test_what_no_attempt_tells_of_is_swept(tmp_path: Path) -> None:
     assert not group.exists()
     keeping.close()
     assert not left.exists()
+
+
+def test_a_job_that_is_just_starting_keeps_the_place_of_its_group(tmp_path: Path) -> None:
+    """A service that stops then leaves it: the job's shim has yet to make the group there."""
+    keeping = Keeping(load_config(environ={}).limits, jobs_dir=tmp_path, builds_dir=tmp_path)
+    keeping.open()
+    places = [place.directory for place in keeping.places]
+    attempts = [tmp_path / f"0badcaf{number}" / "attempts" / "1" for number in range(3)]
+    try:
+        for attempt in attempts:
+            attempt.mkdir(parents=True)
+            keeping.limits(Allowance(), attempt, own=[], caches=[])
+        (attempts[0] / "exit.json").touch()
+        keeping.close()
+        assert all(place.is_dir() for place in places)
+        for directory in keeping.limits(Allowance(), attempts[1], own=[], caches=[])["cgroup"][
+            "directories"
+        ]:
+            Path(directory).mkdir()
+            Path(directory).rmdir()
+        (attempts[1] / "exit.json").touch()
+        shutil.rmtree(attempts[2])  # it never started, and its job was removed
+    finally:
+        keeping.close()
+    assert not any(place.exists() for place in places)

@@ -10,10 +10,15 @@ from typing import Any
 import pytest
 from aiohttp import FormData
 
+from asgard_async.cli.gc import _collect
+from asgard_async.config import load_config
+from asgard_async.data_directory import DataDirectory
+from asgard_async.store import archives as archive_store
 from tests.archives import zip_of
 from tests.cli.asgard import asgard
 from tests.eventually import eventually
 from tests.service import WITHOUT_MLFLOW, Service, running_service
+from tests.store.test_upgrade import content, old_database
 
 pytestmark = pytest.mark.service
 
@@ -179,6 +184,40 @@ async def test_a_crash_in_between_leaves_nothing_for_ever(service: Service) -> N
     assert [one["kind"] for one in gc(service, "--dry-run")] == ["stray"]
     await service.start()
     await eventually(lambda: not folder.exists(), what="the stray directory is gone")
+
+
+async def test_an_archive_that_no_job_names_goes_beside_the_service(
+    service: Service, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """What `asgard gc` leaves that is killed between a job's record and its archive."""
+    job_id = await submit_archive(service)
+    await service.finished(job_id)
+    archives = service.data_dir / "archives"
+    (mine,) = archives.iterdir()
+    stray = archives / f"{'0' * 32}.zip"
+    stray.write_bytes(b"stray")
+    # it may be one that is just being received
+    assert gc(service) == []
+    monkeypatch.setattr(archive_store, "SETTLED_SECONDS", -60)
+    config = load_config(environ={"ASGARD_DATA_DIR": str(service.data_dir)})
+    found = await _collect(config, DataDirectory(root=service.data_dir), dry_run=False)
+    assert [(one.kind, one.name) for one in found] == [("stray", stray.name)]
+    assert list(archives.iterdir()) == [mine]
+
+
+def test_a_database_of_an_older_schema_is_left_as_it_is(tmp_path: Path) -> None:
+    """A service of an older version may be running on it."""
+    data = DataDirectory(root=tmp_path / "data").make()
+    old_database(data.database)
+    before = content(data.database)
+    for options in ((), ("--dry-run",)):
+        done = asgard("gc", "--data-dir", data.root, *options)
+        assert done.returncode == 1
+        assert "the database has schema 1, this version of Asgard needs" in done.stderr
+        assert "asgard db migrate" in done.stderr
+        assert content(data.database) == before
+    assert asgard("db", "migrate", "--data-dir", data.root).returncode == 0
+    assert asgard("gc", "--data-dir", data.root, "--dry-run").returncode == 0
 
 
 def test_for_people(tmp_path: Path) -> None:

@@ -2,6 +2,7 @@
 
 import gzip
 import io
+import os
 import stat
 import tarfile
 import zipfile
@@ -11,7 +12,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import IO
 
-from .names import ArchiveLimits, ArchiveRefused, Tally, shown, too_large
+from .names import ArchiveLimits, ArchiveRefused, Tally, shown
 
 BLOCK = 1 << 18
 ZIP, TAR_GZ = ".zip", ".tar.gz"
@@ -45,7 +46,11 @@ def members(archive: Path, limits: ArchiveLimits) -> Iterator[Member]:
     """
     read = _zip_members if archive.name.endswith(ZIP) else _tar_members
     with archive.open("rb") as file, _damage_refused():
-        yield from read(file, Tally(limits), limits)
+        yield from read(file, Tally(limits, _size_of(file)), limits)
+
+
+def _size_of(file: IO[bytes]) -> int:
+    return os.fstat(file.fileno()).st_size
 
 
 @contextmanager
@@ -132,24 +137,24 @@ def _refuse_overlaps(infos: list[zipfile.ZipInfo], end: int) -> None:
 class _Metered(io.RawIOBase):
     """What comes out of gzip, headers included, as far as an archive within limits can reach."""
 
-    def __init__(self, content: gzip.GzipFile, limits: ArchiveLimits) -> None:
+    def __init__(self, content: gzip.GzipFile, limits: ArchiveLimits, archive_bytes: int) -> None:
         self._content = content
         self._limits = limits
-        self._left = (
-            limits.max_unpacked_bytes + limits.max_members * TAR_OVERHEAD_PER_MEMBER + TAR_OVERHEAD
-        )
+        self._archive_bytes = archive_bytes
+        self._spare = limits.max_members * TAR_OVERHEAD_PER_MEMBER + TAR_OVERHEAD
+        self._read = 0
 
     def read(self, size: int = -1) -> bytes:
         block = self._content.read(size)
-        self._left -= len(block)
-        if self._left < 0:
-            raise too_large(self._limits)
+        self._read += len(block)
+        if refusal := self._limits.refusal_of(self._read, self._archive_bytes, spare=self._spare):
+            raise ArchiveRefused(refusal)
         return block
 
 
 def _tar_members(file: IO[bytes], tally: Tally, limits: ArchiveLimits) -> Iterator[Member]:
     with gzip.GzipFile(fileobj=file) as content:
-        stream = _Metered(content, limits)
+        stream = _Metered(content, limits, _size_of(file))
         # "r|": one pass, no seeking back to what was checked
         with tarfile.open(
             fileobj=stream, mode="r|", encoding="utf-8", errors="surrogateescape"

@@ -8,6 +8,11 @@ MAX_COMPONENT_BYTES = 255
 """What Linux's file systems take."""
 MAX_DEPTH = 64
 """Removing a tree holds a descriptor per level."""
+MAX_RATIO = 200
+"""So many times its own size an archive may unpack to: sources and data shrink to a hundredth at
+best, a bomb of zeros to a thousandth."""
+FREE_BYTES = 64 << 20
+"""So much may come out of any archive: a small file of zeros harms nobody."""
 
 
 class ArchiveRefused(Exception):
@@ -26,12 +31,29 @@ class ArchiveLimits:
     """Files and directories, those included that are only named as part of a path."""
     max_unpacked_bytes: int
 
+    def refusal_of(self, unpacked: int, archive_bytes: int, *, spare: int = 0) -> str | None:
+        """Why an archive of that size may not unpack to so much, with `spare` beyond the bounds;
+        None when it may."""
+        if unpacked > self.max_unpacked_bytes + spare:
+            return (
+                f"Unpacked, the archive has more than the {self.max_unpacked_bytes} bytes that are"
+                " accepted here."
+            )
+        if unpacked > max(FREE_BYTES, MAX_RATIO * archive_bytes) + spare:
+            return (
+                f"Unpacked, the archive has more than {MAX_RATIO} times its own size, which nothing"
+                " but long runs of the same bytes makes; let the script make those."
+            )
+        return None
+
 
 class Tally:
     """Keeps what has come out of an archive within its limits."""
 
-    def __init__(self, limits: ArchiveLimits) -> None:
+    def __init__(self, limits: ArchiveLimits, archive_bytes: int) -> None:
+        """`archive_bytes` is the size of the archive itself."""
         self._limits = limits
+        self._archive_bytes = archive_bytes
         self._files: set[str] = set()
         self._directories: set[str] = set()
         self._bytes = 0
@@ -72,15 +94,8 @@ class Tally:
             ArchiveRefused: that makes too many.
         """
         self._bytes += size
-        if self._bytes > self._limits.max_unpacked_bytes:
-            raise too_large(self._limits)
-
-
-def too_large(limits: ArchiveLimits) -> ArchiveRefused:
-    return ArchiveRefused(
-        f"Unpacked, the archive has more than the {limits.max_unpacked_bytes} bytes that are"
-        " accepted here."
-    )
+        if refusal := self._limits.refusal_of(self._bytes, self._archive_bytes):
+            raise ArchiveRefused(refusal)
 
 
 def safe_path(name: str) -> str:

@@ -5,8 +5,8 @@ from pathlib import Path
 from typing import NamedTuple
 
 from .imports import LARGEST_MODULE, imports_in
-from .members import members
-from .names import ArchiveLimits, ArchiveRefused
+from .members import Member, members
+from .names import ArchiveLimits, ArchiveRefused, shown
 
 
 class Program(NamedTuple):
@@ -27,6 +27,7 @@ def read_program(
         ArchiveRefused: a member is not taken, or the entrypoint is not there or too large.
     """
     source: bytes | None = None
+    elsewhere: str | None = None
     imports: set[str] = set()
     all_known = True
     for member in members(archive, limits):
@@ -39,17 +40,35 @@ def read_program(
                 content += block
         if is_entrypoint:
             source = bytes(content)
+        elsewhere = elsewhere or _below_a_folder(member, entrypoint)
         if len(content) > LARGEST_MODULE:
             all_known = False
         elif is_module or is_entrypoint:
             imports |= imports_in(content)
+    return Program(
+        _accepted(source, elsewhere, max_bytes), frozenset(imports) if all_known else None
+    )
+
+
+def _accepted(source: bytes | None, elsewhere: str | None, max_bytes: int) -> bytes:
     if source is None:
-        raise ArchiveRefused("The archive has no such file.", "entrypoint")
+        raise ArchiveRefused(f"The archive has no such file{_hint(elsewhere)}.", "entrypoint")
     if not source:
         raise ArchiveRefused("The script is empty.", "entrypoint")
     if len(source) > max_bytes:
         raise ArchiveRefused(f"The script is larger than {max_bytes} bytes.", "entrypoint")
-    return Program(source, frozenset(imports) if all_known else None)
+    return source
+
+
+def _below_a_folder(member: Member, entrypoint: str) -> str | None:
+    is_it = not member.is_directory and member.path.endswith(f"/{entrypoint}")
+    return member.path if is_it else None
+
+
+def _hint(elsewhere: str | None) -> str:
+    if elsewhere is None:
+        return ""
+    return f" there, but {shown(elsewhere)}: give that, or pack the files without the folder"
 
 
 def unpack(archive: Path, directory: Path, limits: ArchiveLimits) -> None:

@@ -6,6 +6,7 @@ import errno
 import hashlib
 import logging
 import os
+from collections import deque
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from enum import StrEnum
@@ -21,13 +22,15 @@ from asgard_async.execution.limits.hierarchies import (
     give_controllers,
     memory_limit,
 )
-from asgard_async.execution.shim import cgroup
+from asgard_async.execution.shim import cgroup, files
 from asgard_async.execution.shim.limits import Limits
 
 logger = logging.getLogger(__name__)
 
 CPU_PERIOD_US = 100_000
 PREFIX = "asgard-"
+LATEST = 256
+"""Attempts that are remembered: any before these has made its group, or is over."""
 ADVICE = (
     "run Asgard as a service of systemd, which gives it control groups of its own"
     " (asgard service install), or as: systemd-run --user --scope -p Delegate=yes asgard serve"
@@ -66,6 +69,7 @@ class Keeping:
         self.places: list[Place] = []
         """Where the groups of jobs are made."""
         self._haste: Haste | None = None
+        self._begun: deque[Path] = deque(maxlen=LATEST)
 
     # --- making ---------------------------------------------------------------------------
 
@@ -146,7 +150,9 @@ class Keeping:
         await asyncio.to_thread(self.close)
 
     def close(self) -> None:
-        """Remove the groups that hold no job."""
+        """Remove the groups that hold no job, unless one is about to make its own there."""
+        if any(attempt.is_dir() and not (attempt / files.EXIT).exists() for attempt in self._begun):
+            return
         for place in self.places:
             with contextlib.suppress(OSError):
                 place.directory.rmdir()
@@ -208,6 +214,7 @@ class Keeping:
             caches=[str(path) for path in caches],
         )
         if self.places:
+            self._begun.append(attempt)
             limits["cgroup"] = self._group(allowance, cgroup.name_of(str(attempt)))
         return limits
 

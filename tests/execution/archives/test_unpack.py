@@ -1,6 +1,7 @@
 """Archives on real files: what is let through, what is refused, what lies on the disk then."""
 
 import gzip
+import os
 import stat
 import tarfile
 from collections.abc import Callable
@@ -8,7 +9,17 @@ from pathlib import Path
 
 import pytest
 
-from asgard_async.execution.archives.names import ArchiveLimits, ArchiveRefused
+from asgard_async.execution.archives.names import (
+    FREE_BYTES,
+    MAX_COMPONENT_BYTES,
+    MAX_DEPTH,
+    MAX_PATH_BYTES,
+    MAX_RATIO,
+    ArchiveLimits,
+    ArchiveRefused,
+    Tally,
+    safe_path,
+)
 from asgard_async.execution.archives.unpack import read_program, unpack
 from tests.archives import (
     REFUSED,
@@ -133,6 +144,75 @@ def test_an_entrypoint_must_be_a_script(
     with pytest.raises(ArchiveRefused, match=message) as caught:
         read_program(archive, entrypoint, limits=LIMITS, max_bytes=1000)
     assert caught.value.field == "entrypoint"
+
+
+@pytest.mark.parametrize(("suffix", "make"), [(".zip", zip_of), (".tar.gz", tar_gz_of)])
+def test_a_script_in_a_folder_is_pointed_at(
+    tmp_path: Path, suffix: str, make: Callable[[dict[str, str]], bytes]
+) -> None:
+    archive = written(tmp_path, suffix, make({"project/readme": "", "project/train.py": TRAIN}))
+    with pytest.raises(ArchiveRefused, match=r"there, but 'project/train\.py': give that"):
+        read_program(archive, "train.py", limits=LIMITS, max_bytes=1000)
+
+
+@pytest.mark.parametrize(("suffix", "make"), [(".zip", zip_of), (".tar.gz", tar_gz_of)])
+def test_nothing_unpacks_to_very_many_times_its_size(
+    tmp_path: Path, work: Path, suffix: str, make: Callable[[dict[str, bytes]], bytes]
+) -> None:
+    wide = ArchiveLimits(max_members=10, max_unpacked_bytes=1 << 40)
+    zeros, noise = bytes(FREE_BYTES), os.urandom((8 << 20) // MAX_RATIO)
+    bomb = written(tmp_path, suffix, make({"zeros": zeros, "more": bytes(4 << 20)}))
+    with pytest.raises(ArchiveRefused, match=f"more than {MAX_RATIO} times its own size"):
+        unpack(bomb, work, wide)
+    assert sum(path.stat().st_size for path in work.iterdir()) <= FREE_BYTES + (1 << 20)
+    for number, files in enumerate(
+        [
+            {"zeros": zeros},
+            # some of what does not shrink makes up for much that does
+            {"noise": noise * 8 + os.urandom(FREE_BYTES // MAX_RATIO), "zeros": zeros},
+        ]
+    ):
+        (place := tmp_path / str(number)).mkdir()
+        unpack(written(tmp_path, suffix, make(files)), place, wide)
+        assert (place / "zeros").stat().st_size == FREE_BYTES
+
+
+BOUNDARY_PATH = "/".join(["d" * 203] * 4 + ["f" * 207])
+DEEPEST = "d/" * (MAX_DEPTH - 1) + "f"
+
+
+def test_what_is_just_within_the_bounds_is_taken() -> None:
+    assert len(BOUNDARY_PATH) + 1 == MAX_PATH_BYTES
+    for name in ("n" * MAX_COMPONENT_BYTES, BOUNDARY_PATH, DEEPEST):
+        assert safe_path(name) == name
+        with pytest.raises(ArchiveRefused, match="too long a path"):
+            safe_path(f"{name}x" if name != DEEPEST else f"d/{name}")
+    limits = ArchiveLimits(max_members=3, max_unpacked_bytes=10)
+    tally = Tally(limits, archive_bytes=100)
+    tally.admit("a/b/c", is_directory=False)
+    tally.count(10)
+    with pytest.raises(ArchiveRefused, match="more than the 3 files and directories"):
+        tally.admit("d", is_directory=False)
+    with pytest.raises(ArchiveRefused, match="more than the 10 bytes"):
+        tally.count(1)
+
+
+def test_a_file_does_not_take_a_directorys_place() -> None:
+    for first, is_directory in (("a/b", False), ("a", True)):
+        tally = Tally(LIMITS, archive_bytes=100)
+        tally.admit(first, is_directory=is_directory)
+        with pytest.raises(ArchiveRefused, match="same path"):
+            tally.admit("a", is_directory=False)
+    with pytest.raises(ArchiveRefused, match="same path"):
+        Tally(LIMITS, archive_bytes=100).admit("./", is_directory=False)
+
+
+def test_a_refusal_shows_no_more_of_a_name_than_is_fit_to_be_shown() -> None:
+    with pytest.raises(ArchiveRefused) as caught:
+        safe_path("/" + "\udcff\x1b[31m" + "x" * 5000)
+    text = str(caught.value)
+    assert text.isprintable()
+    assert len(text.encode()) < 300
 
 
 def test_a_header_that_claims_much_costs_nothing(tmp_path: Path) -> None:
