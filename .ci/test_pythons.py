@@ -1,8 +1,9 @@
 """Run the tests that depend most on the interpreter on the other Pythons that Asgard supports.
 
-Those are all of execution and fidelity, and what is quick of jobs and store. A Python that this
-machine does not have is skipped, by name. Environments are made by uv, from its cache, and removed.
-All run at once; what they print is shown when they have ended.
+Those are all of execution and fidelity, what is quick of jobs, and whole services that build
+environments with their Python. A Python that this machine does not have is skipped, by name.
+Environments are made by uv, from its cache, and removed. All run at once; what they print is shown
+when they have ended.
 """
 
 import os
@@ -19,8 +20,8 @@ from commands import captured
 VERSIONS = ("3.12", "3.13")
 QUICK = "not mlflow and not service and not slow and not chaos"
 SELECTIONS = (
-    ("tests/execution", "tests/fidelity"),
-    ("-m", QUICK, "tests/jobs", "tests/store"),
+    ("tests/execution", "tests/fidelity", "tests/jobs/test_direct_references.py"),
+    ("-m", QUICK, "tests/jobs"),
 )
 
 one_installs = threading.Lock()

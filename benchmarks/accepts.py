@@ -16,10 +16,10 @@ import aiohttp
 
 from benchmarks.bench import Bench, run
 from benchmarks.figures import Row, number, percentile
-from tests.service import WITHOUT_MLFLOW, Service, running_service, submission
+from tests.service import UNREACHABLE_MLFLOW, Service, running_service, submission
 
 SETTINGS = {
-    **WITHOUT_MLFLOW,
+    **UNREACHABLE_MLFLOW,
     "ASGARD_JOBS__MAX_CONCURRENT_JOBS": "1",
     "ASGARD_JOBS__MAX_QUEUED_JOBS": "1000000",
 }

@@ -22,7 +22,7 @@ from benchmarks.peers import PeerMissing
 from benchmarks.peers.ray import RayHead, ray_head
 from benchmarks.peers.tsp import TaskSpooler, task_spooler
 from tests.processes import processes_with
-from tests.service import WITHOUT_MLFLOW, Service, running_service
+from tests.service import UNREACHABLE_MLFLOW, Service, running_service
 
 SCRIPT = "print('hello')\n"
 SLOTS = 2
@@ -30,7 +30,7 @@ POLL_SECONDS = 0.005
 AFTERMATH_SECONDS = 1.0
 """Ray's workers end after their job's end, which is not to count for who comes next."""
 BY_HAND, RAY, TSP = "by hand (subprocess)", "Ray Jobs", "tsp (task-spooler)"
-SETTINGS = {**WITHOUT_MLFLOW, "ASGARD_JOBS__MAX_CONCURRENT_JOBS": str(SLOTS)}
+SETTINGS = {**UNREACHABLE_MLFLOW, "ASGARD_JOBS__MAX_CONCURRENT_JOBS": str(SLOTS)}
 
 
 @dataclass(frozen=True)

@@ -18,11 +18,11 @@ from asgard_async.store.database import Database
 from benchmarks.bench import Bench, run
 from benchmarks.figures import Row
 from benchmarks.load import in_turns
-from tests.service import WITHOUT_MLFLOW, running_service
+from tests.service import UNREACHABLE_MLFLOW, running_service
 
 SLEEP = b"import time; time.sleep(3000)"
 SETTINGS = {
-    **WITHOUT_MLFLOW,
+    **UNREACHABLE_MLFLOW,
     "ASGARD_JOBS__MAX_QUEUED_JOBS": "1000000",
     "ASGARD_JOBS__MAX_CONCURRENT_JOBS": "1",
 }

@@ -24,9 +24,9 @@ import aiohttp
 from benchmarks.bench import Bench, run
 from benchmarks.figures import Row, number, percentile
 from tests.api.streams import Stream
-from tests.service import WITHOUT_MLFLOW, Service, running_service
+from tests.service import UNREACHABLE_MLFLOW, Service, running_service
 
-SETTINGS = WITHOUT_MLFLOW | {"ASGARD_LOGS__STALLED_READER_SECONDS": "3600"}
+SETTINGS = UNREACHABLE_MLFLOW | {"ASGARD_LOGS__STALLED_READER_SECONDS": "3600"}
 IDLE_READERS = 20
 BYTE_READERS = 200
 MIB = 1 << 20

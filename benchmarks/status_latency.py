@@ -16,7 +16,7 @@ from pathlib import Path
 from benchmarks.bench import Bench, run
 from benchmarks.embedded import SOON, mlflow_pids, mlflow_uri, warm_is_ready
 from benchmarks.figures import Row, percentile
-from tests.service import WITHOUT_MLFLOW, Service, running_service
+from tests.service import UNREACHABLE_MLFLOW, Service, running_service
 
 PAUSE_SECONDS = 0.01  # so that the requests meet the monitor's looks at MLflow
 STATES = {
@@ -71,7 +71,7 @@ async def measure(wanted: Set[str], size: Size, folder: Path) -> AsyncIterator[R
                     os.kill(pid, number)
                 yield await row_of(service, row_id, size)
     if "status-refusing" in wanted:
-        async with running_service(folder / "refusing", WITHOUT_MLFLOW) as service:
+        async with running_service(folder / "refusing", UNREACHABLE_MLFLOW) as service:
             yield await row_of(service, "status-refusing", size)
 
 

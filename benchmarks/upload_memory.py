@@ -19,12 +19,12 @@ from benchmarks.bench import Bench, run
 from benchmarks.figures import Row, number
 from benchmarks.memory import peaks_of, processes_running, rss_bytes
 from benchmarks.peers.bare import bare_server
-from tests.service import WITHOUT_MLFLOW, running_service
+from tests.service import UNREACHABLE_MLFLOW, running_service
 
 MIB = 1 << 20
 CHECKER = "archive_program.py"
 SETTINGS = {
-    **WITHOUT_MLFLOW,
+    **UNREACHABLE_MLFLOW,
     "ASGARD_JOBS__MAX_ARCHIVE_BYTES": str(1 << 36),
     "ASGARD_JOBS__MAX_UNPACKED_BYTES": str(1 << 36),
     # what is measured is the upload: the job waits behind another, and is cancelled

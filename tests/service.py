@@ -23,7 +23,10 @@ from tests.processes import processes_with
 NOWHERE = "http://127.0.0.1:1"
 """A tracking server that refuses connections: for tests that need none."""
 
-WITHOUT_MLFLOW = {"ASGARD_MLFLOW__TRACKING_URI": NOWHERE}
+UNREACHABLE_MLFLOW = {"ASGARD_MLFLOW__TRACKING_URI": NOWHERE}
+
+WITHOUT_MLFLOW = UNREACHABLE_MLFLOW | {"ASGARD_WARM__PRELOAD": '["idna"]'}
+"""Nor has such a service a use for a fork server that takes seconds to import MLflow and more."""
 
 UNCONFINED = {"ASGARD_ISOLATION__LEVEL": "process"}
 """For tests whose jobs reach what a sandboxed one does not."""

@@ -1,13 +1,35 @@
-"""`asgard env` on a data directory without a service; the builds are real."""
+"""`asgard env` on a data directory without a service; the builds are real.
 
+Their packages come from an index of ours, with an empty mlflow: the real one, which every
+environment gets, takes most of a minute to install.
+"""
+
+import functools
 import json
+import subprocess
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pytest
 
 from tests.cli.asgard import asgard
+from tests.package_index import package_index
+from tests.wheels import make_wheel
 
 pytestmark = pytest.mark.service
+
+Build = Callable[..., "subprocess.CompletedProcess[str]"]
+
+
+@pytest.fixture
+def build(tmp_path: Path, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Build]:
+    """`asgard env build` with these arguments, where iniconfig 1 is all that there is."""
+    packages = tmp_path_factory.mktemp("index") / "packages"
+    with package_index(packages) as address:
+        make_wheel(packages, "iniconfig", "")
+        yield functools.partial(
+            asgard, "env", "build", "--data-dir", tmp_path, ASGARD_ENVIRONMENTS__INDEX_URL=address
+        )
 
 
 def env(data_dir: Path, *arguments: str) -> str:
@@ -16,12 +38,13 @@ def env(data_dir: Path, *arguments: str) -> str:
     return done.stdout
 
 
-def test_build_list_and_prune(tmp_path: Path) -> None:
+def test_build_list_and_prune(build: Build, tmp_path: Path) -> None:
     assert "There are none" in env(tmp_path, "list")
-    built = env(tmp_path, "build", "-r", "iniconfig<2")
-    key = built.split()[1]
-    assert built == f"built {key}\n"
-    assert env(tmp_path, "build", "-r", "iniconfig < 2") == f"{key} is there already.\n"
+    built = build("-r", "iniconfig<2")
+    assert built.returncode == 0, built.stderr
+    key = built.stdout.split()[1]
+    assert built.stdout == f"built {key}\n"
+    assert build("-r", "iniconfig < 2").stdout == f"{key} is there already.\n"
     (one,) = json.loads(env(tmp_path, "list", "--json"))
     assert (one["key"], one["in_use"]) == (key, False)
     assert "iniconfig<2" in one["requirements"]
@@ -31,14 +54,15 @@ def test_build_list_and_prune(tmp_path: Path) -> None:
     assert json.loads(env(tmp_path, "list", "--json")) == []
 
 
-def test_a_file_of_requirements_is_built(tmp_path: Path) -> None:
+def test_a_file_of_requirements_is_built(build: Build, tmp_path: Path) -> None:
     file = tmp_path / "requirements.txt"
     file.write_text("# comment\niniconfig<2  # another\n")
-    data_dir = tmp_path / "data"
-    key = env(data_dir, "build", "--requirements", str(file)).split()[1]
-    assert env(data_dir, "build", "-r", "iniconfig<2") == f"{key} is there already.\n"
+    built = build("--requirements", file)
+    assert built.returncode == 0, built.stderr
+    key = built.stdout.split()[1]
+    assert build("-r", "iniconfig<2").stdout == f"{key} is there already.\n"
     # its modules are compiled, so that no job has to do it
-    assert list((data_dir / "environments" / key).rglob("iniconfig/__pycache__/*.pyc"))
+    assert list((tmp_path / "environments" / key).rglob("__pycache__/iniconfig.*.pyc"))
 
 
 def test_nothing_to_build_is_said(tmp_path: Path) -> None:
@@ -58,8 +82,8 @@ def test_requirements_that_are_no_names_are_refused(tmp_path: Path, requirement:
     assert "Entry 1" in done.stderr
 
 
-def test_a_build_that_fails_says_uvs_reason(tmp_path: Path) -> None:
-    done = asgard("env", "build", "--data-dir", tmp_path, "-r", "no-such-package-of-asgard")
+def test_a_build_that_fails_says_uvs_reason(build: Build) -> None:
+    done = build("-r", "no-such-package-of-asgard")
     assert done.returncode == 1
     assert "no-such-package-of-asgard was not found" in done.stderr
     assert "Traceback" not in done.stderr

@@ -7,6 +7,7 @@ from pathlib import Path
 import pytest
 
 from tests.eventually import eventually
+from tests.package_index import package_index
 from tests.processes import builds_below
 from tests.service import WITHOUT_MLFLOW, Service, running_service
 from tests.wheels import make_wheel
@@ -19,9 +20,15 @@ SCRIPT = "import ours_alone\nprint('it is', ours_alone.VALUE)"
 
 @pytest.fixture
 async def service(tmp_path: Path) -> AsyncIterator[Service]:
-    settings = {**WITHOUT_MLFLOW, "ASGARD_ENVIRONMENTS__ALLOW_DIRECT_REFERENCES": "true"}
-    async with running_service(tmp_path / "data", settings) as started:
-        yield started
+    """Its environments' mlflow is an empty one: the real one takes half a minute to install."""
+    with package_index(tmp_path / "packages") as address:
+        settings = {
+            **WITHOUT_MLFLOW,
+            "ASGARD_ENVIRONMENTS__ALLOW_DIRECT_REFERENCES": "true",
+            "ASGARD_ENVIRONMENTS__INDEX_URL": address,
+        }
+        async with running_service(tmp_path / "data", settings) as started:
+            yield started
 
 
 def built(service: Service) -> list[str]:
