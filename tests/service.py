@@ -26,7 +26,8 @@ NOWHERE = "http://127.0.0.1:1"
 UNREACHABLE_MLFLOW = {"ASGARD_MLFLOW__TRACKING_URI": NOWHERE}
 
 WITHOUT_MLFLOW = UNREACHABLE_MLFLOW | {"ASGARD_WARM__PRELOAD": '["idna"]'}
-"""Nor has such a service a use for a fork server that takes seconds to import MLflow and more."""
+"""Nor has such a service a use for a fork server that takes seconds to import MLflow and more; what
+imports idna starts warm."""
 
 UNCONFINED = {"ASGARD_ISOLATION__LEVEL": "process"}
 """For tests whose jobs reach what a sandboxed one does not."""
@@ -118,6 +119,14 @@ class ServiceApi:
             return job if job["phase"] in phases else None
 
         return await eventually(there, within=within, what=f"{job_id} is {' or '.join(phases)}")
+
+    async def warm(self) -> None:
+        """Wait until the fork server of the base environment has its imports done."""
+
+        async def ready() -> bool:
+            return "\nasgard_warm_servers_ready 1.0" in (await self.get("/metrics"))[1]
+
+        await eventually(ready, within=120, what="the fork server is ready")
 
     async def says(self, job_id: str, text: str) -> None:
         """Wait for `text` in a job's log."""

@@ -6,7 +6,6 @@ from pathlib import Path
 import pytest
 
 from asgard_async.execution.warm.server import ForkServer
-from tests.eventually import eventually
 from tests.execution.fork_servers import fork_server
 from tests.fidelity.starts import Case, by_shim
 from tests.service import WITHOUT_MLFLOW, running_service
@@ -57,9 +56,8 @@ async def test_what_it_has_made_is_finalized_as_by_hand(tmp_path: Path, server: 
 
 @pytest.mark.service
 async def test_nothing_of_the_shims_is_taken_for_the_jobs(tmp_path: Path) -> None:
-    settings = WITHOUT_MLFLOW | {"ASGARD_WARM__PRELOAD": '["idna"]'}
-    async with running_service(tmp_path / "data", settings) as service:
-        await eventually(lambda: "fork server of base is ready" in service.log.read_text())
+    async with running_service(tmp_path / "data", WITHOUT_MLFLOW) as service:
+        await service.warm()
         job = await service.finished(await service.submit(FINALIZERS))
         assert (job["start"], job["logs"]) == ("warm", "[]\n")
 

@@ -8,7 +8,6 @@ from pathlib import Path
 import pytest
 import pytest_asyncio
 
-from tests.eventually import eventually
 from tests.isolation.users import IS_ROOT, launcher_for_ordinary_user
 from tests.service import WITHOUT_MLFLOW, Service, running_service
 
@@ -92,11 +91,7 @@ async def attacked_service(
     async with running_service(
         data_dir, settings, launcher, arguments=["--config", str(config)]
     ) as service:
-
-        async def is_warm() -> bool:
-            return "asgard_warm_servers_ready 1.0" in (await service.get("/metrics"))[1]
-
-        await eventually(is_warm, what="the fork server is ready")
+        await service.warm()
         yield service, canary, config
 
 

@@ -9,7 +9,6 @@ from pathlib import Path
 import pytest
 
 from asgard_async.execution.shim import linux
-from tests.eventually import eventually
 from tests.isolation import with_key
 from tests.isolation.conftest import PRELUDE
 from tests.service import WITHOUT_MLFLOW, Service, running_service
@@ -47,12 +46,8 @@ async def service(tmp_path: Path, start: str) -> AsyncIterator[Service]:
         "ASGARD_ISOLATION__LEVEL": "sandbox",
     }
     async with running_service(tmp_path / "data", settings, LAUNCHER) as service:
-
-        async def is_warm() -> bool:
-            return "asgard_warm_servers_ready 1.0" in (await service.get("/metrics"))[1]
-
         if start == "warm":
-            await eventually(is_warm, what="the fork server is ready")
+            await service.warm()
         yield service
 
 

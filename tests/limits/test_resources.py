@@ -81,13 +81,14 @@ async def test_a_form_whose_resources_are_no_object(limited: Service) -> None:
 async def test_open_files_and_their_size(tmp_path: Path) -> None:
     settings = {"ASGARD_LIMITS__OPEN_FILES": "100", "ASGARD_LIMITS__FILE_MB": "3"}
     script = """
-import resource
+import idna, resource
 print(resource.getrlimit(resource.RLIMIT_NOFILE)[1], resource.getrlimit(resource.RLIMIT_FSIZE)[1])
 """
     async with running_service(tmp_path / "data", WITHOUT_MLFLOW | settings) as service:
-        for warm in (True, False):
-            job = await service.finished(await service.submit(script, warm=warm))
-            assert job["logs"] == f"100 {3 << 20}\n"
+        await service.warm()
+        for start in ("warm", "cold"):
+            job = await service.finished(await service.submit(script, warm=start == "warm"))
+            assert (job["start"], job["logs"]) == (start, f"100 {3 << 20}\n")
 
 
 async def test_which_limits_hold_is_told(limited: Service) -> None:

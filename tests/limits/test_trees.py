@@ -51,7 +51,7 @@ def attempt_of(service: Service, job_id: str) -> Path:
 
 async def hiding(service: Service, **fields: Any) -> tuple[str, list[int]]:
     """A job with all its processes up; its id, and their pids."""
-    job_id = await service.submit(HIDING, **fields)
+    job_id = await service.submit(f"import idna\n{HIDING}", **fields)
     await service.says(job_id, "up\n" * PROCESSES)
     directories = cgroup.noted(str(attempt_of(service, job_id)))
     pids: list[int] = []
@@ -74,7 +74,9 @@ async def are_gone(pids: list[int], within: float) -> None:
 
 @pytest.mark.parametrize("warm", [True, False])
 async def test_cancel(attacked: Service, warm: bool) -> None:
+    await attacked.warm()
     job_id, pids = await hiding(attacked, warm=warm)
+    assert (await attacked.job(job_id))["start"] == ("warm" if warm else "cold")
     await attacked.post(f"/mlops/training/jobs/{job_id}/cancel")
     await are_gone(pids, within=GRACE_SECONDS + GONE_SECONDS)
     assert (await attacked.finished(job_id))["status"] == "cancelled"
