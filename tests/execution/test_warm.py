@@ -151,7 +151,9 @@ async def test_a_job_whose_server_is_gone_starts_cold_without_noticing(service: 
     (pid,) = processes_with_program(service)
     os.kill(pid, signal.SIGSTOP)  # so that orders are accepted, and lost with it
     job_id = await service.submit(USES_NUMPY)
-    await service.phase(job_id, "starting")
+    # which is opened in the moment of the order
+    shim_log = service.data_dir / "jobs" / job_id / "attempts" / "1" / "shim.log"
+    await eventually(shim_log.exists, what="the server has the order")
     os.kill(pid, signal.SIGKILL)
     job = await service.finished(job_id)
     assert (job["status"], job["logs"]) == ("completed", "hello\n")
