@@ -6,7 +6,7 @@ import sys
 
 from commands import captured
 
-CHECKS = "tests/e2e/test_report_checks.py"
+CHECKS = "tests/system/test_report_checks.py"
 HOW_MANY = 13
 
 

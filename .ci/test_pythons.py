@@ -20,8 +20,17 @@ from commands import captured
 VERSIONS = ("3.12", "3.13")
 QUICK = "not mlflow and not service and not slow and not chaos"
 SELECTIONS = (
-    ("tests/execution", "tests/fidelity", "tests/jobs/test_direct_references.py"),
-    ("-m", QUICK, "tests/jobs"),
+    (
+        "tests/supervisor/test_attempt.py",
+        "tests/supervisor/test_cold_servers.py",
+        "tests/supervisor/test_ending.py",
+        "tests/executors",
+        "tests/environments",
+        "tests/core/files",
+        "tests/core/archives",
+        "tests/system/fidelity",
+    ),
+    ("-m", QUICK, "tests/jobs", "tests/domain", "tests/scheduling"),
 )
 
 one_installs = threading.Lock()

@@ -9,58 +9,58 @@ from functools import partial
 
 from aiohttp import web
 
-from asgard_async.access.audit import AuditLog
-from asgard_async.access.door import Door
-from asgard_async.access.token_file import TokenFile
 from asgard_async.api import keys
-from asgard_async.api.collectors import IsolationCollector, LimitsCollector, WarmCollector
-from asgard_async.api.server import Runner
+from asgard_async.api.http.server import Runner
+from asgard_async.api.metrics.collectors import IsolationCollector, LimitsCollector, WarmCollector
 from asgard_async.api.setup import setup_api
-from asgard_async.background import Background
+from asgard_async.auth.audit import AuditLog
+from asgard_async.auth.authenticator import Door
+from asgard_async.auth.token_file import TokenFile
 from asgard_async.config import Config, ConfigError
-from asgard_async.data_directory import DataDirectory
-from asgard_async.execution.archives.names import ArchiveLimits
-from asgard_async.execution.environments.builder import BuildFailed
-from asgard_async.execution.environments.provision import Environments, create_environments
-from asgard_async.execution.isolation.ladder import Ladder
-from asgard_async.execution.limits.keeping import Keeping
-from asgard_async.execution.local import LocalExecutor
-from asgard_async.execution.shim.linux import LOWEST_PRIORITY
-from asgard_async.execution.warm.servers import WarmServers
-from asgard_async.free_space import FreeSpace
-from asgard_async.jobs.cancel import Canceller
-from asgard_async.jobs.checking.archives import ArchiveChecker
-from asgard_async.jobs.checking.checker import ScriptChecker
-from asgard_async.jobs.delete import Deleter
-from asgard_async.jobs.dispatcher import Dispatcher
+from asgard_async.config.data_directory import DataDirectory
+from asgard_async.core.archives.names import ArchiveLimits
+from asgard_async.core.files.free_space import FreeSpace
+from asgard_async.core.health import Readiness
+from asgard_async.core.loop_lag import LoopLag
+from asgard_async.core.open_files import make_room_for
+from asgard_async.core.redaction import without_secrets
+from asgard_async.core.tasks import Background
+from asgard_async.domain.job import now
+from asgard_async.environments.builder import BuildFailed
+from asgard_async.environments.provider import Environments, create_environments
+from asgard_async.executors.local.executor import LocalExecutor
+from asgard_async.executors.local.warm.pool import WarmServers
+from asgard_async.jobs.actions.cancel import Canceller
+from asgard_async.jobs.actions.delete import Deleter
+from asgard_async.jobs.actions.retry import Retrier
 from asgard_async.jobs.environment_phase import EnvironmentPhase
 from asgard_async.jobs.following import Followers
 from asgard_async.jobs.interrupts import Interrupts
 from asgard_async.jobs.lifecycle import Lifecycle
-from asgard_async.jobs.queue_deadline import QueueDeadline
-from asgard_async.jobs.record import now
 from asgard_async.jobs.recorder import Recorder
-from asgard_async.jobs.retry import Retrier
-from asgard_async.jobs.submit import Submitter
+from asgard_async.jobs.submit.checking.archives import ArchiveChecker
+from asgard_async.jobs.submit.checking.checker import ScriptChecker
+from asgard_async.jobs.submit.submitter import Submitter
 from asgard_async.logs.feed import Feeds
 from asgard_async.logs.reader import LogReader
 from asgard_async.logs.watch import LogWatch
-from asgard_async.loop_lag import LoopLag
-from asgard_async.open_files import make_room_for
-from asgard_async.readiness import Readiness
-from asgard_async.redaction import without_secrets
+from asgard_async.mlflow.address import MlflowAddress
+from asgard_async.mlflow.artifact_store import ArtifactStoreWatch
+from asgard_async.mlflow.embedded import EmbeddedServer
+from asgard_async.mlflow.experiments import Experiments
+from asgard_async.mlflow.gateway import MlflowGateway
+from asgard_async.mlflow.monitor import Monitor
+from asgard_async.mlflow.reconciler import Settlement
 from asgard_async.retention.collector import Collector
+from asgard_async.scheduling.dispatcher import Dispatcher
+from asgard_async.scheduling.queue_deadline import QueueDeadline
 from asgard_async.store.archives import ArchiveStore
 from asgard_async.store.database import Database
 from asgard_async.store.jobs import JobStore
 from asgard_async.store.migrate import SchemaError
-from asgard_async.tracking.address import MlflowAddress
-from asgard_async.tracking.artifact_store import ArtifactStoreWatch
-from asgard_async.tracking.embedded import EmbeddedServer
-from asgard_async.tracking.experiments import Experiments
-from asgard_async.tracking.gateway import MlflowGateway
-from asgard_async.tracking.monitor import Monitor
-from asgard_async.tracking.settlement import Settlement
+from asgard_async.supervisor.limits.enforcer import Keeping
+from asgard_async.supervisor.sandbox.selector import Ladder
+from asgard_async.supervisor.shim.linux import LOWEST_PRIORITY
 
 logger = logging.getLogger(__name__)
 

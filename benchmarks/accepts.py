@@ -16,7 +16,7 @@ import aiohttp
 
 from benchmarks.bench import Bench, run
 from benchmarks.figures import Row, number, percentile
-from tests.service import UNREACHABLE_MLFLOW, Service, running_service, submission
+from tests.support.service import UNREACHABLE_MLFLOW, Service, running_service, submission
 
 SETTINGS = {
     **UNREACHABLE_MLFLOW,

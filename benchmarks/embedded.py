@@ -2,9 +2,9 @@
 
 from pathlib import Path
 
-from tests.eventually import eventually
-from tests.processes import processes_with
-from tests.service import Service
+from tests.support.eventually import eventually
+from tests.support.processes import processes_with
+from tests.support.service import Service
 
 SOON = {"ASGARD_TRACKING__REFRESH_SECONDS": "1"}
 """The service looks at its MLflow often, so that requests meet those looks."""

@@ -16,10 +16,10 @@ from collections.abc import AsyncIterator, Set
 from dataclasses import dataclass
 from pathlib import Path
 
-from asgard_async.execution.environments.cache import CachedEnvironment, EnvironmentCache
+from asgard_async.environments.cache import CachedEnvironment, EnvironmentCache
 from benchmarks.bench import Bench, run
 from benchmarks.figures import Row
-from tests.service import Service, running_service
+from tests.support.service import Service, running_service
 
 TRAININGS = Path(__file__).parent.parent / "examples" / "trainings"
 EXAMPLES = {

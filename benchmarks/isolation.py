@@ -17,9 +17,9 @@ from pathlib import Path
 from benchmarks.bench import Bench, run
 from benchmarks.embedded import warm_is_ready
 from benchmarks.figures import Row
-from tests.isolation.users import launcher
-from tests.service import Service, running_service
-from tests.tracking.servers import running_mlflow
+from tests.support.mlflow_servers import running_mlflow
+from tests.support.service import Service, running_service
+from tests.support.users import launcher
 
 SCRIPTS = {
     "cold-start": "print('hello')\n",

@@ -21,8 +21,8 @@ from benchmarks.memory import pss_mb
 from benchmarks.peers import PeerMissing
 from benchmarks.peers.ray import RayHead, ray_head
 from benchmarks.peers.tsp import TaskSpooler, task_spooler
-from tests.processes import processes_with
-from tests.service import UNREACHABLE_MLFLOW, Service, running_service
+from tests.support.processes import processes_with
+from tests.support.service import UNREACHABLE_MLFLOW, Service, running_service
 
 SCRIPT = "print('hello')\n"
 SLOTS = 2

@@ -11,14 +11,14 @@ from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
 
-from asgard_async.jobs.record import JobSpec
-from asgard_async.jobs.submit import draw_job_id
+from asgard_async.domain.job import JobSpec
+from asgard_async.jobs.submit.submitter import draw_job_id
 from asgard_async.store.accepting import NewJob, insert_job
 from asgard_async.store.database import Database
 from benchmarks.bench import Bench, run
 from benchmarks.figures import Row
 from benchmarks.load import in_turns
-from tests.service import UNREACHABLE_MLFLOW, running_service
+from tests.support.service import UNREACHABLE_MLFLOW, running_service
 
 SLEEP = b"import time; time.sleep(3000)"
 SETTINGS = {

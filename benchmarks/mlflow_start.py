@@ -19,9 +19,9 @@ import aiohttp
 from benchmarks.bench import Bench, run
 from benchmarks.figures import Row
 from benchmarks.memory import pss_mb, with_descendants
-from tests.processes import processes_with
-from tests.service import running_service
-from tests.tracking.servers import MlflowServer, running_mlflow
+from tests.support.mlflow_servers import MlflowServer, running_mlflow
+from tests.support.processes import processes_with
+from tests.support.service import running_service
 
 SEARCH = "/api/2.0/mlflow/experiments/search"
 PEER = "mlflow server --workers 1, job runner off"

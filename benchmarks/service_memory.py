@@ -16,7 +16,7 @@ from benchmarks.embedded import warm_is_ready
 from benchmarks.figures import Row
 from benchmarks.memory import rss_bytes
 from benchmarks.peers.bare import bare_start
-from tests.service import UNREACHABLE_MLFLOW, Service, running_service
+from tests.support.service import UNREACHABLE_MLFLOW, Service, running_service
 
 SETTINGS = {**UNREACHABLE_MLFLOW, "ASGARD_JOBS__MAX_CONCURRENT_JOBS": "4"}
 AHEAD = 100

@@ -14,7 +14,7 @@ from pathlib import Path
 from benchmarks.bench import Bench, run
 from benchmarks.figures import Row
 from benchmarks.peers.bare import bare_start
-from tests.service import Service
+from tests.support.service import Service
 
 
 @dataclass(frozen=True)

@@ -20,7 +20,7 @@ from benchmarks.embedded import SOON, mlflow_pids, mlflow_uri, warm_is_ready
 from benchmarks.figures import Row
 from benchmarks.load import Answers, in_turns
 from benchmarks.peers.bare import bare_server
-from tests.service import Service, running_service
+from tests.support.service import Service, running_service
 
 BESIDE = "bare aiohttp handler, the same JSON"
 HOLDS = "16 connections that ask without a pause; a bearer token is checked"

@@ -16,7 +16,7 @@ from pathlib import Path
 from benchmarks.bench import Bench, run
 from benchmarks.embedded import SOON, mlflow_pids, mlflow_uri, warm_is_ready
 from benchmarks.figures import Row, percentile
-from tests.service import UNREACHABLE_MLFLOW, Service, running_service
+from tests.support.service import UNREACHABLE_MLFLOW, Service, running_service
 
 PAUSE_SECONDS = 0.01  # so that the requests meet the monitor's looks at MLflow
 STATES = {

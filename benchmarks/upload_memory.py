@@ -19,7 +19,7 @@ from benchmarks.bench import Bench, run
 from benchmarks.figures import Row, number
 from benchmarks.memory import peaks_of, processes_running, rss_bytes
 from benchmarks.peers.bare import bare_server
-from tests.service import UNREACHABLE_MLFLOW, running_service
+from tests.support.service import UNREACHABLE_MLFLOW, running_service
 
 MIB = 1 << 20
 CHECKER = "archive_program.py"

@@ -20,9 +20,9 @@ from benchmarks.bench import Bench, run
 from benchmarks.embedded import mlflow_uri, warm_is_ready
 from benchmarks.figures import Row
 from benchmarks.memory import pss_mb
-from tests.eventually import eventually
-from tests.processes import processes_with
-from tests.service import Service, running_service
+from tests.support.eventually import eventually
+from tests.support.processes import processes_with
+from tests.support.service import Service, running_service
 
 TRAINING = Path("examples/trainings/random_forest.py").read_text()
 LOGS_MODEL = TRAINING.index("    # Without pip_requirements")

@@ -6,29 +6,29 @@ from pathlib import Path
 
 import pytest
 
-from tests.s3 import S3Server, running_s3
-from tests.service import WITHOUT_MLFLOW, Service, running_service
-from tests.tracking.basic_auth import ProtectedMlflow, running_protected_mlflow
-from tests.tracking.servers import MlflowServer, running_mlflow
+from tests.support.basic_auth import ProtectedMlflow, running_protected_mlflow
+from tests.support.mlflow_servers import MlflowServer, running_mlflow
+from tests.support.s3 import S3Server, running_s3
+from tests.support.service import WITHOUT_MLFLOW, Service, running_service
 
 TESTS = Path(__file__).parent
 LONG = {
-    "tracking/test_embedded.py",
-    "fidelity/test_fidelity.py",
-    "e2e/test_environments.py",
-    "limits/test_trees.py",
+    "mlflow/test_embedded.py",
+    "system/fidelity/test_fidelity.py",
+    "system/test_environments.py",
+    "supervisor/limits/test_trees.py",
     "jobs/test_environment_phase.py",
-    "isolation/test_builds.py",
+    "supervisor/sandbox/test_builds.py",
     "cli/test_jobs.py",
     "cli/test_run.py",
-    "execution/test_warm.py",
-    "e2e/test_external_mlflow.py",
-    "limits/test_builds.py",
-    "isolation/test_ladder.py",
-    "attacks/test_slow_clients.py",
+    "executors/local/warm/test_warm.py",
+    "system/test_external_mlflow.py",
+    "supervisor/limits/test_builds.py",
+    "supervisor/sandbox/test_selector.py",
+    "system/attacks/test_slow_clients.py",
     "cli/test_run_in_terminal.py",
-    "isolation/test_attacks.py",
-    "isolation/test_confined_rungs.py",
+    "supervisor/sandbox/test_attacks.py",
+    "supervisor/sandbox/test_confined_rungs.py",
 }
 """More than 40 s each (`make test PYTEST_ARGS=--durations=0`)."""
 

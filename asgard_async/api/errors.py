@@ -3,7 +3,7 @@
 from collections.abc import Mapping
 from typing import ClassVar
 
-from asgard_async.jobs.errors import AsgardError, InvalidSubmission
+from asgard_async.domain.errors import AsgardError, InvalidSubmission
 
 
 class MalformedBody(AsgardError):

@@ -4,11 +4,11 @@ from collections.abc import Sequence
 
 from aiohttp import web
 
-from asgard_async.api.decorators import docs, response_schema
+from asgard_async.api.http.problem import Problem
+from asgard_async.api.http.requests import request_id
+from asgard_async.api.http.responses import reply
 from asgard_async.api.keys import KEEPING, LADDER, READINESS
-from asgard_async.api.problem import Problem
-from asgard_async.api.replies import reply
-from asgard_async.api.requests import request_id
+from asgard_async.api.openapi.decorators import docs, response_schema
 from asgard_async.api.schemas.problem import NotReadySchema, refusals
 from asgard_async.api.schemas.status import LiveSchema, ReadySchema
 

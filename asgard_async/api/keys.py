@@ -2,27 +2,27 @@
 
 from aiohttp import web
 
-from asgard_async.access.audit import AuditLog
-from asgard_async.access.door import Door
-from asgard_async.api.bodies import Bodies
-from asgard_async.api.metrics import Metrics
+from asgard_async.api.http.bodies import Bodies
+from asgard_async.api.metrics.metrics import Metrics
 from asgard_async.api.openapi.document import ApiDocument
 from asgard_async.api.schemas.submission import ArchiveSubmissionSchema, SubmissionSchema
+from asgard_async.auth.audit import AuditLog
+from asgard_async.auth.authenticator import Door
 from asgard_async.config import Config
-from asgard_async.execution.isolation.ladder import Ladder
-from asgard_async.execution.limits.keeping import Keeping
-from asgard_async.free_space import FreeSpace
-from asgard_async.jobs.cancel import Canceller
-from asgard_async.jobs.delete import Deleter
+from asgard_async.core.files.free_space import FreeSpace
+from asgard_async.core.health import Readiness
+from asgard_async.jobs.actions.cancel import Canceller
+from asgard_async.jobs.actions.delete import Deleter
+from asgard_async.jobs.actions.retry import Retrier
 from asgard_async.jobs.following import Followers
-from asgard_async.jobs.retry import Retrier
-from asgard_async.jobs.submit import Submitter
+from asgard_async.jobs.submit.submitter import Submitter
 from asgard_async.logs.reader import LogReader
-from asgard_async.readiness import Readiness
+from asgard_async.mlflow.gateway import MlflowGateway
+from asgard_async.mlflow.monitor import Monitor
 from asgard_async.store.archives import ArchiveStore
 from asgard_async.store.jobs import JobStore
-from asgard_async.tracking.gateway import MlflowGateway
-from asgard_async.tracking.monitor import Monitor
+from asgard_async.supervisor.limits.enforcer import Keeping
+from asgard_async.supervisor.sandbox.selector import Ladder
 
 CONFIG = web.AppKey("config", Config)
 AUDIT = web.AppKey("audit", AuditLog)

@@ -4,13 +4,13 @@ from urllib.parse import quote
 
 from aiohttp import web
 
-from asgard_async.api.decorators import docs, json_schema, response_schema
+from asgard_async.api.http.responses import reply
 from asgard_async.api.keys import GATEWAY
-from asgard_async.api.replies import reply
+from asgard_async.api.openapi.decorators import docs, json_schema, response_schema
 from asgard_async.api.schemas.models import ModelVersionSchema, RegistrationSchema
 from asgard_async.api.schemas.problem import refusals
-from asgard_async.tracking.models import view_version
-from asgard_async.tracking.registration import register_run
+from asgard_async.mlflow.models import view_version
+from asgard_async.mlflow.registration import register_run
 
 
 @docs(

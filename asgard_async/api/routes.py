@@ -4,7 +4,6 @@ from aiohttp import web
 
 from asgard_async.api import (
     health,
-    metrics_page,
     models,
     registry,
     status,
@@ -15,6 +14,7 @@ from asgard_async.api import (
     training_script,
     training_upload,
 )
+from asgard_async.api.metrics import page as metrics_page
 from asgard_async.api.openapi import page, swagger_ui
 
 ROUTES = [

@@ -5,10 +5,12 @@ import warnings
 from aiohttp import web
 from aiohttp_apispec import validation_middleware
 
-from asgard_async.access.failures import Failures
-from asgard_async.api.access import guard
-from asgard_async.api.audit import audit
-from asgard_async.api.bodies import Bodies
+from asgard_async.api.http.audit import audit
+from asgard_async.api.http.authentication import guard
+from asgard_async.api.http.bodies import Bodies
+from asgard_async.api.http.middlewares import problems
+from asgard_async.api.http.parser import RequestParser
+from asgard_async.api.http.requests import mark_response
 from asgard_async.api.keys import (
     API_DOCUMENT,
     ARCHIVE_SUBMISSION_SCHEMA,
@@ -19,17 +21,15 @@ from asgard_async.api.keys import (
     METRICS,
     SUBMISSION_SCHEMA,
 )
-from asgard_async.api.metrics import Metrics, count_requests
-from asgard_async.api.middlewares import problems
+from asgard_async.api.metrics.metrics import Metrics, count_requests
 from asgard_async.api.openapi.document import ApiDocument
-from asgard_async.api.parser import RequestParser
-from asgard_async.api.requests import mark_response
 from asgard_async.api.routes import PAGES, ROUTES
 from asgard_async.api.schemas.submission import (
     ArchiveSubmissionSchema,
     SubmissionLimits,
     SubmissionSchema,
 )
+from asgard_async.auth.failures import Failures
 
 
 def setup_api(app: web.Application) -> None:

@@ -3,12 +3,12 @@
 from aiohttp import web
 
 from asgard_async import __version__
-from asgard_async.api.decorators import docs, response_schema
+from asgard_async.api.http.responses import reply
 from asgard_async.api.keys import GATEWAY, MONITOR, STORE
-from asgard_async.api.replies import reply
+from asgard_async.api.openapi.decorators import docs, response_schema
 from asgard_async.api.schemas.status import StatusSchema
-from asgard_async.jobs.record import now
-from asgard_async.jobs.status import Status
+from asgard_async.domain.job import now
+from asgard_async.domain.status import Status
 
 NO_JOBS = dict.fromkeys(Status, 0)
 

@@ -5,13 +5,13 @@ from collections.abc import AsyncGenerator
 
 from aiohttp import web
 
-from asgard_async.api.decorators import docs, querystring_schema, text_response
+from asgard_async.api.http.requests import job_id_of, token_of
+from asgard_async.api.http.responses import stream
 from asgard_async.api.keys import CONFIG, DOOR, FOLLOWERS, LOGS, METRICS, STORE
-from asgard_async.api.replies import stream
-from asgard_async.api.requests import job_id_of, token_of
+from asgard_async.api.openapi.decorators import docs, querystring_schema, text_response
 from asgard_async.api.schemas.logs import LogQuery
 from asgard_async.api.schemas.problem import JOB_ID, refusals
-from asgard_async.jobs.errors import JobNotFound
+from asgard_async.domain.errors import JobNotFound
 from asgard_async.jobs.following import Follower
 from asgard_async.logs.reader import CHUNK, LogReader, LogSlice, hole_marker
 

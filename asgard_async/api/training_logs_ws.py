@@ -9,16 +9,16 @@ from typing import Any
 import msgspec
 from aiohttp import WSCloseCode, WSMsgType, web
 
-from asgard_async.api.access import agreed_protocols
-from asgard_async.api.connections import give_up_dead_peer
-from asgard_async.api.decorators import docs, querystring_schema
 from asgard_async.api.errors import UpgradeRequired
+from asgard_async.api.http.authentication import agreed_protocols
+from asgard_async.api.http.connections import give_up_dead_peer
+from asgard_async.api.http.requests import job_id_of, token_of
 from asgard_async.api.keys import CONFIG, DOOR, FOLLOWERS, LOGS, METRICS, STORE
-from asgard_async.api.requests import job_id_of, token_of
+from asgard_async.api.openapi.decorators import docs, querystring_schema
 from asgard_async.api.schemas.logs import StreamQuery
 from asgard_async.api.schemas.problem import JOB_ID, refusals
-from asgard_async.background import Background
-from asgard_async.jobs.errors import JobNotFound
+from asgard_async.core.tasks import Background
+from asgard_async.domain.errors import JobNotFound
 from asgard_async.jobs.following import Follower
 
 PING_SECONDS = 20.0

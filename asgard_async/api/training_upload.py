@@ -8,8 +8,11 @@ from typing import Any
 from aiohttp import web
 from marshmallow import ValidationError
 
-from asgard_async.api.body import read_json_object
-from asgard_async.api.decorators import docs, documented_body, response_schema
+from asgard_async.api.http.json_body import read_json_object
+from asgard_async.api.http.multipart import Form, read_form
+from asgard_async.api.http.parser import flatten
+from asgard_async.api.http.requests import owner
+from asgard_async.api.http.responses import reply
 from asgard_async.api.keys import (
     ARCHIVE_SUBMISSION_SCHEMA,
     ARCHIVES,
@@ -18,10 +21,7 @@ from asgard_async.api.keys import (
     SUBMISSION_SCHEMA,
     SUBMITTER,
 )
-from asgard_async.api.multipart import Form, read_form
-from asgard_async.api.parser import flatten
-from asgard_async.api.replies import reply
-from asgard_async.api.requests import owner
+from asgard_async.api.openapi.decorators import docs, documented_body, response_schema
 from asgard_async.api.schemas.jobs import JOB_LINKS, JobSchema, NewJobSchema
 from asgard_async.api.schemas.problem import refusals
 from asgard_async.api.schemas.submission import (
@@ -31,8 +31,8 @@ from asgard_async.api.schemas.submission import (
     to_submission,
 )
 from asgard_async.api.views import job_path, view_job
-from asgard_async.jobs.errors import InvalidSubmission
-from asgard_async.jobs.submission import Submission
+from asgard_async.domain.errors import InvalidSubmission
+from asgard_async.domain.submission import Submission
 
 KEY_HEADER = "Idempotency-Key"
 

@@ -4,8 +4,8 @@ from collections.abc import Sequence
 from datetime import UTC, datetime
 from typing import Any
 
-from asgard_async.jobs.record import HistoryEntry, Job, JobRun, seconds_per_phase
-from asgard_async.redaction import without_secrets
+from asgard_async.core.redaction import without_secrets
+from asgard_async.domain.job import HistoryEntry, Job, JobRun, seconds_per_phase
 
 Document = dict[str, Any]
 

@@ -17,17 +17,17 @@ from typing import Any
 import aiohttp
 import msgspec
 
-from asgard_async.access.token_file import TokenFile
+from asgard_async.auth.token_file import TokenFile
 from asgard_async.config import Config, ConfigError
-from asgard_async.data_directory import DataDirectory
-from asgard_async.execution.isolation.ladder import REMEDIES, Ladder
-from asgard_async.execution.locks import is_held
-from asgard_async.free_space import FreeSpace
-from asgard_async.jobs.errors import AsgardError
+from asgard_async.config.data_directory import DataDirectory
+from asgard_async.core.files.free_space import FreeSpace
+from asgard_async.core.files.locks import is_held
+from asgard_async.domain.errors import AsgardError
+from asgard_async.mlflow.address import MlflowAddress
+from asgard_async.mlflow.artifact_store import check_destination
+from asgard_async.mlflow.gateway import MlflowGateway
 from asgard_async.store.migrate import packaged_migrations
-from asgard_async.tracking.address import MlflowAddress
-from asgard_async.tracking.artifact_store import check_destination
-from asgard_async.tracking.gateway import MlflowGateway
+from asgard_async.supervisor.sandbox.selector import REMEDIES, Ladder
 
 ANSWER_SECONDS = 5.0
 FILES_WANTED = 4096

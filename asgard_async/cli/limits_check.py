@@ -4,9 +4,9 @@ import asyncio
 
 from asgard_async.cli.checks import Finding, Level, ready_document
 from asgard_async.config import Config
-from asgard_async.data_directory import DataDirectory
-from asgard_async.execution.limits.hierarchies import find
-from asgard_async.execution.limits.keeping import ADVICE, By
+from asgard_async.config.data_directory import DataDirectory
+from asgard_async.supervisor.limits.enforcer import ADVICE, By
+from asgard_async.supervisor.limits.hierarchies import find
 
 NEED_GROUPS = ("memory", "cpus", "processes")
 CONTROLLERS = {"memory": "memory", "cpus": "cpu", "processes": "pids"}

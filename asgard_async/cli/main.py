@@ -41,7 +41,9 @@ class LateGroup(click.Group):
     def get_command(self, ctx: click.Context, cmd_name: str) -> click.Command | None:
         if cmd_name not in self.list_commands(ctx):
             return None
-        command = getattr(importlib.import_module(f"asgard_async.cli.{cmd_name}"), cmd_name)
+        command = getattr(
+            importlib.import_module(f"asgard_async.cli.commands.{cmd_name}"), cmd_name
+        )
         assert isinstance(command, click.Command)  # noqa: S101
         return command
 

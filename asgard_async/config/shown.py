@@ -3,7 +3,7 @@
 import re
 from typing import Any
 
-from asgard_async.redaction import without_secrets
+from asgard_async.core.redaction import without_secrets
 
 SECRET_KEYS = frozenset({"password", "token", "index_url", "extra_index_urls"})
 """Keys whose values may hold credentials, and so are not shown."""

@@ -5,13 +5,13 @@ import contextlib
 from collections.abc import AsyncIterator, Callable
 from pathlib import Path
 
-from asgard_async.execution.environments.cache import CachedEnvironment
-from asgard_async.execution.environments.key import Recipe
-from asgard_async.execution.environments.output import JobLogCopy
-from asgard_async.execution.environments.provision import Environments
+from asgard_async.domain.job import Job, JobSpec
+from asgard_async.domain.status import Phase
+from asgard_async.environments.cache import CachedEnvironment
+from asgard_async.environments.output import JobLogCopy
+from asgard_async.environments.provider import Environments
+from asgard_async.environments.spec import Recipe
 from asgard_async.jobs.interrupts import Interrupted, Interrupts
-from asgard_async.jobs.record import Job, JobSpec
-from asgard_async.jobs.status import Phase
 
 
 class EnvironmentPhase:

@@ -5,8 +5,8 @@ from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 
-from asgard_async.jobs.record import Job
-from asgard_async.jobs.status import Phase, Status
+from asgard_async.domain.job import Job
+from asgard_async.domain.status import Phase, Status
 from asgard_async.logs.feed import Feed, Feeds
 from asgard_async.store.changes import ANY
 from asgard_async.store.jobs import JobStore

@@ -15,20 +15,20 @@ from pathlib import Path
 from typing import Protocol
 
 from asgard_async.config import Config
-from asgard_async.execution.environments.builder import BuildFailed
-from asgard_async.execution.limits.allowance import Allowance
-from asgard_async.execution.protocol import AttemptId, End, Ended, Executor, Launch
+from asgard_async.domain.errors import JobNotFound
+from asgard_async.domain.job import Job, Outcome, now
+from asgard_async.domain.status import Phase, Reason
+from asgard_async.domain.transitions import TransitionRefused
+from asgard_async.environments.builder import BuildFailed
+from asgard_async.executors.base import AttemptId, End, Ended, Executor, Launch
 from asgard_async.jobs.environment_phase import EnvironmentPhase
-from asgard_async.jobs.errors import JobNotFound
 from asgard_async.jobs.interrupts import Interrupted, Interrupts
 from asgard_async.jobs.outcome import outcome_of
-from asgard_async.jobs.record import Job, Outcome, now
 from asgard_async.jobs.start_failure import in_words, is_transient
-from asgard_async.jobs.status import Phase, Reason
-from asgard_async.jobs.transitions import TransitionRefused
 from asgard_async.logs.reader import LogReader
 from asgard_async.store.archives import ArchiveStore
 from asgard_async.store.jobs import JobStore
+from asgard_async.supervisor.limits.resource_limits import Allowance
 
 logger = logging.getLogger(__name__)
 

@@ -3,12 +3,12 @@
 import signal
 from datetime import datetime
 
-from asgard_async.execution.limits.allowance import Allowance
-from asgard_async.execution.protocol import End, Ended, Stop
+from asgard_async.domain.job import Job, Outcome
+from asgard_async.domain.status import Reason
+from asgard_async.executors.base import End, Ended, Stop
 from asgard_async.jobs.failure import is_memory_error, last_exception_line
 from asgard_async.jobs.hints import OUT_OF_MEMORY, hint_for
-from asgard_async.jobs.record import Job, Outcome
-from asgard_async.jobs.status import Reason
+from asgard_async.supervisor.limits.resource_limits import Allowance
 
 INFERRED_FROM_MEMORY_ERROR = "Inferred from the final MemoryError."
 OVER_THE_DISK_LIMIT = "It was killed for what it had written."

@@ -6,15 +6,15 @@ import contextlib
 import logging
 from collections.abc import Sequence
 
-from asgard_async.jobs.errors import TrackingUnavailable
-from asgard_async.jobs.record import Job
+from asgard_async.domain.errors import TrackingUnavailable
+from asgard_async.domain.job import Job
+from asgard_async.mlflow.experiments import Experiments
+from asgard_async.mlflow.gateway import MlflowGateway
+from asgard_async.mlflow.job_variables import job_environment
+from asgard_async.mlflow.monitor import Monitor
+from asgard_async.mlflow.reconciler import Settlement
+from asgard_async.mlflow.runs import EndedJob
 from asgard_async.store.jobs import JobStore
-from asgard_async.tracking.context import job_environment
-from asgard_async.tracking.experiments import Experiments
-from asgard_async.tracking.gateway import MlflowGateway
-from asgard_async.tracking.monitor import Monitor
-from asgard_async.tracking.runs import EndedJob
-from asgard_async.tracking.settlement import Settlement
 
 logger = logging.getLogger(__name__)
 

@@ -3,7 +3,7 @@
 import errno
 import os
 
-from asgard_async.execution.protocol import CannotStart
+from asgard_async.executors.base import CannotStart
 
 TRANSIENT = frozenset({errno.EAGAIN, errno.ENOMEM, errno.EMFILE, errno.ENFILE})
 """What a machine under load refuses for a moment: processes, memory, open files."""

@@ -14,8 +14,8 @@ from typing import Any
 
 import msgspec
 
+from asgard_async.logformat.times import parts_by_time
 from asgard_async.logs.reader import read_slice
-from asgard_async.logs.times import parts_by_time
 
 PIECE_BYTES = 64 * 1024
 PIECE_FRAMES = 64

@@ -11,7 +11,7 @@ from collections.abc import AsyncGenerator, Callable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
-from asgard_async.execution.shim.log_files import read_hole
+from asgard_async.logformat.files import read_hole
 
 CHUNK = 256 * 1024
 

@@ -9,13 +9,11 @@ from functools import partial
 from pathlib import Path
 from typing import NoReturn
 
-from asgard_async.abandonable import abandonable
 from asgard_async.config import EnvironmentsConfig, RetentionConfig
-from asgard_async.execution.environments.cache import EnvironmentCache
-from asgard_async.execution.isolation.caches import JobCaches
-from asgard_async.execution.leased import LeasedDirectory
-from asgard_async.jobs.errors import JobNotFinished, JobNotFound
-from asgard_async.jobs.record import now
+from asgard_async.core.threads import abandonable
+from asgard_async.domain.errors import JobNotFinished, JobNotFound
+from asgard_async.domain.job import now
+from asgard_async.environments.cache import EnvironmentCache
 from asgard_async.retention.job_files import JobFiles, size_of
 from asgard_async.retention.plan import (
     Bounds,
@@ -28,6 +26,8 @@ from asgard_async.retention.plan import (
 from asgard_async.store.archives import ArchiveStore
 from asgard_async.store.jobs import JobStore
 from asgard_async.store.lookups import EndedJob
+from asgard_async.supervisor.sandbox.caches import JobCaches
+from asgard_async.supervisor.shared_directory import LeasedDirectory
 
 logger = logging.getLogger(__name__)
 

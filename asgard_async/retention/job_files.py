@@ -6,8 +6,8 @@ import re
 import stat
 from pathlib import Path
 
-from asgard_async.execution.remove_tree import remove_tree
-from asgard_async.execution.shim import disk
+from asgard_async.core.files.remove_tree import remove_tree
+from asgard_async.supervisor.shim import disk
 
 LOG_PREFIX = "job.log"
 """Of the log and of what lies beside it."""

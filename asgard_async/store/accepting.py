@@ -5,9 +5,9 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from datetime import datetime
 
-from asgard_async.jobs.errors import IdempotencyConflict
-from asgard_async.jobs.record import Job, JobSpec
-from asgard_async.jobs.status import Phase, Status
+from asgard_async.domain.errors import IdempotencyConflict
+from asgard_async.domain.job import Job, JobSpec
+from asgard_async.domain.status import Phase, Status
 from asgard_async.store.database import queries
 from asgard_async.store.rows import row_to_job, spec_to_row, time_to_text, to_json
 

@@ -16,7 +16,7 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import IO
 
-from asgard_async.durability import make_durable
+from asgard_async.core.files.durability import make_durable
 
 SETTLED_SECONDS = 24 * 3600
 """After so long a file has its row, or will never have one: far beyond any upload's deadline."""

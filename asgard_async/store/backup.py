@@ -5,7 +5,7 @@ import os
 import sqlite3
 from pathlib import Path
 
-from asgard_async.durability import make_durable
+from asgard_async.core.files.durability import make_durable
 
 
 class BackupFailed(Exception):

@@ -16,7 +16,7 @@ from typing import Any, Self, TypeVar
 import aiosql
 import aiosqlite
 
-from asgard_async.ownership import open_private
+from asgard_async.core.files.ownership import open_private
 from asgard_async.store.migrate import SchemaError, migrate, packaged_migrations, refuse_newer
 
 T = TypeVar("T")

@@ -7,10 +7,10 @@ from collections.abc import Callable
 from datetime import datetime, timedelta
 from typing import TypeVar
 
-from asgard_async.jobs.errors import JobNotFinished, QueueFull
-from asgard_async.jobs.record import Job, JobSpec, JobTracking, Outcome, Started
-from asgard_async.jobs.status import Phase, Reason, Status
-from asgard_async.jobs.transitions import sources_of
+from asgard_async.domain.errors import JobNotFinished, QueueFull
+from asgard_async.domain.job import Job, JobSpec, JobTracking, Outcome, Started
+from asgard_async.domain.status import Phase, Reason, Status
+from asgard_async.domain.transitions import sources_of
 from asgard_async.store.accepting import NewJob, find_twin, insert_job
 from asgard_async.store.changes import JobChanges
 from asgard_async.store.database import Database, queries

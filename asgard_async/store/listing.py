@@ -4,7 +4,7 @@ from dataclasses import dataclass
 from datetime import datetime
 from typing import Any
 
-from asgard_async.jobs.status import Status
+from asgard_async.domain.status import Status
 from asgard_async.store.rows import time_to_text
 
 

@@ -5,9 +5,9 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import datetime
 
-from asgard_async.jobs.errors import JobNotFound
-from asgard_async.jobs.record import HistoryEntry, Job
-from asgard_async.jobs.status import Phase
+from asgard_async.domain.errors import JobNotFound
+from asgard_async.domain.job import HistoryEntry, Job
+from asgard_async.domain.status import Phase
 from asgard_async.store.database import Database, queries
 from asgard_async.store.listing import Cursor, JobFilter, list_statement
 from asgard_async.store.moves import get_job

@@ -4,10 +4,10 @@ import sqlite3
 from datetime import datetime
 from typing import Any
 
-from asgard_async.jobs.errors import JobNotFound
-from asgard_async.jobs.record import Job, Outcome, Started
-from asgard_async.jobs.status import Phase, Reason
-from asgard_async.jobs.transitions import TransitionRefused, sources_of, status_in
+from asgard_async.domain.errors import JobNotFound
+from asgard_async.domain.job import Job, Outcome, Started
+from asgard_async.domain.status import Phase, Reason
+from asgard_async.domain.transitions import TransitionRefused, sources_of, status_in
 from asgard_async.store.database import queries
 from asgard_async.store.rows import outcome_to_row, row_to_job, time_to_text, to_json
 

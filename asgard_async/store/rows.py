@@ -6,7 +6,7 @@ from typing import Any
 
 import msgspec
 
-from asgard_async.jobs.record import (
+from asgard_async.domain.job import (
     HistoryEntry,
     Job,
     JobRun,
@@ -15,7 +15,7 @@ from asgard_async.jobs.record import (
     Outcome,
     Started,
 )
-from asgard_async.jobs.status import ColdReason, Isolation, Phase, Reason, Status
+from asgard_async.domain.status import ColdReason, Isolation, Phase, Reason, Status
 
 
 def time_to_text(moment: datetime) -> str:

@@ -9,8 +9,8 @@ from collections.abc import AsyncIterator
 from dataclasses import dataclass
 
 from benchmarks.memory import rss_bytes
-from tests.eventually import eventually
-from tests.service import free_port
+from tests.support.eventually import eventually
+from tests.support.service import free_port
 
 
 @dataclass(frozen=True)

@@ -20,8 +20,8 @@ import aiohttp
 
 from benchmarks.memory import pss_mb
 from benchmarks.peers import INSTALLED, PeerMissing
-from tests.eventually import eventually
-from tests.processes import processes_with
+from tests.support.eventually import eventually
+from tests.support.processes import processes_with
 
 POLL_SECONDS = 0.005
 START_SECONDS = 180.0

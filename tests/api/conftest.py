@@ -6,10 +6,10 @@ from pathlib import Path
 import aiohttp
 import pytest
 
-from tests.api.served import Client
-from tests.api.service import running, service_config
-from tests.tracking.mlflow_user import MlflowUser
-from tests.tracking.servers import MlflowServer
+from tests.support.api_service import running, service_config
+from tests.support.mlflow_servers import MlflowServer
+from tests.support.mlflow_user import MlflowUser
+from tests.support.served import Client
 
 
 @pytest.fixture

@@ -10,9 +10,9 @@ from pathlib import Path
 import pytest
 
 from asgard_async.api.keys import STORE, SUBMITTER
-from tests.api.forms import NAMES, accepted, form, kept, send
-from tests.api.served import Client
-from tests.api.service import (
+from tests.api.http.test_multipart import BOUNDARY, END, part
+from tests.api.test_training_upload import job_ids
+from tests.support.api_service import (
     ENDLESS,
     Document,
     cancel,
@@ -24,10 +24,10 @@ from tests.api.service import (
     running,
     service_config,
 )
-from tests.api.test_multipart import BOUNDARY, END, part
-from tests.api.test_training_upload import job_ids
-from tests.archives import REFUSED, TIGHT, TRAIN, tar_gz_of, zip_of
-from tests.eventually import eventually
+from tests.support.archives import REFUSED, TIGHT, TRAIN, tar_gz_of, zip_of
+from tests.support.eventually import eventually
+from tests.support.forms import NAMES, accepted, form, kept, send
+from tests.support.served import Client
 
 PROJECT = {
     "src/train.py": (

@@ -1,10 +1,10 @@
 """Health: the process answers, and jobs are taken or not."""
 
 from asgard_async.api.keys import READINESS
-from tests.api.served import Client
-from tests.api.service import get_json, problem
-from tests.eventually import eventually
-from tests.service import NOWHERE
+from tests.support.api_service import get_json, problem
+from tests.support.eventually import eventually
+from tests.support.served import Client
+from tests.support.service import NOWHERE
 
 
 async def test_a_service_that_takes_jobs_is_live_and_ready(api: Client) -> None:

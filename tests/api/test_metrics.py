@@ -3,9 +3,9 @@
 from prometheus_client.parser import text_string_to_metric_families
 
 from asgard_async.api.keys import CONFIG
-from tests.api.served import Client
-from tests.api.service import finished, store_of, submit
 from tests.store.conftest import accept
+from tests.support.api_service import finished, store_of, submit
+from tests.support.served import Client
 
 Samples = dict[tuple[str, frozenset[tuple[str, str]]], float]
 

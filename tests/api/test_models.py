@@ -7,10 +7,10 @@ import pytest
 from asgard_async.api.keys import MONITOR
 from asgard_async.api.schemas.models import RegisteredModelSchema
 from asgard_async.api.schemas.status import StatusSchema
-from tests.api.served import Client
-from tests.api.service import get_json, problem
-from tests.eventually import eventually
-from tests.tracking.mlflow_user import MlflowUser, fresh
+from tests.support.api_service import get_json, problem
+from tests.support.eventually import eventually
+from tests.support.mlflow_user import MlflowUser, fresh
+from tests.support.served import Client
 
 
 @pytest.mark.mlflow

@@ -5,10 +5,10 @@ from typing import Any
 import pytest
 
 from asgard_async.api.schemas.models import ModelVersionSchema
-from tests.api.served import Client
-from tests.api.service import problem, refused_fields
-from tests.api.test_body import MALFORMED, MISSHAPEN
-from tests.tracking.mlflow_user import MlflowUser, fresh
+from tests.api.http.test_json_body import MALFORMED, MISSHAPEN
+from tests.support.api_service import problem, refused_fields
+from tests.support.mlflow_user import MlflowUser, fresh
+from tests.support.served import Client
 
 REGISTRY = "/mlops/registry"
 UNKNOWN_RUN = "0" * 32

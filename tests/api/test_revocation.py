@@ -7,12 +7,12 @@ from pathlib import Path
 import pytest
 from aiohttp import ClientPayloadError
 
-from asgard_async.access.token import Scope
-from asgard_async.jobs.record import now
-from tests.api.served import Client
-from tests.api.service import ENDLESS, bearer, running, service_config, submit, tokens_of
-from tests.api.streams import Stream, stream_path
-from tests.eventually import DEADLINE_SECONDS, eventually
+from asgard_async.auth.token import Scope
+from asgard_async.domain.job import now
+from tests.support.api_service import ENDLESS, bearer, running, service_config, submit, tokens_of
+from tests.support.eventually import DEADLINE_SECONDS, eventually
+from tests.support.served import Client
+from tests.support.streams import Stream, stream_path
 
 pytestmark = pytest.mark.service
 

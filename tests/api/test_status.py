@@ -6,11 +6,11 @@ from pathlib import Path
 from asgard_async import __version__
 from asgard_async.api.keys import MONITOR
 from asgard_async.api.schemas.status import StatusSchema
-from tests.api.served import Client
-from tests.api.service import get_json, running, service_config, store_of
-from tests.eventually import eventually
-from tests.service import NOWHERE
 from tests.store.conftest import accept
+from tests.support.api_service import get_json, running, service_config, store_of
+from tests.support.eventually import eventually
+from tests.support.served import Client
+from tests.support.service import NOWHERE
 
 
 async def test_without_mlflow(api: Client) -> None:

@@ -2,9 +2,18 @@
 
 from asgard_async.api.keys import SUBMITTER
 from asgard_async.api.schemas.jobs import JobSchema
-from tests.api.served import Client
-from tests.api.service import ENDLESS, cancel, finished, in_status, job, problem, store_of, submit
 from tests.store.conftest import accept
+from tests.support.api_service import (
+    ENDLESS,
+    cancel,
+    finished,
+    in_status,
+    job,
+    problem,
+    store_of,
+    submit,
+)
+from tests.support.served import Client
 
 
 async def test_a_queued_job_is_cancelled_at_once(api: Client) -> None:

@@ -8,10 +8,10 @@ from urllib.parse import quote
 import pytest
 
 from asgard_async.api.schemas.jobs import JobInFullSchema, JobListSchema
-from asgard_async.jobs.record import Job, Outcome, Started, now
-from asgard_async.jobs.status import Phase, Reason
-from tests.api.served import Client
-from tests.api.service import (
+from asgard_async.domain.job import Job, Outcome, Started, now
+from asgard_async.domain.status import Phase, Reason
+from tests.store.conftest import accept
+from tests.support.api_service import (
     ENDLESS,
     cancel,
     finished,
@@ -24,7 +24,7 @@ from tests.api.service import (
     store_of,
     submit,
 )
-from tests.store.conftest import accept
+from tests.support.served import Client
 
 JOBS = "/mlops/training/jobs"
 NO_JOBS = ["00000000", "zzzzzzzz", "A1B2C3D4", "1", "a" * 500, "%00", "..", "%ff%fe", "a%2Fb", "é"]

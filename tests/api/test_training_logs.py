@@ -5,9 +5,9 @@ from pathlib import Path
 
 import pytest
 
-from tests.api.served import Client
-from tests.api.service import log_of, refused_fields, store_of
 from tests.store.conftest import accept
+from tests.support.api_service import log_of, refused_fields, store_of
+from tests.support.served import Client
 
 TEXT = b"one\ntwo \xff\xfe\nthree\n"
 END = len(TEXT)

@@ -8,8 +8,9 @@ import pytest
 from aiohttp import ClientPayloadError, ClientResponse
 
 from asgard_async.api.keys import FOLLOWERS, METRICS
-from tests.api.served import Client
-from tests.api.service import (
+from tests.api.test_training_logs_ws import HELD, let_go
+from tests.store.conftest import accept
+from tests.support.api_service import (
     finished,
     log_of,
     refused_fields,
@@ -18,9 +19,8 @@ from tests.api.service import (
     store_of,
     submit,
 )
-from tests.api.test_training_logs_ws import HELD, let_go
-from tests.eventually import eventually
-from tests.store.conftest import accept
+from tests.support.eventually import eventually
+from tests.support.served import Client
 
 
 @asynccontextmanager

@@ -11,9 +11,9 @@ from aiohttp import WSMsgType, WSServerHandshakeError
 
 from asgard_async.api import training_logs_ws
 from asgard_async.api.keys import FOLLOWERS, METRICS
-from tests.api import streams
-from tests.api.served import Client
-from tests.api.service import (
+from tests.store.conftest import accept
+from tests.support import streams
+from tests.support.api_service import (
     ENDLESS,
     cancel,
     finished,
@@ -25,9 +25,9 @@ from tests.api.service import (
     store_of,
     submit,
 )
-from tests.api.streams import Stream, replayed, stream_path, streaming
-from tests.eventually import eventually
-from tests.store.conftest import accept
+from tests.support.eventually import eventually
+from tests.support.served import Client
+from tests.support.streams import Stream, replayed, stream_path, streaming
 
 HELD = """
 import os, time

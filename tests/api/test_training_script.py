@@ -2,9 +2,9 @@
 
 import pytest
 
-from tests.api.served import Client
-from tests.api.service import store_of
 from tests.store.conftest import accept, new_job
+from tests.support.api_service import store_of
+from tests.support.served import Client
 
 
 @pytest.mark.parametrize("name", ["train", 'a"b.py', "über; x=1.py", "a%20b.py"])

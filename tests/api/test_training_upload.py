@@ -9,9 +9,9 @@ import pytest
 
 from asgard_async.api.keys import SUBMITTER
 from asgard_async.api.schemas.jobs import JobSchema
+from tests.api.http.test_json_body import MALFORMED, MISSHAPEN
 from tests.api.schemas.test_submission import WRONG_TYPES
-from tests.api.served import Client
-from tests.api.service import (
+from tests.support.api_service import (
     ENDLESS,
     HELLO,
     Document,
@@ -25,8 +25,8 @@ from tests.api.service import (
     service_config,
     submit,
 )
-from tests.api.test_body import MALFORMED, MISSHAPEN
-from tests.service import submission
+from tests.support.served import Client
+from tests.support.service import submission
 
 UPLOAD = "/mlops/training/upload"
 

@@ -10,9 +10,9 @@ from pathlib import Path
 
 import pytest
 
-from tests.cli.asgard import asgard
 from tests.cli.test_db import submit_archive
-from tests.service import WITHOUT_MLFLOW, Service, running_service
+from tests.support.asgard_command import asgard
+from tests.support.service import WITHOUT_MLFLOW, Service, running_service
 
 BACKUPS = 3
 JOBS = "/mlops/training/jobs"

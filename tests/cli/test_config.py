@@ -3,7 +3,7 @@
 from pathlib import Path
 
 from asgard_async import __version__
-from tests.cli.asgard import asgard
+from tests.support.asgard_command import asgard
 
 
 def test_what_applies_is_printed_with_its_source(tmp_path: Path) -> None:

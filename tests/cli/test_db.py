@@ -6,9 +6,9 @@ from pathlib import Path
 
 import pytest
 
-from tests.archives import zip_of
-from tests.cli.asgard import asgard
-from tests.service import WITHOUT_MLFLOW, Service, running_service
+from tests.support.archives import zip_of
+from tests.support.asgard_command import asgard
+from tests.support.service import WITHOUT_MLFLOW, Service, running_service
 
 pytestmark = pytest.mark.service
 

@@ -9,9 +9,9 @@ from typing import Any
 
 import pytest
 
-from tests.cli.asgard import asgard
-from tests.service import WITHOUT_MLFLOW, Service
-from tests.tracking.basic_auth import BUCKET, ProtectedMlflow
+from tests.support.asgard_command import asgard
+from tests.support.basic_auth import BUCKET, ProtectedMlflow
+from tests.support.service import WITHOUT_MLFLOW, Service
 
 Findings = dict[str, dict[str, Any]]
 

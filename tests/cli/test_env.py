@@ -12,9 +12,9 @@ from pathlib import Path
 
 import pytest
 
-from tests.cli.asgard import asgard
-from tests.package_index import package_index
-from tests.wheels import make_wheel
+from tests.support.asgard_command import asgard
+from tests.support.package_index import package_index
+from tests.support.wheels import make_wheel
 
 pytestmark = pytest.mark.service
 

@@ -6,7 +6,7 @@ import pytest
 
 from asgard_async.cli.exit_codes import exit_code_of
 from asgard_async.client import Job, Status
-from asgard_async.jobs.status import Reason
+from asgard_async.domain.status import Reason
 
 CODES = {
     ("succeeded", 0, None): 0,

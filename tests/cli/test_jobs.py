@@ -9,11 +9,11 @@ from typing import Any
 
 import pytest
 
-from asgard_async.cli.jobs import LISTED
-from tests.cli.asgard import asgard, running
-from tests.cli.terminal import CTRL_C, in_terminal
+from asgard_async.cli.commands.jobs import LISTED
 from tests.cli.test_run import WAITS
-from tests.service import Service
+from tests.support.asgard_command import asgard, running
+from tests.support.service import Service
+from tests.support.terminal import CTRL_C, in_terminal
 
 pytestmark = pytest.mark.service
 

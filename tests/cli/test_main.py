@@ -8,7 +8,7 @@ import click
 import pytest
 
 from asgard_async.cli.main import COMMANDS, main
-from tests.cli.asgard import asgard
+from tests.support.asgard_command import asgard
 
 NAMES = [name for section in COMMANDS.values() for name in section]
 

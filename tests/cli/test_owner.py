@@ -10,14 +10,14 @@ from pathlib import Path
 
 import pytest
 
-from asgard_async.access.audit import AuditLog
-from asgard_async.data_directory import DataDirectory
+from asgard_async.auth.audit import AuditLog
+from asgard_async.config.data_directory import DataDirectory
 from asgard_async.store.database import bring_up_to_date
-from tests.cli.asgard import DEADLINE_SECONDS, asgard, command, environment
-from tests.isolation.users import launcher
-from tests.package_index import package_index
-from tests.service import WITHOUT_MLFLOW, running_service
-from tests.wheels import make_sdist
+from tests.support.asgard_command import DEADLINE_SECONDS, asgard, command, environment
+from tests.support.package_index import package_index
+from tests.support.service import WITHOUT_MLFLOW, running_service
+from tests.support.users import launcher
+from tests.support.wheels import make_sdist
 
 pytestmark = pytest.mark.skipif(os.geteuid() != 0, reason="needs root")
 

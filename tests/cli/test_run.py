@@ -8,9 +8,9 @@ from pathlib import Path
 
 import pytest
 
-from tests.cli.asgard import asgard, running
-from tests.eventually import eventually
-from tests.service import Service
+from tests.support.asgard_command import asgard, running
+from tests.support.eventually import eventually
+from tests.support.service import Service
 
 pytestmark = pytest.mark.service
 

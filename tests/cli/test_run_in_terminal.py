@@ -4,9 +4,9 @@ from pathlib import Path
 
 import pytest
 
-from tests.cli.terminal import CTRL_C, ROWS, Terminal, in_terminal
 from tests.cli.test_run import WAITS, only_job
-from tests.service import Service
+from tests.support.service import Service
+from tests.support.terminal import CTRL_C, ROWS, Terminal, in_terminal
 
 pytestmark = pytest.mark.service
 

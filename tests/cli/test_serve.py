@@ -10,9 +10,9 @@ from pathlib import Path
 
 import pytest
 
-from tests.cli.asgard import asgard
-from tests.eventually import eventually
-from tests.service import NOWHERE, WITHOUT_MLFLOW, Service
+from tests.support.asgard_command import asgard
+from tests.support.eventually import eventually
+from tests.support.service import NOWHERE, WITHOUT_MLFLOW, Service
 
 pytestmark = pytest.mark.service
 

@@ -7,8 +7,8 @@ from pathlib import Path
 
 import pytest
 
-from asgard_async.cli.service import UNIT, render
-from tests.cli.asgard import asgard
+from asgard_async.cli.commands.service import UNIT, render
+from tests.support.asgard_command import asgard
 
 needs_systemd = pytest.mark.skipif(
     shutil.which("systemd-analyze") is None, reason="systemd-analyze is not installed here"

@@ -7,10 +7,10 @@ from pathlib import Path
 
 import pytest
 
-from tests.cli.asgard import asgard
-from tests.cli.systemd import Systemd, running_systemd, why_not_here
-from tests.processes import processes_with
-from tests.service import WITHOUT_MLFLOW, Service
+from tests.support.asgard_command import asgard
+from tests.support.processes import processes_with
+from tests.support.service import WITHOUT_MLFLOW, Service
+from tests.support.systemd import Systemd, running_systemd, why_not_here
 
 pytestmark = [
     pytest.mark.service,

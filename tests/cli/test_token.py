@@ -5,8 +5,8 @@ from pathlib import Path
 
 import pytest
 
-from tests.cli.asgard import asgard
-from tests.service import WITHOUT_MLFLOW, Service, running_service
+from tests.support.asgard_command import asgard
+from tests.support.service import WITHOUT_MLFLOW, Service, running_service
 
 
 def token(data_dir: Path, *arguments: str) -> str:

@@ -7,7 +7,7 @@ import pytest
 import pytest_asyncio
 
 from asgard_async.client import AsyncAsgardClient
-from tests.service import UNCONFINED, WITHOUT_MLFLOW, Service, running_service
+from tests.support.service import UNCONFINED, WITHOUT_MLFLOW, Service, running_service
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:

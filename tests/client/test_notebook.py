@@ -7,9 +7,9 @@ import nbformat
 import pytest
 from nbclient import NotebookClient
 
-from tests.eventually import eventually
-from tests.service import running_service
-from tests.tracking.servers import MlflowServer
+from tests.support.eventually import eventually
+from tests.support.mlflow_servers import MlflowServer
+from tests.support.service import running_service
 
 ROOT = Path(__file__).parent.parent.parent
 NOTEBOOK = ROOT / "examples" / "asgard.ipynb"

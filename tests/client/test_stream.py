@@ -17,7 +17,7 @@ from asgard_async.client import (
     StatusEvent,
     Unauthorized,
 )
-from tests.tracking.servers import serving
+from tests.support.mlflow_servers import serving
 
 JOB = {
     "job_id": "3f9c01ab",

@@ -21,8 +21,8 @@ from asgard_async.client import (
     JobFailed,
     NotFound,
 )
-from tests.client.names import NAMES
-from tests.service import Service, free_port
+from tests.support.public_names import NAMES
+from tests.support.service import Service, free_port
 
 ENDLESS = "print('ready', flush=True)\nimport time; time.sleep(60)"
 ROOT = Path(__file__).parent.parent.parent

@@ -15,8 +15,8 @@ from asgard_async.client import (
     Unauthorized,
     Unavailable,
 )
-from tests.service import free_port
-from tests.tracking.servers import serving
+from tests.support.mlflow_servers import serving
+from tests.support.service import free_port
 
 SECRET = "asgard-token-that-nobody-may-see"
 

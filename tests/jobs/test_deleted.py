@@ -7,11 +7,11 @@ from typing import Any
 
 import pytest
 
-from asgard_async.jobs.errors import JobNotFound
+from asgard_async.domain.errors import JobNotFound
+from asgard_async.domain.job import Job, Outcome, now
+from asgard_async.domain.status import Phase, Reason
 from asgard_async.jobs.interrupts import Interrupts
 from asgard_async.jobs.lifecycle import Lifecycle
-from asgard_async.jobs.record import Job, Outcome, now
-from asgard_async.jobs.status import Phase, Reason
 from asgard_async.store.database import Database
 from asgard_async.store.jobs import JobStore
 from tests.store.conftest import accept

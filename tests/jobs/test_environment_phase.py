@@ -13,9 +13,9 @@ from pathlib import Path
 
 import pytest
 
-from tests.eventually import eventually
-from tests.processes import builds_below
-from tests.service import WITHOUT_MLFLOW, Service, running_service
+from tests.support.eventually import eventually
+from tests.support.processes import builds_below
+from tests.support.service import WITHOUT_MLFLOW, Service, running_service
 
 pytestmark = pytest.mark.service
 

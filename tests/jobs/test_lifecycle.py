@@ -9,8 +9,8 @@ from pathlib import Path
 import msgspec
 import pytest
 
-from tests.eventually import eventually
-from tests.service import UNCONFINED, WITHOUT_MLFLOW, Service, running_service
+from tests.support.eventually import eventually
+from tests.support.service import UNCONFINED, WITHOUT_MLFLOW, Service, running_service
 
 pytestmark = pytest.mark.service
 

@@ -8,7 +8,7 @@ from pathlib import Path
 import msgspec
 import pytest
 
-from tests.service import WITHOUT_MLFLOW, Service, running_service
+from tests.support.service import WITHOUT_MLFLOW, Service, running_service
 
 pytestmark = pytest.mark.service
 

@@ -9,21 +9,21 @@ from pathlib import Path
 import aiohttp
 import pytest
 
+from asgard_async.domain.job import Job, Outcome, Started, now
+from asgard_async.domain.status import Phase, Reason
 from asgard_async.jobs import recorder as recorder_module
-from asgard_async.jobs.record import Job, Outcome, Started, now
 from asgard_async.jobs.recorder import Recorder
-from asgard_async.jobs.status import Phase, Reason
+from asgard_async.mlflow.address import MlflowAddress
+from asgard_async.mlflow.experiments import Experiments
+from asgard_async.mlflow.gateway import MlflowGateway
+from asgard_async.mlflow.monitor import Monitor
+from asgard_async.mlflow.reconciler import Settlement
 from asgard_async.store.database import Database
 from asgard_async.store.jobs import JobStore
-from asgard_async.tracking.address import MlflowAddress
-from asgard_async.tracking.experiments import Experiments
-from asgard_async.tracking.gateway import MlflowGateway
-from asgard_async.tracking.monitor import Monitor
-from asgard_async.tracking.settlement import Settlement
-from tests.eventually import eventually
 from tests.store.conftest import accept, new_job
-from tests.tracking.mlflow_user import MlflowUser, fresh
-from tests.tracking.servers import MlflowServer, Relay, relaying
+from tests.support.eventually import eventually
+from tests.support.mlflow_servers import MlflowServer, Relay, relaying
+from tests.support.mlflow_user import MlflowUser, fresh
 
 pytestmark = pytest.mark.mlflow
 

@@ -10,9 +10,9 @@ from pathlib import Path
 import msgspec
 import pytest
 
-from tests.eventually import eventually
-from tests.processes import processes_with
-from tests.service import WITHOUT_MLFLOW, Service, running_service
+from tests.support.eventually import eventually
+from tests.support.processes import processes_with
+from tests.support.service import WITHOUT_MLFLOW, Service, running_service
 
 pytestmark = pytest.mark.service
 

@@ -8,13 +8,13 @@ from pathlib import Path
 
 import pytest
 
-from asgard_async.execution.protocol import CannotStart
+from asgard_async.executors.base import CannotStart
 from asgard_async.jobs.start_failure import in_words, is_transient
-from tests.api.forms import UPLOAD, form
-from tests.archives import zip_of
-from tests.eventually import eventually
-from tests.processes import processes_with
-from tests.service import WITHOUT_MLFLOW, Service, running_service
+from tests.support.archives import zip_of
+from tests.support.eventually import eventually
+from tests.support.forms import UPLOAD, form
+from tests.support.processes import processes_with
+from tests.support.service import WITHOUT_MLFLOW, Service, running_service
 
 MIB = 1 << 20
 ONE_SLOT = {**WITHOUT_MLFLOW, "ASGARD_JOBS__MAX_CONCURRENT_JOBS": "1"}

@@ -6,10 +6,10 @@ from pathlib import Path
 
 import pytest
 
+from asgard_async.logformat.times import TOGETHER_MS
 from asgard_async.logs import feed as feed_module
 from asgard_async.logs.feed import READERS_AT_ONCE, Feed, Feeds
 from asgard_async.logs.frames import PIECE_FRAMES, Piece, read_piece
-from asgard_async.logs.times import TOGETHER_MS
 from asgard_async.logs.watch import LogWatch
 from tests.logs.test_times import START, write
 

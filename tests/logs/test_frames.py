@@ -10,8 +10,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from asgard_async.execution.shim.pump import Log
 from asgard_async.logs.frames import PIECE_BYTES, PIECE_FRAMES, read_piece
+from asgard_async.supervisor.shim.pump import Log
 
 LIMIT = 128 << 10
 HALF = LIMIT // 2

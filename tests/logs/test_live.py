@@ -12,9 +12,9 @@ from pathlib import Path
 import aiohttp
 import pytest
 
-from tests.api.streams import Stream, stream_path
-from tests.eventually import eventually
-from tests.service import WITHOUT_MLFLOW, Service, running_service
+from tests.support.eventually import eventually
+from tests.support.service import WITHOUT_MLFLOW, Service, running_service
+from tests.support.streams import Stream, stream_path
 
 pytestmark = [pytest.mark.service, pytest.mark.slow]
 

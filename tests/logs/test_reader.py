@@ -4,8 +4,8 @@ from pathlib import Path
 
 import pytest
 
-from asgard_async.execution.shim.pump import Log
 from asgard_async.logs.reader import LogReader
+from asgard_async.supervisor.shim.pump import Log
 
 LIMIT = 128 << 10
 HALF = LIMIT // 2

@@ -5,10 +5,10 @@ from pathlib import Path
 
 import pytest
 
-from asgard_async.execution.shim.log_files import ENTRY_BYTES, read_times
-from asgard_async.execution.shim.pump import Log
-from asgard_async.execution.shim.times import CAPACITY, TimeIndex
-from asgard_async.logs.times import TOGETHER_MS, parts_by_time
+from asgard_async.logformat.files import ENTRY_BYTES, read_times
+from asgard_async.logformat.times import TOGETHER_MS, parts_by_time
+from asgard_async.supervisor.shim.pump import Log
+from asgard_async.supervisor.shim.times import CAPACITY, TimeIndex
 
 START = 1_700_000_000_000
 

@@ -10,15 +10,15 @@ from typing import Any
 import pytest
 from aiohttp import FormData
 
-from asgard_async.cli.gc import _collect
+from asgard_async.cli.commands.gc import _collect
 from asgard_async.config import load_config
-from asgard_async.data_directory import DataDirectory
+from asgard_async.config.data_directory import DataDirectory
 from asgard_async.store import archives as archive_store
-from tests.archives import zip_of
-from tests.cli.asgard import asgard
-from tests.eventually import eventually
-from tests.service import WITHOUT_MLFLOW, Service, running_service
 from tests.store.test_upgrade import content, old_database
+from tests.support.archives import zip_of
+from tests.support.asgard_command import asgard
+from tests.support.eventually import eventually
+from tests.support.service import WITHOUT_MLFLOW, Service, running_service
 
 pytestmark = pytest.mark.service
 

@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from asgard_async.execution.remove_tree import remove_tree
+from asgard_async.core.files.remove_tree import remove_tree
 from asgard_async.retention.job_files import JobFiles, size_of
 
 JOB = "0123abcd"

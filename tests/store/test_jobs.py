@@ -7,15 +7,15 @@ from pathlib import Path
 
 import pytest
 
-from asgard_async.jobs.errors import (
+from asgard_async.domain.errors import (
     IdempotencyConflict,
     JobNotFinished,
     JobNotFound,
     QueueFull,
 )
-from asgard_async.jobs.record import Job, JobRun, JobTracking, Outcome, Started, now
-from asgard_async.jobs.status import Phase, Reason, Status
-from asgard_async.jobs.transitions import TRANSITIONS, TransitionRefused
+from asgard_async.domain.job import Job, JobRun, JobTracking, Outcome, Started, now
+from asgard_async.domain.status import Phase, Reason, Status
+from asgard_async.domain.transitions import TRANSITIONS, TransitionRefused
 from asgard_async.store import jobs as jobs_module
 from asgard_async.store.database import Database
 from asgard_async.store.jobs import JobStore

@@ -12,7 +12,7 @@ import pytest
 
 from asgard_async.store.database import bring_up_to_date
 from asgard_async.store.migrate import packaged_migrations
-from tests.service import WITHOUT_MLFLOW, Service, running_service, submission
+from tests.support.service import WITHOUT_MLFLOW, Service, running_service, submission
 
 DUMP = Path(__file__).parent / "schema_1.sql"
 NEVER = 1_000_000
@@ -113,7 +113,7 @@ async def old_jobs_are_run_again_and_deleted(service: Service) -> None:
 def migrating(file: Path, dies_before: int) -> subprocess.CompletedProcess[str]:
     """Migrate in a process that is killed before a statement."""
     return subprocess.run(
-        [sys.executable, "-m", "tests.store.migrating_program", str(file), str(dies_before)],
+        [sys.executable, "-m", "tests.support.migrating_program", str(file), str(dies_before)],
         capture_output=True,
         text=True,
         timeout=60,

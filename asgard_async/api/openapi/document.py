@@ -11,12 +11,12 @@ from apispec.ext.marshmallow import MarshmallowPlugin
 from marshmallow import Schema
 
 from asgard_async import __version__
-from asgard_async.access.errors import TokensUnreadable
-from asgard_async.api.access import OPEN
+from asgard_async.api.http.authentication import OPEN
+from asgard_async.api.http.problem import problem_of_refusal
 from asgard_async.api.openapi import constraints
-from asgard_async.api.openapi.words import HEADERS, INFO, SECURITY_SCHEMES, TAGS
-from asgard_async.api.problem import problem_of_refusal
+from asgard_async.api.openapi.info import HEADERS, INFO, SECURITY_SCHEMES, TAGS
 from asgard_async.api.schemas.problem import refusals
+from asgard_async.auth.errors import TokensUnreadable
 
 VERSION = "3.1.0"
 ALWAYS = "X-Request-ID"

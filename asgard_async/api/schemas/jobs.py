@@ -7,7 +7,7 @@ from marshmallow import Schema, ValidationError, fields
 from marshmallow.validate import Length, OneOf, Range
 
 from asgard_async.api.schemas.fields import Moment, QueryNumber
-from asgard_async.jobs.status import ColdReason, Isolation, Phase, Reason, Start, Status
+from asgard_async.domain.status import ColdReason, Isolation, Phase, Reason, Start, Status
 
 MAX_PAGE = 500
 

@@ -6,16 +6,16 @@ from typing import Any
 
 from marshmallow import Schema, fields
 
-from asgard_async.access.errors import NotAuthenticated, ScopeTooSmall
-from asgard_async.access.token import Scope
 from asgard_async.api import errors as api_errors
-from asgard_async.api.problem import (
+from asgard_async.api.http.problem import (
     CONTENT_TYPE,
     INTERNAL_ERROR,
     Problem,
     problem_of_refusal,
 )
-from asgard_async.jobs import errors
+from asgard_async.auth.errors import NotAuthenticated, ScopeTooSmall
+from asgard_async.auth.token import Scope
+from asgard_async.domain import errors
 
 EXAMPLE_JOB = "3f9c01ab"
 EXAMPLE_REQUEST = "ce6de29b219a4172"

@@ -3,8 +3,8 @@
 from marshmallow import Schema, fields
 from marshmallow.validate import OneOf
 
-from asgard_async.execution.limits.keeping import By
-from asgard_async.jobs.status import Isolation
+from asgard_async.domain.status import Isolation
+from asgard_async.supervisor.limits.enforcer import By
 
 
 class StatusSchema(Schema):

@@ -26,8 +26,8 @@ from asgard_async.api.schemas.fields import (
     no_nul,
 )
 from asgard_async.config import LARGEST, JobsConfig, LimitsConfig
-from asgard_async.execution.environment_variables import is_reserved
-from asgard_async.jobs.submission import Submission, UploadedArchive
+from asgard_async.domain.submission import Submission, UploadedArchive
+from asgard_async.executors.environment_variables import is_reserved
 
 MAX_NAME = 255
 """Of a file, in characters and in bytes: what Linux's file systems take."""

@@ -11,8 +11,8 @@ from openapi_spec_validator import validate
 from asgard_async.api.openapi.document import ApiDocument
 from asgard_async.api.routes import PAGES, ROUTES
 from asgard_async.api.schemas.submission import SubmissionLimits, SubmissionSchema
-from tests.api.served import Client
-from tests.api.service import running, service_config
+from tests.support.api_service import running, service_config
+from tests.support.served import Client
 
 Document = dict[str, Any]
 

@@ -2,8 +2,8 @@
 
 import re
 
-from tests.api.served import Client
-from tests.api.service import problem
+from tests.support.api_service import problem
+from tests.support.served import Client
 
 
 async def test_the_page_loads_what_the_service_has(api: Client) -> None:

@@ -8,15 +8,15 @@ from hypothesis import given
 from hypothesis import strategies as st
 from marshmallow import ValidationError
 
-from asgard_async.api.body import Value
-from asgard_async.api.parser import flatten
+from asgard_async.api.http.json_body import Value
+from asgard_async.api.http.parser import flatten
 from asgard_async.api.schemas.submission import (
     SubmissionLimits,
     SubmissionSchema,
     decode_script,
     to_submission,
 )
-from asgard_async.execution.environment_variables import RESERVED_NAMES
+from asgard_async.executors.environment_variables import RESERVED_NAMES
 
 SCRIPT = b"print('hello')\n"
 MINIMAL: dict[str, Value] = {

@@ -1,0 +1,1 @@
+"""HTTP below the resources: bodies, connections, authentication, problem documents."""

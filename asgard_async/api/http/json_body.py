@@ -1,0 +1,186 @@
+"""JSON bodies: read within a limit of size and time, decoded so that nothing in them can harm.
+
+aiohttp's and webargs' own loaders answer 500 to deep JSON and to integers of 5 000 digits.
+"""
+
+import re
+from collections.abc import Iterable
+from functools import cache
+from typing import TypeAlias
+
+import msgspec
+from aiohttp import web
+from aiohttp.http_exceptions import HttpProcessingError
+from aiohttp.web_protocol import RequestPayloadError
+
+from asgard_async.api.errors import (
+    BodyTooLarge,
+    InvalidRequest,
+    MalformedBody,
+    UnsupportedMediaType,
+)
+from asgard_async.api.http.bodies import Bodies
+
+MAX_COMPOUND_BYTES = 1024 * 1024
+"""Of a list or an object within a body: what it takes to decode and hold is a multiple of that."""
+TOO_LARGE = "Is too large"
+
+Scalar: TypeAlias = bool | int | float | str | None
+# No field of the API is deeper than an object or list of scalars. Decoding no further bounds both
+# the depth and how many Python objects a body can make of few bytes.
+Value: TypeAlias = Scalar | list[Scalar] | dict[str, Scalar]
+
+LONE_SURROGATE = re.compile(
+    rb"(?<!\\)\\u[dD][89abAB][0-9a-fA-F]{2}(?!\\u[dD][c-fC-F])"
+    rb"|(?<!\\)(?<!\\u[dD][89abAB][0-9a-fA-F]{2})\\u[dD][c-fC-F]"
+)
+
+_value: msgspec.json.Decoder[Value] = msgspec.json.Decoder(Value)
+
+
+async def read_json_object(
+    request: web.Request,
+    fields: Iterable[str],
+    *,
+    bodies: Bodies,
+    max_bytes: int,
+    seconds: float,
+) -> dict[str, Value]:
+    """Read the body of a request as a JSON object with some of the given fields.
+
+    Raises:
+        UnsupportedMediaType: it is not declared as JSON in UTF-8, or is compressed.
+        BodyTooLarge: it has more than `max_bytes`.
+        BodyTooSlow: it takes longer than `seconds` to arrive.
+        TooManyBodies: there is no room for it at this moment.
+        MalformedBody: it is not JSON.
+        InvalidRequest: it is JSON of another shape, or has another field.
+    """
+    require_json(request)
+    body = await read_body(request, bodies, max_bytes=max_bytes, seconds=seconds)
+    return decode_object(body, frozenset(fields))
+
+
+def require_json(request: web.Request) -> None:
+    """Check what the headers say of the body.
+
+    Raises:
+        UnsupportedMediaType: it is not declared as JSON in UTF-8, or is compressed.
+    """
+    # content_type is "application/octet-stream" when the header is missing or nonsense
+    if request.content_type != "application/json":
+        raise UnsupportedMediaType("Send the body as JSON, with Content-Type: application/json.")
+    if (request.charset or "utf-8").lower() not in {"utf-8", "utf8", "us-ascii"}:
+        raise UnsupportedMediaType("Send the body in UTF-8; no other charset is read.")
+    if request.headers.get("Content-Encoding", "identity").strip().lower() != "identity":
+        raise UnsupportedMediaType("Send the body uncompressed, without Content-Encoding.")
+
+
+async def read_body(
+    request: web.Request, bodies: Bodies, *, max_bytes: int, seconds: float
+) -> bytes:
+    """Read the whole body, holding at most `max_bytes` and one network chunk of it.
+
+    Raises:
+        BodyTooLarge: it has more than `max_bytes`.
+        BodyTooSlow: it takes longer than `seconds` to arrive.
+        TooManyBodies: there is no room for it at this moment.
+        MalformedBody: its chunks are framed wrongly.
+    """
+    if (request.content_length or 0) > max_bytes:
+        raise BodyTooLarge(max_bytes)
+    body = bytearray()
+    try:
+        async with bodies.arriving(request, seconds=seconds, max_bytes=max_bytes) as arrival:
+            while chunk := await request.content.readany():
+                await arrival.note(chunk)
+                body += chunk
+                if len(body) > max_bytes:
+                    raise BodyTooLarge(max_bytes)
+    except (HttpProcessingError, RequestPayloadError) as error:
+        raise MalformedBody("The body is not framed as its headers say.") from error
+    return bytes(body)
+
+
+def decode_object(body: bytes, fields: frozenset[str]) -> dict[str, Value]:
+    """Decode a JSON object whose fields hold scalars, or lists or objects of scalars.
+
+    Raises:
+        MalformedBody: it is not JSON.
+        InvalidRequest: it is JSON of another shape, or has a field that is not among `fields`.
+    """
+    if not body:
+        raise MalformedBody("The body is empty; send a JSON object.")
+    values: dict[str, Value] = {}
+    errors: dict[str, list[str]] = {}
+    for name, raw in _decode_fields(body, fields).items():
+        try:
+            values[name] = _decode_value(raw)
+        except msgspec.ValidationError as error:
+            errors[name] = [_shape_message(error)]
+        except (msgspec.DecodeError, UnicodeDecodeError) as error:
+            raise MalformedBody(_not_json(error, body)) from error
+    if errors:
+        raise InvalidRequest(errors)
+    return values
+
+
+def _decode_fields(body: bytes, fields: frozenset[str]) -> dict[str, msgspec.Raw]:
+    try:
+        try:
+            present = _decoder_of(fields).decode(body)
+        except msgspec.ValidationError as error:
+            # what is no such object may be no JSON either, which is said first
+            body.decode()
+            msgspec.json.decode(body, type=msgspec.Raw)
+            raise InvalidRequest(_object_errors(error)) from error
+    except RecursionError as error:
+        raise MalformedBody("The body is nested too deeply.") from error
+    except (msgspec.DecodeError, UnicodeDecodeError) as error:
+        raise MalformedBody(_not_json(error, body)) from error
+    values = {name: getattr(present, name) for name in fields}
+    return {name: raw for name, raw in values.items() if raw is not msgspec.UNSET}
+
+
+@cache
+def _decoder_of(fields: frozenset[str]) -> msgspec.json.Decoder[msgspec.Struct]:
+    """A decoder that ends at the first field it does not know, before it has made much of it."""
+    kind = msgspec.defstruct(
+        "Body",
+        [(name, msgspec.Raw | msgspec.UnsetType, msgspec.UNSET) for name in fields],
+        forbid_unknown_fields=True,
+    )
+    return msgspec.json.Decoder(kind)
+
+
+def _object_errors(error: msgspec.ValidationError) -> dict[str, list[str]]:
+    if unknown := re.search(r"unknown field `(.*)`", str(error), re.DOTALL):
+        return {unknown[1]: ["There is no such field."]}
+    return {"body": ["Must be a JSON object."]}
+
+
+def _decode_value(raw: msgspec.Raw) -> Value:
+    text = memoryview(raw)
+    if bytes(text[:1]) in {b"[", b"{"} and len(text) > MAX_COMPOUND_BYTES:
+        raise msgspec.ValidationError(TOO_LARGE)
+    return _value.decode(text)
+
+
+def _not_json(error: Exception, body: bytes) -> str:
+    if isinstance(error, UnicodeDecodeError):
+        return "The body is not valid UTF-8."
+    # msgspec says "truncated" of it
+    if lone := LONE_SURROGATE.search(body):
+        return (
+            f"The body is not valid JSON: it holds half a character at byte {lone.start()} (a lone"
+            " surrogate, \\ud800 to \\udfff); write both halves, or the character itself."
+        )
+    return f"The body is not valid JSON: {error}."
+
+
+def _shape_message(error: msgspec.ValidationError) -> str:
+    if str(error) == TOO_LARGE:
+        return f"{TOO_LARGE}: lists and objects have at most {MAX_COMPOUND_BYTES} bytes of JSON."
+    if "out of range" in str(error):
+        return "Holds a number that is out of range."
+    return "Is nested too deeply: its items must be text, numbers, true, false or null."

@@ -1,0 +1,220 @@
+"""multipart/form-data: an upload's parts, read as they come; an archive goes to the disk.
+
+What is kept in memory is bounded by the same limit as a JSON body.
+"""
+
+from collections.abc import AsyncIterator, Iterator
+from contextlib import ExitStack, contextmanager
+from dataclasses import dataclass, field
+from typing import Any
+
+from aiohttp import BodyPartReader, MultipartReader, web
+from aiohttp.http_exceptions import HttpProcessingError
+from aiohttp.web_protocol import RequestPayloadError
+
+from asgard_async.api.errors import (
+    BodyTooLarge,
+    InvalidRequest,
+    MalformedBody,
+    UnsupportedMediaType,
+)
+from asgard_async.api.http.bodies import Arrival, Bodies
+from asgard_async.api.http.form_fields import NOT_UTF8, REPEATED, add_field, is_field
+from asgard_async.api.http.parser import is_unicode
+from asgard_async.api.schemas.submission import MAX_REQUIREMENTS
+from asgard_async.config import Config
+from asgard_async.core.archives.members import SUFFIXES
+from asgard_async.domain.submission import UploadedArchive
+from asgard_async.store.archives import ArchiveStore
+
+MAX_PARTS = MAX_REQUIREMENTS + 100
+"""`requirements` may be repeated."""
+CHUNK = 1 << 16
+BLOCK = 1 << 20
+"""Written to the disk at once: a thread is asked for each."""
+PLAIN_ENCODINGS = {"7bit", "8bit", "binary"}
+# What aiohttp's reader raises on crafted bodies; `Warning` where warnings are made errors.
+READER_ERRORS = (
+    ValueError,
+    LookupError,
+    RuntimeError,
+    AssertionError,
+    HttpProcessingError,
+    RequestPayloadError,
+    Warning,
+)
+
+
+@dataclass(kw_only=True)
+class Form:
+    """What a form holds: fields as JSON would have them, and what is wrong with them."""
+
+    document: dict[str, Any] = field(default_factory=dict)
+    errors: dict[str, list[str]] = field(default_factory=dict)
+    script: bytes | None = None
+    archive: UploadedArchive | None = None
+    file_name: str | None = None
+    """Of the script or the archive."""
+
+    def wrong(self, name: str, message: str) -> None:
+        self.errors.setdefault(name, []).append(message)
+
+
+async def read_form(
+    request: web.Request,
+    archives: ArchiveStore,
+    held: ExitStack,
+    *,
+    bodies: Bodies,
+    config: Config,
+) -> Form:
+    """Read a form; its archive is removed when `held` closes, unless it was persisted.
+
+    Raises:
+        UnsupportedMediaType: it is compressed.
+        BodyTooLarge: archive or fields have more bytes than they may.
+        BodyTooSlow: it takes longer than [edges] upload_seconds to arrive.
+        TooManyBodies: there is no room for it at this moment.
+        MalformedBody: it is no multipart body, or ends in the middle.
+        InvalidRequest: it has too many parts.
+    """
+    if request.headers.get("Content-Encoding", "identity").strip().lower() != "identity":
+        raise UnsupportedMediaType("Send the body uncompressed, without Content-Encoding.")
+    most = config.server.max_body_bytes + config.jobs.max_archive_bytes
+    if (request.content_length or 0) > most:
+        raise BodyTooLarge(most)
+    async with bodies.arriving(
+        request, seconds=config.edges.upload_seconds, max_bytes=config.server.max_body_bytes
+    ) as arrival:
+        return await _FormReader(
+            archives,
+            held,
+            arrival,
+            max_form_bytes=config.server.max_body_bytes,
+            max_archive_bytes=config.jobs.max_archive_bytes,
+            direct_references=config.environments.allow_direct_references,
+        ).read(request)
+
+
+class _FormReader:
+    def __init__(
+        self,
+        archives: ArchiveStore,
+        held: ExitStack,
+        arrival: Arrival,
+        *,
+        max_form_bytes: int,
+        max_archive_bytes: int,
+        direct_references: bool,
+    ) -> None:
+        self._archives = archives
+        self._held = held
+        self._arrival = arrival
+        self._max_form_bytes = max_form_bytes
+        self._max_archive_bytes = max_archive_bytes
+        self._direct_references = direct_references
+        self._form_bytes = 0
+        self._files: set[str] = set()
+        self._form = Form()
+
+    async def read(self, request: web.Request) -> Form:
+        with _malformed():
+            multipart = await request.multipart()
+        parts = 0
+        while True:
+            with _malformed():
+                part = await multipart.next()
+            if part is None:
+                return self._form
+            parts += 1
+            if parts > MAX_PARTS:
+                raise InvalidRequest({"body": [f"Has more than {MAX_PARTS} parts."]})
+            await self._take(part)
+
+    async def _take(self, part: MultipartReader | BodyPartReader) -> None:
+        if not isinstance(part, BodyPartReader):
+            raise MalformedBody("A part of the body is multipart itself; send each file by itself.")
+        with _malformed():
+            name, file_name = part.name, part.filename
+        if name is None:
+            raise MalformedBody("A part of the body has no name in its Content-Disposition.")
+        encoding = part.headers.get("Content-Transfer-Encoding", "binary").strip().lower()
+        if encoding not in PLAIN_ENCODINGS:
+            raise MalformedBody("A part of the body is encoded; send the bytes as they are.")
+        if name in {"script", "archive"}:
+            await self._take_file(name, file_name, part)
+        else:
+            # also what is no field is read, to tell all that is wrong at once
+            value = await self._in_memory(part, keep=is_field(name))
+            add_field(
+                self._form.document,
+                self._form.wrong,
+                name,
+                value,
+                is_file=bool(file_name),
+                direct_references=self._direct_references,
+            )
+
+    async def _take_file(self, name: str, file_name: str | None, part: BodyPartReader) -> None:
+        if self._files:
+            wrong = REPEATED if name in self._files else "Send either a script or an archive."
+            self._form.wrong(name, wrong)
+        elif file_name is not None and not is_unicode(file_name):
+            self._form.wrong(name, f"Its file name: {NOT_UTF8}")
+        else:
+            self._form.file_name = file_name
+            self._files.add(name)
+            if name == "script":
+                self._form.script = await self._in_memory(part)
+            else:
+                await self._to_disk(file_name or "", part)
+            return
+        await self._in_memory(part, keep=False)
+
+    async def _in_memory(self, part: BodyPartReader, *, keep: bool = True) -> bytes:
+        content = bytearray()
+        async for chunk in self._chunks(part):
+            self._form_bytes += len(chunk)
+            if self._form_bytes > self._max_form_bytes:
+                raise BodyTooLarge(self._max_form_bytes)
+            if keep:
+                content += chunk
+        return bytes(content)
+
+    async def _to_disk(self, file_name: str, part: BodyPartReader) -> None:
+        ending = next((end for end in SUFFIXES if file_name.lower().endswith(end)), None)
+        if ending is None:
+            self._form.wrong("archive", "Its file name must end in .zip, .tar.gz or .tgz.")
+            await self._in_memory(part, keep=False)
+            return
+        incoming = self._held.enter_context(self._archives.receiving(SUFFIXES[ending]))
+        size, block = 0, bytearray()
+        async for chunk in self._chunks(part):
+            size += len(chunk)
+            if size > self._max_archive_bytes:
+                raise BodyTooLarge(self._max_archive_bytes)
+            block += chunk
+            if len(block) >= BLOCK:
+                await incoming.write(bytes(block))
+                block.clear()
+        await incoming.write(bytes(block))
+        await incoming.close()
+        self._form.archive = UploadedArchive(name=incoming.name, sha256=incoming.sha256)
+
+    async def _chunks(self, part: BodyPartReader) -> AsyncIterator[bytes]:
+        while not part.at_eof():
+            with _malformed():
+                chunk = await part.read_chunk(CHUNK)
+            await self._arrival.note(chunk)
+            yield chunk
+
+
+@contextmanager
+def _malformed() -> Iterator[None]:
+    try:
+        yield
+    except READER_ERRORS as error:
+        raise MalformedBody(
+            "The body is not the multipart/form-data that its Content-Type says, or ends in the"
+            " middle."
+        ) from error

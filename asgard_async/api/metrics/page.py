@@ -1,0 +1,32 @@
+"""GET /metrics: figures for Prometheus."""
+
+from aiohttp import web
+from prometheus_client import CONTENT_TYPE_LATEST
+
+from asgard_async.api.keys import FREE_SPACE, METRICS, MONITOR, STORE
+from asgard_async.api.openapi.decorators import docs, text_response
+from asgard_async.domain.job import now
+
+
+@docs(
+    tags=["service"],
+    summary="Figures for Prometheus",
+    responses=text_response(
+        "text/plain",
+        description="In Prometheus' text format.",
+        example='asgard_jobs{status="running"} 2.0\n',
+    ),
+)
+async def get_metrics(request: web.Request) -> web.Response:
+    """All figures."""
+    snapshot = request.app[MONITOR].snapshot
+    age = (now() - snapshot.checked_at).total_seconds() if snapshot.checked_at else None
+    store = request.app[STORE]
+    text = request.app[METRICS].render(
+        await store.counts(),
+        await store.unfinished_by_phase(),
+        request.app[FREE_SPACE],
+        snapshot,
+        age=age,
+    )
+    return web.Response(body=text, headers={"Content-Type": CONTENT_TYPE_LATEST})

@@ -1,0 +1,44 @@
+"""Who changed what: a line of JSON for each request that was to change something.
+
+The file may be moved away at any time (logrotate's default); the next line begins a new one.
+"""
+
+import logging
+import logging.handlers
+from pathlib import Path
+from typing import IO, Any
+
+import msgspec
+
+from asgard_async.core.files.ownership import open_private
+
+logger = logging.getLogger(__name__)
+
+
+class AuditLog:
+    """Appends to the audit log of a data directory. Use `close` at the end."""
+
+    def __init__(self, file: Path) -> None:
+        self._handler = _Handler(file, encoding="utf-8", delay=True)
+
+    def write(self, **entry: Any) -> None:
+        """Append a line. If that is impossible the service's log says so, and work goes on."""
+        text = msgspec.json.encode(entry).decode()
+        self._handler.handle(logging.LogRecord("audit", logging.INFO, "", 0, text, (), None))
+
+    def close(self) -> None:
+        self._handler.close()
+
+
+class _Handler(logging.handlers.WatchedFileHandler):
+    def _open(self) -> IO[str]:  # type: ignore[override]  # a text file; typeshed wants its class
+        return open(  # stays open; Path.open takes no opener
+            self.baseFilename, "a", encoding="utf-8", opener=_private
+        )
+
+    def handleError(self, record: logging.LogRecord) -> None:  # noqa: N802  # logging's name
+        logger.exception("the audit log cannot be written; lost: %s", record.getMessage())
+
+
+def _private(path: str, flags: int) -> int:
+    return open_private(Path(path), flags)

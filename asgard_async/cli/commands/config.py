@@ -1,0 +1,41 @@
+"""`asgard config`: look at the configuration."""
+
+import dataclasses
+from pathlib import Path
+
+import click
+
+from asgard_async.cli.options import config_option, load_or_exit
+from asgard_async.config import SECTIONS, ConfigError, shown
+from asgard_async.mlflow.artifact_store import check_destination
+
+
+@click.group()
+def config() -> None:
+    """Look at the configuration."""
+
+
+@config.command()
+@config_option
+def check(file: Path | None) -> None:
+    """Check the configuration and print what applies, with where it comes from.
+
+    \b
+    Examples:
+      asgard config check
+      asgard config check --config /etc/asgard/config.toml
+      ASGARD_JOBS__MAX_CONCURRENT_JOBS=4 asgard config check
+    """
+    loaded = load_or_exit(file)
+    try:
+        check_destination(loaded)
+    except ConfigError as error:
+        raise click.UsageError(str(error)) from error
+    for section in SECTIONS:
+        click.echo(f"[{section}]")
+        values = getattr(loaded, section)
+        for field in dataclasses.fields(values):
+            value = shown(field.name, getattr(values, field.name))
+            source = loaded.sources.get(f"{section}.{field.name}", "default")
+            click.echo(f"  {field.name} = {value}  ({source})")
+    click.echo("The configuration is valid.")

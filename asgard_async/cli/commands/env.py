@@ -1,0 +1,148 @@
+"""`asgard env`: the environments that were built for jobs. Works beside a running service."""
+
+import asyncio
+import json
+from pathlib import Path
+from typing import Any, TextIO
+
+import click
+
+from asgard_async.cli.options import (
+    config_option,
+    data_dir_option,
+    json_option,
+    load_or_exit,
+    requirements_in,
+    requirements_option,
+)
+from asgard_async.config import Config, ConfigError
+from asgard_async.config.data_directory import DataDirectory
+from asgard_async.core.files.ownership import become_owner_of
+from asgard_async.domain.errors import InvalidSubmission
+from asgard_async.environments.builder import BuildFailed
+from asgard_async.environments.cache import CachedEnvironment, EnvironmentCache
+from asgard_async.environments.provider import create_environments
+from asgard_async.jobs.submit.requirements import parse_requirements
+from asgard_async.supervisor.sandbox.selector import Ladder
+
+
+@click.group()
+def env() -> None:
+    """Look at, build and throw away the environments of jobs."""
+
+
+@env.command("list")
+@config_option
+@data_dir_option
+@json_option
+def list_environments(file: Path | None, data_dir: str | None, as_json: bool) -> None:
+    """List the built environments, the one used longest ago first."""
+    cache = EnvironmentCache(_data(load_or_exit(file, data_dir=data_dir)).environments)
+    described = [_describe(environment) for environment in cache.all()]
+    if as_json:
+        click.echo(json.dumps(described, indent=2))
+        return
+    for one in described:
+        use = "in use" if one["in_use"] else f"last used {one['last_used_at']}"
+        click.echo(f"{one['key']}  {one['size_bytes'] >> 20:6d} MiB  {use}")
+        click.echo(f"    {', '.join(one['requirements'])}")
+    if not described:
+        click.echo("There are none: jobs have run in Asgard's own environment.")
+
+
+@env.command()
+@config_option
+@data_dir_option
+@click.option("-r", "requirement", multiple=True, help="A requirement; repeatable.")
+@requirements_option
+def build(
+    file: Path | None,
+    data_dir: str | None,
+    requirement: tuple[str, ...],
+    requirements_file: TextIO | None,
+) -> None:
+    """Build the environment for the given requirements, so that the first job need not wait.
+
+    \b
+    Example:
+      asgard env build -r xgboost -r 'lightgbm>=4'
+      asgard env build --requirements requirements.txt
+    """
+    requirements = (*requirement, *requirements_in(requirements_file))
+    if not requirements:
+        raise click.UsageError("Name what it is to have: -r NAME, or --requirements FILE.")
+    config = load_or_exit(file, data_dir=data_dir)
+    become_owner_of(config.data_dir)  # who also runs the service; a build's script is foreign code
+    try:
+        parse_requirements(
+            requirements, direct_references=config.environments.allow_direct_references
+        )
+        asyncio.run(_build(config, requirements))
+    except InvalidSubmission as error:
+        raise click.UsageError(" ".join(error.errors["requirements"])) from error
+    except BuildFailed as error:
+        raise click.ClickException(str(error)) from error
+
+
+@env.command()
+@config_option
+@data_dir_option
+@click.option("--max-mb", type=click.IntRange(min=0), help="Keep this much; 0 throws all away.")
+def prune(file: Path | None, data_dir: str | None, max_mb: int | None) -> None:
+    """Throw away environments used longest ago until the rest fits; never one in use.
+
+    \b
+    Examples:
+      asgard env prune              # down to [environments] max_cache_mb
+      asgard env prune --max-mb 0   # all
+    """
+    config = load_or_exit(file, data_dir=data_dir)
+    limit = config.environments.max_cache_mb if max_mb is None else max_mb
+    removed = EnvironmentCache(_data(config).environments).prune(max_bytes=limit << 20)
+    for key in removed:
+        click.echo(f"removed {key}")
+    if not removed:
+        click.echo("Nothing to remove.")
+
+
+async def _build(config: Config, requirements: tuple[str, ...]) -> None:
+    data = _data(config).make()
+    try:
+        ladder = Ladder(config, data)
+    except ConfigError as error:
+        raise click.ClickException(str(error)) from error
+    environments = create_environments(config, data, ladder, keeping=None, compile_niceness=0)
+    recipe = environments.recipe(requirements)
+    if recipe.moving:
+        raise click.UsageError(
+            f"What {', '.join(recipe.moving)} points to may change, so each job builds an"
+            " environment of its own. Name a full commit or a file's #sha256=… for one to keep."
+        )
+    if environments.is_base(requirements):
+        click.echo("Asgard's own environment satisfies these; nothing to build.")
+        return
+    with environments.held(recipe) as found:
+        if found is not None:
+            click.echo(f"{recipe.key} is there already.")
+            return
+    await ladder.choose()
+    if ladder.problem is not None:
+        raise click.ClickException(ladder.problem)
+    click.echo(f"building {recipe.key} …", err=True)
+    await environments.build(recipe)
+    await environments.compiled()
+    click.echo(f"built {recipe.key}")
+
+
+def _data(config: Config) -> DataDirectory:
+    return DataDirectory(root=config.data_dir)
+
+
+def _describe(environment: CachedEnvironment) -> dict[str, Any]:
+    return {
+        "key": environment.key,
+        "requirements": environment.requirements,
+        "size_bytes": environment.size_bytes(),
+        "last_used_at": environment.last_used_at.strftime("%Y-%m-%dT%H:%M:%SZ"),
+        "in_use": environment.is_in_use(),
+    }

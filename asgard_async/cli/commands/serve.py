@@ -1,0 +1,130 @@
+"""`asgard serve`: run the service in the foreground."""
+
+import asyncio
+import logging
+import os
+import shlex
+import signal
+from pathlib import Path
+
+import click
+from aiohttp import web
+
+from asgard_async import __version__
+from asgard_async.auth.token_file import TokenFile
+from asgard_async.cli.options import config_option, load_or_exit
+from asgard_async.config import Config, ConfigError
+from asgard_async.config.data_directory import DataDirectory
+from asgard_async.core.files.ownership import other_owner
+from asgard_async.core.logging import set_up_logging
+from asgard_async.mlflow.artifact_store import check_destination
+
+STOP_SECONDS = 1.0
+"""How long open requests may go on when the service stops."""
+
+BACKLOG = 1024
+"""Connections that wait to be taken; the kernel has a limit of its own (net.core.somaxconn)."""
+
+logger = logging.getLogger(__name__)
+
+
+@click.command()
+@config_option
+@click.option("--host", help="Address to listen on.  [default: 127.0.0.1]")
+@click.option("--port", type=int, help="Port to listen on, 0 for any free one.  [default: 8000]")
+@click.option("--data-dir", help="Where jobs, logs and MLflow's store are kept.")
+@click.option("--drain", is_flag=True, help="On SIGTERM, wait for the running jobs to end.")
+def serve(
+    file: Path | None, host: str | None, port: int | None, data_dir: str | None, drain: bool
+) -> None:
+    """Run the service until SIGTERM or Ctrl-C.
+
+    Running jobs do not end with it: the next start follows them again.
+
+    \b
+    Examples:
+      asgard serve
+      asgard serve --port 8080 --data-dir ./asgard-data
+      ASGARD_MLFLOW__TRACKING_URI=http://127.0.0.1:5000 asgard serve
+    """
+    _occupy_standard_descriptors()
+    config = load_or_exit(file, host=host, port=port, data_dir=data_dir)
+    try:
+        _refuse_public(config)
+        check_destination(config)
+        set_up_logging(config.logging)
+        _warn_of_root(config)
+        # what it makes is for its owner alone
+        os.umask(0o077)
+        asyncio.run(_serve(config, drain=drain))
+    except (ConfigError, OSError) as error:
+        raise click.ClickException(str(error)) from error
+
+
+def _occupy_standard_descriptors() -> None:
+    """Where we are started with some of them closed, files and sockets of ours would get their
+    numbers, and with them whatever a library prints."""
+    while (descriptor := os.open(os.devnull, os.O_RDWR)) <= 2:
+        pass
+    os.close(descriptor)
+
+
+def _refuse_public(config: Config) -> None:
+    host, tokens = config.server.host, TokenFile(DataDirectory(root=config.data_dir).tokens)
+    if not config.server.is_loopback and not tokens.is_closed():
+        raise ConfigError(
+            f"[server] host: {host} is not a loopback address, and whoever reaches the API can run"
+            " code here. Make a token first: asgard token create"
+            f" --data-dir {shlex.quote(str(config.data_dir))}"
+        )
+
+
+def _warn_of_root(config: Config) -> None:
+    if (owner := other_owner(config.data_dir)) is not None:
+        logger.warning(
+            "the service runs as root, and %s belongs to %s: what is made there is root's. Run it"
+            " as its owner, or give root the directory (chown -R root)",
+            config.data_dir,
+            f"uid {owner.st_uid}",
+        )
+
+
+async def _serve(config: Config, *, drain: bool) -> None:
+    # imported late: `asgard --help` and `asgard config` do without
+    from asgard_async.app import create_app, create_runner
+    from asgard_async.app import drain as drain_app
+    from asgard_async.supervisor.subreaper import adopt_orphans
+
+    stop = asyncio.Event()
+    loop = asyncio.get_running_loop()
+    for number in (signal.SIGTERM, signal.SIGINT, signal.SIGHUP):
+        if signal.getsignal(number) is not signal.SIG_IGN:  # as under nohup
+            loop.add_signal_handler(number, stop.set)
+    adopt_orphans()
+    app = create_app(config)
+    runner = create_runner(app, shutdown_timeout=STOP_SECONDS)
+    try:
+        await runner.setup()
+        site = web.TCPSite(runner, config.server.host, config.server.port, backlog=BACKLOG)
+        await site.start()
+        host, port = runner.addresses[0][:2]
+        where = f"[{host}]" if ":" in host else host
+        logger.info("asgard %s listens on http://%s:%d", __version__, where, port)
+        await stop.wait()
+        logger.info("stopping; running jobs go on")
+        if drain:
+            stop.clear()  # a second signal does not wait any longer
+            await asyncio.wait(
+                [
+                    asyncio.create_task(drain_app(app), name="drain"),
+                    asyncio.create_task(stop.wait(), name="impatience"),
+                ],
+                return_when=asyncio.FIRST_COMPLETED,
+            )
+    finally:
+        # also what a failed setup had opened: the database's threads would keep the process alive
+        await runner.cleanup()
+        # closing the loop, asyncio would still answer signals, by a socket that is closed
+        for number in (signal.SIGTERM, signal.SIGINT, signal.SIGHUP, signal.SIGCHLD):
+            if loop.remove_signal_handler(number) and number is not signal.SIGCHLD:
+                signal.signal(number, signal.SIG_IGN)

@@ -1,0 +1,184 @@
+"""What is known of a job. Standard library only; times are aware and UTC."""
+
+import hashlib
+import json
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from datetime import UTC, datetime
+
+from asgard_async.domain.status import ColdReason, Isolation, Phase, Reason, Start, Status
+from asgard_async.domain.transitions import status_in
+
+
+def now() -> datetime:
+    """The present moment, UTC."""
+    return datetime.now(UTC)
+
+
+@dataclass(frozen=True, kw_only=True)
+class JobSpec:
+    """What the user asked for, with defaults filled in. The script itself is kept beside it."""
+
+    script_name: str
+    """Of an archive, the name of its file."""
+    experiment_name: str
+    model_name: str
+    script_sha256: str
+    """Of the script, or of the archive."""
+    entrypoint: str | None = None
+    """The file of an archive that is run; None for a script."""
+    requirements: Sequence[str] = ()
+    environment_vars: Mapping[str, str] = field(default_factory=dict)
+    timeout: int
+    tags: Mapping[str, str] = field(default_factory=dict)
+    priority: int = 0
+    warm: bool = True
+    memory_mb: int | None = None
+    """What it asked for, as the next; None for what is configured."""
+    cpus: float | None = None
+
+    def digest(self) -> str:
+        """SHA-256 over every field: two submissions with the same digest ask for the same."""
+        fields = {name: getattr(self, name) for name in self.__dataclass_fields__}
+        for later in ("entrypoint", "memory_mb", "cpus"):
+            if fields[later] is None:
+                del fields[later]  # digests are kept that were made before there was one
+        canonical = json.dumps(fields, sort_keys=True, ensure_ascii=True, default=_plain)
+        return hashlib.sha256(canonical.encode()).hexdigest()
+
+
+def _plain(value: object) -> object:
+    if isinstance(value, Mapping):
+        return dict(value)
+    if isinstance(value, Sequence):
+        return list(value)
+    raise TypeError(f"{type(value).__name__} has no place in a specification")
+
+
+@dataclass(frozen=True, kw_only=True)
+class Started:
+    """The start of an attempt's script."""
+
+    at: datetime
+    cold_reason: ColdReason | None = None
+    """None when it started warm."""
+    isolation: Isolation | None = None
+    """What keeps it from harming others; None where that was not noted yet."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class Outcome:
+    """How an attempt ended. `exit_code` and `signal` exclude each other; both None if unknown."""
+
+    reason: Reason
+    exit_code: int | None = None
+    signal: str | None = None
+    """Name of the signal that ended the script, such as "SIGKILL"."""
+    error: str | None = None
+    """A sentence for a person; for a Python exception it ends with its last traceback line."""
+    detail: str | None = None
+    """How the reason was found, where that is not plain."""
+    ended_at: datetime
+    peak_memory_bytes: int | None = None
+    cpu_seconds: float | None = None
+
+
+@dataclass(frozen=True, kw_only=True)
+class JobRun:
+    """An MLflow run that the job made."""
+
+    run_id: str
+    experiment_id: str
+    name: str | None
+    status: str
+    """MLflow's: RUNNING, FINISHED, FAILED, KILLED, SCHEDULED."""
+    started_at: datetime | None
+    ended_at: datetime | None
+    parent_run_id: str | None = None
+
+
+@dataclass(frozen=True, kw_only=True)
+class JobTracking:
+    """What MLflow knows of a job."""
+
+    run_id: str | None = None
+    model_version: str | None = None
+    runs: Sequence[JobRun] = ()
+
+
+@dataclass(frozen=True, kw_only=True)
+class Job:
+    """A job as the store has it. `seq` is its age: smaller is older."""
+
+    seq: int
+    job_id: str
+    spec: JobSpec
+    phase: Phase
+    attempt: int = 0
+    """Number of the latest attempt; 0 before the first."""
+    created_at: datetime
+    started: Started | None = None
+    cancel_requested_at: datetime | None = None
+    outcome: Outcome | None = None
+    """Known from phase RECORDING on."""
+    tracking: JobTracking = field(default_factory=JobTracking)
+    tracking_pending: bool = False
+    """Whether MLflow has still to be asked for the job's runs."""
+    uses_tracking: bool = True
+    """Whether the script may talk to MLflow: it imports more than the standard library."""
+    imports: frozenset[str] | None = None
+    """The packages that the program imports at most; None where that is not known."""
+    retry_of: str | None = None
+    submitted_by: str = ""
+    """Name of the token that submitted it; empty while the API is open."""
+    archive: str | None = None
+    """The name of its archive in the archive store; None for a script."""
+
+    @property
+    def status(self) -> Status:
+        return status_in(self.phase, self.outcome.reason if self.outcome else None)
+
+    @property
+    def started_at(self) -> datetime | None:
+        """When the script of the present attempt began to run."""
+        return self.started.at if self.started else None
+
+    @property
+    def start(self) -> Start | None:
+        """How the present attempt started, if it has."""
+        if self.started is None:
+            return None
+        return Start.WARM if self.started.cold_reason is None else Start.COLD
+
+    @property
+    def final_outcome(self) -> Outcome | None:
+        """The outcome once the job is final, as clients see it."""
+        return self.outcome if self.phase is Phase.FINISHED else None
+
+    @property
+    def duration_seconds(self) -> float | None:
+        """Seconds from the script's start to its end, or None while that is open."""
+        if self.started_at is None or self.outcome is None:
+            return None
+        return max(0.0, (self.outcome.ended_at - self.started_at).total_seconds())
+
+
+@dataclass(frozen=True, kw_only=True)
+class HistoryEntry:
+    """One move of a job."""
+
+    status: Status
+    phase: Phase
+    at: datetime
+    detail: str | None = None
+
+
+def seconds_per_phase(history: Sequence[HistoryEntry], until: datetime) -> dict[str, float]:
+    """Seconds spent in each phase, in the order of entering; the last one counts up to `until`."""
+    timings: dict[str, float] = {}
+    moments = [*(entry.at for entry in history), until]
+    for entry, after in zip(history, moments[1:], strict=True):
+        if entry.phase is not Phase.FINISHED:
+            spent = max(0.0, (after - entry.at).total_seconds())
+            timings[entry.phase] = round(timings.get(entry.phase, 0.0) + spent, 6)
+    return timings

@@ -1,0 +1,46 @@
+"""The table of a job's moves. The store repeats the guard in SQL, so both must agree to a move."""
+
+from collections.abc import Mapping
+
+from asgard_async.domain.status import Phase, Reason, Status
+
+TRANSITIONS: Mapping[Phase, frozenset[Phase]] = {
+    Phase.QUEUED: frozenset({Phase.ENVIRONMENT, Phase.STARTING, Phase.FINISHED}),
+    # back to the queue: the service died before anything was started
+    Phase.ENVIRONMENT: frozenset({Phase.STARTING, Phase.QUEUED, Phase.FINISHED}),
+    Phase.STARTING: frozenset(
+        {Phase.RUNNING, Phase.STOPPING, Phase.RECORDING, Phase.QUEUED, Phase.FINISHED}
+    ),
+    # back to the queue: lost, with [jobs] requeue_lost
+    Phase.RUNNING: frozenset({Phase.STOPPING, Phase.RECORDING, Phase.QUEUED}),
+    Phase.STOPPING: frozenset({Phase.RECORDING, Phase.FINISHED}),
+    Phase.RECORDING: frozenset({Phase.FINISHED}),
+    Phase.FINISHED: frozenset(),
+}
+
+
+class TransitionRefused(Exception):
+    """The table has no such move, or the job is no longer where the mover believed it to be."""
+
+    def __init__(self, job_id: str, source: Phase, target: Phase) -> None:
+        super().__init__(f"job {job_id} cannot go to {target}: it is in {source}")
+
+
+def sources_of(target: Phase) -> frozenset[Phase]:
+    """The phases from which `target` may be entered."""
+    return frozenset(source for source, targets in TRANSITIONS.items() if target in targets)
+
+
+def status_in(phase: Phase, reason: Reason | None = None) -> Status:
+    """The status of a job in `phase`; a finished one needs its `reason`.
+
+    Raises:
+        ValueError: the phase is FINISHED and no reason is given.
+    """
+    if phase is Phase.QUEUED:
+        return Status.QUEUED
+    if phase is Phase.FINISHED:
+        if reason is None:
+            raise ValueError("a finished job has a reason")
+        return reason.status
+    return Status.RUNNING

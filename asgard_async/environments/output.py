@@ -1,0 +1,71 @@
+"""A build's output in the log of each job that waits for it."""
+
+import asyncio
+import contextlib
+import os
+from pathlib import Path
+
+from asgard_async.logformat.times import parts_by_time
+from asgard_async.supervisor.shim.pump import Log
+
+COPY_SECONDS = 0.1
+"""How often a build's output is looked at: a person reads it, and no job waits for it."""
+
+
+class JobLogCopy:
+    """Copies a build's log to the beginning of a job's, before the job's own shim opens it."""
+
+    def __init__(self, job_log: Path, *, limit_bytes: int) -> None:
+        self._job_log = job_log
+        self._limit = limit_bytes
+
+    async def follow(self, build_log: Path, done: "asyncio.Future[None]") -> None:
+        """Copy what is in `build_log`, and what comes, until `done`; then the rest."""
+        offset = await asyncio.to_thread(self._already_copied, build_log)
+        while True:
+            # looked at before copying: what was written before the end is then copied too
+            is_last = done.done()
+            copying = asyncio.ensure_future(asyncio.to_thread(self._copy, build_log, offset))
+            try:
+                offset = await asyncio.shield(copying)
+            except asyncio.CancelledError:
+                await asyncio.wait({copying})  # nothing is written once the job goes on
+                raise
+            if is_last:
+                return
+            await asyncio.wait({done}, timeout=COPY_SECONDS)
+
+    def _already_copied(self, build_log: Path) -> int:
+        """How much of it an earlier life of the service has copied."""
+        with contextlib.suppress(FileNotFoundError):
+            copied = self._job_log.read_bytes()
+            if build_log.read_bytes().startswith(copied):
+                return len(copied)
+        return 0
+
+    def _copy(self, build_log: Path, offset: int) -> int:
+        try:
+            source = os.open(build_log, os.O_RDONLY | os.O_CLOEXEC)
+        except FileNotFoundError:
+            return offset
+        try:
+            if os.fstat(source).st_size > offset:  # else the job's log need not even be opened
+                offset = self._append(source, build_log, offset)
+        finally:
+            os.close(source)
+        return offset
+
+    def _append(self, source: int, build_log: Path, offset: int) -> int:
+        self._job_log.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
+        log = Log(str(self._job_log), self._limit)
+        try:
+            while data := os.pread(source, log.chunk, offset):
+                # each part with the time at which the build wrote it
+                begin, end = 0, offset + len(data)
+                for part_end, at_ms in parts_by_time(build_log, offset, end):
+                    log.write(data[begin : part_end - offset], at_ms)
+                    begin = part_end - offset
+                offset = end
+        finally:
+            log.close()
+        return offset

@@ -1,0 +1,1 @@
+"""The local executor: attempts are supervised subprocesses on this machine."""

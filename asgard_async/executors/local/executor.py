@@ -1,0 +1,197 @@
+"""The executor for this machine: each attempt is a subprocess under a shim.
+
+jobs/<job_id>/job.log                   output of all attempts
+jobs/<job_id>/attempts/<n>/             lock, pid.json, exit.json, shim.log
+jobs/<job_id>/attempts/<n>/work         the script, or what was in its archive, and what it
+                                        makes; its working directory
+jobs/<job_id>/attempts/<n>/{home,tmp}   HOME and TMPDIR
+"""
+
+import asyncio
+import contextlib
+import logging
+import os
+from datetime import datetime
+from pathlib import Path
+
+from asgard_async.core import open_files
+from asgard_async.core.archives.names import ArchiveLimits, ArchiveRefused
+from asgard_async.core.archives.unpack import unpack
+from asgard_async.core.files.remove_tree import remove_tree
+from asgard_async.domain.job import Started
+from asgard_async.domain.status import ColdReason
+from asgard_async.executors.base import AttemptId, CannotStart, Ended, Launch
+from asgard_async.executors.environment_variables import job_variables
+from asgard_async.executors.local.warm.pool import WarmServers
+from asgard_async.supervisor.attempt import Attempt
+from asgard_async.supervisor.keeper_server import ColdServers
+from asgard_async.supervisor.limits.enforcer import Keeping
+from asgard_async.supervisor.sandbox.selector import Ladder, Place
+from asgard_async.supervisor.shim.process_spec import Order
+
+logger = logging.getLogger(__name__)
+
+LOG_NAME = "job.log"
+OWN_DIRECTORIES = ("work", "home", "tmp")
+"""What a job may write, below its attempt's directory."""
+JOB_UMASK = 0o022
+"""As a script finds it when started by hand; the directories above are private."""
+
+
+class LocalExecutor:
+    """Runs attempts below `jobs_dir`. `in_use` is locked (shared) as long as any of them lives."""
+
+    def __init__(
+        self,
+        *,
+        jobs_dir: Path,
+        log_limit_bytes: int,
+        archive_limits: ArchiveLimits,
+        in_use: Path,
+        warm: WarmServers,
+        ladder: Ladder,
+        keeping: Keeping,
+    ) -> None:
+        self._jobs_dir = jobs_dir
+        self._log_limit = log_limit_bytes
+        self._archive_limits = archive_limits
+        self._in_use = in_use
+        self._warm = warm
+        self._ladder = ladder
+        self._keeping = keeping
+        self._cold = ColdServers()
+
+    async def ready(self) -> None:
+        """See `Executor.ready`."""
+        await self._ladder.available()
+
+    def close(self) -> None:
+        """Let go of what attempts are started with; they live on."""
+        self._cold.close()
+
+    async def start(self, launch: Launch) -> datetime | None:
+        """See `Executor.start`."""
+        directory = self._directory(launch.attempt)
+        beside = await asyncio.to_thread(self._prepare, directory, launch)
+        placing = self._ladder.place(
+            python=launch.python,
+            environment=launch.held[0].parent if launch.held else None,
+            owner=launch.owner,
+            own=[directory / name for name in OWN_DIRECTORIES],
+        )
+        with self._keeping.starting(), contextlib.ExitStack() as stack:
+            place = await asyncio.to_thread(stack.enter_context, placing)
+            return await self._start(launch, directory, beside, place)
+
+    async def _start(
+        self, launch: Launch, directory: Path, beside: frozenset[str], place: Place
+    ) -> datetime | None:
+        environment = {
+            **job_variables(directory, place.cache, launch.python),
+            **launch.environment,
+        }
+        memory_limit = self._keeping.address_space_bytes(launch.allowance)
+        server = self._warm.choose(launch, beside, environment, memory_limit)
+        order = Order(
+            directory=str(directory),
+            argv=[str(launch.python), _as_argument(launch.script_name)],
+            environment=environment,
+            working_directory=str(directory / "work"),
+            umask=JOB_UMASK,
+            log=str(self.log_of(launch.attempt.job_id)),
+            log_limit=self._log_limit,
+            timeout=launch.timeout,
+            grace=launch.grace,
+            memory_limit=memory_limit,
+            open_files=open_files.soft_limit_of_jobs(),
+            held=[str(path) for path in (self._in_use, *launch.held, *place.held)],
+            inherit=[],
+            isolation=place.isolation.value,
+            limits=self._keeping.limits(
+                launch.allowance,
+                directory,
+                own=[directory / name for name in OWN_DIRECTORIES],
+                caches=[place.kept_cache] if place.kept_cache is not None else [],
+            ),
+        )
+        if place.walls is not None:
+            order["walls"] = place.walls
+        if isinstance(server, ColdReason):
+            order["cold_reason"] = server.value
+            started_at = await Attempt(directory).start(order, self._cold.server())
+        else:
+            started_at = await Attempt(directory).start(order, server)
+        self._warm.count(ColdReason(order["cold_reason"]) if "cold_reason" in order else None)
+        return started_at
+
+    async def wait(self, attempt: AttemptId) -> Ended:
+        """See `Executor.wait`."""
+        ended = await (await self._existing(attempt)).wait()
+        await asyncio.to_thread(self._take_back, self._directory(attempt))
+        return ended
+
+    async def started(self, attempt: AttemptId) -> Started | None:
+        """See `Executor.started`."""
+        return await asyncio.to_thread(Attempt(self._directory(attempt)).started)
+
+    async def stop(self, attempt: AttemptId) -> None:
+        """See `Executor.stop`."""
+        await (await self._existing(attempt)).stop()
+
+    async def remove(self, job_id: str) -> None:
+        """See `Executor.remove`."""
+        await asyncio.to_thread(remove_tree, self._jobs_dir / job_id)
+
+    async def _existing(self, attempt: AttemptId) -> Attempt:
+        """The attempt, also where nothing was made of it yet: then it can be ruled out."""
+        directory = self._directory(attempt)
+        await asyncio.to_thread(directory.mkdir, mode=0o700, parents=True, exist_ok=True)
+        return Attempt(directory)
+
+    def _directory(self, attempt: AttemptId) -> Path:
+        return self._jobs_dir / attempt.job_id / "attempts" / str(attempt.number)
+
+    def _take_back(self, directory: Path) -> None:
+        """Let the user whose job has ended, and who may be the next job's, not come back to it."""
+        for name in OWN_DIRECTORIES:
+            path = directory / name
+            with contextlib.suppress(OSError):  # gone, or made anew by somebody else
+                if path.lstat().st_uid != os.geteuid() and path.is_dir():
+                    os.lchown(path, os.geteuid(), os.getegid())
+                    path.chmod(0o700)
+
+    def _prepare(self, directory: Path, launch: Launch) -> frozenset[str]:
+        """Make the job's files; the names of the modules beside its script, itself included."""
+        work = directory / "work"
+        for path in (directory, *(directory / name for name in OWN_DIRECTORIES)):
+            path.mkdir(mode=0o700, parents=True, exist_ok=True)
+        if self._ladder.is_passed_through:
+            for path in (directory, directory.parent, directory.parent.parent):
+                path.chmod(0o711)
+        if launch.archive is None:
+            _write_script(work / launch.script_name, launch.script)
+            return frozenset({Path(launch.script_name).stem})
+        if not launch.archive.exists():
+            raise CannotStart("its archive is gone from the service's disk. Submit it again")
+        try:
+            # checked again: the limits may have changed, and so may the file
+            unpack(launch.archive, work, self._archive_limits)
+        except ArchiveRefused as error:
+            raise CannotStart(f"its archive cannot be unpacked. {error} Submit it again") from error
+        folder = (work / launch.script_name).parent
+        return frozenset(path.name.partition(".")[0] for path in folder.iterdir())
+
+    def log_of(self, job_id: str) -> Path:
+        """The file that holds a job's output."""
+        return self._jobs_dir / job_id / LOG_NAME
+
+
+def _write_script(path: Path, script: bytes) -> None:
+    flags = os.O_WRONLY | os.O_CREAT | os.O_TRUNC | os.O_CLOEXEC
+    with os.fdopen(os.open(path, flags, 0o600), "wb") as file:
+        file.write(script)
+
+
+def _as_argument(script_name: str) -> str:
+    """The script's name as `sys.argv[0]`; one that Python would take for an option gets a path."""
+    return f"./{script_name}" if script_name.startswith("-") else script_name

@@ -1,0 +1,1 @@
+"""Actions on an accepted job, one per file."""

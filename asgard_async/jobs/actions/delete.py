@@ -1,0 +1,27 @@
+"""Deleting a finished job with all its files."""
+
+from asgard_async.executors.base import Executor
+from asgard_async.store.archives import ArchiveStore
+from asgard_async.store.jobs import JobStore
+
+
+class Deleter:
+    """Forgets jobs: the row first, so that a crash leaves files without a row, swept at start."""
+
+    def __init__(self, *, store: JobStore, archives: ArchiveStore, executor: Executor) -> None:
+        self._store = store
+        self._archives = archives
+        self._executor = executor
+
+    async def delete(self, job_id: str) -> None:
+        """Delete a job, its script or archive, log and directory. Its MLflow runs and models stay.
+
+        Raises:
+            JobNotFound: there is no such job.
+            JobNotFinished: it has not ended.
+        """
+        job = await self._store.get(job_id)
+        await self._store.delete(job_id)
+        await self._executor.remove(job_id)
+        if job.archive is not None:
+            await self._archives.remove(job.archive)

@@ -1,0 +1,1 @@
+"""Accepting a job: check its program and requirements, then commit it."""

@@ -1,0 +1,78 @@
+"""The service's side of checking archives: a process for each, with bounds and a deadline.
+
+In the service itself a hostile archive could take its memory, its interpreter's lock, or its life.
+"""
+
+import asyncio
+import logging
+import marshal
+from dataclasses import asdict
+from pathlib import Path
+from typing import Any
+
+from asgard_async.core.archives.names import ArchiveLimits
+from asgard_async.core.archives.unpack import Program
+from asgard_async.core.fair_semaphore import NoTurn, Turns
+from asgard_async.domain.errors import InvalidSubmission, TooManyChecks
+from asgard_async.jobs.submit.checking.process import CheckingProcess
+
+logger = logging.getLogger(__name__)
+
+PROGRAM = Path(__file__).parent / "archive_program.py"
+PROCESSES = 2
+
+
+class ArchiveChecker:
+    """Says whether an archive can be unpacked without harm, and what its entrypoint holds."""
+
+    def __init__(
+        self,
+        *,
+        limits: ArchiveLimits,
+        max_script_bytes: int,
+        deadline_seconds: float,
+        max_waiting: int,
+    ) -> None:
+        self._limits = limits
+        self._max_script_bytes = max_script_bytes
+        self._deadline = deadline_seconds
+        self._turns = Turns(PROCESSES, max_waiting=max_waiting, patience_seconds=deadline_seconds)
+
+    async def program_in(self, entrypoint: str, archive: Path, owner: str = "") -> Program:
+        """What is known of an archive's program, after every member was found harmless.
+
+        Raises:
+            InvalidSubmission: a member is not taken, the entrypoint is missing, or the archive
+                cannot be read in time.
+            TooManyChecks: too many wait, of all or of this owner.
+        """
+        request = {
+            "archive": str(archive),
+            "entrypoint": entrypoint,
+            "max_bytes": self._max_script_bytes,
+            **asdict(self._limits),
+        }
+        try:
+            async with self._turns.turn(owner):
+                answer = await self._ask(marshal.dumps(request, 2))
+        except NoTurn as error:
+            raise TooManyChecks from error
+        if "error" in answer:
+            raise InvalidSubmission({answer["field"]: [answer["error"]]})
+        imports = answer["imports"]
+        return Program(answer["source"], None if imports is None else frozenset(imports))
+
+    async def _ask(self, request: bytes) -> dict[str, Any]:
+        process = await CheckingProcess.start(PROGRAM)
+        try:
+            async with asyncio.timeout(self._deadline):
+                return await process.ask(request)
+        except TimeoutError:
+            logger.warning("an archive took too long to look through")
+            error = f"The archive could not be looked through in {self._deadline:g} s."
+        except (asyncio.IncompleteReadError, ConnectionError) as failure:
+            logger.warning("an archive ended the process that looked through it: %r", failure)
+            error = "The archive could not be looked through; pack it anew."
+        finally:
+            await process.end()
+        return {"error": error, "field": "archive"}

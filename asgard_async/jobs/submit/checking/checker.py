@@ -1,0 +1,86 @@
+"""The service's side of checking: a small pool of processes, each with a deadline per script."""
+
+import asyncio
+import contextlib
+import logging
+from pathlib import Path
+from typing import Any
+
+from asgard_async.core.fair_semaphore import NoTurn, Turns
+from asgard_async.domain.errors import InvalidSubmission, TooManyChecks
+from asgard_async.jobs.submit.checking.process import CheckingProcess
+
+logger = logging.getLogger(__name__)
+
+COMPILER = Path(__file__).parent / "compiler.py"
+PROCESSES = 2
+PATIENCE_SECONDS = 60.0
+"""For a turn; a client waits no longer than that for its answer."""
+
+
+class ScriptChecker:
+    """Says whether a script compiles, and what it imports."""
+
+    def __init__(self, *, deadline_seconds: float, max_waiting: int) -> None:
+        self._deadline = deadline_seconds
+        self._turns = Turns(
+            PROCESSES,
+            max_waiting=max_waiting,
+            patience_seconds=PATIENCE_SECONDS,
+        )
+        self._idle: list[CheckingProcess] = []
+
+    async def imports_of(self, script: bytes, owner: str = "") -> frozenset[str] | None:
+        """The top-level packages that `script` imports; None for one too large to look.
+
+        Raises:
+            InvalidSubmission: it does not compile, or not in time.
+            TooManyChecks: too many wait, of all or of this owner.
+        """
+        try:
+            async with self._turns.turn(owner):
+                answer = await self._ask(script)
+        except NoTurn as error:
+            raise TooManyChecks from error
+        if answer is None:
+            raise InvalidSubmission(
+                {
+                    "script_content": [
+                        f"The script could not be compiled in {self._deadline:g} s; simplify it."
+                    ]
+                }
+            )
+        if "error" in answer:
+            raise InvalidSubmission({"script_content": [answer["error"]]})
+        return None if answer["imports"] is None else frozenset(answer["imports"])
+
+    async def _ask(self, script: bytes) -> dict[str, Any] | None:
+        # an idle process may have been killed unnoticed; a fresh one that dies has met its script
+        while self._idle:
+            with contextlib.suppress(asyncio.IncompleteReadError, ConnectionError):
+                return await self._ask_process(self._idle.pop(), script)
+        try:
+            return await self._ask_process(await CheckingProcess.start(COMPILER), script)
+        except (asyncio.IncompleteReadError, ConnectionError) as error:
+            logger.warning("a script ended the process that compiled it: %r", error)
+            return None
+
+    async def _ask_process(self, process: CheckingProcess, script: bytes) -> dict[str, Any] | None:
+        answer: dict[str, Any] = {"last": True}
+        try:
+            async with asyncio.timeout(self._deadline):
+                answer = await process.ask(script)
+        except TimeoutError:
+            logger.warning("a script took too long to compile")
+            return None
+        finally:
+            if answer["last"]:
+                await process.end()
+            else:
+                self._idle.append(process)
+        return answer
+
+    async def close(self) -> None:
+        """End the processes."""
+        while self._idle:
+            await self._idle.pop().end()

@@ -1,0 +1,75 @@
+"""A checking process as the service sees it: requests and answers, each with its length."""
+
+import asyncio
+import contextlib
+import marshal
+import os
+import signal
+import socket
+import sys
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from asgard_async.supervisor.processes import readable
+
+
+@dataclass(frozen=True, kw_only=True)
+class CheckingProcess:
+    """A program that answers requests on a socket; started by `start`, ended by `end`."""
+
+    pidfd: int
+    reader: asyncio.StreamReader
+    writer: asyncio.StreamWriter
+
+    @classmethod
+    async def start(cls, program: Path) -> "CheckingProcess":
+        ours, theirs = socket.socketpair()
+        with theirs:
+            pidfd = _spawn(program, theirs.fileno())
+        reader, writer = await asyncio.open_connection(sock=ours)
+        return cls(pidfd=pidfd, reader=reader, writer=writer)
+
+    async def ask(self, request: bytes) -> dict[str, Any]:
+        """Send a request and wait for its answer.
+
+        Raises:
+            asyncio.IncompleteReadError, ConnectionError: the process ended before it answered.
+        """
+        self.writer.write(len(request).to_bytes(8, "big") + request)
+        await self.writer.drain()
+        length = int.from_bytes(await self.reader.readexactly(8), "big")
+        answer: dict[str, Any] = marshal.loads(  # noqa: S302  # from our own program
+            await self.reader.readexactly(length)
+        )
+        return answer
+
+    async def end(self) -> None:
+        """Kill the process and wait until it is gone."""
+        self.writer.close()
+        with contextlib.suppress(ProcessLookupError):
+            signal.pidfd_send_signal(self.pidfd, signal.SIGKILL)
+        await readable(self.pidfd)
+        _reap(self.pidfd)
+        os.close(self.pidfd)
+
+
+def _spawn(program: Path, channel: int) -> int:
+    """Start a program on `channel`; its pidfd."""
+    pid = os.posix_spawn(
+        sys.executable,
+        [sys.executable, "-I", "-S", str(program)],
+        {"LANG": "C.UTF-8"},
+        file_actions=[
+            (os.POSIX_SPAWN_DUP2, channel, 0),
+            (os.POSIX_SPAWN_OPEN, 1, os.devnull, os.O_WRONLY, 0),
+            (os.POSIX_SPAWN_OPEN, 2, os.devnull, os.O_WRONLY, 0),
+        ],
+        setsid=True,
+    )
+    return os.pidfd_open(pid)
+
+
+def _reap(pidfd: int) -> None:
+    with contextlib.suppress(ChildProcessError):
+        os.waitid(os.P_PIDFD, pidfd, os.WEXITED | os.WNOHANG)

@@ -1,0 +1,29 @@
+"""When which part of a log was written."""
+
+from bisect import bisect_right
+from collections.abc import Iterator
+from pathlib import Path
+
+from asgard_async.logformat.files import read_times
+
+TOGETHER_MS = 10
+"""What was written within so many milliseconds is one part."""
+
+
+def parts_by_time(log: Path, offset: int, end: int) -> Iterator[tuple[int, int | None]]:
+    """The parts of bytes `offset` up to `end`: where each ends, and when it was written.
+
+    In milliseconds since 1970; None where that is not known.
+    """
+    times = read_times(str(log))
+    offsets = times[::2]
+    first = bisect_right(offsets, offset)
+    at = times[2 * first - 1] if first else None
+    for number in range(first, bisect_right(offsets, end - 1, lo=first)):
+        next_at = times[2 * number + 1]
+        if at is not None and next_at - at < TOGETHER_MS:
+            continue
+        if offsets[number] > offset:  # else what was announced before was never written
+            yield offsets[number], at
+        offset, at = offsets[number], next_at
+    yield end, at

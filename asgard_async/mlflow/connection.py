@@ -1,0 +1,168 @@
+"""HTTP to one MLflow server: one session, bounded in time and size, credentials kept in."""
+
+from collections.abc import Mapping
+from http import HTTPStatus
+from types import TracebackType
+from typing import Any, Self, TypeVar
+
+import aiohttp
+import msgspec
+
+from asgard_async.domain.errors import AsgardError, TrackingUnavailable
+from asgard_async.mlflow import wire
+from asgard_async.mlflow.address import MlflowAddress
+from asgard_async.mlflow.refusals import AnswerTooLarge, read_refusal, refuse_unserved
+
+API = "/api/2.0/mlflow/"
+ARTIFACTS = "/api/2.0/mlflow-artifacts/artifacts"
+MAX_ANSWER_BYTES = 32 * 1024 * 1024
+# MLflow's own server closes idle connections after 5 s; let them go before it does, so that no
+# request is sent into a connection that is about to be closed
+KEEPALIVE_SECONDS = 4.0
+MAX_CONNECTIONS = 16
+
+AnswerT = TypeVar("AnswerT", bound=wire.Answer)
+
+
+class MlflowConnection:
+    """Requests to one MLflow server. Use as an asynchronous context manager.
+
+    Every method raises TrackingUnavailable (no answer, or not one of MLflow's), TrackingNotFound,
+    or TrackingRejected (with MLflow's own words).
+    """
+
+    def __init__(
+        self,
+        address: MlflowAddress,
+        *,
+        timeout_seconds: float,
+        max_answer_bytes: int = MAX_ANSWER_BYTES,
+    ) -> None:
+        self._address = address
+        self._timeout_seconds = timeout_seconds
+        self._max_answer_bytes = max_answer_bytes
+        self._session: aiohttp.ClientSession | None = None
+
+    @property
+    def address(self) -> MlflowAddress:
+        """The server's address with its credentials."""
+        return self._address
+
+    def move_to(self, address: MlflowAddress) -> None:
+        """Ask at another address from now on."""
+        self._address = address
+
+    @property
+    def public_uri(self) -> str:
+        """The server's address without credentials."""
+        return self._address.public_uri
+
+    async def __aenter__(self) -> Self:
+        self._session = aiohttp.ClientSession(
+            headers={"Accept": "application/json"},
+            cookie_jar=aiohttp.DummyCookieJar(),
+            connector=aiohttp.TCPConnector(
+                limit=MAX_CONNECTIONS, keepalive_timeout=KEEPALIVE_SECONDS
+            ),
+        )
+        return self
+
+    async def __aexit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        traceback: TracebackType | None,
+    ) -> None:
+        if self._session is not None:
+            await self._session.close()
+
+    async def request(
+        self,
+        method: str,
+        path: str,
+        answer: type[AnswerT],
+        *,
+        params: Mapping[str, str] | None = None,
+        body: Mapping[str, Any] | None = None,
+    ) -> AnswerT:
+        """Call `path` of the REST API and read its JSON as `answer`."""
+        status, content = await self._exchange(method, API + path, params=params, body=body)
+        if status != HTTPStatus.OK:
+            raise self._refusal(status, content)
+        try:
+            # not strict: some servers write 64-bit numbers as text
+            return msgspec.json.decode(content, type=answer, strict=False)
+        except (msgspec.MsgspecError, RecursionError, ValueError):
+            raise TrackingUnavailable(
+                f"{self.public_uri} does not answer as an MLflow server does;"
+                " check [mlflow] tracking_uri"
+            ) from None
+
+    async def _exchange(
+        self,
+        method: str,
+        path: str,
+        *,
+        params: Mapping[str, str] | None = None,
+        body: Mapping[str, Any] | None = None,
+    ) -> tuple[int, bytes]:
+        if self._session is None or self._session.closed:
+            raise TrackingUnavailable("The connection to MLflow is closed")
+        headers = {} if body is None else {"Content-Type": "application/json"}
+        if (authorization := self._address.authorization) is not None:
+            headers["Authorization"] = authorization
+        try:
+            async with self._session.request(
+                method,
+                self.public_uri + path,
+                params=params,
+                data=None if body is None else msgspec.json.encode(body),
+                headers=headers,
+                timeout=aiohttp.ClientTimeout(total=self._timeout_seconds),
+                # a redirect could carry the credentials to another host
+                allow_redirects=False,
+            ) as response:
+                return response.status, await self._read_bounded(response)
+        except TimeoutError:
+            raise TrackingUnavailable(
+                f"MLflow at {self.public_uri} did not answer within {self._timeout_seconds:g} s"
+            ) from None
+        except (aiohttp.ClientError, OSError) as error:
+            # neither chained nor quoted: aiohttp's exceptions hold the request with its headers
+            raise TrackingUnavailable(
+                f"MLflow at {self.public_uri} cannot be reached ({type(error).__name__})"
+            ) from None
+
+    async def _read_bounded(self, response: aiohttp.ClientResponse) -> bytes:
+        content = bytearray()
+        async for chunk in response.content.iter_any():
+            content += chunk
+            if len(content) > self._max_answer_bytes:
+                raise AnswerTooLarge(
+                    f"MLflow's answer is larger than {self._max_answer_bytes} bytes"
+                )
+        return bytes(content)
+
+    async def health(self) -> None:
+        """Return when the server says that it is up."""
+        status, content = await self._exchange("GET", "/health")
+        if status != HTTPStatus.OK:
+            raise self._refusal(status, content)
+
+    async def look_into_artifacts(self) -> None:
+        """Return when the server has listed a directory of its artifact store.
+
+        Raises:
+            ArtifactsNotServed: it leaves the store to its clients.
+            AsgardError: the store does not let it, or it does not answer.
+        """
+        # there need not be such a directory; the store is asked all the same
+        status, content = await self._exchange("GET", ARTIFACTS, params={"path": "asgard"})
+        if status in {HTTPStatus.NOT_FOUND, HTTPStatus.SERVICE_UNAVAILABLE}:
+            refuse_unserved(status, content, self.public_uri)
+        if status != HTTPStatus.OK:
+            raise self._refusal(status, content)
+
+    def _refusal(self, status: int, content: bytes) -> AsgardError:
+        # a proxy in between may quote the headers; its words go to clients and into the log
+        return read_refusal(status, self._address.without_credentials(content), self._address)

@@ -1,0 +1,173 @@
+"""The one door to MLflow: what Asgard asks of its REST API, a method for each question."""
+
+from collections.abc import AsyncIterator, Mapping, Sequence
+from typing import Any, TypeVar
+
+from asgard_async.mlflow import wire
+from asgard_async.mlflow.connection import MlflowConnection
+
+PAGE_SIZE = 1000
+LOGGED_MODELS_PAGE_SIZE = 50
+
+PageT = TypeVar("PageT", bound=wire.Page)
+
+
+class MlflowGateway(MlflowConnection):
+    """What Asgard asks of MLflow. Filters take ids that MLflow gave out, never a user's text."""
+
+    # -- experiments --
+
+    async def experiment_named(self, name: str) -> wire.Experiment:
+        """The experiment called `name`, deleted or not."""
+        answer = await self.request(
+            "GET",
+            "experiments/get-by-name",
+            wire.ExperimentAnswer,
+            params={"experiment_name": name},
+        )
+        return answer.experiment
+
+    async def create_experiment(self, name: str) -> str:
+        """Create an experiment; its id."""
+        answer = await self.request(
+            "POST", "experiments/create", wire.ExperimentCreated, body={"name": name}
+        )
+        return answer.experiment_id
+
+    async def active_experiment_ids(self) -> list[str]:
+        """Ids of all experiments that are not deleted."""
+        pages = self._pages(
+            "POST",
+            "experiments/search",
+            wire.ExperimentsPage,
+            {"max_results": PAGE_SIZE, "view_type": "ACTIVE_ONLY"},
+        )
+        return [one.experiment_id async for page in pages for one in page.experiments]
+
+    # -- runs --
+
+    async def get_run(self, run_id: str) -> wire.Run:
+        """The run, deleted or not."""
+        answer = await self.request("GET", "runs/get", wire.RunAnswer, params={"run_id": run_id})
+        return answer.run
+
+    async def search_runs(
+        self, experiment_ids: Sequence[str], filter_text: str, *, max_results: int, page_token: str
+    ) -> wire.RunsPage:
+        """One page of the runs that are not deleted; without experiments there are none."""
+        body = {
+            "experiment_ids": list(experiment_ids),
+            "filter": filter_text,
+            "max_results": max_results,
+            "page_token": page_token,
+        }
+        return await self.request("POST", "runs/search", wire.RunsPage, body=body)
+
+    async def end_run(self, run_id: str, status: str, end_time_ms: int) -> wire.RunInfo:
+        """Set a run's final status and end."""
+        body = {"run_id": run_id, "status": status, "end_time": end_time_ms}
+        answer = await self.request("POST", "runs/update", wire.RunUpdated, body=body)
+        return answer.run_info
+
+    async def logged_models_of(
+        self, run_id: str, experiment_id: str
+    ) -> AsyncIterator[wire.LoggedModel]:
+        """The models that a run logged, newest first, in whatever state."""
+        body = {
+            "experiment_ids": [experiment_id],
+            "filter": f"source_run_id = '{run_id}'",
+            "order_by": [{"field_name": "creation_timestamp", "ascending": False}],
+            "max_results": LOGGED_MODELS_PAGE_SIZE,
+        }
+        async for page in self._pages("POST", "logged-models/search", wire.LoggedModelsPage, body):
+            for model in page.models:
+                yield model
+
+    async def list_artifacts(self, run_id: str, path: str = "") -> wire.ArtifactsPage:
+        """What a directory of a run's artifacts holds; a missing one holds nothing."""
+        params = {"run_id": run_id} | ({"path": path} if path else {})
+        return await self.request("GET", "artifacts/list", wire.ArtifactsPage, params=params)
+
+    # -- registry --
+
+    async def create_registered_model(self, name: str) -> None:
+        """Create a registered model without versions."""
+        await self.request(
+            "POST", "registered-models/create", wire.RegisteredModelAnswer, body={"name": name}
+        )
+
+    async def registered_model(self, name: str) -> wire.RegisteredModel:
+        """The registered model called `name`."""
+        answer = await self.request(
+            "GET", "registered-models/get", wire.RegisteredModelAnswer, params={"name": name}
+        )
+        return answer.registered_model
+
+    async def registered_models(self) -> list[wire.RegisteredModel]:
+        """All registered models, with the newest version of each stage; prompts are left out."""
+        pages = self._pages(
+            "GET",
+            "registered-models/search",
+            wire.RegisteredModelsPage,
+            {"max_results": str(PAGE_SIZE)},
+        )
+        return [model async for page in pages for model in page.registered_models]
+
+    async def count_registered_models(self) -> int:
+        """How many registered models there are."""
+        pages = self._pages(
+            "GET",
+            "registered-models/search",
+            wire.RegisteredModelNames,
+            {"max_results": str(PAGE_SIZE)},
+        )
+        return sum([len(page.registered_models) async for page in pages])
+
+    async def search_model_versions(self, filter_text: str) -> list[wire.ModelVersion]:
+        """The model versions, of whatever registered model, that a filter lets through."""
+        pages = self._pages(
+            "GET",
+            "model-versions/search",
+            wire.ModelVersionsPage,
+            {"filter": filter_text, "max_results": str(PAGE_SIZE)},
+        )
+        return [version async for page in pages for version in page.model_versions]
+
+    async def create_model_version(
+        self,
+        name: str,
+        *,
+        source: str,
+        run_id: str,
+        model_id: str | None,
+        description: str,
+        tags: Mapping[str, str],
+    ) -> wire.ModelVersion:
+        """Add a version to a registered model. MLflow adds another one when asked twice."""
+        body: dict[str, Any] = {
+            "name": name,
+            "source": source,
+            "run_id": run_id,
+            "description": description,
+            "tags": [{"key": key, "value": value} for key, value in tags.items()],
+        }
+        if model_id is not None:
+            body["model_id"] = model_id
+        answer = await self.request(
+            "POST", "model-versions/create", wire.ModelVersionAnswer, body=body
+        )
+        return answer.model_version
+
+    async def _pages(
+        self, method: str, path: str, answer: type[PageT], query: Mapping[str, Any]
+    ) -> AsyncIterator[PageT]:
+        token = ""
+        while True:
+            asked = {**query, "page_token": token} if token else query
+            if method == "GET":
+                page = await self.request(method, path, answer, params=asked)
+            else:
+                page = await self.request(method, path, answer, body=asked)
+            yield page
+            if not (token := page.next_page_token):
+                return

@@ -1,0 +1,104 @@
+"""Registered models as `GET /mlops/models` and `POST /mlops/registry` show them."""
+
+from collections.abc import Sequence
+from datetime import UTC, datetime
+from typing import TypedDict
+
+from asgard_async.domain.errors import TrackingNotFound, TrackingRejected, TrackingUnavailable
+from asgard_async.mlflow import wire
+from asgard_async.mlflow.gateway import MlflowGateway
+
+# MLflow keeps prompts among the registered models; its own lists leave them out
+PROMPT_TAG = "mlflow.prompt.is_prompt"
+
+
+class ModelVersionView(TypedDict):
+    """A version of a registered model."""
+
+    name: str
+    version: str
+    stage: str
+    run_id: str | None
+    description: str
+    tags: dict[str, str]
+    created_at: str
+    updated_at: str
+
+
+class RegisteredModelView(TypedDict):
+    """A registered model with the newest version of each stage, newest first.
+
+    Where stages are not used that is the newest version alone.
+    """
+
+    name: str
+    description: str
+    tags: dict[str, str]
+    aliases: dict[str, str]
+    latest_versions: list[ModelVersionView]
+    created_at: str
+    updated_at: str
+
+
+async def list_models(gateway: MlflowGateway) -> list[RegisteredModelView]:
+    """All registered models, by name.
+
+    Raises:
+        TrackingUnavailable: MLflow does not tell them.
+    """
+    try:
+        return [view_model(model) for model in await gateway.registered_models()]
+    except TrackingRejected as error:
+        # nothing in the request is the client's own, so it is for the administrator to mend
+        raise TrackingUnavailable(f"MLflow refuses to tell its models: {error}") from error
+
+
+async def get_model(gateway: MlflowGateway, name: str) -> RegisteredModelView:
+    """One registered model.
+
+    Raises:
+        TrackingNotFound: there is none of that name.
+    """
+    model = await gateway.registered_model(name)
+    if _dictionary(model.tags).get(PROMPT_TAG, "").lower() == "true":
+        raise TrackingNotFound(f"{name} is a prompt, not a model.")
+    return view_model(model)
+
+
+def view_model(model: wire.RegisteredModel) -> RegisteredModelView:
+    """A registered model as clients see it."""
+    newest_first = sorted(
+        model.latest_versions, key=lambda version: int(version.version), reverse=True
+    )
+    return {
+        "name": model.name,
+        "description": model.description,
+        "tags": _dictionary(model.tags),
+        "aliases": {alias.alias: alias.version for alias in model.aliases},
+        "latest_versions": [view_version(version) for version in newest_first],
+        "created_at": _rfc3339(model.creation_timestamp),
+        "updated_at": _rfc3339(model.last_updated_timestamp),
+    }
+
+
+def view_version(version: wire.ModelVersion) -> ModelVersionView:
+    """A model version as clients see it."""
+    return {
+        "name": version.name,
+        "version": version.version,
+        "stage": version.current_stage,
+        "run_id": version.run_id or None,
+        "description": version.description,
+        "tags": _dictionary(version.tags),
+        "created_at": _rfc3339(version.creation_timestamp),
+        "updated_at": _rfc3339(version.last_updated_timestamp),
+    }
+
+
+def _dictionary(tags: Sequence[wire.Tag]) -> dict[str, str]:
+    return {tag.key: tag.value for tag in tags}
+
+
+def _rfc3339(milliseconds: int) -> str:
+    moment = datetime.fromtimestamp(milliseconds / 1000, UTC)
+    return moment.isoformat(timespec="milliseconds").replace("+00:00", "Z")

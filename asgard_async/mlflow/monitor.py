@@ -1,0 +1,159 @@
+"""Keeps an eye on MLflow, so that nobody who asks how it is has to wait for it."""
+
+import asyncio
+import contextlib
+import logging
+import time
+from dataclasses import dataclass, replace
+from datetime import UTC, datetime
+from typing import Literal, NoReturn
+
+from asgard_async.domain.errors import AsgardError, TrackingNotFound, TrackingRejected
+from asgard_async.mlflow.gateway import MlflowGateway
+from asgard_async.mlflow.refusals import EndpointMissing
+
+logger = logging.getLogger(__name__)
+
+FIRST_RETRY_SECONDS = 0.5
+
+MlflowState = Literal["accessible", "unreachable", "starting"]
+
+
+@dataclass(frozen=True, kw_only=True)
+class TrackingSnapshot:
+    """MLflow as it was last seen. The counts are the last ones known, None before the first."""
+
+    mlflow_api: MlflowState = "unreachable"
+    registered_models: int | None = None
+    active_experiments: int | None = None
+    checked_at: datetime | None = None
+    """When MLflow last answered or failed to."""
+    latency_ms: float | None = None
+    """Of the last answer; None while there is none."""
+
+    @property
+    def available(self) -> bool:
+        return self.mlflow_api == "accessible"
+
+
+class Monitor:
+    """Looks at MLflow at intervals and tells those who wait for it."""
+
+    def __init__(
+        self,
+        gateway: MlflowGateway,
+        *,
+        refresh_seconds: float,
+        first_retry_seconds: float = FIRST_RETRY_SECONDS,
+    ) -> None:
+        self._gateway = gateway
+        self._refresh_seconds = refresh_seconds
+        self._first_retry_seconds = min(first_retry_seconds, refresh_seconds)
+        self._snapshot = TrackingSnapshot()
+        self._accessible = asyncio.Event()
+        self._nudge = asyncio.Event()
+        self._starting = False
+        self._problem = ""
+
+    @property
+    def snapshot(self) -> TrackingSnapshot:
+        """MLflow as it was last seen; never waits."""
+        return self._snapshot
+
+    @property
+    def problem(self) -> str:
+        """Why MLflow is unreachable, for an administrator; empty unless it is."""
+        return self._problem if self._snapshot.mlflow_api == "unreachable" else ""
+
+    def expect_start(self) -> None:
+        """Say that the server has just been started.
+
+        Until it answers it counts as starting instead of unreachable.
+        """
+        self._starting = True
+        self._accessible.clear()  # whatever was there has gone, seen or not
+        self._snapshot = replace(self._snapshot, mlflow_api="starting")
+        self.check_now()
+
+    def check_now(self) -> None:
+        """Look at once instead of at the next interval."""
+        self._nudge.set()
+
+    def doubt(self) -> None:
+        """Say that a request has failed: hold those who wait until a look at MLflow succeeds."""
+        self._accessible.clear()
+        self.check_now()
+
+    async def wait_accessible(self, seconds: float | None = None) -> bool:
+        """Wait until MLflow answers; False when it did not within `seconds` (None: for ever)."""
+        try:
+            async with asyncio.timeout(seconds):
+                return await self._accessible.wait()
+        except TimeoutError:
+            return False
+
+    async def run(self) -> NoReturn:
+        """Look at MLflow for ever; to be run as a task and cancelled."""
+        pause = self._first_retry_seconds
+        while True:
+            self._nudge.clear()
+            if await self._look():
+                pause = self._first_retry_seconds
+                await self._rest(self._refresh_seconds)
+                continue
+            if self._starting:
+                pause = self._first_retry_seconds  # it is local and will soon be there
+            await self._rest(pause)
+            pause = min(pause * 2, self._refresh_seconds)
+
+    async def _rest(self, seconds: float) -> None:
+        # not wait_for: that of Python 3.11 swallows a cancellation that meets the nudge
+        with contextlib.suppress(TimeoutError):
+            async with asyncio.timeout(seconds):
+                await self._nudge.wait()
+
+    async def _look(self) -> bool:
+        begun = time.perf_counter()
+        try:
+            experiments = len(await self._gateway.active_experiment_ids())
+            latency_ms = (time.perf_counter() - begun) * 1000
+            models = await self._count_models()
+        except AsgardError as error:
+            self._record_failure(error)
+            return False
+        self._record_success(experiments, models, round(latency_ms, 1))
+        return True
+
+    async def _count_models(self) -> int | None:
+        try:
+            return await self._gateway.count_registered_models()
+        except (EndpointMissing, TrackingNotFound, TrackingRejected):
+            return None  # a tracking server without a registry is of use all the same
+
+    def _record_success(self, experiments: int, models: int | None, latency_ms: float) -> None:
+        if not self._snapshot.available:
+            logger.info("MLflow at %s is accessible", self._gateway.public_uri)
+        self._starting = False
+        self._problem = ""
+        self._snapshot = TrackingSnapshot(
+            mlflow_api="accessible",
+            registered_models=models,
+            active_experiments=experiments,
+            checked_at=datetime.now(UTC),
+            latency_ms=latency_ms,
+        )
+        self._accessible.set()
+
+    def _record_failure(self, error: AsgardError) -> None:
+        problem = str(error)
+        if problem != self._problem:
+            level = logging.DEBUG if self._starting else logging.WARNING
+            logger.log(level, "%s", problem)
+        self._problem = problem
+        self._accessible.clear()
+        self._snapshot = replace(
+            self._snapshot,
+            mlflow_api="starting" if self._starting else "unreachable",
+            checked_at=datetime.now(UTC),
+            latency_ms=None,
+        )

@@ -1,0 +1,175 @@
+"""Turns the model that a run logged into a version of a registered model."""
+
+from collections import deque
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass
+
+from asgard_async.domain.errors import TrackingNotFound, TrackingRejected
+from asgard_async.domain.job import JobRun
+from asgard_async.mlflow.gateway import MlflowGateway
+from asgard_async.mlflow.job_variables import JOB_TAG
+from asgard_async.mlflow.refusals import ALREADY_EXISTS, DENIED, EndpointMissing, MlflowRefused
+from asgard_async.mlflow.runs import EndedJob
+from asgard_async.mlflow.wire import ModelVersion
+
+READY = "LOGGED_MODEL_READY"
+MODEL_FILE = "MLmodel"
+MAX_DIRECTORIES = 20
+RUNS_PER_SEARCH = 100  # they stand in a URL
+
+
+@dataclass(frozen=True, kw_only=True)
+class ModelSource:
+    """Where a run's model is: an address that MLflow understands."""
+
+    uri: str
+    model_id: str | None = None
+    """Set for a logged model; MLflow then insists that it matches the address."""
+
+
+async def find_source(
+    gateway: MlflowGateway, run_id: str, experiment_id: str
+) -> ModelSource | None:
+    """The newest model of a run that is wholly logged, or None. `run_id` is one of MLflow's."""
+    try:
+        async for model in gateway.logged_models_of(run_id, experiment_id):
+            # filtered here: MLflow's own filter finds nothing by status
+            if model.info.status == READY:
+                model_id = model.info.model_id
+                return ModelSource(uri=f"models:/{model_id}", model_id=model_id)
+    except EndpointMissing:
+        pass  # MLflow 2: models are artifacts there
+    return await _find_model_directory(gateway, run_id)
+
+
+async def _find_model_directory(gateway: MlflowGateway, run_id: str) -> ModelSource | None:
+    """A directory with an MLmodel among the run's artifacts, as MLflow 2 logs models.
+
+    The one nearest to the root counts; the number of directories looked into is bounded.
+    """
+    waiting = deque([""])
+    for _ in range(MAX_DIRECTORIES):
+        if not waiting:
+            return None
+        directory = waiting.popleft()
+        page = await gateway.list_artifacts(run_id, directory)
+        if any(not file.is_dir and file.path.split("/")[-1] == MODEL_FILE for file in page.files):
+            return ModelSource(uri="/".join(filter(None, (page.root_uri, directory))))
+        waiting.extend(sorted(file.path for file in page.files if file.is_dir))
+    return None
+
+
+async def register_for_job(
+    gateway: MlflowGateway, job: EndedJob, run: JobRun, made: Sequence[ModelVersion]
+) -> str | None:
+    """The version of the job's model that holds that of its run; None if the run has none.
+
+    It is made only if neither an earlier call (cut off by a crash, perhaps) nor the script did so.
+    `made` are the versions from any of the job's runs; where its run has no model, one that the
+    script made from another counts.
+    """
+    by_script = [version for version in made if version.name == job.model_name]
+    version = _newest(version for version in by_script if version.run_id == run.run_id)
+    if version is not None:
+        return version.version
+    source = await find_source(gateway, run.run_id, run.experiment_id)
+    if source is None:
+        version = _newest(by_script)
+        return version.version if version else None
+    if job.may_be_registered and (version := await _find_marked(gateway, job)) is not None:
+        return version.version
+    tags = {**job.tags, JOB_TAG: job.job_id}
+    version = await _create_version(gateway, job.model_name, source, run_id=run.run_id, tags=tags)
+    return version.version
+
+
+async def register_run(
+    gateway: MlflowGateway,
+    *,
+    model_name: str,
+    run_id: str,
+    description: str = "",
+    tags: Mapping[str, str] | None = None,
+) -> ModelVersion:
+    """Add a version of `model_name` with the model of a run, as a user asks for it.
+
+    Raises:
+        TrackingNotFound: there is no such run.
+        TrackingRejected: the run logged no model, or MLflow does not take the name.
+    """
+    run = await gateway.get_run(run_id)
+    source = await find_source(gateway, run.info.run_id, run.info.experiment_id)
+    if source is None:
+        raise TrackingRejected(
+            f"Run {run.info.run_id} has no model; log one in it, for example with"
+            " mlflow.sklearn.log_model(model, name=...), and register it then."
+        )
+    return await _create_version(
+        gateway,
+        model_name,
+        source,
+        run_id=run.info.run_id,
+        description=description,
+        tags=tags or {},
+    )
+
+
+# ids alone stand in the filters: a name may hold both kinds of quotes, which cannot be written
+
+
+async def versions_from(gateway: MlflowGateway, run_ids: Sequence[str]) -> list[ModelVersion]:
+    """The versions, of whatever model, that were made from any of these runs."""
+    versions: list[ModelVersion] = []
+    for first in range(0, len(run_ids), RUNS_PER_SEARCH):
+        ids = ", ".join(f"'{run_id}'" for run_id in run_ids[first : first + RUNS_PER_SEARCH])
+        versions += await gateway.search_model_versions(f"run_id IN ({ids})")
+    return versions
+
+
+async def _find_marked(gateway: MlflowGateway, job: EndedJob) -> ModelVersion | None:
+    """The version of its model that was made for a job, from whichever run."""
+    versions = await gateway.search_model_versions(f"tags.`{JOB_TAG}` = '{job.job_id}'")
+    return _newest(version for version in versions if version.name == job.model_name)
+
+
+def _newest(versions: Iterable[ModelVersion]) -> ModelVersion | None:
+    return max(versions, key=lambda version: int(version.version), default=None)
+
+
+async def _create_version(
+    gateway: MlflowGateway,
+    model_name: str,
+    source: ModelSource,
+    *,
+    run_id: str,
+    description: str = "",
+    tags: Mapping[str, str],
+) -> ModelVersion:
+    async def create() -> ModelVersion:
+        return await gateway.create_model_version(
+            model_name,
+            source=source.uri,
+            run_id=run_id,
+            model_id=source.model_id,
+            description=description,
+            tags=tags,
+        )
+
+    try:
+        return await create()
+    except TrackingNotFound:
+        pass
+    except MlflowRefused as error:
+        # where rights are checked, those of a model that does not exist may be too few for it
+        if error.error_code != DENIED:
+            raise
+    await _ensure_registered_model(gateway, model_name)
+    return await create()
+
+
+async def _ensure_registered_model(gateway: MlflowGateway, name: str) -> None:
+    try:
+        await gateway.create_registered_model(name)
+    except MlflowRefused as error:
+        if error.error_code != ALREADY_EXISTS:
+            raise

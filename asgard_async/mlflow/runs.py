@@ -1,0 +1,161 @@
+"""Which MLflow runs a job made, and which of them is the job's run."""
+
+import logging
+from collections import defaultdict
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from datetime import UTC, datetime, timedelta
+
+from asgard_async.domain.errors import TrackingNotFound, TrackingRejected
+from asgard_async.domain.job import JobRun
+from asgard_async.domain.status import Reason
+from asgard_async.mlflow.gateway import MlflowGateway
+from asgard_async.mlflow.job_variables import ATTEMPT_TAG, JOB_TAG, SERVER_TAG
+from asgard_async.mlflow.refusals import AnswerTooLarge
+from asgard_async.mlflow.wire import MlflowRunStatus, Run
+
+logger = logging.getLogger(__name__)
+
+PAGE_SIZE = 200
+EXPERIMENTS_PER_SEARCH = 1000
+# a run cannot begin before its job's script; the clock may have been set back in between
+CLOCK_MARGIN = timedelta(minutes=5)
+PARENT_TAG = "mlflow.parentRunId"
+OPEN_STATES = frozenset({MlflowRunStatus.RUNNING, MlflowRunStatus.SCHEDULED})
+
+
+@dataclass(frozen=True, kw_only=True)
+class EndedJob:
+    """What has to be known of a job to find its runs and register its model."""
+
+    job_id: str
+    attempt: int
+    """The last one; runs of earlier attempts are listed but none of them is the job's run."""
+    reason: Reason
+    started_at: datetime
+    """When its first attempt started, or any moment before that."""
+    ended_at: datetime
+    model_name: str
+    tags: Mapping[str, str] = field(default_factory=dict)
+    """The user's, for the model version."""
+    may_be_registered: bool = True
+    """Whether it was settled before, as far as that came: then its version is looked for."""
+
+    @property
+    def completed(self) -> bool:
+        return self.reason is Reason.SUCCEEDED
+
+
+async def find_runs(
+    gateway: MlflowGateway, server_id: str, jobs: Sequence[EndedJob]
+) -> dict[str, list[Run]]:
+    """The runs of each job that are not deleted, by one search for all of them."""
+    wanted = {job.job_id for job in jobs}
+    found: dict[str, list[Run]] = defaultdict(list)
+    filter_text = _filter(server_id, jobs)
+    # without experiment_ids MLflow finds nothing, and a script may have chosen its own experiment
+    experiment_ids = await gateway.active_experiment_ids()
+    for first in range(0, len(experiment_ids), EXPERIMENTS_PER_SEARCH):
+        chunk = experiment_ids[first : first + EXPERIMENTS_PER_SEARCH]
+        for run in await _search(gateway, chunk, filter_text):
+            if (job_id := run.tags.get(JOB_TAG, "")) in wanted:
+                found[job_id].append(run)
+    return found
+
+
+def _filter(server_id: str, jobs: Sequence[EndedJob]) -> str:
+    server = f"tags.`{SERVER_TAG}` = '{server_id}'"
+    if len(jobs) == 1:
+        return f"{server} AND tags.`{JOB_TAG}` = '{jobs[0].job_id}'"
+    # MLflow has no IN for tags
+    since = _milliseconds(min(job.started_at for job in jobs) - CLOCK_MARGIN)
+    return f"{server} AND tags.`{JOB_TAG}` IS NOT NULL AND attributes.start_time > {since}"
+
+
+async def _search(
+    gateway: MlflowGateway, experiment_ids: Sequence[str], filter_text: str
+) -> list[Run]:
+    """All pages of a search, in smaller pages where runs are so large that one is refused."""
+    runs: list[Run] = []
+    token, size = "", PAGE_SIZE
+    while True:
+        try:
+            page = await gateway.search_runs(
+                experiment_ids, filter_text, max_results=size, page_token=token
+            )
+        except AnswerTooLarge:
+            if size == 1:
+                raise
+            size = max(1, size // 8)  # MLflow's token is an offset, valid for any page size
+            continue
+        runs.extend(page.runs)
+        if not (token := page.next_page_token):
+            return runs
+
+
+async def end_open_runs(
+    gateway: MlflowGateway, job: EndedJob, runs: Sequence[Run]
+) -> tuple[JobRun, ...]:
+    """The job's runs in the order of their start, those that it left open ended with it."""
+    ended = []
+    for run in sorted(runs, key=lambda run: (run.info.start_time or 0, run.info.run_id)):
+        info = run.info
+        if info.status in OPEN_STATES:
+            end_ms = max(_milliseconds(job.ended_at), info.start_time or 0)
+            try:
+                info = await gateway.end_run(info.run_id, final_status(job.reason), end_ms)
+            except (TrackingNotFound, TrackingRejected) as error:
+                # deleted in the meantime, most likely
+                logger.warning(
+                    "Run %s cannot be ended: %s", info.run_id, error, extra={"job_id": job.job_id}
+                )
+        ended.append(
+            JobRun(
+                run_id=info.run_id,
+                experiment_id=info.experiment_id,
+                name=info.run_name,
+                status=info.status,
+                started_at=_moment(info.start_time),
+                ended_at=_moment(info.end_time),
+                parent_run_id=run.tags.get(PARENT_TAG),
+            )
+        )
+    return tuple(ended)
+
+
+def final_status(reason: Reason) -> MlflowRunStatus:
+    """How a run counts that its job left open: as ended by the script, or together with it."""
+    if reason is Reason.SUCCEEDED:
+        return MlflowRunStatus.FINISHED
+    if reason is Reason.EXIT_CODE:
+        return MlflowRunStatus.FAILED
+    return MlflowRunStatus.KILLED
+
+
+def runs_of_attempt(runs: Sequence[Run], attempt: int) -> frozenset[str]:
+    """Ids of the runs that an attempt made."""
+    return frozenset(run.info.run_id for run in runs if run.tags.get(ATTEMPT_TAG) == str(attempt))
+
+
+def job_run(runs: Sequence[JobRun]) -> JobRun | None:
+    """The run that ended last, whatever its status; of several, the top-level one."""
+    return max(
+        runs,
+        key=lambda run: (
+            run.ended_at or datetime.max.replace(tzinfo=UTC),
+            run.parent_run_id is None,
+            run.started_at or datetime.min.replace(tzinfo=UTC),
+            run.run_id,
+        ),
+        default=None,
+    )
+
+
+def _milliseconds(moment: datetime) -> int:
+    return int(moment.timestamp() * 1000)
+
+
+def _moment(milliseconds: int | None) -> datetime | None:
+    if milliseconds is None:
+        return None
+    return datetime.fromtimestamp(milliseconds / 1000, UTC)

@@ -1,0 +1,58 @@
+"""The keeper: waits for the shim, then sees to it that nothing of the attempt is left."""
+
+import fcntl
+import os
+import signal
+
+from . import files, limits, linux
+from .process_spec import Order
+from .script import Program
+from .supervise import KEEPER_DIED, supervise
+
+
+def keep(order: Order, program: Program) -> None:
+    """Be the keeper of an attempt; never returns, but raises `ScriptIsNext` (see `supervise`).
+
+    Exits without starting anything when the attempt is held by others or decided already.
+    """
+    os.umask(0o077)
+    linux.close_all_but(0, 1, 2, *program.descriptors, *order["inherit"])
+    lock = files.try_lock(order["directory"])
+    if lock is None or files.is_decided(order["directory"]):
+        os._exit(0)
+    identity = f"{os.getpid()} {linux.start_time(os.getpid())} {linux.boot_id()}\n"
+    os.pwrite(lock, identity.encode(), 0)
+    for path in order["held"]:
+        # kept open, and so locked, until this process and the shim have ended
+        held = os.open(path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
+        fcntl.flock(held, fcntl.LOCK_SH)
+    linux.become_subreaper()
+    signals = {signal.SIGCHLD, signal.SIGTERM, signal.SIGINT, signal.SIGHUP}
+    signal.pthread_sigmask(signal.SIG_BLOCK, signals)
+    keeper = os.getpid()
+    shim = os.fork()
+    if shim == 0:
+        linux.signal_at_parents_death(KEEPER_DIED, keeper)
+        supervise(order, program)
+    # the notification belongs to the shim: its end must be seen when the shim dies
+    null = os.open(os.devnull, os.O_RDWR)
+    os.dup2(null, 0)
+    os.dup2(null, 1)
+    for descriptor in order["inherit"]:
+        os.close(descriptor)
+    _wait_for(shim, signals)
+    limits.clear(order["directory"])
+    linux.kill_descendants()
+    linux.leave(0)
+
+
+def _wait_for(shim: int, signals: "set[signal.Signals]") -> None:
+    while True:
+        number = signal.sigwait(signals)
+        if number == signal.SIGTERM:
+            os.kill(shim, signal.SIGTERM)
+            os.kill(shim, signal.SIGCONT)  # a stopped one would not see it
+        elif number == signal.SIGCHLD:
+            # orphans of the job come here only once the shim, the nearer subreaper, is gone
+            if os.waitpid(shim, os.WNOHANG)[0] == shim:
+                return

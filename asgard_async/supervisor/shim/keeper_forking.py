@@ -1,0 +1,67 @@
+"""What every server of keepers does: fork one for each order that comes.
+
+Orders come over a socket of whole messages (SOCK_SEQPACKET): three descriptors with each, which
+become the keeper's 0, 1 and 2 (SCM_RIGHTS). The end of the socket ends the server, not what it has
+forked. It has no thread of its own.
+"""
+
+import gc
+import os
+import signal
+import socket
+import sys
+
+from . import linux
+from .command_line import show_command_line
+from .keeper import keep
+from .process_spec import ORDER, read_order
+from .script import Program
+
+START = os.path.join(os.path.dirname(os.path.abspath(__file__)), "start.py")
+
+
+def open_channel(descriptor: int) -> socket.socket:
+    """The socket to the service, whose end is this process' end, too."""
+    linux.close_all_but(0, 1, 2, descriptor)
+    os.set_inheritable(descriptor, False)
+    show_command_line([sys.executable, sys.argv[0]])
+    # the service's end is seen on the socket, too, but not while this one is importing
+    linux.signal_at_parents_death(signal.SIGKILL, os.getppid())
+    return socket.socket(fileno=descriptor)
+
+
+def take_orders(channel: socket.socket, program: Program) -> None:
+    """Fork a keeper for `program` with each order; never returns.
+
+    Raises:
+        ScriptIsNext: in a job's process, see `keep`.
+    """
+    gc.freeze()  # a collection would write to memory that is shared
+    signal.signal(signal.SIGCHLD, signal.SIG_IGN)  # keepers are nobody's to wait for
+    while True:
+        message, descriptors, _, _ = socket.recv_fds(
+            channel, len(ORDER), 3, socket.MSG_CMSG_CLOEXEC
+        )
+        if message != ORDER:
+            os._exit(0)
+        try:
+            forked = os.fork()
+        except OSError as error:
+            # the service sees the descriptors closed, and starts the job by itself
+            sys.stderr.write(f"a keeper could not be forked: {error}\n")
+            forked = -1
+        if forked == 0:
+            channel.detach()
+            _become_keeper(descriptors, program)
+        for received in descriptors:
+            os.close(received)
+
+
+def _become_keeper(descriptors: "list[int]", program: Program) -> None:
+    os.setsid()
+    signal.signal(signal.SIGCHLD, signal.SIG_DFL)
+    for number, received in enumerate(descriptors):
+        os.dup2(received, number)
+    order = read_order(0)
+    show_command_line([sys.executable, "-I", "-S", START, order["directory"]])
+    keep(order, program)

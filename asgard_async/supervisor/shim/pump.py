@@ -1,0 +1,83 @@
+"""The job's log: what comes out of the pipe goes to a file that is bounded on the disk.
+
+The first half of the limit and at least the last quarter are kept. What lies between is punched
+out of the file, so that offsets never change. See log_files.py for what lies beside it.
+"""
+
+import os
+import sys
+import time
+
+from asgard_async.logformat.files import HOLE_SUFFIX, read_hole
+
+from . import linux
+from .times import TimeIndex
+
+BLOCK = 4096
+PIPE_BYTES = 256 * 1024
+"""What fits into the pipe, and so is read at once; Linux' own are 64 KiB."""
+
+
+class Log:
+    """Writes a job's log. A full disk loses output, never the job."""
+
+    def __init__(self, path: str, limit: int) -> None:
+        flags = os.O_WRONLY | os.O_CREAT | os.O_APPEND | os.O_CLOEXEC
+        self._path = path
+        self._file = os.open(path, flags, 0o600)
+        self._hole_file = -1
+        self._size = os.fstat(self._file).st_size  # an earlier attempt's output stays
+        self._times = TimeIndex(path)
+        self._half = limit // 2 // BLOCK * BLOCK
+        self._hole_end = max(self._half, read_hole(path)[1])
+        self.chunk = min(PIPE_BYTES, max(BLOCK, self._half // 4))
+        """How much to write at once, so that the limit holds."""
+
+    def write(self, data: bytes, at_ms: "int | None" = None) -> None:
+        """Append `data`, at most `chunk` bytes, as written at `at_ms` (since 1970) or now."""
+        view = memoryview(data)
+        try:
+            self._make_room(len(data))
+            if data:
+                self._times.note(self._size, _now_ms() if at_ms is None else at_ms)
+            while view:
+                written = os.write(self._file, view)
+                self._size += written
+                view = view[written:]
+        except OSError as error:
+            _complain(f"{len(view)} bytes of output lost: {error}")
+
+    def _make_room(self, needed: int) -> None:
+        if self._size - self._hole_end + needed <= self._half:
+            return
+        # half of the tail goes at once: few calls
+        end = (self._size - self._half // 2) // BLOCK * BLOCK
+        if self._hole_file < 0:
+            flags = os.O_WRONLY | os.O_CREAT | os.O_CLOEXEC
+            self._hole_file = os.open(self._path + HOLE_SUFFIX, flags, 0o600)
+        # told before it is made: a reader must not take the zeros of a hole for output
+        os.pwrite(self._hole_file, f"{self._half:20d} {end:20d}\n".encode(), 0)
+        linux.punch_hole(self._file, self._hole_end, end - self._hole_end)
+        self._hole_end = end
+
+    def close(self) -> None:
+        """Make the log durable and close it."""
+        try:
+            os.fdatasync(self._file)
+        except OSError as error:
+            _complain(f"the log may be incomplete: {error}")
+        os.close(self._file)
+        self._times.close()
+        if self._hole_file >= 0:
+            os.close(self._hole_file)
+
+
+def _now_ms() -> int:
+    return time.time_ns() // 1_000_000
+
+
+def _complain(text: str) -> None:
+    try:
+        sys.stderr.write(f"{text}\n")
+    except OSError:
+        pass  # it goes to a file on the same disk

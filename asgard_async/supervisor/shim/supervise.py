@@ -1,0 +1,305 @@
+"""The shim proper: starts the job, pumps its output, stops it in time, writes down its end."""
+
+import errno
+import fcntl
+import os
+import resource
+import select
+import signal
+import sys
+import time
+
+from . import files, linux
+from .limits import Overseer
+from .process_spec import Order
+from .pump import PIPE_BYTES, Log
+from .sandbox import InitFailed, open_namespaces
+from .script import Ends, Program, ScriptIsNext, run_job
+
+KEEPER_DIED = signal.SIGUSR1
+DISK_FULL = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG)
+DISK_FULL_SECONDS = 1.0
+WATCHED = (signal.SIGCHLD, signal.SIGTERM, KEEPER_DIED)
+
+
+def supervise(order: Order, program: Program) -> None:
+    """Run the attempt to its end; never returns.
+
+    Raises:
+        ScriptIsNext: in the job's own process, of a program that is not executed but run in it.
+    """
+    code = 1
+    try:
+        Shim(order, program).run()
+        code = 0
+    except ScriptIsNext:
+        raise
+    except BaseException:
+        try:
+            sys.excepthook(*sys.exc_info())
+            linux.kill_descendants()
+        finally:
+            linux.leave(code)
+    linux.leave(code)
+
+
+class Shim:
+    """One attempt. The job's process is a child of this one, in a session of its own."""
+
+    def __init__(self, order: Order, program: Program) -> None:
+        self.order = order
+        self.program = program
+        self.log = Log(order["log"], order["log_limit"])
+        self.overseer = Overseer(order["directory"], order.get("limits"))
+        self.stop_reason: str | None = None
+        self.killed = False
+        self.stop_at: float | None = None
+        self.kill_at: float | None = None
+        self.ended = False
+
+    def run(self) -> None:
+        linux.become_subreaper()
+        wakeup = _signals_as_bytes()
+        if not self._open_namespaces() or not self._prepare_limits():
+            return
+        output = self._start_job()
+        poll = select.poll()
+        poll.register(wakeup, select.POLLIN)
+        poll.register(output, select.POLLIN)
+        if (notifier := self.overseer.notifier) is not None:
+            poll.register(notifier, select.POLLIN)
+        while not self.ended:
+            ready = {descriptor for descriptor, _ in poll.poll(self._milliseconds_left())}
+            if output in ready and not self._pump(output):
+                poll.unregister(output)  # the job closed its output and goes on
+            if wakeup in ready:
+                self._handle_signals(os.read(wakeup, 4096))
+            if notifier in ready:
+                self.overseer.notified()
+            self._keep_deadlines()
+            self._keep_limits()
+        self.overseer.kill()
+        linux.kill_descendants()
+        self.overseer.remove()
+        self._drain(output)
+        self.log.close()
+
+    # --- start ----------------------------------------------------------------------------
+
+    def _open_namespaces(self) -> bool:
+        """Whether there are those that the order asks for; if not, the attempt is over."""
+        walls = self.order.get("walls")
+        if walls is None or not walls["namespaces"]:
+            return True
+        try:
+            open_namespaces(walls)
+        except (OSError, InitFailed) as error:
+            self._write_exit("start_failed", 0, None, f"{type(error).__name__}: {error}")
+            return False
+        return True
+
+    def _prepare_limits(self) -> bool:
+        """Whether the job can be given its limits; if not, the attempt is over."""
+        try:
+            self.overseer.prepare()
+        except OSError as error:
+            told = f"its control group could not be made ({error.strerror})"
+            self._write_exit("start_failed", 0, None, told)
+            return False
+        return True
+
+    def _start_job(self) -> int:
+        """Fork the job behind a gate, make it known durably, open the gate; its output."""
+        output, job_output = os.pipe2(os.O_CLOEXEC)
+        try:
+            fcntl.fcntl(output, fcntl.F_SETPIPE_SZ, PIPE_BYTES)
+        except OSError:
+            pass  # the user has many pipes; one of the usual size does, only slower
+        gate, open_gate = os.pipe2(os.O_CLOEXEC)
+        failure, job_failure = os.pipe2(os.O_CLOEXEC)
+        shim = os.getpid()
+        self.job = os.fork()
+        if self.job == 0:
+            os.close(open_gate)
+            run_job(
+                self.order,
+                self.program,
+                shim,
+                Ends(gate, job_output, job_failure),
+                self.overseer.doors,
+            )
+        self.overseer.begin()
+        for descriptor in (gate, job_output, job_failure, *self.order["inherit"]):
+            os.close(descriptor)
+        started_at = time.time()
+        files.write_durably(
+            self.order["directory"],
+            files.PID,
+            files.to_json(
+                {
+                    "shim_pid": shim,
+                    "shim_start_time": linux.start_time(shim),
+                    "job_pid": self.job,
+                    "job_start_time": linux.start_time(self.job),
+                    "boot_id": linux.boot_id(),
+                    "started_at": started_at,
+                    "cold_reason": self.order.get("cold_reason"),
+                    "isolation": self.order.get("isolation"),
+                }
+            ),
+        )
+        if self.order["timeout"]:
+            self.stop_at = time.monotonic() + self.order["timeout"]
+        try:
+            os.write(open_gate, b"!")
+        except BrokenPipeError:
+            pass  # it has failed already, and says why
+        os.close(open_gate)
+        if error := os.read(failure, 4096):
+            # the gate was opened, but nothing of the user's ran
+            _, status = os.waitpid(self.job, 0)
+            self._write_exit("start_failed", status, None, error.decode(errors="replace"))
+            self.ended = True
+        else:
+            _notify(f"{started_at!r}\n")
+        os.close(failure)
+        os.set_blocking(output, False)
+        return output
+
+    # --- while it runs --------------------------------------------------------------------
+
+    def _pump(self, output: int) -> bool:
+        try:
+            data = os.read(output, self.log.chunk)
+        except BlockingIOError:
+            return True
+        self.log.write(data)
+        return bool(data)
+
+    def _handle_signals(self, numbers: bytes) -> None:
+        if signal.SIGCHLD in numbers:
+            self._reap()  # first: a job that has ended by itself was not stopped
+        if KEEPER_DIED in numbers and not self.ended:
+            # without a keeper, nobody would clear up after this process: end it, as lost
+            self.overseer.kill()
+            linux.kill_descendants()
+            os._exit(1)
+        if signal.SIGTERM in numbers:
+            self._stop("requested")
+
+    def _milliseconds_left(self) -> float | None:
+        moments = [
+            moment
+            for moment in (self.stop_at, self.kill_at, self.overseer.due)
+            if moment is not None
+        ]
+        # one more, since poll cuts off fractions and would spin
+        return max(0.0, min(moments) - time.monotonic()) * 1000 + 1 if moments else None
+
+    def _keep_deadlines(self) -> None:
+        moment = time.monotonic()
+        if self.stop_at is not None and moment >= self.stop_at:
+            self._stop("timeout")
+        if self.kill_at is not None and moment >= self.kill_at and not self.ended:
+            self.kill_at = None
+            self.killed = True
+            os.kill(self.job, signal.SIGKILL)
+
+    def _keep_limits(self) -> None:
+        too_much = None if self.ended else self.overseer.look()
+        if too_much is None:
+            return
+        if too_much == "disk":
+            # at once: there is no room for what it might want to save
+            self.stop_reason = self.stop_reason or too_much
+        self.overseer.kill()
+        os.kill(self.job, signal.SIGKILL)
+
+    def _stop(self, reason: str) -> None:
+        if self.stop_reason is not None or self.ended:
+            return
+        self.stop_reason = reason
+        self.stop_at = None
+        self.kill_at = time.monotonic() + self.order["grace"]
+        os.kill(self.job, signal.SIGTERM)
+        os.kill(self.job, signal.SIGCONT)  # a stopped process would not see it
+
+    # --- end ------------------------------------------------------------------------------
+
+    def _reap(self) -> None:
+        while True:
+            try:
+                pid, status, usage = os.wait4(-1, os.WNOHANG)
+            except ChildProcessError:
+                return
+            if pid == 0:
+                return
+            if pid == self.job and not self.ended:
+                self.ended = True
+                self._write_exit("exited", status, usage)
+
+    def _write_exit(
+        self,
+        how: str,
+        status: int,
+        usage: "resource.struct_rusage | None",
+        error: str | None = None,
+    ) -> None:
+        signaled = os.WIFSIGNALED(status)
+        self._insist_on_exit(
+            files.to_json(
+                {
+                    "how": how,
+                    "exit_code": None if signaled else os.WEXITSTATUS(status),
+                    "signal": os.WTERMSIG(status) if signaled else None,
+                    "stop": self.stop_reason,
+                    "killed": int(self.killed),
+                    "error": error,
+                    "ended_at": time.time(),
+                    **self.overseer.facts(usage),
+                }
+            )
+        )
+
+    def _insist_on_exit(self, text: str) -> None:
+        """Write exit.json, once there is room: a job that filled the disk has not vanished."""
+        while True:
+            try:
+                files.write_durably(self.order["directory"], files.EXIT, text)
+            except OSError as error:
+                if error.errno not in DISK_FULL:
+                    raise
+            else:
+                return
+            linux.kill_descendants()  # perhaps it is they who fill it
+            time.sleep(DISK_FULL_SECONDS)
+
+    def _drain(self, output: int) -> None:
+        # not up to its end: a descriptor passed out of the tree may keep the pipe open for ever
+        try:
+            while data := os.read(output, self.log.chunk):
+                self.log.write(data)
+        except BlockingIOError:
+            pass
+
+
+def _signals_as_bytes() -> int:
+    """Deliver the watched signals as bytes to a pipe; its reading end."""
+    reader, writer = os.pipe2(os.O_CLOEXEC | os.O_NONBLOCK)
+    signal.set_wakeup_fd(writer, warn_on_full_buffer=False)
+    for number in WATCHED:
+        signal.signal(number, lambda *_: None)
+    signal.pthread_sigmask(signal.SIG_UNBLOCK, WATCHED)
+    return reader
+
+
+def _notify(text: str) -> None:
+    """Tell the service, if it still listens."""
+    try:
+        os.write(1, text.encode())
+    except BrokenPipeError:
+        pass
+    null = os.open(os.devnull, os.O_RDWR | os.O_CLOEXEC)
+    os.dup2(null, 0)
+    os.dup2(null, 1)
+    os.close(null)

@@ -1,0 +1,245 @@
+"""Once a token exists nothing but /health is answered without one, and scopes hold."""
+
+import json
+from base64 import b64encode
+from collections.abc import AsyncIterator
+from itertools import count
+from pathlib import Path
+
+import pytest
+from aiohttp import WSServerHandshakeError, hdrs
+
+from asgard_async.api.routes import PAGES, ROUTES
+from asgard_async.auth.token import Scope
+from asgard_async.domain.status import Phase
+from tests.support.api_service import (
+    ENDLESS,
+    bearer,
+    problem,
+    running,
+    service_config,
+    store_of,
+    tokens_of,
+)
+from tests.support.served import Client
+from tests.support.service import submission
+
+VERBS = sorted(hdrs.METH_ALL - {hdrs.METH_CONNECT})
+PATHS = [*sorted({route.path for route in [*ROUTES, *PAGES]}), "/", "/nowhere"]
+JOB = "0123abcd"
+UPLOAD = "/mlops/training/upload"
+
+Headers = dict[str, str]
+
+
+def filled(path: str, job_id: str = JOB) -> str:
+    return path.format(job_id=job_id, name="model", file="start.js")
+
+
+def by(secret: str) -> Headers:
+    return {"Authorization": f"Bearer {secret}"}
+
+
+@pytest.fixture
+async def closed(tmp_path: Path) -> AsyncIterator[Client]:
+    # so that a test can be many addresses: after some wrong tokens one has to wait
+    config = service_config(tmp_path, server={"trusted_proxies": ["127.0.0.1"]})
+    async with running(config) as client:
+        bearer(client, Scope.ADMIN)
+        yield client
+        # it looks for running jobs at its end, which needs nothing any more
+        (tmp_path / "tokens.json").unlink()
+
+
+WRONG: dict[str, Headers] = {
+    "none": {},
+    "wrong": by("asgard_01234567_" + "A" * 43),
+    "empty": by(""),
+    "another scheme": {"Authorization": "Negotiate abc"},
+    "basic that is no base64": {"Authorization": "Basic ????"},
+    "basic": {"Authorization": "Basic " + b64encode(b"admin:admin").decode()},
+    "query alone": {},
+    "subprotocol": {"Sec-WebSocket-Protocol": "asgard.bearer.nonsense"},
+}
+
+
+@pytest.mark.service
+@pytest.mark.parametrize("path", PATHS)
+async def test_nothing_is_answered_without_a_token(closed: Client, path: str) -> None:
+    for verb in VERBS:
+        response = await closed.request(verb, filled(path), json=submission("print()"))
+        if path.startswith("/health/"):
+            assert response.status in {200, 405}
+        elif verb == "HEAD":
+            assert response.status == 401
+        else:
+            document = await problem(response, 401)
+            assert "asgard token create" in document["detail"]
+            assert response.headers["WWW-Authenticate"].startswith("Bearer ")
+            assert "Basic " in response.headers["WWW-Authenticate"]
+    assert sum((await store_of(closed).counts()).values()) == 0
+
+
+@pytest.mark.service
+@pytest.mark.parametrize("headers", WRONG.values(), ids=WRONG)
+async def test_nothing_is_answered_to_a_wrong_one(closed: Client, headers: Headers) -> None:
+    """Every address by every verb, and as a WebSocket, of a job that there is."""
+    accepted = await closed.post(
+        UPLOAD, json=submission(ENDLESS), headers=bearer(closed, Scope.SUBMIT)
+    )
+    job_id = (await accepted.json())["job_id"]
+    addresses = (f"192.0.{number // 250}.{1 + number % 250}" for number in count())
+    for path in PATHS:
+        url = f"{filled(path, job_id)}?token=x&access_token=x"
+        for verb in VERBS:
+            by_another = headers | {"X-Forwarded-For": next(addresses)}
+            response = await closed.request(
+                verb, url, json=submission("print()"), headers=by_another
+            )
+            if path.startswith("/health/"):
+                assert response.status in {200, 405}
+            elif verb == "HEAD":
+                assert response.status == 401, path
+            else:
+                await problem(response, 401)
+        if not path.startswith("/health/"):
+            with pytest.raises(WSServerHandshakeError) as refused:
+                await closed.ws_connect(url, headers=headers | {"X-Forwarded-For": next(addresses)})
+            assert refused.value.status == 401, path
+    jobs = await store_of(closed).counts()
+    assert sum(jobs.values()) == 1
+    assert (await store_of(closed).get(job_id)).phase is not Phase.FINISHED
+
+
+@pytest.mark.service
+async def test_a_token_that_was_one_is_wrong(closed: Client) -> None:
+    tokens = tokens_of(closed)
+    revoked, other = bearer(closed, Scope.ADMIN), bearer(closed, Scope.ADMIN)
+    tokens.revoke(tokens.all()[1].id)
+    secret, another = (one["Authorization"].split()[1] for one in (revoked, other))
+    with_another_id = by(another[:16] + secret[16:])
+    for number, headers in enumerate((revoked, with_another_id, by(another[:-1]))):
+        for place, path in enumerate(PATHS):
+            if not path.startswith("/health/"):
+                address = {"X-Forwarded-For": f"192.0.{place}.{1 + number}"}
+                response = await closed.get(filled(path), headers=headers | address)
+                await problem(response, 401)
+    assert (await closed.get("/mlops/status", headers=other)).status == 200
+
+
+@pytest.mark.service
+async def test_each_way_to_give_a_token_is_taken(closed: Client) -> None:
+    headers = bearer(closed, Scope.READ)
+    secret = headers["Authorization"].split()[1]
+    basic = "Basic " + b64encode(f"anybody:{secret}".encode()).decode()
+    for given in (
+        headers,
+        {"authorization": f"bearer  {secret}"},
+        {"Authorization": basic},
+        {"Sec-WebSocket-Protocol": f"asgard.logs, asgard.bearer.{secret}"},
+    ):
+        assert (await closed.get("/mlops/status", headers=given)).status == 200
+
+
+@pytest.mark.service
+async def test_a_scope_that_does_not_do_is_403(closed: Client) -> None:
+    async def status(scope: Scope, verb: str, path: str) -> int:
+        response = await closed.request(verb, path, headers=bearer(closed, scope), json={})
+        if response.status == 403:
+            document = await problem(response, 403)
+            assert f"has the scope '{scope}'" in document["detail"]
+        return response.status
+
+    job = f"/mlops/training/jobs/{JOB}"
+    for verb, path in (("POST", UPLOAD), ("POST", f"{job}/cancel"), ("POST", f"{job}/retry")):
+        assert await status(Scope.READ, verb, path) == 403
+        assert await status(Scope.SUBMIT, verb, path) in {404, 422}
+    assert await status(Scope.READ, "DELETE", job) == 403
+    assert await status(Scope.SUBMIT, "DELETE", job) == 404
+    assert await status(Scope.READ, "GET", job) == 404
+    assert await status(Scope.SUBMIT, "POST", "/mlops/registry") == 403
+    assert await status(Scope.ADMIN, "POST", "/mlops/registry") == 422
+
+
+@pytest.mark.service
+async def test_a_job_and_the_audit_log_tell_whose_it_is(closed: Client, tmp_path: Path) -> None:
+    headers = bearer(closed, Scope.SUBMIT)
+    name = tokens_of(closed).all()[-1].name
+    accepted = await closed.post(UPLOAD, json=submission("print()"), headers=headers)
+    job_id = (await accepted.json())["job_id"]
+    path = f"/mlops/training/jobs/{job_id}"
+    assert (await (await closed.get(path, headers=headers)).json())["submitted_by"] == name
+    await closed.post(f"{path}/cancel", headers=headers | {"X-Request-ID": "abc"})
+    await closed.delete(f"/mlops/training/jobs/{JOB}", headers=headers)
+    await closed.post(UPLOAD, json={}, headers=bearer(closed, Scope.READ))
+    lines = [json.loads(line) for line in (tmp_path / "audit.log").read_text().splitlines()]
+    assert [(line["action"], line["of"], line["status"]) for line in lines] == [
+        ("upload", None, 202),
+        ("cancel", job_id, 202),
+        ("delete_job", JOB, 404),
+    ]
+    assert lines[0]["made"] == path
+    assert {line["token"] for line in lines} == {name}
+    assert lines[1]["request_id"] == "abc"
+    assert (tmp_path / "audit.log").stat().st_mode & 0o777 == 0o600
+
+
+@pytest.mark.service
+async def test_after_many_wrong_ones_an_address_waits_but_right_ones_get_in(closed: Client) -> None:
+    wrong = by("asgard_01234567_" + "A" * 43)
+    for _ in range(20):
+        await problem(await closed.get("/mlops/status", headers=wrong), 401)
+    await problem(await closed.get("/mlops/status", headers=wrong), 429)
+    assert (await closed.get("/mlops/status", headers=bearer(closed, Scope.READ))).status == 200
+    await problem(await closed.get("/mlops/status"), 401)
+
+
+@pytest.mark.service
+async def test_the_same_key_of_two_tokens_means_two_jobs(closed: Client) -> None:
+    ids = set()
+    for _ in range(2):
+        headers = bearer(closed, Scope.SUBMIT) | {"Idempotency-Key": "k"}
+        response = await closed.post(UPLOAD, json=submission("print()"), headers=headers)
+        assert response.status == 202
+        ids.add((await response.json())["job_id"])
+    assert len(ids) == 2
+
+
+@pytest.mark.service
+async def test_a_damaged_file_of_tokens_is_no_way_in(
+    closed: Client, tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    headers, file = bearer(closed, Scope.ADMIN), tmp_path / "tokens.json"
+    sound = file.read_bytes()
+    for damaged in (b"[", b'[{"id": "\xff"}]', sound[:-20]):
+        file.write_bytes(damaged)
+        for given in ({}, headers):
+            document = await problem(await closed.get("/mlops/status", headers=given), 503)
+            assert "an administrator has to look" in document["detail"]
+            assert str(tmp_path) not in json.dumps(document)
+            response = await closed.post(UPLOAD, json=submission("print()"), headers=given)
+            await problem(response, 503)
+        document = await problem(await closed.get("/health/ready"), 503)
+        assert "tokens.json" in document["reasons"][0]
+        assert (await closed.get("/health/live")).status == 200
+    assert sum((await store_of(closed).counts()).values()) == 0
+    assert [r.levelname for r in caplog.records if "nobody is let in" in r.message] == ["ERROR"]
+    file.write_bytes(sound)
+    assert (await closed.get("/mlops/status", headers=headers)).status == 200
+    assert (await closed.get("/health/ready")).status == 200
+
+
+@pytest.mark.service
+async def test_a_websocket_opens_by_subprotocol(closed: Client) -> None:
+    headers = bearer(closed, Scope.SUBMIT)
+    accepted = await closed.post(UPLOAD, json=submission("print()"), headers=headers)
+    path = (await accepted.json())["links"]["stream"]
+    secret = f"asgard.bearer.{headers['Authorization'].split()[1]}"
+    for offered, agreed in (((secret,), secret), ((secret, "asgard.logs"), "asgard.logs")):
+        async with closed.ws_connect(path, protocols=offered) as ws:
+            assert ws.protocol == agreed
+            assert (await ws.receive_json())["type"] == "status"
+    for wrong in ((), ("asgard.logs",), (secret[:-1],)):
+        with pytest.raises(WSServerHandshakeError) as refused:
+            await closed.ws_connect(path, protocols=wrong)
+        assert refused.value.status == 401

@@ -1,0 +1,114 @@
+"""Problem documents: every refusal has its status, and none of them can break the answer."""
+
+import inspect
+import json
+from types import ModuleType
+from typing import Any
+
+import pytest
+from aiohttp import web
+from hypothesis import given
+from hypothesis import strategies as st
+
+from asgard_async.api import errors as api_errors
+from asgard_async.api.http.problem import (
+    INTERNAL_ERROR,
+    STATUS_OF,
+    Problem,
+    problem_of_http,
+    problem_of_refusal,
+)
+from asgard_async.domain import errors
+from asgard_async.domain.errors import (
+    AsgardError,
+    InvalidSubmission,
+    JobNotFound,
+    QueueFull,
+    TrackingRejected,
+    TrackingUnavailable,
+)
+
+
+def refusals_of(module: ModuleType) -> list[type[AsgardError]]:
+    return [
+        kind
+        for _, kind in inspect.getmembers(module, inspect.isclass)
+        if issubclass(kind, AsgardError)
+    ]
+
+
+def document_of(problem: Problem) -> dict[str, Any]:
+    body = problem.response("r1").body
+    assert isinstance(body, bytes)
+    document: dict[str, Any] = json.loads(body)
+    return document
+
+
+@pytest.mark.parametrize("kind", [*refusals_of(errors), *refusals_of(api_errors)])
+def test_every_refusal_has_a_status_of_its_own(kind: type[AsgardError]) -> None:
+    assert kind in STATUS_OF
+
+
+def test_a_refusal_says_what_to_do() -> None:
+    problem = problem_of_refusal(JobNotFound("00000000"))
+    assert document_of(problem) == {
+        "type": "urn:asgard:problem:job-not-found",
+        "title": "Job not found",
+        "status": 404,
+        "detail": "There is no job 00000000; GET /mlops/training/jobs lists the jobs.",
+        "request_id": "r1",
+    }
+
+
+def test_a_kind_without_a_line_is_told_as_its_parent() -> None:
+    class Special(TrackingUnavailable):
+        pass
+
+    problem = problem_of_refusal(Special("Later."))
+    assert (problem.status, problem.title) == (503, "Tracking unavailable")
+
+
+def test_what_passes_says_when_to_come_again() -> None:
+    assert problem_of_refusal(QueueFull(5)).headers == {"Retry-After": "5"}
+    assert problem_of_refusal(TrackingUnavailable("Later.")).headers.keys() == {"Retry-After"}
+
+
+def test_every_422_has_errors() -> None:
+    told = problem_of_refusal(InvalidSubmission({"timeout": ["Too long."]}))
+    assert document_of(told)["errors"] == {"timeout": ["Too long."]}
+    assert document_of(problem_of_refusal(TrackingRejected("No.")))["errors"] == {
+        "request": ["No."]
+    }
+
+
+def test_method_not_allowed_says_which_are() -> None:
+    problem = problem_of_http(web.HTTPMethodNotAllowed("PUT", ["POST", "GET"]))
+    assert (problem.status, problem.headers["Allow"]) == (405, "GET, POST")
+    assert "GET, POST" in problem.detail
+
+
+@given(st.dictionaries(st.text(), st.lists(st.text(), min_size=1), max_size=80), st.text())
+def test_any_text_can_be_told(fields: dict[str, list[str]], detail: str) -> None:
+    class Refusal(InvalidSubmission):
+        def __str__(self) -> str:
+            return detail
+
+    document = document_of(problem_of_refusal(Refusal(fields)))
+    assert len(document["errors"]) <= 51
+
+
+def test_lone_surrogates_can_be_told() -> None:
+    document = document_of(problem_of_refusal(InvalidSubmission({"\ud800": ["\udfff"]})))
+    assert document["errors"] == {"?": ["?"]}
+
+
+def test_an_error_of_the_server_tells_nothing_of_it() -> None:
+    assert document_of(INTERNAL_ERROR)["detail"].startswith("The server made an error")
+
+
+def test_only_some_of_many_errors_are_told() -> None:
+    told = document_of(
+        problem_of_refusal(InvalidSubmission({f"field{n}": ["Wrong."] for n in range(1000)}))
+    )["errors"]
+    assert len(told) == 51
+    assert told["…"] == ["950 more fields are wrong."]

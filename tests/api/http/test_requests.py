@@ -1,0 +1,63 @@
+"""Request ids, and the headers that every response has."""
+
+import re
+
+import pytest
+from aiohttp import web
+
+from tests.store.conftest import accept
+from tests.support.api_service import store_of
+from tests.support.served import Client, edge, serving
+
+
+async def test_every_kind_of_response_has_an_id_of_its_own(api: Client) -> None:
+    made = await accept(store_of(api))
+    path = f"/mlops/training/jobs/{made.job_id}"
+    seen = set()
+    for method, address in [
+        ("GET", path),
+        ("GET", f"{path}/logs"),
+        ("GET", f"{path}/logs?tail=1"),
+        ("GET", f"{path}?logs=full"),
+        ("GET", f"{path}/script"),
+        ("HEAD", f"{path}/script"),
+        ("DELETE", path),
+        ("GET", "/nowhere"),
+        ("PUT", path),
+        ("POST", "/mlops/training/upload"),
+        ("GET", "/mlops/models"),
+        ("GET", "/metrics"),
+        ("GET", "/health/live"),
+    ]:
+        response = await api.request(method, address)
+        assert re.fullmatch(r"[0-9a-f]{16}", response.headers["X-Request-ID"])
+        assert response.headers["X-Content-Type-Options"] == "nosniff"
+        seen.add(response.headers["X-Request-ID"])
+    assert len(seen) == 13
+
+
+@pytest.mark.parametrize("given", ["a", "A-b_c.9", "x" * 128])
+async def test_a_well_formed_id_is_taken_over(given: str) -> None:
+    async with serving(edge()) as client:
+        response = await client.get("/", headers={"X-Request-ID": given})
+        assert response.headers["X-Request-ID"] == given
+        assert (await response.json(content_type=None))["request_id"] == given
+
+
+@pytest.mark.parametrize("given", ["", "x" * 129, "a b", "a/b", "é", "<b>", "a;b"])
+async def test_any_other_id_is_replaced(given: str) -> None:
+    async with serving(edge()) as client:
+        response = await client.get("/", headers={"X-Request-ID": given})
+        assert re.fullmatch(r"[0-9a-f]{16}", response.headers["X-Request-ID"])
+
+
+async def test_a_stream_has_its_id_too() -> None:
+    async def stream(request: web.Request) -> web.StreamResponse:
+        response = web.StreamResponse()
+        await response.prepare(request)
+        await response.write(b"x")
+        return response
+
+    async with serving(edge(web.get("/", stream))) as client:
+        response = await client.get("/", headers={"X-Request-ID": "mine"})
+        assert response.headers["X-Request-ID"] == "mine"

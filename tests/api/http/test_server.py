@@ -1,0 +1,141 @@
+"""What is answered where no handler is reached: requests that are no HTTP, and the like."""
+
+import asyncio
+import json
+import logging
+
+import pytest
+from aiohttp import web
+
+from asgard_async.api.http.bodies import Bodies
+from asgard_async.api.http.json_body import read_body
+from tests.support.served import Client, edge, serving
+from tests.support.service import submission
+
+HEADERS = b"Host: x\r\nConnection: close\r\n"
+
+MALFORMED = {
+    "garbage": b"GARBAGE\r\n\r\n",
+    "TLS": b"\x16\x03\x01\x02\x00\x01\x00\x01\xfc\x03\x03",
+    "a version that does not exist": b"GET / HTTP/9.9\r\n\r\n",
+    "a method that does not exist": b"FOO / HTTP/1.1\r\n" + HEADERS + b"\r\n",
+    "a header without a name": b"GET / HTTP/1.1\r\n: x\r\n\r\n",
+    "a header with a space": b"GET / HTTP/1.1\r\nBad Header: x\r\n\r\n",
+    "a long address": b"GET /" + b"a" * 20_000 + b" HTTP/1.1\r\n\r\n",
+    "a long header": b"GET / HTTP/1.1\r\nX: " + b"a" * 20_000 + b"\r\n\r\n",
+    "two lengths": b"POST / HTTP/1.1\r\nContent-Length: 2\r\nContent-Length: 3\r\n\r\n{}",
+    "a negative length": b"POST / HTTP/1.1\r\nContent-Length: -2\r\n\r\n{}",
+    "a length and chunks": (
+        b"POST / HTTP/1.1\r\nContent-Length: 2\r\nTransfer-Encoding: chunked\r\n\r\n"
+    ),
+    "no address": b"GET http://[::1 HTTP/1.1\r\n\r\n",
+}
+
+
+async def exchange(client: Client, request: bytes) -> tuple[int, dict[str, str], bytes]:
+    """Send bytes and read the answer until the server closes."""
+    reader, writer = await asyncio.open_connection(client.host, client.port)
+    writer.write(request)
+    answer = await asyncio.wait_for(reader.read(), 10)
+    writer.close()
+    head, _, body = answer.partition(b"\r\n\r\n")
+    first, *lines = head.decode().split("\r\n")
+    headers = dict(line.split(": ", 1) for line in lines)
+    return int(first.split()[1]), headers, body
+
+
+@pytest.mark.parametrize("request_bytes", [*MALFORMED.values()], ids=[*MALFORMED])
+async def test_what_is_no_http_is_answered_with_a_problem(
+    request_bytes: bytes, caplog: pytest.LogCaptureFixture
+) -> None:
+    async with serving(edge()) as client:
+        status, headers, body = await exchange(client, request_bytes)
+    assert status == 400
+    assert headers["Content-Type"] == "application/problem+json"
+    document = json.loads(body)
+    assert document["detail"] == "The request could not be read as HTTP."
+    assert document["request_id"] == headers["X-Request-ID"]
+    assert "aiohttp" not in headers["Server"]
+    # anybody can cause it, so it must not fill the log
+    assert not [record for record in caplog.records if record.levelno > logging.INFO]
+
+
+async def test_an_unknown_expectation_is_answered_with_a_problem() -> None:
+    request = b"POST / HTTP/1.1\r\nExpect: wonders\r\nContent-Length: 0\r\n" + HEADERS + b"\r\n"
+    async with serving(edge()) as client:
+        status, headers, body = await exchange(client, request)
+    assert status == 417
+    assert json.loads(body)["request_id"] == headers["X-Request-ID"]
+
+
+async def test_a_handler_that_answers_nothing_is_a_500(caplog: pytest.LogCaptureFixture) -> None:
+    async def nothing(request: web.Request) -> web.StreamResponse:
+        return None  # type: ignore[return-value]  # the error that is made here
+
+    async with serving(edge(web.get("/", nothing))) as client:
+        assert (await client.get("/")).status == 500
+    assert [record for record in caplog.records if record.levelno == logging.ERROR]
+
+
+async def test_a_client_that_breaks_off_its_body_is_no_error_of_the_server(
+    caplog: pytest.LogCaptureFixture,
+) -> None:
+    begun, ended = asyncio.Event(), asyncio.Event()
+
+    async def handler(request: web.Request) -> web.Response:
+        begun.set()
+        try:
+            await read_body(
+                request, Bodies(total_bytes=1000, min_rate=1), max_bytes=1000, seconds=10
+            )
+        finally:
+            ended.set()
+        return web.Response()
+
+    async with serving(edge(web.post("/", handler))) as client:
+        _, writer = await asyncio.open_connection(client.host, client.port)
+        writer.write(b"POST / HTTP/1.1\r\nContent-Length: 100\r\n" + HEADERS + b"\r\n{")
+        await asyncio.wait_for(begun.wait(), 10)
+        writer.close()
+        await asyncio.wait_for(ended.wait(), 10)
+    # anybody can cause it, so it must not fill the log
+    assert not [record for record in caplog.records if record.levelno > logging.INFO]
+
+
+@pytest.mark.parametrize(
+    "target",
+    [
+        b"/mlops/training/jobs/\xff\xfe",
+        b"/mlops/training/jobs/\xed\xa0\x80/logs",
+        b"/mlops/training/jobs?model_name=\xff",
+        b"/mlops/training/jobs?\xff=1",
+        b"/mlops/training/jobs?cursor=\xed\xa0\x80",
+        b"/mlops/models/\xff",
+        b"/\xff",
+    ],
+)
+async def test_raw_bytes_in_an_address_are_no_error_of_the_server(
+    api: Client, target: bytes
+) -> None:
+    status, headers, body = await exchange(
+        api, b"GET " + target + b" HTTP/1.1\r\n" + HEADERS + b"\r\n"
+    )
+    assert 400 <= status < 500
+    assert headers["Content-Type"] == "application/problem+json"
+    assert json.loads(body)["status"] == status
+
+
+@pytest.mark.parametrize("name", [b"X-Request-ID", b"Idempotency-Key", b"Content-Type", b"Host"])
+async def test_raw_bytes_in_a_header_are_no_error_of_the_server(api: Client, name: bytes) -> None:
+    body = json.dumps(submission("print()")).encode()
+    headers = {
+        b"Host": b"localhost",
+        b"Content-Type": b"application/json",
+        name: b"\xff\xed\xa0\x80",
+    }
+    head = b"".join(key + b": " + value + b"\r\n" for key, value in headers.items())
+    length = b"Connection: close\r\nContent-Length: %d\r\n\r\n" % len(body)
+    status, _, _ = await exchange(
+        api, b"POST /mlops/training/upload HTTP/1.1\r\n" + head + length + body
+    )
+    assert status in {202, 400, 403, 415, 422}

@@ -1,0 +1,31 @@
+"""What cannot be removed stays, and stops nothing."""
+
+import os
+from pathlib import Path
+
+import pytest
+
+from asgard_async.core.files.remove_tree import remove_tree
+
+NOBODY = 65534
+
+
+@pytest.mark.skipif(os.geteuid() != 0, reason="takes two users")
+def test_what_belongs_to_another_user_is_left(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    directory = tmp_path / "job"
+    foreign = directory / "made-by-root"
+    foreign.mkdir(parents=True)
+    (foreign / "file").touch()
+    (directory / "own").touch()
+    os.chown(directory, NOBODY, NOBODY)
+    # from inside, by a relative path: what leads there is root's alone
+    tmp_path.chmod(0o755)
+    monkeypatch.chdir(tmp_path)
+    os.seteuid(NOBODY)
+    try:
+        remove_tree(Path("job"))
+    finally:
+        os.seteuid(0)
+    assert [path.name for path in directory.iterdir()] == ["made-by-root"]

@@ -1,0 +1,79 @@
+"""What only a few may have at once is shared out by turns among owners, and few wait for it."""
+
+import asyncio
+
+import pytest
+
+from asgard_async.core.fair_semaphore import NoTurn, Turns
+
+
+def turns(capacity: int = 1, *, max_waiting: int = 8, patience_seconds: float = 30) -> Turns:
+    return Turns(capacity, max_waiting=max_waiting, patience_seconds=patience_seconds)
+
+
+async def begun(turn: asyncio.Task[None]) -> asyncio.Task[None]:
+    """The task once it waits for its turn."""
+    await asyncio.sleep(0)
+    return turn
+
+
+async def test_who_asks_often_delays_another_by_one_turn() -> None:
+    shared, order = turns(), list[str]()
+
+    async def use(owner: str) -> None:
+        async with shared.turn(owner):
+            order.append(owner)
+            await asyncio.sleep(0)
+
+    await shared.take("greedy")
+    waiting = [await begun(asyncio.create_task(use("greedy"))) for _ in range(3)]
+    waiting.append(await begun(asyncio.create_task(use("other"))))
+    shared.give_back("greedy")
+    await asyncio.gather(*waiting)
+    assert order.index("other") <= 1
+
+
+async def test_one_owner_cannot_fill_the_queue() -> None:
+    shared = turns(max_waiting=4)
+    await shared.take("greedy")
+    waiting = [await begun(asyncio.create_task(shared.take("greedy"))) for _ in range(2)]
+    with pytest.raises(NoTurn):
+        await shared.take("greedy")
+    other = await begun(asyncio.create_task(shared.take("other")))
+    shared.give_back("greedy")
+    await other
+    for one in waiting:
+        one.cancel()
+
+
+async def test_nobody_waits_longer_than_is_said_and_nothing_is_lost() -> None:
+    shared = turns(patience_seconds=0.01)
+    await shared.take()
+    with pytest.raises(NoTurn):
+        await shared.take()
+    shared.give_back()
+    async with asyncio.timeout(10):
+        await shared.take()
+
+
+async def test_one_who_leaves_as_its_turn_comes_gives_it_to_the_next() -> None:
+    shared = turns()
+    await shared.take()
+    first = await begun(asyncio.create_task(shared.take()))
+    shared.give_back()
+    first.cancel()
+    with pytest.raises(asyncio.CancelledError):
+        await first
+    async with asyncio.timeout(10):
+        await shared.take()
+
+
+async def test_a_large_one_is_not_overtaken_for_ever() -> None:
+    shared = turns(10)
+    await shared.take(amount=6)
+    large = await begun(asyncio.create_task(shared.take(amount=8)))
+    small = await begun(asyncio.create_task(shared.take(amount=1)))
+    assert not small.done()
+    shared.give_back(amount=6)
+    async with asyncio.timeout(10):
+        await asyncio.gather(large, small)

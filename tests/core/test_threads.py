@@ -1,0 +1,64 @@
+"""Work that nothing waits for at the end of the program."""
+
+import asyncio
+import subprocess
+import sys
+import threading
+
+import pytest
+
+from asgard_async.core.threads import abandonable
+
+NEVER_ENDS = """
+import asyncio, threading
+from asgard_async.core.threads import abandonable
+
+async def main():
+    begun = threading.Event()
+
+    def work():
+        begun.set()
+        threading.Event().wait()
+
+    task = asyncio.create_task(abandonable(work))
+    await asyncio.to_thread(begun.wait)
+    task.cancel()
+    await asyncio.gather(task, return_exceptions=True)
+    print("over")
+
+asyncio.run(main())
+"""
+
+
+async def test_it_gives_what_the_work_gives() -> None:
+    assert await abandonable(threading.get_ident) != threading.get_ident()
+    with pytest.raises(ZeroDivisionError):
+        await abandonable(lambda: 1 // 0)
+
+
+@pytest.mark.parametrize("fails", [False, True])
+async def test_what_comes_after_the_caller_has_gone_is_dropped(*, fails: bool) -> None:
+    begun, go_on = threading.Event(), threading.Event()
+
+    def work() -> None:
+        begun.set()
+        go_on.wait()
+        if fails:
+            raise ValueError
+
+    task = asyncio.create_task(abandonable(work))
+    await asyncio.to_thread(begun.wait)
+    (thread,) = [one for one in threading.enumerate() if one.name == "abandonable"]
+    task.cancel()
+    with pytest.raises(asyncio.CancelledError):
+        await task
+    go_on.set()
+    await asyncio.to_thread(thread.join)
+    await asyncio.sleep(0)
+
+
+def test_a_program_ends_in_the_middle_of_it() -> None:
+    done = subprocess.run(
+        [sys.executable, "-c", NEVER_ENDS], capture_output=True, text=True, timeout=60, check=True
+    )
+    assert (done.stdout, done.stderr) == ("over\n", "")

@@ -1,0 +1,186 @@
+"""The records of a job: what is derived from what, and what counts as the same job."""
+
+import dataclasses
+from datetime import UTC, datetime, timedelta
+
+import pytest
+
+from asgard_async.domain.job import (
+    HistoryEntry,
+    Job,
+    JobSpec,
+    Outcome,
+    Started,
+    now,
+    seconds_per_phase,
+)
+from asgard_async.domain.status import Phase, Reason, Status
+from asgard_async.domain.transitions import status_in
+
+NOON = datetime(2026, 3, 1, 12, 0, tzinfo=UTC)
+
+SPEC = JobSpec(
+    script_name="train.py",
+    experiment_name="e",
+    model_name="m",
+    script_sha256="0" * 64,
+    requirements=("numpy", "scikit-learn"),
+    environment_vars={"A": "1", "B": "2"},
+    timeout=300,
+    tags={"team": "x", "path": "/data/in"},
+)
+
+
+def outcome(reason: Reason = Reason.SUCCEEDED, *, ended_at: datetime = NOON) -> Outcome:
+    return Outcome(reason=reason, exit_code=0, ended_at=ended_at)
+
+
+def job(phase: Phase = Phase.QUEUED, **fields: object) -> Job:
+    template = Job(seq=1, job_id="0badcafe", spec=SPEC, phase=phase, created_at=NOON)
+    return dataclasses.replace(template, **fields)  # type: ignore[arg-type]  # any field
+
+
+CHANGES: list[dict[str, object]] = [
+    {"script_name": "other.py"},
+    {"entrypoint": "train.py"},
+    {"experiment_name": "other"},
+    {"model_name": "other"},
+    {"script_sha256": "1" * 64},
+    {"requirements": ("numpy",)},
+    {"requirements": ("scikit-learn", "numpy")},
+    {"environment_vars": {"A": "1", "B": "3"}},
+    {"environment_vars": {}},
+    {"timeout": 301},
+    {"tags": {"team": "x"}},
+    {"priority": 1},
+    {"warm": False},
+    {"memory_mb": 512},
+    {"cpus": 1.5},
+]
+
+
+@pytest.mark.parametrize("change", CHANGES, ids=lambda change: next(iter(change)))
+def test_a_change_of_any_field_is_another_specification(change: dict[str, object]) -> None:
+    changed = dataclasses.replace(SPEC, **change)  # type: ignore[arg-type]  # any field
+    assert changed.digest() != SPEC.digest()
+
+
+def test_every_field_of_a_specification_is_tried_above() -> None:
+    assert {name for change in CHANGES for name in change} == {
+        field.name for field in dataclasses.fields(JobSpec)
+    }
+
+
+def test_what_is_equal_but_written_differently_is_the_same_specification() -> None:
+    rewritten = dataclasses.replace(
+        SPEC,
+        requirements=list(SPEC.requirements),
+        environment_vars={"B": "2", "A": "1"},
+        tags={"path": "/data/in", "team": "x"},
+    )
+    assert rewritten.digest() == SPEC.digest()
+
+
+def test_the_digest_is_kept_for_years() -> None:
+    """Idempotency keys in a database refer to it: a change of its value would break them."""
+    assert SPEC.digest() == "9e0305edf3db4287da472753f5410dc53568b3d52cfd0976d5c9767a72dde8cf"
+
+
+def test_a_specification_takes_any_text() -> None:
+    odd = dataclasses.replace(SPEC, experiment_name="Ünïcode \U0001f40d \x7f", tags={"k": "\n"})
+    assert len(odd.digest()) == 64
+
+
+def test_what_is_no_plain_value_has_no_place_in_a_specification() -> None:
+    wrong = dataclasses.replace(SPEC, tags={"k": object()})  # type: ignore[dict-item]  # tried
+    with pytest.raises(TypeError, match="object has no place in a specification"):
+        wrong.digest()
+
+
+@pytest.mark.parametrize("phase", [phase for phase in Phase if phase is not Phase.FINISHED])
+def test_the_status_of_an_open_job_follows_its_phase(phase: Phase) -> None:
+    assert job(phase).status is status_in(phase)
+    assert job(phase).final_outcome is None
+
+
+def test_an_outcome_is_not_final_while_mlflow_is_asked() -> None:
+    recording = job(Phase.RECORDING, outcome=outcome())
+    assert recording.status is Status.RUNNING
+    assert recording.final_outcome is None
+
+
+@pytest.mark.parametrize("reason", Reason)
+def test_a_finished_job_shows_its_outcome(reason: Reason) -> None:
+    finished = job(Phase.FINISHED, outcome=outcome(reason))
+    assert finished.status is reason.status
+    assert finished.final_outcome == outcome(reason)
+
+
+def test_the_duration_is_that_of_the_script() -> None:
+    started = NOON + timedelta(seconds=40)
+    ended = outcome(ended_at=NOON + timedelta(seconds=42.5))
+    assert job(Phase.FINISHED, started=Started(at=started), outcome=ended).duration_seconds == 2.5
+
+
+def test_a_job_that_never_started_or_still_runs_has_no_duration() -> None:
+    assert job().duration_seconds is None
+    assert job(Phase.RUNNING, started=Started(at=NOON)).duration_seconds is None
+    assert job(Phase.FINISHED, outcome=outcome(Reason.CANCELLED)).duration_seconds is None
+
+
+def test_a_clock_set_back_makes_no_negative_duration() -> None:
+    earlier = outcome(ended_at=NOON - timedelta(seconds=5))
+    assert job(Phase.FINISHED, started=Started(at=NOON), outcome=earlier).duration_seconds == 0
+
+
+def history(*moves: tuple[Phase, float]) -> list[HistoryEntry]:
+    return [
+        HistoryEntry(status=Status.RUNNING, phase=phase, at=NOON + timedelta(seconds=seconds))
+        for phase, seconds in moves
+    ]
+
+
+def test_seconds_are_counted_per_phase() -> None:
+    moves = history(
+        (Phase.QUEUED, 0),
+        (Phase.STARTING, 3),
+        (Phase.RUNNING, 3.5),
+        (Phase.RECORDING, 10),
+        (Phase.FINISHED, 10.25),
+    )
+    assert seconds_per_phase(moves, NOON + timedelta(days=1)) == {
+        "queued": 3,
+        "starting": 0.5,
+        "running": 6.5,
+        "recording": 0.25,
+    }
+
+
+def test_the_phase_that_lasts_counts_up_to_now() -> None:
+    moves = history((Phase.QUEUED, 0), (Phase.RUNNING, 2))
+    assert seconds_per_phase(moves, NOON + timedelta(seconds=7)) == {"queued": 2, "running": 5}
+
+
+def test_a_phase_entered_twice_adds_up() -> None:
+    moves = history((Phase.QUEUED, 0), (Phase.RUNNING, 1), (Phase.QUEUED, 4), (Phase.RUNNING, 6))
+    timings = seconds_per_phase(moves, NOON + timedelta(seconds=10))
+    assert timings == {"queued": 3, "running": 7}
+    assert list(timings) == ["queued", "running"]
+
+
+def test_a_job_without_history_spent_no_time() -> None:
+    assert seconds_per_phase([], NOON) == {}
+
+
+def test_a_clock_set_back_makes_no_negative_phase() -> None:
+    moves = history((Phase.QUEUED, 5), (Phase.RUNNING, 0))
+    assert seconds_per_phase(moves, NOON)["queued"] == 0
+
+
+def test_times_are_aware() -> None:
+    assert now().tzinfo is UTC
+
+
+def test_records_cannot_be_changed() -> None:
+    with pytest.raises(dataclasses.FrozenInstanceError):
+        job().phase = Phase.RUNNING  # type: ignore[misc]  # that is what is tried

@@ -1,0 +1,43 @@
+"""What of a job's requirements the service's own environment satisfies."""
+
+import aiohttp
+import pytest
+from packaging.requirements import Requirement
+
+from asgard_async.environments.base import BaseEnvironment
+
+
+@pytest.fixture(scope="module")
+def base() -> BaseEnvironment:
+    return BaseEnvironment()
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "aiohttp",
+        "AioHTTP>=3",
+        "scikit_learn",
+        f"aiohttp=={aiohttp.__version__}",
+        "no-such-package; sys_platform == 'win32'",
+        "no-such-package; extra == 'x'",
+        "marshmallow[no-such-extra]",
+    ],
+)
+def test_satisfied(base: BaseEnvironment, text: str) -> None:
+    assert base.missing([Requirement(text)]) == []
+
+
+@pytest.mark.parametrize(
+    ("text", "told"),
+    [
+        ("no-such-package", "no-such-package (not installed)"),
+        ("aiohttp<1", f"aiohttp<1 (installed: {aiohttp.__version__})"),
+        ("no-such-package; python_version >= '3.11'", "not installed"),
+        ("mlflow[genai]", "extra 'genai' needs"),
+        ("aiohttp @ https://user:secret@host.example/x.whl", "aiohttp (from a place of its own)"),
+    ],
+)
+def test_missing_says_what_is_there_instead(base: BaseEnvironment, text: str, told: str) -> None:
+    (problem,) = base.missing([Requirement("aiohttp"), Requirement(text)])
+    assert told in problem

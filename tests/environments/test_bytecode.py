@@ -1,0 +1,95 @@
+"""Environments get their bytecode once, beside the jobs."""
+
+import asyncio
+import sys
+from pathlib import Path
+
+import pytest
+
+from asgard_async.environments.bytecode import PROGRAM, compile_modules, uncompiled
+from asgard_async.environments.cache import CachedEnvironment, EnvironmentCache
+from tests.support.eventually import eventually
+from tests.support.processes import state_of
+
+MANY = 5_000
+PARENT = """
+import os, subprocess, sys
+child = subprocess.Popen([sys.executable, *sys.argv[1:], str(os.getpid()), "19"])
+print(child.pid, flush=True)
+child.wait()
+"""
+
+
+@pytest.fixture
+def cache(tmp_path: Path) -> EnvironmentCache:
+    return EnvironmentCache(tmp_path)
+
+
+@pytest.fixture
+def environment(cache: EnvironmentCache) -> CachedEnvironment:
+    environment = CachedEnvironment(directory=cache.path_of("key"))
+    (environment.modules / "package").mkdir(parents=True)
+    (environment.modules / "package" / "module.py").write_text("raise SystemExit('was run')\n")
+    environment.lock.touch()
+    return environment
+
+
+def bytecode(environment: CachedEnvironment) -> set[str]:
+    return {path.name.partition(".")[0] for path in environment.modules.rglob("*.pyc")}
+
+
+async def test_every_module_is_compiled_and_none_is_run(
+    cache: EnvironmentCache, environment: CachedEnvironment
+) -> None:
+    assert [one.key for one in uncompiled(cache)] == ["key"]
+    await compile_modules(cache, "key", niceness=0)
+    assert bytecode(environment) == {"module"}
+    assert uncompiled(cache) == []
+
+
+async def test_a_module_that_is_no_python_is_left(
+    cache: EnvironmentCache, environment: CachedEnvironment
+) -> None:
+    (environment.modules / "package" / "template.py").write_text("{{ no python }\n")
+    await compile_modules(cache, "key", niceness=0)
+    assert bytecode(environment) == {"module"}
+    assert environment.is_compiled
+
+
+async def test_an_environment_that_has_gone_is_none(cache: EnvironmentCache) -> None:
+    await compile_modules(cache, "key", niceness=0)
+
+
+async def test_it_is_in_use_meanwhile_and_can_be_cancelled(
+    cache: EnvironmentCache, environment: CachedEnvironment
+) -> None:
+    for number in range(MANY):
+        (environment.modules / "package" / f"m{number}.py").touch()
+    work = asyncio.create_task(compile_modules(cache, "key", niceness=0))
+    await eventually(lambda: bytecode(environment))
+    assert not environment.remove()
+    work.cancel()
+    with pytest.raises(asyncio.CancelledError):
+        await work
+    assert not environment.is_compiled
+    assert len(bytecode(environment)) < MANY
+    assert environment.remove()
+
+
+async def test_it_ends_with_the_service(
+    cache: EnvironmentCache, environment: CachedEnvironment
+) -> None:
+    for number in range(MANY):
+        (environment.modules / "package" / f"m{number}.py").touch()
+    # a stand-in for the service, which is killed
+    parent = await asyncio.create_subprocess_exec(
+        *(sys.executable, "-c", PARENT),
+        *("-I", "-S", str(PROGRAM), str(environment.modules), str(environment.compiled)),
+        stdout=asyncio.subprocess.PIPE,
+    )
+    assert parent.stdout is not None
+    child = int(await parent.stdout.readline())
+    await eventually(lambda: bytecode(environment))
+    parent.kill()
+    await parent.wait()
+    await eventually(lambda: state_of(child) in {"Z", None})

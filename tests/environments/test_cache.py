@@ -1,0 +1,154 @@
+"""The cache: held while in use, least recently used first, safe beside others."""
+
+import os
+import subprocess
+import sys
+import threading
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
+
+import pytest
+
+from asgard_async.environments.cache import CachedEnvironment, EnvironmentCache
+
+MB = 1 << 20
+
+
+@pytest.fixture
+def cache(tmp_path: Path) -> EnvironmentCache:
+    return EnvironmentCache(tmp_path)
+
+
+def make(cache: EnvironmentCache, key: str, *, megabytes: int = 1, used_at: int = 1) -> None:
+    directory = cache.path_of(key)
+    (directory / "venv" / "bin").mkdir(parents=True)
+    (directory / "venv" / "data").write_bytes(os.urandom(megabytes * MB))
+    (directory / "requirements.txt").write_text("mlflow==3\nnumpy\n")
+    (directory / "lock").touch()
+    os.utime(directory / "lock", (used_at, used_at))
+
+
+def keys(cache: EnvironmentCache) -> list[str]:
+    return [environment.key for environment in cache.all()]
+
+
+def test_what_is_not_there_is_none(cache: EnvironmentCache) -> None:
+    with cache.held("0" * 20) as environment:
+        assert environment is None
+    assert cache.all() == []
+
+
+def test_holding_marks_the_use_and_keeps_from_removal(cache: EnvironmentCache) -> None:
+    make(cache, "a", used_at=1)
+    make(cache, "b", used_at=2)
+    assert keys(cache) == ["a", "b"]
+    with cache.held("a") as environment:
+        assert environment is not None
+        assert environment.requirements == ["mlflow==3", "numpy"]
+        assert environment.is_in_use()
+        assert keys(cache) == ["b", "a"]
+        assert not environment.remove()
+    assert not environment.is_in_use()
+    assert environment.remove()
+    assert keys(cache) == ["b"]
+    assert not environment.remove()
+
+
+def test_pruning_takes_those_used_longest_ago(cache: EnvironmentCache) -> None:
+    for number, key in enumerate("abcd"):
+        make(cache, key, megabytes=2, used_at=number + 1)
+    assert cache.prune(max_bytes=100 * MB) == []
+    with cache.held("a"):
+        assert cache.prune(max_bytes=5 * MB) == ["b", "c"]
+    assert keys(cache) == ["d", "a"]
+    assert cache.prune(max_bytes=0, but="a") == ["d"]
+    assert cache.prune(max_bytes=0) == ["a"]
+    assert list(cache.directory.iterdir()) == []
+
+
+def test_those_for_one_job_go_as_soon_as_it_has_ended(cache: EnvironmentCache) -> None:
+    for number, key in enumerate(["a", "once1", "once2", "once3"]):
+        make(cache, key, used_at=number + 1)
+    with cache.held("once1"):
+        assert cache.prune(max_bytes=100 * MB, but="once3") == ["once2"]
+    assert cache.prune(max_bytes=100 * MB) == ["once3", "once1"]
+    assert keys(cache) == ["a"]
+
+
+def test_a_file_linked_from_elsewhere_counts_its_share(
+    cache: EnvironmentCache, tmp_path: Path
+) -> None:
+    make(cache, "a", megabytes=4)
+    environment = CachedEnvironment(directory=cache.path_of("a"))
+    alone = environment.size_bytes()
+    (tmp_path / "elsewhere").hardlink_to(environment.directory / "venv" / "data")
+    assert alone >= 4 * MB
+    assert environment.size_bytes() <= alone - 2 * MB
+
+
+def test_another_process_that_holds_it_is_respected(cache: EnvironmentCache) -> None:
+    make(cache, "a")
+    program = f"""
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
+from asgard_async.environments.cache import EnvironmentCache
+with EnvironmentCache(Path({str(cache.directory)!r})).held("a"):
+    print("held", flush=True)
+    input()
+"""
+    with subprocess.Popen(
+        [sys.executable, "-c", program], stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True
+    ) as other:
+        assert other.stdout is not None
+        assert other.stdout.readline() == "held\n"
+        assert cache.prune(max_bytes=0) == []
+        other.communicate("\n")
+    assert cache.prune(max_bytes=0) == ["a"]
+
+
+def test_removal_and_use_at_once_never_show_half_of_it(cache: EnvironmentCache) -> None:
+    problems: list[str] = []
+    stop = threading.Event()
+
+    def use() -> None:
+        while not stop.wait(0.002):  # now and then nobody holds it
+            with cache.held("a") as environment:
+                if environment is not None and not (environment.directory / "venv/data").exists():
+                    problems.append("half of it")
+
+    users = [threading.Thread(target=use) for _ in range(3)]
+    for user in users:
+        user.start()
+    for number in range(15):
+        aside = cache.path_of(f".new{number}")
+        make(cache, aside.name)
+        aside.rename(cache.path_of("a"))
+        while cache.path_of("a").exists():
+            cache.prune(max_bytes=0)
+    stop.set()
+    for user in users:
+        user.join()
+    assert problems == []
+
+
+def test_several_may_remove_and_list_at_once(cache: EnvironmentCache) -> None:
+    together = threading.Barrier(4)
+
+    def remove(environment: CachedEnvironment) -> bool:
+        together.wait()
+        cache.all()
+        return environment.remove()
+
+    with ThreadPoolExecutor(4) as threads:
+        for _ in range(100):
+            make(cache, "a", megabytes=0)
+            (environment,) = cache.all()
+            assert sum(threads.map(remove, [environment] * 4)) == 1
+
+
+def test_removals_that_were_killed_are_finished(cache: EnvironmentCache) -> None:
+    make(cache, "a")
+    make(cache, "b")
+    cache.path_of("a").rename(cache.path_of(".a.12345"))
+    cache.sweep()
+    assert [path.name for path in cache.directory.iterdir()] == ["b"]

@@ -1,0 +1,79 @@
+"""Recipes: what makes two environments the same."""
+
+from importlib.metadata import version
+
+import pytest
+
+from asgard_async.environments.spec import Recipe, recipe_for
+
+
+def test_mlflow_is_added_in_our_version_unless_named() -> None:
+    assert recipe_for(["xgboost"]).requirements == (f"mlflow=={version('mlflow')}", "xgboost")
+    assert recipe_for(["MLflow<3"]).requirements == ("mlflow<3",)
+    assert len(recipe_for(["mlflow-skinny"]).requirements) == 2
+
+
+@pytest.mark.parametrize(
+    ("one", "other"),
+    [
+        (["numpy", "scipy"], ["scipy", "numpy"]),
+        (["Scikit_Learn >= 1.5, <2"], ["scikit-learn<2,>=1.5"]),
+        (["numpy", "numpy"], ["numpy"]),
+        (["numpy", "pywin32; sys_platform == 'win32'"], ["numpy"]),
+        (["uvicorn[Standard]"], ["uvicorn[standard]"]),
+        (["numpy; python_version > '3'"], ["numpy"]),
+    ],
+)
+def test_the_same_in_other_words(one: list[str], other: list[str]) -> None:
+    assert recipe_for(one).key == recipe_for(other).key
+
+
+def test_whatever_changes_the_result_changes_the_key() -> None:
+    recipes = [
+        recipe_for(["numpy"]),
+        recipe_for(["numpy>=2"]),
+        recipe_for(["numpy[extra]"]),
+        recipe_for(["numpy"], index_url="http://127.0.0.1/simple"),
+        recipe_for(["numpy"], extra_index_urls=["http://127.0.0.1/simple"]),
+    ]
+    assert len({recipe.key for recipe in recipes}) == len(recipes)
+    assert all(recipe.key.isalnum() for recipe in recipes)
+
+
+def test_a_recipe_is_what_it_says() -> None:
+    assert isinstance(recipe_for([]), Recipe)
+    assert len(recipe_for([]).requirements) == 1
+
+
+COMMIT = "0123456789abcdef0123456789abcdef01234567"
+SHA256 = "0" * 64
+
+
+@pytest.mark.parametrize(
+    ("address", "moves"),
+    [
+        (f"git+https://host.example/x@{COMMIT}", False),
+        (f"git+https://host.example/x@{COMMIT}#subdirectory=y", False),
+        (f"https://host.example/x.whl#sha256={SHA256}", False),
+        (f"file:///srv/x.whl#subdirectory=y&sha256={SHA256}", False),
+        ("git+https://host.example/x", True),
+        ("git+https://host.example/x@main", True),
+        (f"git+https://host.example/x@{COMMIT[:12]}", True),
+        (f"git+https://host.example/x@main#sha256={SHA256}", True),
+        (f"https://host.example/{COMMIT}/x.whl", True),
+        (f"https://host.example/x.whl?sha256={SHA256}", True),
+        ("file:///srv/x.whl", True),
+    ],
+)
+def test_an_address_whose_content_may_change_is_each_jobs_own(address: str, moves: bool) -> None:
+    one, other = (recipe_for([f"name @ {address}"], job_id=job_id) for job_id in ("a1", "b2"))
+    assert (one.key != other.key) == moves
+    assert one.moving == (("name",) if moves else ())
+    assert one.key == recipe_for([f"Name@ {address}"], job_id="a1").key
+    assert one.key.isalnum()
+    assert one.key != recipe_for(["name"], job_id="a1").key
+
+
+def test_an_address_that_is_not_for_this_machine_is_nothing() -> None:
+    elsewhere = "name @ https://host.example/x.whl ; sys_platform == 'win32'"
+    assert recipe_for([elsewhere], job_id="a1").key == recipe_for([]).key

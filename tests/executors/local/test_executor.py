@@ -1,0 +1,53 @@
+"""The local executor's own part: the files around attempts."""
+
+from pathlib import Path
+
+import pytest
+
+from asgard_async.config import load_config
+from asgard_async.config.data_directory import DataDirectory
+from asgard_async.core.archives.names import ArchiveLimits
+from asgard_async.executors.local.executor import LocalExecutor
+from asgard_async.executors.local.warm.pool import WarmServers
+from asgard_async.supervisor.limits.enforcer import Keeping
+from asgard_async.supervisor.sandbox.selector import Ladder
+
+
+@pytest.fixture
+def executor(tmp_path: Path) -> LocalExecutor:
+    config = load_config(environ={})
+    data = DataDirectory(root=tmp_path).make()
+    return LocalExecutor(
+        jobs_dir=tmp_path / "jobs",
+        log_limit_bytes=1 << 20,
+        in_use=tmp_path / "jobs.lock",
+        archive_limits=ArchiveLimits(max_members=10, max_unpacked_bytes=1 << 20),
+        warm=WarmServers(config.warm, directory=tmp_path, cache_dir=data.cache, base_alone=False),
+        ladder=Ladder(config, data),
+        keeping=Keeping(config.limits, jobs_dir=data.jobs, builds_dir=data.builds),
+    )
+
+
+async def test_directories_that_a_job_made_read_only_are_removed(
+    executor: LocalExecutor, tmp_path: Path
+) -> None:
+    # root may write everywhere: this tells something only for other users
+    closed = tmp_path / "jobs" / "0000000a" / "attempts" / "1" / "home" / "cache"
+    (closed / "deeper").mkdir(parents=True)
+    (closed / "deeper" / "file").touch()
+    for path in (closed / "deeper", closed):
+        path.chmod(0o500)
+    await executor.remove("0000000a")
+    assert not (tmp_path / "jobs" / "0000000a").exists()
+
+
+async def test_removal_does_not_follow_links(executor: LocalExecutor, tmp_path: Path) -> None:
+    outside = tmp_path / "outside"
+    outside.mkdir(mode=0o500)
+    job = tmp_path / "jobs" / "0000000a"
+    (job / "closed").mkdir(parents=True)
+    (job / "closed" / "link").symlink_to(outside)
+    (job / "closed").chmod(0o500)
+    await executor.remove("0000000a")
+    assert not job.exists()
+    assert outside.stat().st_mode & 0o777 == 0o500

@@ -1,0 +1,267 @@
+"""Fork servers under a real service: what starts warm, what cold and why, what replaces them."""
+
+import contextlib
+import os
+import signal
+from collections.abc import AsyncIterator
+from pathlib import Path
+from typing import Any
+
+import aiohttp
+import pytest
+
+from tests.support.archives import zip_of
+from tests.support.eventually import eventually
+from tests.support.processes import processes_with, state_of
+from tests.support.service import UNCONFINED, WITHOUT_MLFLOW, Service, running_service
+
+pytestmark = pytest.mark.service
+
+PRELOAD = '["numpy", "no_such_module"]'
+SETTINGS = {
+    **WITHOUT_MLFLOW,
+    **UNCONFINED,  # so that environments that were built have fork servers, too
+    "ASGARD_WARM__PRELOAD": PRELOAD,
+    "ASGARD_JOBS__MAX_CONCURRENT_JOBS": "2",
+}
+USES_NUMPY = "import numpy\nprint('hello')\n"
+
+
+async def ready(service: Service, number: int = 1) -> int:
+    """Wait for that many fork servers to have become ready; the pid of the base environment's."""
+
+    async def there() -> bool:
+        return service.log.read_text().count("the fork server of base is ready") >= number
+
+    await eventually(there, what="the fork server is ready")
+    (pid,) = processes_with_program(service)
+    return pid
+
+
+def processes_with_program(service: Service) -> list[int]:
+    found = []
+    for pid in processes_with(str(service.data_dir / "warm")):
+        with contextlib.suppress(OSError):  # it has just ended
+            if b"fork_server.py" in Path(f"/proc/{pid}/cmdline").read_bytes():
+                found.append(pid)
+    return found
+
+
+@pytest.fixture
+async def service(tmp_path: Path) -> AsyncIterator[Service]:
+    async with running_service(tmp_path / "data", SETTINGS) as service:
+        await ready(service)
+        yield service
+
+
+async def start_of(service: Service, script: str, **fields: Any) -> tuple[str, str | None]:
+    job = await service.finished(await service.submit(script, **fields))
+    assert job["status"] == "completed", job
+    return job["start"], job["cold_reason"]
+
+
+async def test_a_job_that_imports_what_is_preloaded_starts_warm(service: Service) -> None:
+    job = await service.finished(await service.submit(USES_NUMPY))
+    assert (job["start"], job["cold_reason"]) == ("warm", None)
+    assert (job["status"], job["exit_code"], job["logs"]) == ("completed", 0, "hello\n")
+
+
+@pytest.mark.parametrize(
+    ("script", "fields", "reason"),
+    [
+        (USES_NUMPY, {"warm": False}, "requested"),
+        ("import json", {}, "imports"),
+        ("print('hello')", {}, "imports"),
+        (USES_NUMPY, {"script_name": "numpy.py"}, "modules"),
+        (USES_NUMPY, {"script_name": "struct.py"}, "modules"),
+        (USES_NUMPY, {"environment_vars": {"OMP_NUM_THREADS": "1"}}, "variables"),
+        (USES_NUMPY, {"environment_vars": {"PYTHONHASHSEED": "0"}}, "variables"),
+        (USES_NUMPY, {"environment_vars": {"LD_PRELOAD": ""}}, "variables"),
+        (USES_NUMPY, {"environment_vars": {"OPENSSL_CONF": "/dev/null"}}, "variables"),
+        (USES_NUMPY, {"environment_vars": {"MLFLOW_DISABLE_TELEMETRY": "1"}}, "variables"),
+        # numpy looks it up when it is imported: nobody has listed it
+        (USES_NUMPY, {"environment_vars": {"OPENBLAS_MAIN_FREE": "1"}}, "variables"),
+    ],
+)
+async def test_why_a_job_starts_cold(
+    service: Service, script: str, fields: dict[str, Any], reason: str
+) -> None:
+    status, job = await service.upload(script, **fields)
+    assert status == 202, job
+    job = await service.finished(job["job_id"])
+    assert (job["start"], job["cold_reason"]) == ("cold", reason)
+
+
+async def test_variables_that_no_module_reads_do_not_matter(service: Service) -> None:
+    script = "import numpy, os\nassert os.environ['EPOCHS'] == '3'"
+    assert await start_of(service, script, environment_vars={"EPOCHS": "3"}) == ("warm", None)
+
+
+@pytest.mark.parametrize(
+    ("files", "expected"),
+    [
+        ({"train.py": "import helper", "helper.py": "from numpy import e, pi"}, ("warm", None)),
+        ({"train.py": "import helper", "helper.py": "import json"}, ("cold", "imports")),
+        ({"train.py": "import numpy", "numpy.py": ""}, ("cold", "modules")),
+        ({"train.py": "import numpy", "numpy/__init__.py": ""}, ("cold", "modules")),
+    ],
+)
+async def test_the_modules_of_an_archive_are_looked_at(
+    service: Service, files: dict[str, str], expected: tuple[str, str | None]
+) -> None:
+    form = aiohttp.FormData()
+    form.add_field("archive", zip_of(files), filename="a.zip")
+    for name, value in {
+        "entrypoint": "train.py",
+        "experiment_name": "e",
+        "model_name": "m",
+    }.items():
+        form.add_field(name, value)
+    status, job = await service.post("/mlops/training/upload", data=form)
+    assert status == 202, job
+    job = await service.finished(job["job_id"])
+    assert (job["status"], job["start"], job["cold_reason"]) == ("completed", *expected)
+
+
+async def test_a_job_that_has_not_started_has_no_start(service: Service) -> None:
+    waits = "import time; time.sleep(60)"
+    running = [await service.submit(waits) for _ in range(2)]
+    queued = await service.job(await service.submit(USES_NUMPY))
+    assert (queued["start"], queued["cold_reason"]) == (None, None)
+    for job_id in (*running, queued["job_id"]):
+        await service.post(f"/mlops/training/jobs/{job_id}/cancel")
+        await service.finished(job_id)
+
+
+async def test_a_server_that_is_killed_is_replaced_and_its_jobs_live(service: Service) -> None:
+    script = "import numpy, os, time\nprint('up')\nwhile not os.path.exists('go'): time.sleep(0.01)"
+    job_id = await service.submit(script)
+    await service.says(job_id, "up")
+    (pid,) = processes_with_program(service)
+    os.kill(pid, signal.SIGKILL)
+    second = await ready(service, 2)
+    assert second != pid
+    (service.data_dir / "jobs" / job_id / "attempts" / "1" / "work" / "go").touch()
+    job = await service.finished(job_id)
+    assert (job["status"], job["start"]) == ("completed", "warm")
+    assert await start_of(service, USES_NUMPY) == ("warm", None)
+
+
+async def test_a_job_whose_server_is_gone_starts_cold_without_noticing(service: Service) -> None:
+    (pid,) = processes_with_program(service)
+    os.kill(pid, signal.SIGSTOP)  # so that orders are accepted, and lost with it
+    job_id = await service.submit(USES_NUMPY)
+    # which is opened in the moment of the order
+    shim_log = service.data_dir / "jobs" / job_id / "attempts" / "1" / "shim.log"
+    await eventually(shim_log.exists, what="the server has the order")
+    os.kill(pid, signal.SIGKILL)
+    job = await service.finished(job_id)
+    assert (job["status"], job["logs"]) == ("completed", "hello\n")
+    assert (job["start"], job["cold_reason"]) == ("cold", "server_lost")
+    assert [entry["phase"] for entry in job["history"]].count("starting") == 1
+
+
+async def test_servers_end_with_the_service_and_jobs_do_not(service: Service) -> None:
+    script = "import numpy, os, time\nprint('up')\nwhile not os.path.exists('go'): time.sleep(0.01)"
+    job_id = await service.submit(script)
+    await service.says(job_id, "up")
+    (pid,) = processes_with_program(service)
+    await service.kill()
+    await eventually(lambda: state_of(pid) in {None, "Z"}, what="the fork server has ended")
+    await service.start()
+    (service.data_dir / "jobs" / job_id / "attempts" / "1" / "work" / "go").touch()
+    job = await service.finished(job_id)
+    assert (job["status"], job["start"], job["cold_reason"]) == ("completed", "warm", None)
+
+
+async def test_a_warm_job_can_be_cancelled(service: Service) -> None:
+    job_id = await service.submit("import numpy, time\nprint('up')\ntime.sleep(60)")
+    await service.says(job_id, "up")
+    await service.post(f"/mlops/training/jobs/{job_id}/cancel")
+    job = await service.finished(job_id)
+    assert (job["reason"], job["signal"], job["start"]) == ("cancelled", "SIGTERM", "warm")
+
+
+async def test_a_warm_job_whose_lock_was_removed_is_found_by_its_command_line(
+    service: Service,
+) -> None:
+    script = "import numpy, os, time\nos.remove('../lock')\nprint('gone')\ntime.sleep(60)"
+    job_id = await service.submit(script)
+    await service.says(job_id, "gone")
+    await service.post(f"/mlops/training/jobs/{job_id}/cancel")
+    job = await service.finished(job_id)
+    assert (job["reason"], job["start"]) == ("cancelled", "warm")
+
+
+async def test_a_warm_job_ends_at_its_timeout(service: Service) -> None:
+    job_id = await service.submit("import numpy, time\ntime.sleep(60)", timeout=1)
+    job = await service.finished(job_id)
+    assert (job["reason"], job["start"]) == ("timeout", "warm")
+
+
+async def test_off_in_the_configuration(tmp_path: Path) -> None:
+    settings = {**SETTINGS, "ASGARD_WARM__ENABLED": "false"}
+    async with running_service(tmp_path / "data", settings) as service:
+        assert await start_of(service, USES_NUMPY) == ("cold", "off")
+        assert processes_with_program(service) == []
+
+
+async def test_a_server_beyond_its_memory_is_not_used(tmp_path: Path) -> None:
+    settings = {**SETTINGS, "ASGARD_WARM__MAX_MEMORY_MB": "1"}
+    async with running_service(tmp_path / "data", settings) as service:
+        await eventually(
+            lambda: "more than [warm] max_memory_mb" in service.log.read_text(), what="it is told"
+        )
+        start, reason = await start_of(service, USES_NUMPY)
+        assert (start, reason in {"no_server", "not_ready"}) == ("cold", True)
+
+
+async def test_a_memory_limit_that_the_preloaded_would_eat_up(tmp_path: Path) -> None:
+    settings = {**SETTINGS, "ASGARD_LIMITS__MEMORY_MB": "200", "ASGARD_LIMITS__CGROUPS": "off"}
+    async with running_service(tmp_path / "data", settings) as service:
+        await ready(service)
+        status, job = await service.upload(USES_NUMPY)
+        assert status == 202
+        job = await service.finished(job["job_id"])
+        assert job["cold_reason"] == "memory_limit"
+
+
+async def test_before_the_server_is_ready_jobs_start_cold(tmp_path: Path) -> None:
+    settings = {**SETTINGS, "ASGARD_WARM__PRELOAD": '["numpy", "mlflow"]'}
+    async with running_service(tmp_path / "data", settings) as service:
+        (pid,) = await eventually(lambda: processes_with_program(service))
+        os.kill(pid, signal.SIGSTOP)
+        assert await start_of(service, USES_NUMPY) == ("cold", "not_ready")
+        os.kill(pid, signal.SIGCONT)
+        await ready(service)
+        assert await start_of(service, USES_NUMPY) == ("warm", None)
+
+
+@pytest.mark.slow
+async def test_a_built_environment_gets_a_server_of_its_own_while_it_is_used(
+    tmp_path: Path,
+) -> None:
+    settings = {
+        **SETTINGS,
+        "ASGARD_WARM__PRELOAD": '["iniconfig"]',
+        "ASGARD_WARM__IDLE_SECONDS": "3",
+    }
+    script = "import iniconfig, sys\nprint(sys.prefix, sys.executable)"
+    requirements = ["iniconfig<2"]
+    async with running_service(tmp_path / "data", settings) as service:
+        job_id = await service.submit(script, requirements=requirements)
+        first = await service.finished(job_id, within=300)
+        assert (first["status"], first["cold_reason"]) == ("completed", "not_ready")
+        environments = str(service.data_dir / "environments")
+        await eventually(
+            lambda: service.log.read_text().count("is ready after") == 2, what="its server is ready"
+        )
+        second = await service.finished(await service.submit(script, requirements=requirements))
+        assert (second["status"], second["start"]) == ("completed", "warm")
+        assert second["logs"].startswith(environments)
+        assert second["logs"] == first["logs"][-len(second["logs"]) :]
+        # nobody uses it any longer
+        await eventually(lambda: len(processes_with_program(service)) == 1, what="it has ended")
+        named = await service.submit(script, requirements=[*requirements, "mlflow-skinny>=3"])
+        third = await service.finished(named, within=300)
+        assert (third["status"], third["cold_reason"]) == ("completed", "requirements")

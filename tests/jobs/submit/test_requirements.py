@@ -1,0 +1,173 @@
+"""Requirements: names by PEP 508, and none of pip's other doors."""
+
+import pytest
+from packaging.requirements import Requirement
+
+from asgard_async.domain.errors import InvalidSubmission
+from asgard_async.jobs.submit import requirements
+
+
+def parse_requirements(texts: list[str], *, direct_references: bool = False) -> list[Requirement]:
+    return requirements.parse_requirements(texts, direct_references=direct_references)
+
+
+def read_requirements_file(text: str, *, direct_references: bool = False) -> list[str]:
+    return requirements.read_requirements_file(text, direct_references=direct_references)
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "numpy",
+        "scikit-learn>=1.5,<2",
+        "uvicorn[standard]==0.30.0",
+        "pywin32; sys_platform == 'win32'",
+        " pandas ",
+    ],
+)
+def test_names_with_versions_extras_and_markers(text: str) -> None:
+    (requirement,) = parse_requirements([text])
+    assert requirement.name in text
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "",
+        "   ",
+        "-r /etc/passwd",
+        "--index-url http://127.0.0.1/simple",
+        "-e .",
+        "# comment",
+        "numpy # comment",
+        "numpy\nscipy",
+        "numpy\n-r /etc/passwd",
+        "./package",
+        "/etc/passwd",
+        "..\\package",
+        "name @ file:///etc/passwd",
+        "name @ http://127.0.0.1/x.whl",
+        "git+https://127.0.0.1/x",
+        "${HOME}",
+        "numpy==",
+        "numpy;",
+        "a\x00b",
+        "numpy==1 --hash=sha256:abc",
+    ],
+)
+def test_everything_else_is_refused_without_being_repeated(text: str) -> None:
+    with pytest.raises(InvalidSubmission) as caught:
+        parse_requirements(["scipy", text])
+    (message,) = caught.value.errors["requirements"]
+    assert message.startswith("Entry 2 ")
+    assert not text.strip() or text.strip() not in message
+
+
+def test_every_bad_entry_is_told() -> None:
+    with pytest.raises(InvalidSubmission) as caught:
+        parse_requirements(["-e .", "numpy", "./x"])
+    assert [message[:7] for message in caught.value.errors["requirements"]] == [
+        "Entry 1",
+        "Entry 3",
+    ]
+
+
+def test_a_file_may_have_comments_and_blank_lines() -> None:
+    text = "# first\n\nnumpy>=1 # why\r\n\t pandas[excel]==2.0 ; python_version > '3' \n#last"
+    assert read_requirements_file(text) == [
+        "numpy>=1",
+        "pandas[excel]==2.0 ; python_version > '3'",
+    ]
+    assert read_requirements_file("") == []
+
+
+def test_every_wrong_line_of_a_file_is_told_by_its_number() -> None:
+    with pytest.raises(InvalidSubmission) as caught:
+        read_requirements_file("# x\nnumpy\n-r other.txt\n\n./wheel.whl\n")
+    messages = caught.value.errors["requirements"]
+    assert [message.split(" is ")[0] for message in messages] == ["Line 3", "Line 5"]
+
+
+@pytest.mark.parametrize("line", ["numpy \\", "${SECRET}==1", "# comment \\", "-c x.txt"])
+def test_what_pip_would_read_on_in_a_file_is_refused(line: str) -> None:
+    with pytest.raises(InvalidSubmission, match="errors") as caught:
+        read_requirements_file(f"{line}\nnumpy")
+    (message,) = caught.value.errors["requirements"]
+    assert message.startswith("Line 1 ")
+    assert "SECRET" not in message
+
+
+def test_hashes_are_told_once_and_what_to_do() -> None:
+    """As pip-compile writes them: each requirement goes on over several lines."""
+    block = "numpy==2.0 \\\n    --hash=sha256:aa \\\n    --hash=sha256:bb\n    # via pandas\n"
+    with pytest.raises(InvalidSubmission) as caught:
+        read_requirements_file("# locked\n" + block * 200)
+    (message,) = caught.value.errors["requirements"]
+    assert message.startswith("Line 3 has a hash (--hash), as 399 others do")
+    assert "without them" in message
+
+
+def test_a_file_as_pip_freeze_prints_it() -> None:
+    frozen = [f"package{number}==1.{number}" for number in range(300)]
+    assert read_requirements_file("\n".join(frozen) + "\n") == frozen
+
+
+COMMIT = "0123456789abcdef0123456789abcdef01234567"
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "name @ https://host.example/name-1-py3-none-any.whl",
+        "name @ https://user:secret@host.example/x.tar.gz#sha256=" + "0" * 64,
+        "name[extra] @ git+https://host.example/x.git@main#subdirectory=a/b",
+        f"name @ git+https://host.example/x@{COMMIT} ; python_version > '3'",
+        "name @ file:///srv/wheels/name-1-py3-none-any.whl",
+        "name@https://host.example/x%20y.whl",
+    ],
+)
+def test_direct_references_where_they_are_allowed(text: str) -> None:
+    (requirement,) = parse_requirements([text], direct_references=True)
+    assert requirement.name == "name"
+    assert read_requirements_file(f"{text}  # why\n", direct_references=True) == [text]
+    with pytest.raises(InvalidSubmission):
+        parse_requirements([text])
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "name @ http://host.example/x.whl",
+        "name @ git+ssh://git@host.example/x",
+        "name @ git+file:///srv/x",
+        "name @ svn+https://host.example/x",
+        "name @ https:///x.whl",
+        "name @ https://host.example:port/x.whl",
+        "name @ https://[host.example/x.whl",
+        "name @ file://host.example/x.whl",
+        "name @ file:x.whl",
+        "name @ /srv/x.whl",
+        "name @ ./x.whl",
+        "name @ git+https://host.example/x@--upload-pack=touch",
+        "name @ https://host.example/${HOME}/x.whl",
+        "name @ https://host.example/x.whl\\",
+        "name @ https://host.example/x.whl\n--index-url=http://127.0.0.1",
+        "name @ https://host.example/x.whl\r-e.",
+        "name @ https://host.example/é.whl",
+        "-e git+https://host.example/x#egg=name",
+        "git+https://host.example/x",
+    ],
+)
+def test_other_places_stay_refused(text: str) -> None:
+    with pytest.raises(InvalidSubmission) as caught:
+        parse_requirements([text], direct_references=True)
+    (message,) = caught.value.errors["requirements"]
+    assert message.startswith("Entry 1 ")
+    assert "host.example" not in message
+    assert "srv" not in message
+
+
+def test_a_json_list_in_one_entry_is_told_apart() -> None:
+    with pytest.raises(InvalidSubmission) as caught:
+        parse_requirements(['["numpy"]'], direct_references=False)
+    assert "repeat the field" in caught.value.errors["requirements"][0]

@@ -1,0 +1,321 @@
+"""The embedded MLflow server beside a real service: found again, restarted, stopped in time."""
+
+import asyncio
+import os
+import signal
+import socket
+import sqlite3
+from pathlib import Path
+from typing import Any
+
+import aiohttp
+import msgspec
+import pytest
+
+from tests.support.eventually import eventually
+from tests.support.processes import processes_with
+from tests.support.service import Service, free_port, running_service
+
+pytestmark = pytest.mark.mlflow
+
+START_SECONDS = 120
+WAIT_FOR = "import os, time\nwhile not os.path.exists({!r}): time.sleep(0.02)\n"
+SETTINGS = {
+    "ASGARD_TRACKING__REFRESH_SECONDS": "1",
+    "ASGARD_TRACKING__REQUEST_TIMEOUT_SECONDS": "2",
+}
+# imports something outside of the standard library, so that the job's runs are waited for
+MAKES_A_RUN = """
+import json, msgspec, os, urllib.request
+marks = json.loads(os.environ["MLFLOW_RUN_CONTEXT"])
+api = os.environ["MLFLOW_TRACKING_URI"] + "/api/2.0/mlflow/"
+def ask(path, body=None):
+    data = json.dumps(body).encode() if body else None
+    request = urllib.request.Request(api + path, data, {"Content-Type": "application/json"})
+    return json.load(urllib.request.urlopen(request))
+name = os.environ["MLFLOW_EXPERIMENT_NAME"]
+experiment = ask("experiments/get-by-name?experiment_name=" + name)["experiment"]
+tags = [{"key": key, "value": value} for key, value in marks.items()]
+body = {"experiment_id": experiment["experiment_id"], "tags": tags, "start_time": 1}
+import time
+body["start_time"] = int(time.time() * 1000)
+print("run", ask("runs/create", body)["run"]["info"]["run_id"], flush=True)
+"""
+
+
+async def accessible(service: Service) -> str:
+    """Wait for MLflow; where it is."""
+
+    async def look() -> str | None:
+        _, status = await service.get("/mlops/status")
+        return status["mlflow_tracking_uri"] if status["mlflow_available"] else None
+
+    uri = await eventually(look, within=START_SECONDS, what="MLflow is accessible")
+    assert isinstance(uri, str)
+    return uri
+
+
+async def state(service: Service, wanted: str) -> None:
+    async def look() -> bool:
+        return bool((await service.get("/mlops/status"))[1]["mlflow_api"] == wanted)
+
+    await eventually(look, what=f"MLflow is {wanted}")
+
+
+def mlflow_pid(service: Service) -> int:
+    """The server's own process, not its shim or keeper."""
+    (pid,) = [
+        pid
+        for pid in processes_with(str(service.data_dir / "mlflow"))
+        if b"mlflow_program" in Path(f"/proc/{pid}/cmdline").read_bytes()
+    ]
+    return pid
+
+
+def mlflow_processes(service: Service) -> list[int]:
+    return processes_with(str(service.data_dir / "mlflow"))
+
+
+async def get_run(uri: str, run_id: str) -> dict[str, Any]:
+    async with (
+        aiohttp.ClientSession() as session,
+        session.get(f"{uri}/api/2.0/mlflow/runs/get", params={"run_id": run_id}) as response,
+    ):
+        run: dict[str, Any] = (await response.json())["run"]
+        return run
+
+
+async def test_it_outlives_a_crash_of_the_service_and_is_started_again_when_it_dies(
+    tmp_path: Path,
+) -> None:
+    async with running_service(tmp_path / "data", SETTINGS) as service:
+        uri, pid = await accessible(service), mlflow_pid(service)
+        await service.kill()
+        await service.start()
+        assert (await accessible(service), mlflow_pid(service)) == (uri, pid)
+        os.kill(pid, signal.SIGKILL)
+        await state(service, "starting")
+        assert await accessible(service) == uri
+        assert mlflow_pid(service) != pid
+        # without jobs it stops with the service
+        assert await service.end() == 0
+        assert mlflow_processes(service) == []
+
+
+async def test_a_service_that_is_stopped_at_once_leaves_no_server(tmp_path: Path) -> None:
+    async with running_service(tmp_path / "data", SETTINGS) as service:
+        for _ in range(5):
+            assert await service.end() == 0
+            assert mlflow_processes(service) == []
+            await service.start()
+
+
+async def test_who_calls_before_it_is_up_waits_instead_of_being_refused(tmp_path: Path) -> None:
+    async with running_service(tmp_path / "data", SETTINGS) as service:
+        _, status = await service.get("/mlops/status")
+        assert status["mlflow_api"] == "starting"
+        assert (status["registered_models"], status["active_experiments"]) == (None, None)
+        async with (
+            aiohttp.ClientSession() as session,
+            session.get(status["mlflow_tracking_uri"] + "/health") as response,
+        ):
+            assert response.status == 200
+
+
+async def test_the_first_calls_may_come_all_at_once(tmp_path: Path) -> None:
+    """Each would make the tables when it comes, and all but one would fail of it."""
+    async with running_service(tmp_path / "data", SETTINGS) as service:
+        _, status = await service.get("/mlops/status")
+        first = ["experiments/search", "registered-models/search"] * 4
+
+        async def ask(session: aiohttp.ClientSession, path: str) -> int:
+            url = f"{status['mlflow_tracking_uri']}/api/2.0/mlflow/{path}"
+            async with session.get(url, params={"max_results": 1}) as response:
+                return response.status
+
+        async with aiohttp.ClientSession() as session:
+            answers = await asyncio.gather(*(ask(session, path) for path in first))
+        assert answers == [200] * len(first)
+
+
+async def test_it_stops_with_the_last_job_after_the_service_has_gone(tmp_path: Path) -> None:
+    go = tmp_path / "go"
+    async with running_service(tmp_path / "data", SETTINGS) as service:
+        uri = await accessible(service)
+        job_id = await service.submit(WAIT_FOR.format(str(go)))
+        await service.phase(job_id, "running")
+        assert await service.end() == 0
+        pid = mlflow_pid(service)
+        # a service that comes back meanwhile takes it over, and the first one's wish is void
+        await service.start()
+        assert (await accessible(service), mlflow_pid(service)) == (uri, pid)
+        assert await service.end() == 0
+        assert mlflow_pid(service) == pid
+        go.touch()
+        await eventually(lambda: not mlflow_processes(service), what="MLflow has stopped")
+        await service.start()
+        assert (await service.finished(job_id))["status"] == "completed"
+
+
+@pytest.mark.parametrize("stopped", ["keeper", "shim", "server"])
+async def test_the_service_ends_in_time_though_mlflow_was_stopped(
+    tmp_path: Path, stopped: str
+) -> None:
+    async with running_service(tmp_path / "data", SETTINGS) as service:
+        await accessible(service)
+        (attempt,) = (service.data_dir / "mlflow-server" / "attempts").iterdir()
+        pids = {
+            "keeper": int((attempt / "lock").read_text().split()[0]),
+            "shim": msgspec.json.decode((attempt / "pid.json").read_bytes())["shim_pid"],
+            "server": mlflow_pid(service),
+        }
+        os.kill(pids[stopped], signal.SIGSTOP)
+        assert await service.end(within=5) == 0
+        await eventually(lambda: not mlflow_processes(service), what="MLflow has stopped")
+
+
+async def test_what_else_lies_beside_its_attempts_is_left_alone(tmp_path: Path) -> None:
+    other = tmp_path / "data" / "mlflow-server" / "attempts" / ".Trash"
+    other.mkdir(parents=True)
+    async with running_service(tmp_path / "data", SETTINGS) as service:
+        await accessible(service)
+    assert other.exists()
+
+
+async def test_its_store_is_in_the_data_directory_whatever_that_is_called(tmp_path: Path) -> None:
+    async with running_service(tmp_path / "a b?c=d%20é#f" / "data", SETTINGS) as service:
+        await accessible(service)
+        assert (service.data_dir / "mlflow" / "mlflow.db").exists()
+    assert [path.name for path in tmp_path.iterdir()] == ["a b?c=d%20é#f"]
+
+
+async def test_its_database_has_a_write_ahead_log(tmp_path: Path) -> None:
+    async with running_service(tmp_path / "data", SETTINGS) as service:
+        await accessible(service)
+        database = sqlite3.connect(service.data_dir / "mlflow" / "mlflow.db")
+        assert database.execute("PRAGMA journal_mode").fetchone() == ("wal",)
+        database.close()
+
+
+async def test_runs_are_recorded_after_the_database_failed_to_take_them(tmp_path: Path) -> None:
+    async with running_service(tmp_path / "data", SETTINGS) as service:
+        service.may_fail = True
+        await accessible(service)
+        database = sqlite3.connect(service.data_dir / "asgard.db", isolation_level=None)
+        database.execute(
+            "CREATE TRIGGER full BEFORE UPDATE OF run_id ON jobs"
+            " BEGIN SELECT RAISE(FAIL, 'as if the disk were full'); END"
+        )
+        job_id = await service.submit(MAKES_A_RUN)
+        await eventually(
+            lambda: "task recorder failed" in service.log.read_text(), what="recorder has failed"
+        )
+        assert (await service.finished(job_id))["run_id"] is None
+        database.execute("DROP TRIGGER full")
+        database.close()
+
+        async def known() -> bool:
+            return (await service.job(job_id))["run_id"] is not None
+
+        await eventually(known, what="run is known")
+
+
+async def test_a_taken_port_is_replaced_once_and_kept(tmp_path: Path) -> None:
+    with socket.socket() as taken:
+        taken.bind(("127.0.0.1", 0))
+        taken.listen()
+        port = taken.getsockname()[1]
+        settings = {**SETTINGS, "ASGARD_MLFLOW__PORT": str(port)}
+        async with running_service(tmp_path / "data", settings) as service:
+            _, first = await service.get("/mlops/status")
+            assert not first["mlflow_tracking_uri"].endswith(f":{port}")
+            taken.close()
+            await service.end()
+            await service.start()
+            _, second = await service.get("/mlops/status")
+            assert second["mlflow_tracking_uri"] == first["mlflow_tracking_uri"]
+
+
+async def test_the_service_follows_it_to_another_port(tmp_path: Path) -> None:
+    """One that an earlier service started has died, and its port was taken meanwhile."""
+    settings = {**SETTINGS, "ASGARD_TRACKING__SETTLE_SECONDS": "60"}
+    async with running_service(tmp_path / "data", settings) as service:
+        first = await accessible(service)
+        await service.kill()
+        await service.start()
+        assert await accessible(service) == first
+        with socket.socket() as taken:
+            os.kill(service.pid, signal.SIGSTOP)
+            try:
+                os.kill(mlflow_pid(service), signal.SIGKILL)
+                await eventually(lambda: not mlflow_processes(service), what="MLflow is gone")
+                taken.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+                taken.bind(("127.0.0.1", int(first.rpartition(":")[2])))
+                taken.listen()
+            finally:
+                os.kill(service.pid, signal.SIGCONT)
+
+            async def moved() -> bool:
+                _, status = await service.get("/mlops/status")
+                return bool(status["mlflow_tracking_uri"] != first)
+
+            await eventually(moved, what="MLflow listens elsewhere")
+            second = await accessible(service)
+            job = await service.finished(await service.submit(MAKES_A_RUN))
+            assert job["status"] == "completed", job["logs"]
+            assert (await get_run(second, job["logs"].split()[-1]))["info"]["status"] == "FINISHED"
+
+
+async def test_a_job_does_not_wait_for_mlflow_and_its_run_is_known_later(tmp_path: Path) -> None:
+    go = tmp_path / "go"
+    async with running_service(tmp_path / "data", SETTINGS) as service:
+        uri = await accessible(service)
+        job_id = await service.submit(MAKES_A_RUN + WAIT_FOR.format(str(go)))
+        await service.says(job_id, "run ")
+        run_id = (await service.job(job_id))["logs"].split()[-1]
+        pid = mlflow_pid(service)
+        os.kill(pid, signal.SIGSTOP)
+        try:
+            await state(service, "unreachable")
+            go.touch()
+            job = await service.finished(job_id)
+            assert (job["status"], job["run_id"]) == ("completed", None)
+            # the service may die with what is left to do
+            await service.kill()
+            await service.start()
+            assert (await service.job(job_id))["run_id"] is None
+        finally:
+            os.kill(pid, signal.SIGCONT)
+
+        async def known() -> bool:
+            return bool((await service.job(job_id))["run_id"] == run_id)
+
+        await eventually(known, what="the run is known")
+        run = await get_run(uri, run_id)
+        assert run["info"]["status"] == "FINISHED"
+
+
+async def test_runs_of_killed_jobs_are_ended_and_two_jobs_keep_their_own(tmp_path: Path) -> None:
+    async with running_service(
+        tmp_path / "data", {**SETTINGS, "ASGARD_TRACKING__SETTLE_SECONDS": "20"}
+    ) as service:
+        uri = await accessible(service)
+        never = str(tmp_path / "never")
+        fails = await service.submit(MAKES_A_RUN + "raise SystemExit(3)")
+        killed = await service.submit(MAKES_A_RUN + WAIT_FOR.format(never), timeout=5)
+        cancelled = await service.submit(MAKES_A_RUN + WAIT_FOR.format(never))
+        await service.says(cancelled, "run ")
+        await service.post(f"/mlops/training/jobs/{cancelled}/cancel")
+        ended = {}
+        for job_id in (fails, killed, cancelled):
+            job = await service.finished(job_id)
+            assert job["run_id"] == job["logs"].split()[-1]
+            ended[job["reason"]] = (await get_run(uri, job["run_id"]))["info"]["status"]
+        assert ended == {"exit_code": "FAILED", "timeout": "KILLED", "cancelled": "KILLED"}
+
+
+async def test_an_external_server_is_neither_started_nor_stopped(tmp_path: Path) -> None:
+    settings = {"ASGARD_MLFLOW__TRACKING_URI": f"http://127.0.0.1:{free_port()}"}
+    async with running_service(tmp_path / "data", settings) as service:
+        await state(service, "unreachable")
+        assert mlflow_processes(service) == []

@@ -1,0 +1,308 @@
+"""The gateway: what every kind of answer, and of silence, means."""
+
+import asyncio
+import logging
+import traceback
+
+import pytest
+from aiohttp import web
+
+from asgard_async.domain.errors import (
+    AsgardError,
+    TrackingNotFound,
+    TrackingRejected,
+    TrackingUnavailable,
+)
+from asgard_async.mlflow import gateway as gateway_module
+from asgard_async.mlflow.address import MlflowAddress
+from asgard_async.mlflow.gateway import MlflowGateway
+from asgard_async.mlflow.refusals import AnswerTooLarge, MlflowInternalError, MlflowRefused
+from tests.support.basic_auth import ProtectedMlflow
+from tests.support.mlflow_servers import MlflowServer, Relay, serving
+from tests.support.mlflow_user import MlflowUser, all_of, fresh
+from tests.support.service import free_port
+
+JSON = "application/json"
+
+
+def open_gateway(uri: str, timeout_seconds: float = 30) -> MlflowGateway:
+    address = MlflowAddress.parse(uri, username="ann", password="hush-hush")
+    return MlflowGateway(address, timeout_seconds=timeout_seconds, max_answer_bytes=100_000)
+
+
+async def garbage(_: web.Request) -> web.StreamResponse:
+    return web.Response(body=b"\x00\xffgarbage", content_type=JSON)
+
+
+async def wrong_shape(_: web.Request) -> web.StreamResponse:
+    return web.json_response({"experiment": {"experiment_id": ["?"]}})
+
+
+async def deep(_: web.Request) -> web.StreamResponse:
+    return web.Response(body=b'{"x":' * 10_000, content_type=JSON)
+
+
+async def html_page(_: web.Request) -> web.StreamResponse:
+    return web.Response(text="<html>hush-hush</html>", content_type="text/html")
+
+
+async def html_404(_: web.Request) -> web.StreamResponse:
+    return web.Response(status=404, text="<html></html>", content_type="text/html")
+
+
+async def bad_gateway(_: web.Request) -> web.StreamResponse:
+    return web.Response(status=502, text="bad")
+
+
+async def too_many(_: web.Request) -> web.StreamResponse:
+    return web.json_response({"error_code": "REQUEST_LIMIT_EXCEEDED"}, status=429)
+
+
+async def unauthorized(_: web.Request) -> web.StreamResponse:
+    return web.Response(status=401, text="who are you")
+
+
+async def cut_off(request: web.Request) -> web.StreamResponse:
+    response = web.StreamResponse(headers={"Content-Length": "1000"})
+    await response.prepare(request)
+    await response.write(b'{"experiment')
+    assert request.transport is not None
+    request.transport.abort()
+    return response
+
+
+async def silent(_: web.Request) -> web.StreamResponse:
+    await asyncio.Event().wait()
+    raise AssertionError("never reached")
+
+
+@pytest.mark.parametrize(
+    ("handler", "timeout_seconds"),
+    [
+        (garbage, 30),
+        (wrong_shape, 30),
+        (deep, 30),
+        (html_page, 30),
+        (html_404, 30),
+        (bad_gateway, 30),
+        (too_many, 30),
+        (unauthorized, 30),
+        (cut_off, 30),
+        (silent, 0.2),
+    ],
+    ids=lambda value: getattr(value, "__name__", None),
+)
+async def test_what_is_no_answer_of_mlflows_is_unavailable_and_shows_no_credentials(
+    handler: object, timeout_seconds: float, caplog: pytest.LogCaptureFixture
+) -> None:
+    caplog.set_level(logging.DEBUG)
+    async with serving(handler) as uri, open_gateway(uri, timeout_seconds) as gateway:  # type: ignore[arg-type]  # each is a Handler
+        with pytest.raises(TrackingUnavailable) as caught:
+            await gateway.experiment_named("x")
+    told = "".join(traceback.format_exception(caught.value)) + repr(caught.value) + caplog.text
+    assert "hush" not in told
+    assert "Authorization" not in told
+
+
+async def test_credentials_that_a_server_repeats_are_not_told_on() -> None:
+    async def echo(request: web.Request) -> web.StreamResponse:
+        told = f"hush-hush, or {request.headers['Authorization']}"
+        return web.json_response({"error_code": "INTERNAL_ERROR", "message": told}, status=500)
+
+    async with serving(echo) as uri, open_gateway(uri) as gateway:
+        with pytest.raises(MlflowInternalError, match=r"\(hidden\), or Basic \(hidden\)$"):
+            await gateway.experiment_named("x")
+
+
+async def test_refused_connection_is_unavailable() -> None:
+    async with open_gateway(f"http://127.0.0.1:{free_port()}") as gateway:
+        with pytest.raises(TrackingUnavailable):
+            await gateway.health()
+
+
+async def test_closed_gateway_is_unavailable() -> None:
+    gateway = open_gateway(f"http://127.0.0.1:{free_port()}")
+    async with gateway:
+        pass
+    with pytest.raises(TrackingUnavailable):
+        await gateway.health()
+
+
+@pytest.mark.mlflow
+async def test_server_that_is_held_still_is_unavailable(mlflow_server: MlflowServer) -> None:
+    async with open_gateway(mlflow_server.uri, timeout_seconds=0.3) as gateway:
+        with mlflow_server.stopped(), pytest.raises(TrackingUnavailable, match=r"within 0\.3 s"):
+            await gateway.health()
+
+
+async def test_failure_of_one_request_is_told_from_an_outage() -> None:
+    async def fail(_: web.Request) -> web.StreamResponse:
+        return web.json_response(
+            {"error_code": "INTERNAL_ERROR", "message": "boom\n[SQL: x]"}, status=500
+        )
+
+    async with serving(fail) as uri, open_gateway(uri) as gateway:
+        with pytest.raises(MlflowInternalError) as caught:
+            await gateway.experiment_named("x")
+    assert "boom" in str(caught.value)
+    assert "SQL" not in str(caught.value)
+
+
+async def test_answer_is_read_only_up_to_the_bound() -> None:
+    async def endless(request: web.Request) -> web.StreamResponse:
+        response = web.StreamResponse()
+        await response.prepare(request)
+        while True:
+            await response.write(b" " * 10_000)
+
+    async with serving(endless) as uri, open_gateway(uri) as gateway:
+        with pytest.raises(AnswerTooLarge):
+            await gateway.experiment_named("x")
+
+
+async def test_redirect_is_not_followed_so_that_credentials_stay_with_their_server() -> None:
+    strangers_saw: list[str] = []
+
+    async def stranger(request: web.Request) -> web.StreamResponse:
+        strangers_saw.append(request.path)
+        return web.json_response({})
+
+    async with serving(stranger) as elsewhere:
+
+        async def redirect(_: web.Request) -> web.StreamResponse:
+            raise web.HTTPTemporaryRedirect(elsewhere)
+
+        async with serving(redirect) as uri, open_gateway(uri) as gateway:
+            with pytest.raises(TrackingUnavailable, match="307"):
+                await gateway.experiment_named("x")
+    assert strangers_saw == []
+
+
+@pytest.mark.mlflow
+async def test_credentials_are_sent_and_the_shown_address_has_none(relay: Relay) -> None:
+    with_userinfo = relay.uri.replace("http://", "http://ann:hush@")
+    async with MlflowGateway(MlflowAddress.parse(with_userinfo), timeout_seconds=30) as gateway:
+        await gateway.active_experiment_ids()
+        assert gateway.public_uri == relay.uri
+    address = MlflowAddress.parse(relay.uri, token="t0ken")
+    async with MlflowGateway(address, timeout_seconds=30) as gateway:
+        await gateway.active_experiment_ids()
+    assert relay.authorizations == {"Basic YW5uOmh1c2g=", "Bearer t0ken"}
+
+
+@pytest.mark.mlflow
+async def test_running_server_is_healthy_and_a_failing_one_is_not(
+    relay: Relay, relayed: MlflowGateway
+) -> None:
+    await relayed.health()
+    relay.fail("/health", 503)
+    with pytest.raises(TrackingUnavailable):
+        await relayed.health()
+
+
+@pytest.mark.mlflow
+async def test_what_mlflow_does_not_know_is_not_found(gateway: MlflowGateway) -> None:
+    missing = (
+        gateway.experiment_named(fresh("none")),
+        gateway.get_run("0" * 32),
+        gateway.registered_model(fresh("none")),
+    )
+    for awaitable in missing:
+        with pytest.raises(TrackingNotFound):
+            await awaitable
+
+
+@pytest.mark.mlflow
+async def test_refusal_carries_mlflows_first_line_and_code(gateway: MlflowGateway) -> None:
+    name = fresh("twice")
+    await gateway.create_experiment(name)
+    with pytest.raises(MlflowRefused) as caught:
+        await gateway.create_experiment(name)
+    assert isinstance(caught.value, TrackingRejected)
+    assert caught.value.error_code == "RESOURCE_ALREADY_EXISTS"
+    assert name in str(caught.value)
+    assert "SQL:" not in str(caught.value)
+
+
+@pytest.mark.parametrize(
+    ("username", "hint"),
+    [("", "asks for credentials"), ("ann", "does not accept Asgard's credentials")],
+)
+async def test_401_says_what_to_set(username: str, hint: str) -> None:
+    async with serving(unauthorized) as uri:
+        address = MlflowAddress.parse(uri, username=username, password="hush-hush")
+        async with MlflowGateway(address, timeout_seconds=30) as gateway:
+            with pytest.raises(TrackingUnavailable, match=hint) as caught:
+                await gateway.experiment_named("x")
+    assert "[mlflow] username and password, or token" in str(caught.value)
+
+
+async def test_500_without_words_says_where_to_look() -> None:
+    async def stumble(_: web.Request) -> web.StreamResponse:
+        return web.Response(status=500, text="Internal Server Error")
+
+    async with serving(stumble) as uri, open_gateway(uri) as gateway:
+        with pytest.raises(MlflowInternalError, match="without a reason, which stands in its own"):
+            await gateway.experiment_named("x")
+
+
+async def test_403_of_a_proxy_is_no_refusal_of_the_request() -> None:
+    async def refuse(_: web.Request) -> web.StreamResponse:
+        return web.Response(status=403, text="Invalid Host header")
+
+    async with serving(refuse) as uri, open_gateway(uri) as gateway:
+        with pytest.raises(TrackingUnavailable, match=r"403.*--allowed-hosts"):
+            await gateway.experiment_named("x")
+
+
+@pytest.mark.mlflow
+async def test_what_a_user_may_not_do_is_refused(protected_mlflow: ProtectedMlflow) -> None:
+    name = fresh("of-the-admin")
+    await protected_mlflow.as_admin("POST", "registered-models/create", {"name": name})
+    async with MlflowGateway(protected_mlflow.address(), timeout_seconds=30) as gateway:
+        assert (await gateway.registered_model(name)).name == name
+        with pytest.raises(MlflowRefused, match="lets Asgard in but denies") as caught:
+            await gateway.create_model_version(
+                name, source="s3://x", run_id="0", model_id=None, description="", tags={}
+            )
+    assert caught.value.error_code == "PERMISSION_DENIED"
+
+
+async def test_it_asks_where_it_was_moved_to() -> None:
+    seen: list[str] = []
+
+    async def answer(request: web.Request) -> web.StreamResponse:
+        seen.append(request.host)
+        return web.json_response({"experiment": {"experiment_id": "1"}})
+
+    async with serving(answer) as first, serving(answer) as second, open_gateway(first) as gateway:
+        await gateway.experiment_named("x")
+        gateway.move_to(MlflowAddress.parse(second))
+        await gateway.experiment_named("x")
+        assert gateway.public_uri == second
+    assert [f"http://{host}" for host in seen] == [first, second]
+
+
+@pytest.mark.mlflow
+async def test_all_pages_are_read(
+    gateway: MlflowGateway, user: MlflowUser, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    made = await all_of(*(user.experiment() for _ in range(3)))
+    names = [fresh("paged") for _ in range(3)]
+    for name in names:
+        await gateway.create_registered_model(name)
+    monkeypatch.setattr(gateway_module, "PAGE_SIZE", 2)
+    ids = await gateway.active_experiment_ids()
+    assert set(made) <= set(ids)
+    assert len(ids) == len(set(ids))
+    models = await gateway.registered_models()
+    assert set(names) <= {model.name for model in models}
+    assert await gateway.count_registered_models() == len(models)
+
+
+@pytest.mark.mlflow
+async def test_every_error_of_the_gateway_is_one_that_clients_may_read(
+    gateway: MlflowGateway,
+) -> None:
+    with pytest.raises(AsgardError):
+        await gateway.create_experiment("")

@@ -1,0 +1,52 @@
+"""The MLflow variables of a job."""
+
+import json
+
+from asgard_async.mlflow.address import MlflowAddress
+from asgard_async.mlflow.job_variables import VARIABLES, job_environment
+
+
+def environment(address: MlflowAddress, tags: dict[str, str] | None = None) -> dict[str, str]:
+    return job_environment(
+        address,
+        experiment_name='né\'w "one"',
+        job_id="0a1b2c3d",
+        attempt=2,
+        server_id="s-1",
+        tags=tags or {},
+    )
+
+
+def test_job_logs_to_its_experiment_and_its_runs_are_marked() -> None:
+    variables = environment(MlflowAddress.parse("http://127.0.0.1:5000"), {"team": "ä/b"})
+    assert variables["MLFLOW_TRACKING_URI"] == "http://127.0.0.1:5000"
+    assert variables["MLFLOW_EXPERIMENT_NAME"] == 'né\'w "one"'
+    assert json.loads(variables["MLFLOW_RUN_CONTEXT"]) == {
+        "team": "ä/b",
+        "asgard.job_id": "0a1b2c3d",
+        "asgard.attempt": "2",
+        "asgard.server_id": "s-1",
+    }
+
+
+def test_credentials_are_given_apart_from_the_address() -> None:
+    variables = environment(MlflowAddress.parse("http://ann:hush@host:1"))
+    assert variables["MLFLOW_TRACKING_URI"] == "http://host:1"
+    assert variables["MLFLOW_TRACKING_USERNAME"] == "ann"
+    assert variables["MLFLOW_TRACKING_PASSWORD"] == "hush"
+    assert "MLFLOW_TRACKING_TOKEN" not in variables
+
+    bearer = environment(MlflowAddress.parse("http://host:1", token="abc"))
+    assert bearer["MLFLOW_TRACKING_TOKEN"] == "abc"
+    assert "MLFLOW_TRACKING_USERNAME" not in bearer
+
+
+def test_users_tags_cannot_take_the_place_of_the_marks() -> None:
+    variables = environment(MlflowAddress.parse("http://host"), {"asgard.job_id": "ffffffff"})
+    assert json.loads(variables["MLFLOW_RUN_CONTEXT"])["asgard.job_id"] == "0a1b2c3d"
+
+
+def test_every_variable_that_is_set_is_named() -> None:
+    basic = environment(MlflowAddress.parse("http://u:p@host"))
+    bearer = environment(MlflowAddress.parse("http://host", token="t"))
+    assert basic.keys() | bearer.keys() == VARIABLES

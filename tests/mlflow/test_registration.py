@@ -1,0 +1,206 @@
+"""The models of ended jobs: every one registered once, whoever was cut off meanwhile."""
+
+import pytest
+from aiohttp import web
+
+from asgard_async.domain.errors import TrackingUnavailable
+from asgard_async.domain.status import Reason
+from asgard_async.mlflow.address import MlflowAddress
+from asgard_async.mlflow.gateway import MlflowGateway
+from asgard_async.mlflow.reconciler import Settlement
+from tests.support.ended_jobs import SERVER, Script, ended_job, settle_one
+from tests.support.mlflow_servers import Relay, serving
+from tests.support.mlflow_user import MlflowUser, all_of, fresh
+
+pytestmark = pytest.mark.mlflow
+
+SEARCH, CREATE = "runs/search", "model-versions/create"
+
+
+async def test_completed_jobs_model_is_registered_once(
+    gateway: MlflowGateway, user: MlflowUser, script: Script
+) -> None:
+    run_id, model_id = await script.run_with_model()
+    name = fresh('it\'s "m"')
+    job = ended_job(script.job_id, model_name=name, tags={"team": "a"})
+    first = await settle_one(gateway, job)
+    assert (first.tracking.run_id, first.tracking.model_version) == (run_id, "1")
+    assert first.problem is None
+    assert await settle_one(gateway, job) == first
+    model = await gateway.registered_model(name)
+    [version] = model.latest_versions
+    assert version.version == "1"
+    assert version.run_id == run_id
+    tags = {tag.key: tag.value for tag in version.tags}
+    assert tags == {"team": "a", "asgard.job_id": script.job_id}
+    assert model_id.startswith("m-")
+
+
+async def test_settling_one_job_twice_at_once_registers_it_once(
+    gateway: MlflowGateway, user: MlflowUser, script: Script
+) -> None:
+    await script.run_with_model()
+    name = fresh("twice")
+    settlement = Settlement(gateway, server_id=SERVER)
+    job = ended_job(script.job_id, model_name=name)
+    first, second = await all_of(settlement.settle([job]), settlement.settle([job]))
+    assert first == second
+    assert len(await user.versions(name)) == 1
+
+
+async def test_jobs_with_one_model_name_get_versions_of_their_own(
+    gateway: MlflowGateway, user: MlflowUser, script: Script
+) -> None:
+    scripts = [script, *(Script(user, script.experiment_id) for _ in range(4))]
+    made = await all_of(*(one.run_with_model() for one in scripts))
+    name = fresh("contested")
+    settled = await Settlement(gateway, server_id=SERVER).settle(
+        [ended_job(one.job_id, model_name=name) for one in scripts]
+    )
+    versions = {settled[one.job_id].tracking.model_version for one in scripts}
+    assert versions == {"1", "2", "3", "4", "5"}
+    by_version = {version["version"]: version["run_id"] for version in await user.versions(name)}
+    for one, (run_id, _) in zip(scripts, made, strict=True):
+        assert by_version[settled[one.job_id].tracking.model_version] == run_id
+
+
+async def test_version_that_the_script_made_itself_is_the_jobs(
+    gateway: MlflowGateway, user: MlflowUser, script: Script
+) -> None:
+    run_id, model_id = await script.run_with_model()
+    name, other_name = fresh("own"), fresh("other")
+    await user.register(other_name, run_id, model_id)
+    for _ in range(3):
+        await user.add_version(other_name, run_id, model_id)
+    await user.register(name, run_id, model_id)
+    newer = await user.add_version(name, run_id, model_id)
+    settled = await settle_one(gateway, ended_job(script.job_id, model_name=name))
+    assert settled.tracking.model_version == newer == "2"
+    assert len(await user.versions(name)) == 2
+
+
+async def test_version_that_the_script_made_from_another_of_its_runs_counts_in_need(
+    gateway: MlflowGateway, user: MlflowUser, script: Script
+) -> None:
+    earlier = await script.run(ended=10)
+    name = fresh("earlier")
+    await user.register(name, earlier, await user.log_model(script.experiment_id, earlier))
+    last = await script.run(ended=20)
+    job = ended_job(script.job_id, model_name=name)
+    settled = await settle_one(gateway, job)
+    assert (settled.tracking.run_id, settled.tracking.model_version) == (last, "1")
+
+    await user.log_model(script.experiment_id, last)
+    assert (await settle_one(gateway, job)).tracking.model_version == "2"
+    assert [version["run_id"] for version in await user.versions(name)] == [earlier, last]
+
+
+async def test_version_made_for_the_job_is_found_whichever_run_it_is_from(
+    gateway: MlflowGateway, user: MlflowUser, script: Script
+) -> None:
+    first, model_id = await script.run_with_model()
+    name, other_name = fresh("moved"), fresh("other")
+    # of another registered model, though it bears the mark as well
+    await user.register(other_name, first, model_id)
+    marked = await user.add_version(other_name, first, model_id)
+    mark = {"key": "asgard.job_id", "value": script.job_id}
+    await user.call(
+        "POST", "model-versions/set-tag", {"name": other_name, "version": marked, **mark}
+    )
+    job = ended_job(script.job_id, model_name=name)
+    assert (await settle_one(gateway, job)).tracking.model_version == "1"
+    await user.call("POST", "runs/delete", {"run_id": first})
+    await script.run_with_model()
+    assert (await settle_one(gateway, job)).tracking.model_version == "1"
+    assert len(await user.versions(name)) == 1
+
+
+async def test_older_mlflow_without_logged_models_and_null_filters_serves(
+    relay: Relay, user: MlflowUser, script: Script
+) -> None:
+    async def be_older(request: web.Request) -> web.StreamResponse:
+        if request.path.endswith("logged-models/search"):
+            return web.Response(status=404, text="<html>", content_type="text/html")
+        if b"NOT NULL" in await request.read():
+            return web.json_response({"error_code": "INVALID_PARAMETER_VALUE"}, status=400)
+        return await relay.handle(request)
+
+    scripts = [script, Script(user, script.experiment_id)]
+    for one in scripts:
+        run_id = await one.run()
+        await user.put_artifact(one.experiment_id, run_id, "model/MLmodel")
+    name = fresh("older")
+    async with serving(be_older) as uri:
+        address = MlflowAddress.parse(uri)
+        async with MlflowGateway(address, timeout_seconds=30) as gateway:
+            settled = await Settlement(gateway, server_id=SERVER).settle(
+                [ended_job(one.job_id, model_name=name) for one in scripts]
+            )
+    assert [settled[one.job_id].tracking.model_version for one in scripts] == ["1", "2"]
+
+
+async def test_job_that_did_not_complete_registers_nothing(
+    gateway: MlflowGateway, user: MlflowUser, script: Script
+) -> None:
+    run_id, _ = await script.run_with_model()
+    name = fresh("failed")
+    job = ended_job(script.job_id, model_name=name, reason=Reason.EXIT_CODE)
+    settled = await settle_one(gateway, job)
+    assert (settled.tracking.run_id, settled.tracking.model_version) == (run_id, None)
+    assert await user.versions(name) == []
+
+
+async def test_run_without_model_has_no_version_and_that_is_no_problem(
+    gateway: MlflowGateway, script: Script
+) -> None:
+    run_id = await script.run()
+    settled = await settle_one(gateway, ended_job(script.job_id, model_name=fresh("none")))
+    assert (settled.tracking.run_id, settled.tracking.model_version) == (run_id, None)
+    assert settled.problem is None
+
+
+async def test_refused_model_name_is_told_and_harms_no_other_job(
+    gateway: MlflowGateway, user: MlflowUser, script: Script
+) -> None:
+    other = Script(user, script.experiment_id)
+    refused, _ = await script.run_with_model()
+    await other.run_with_model()
+    settled = await Settlement(gateway, server_id=SERVER).settle(
+        [
+            ended_job(script.job_id, model_name="a/b"),
+            ended_job(other.job_id, model_name=fresh("fine")),
+        ]
+    )
+    assert settled[script.job_id].tracking.run_id == refused
+    assert "Names cannot contain" in (settled[script.job_id].problem or "")
+    assert settled[other.job_id].tracking.model_version == "1"
+
+
+async def test_lost_answer_to_a_registration_makes_no_second_version(
+    relay: Relay, relayed: MlflowGateway, user: MlflowUser, script: Script
+) -> None:
+    await script.run_with_model()
+    name = fresh("cut")
+    await user.call("POST", "registered-models/create", {"name": name})
+    relay.lose_answer(CREATE)
+    job = ended_job(script.job_id, model_name=name)
+    with pytest.raises(TrackingUnavailable):
+        await settle_one(relayed, job)
+    settled = await settle_one(relayed, job)
+    assert settled.tracking.model_version == "1"
+    assert len(await user.versions(name)) == 1
+
+
+async def test_one_search_finds_what_all_scripts_registered(
+    relay: Relay, relayed: MlflowGateway, user: MlflowUser, script: Script
+) -> None:
+    scripts = [script, *(Script(user, script.experiment_id) for _ in range(4))]
+    name = fresh("together")
+    run_id, model_id = await script.run_with_model()
+    await user.register(name, run_id, model_id)
+    await all_of(*(one.run_with_model() for one in scripts[1:]))
+    jobs = [ended_job(one.job_id, model_name=name, may_be_registered=False) for one in scripts]
+    settled = await Settlement(relayed, server_id=SERVER).settle(jobs)
+    assert settled[script.job_id].tracking.model_version == "1"
+    assert len(await user.versions(name)) == len(scripts)
+    assert relay.seen["model-versions/search"] == 1

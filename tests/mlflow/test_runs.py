@@ -1,0 +1,56 @@
+"""Which of a job's runs is its run, and how one counts that was left open."""
+
+from datetime import UTC, datetime, timedelta
+
+import pytest
+
+from asgard_async.domain.job import JobRun
+from asgard_async.domain.status import Reason
+from asgard_async.mlflow.runs import final_status, job_run
+
+NOON = datetime(2026, 1, 1, 12, tzinfo=UTC)
+
+
+def run(
+    run_id: str, ended: int | None, *, parent: str | None = None, status: str = "FINISHED"
+) -> JobRun:
+    return JobRun(
+        run_id=run_id,
+        experiment_id="1",
+        name=None,
+        status=status,
+        started_at=NOON,
+        ended_at=None if ended is None else NOON + timedelta(seconds=ended),
+        parent_run_id=parent,
+    )
+
+
+def chosen(*runs: JobRun) -> str | None:
+    found = job_run(runs)
+    return found.run_id if found else None
+
+
+def test_run_that_ended_last_is_the_jobs_run_whatever_its_status() -> None:
+    assert chosen(run("a", 1), run("b", 3, status="FAILED"), run("c", 2)) == "b"
+
+
+def test_ties_go_to_the_top_level_run() -> None:
+    assert chosen(run("z", 5, parent="a"), run("a", 5), run("y", 5, parent="a")) == "a"
+
+
+def test_nested_run_that_ended_later_counts() -> None:
+    assert chosen(run("a", 5), run("b", 6, parent="a")) == "b"
+
+
+def test_run_without_end_counts_as_the_last() -> None:
+    assert chosen(run("a", 5), run("b", None, status="RUNNING")) == "b"
+
+
+def test_no_runs_no_run() -> None:
+    assert chosen() is None
+
+
+@pytest.mark.parametrize("reason", Reason)
+def test_open_run_of_an_ended_job_is_ended_as_the_job_was(reason: Reason) -> None:
+    expected = {Reason.SUCCEEDED: "FINISHED", Reason.EXIT_CODE: "FAILED"}.get(reason, "KILLED")
+    assert final_status(reason) == expected

@@ -1,0 +1,92 @@
+"""What the documents say is so, where that can be compared."""
+
+import re
+import shlex
+from pathlib import Path
+
+import click
+import pytest
+
+from asgard_async.api.routes import ROUTES
+from asgard_async.cli.main import main
+from asgard_async.config import SECTIONS
+from asgard_async.domain.transitions import TRANSITIONS
+
+ROOT = Path(__file__).parents[2]
+DOCUMENTS = sorted([*ROOT.glob("*.md"), *(ROOT / "docs").glob("*.md")])
+
+
+def text_of(name: str) -> str:
+    return (ROOT / name).read_text("utf-8")
+
+
+def test_the_diagram_shows_every_move_and_no_other() -> None:
+    drawn = set(re.findall(r"^    (\w+) --> (\w+)", text_of("docs/architecture.md"), re.MULTILINE))
+    assert drawn == {
+        (source, target) for source, targets in TRANSITIONS.items() for target in targets
+    }
+
+
+def routes_in(text: str) -> set[str]:
+    """Paths that a document names, with `…/x` read as below a job."""
+    paths = re.findall(r"`?(/(?:mlops|health|metrics|openapi)[^\s`?|]*)", text)
+    below = [f"/mlops/training/jobs/{{job_id}}/{name}" for name in re.findall(r"`…/(\w+)`", text)]
+    return {path.replace("{id}", "{job_id}").rstrip(",.") for path in (*paths, *below)}
+
+
+@pytest.mark.parametrize("document", ["README.md", "docs/api.md"])
+def test_every_address_is_documented_and_exists(document: str) -> None:
+    exist = {route.path for route in ROUTES}
+    named = routes_in(text_of(document))
+    assert exist - named == set()
+    examples = {path for path in named if re.search(r"/jobs/[0-9a-f]{8}\b", path)}
+    assert named - exist - examples == set()
+
+
+@pytest.mark.parametrize("document", DOCUMENTS, ids=lambda path: path.name)
+def test_links_between_documents_lead_somewhere(document: Path) -> None:
+    for target in re.findall(r"\]\((?!https?:)([^)#]+)", document.read_text("utf-8")):
+        assert (document.parent / target).exists(), target
+
+
+@pytest.mark.parametrize("document", DOCUMENTS, ids=lambda path: path.name)
+def test_configuration_that_documents_name_exists(document: Path) -> None:
+    text = document.read_text("utf-8")
+    named = re.findall(r"\[(\w+)\] (\w+)", text)
+    named += [(a.lower(), b.lower()) for a, b in re.findall(r"ASGARD_([A-Z]+)__([A-Z_]+)", text)]
+    known = {(name, key) for name, kind in SECTIONS.items() for key in kind.__annotations__}
+    assert {(section, key) for section, key in named if section in SECTIONS} <= known
+
+
+def command_lines() -> list[str]:
+    """Every call of `asgard` in code or consoles of the documents."""
+    lines = []
+    for document in DOCUMENTS:
+        text = re.sub(r"\\\n *", "", document.read_text("utf-8"))
+        lines += re.findall(r"(?:^\$ |\$\(|`)(?:[A-Z_]+=\S+ )*(asgard [^`\n]+)", text, re.MULTILINE)
+    return sorted(set(lines))
+
+
+@pytest.mark.parametrize("line", command_lines())
+def test_commands_that_documents_name_exist_with_their_options(line: str) -> None:
+    command: click.Command = main
+    words = shlex.split(re.split(r"\)| \| |…", line)[0], comments=True)[1:]
+    while words and isinstance(command, click.Group) and not words[0].startswith("-"):
+        found = command.get_command(click.Context(command), words.pop(0))
+        assert found is not None, line
+        command = found
+    known = {option for entry in command.params for option in entry.opts} | {"--help", "--version"}
+    given = {word.partition("=")[0] for word in words if re.match("-[-a-z]", word)}
+    assert given <= known, line
+
+
+def test_make_lists_the_targets_that_documents_name() -> None:
+    targets = set(re.findall(r"^([a-z-]+):.*## ", text_of("Makefile"), re.MULTILINE))
+    for document in DOCUMENTS:
+        named = set(
+            re.findall(
+                r"`make ([a-z-]+)`|^\$ make ([a-z-]+)", document.read_text("utf-8"), re.MULTILINE
+            )
+        )
+        assert {first or second for first, second in named} <= targets
+    assert {"help", "venv", "demo", "test", "test-unit", "lint", "types"} <= targets

@@ -1,0 +1,166 @@
+"""Control groups of version 2, against a written description of their files.
+
+No machine that these tests run on is known to have version 2's controllers (its memory controller
+is version 1's there), so the files lie in an ordinary directory, as the kernel would write them
+(Documentation/admin-guide/cgroup-v2.rst). `cgroup.kill` alone is also tried with the kernel, by
+tests/limits/test_trees.py.
+"""
+
+import os
+from pathlib import Path
+
+import pytest
+
+from asgard_async.config import load_config
+from asgard_async.supervisor.limits import enforcer as keeping
+from asgard_async.supervisor.limits import hierarchies
+from asgard_async.supervisor.limits.enforcer import By, Keeping
+from asgard_async.supervisor.limits.hierarchies import Hierarchy, find, give_controllers
+from asgard_async.supervisor.limits.resource_limits import Allowance
+from asgard_async.supervisor.shim.cgroup import Accounts
+
+GROUP_FILES = {
+    "cgroup.controllers": "cpu memory pids\n",
+    "cgroup.subtree_control": "",
+    "cgroup.procs": "",
+    "cgroup.type": "domain\n",
+    "cgroup.kill": "",
+    "memory.max": "max\n",
+    "memory.swap.max": "max\n",
+    "memory.oom.group": "0\n",
+    "pids.max": "max\n",
+    "cpu.max": "max 100000\n",
+}
+V2_MOUNT = "30 23 0:26 / {} rw,nosuid shared:4 - cgroup2 cgroup2 rw,nsdelegate"
+
+
+def group(directory: Path, **changes: str) -> Path:
+    directory.mkdir(parents=True, exist_ok=True)
+    for name, text in {**GROUP_FILES, **changes}.items():
+        (directory / name).write_text(text)
+    return directory
+
+
+def proc(directory: Path, own: str, mountinfo: str) -> Path:
+    directory.mkdir()
+    (directory / "cgroup").write_text(own)
+    (directory / "mountinfo").write_text(mountinfo)
+    return directory
+
+
+def test_a_service_of_systemd_finds_the_group_of_its_unit(tmp_path: Path) -> None:
+    unit = group(tmp_path / "system.slice" / "asgard.service")
+    group(unit / "service")
+    here = proc(
+        tmp_path / "proc",
+        "0::/system.slice/asgard.service/service\n",
+        f"22 1 8:1 / / rw - ext4 /dev/root rw\n{V2_MOUNT.format(tmp_path)}\n",
+    )
+    (found,) = find(here)
+    assert found == Hierarchy(
+        version=2,
+        directory=unit,
+        own=unit / "service",
+        controllers=frozenset({"cpu", "memory", "pids"}),
+    )
+
+
+def test_an_older_systemd_leaves_the_service_in_the_unit_and_it_steps_down(tmp_path: Path) -> None:
+    unit = group(tmp_path / "asgard.service", **{"cgroup.procs": f"{os.getpid()}\n"})
+    found = Hierarchy(version=2, directory=unit, own=unit, controllers=frozenset({"memory"}))
+    assert give_controllers(found) == {"memory"}
+    assert (unit / "service" / "cgroup.procs").read_text() == str(os.getpid())
+    assert (unit / "cgroup.subtree_control").read_text() == "+memory"
+
+
+def test_a_group_with_other_processes_is_not_left(tmp_path: Path) -> None:
+    scope = group(tmp_path / "session-1.scope", **{"cgroup.procs": f"1\n{os.getpid()}\n"})
+    give_controllers(
+        Hierarchy(version=2, directory=scope, own=scope, controllers=frozenset({"memory"}))
+    )
+    assert not (scope / "service").exists()
+
+
+@pytest.mark.skipif(os.geteuid() == 0, reason="root may write everywhere")
+def test_a_group_of_others_is_none_of_ours(tmp_path: Path) -> None:
+    group(tmp_path / "session-1.scope").chmod(0o555)
+    mountinfo = f"{V2_MOUNT.format(tmp_path)}\n"
+    assert list(find(proc(tmp_path / "proc", "0::/session-1.scope\n", mountinfo))) == []
+
+
+def test_version_1_in_a_container_without_namespaces(tmp_path: Path) -> None:
+    """The container's own group is mounted, not the root of the hierarchy."""
+    for name in ("memory", "cpu,cpuacct", "blkio"):
+        group(tmp_path / name)
+    mounts = "".join(
+        f"3{n} 23 0:2{n} /docker/ab {tmp_path}/{name} rw - cgroup cgroup rw,{name}\n"
+        for n, name in enumerate(("memory", "cpu,cpuacct", "blkio"))
+    )
+    own = "5:memory:/docker/ab\n4:cpu,cpuacct:/docker/ab\n3:blkio:/docker/ab\n"
+    found = find(proc(tmp_path / "proc", own, mounts))
+    assert {(one.version, one.directory.name, one.controllers) for one in found} == {
+        (1, "memory", frozenset({"memory"})),
+        (1, "cpu,cpuacct", frozenset({"cpu", "cpuacct"})),
+    }
+
+
+def test_the_limits_of_a_group_above_count(tmp_path: Path) -> None:
+    group(tmp_path / "machine.slice", **{"memory.max": "1073741824\n"})
+    unit = group(tmp_path / "machine.slice" / "asgard.service")
+    found = Hierarchy(version=2, directory=unit, own=unit, controllers=frozenset({"memory"}))
+    assert hierarchies.memory_limit(found) == 1 << 30
+
+
+def test_what_is_written_for_a_job(tmp_path: Path) -> None:
+    place = keeping.Place(
+        version=2,
+        directory=group(tmp_path / "asgard-0"),
+        controllers=frozenset({"cpu", "memory", "pids"}),
+    )
+    kept = Keeping(load_config(environ={}).limits, jobs_dir=tmp_path, builds_dir=tmp_path)
+    kept.places.append(place)
+    assert {kept.by[name] for name in ("memory", "cpus", "processes")} == {By.CGROUP_V2}
+    assert kept.warning == ""
+    allowance = Allowance(memory_bytes=1 << 30, cpus=1.5, processes=100, open_files=64)
+    limits = kept.limits(allowance, tmp_path / "0badcafe" / "attempts" / "2", own=[], caches=[])
+    own = tmp_path / "asgard-0" / "0badcafe.2"
+    assert limits["cgroup"]["directories"] == [str(own)]
+    assert dict(limits["cgroup"]["settings"]) == {
+        f"{own}/memory.max": "1073741824",
+        f"{own}/memory.swap.max": "0",
+        f"{own}/memory.oom.group": "1",
+        f"{own}/pids.max": "100",
+        f"{own}/cpu.max": "150000 100000",
+    }
+    # nothing of that is left to the limits of single processes
+    assert (limits["processes"], kept.address_space_bytes(allowance)) == (0, 0)
+
+
+def test_what_the_kernel_has_counted(tmp_path: Path) -> None:
+    files = {
+        "memory.peak": "268435456\n",
+        "memory.events": "low 0\nhigh 0\nmax 12\noom 1\noom_kill 4\noom_group_kill 1\n",
+        "memory.events.local": "low 0\nhigh 0\nmax 12\noom 1\noom_kill 4\noom_group_kill 1\n",
+        "cpu.stat": "usage_usec 1500000\nuser_usec 1000000\nsystem_usec 500000\n",
+    }
+    accounts = Accounts([str(group(tmp_path / "0badcafe.1", **files))])
+    assert accounts.peak_memory_bytes() == 256 << 20
+    assert accounts.cpu_seconds() == 1.5
+    assert accounts.oom_kills() == 4
+    assert accounts.reached_memory_limit()
+
+
+def test_a_job_that_was_killed_for_all(tmp_path: Path) -> None:
+    """The group above was full, which counts as its event."""
+    files = {"memory.events": "oom 0\noom_kill 1\n", "memory.events.local": "oom 0\noom_kill 1\n"}
+    accounts = Accounts([str(group(tmp_path / "0badcafe.1", **files))])
+    assert (accounts.oom_kills(), accounts.reached_memory_limit()) == (1, False)
+
+
+def test_where_there_are_no_groups(tmp_path: Path) -> None:
+    accounts = Accounts([])
+    assert (accounts.peak_memory_bytes(), accounts.cpu_seconds()) == (None, None)
+    assert (accounts.oom_kills(), accounts.reached_memory_limit()) == (0, False)
+    kept = Keeping(load_config(environ={}).limits, jobs_dir=tmp_path, builds_dir=tmp_path)
+    assert "asgard service install" in kept.warning
+    assert kept.address_space_bytes(Allowance(memory_bytes=5)) == 5

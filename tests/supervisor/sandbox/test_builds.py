@@ -1,0 +1,309 @@
+"""What foreign code tries while an environment is built, from services that are root and not.
+
+What a build script finds out becomes the module that the job then prints.
+"""
+
+import os
+import secrets
+from collections.abc import AsyncIterator
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import pytest
+import pytest_asyncio
+
+from tests.supervisor.sandbox.conftest import PRELUDE
+from tests.support.package_index import package_index
+from tests.support.processes import processes_with
+from tests.support.service import WITHOUT_MLFLOW, Service, running_service
+from tests.support.users import IS_ROOT, launcher_for_ordinary_user
+from tests.support.wheels import make_sdist, make_wheel
+
+pytestmark = [pytest.mark.service, pytest.mark.asyncio(loop_scope="module")]
+
+BUILD_SECONDS = 120
+SCRIPT = """
+said = []
+def print(*parts):
+    said.append(" ".join(map(str, parts)))
+{prelude}
+told = {told!r}
+def make():
+{attacks}
+    return {{"{name}.py": "SAID = " + repr("\\n".join(said)), **globals().get("further", {{}})}}
+"""
+
+
+@dataclass
+class Site:
+    """A service, and the index that its environments are built from."""
+
+    service: Service
+    packages: Path
+    canary: str
+
+    async def job_with(self, name: str, script: str = "") -> dict[str, Any]:
+        """A job that needs package `name`, at its end."""
+        script = script or f"import {name}\nprint({name}.SAID)"
+        job_id = await self.service.submit(script, requirements=[name])
+        return await self.service.finished(job_id, within=BUILD_SECONDS)
+
+    def hostile(self, attacks: str, **values: str) -> str:
+        """Make a source distribution whose build script makes some attacks; its name."""
+        name = f"hostile_{secrets.token_hex(4)}"
+        told = {
+            "SERVICE_PID": str(self.service.pid),
+            "DATA_DIR": str(self.service.data_dir),
+            "CANARY": self.canary[::-1],
+            **values,
+        }
+        script = SCRIPT.format(
+            prelude=PRELUDE.replace("import numpy", "#"),
+            told=told,
+            attacks="\n".join(f"    {line}" for line in attacks.splitlines()) or "    pass",
+            name=name,
+        )
+        make_sdist(self.packages, name, script)
+        return name
+
+    async def attacked(self, attacks: str, **values: str) -> str:
+        """What a build script says that makes some attacks."""
+        job = await self.job_with(self.hostile(attacks, **values))
+        assert job["reason"] == "succeeded", job
+        logs: str = job["logs"]
+        assert "BROKEN" not in logs, logs
+        return logs
+
+
+@pytest_asyncio.fixture(scope="module", loop_scope="module", params=["root", "ordinary"])
+async def site(
+    request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory
+) -> AsyncIterator[Site]:
+    if request.param == "root" and not IS_ROOT:
+        pytest.skip("a service that is root: the tests are not run by root")
+    folder = tmp_path_factory.mktemp("site")
+    canary = f"canary-{secrets.token_hex(16)}"
+    data_dir = folder / "service" / "data"
+    launcher = launcher_for_ordinary_user(data_dir) if request.param == "ordinary" else ()
+    with package_index(folder / "packages") as index:
+        settings = {
+            **WITHOUT_MLFLOW,
+            "ASGARD_WARM__ENABLED": "false",
+            "ASGARD_ISOLATION__LEVEL": "sandbox",
+            "ASGARD_ENVIRONMENTS__INDEX_URL": index,
+            "AWS_SECRET_ACCESS_KEY": canary,
+            "HTTPS_PROXY": f"http://user:{canary}@127.0.0.1:1",
+        }
+        async with running_service(data_dir, settings, launcher) as service:
+            yield Site(service=service, packages=folder / "packages", canary=canary)
+
+
+async def test_wheels_are_installed_from_a_cache_that_all_share(site: Site) -> None:
+    make_wheel(site.packages, "plain", "SAID = 'plain'")
+    for name in ("plain", "plain>=1"):
+        job = await site.job_with(name, "import plain\nprint(plain.SAID)")
+        assert (job["reason"], job["logs"].splitlines()[-1]) == ("succeeded", "plain")
+        assert "built" not in job["logs"]
+    modules = list(site.service.data_dir.glob("environments/*/venv/lib/*/site-packages/plain.py"))
+    # one file, in the cache and in both
+    assert [module.stat().st_nlink for module in modules] == [3, 3]
+
+
+async def test_why_nothing_can_be_installed_is_told_once_and_in_uvs_words(site: Site) -> None:
+    job = await site.job_with("not-to-be-found", "print()")
+    assert job["reason"] == "environment_failed"
+    assert job["error"].count("not-to-be-found was not found") == 1, job["error"]
+    assert job["logs"].count("No solution found") == 1, job["logs"]
+
+
+async def test_a_build_script_sees_nothing_of_the_services(site: Site) -> None:
+    said = await site.attacked("""
+data = told["DATA_DIR"]
+for name in ("asgard.db", "tokens.json", "audit.log", "service.lock", "mlflow", "jobs", "archives",
+             "cache", "cache/uv", "uids"):
+    attack(name, lambda: os.stat(f"{data}/{name}"))
+canary = told["CANARY"][::-1].encode()
+big = {"/usr", "/sys", "/opt", os.path.realpath(sys.prefix), os.path.realpath(sys.base_prefix)}
+seen = 0
+for folder, directories, files in os.walk("/"):
+    directories[:] = [name for name in directories if os.path.join(folder, name) not in big]
+    for name in files:
+        try:
+            # what never ends is not read
+            descriptor = os.open(os.path.join(folder, name), os.O_RDONLY | os.O_NONBLOCK)
+        except OSError:
+            continue
+        try:
+            text = os.read(descriptor, 1 << 20)
+        except OSError:
+            continue
+        finally:
+            os.close(descriptor)
+        seen += 1
+        if canary in text:
+            print("BROKEN", folder, name)
+print("seen", seen > 100)
+""")
+    assert "seen True" in said
+    assert said.count("held") == 10
+
+
+async def test_a_build_script_writes_and_signals_nothing_outside(site: Site) -> None:
+    said = await site.attacked("""
+data = told["DATA_DIR"]
+for path in ("/x", "/etc/x", "/usr/x", "/run/x", f"{os.path.dirname(os.__file__)}/os.py",
+             "/proc/sys/kernel/core_pattern", "/proc/sysrq-trigger"):
+    # what is there must outlive a failure of this test
+    flags = os.O_WRONLY if os.path.exists(path) else os.O_WRONLY | os.O_CREAT
+    attack(path, lambda: os.close(os.open(path, flags)))
+pid = int(told["SERVICE_PID"])
+attack("signal", lambda: os.kill(pid, 0))
+attack("pidfd", lambda: os.pidfd_open(pid))
+attack("variables", lambda: open(f"/proc/{pid}/environ").read())
+print(len([name for name in os.listdir("/proc") if name.isdigit()]), "processes")
+attack("capabilities", lambda: int(
+    dict(line.split(":", 1) for line in open("/proc/self/status"))["CapPrm"], 16) or 1 / 0)
+attack("uid", lambda: os.setuid(0))
+# perhaps below its own /tmp
+for folder in (data, f"{data}/environments", f"{data}/environments/builds", f"{data}/mlflow"):
+    try:
+        os.makedirs(folder, exist_ok=True)
+        open(f"{folder}/left-by-a-build", "w").close()
+    except OSError:
+        pass
+""")
+    assert said.count("held") == 12
+    assert not list(site.service.data_dir.rglob("left-by-a-build"))
+    assert int(said.split(" processes")[0].split()[-1]) < 10
+
+
+async def test_a_build_leaves_no_processes(site: Site) -> None:
+    mark = f"mark-{secrets.token_hex(8)}"
+    said = await site.attacked(
+        """
+waiting = "import signal, time; signal.signal(15, signal.SIG_IGN); time.sleep(600)"
+for hide in range(3):
+    if os.fork() == 0:
+        os.setsid()
+        os.closerange(0, 100)  # uv would wait for its output to be closed
+        if hide and os.fork(): os._exit(0)
+        os.execve(sys.executable, ["python", "-c", waiting, told["MARK"]], {})
+print("left", hide)
+""",
+        MARK=mark,
+    )
+    assert "left 2" in said
+    assert not processes_with(mark)
+
+
+async def test_a_build_that_forks_for_ever_is_stopped_at_a_number(site: Site) -> None:
+    said = await site.attacked("""
+import resource
+limit = resource.getrlimit(resource.RLIMIT_NPROC)[0]
+children = []
+try:
+    while len(children) <= limit:
+        if (pid := os.fork()) == 0:
+            signal.pause()
+        children.append(pid)
+except BlockingIOError:
+    print("stopped")
+for pid in children:
+    os.kill(pid, signal.SIGKILL)
+""")
+    assert "stopped" in said
+    assert (await site.service.get("/health/live"))[0] == 200
+
+
+async def test_what_a_build_caches_is_nobody_elses(site: Site) -> None:
+    make_wheel(site.packages, "victim", "SAID = 'as it should be'")
+    await site.attacked("""
+import glob
+cache = os.environ["UV_CACHE_DIR"]
+attack("the common cache", lambda: cache.startswith(told["DATA_DIR"] + "/cache") or 1 / 0)
+attack("anything cached", lambda: glob.glob(f"{told['DATA_DIR']}/cache/**/*") or 1 / 0)
+""")
+    cached = (site.service.data_dir / "cache" / "uv").rglob("*hostile*")
+    # pages of the index alone
+    assert {path.suffix for path in cached} <= {".rkyv"}
+    job = await site.job_with("victim")
+    assert job["logs"].splitlines()[-1] == "as it should be"
+
+
+PLANTED = {
+    "the interpreter": "replace('bin/python', '/bin/sh')",
+    "its folder": "os.rename(f'{venv}/bin', f'{venv}/bin2'); os.symlink('/bin', f'{venv}/bin')",
+    "settings": "replace('pyvenv.cfg', '/etc/passwd')",
+    "changed settings": "open(f'{venv}/pyvenv.cfg', 'a').write('x = y')",
+    "a link": "os.symlink(told['DATA_DIR'] + '/tokens.json', f'{venv}/lib/tokens.py')",
+    "a link to a directory": "os.symlink('/', f'{venv}/lib/__pycache__')",
+    "a pipe": "os.mkfifo(f'{venv}/lib/pipe.py')",
+    "a socket": "import socket; os.chdir(venv); socket.socket(socket.AF_UNIX).bind('s')",
+    "a closed directory": "os.mkdir(f'{venv}/lib/closed', 0)",
+    "all of it": "os.rename(venv, venv + '2'); os.symlink('/', venv)",
+}
+
+
+@pytest.mark.parametrize("what", PLANTED)
+async def test_what_a_build_plants_in_the_environment_is_refused(site: Site, what: str) -> None:
+    name = site.hostile(f"""
+venv = os.path.realpath(os.environ["HOME"] + "/../venv")
+def replace(name, target):
+    os.unlink(f"{{venv}}/{{name}}")
+    os.symlink(target, f"{{venv}}/{{name}}")
+{PLANTED[what]}
+""")
+    job = await site.job_with(name)
+    assert job["reason"] == "environment_failed", job
+    # uv itself does not get so far where there is nothing left to install into
+    assert "in the environment" in job["error"] or what == "all of it", job
+    _check_environments(site.service.data_dir)
+
+
+def _check_environments(data_dir: Path) -> None:
+    """What is there leads nowhere else."""
+    for venv in data_dir.glob("environments/*/venv"):
+        assert not venv.is_symlink()
+        for folder, directories, files in os.walk(venv):
+            for path in (Path(folder, name) for name in (*directories, *files)):
+                if path.is_symlink():
+                    assert path.name.startswith(("python", "lib64")), path
+                else:
+                    assert path.is_file() or path.is_dir(), path
+
+
+async def test_modules_that_run_at_every_start_run_in_the_job_alone(site: Site) -> None:
+    mark = f"mark-{secrets.token_hex(8)}"
+    code = (
+        "import os, sys; sys.stderr.write('runs as %d in %s\\n' % (os.getpid(),"
+        f" os.environ.get('ASGARD_JOB_ID', '{mark}')))"
+    )
+    further = {"at_start.pth": code, "sitecustomize.py": code}
+    make_wheel(site.packages, "at_start", "SAID = 'imported'", further=further)
+    job = await site.job_with("at_start")
+    assert job["reason"] == "succeeded", job
+    said = [line for line in job["logs"].splitlines() if line.startswith("runs as")]
+    assert len(said) >= 2
+    assert all(line.endswith(job["job_id"]) for line in said), said
+    assert mark not in job["logs"]
+    assert mark not in site.service.log.read_text()
+
+
+async def test_a_wheel_does_not_replace_the_interpreter(site: Site) -> None:
+    scripts = "taking_over-1.data/scripts/python"
+    make_wheel(site.packages, "taking_over", "", further={scripts: "#!/bin/sh\necho taken\n"})
+    job = await site.job_with("taking_over")
+    assert job["reason"] == "environment_failed", job
+
+
+async def test_a_wheel_writes_nothing_outside_its_environment(site: Site) -> None:
+    further = {
+        "leading_out-1.dist-info/entry_points.txt": (
+            "[console_scripts]\n../../../../escaped = leading_out:main\n"
+        ),
+        "leading_out-1.data/data/../../../../../escaped2": "x",
+    }
+    make_wheel(site.packages, "leading_out", "SAID = ''", further=further)
+    await site.job_with("leading_out")
+    assert not list(site.service.data_dir.parent.rglob("escaped*"))

@@ -1,0 +1,112 @@
+"""What jobs cache is their owner's alone, on each rung that keeps jobs apart."""
+
+import asyncio
+from collections.abc import AsyncIterator
+from pathlib import Path
+
+import pytest
+
+from asgard_async.supervisor.sandbox.caches import JobCaches
+from asgard_async.supervisor.shim import landlock
+from tests.support.asgard_command import asgard
+from tests.support.service import WITHOUT_MLFLOW, Service, running_service, submission
+from tests.support.users import IS_ROOT, launcher, launcher_for_ordinary_user
+
+LEAVE = """
+import os, pathlib
+cache = pathlib.Path(os.environ["XDG_CACHE_HOME"])
+print("found", sorted(os.listdir(cache)))
+(cache / os.environ["LEFT"]).write_text("poison")
+for folder, _, names in os.walk(os.environ["CACHES"]):
+    for name in names:
+        try:
+            print(name, pathlib.Path(folder, name).read_text())
+        except OSError:
+            pass
+"""
+LITE = pytest.mark.skipif(not landlock.abi(), reason="this kernel has no Landlock")
+ROOT = pytest.mark.skipif(not IS_ROOT, reason="a service that is root: the tests are not")
+
+
+@pytest.fixture(
+    params=[
+        pytest.param(("sandbox", "ordinary"), id="sandbox-ordinary"),
+        pytest.param(("sandbox", "root"), id="sandbox-root", marks=ROOT),
+        pytest.param(("sandbox-lite", "ordinary"), id="sandbox-lite-ordinary", marks=LITE),
+        pytest.param(("sandbox-lite", "root"), id="sandbox-lite-root", marks=[LITE, ROOT]),
+        pytest.param(("user", "root"), id="user-root", marks=ROOT),
+    ]
+)
+async def service(request: pytest.FixtureRequest, tmp_path: Path) -> AsyncIterator[Service]:
+    level, who = request.param
+    data_dir = tmp_path / "service" / "data"
+    data_dir.parent.mkdir()
+    start = launcher_for_ordinary_user(data_dir) if who == "ordinary" else launcher(0, data_dir)
+    settings = {
+        **WITHOUT_MLFLOW,
+        "ASGARD_ISOLATION__LEVEL": level,
+        "ASGARD_ISOLATION__READ_WRITE": "[]",
+        "ASGARD_WARM__ENABLED": "false",
+    }
+    async with running_service(data_dir, settings, start) as running:
+        yield running
+
+
+async def token(service: Service, name: str) -> dict[str, str]:
+    made = await asyncio.to_thread(
+        asgard, "token", "create", "--name", name, "--data-dir", service.data_dir
+    )
+    assert made.returncode == 0, made.stderr
+    return {"Authorization": f"Bearer {made.stdout.split()[0]}"}
+
+
+async def left(service: Service, headers: dict[str, str], name: str) -> str:
+    """What a job of an owner finds in caches, where it leaves something."""
+    service.session.headers.update(headers)
+    caches = str(service.data_dir / "cache" / "jobs")
+    status, job = await service.post(
+        "/mlops/training/upload",
+        json=submission(LEAVE, environment_vars={"LEFT": name, "CACHES": caches}),
+    )
+    assert status == 202, job
+    done = await service.finished(job["job_id"])
+    assert done["reason"] == "succeeded", done["logs"]
+    logs: str = done["logs"]
+    return logs
+
+
+@pytest.mark.service
+async def test_caches_are_found_again_by_their_owner_alone(service: Service) -> None:
+    anna, berta = await token(service, "anna"), await token(service, "berta")
+    assert "found []" in await left(service, anna, "first")
+    of_berta = await left(service, berta, "second")
+    assert "found []" in of_berta
+    assert "first" not in of_berta
+    of_anna = await left(service, anna, "third")
+    assert "found ['first']" in of_anna
+    assert "second" not in of_anna
+
+
+def test_those_in_use_are_not_thrown_away(tmp_path: Path) -> None:
+    caches = JobCaches(tmp_path)
+    cache = caches.of("base", "anna")
+    with caches.opened(cache, None) as kept:
+        (kept / "model").touch()
+        assert [one.name for one in caches.all()] == [cache.name]
+        assert not cache.remove()
+        assert (kept / "model").exists()
+    assert cache.remove()
+    assert caches.all() == []
+    with caches.opened(cache, None) as kept:
+        assert list(kept.iterdir()) == []
+
+
+def test_removals_that_were_killed_are_finished(tmp_path: Path) -> None:
+    caches = JobCaches(tmp_path)
+    with caches.opened(caches.of("base", "anna"), None):
+        pass
+    killed = tmp_path / "base" / ".0123.4567"
+    killed.mkdir()
+    caches.sweep()
+    assert not killed.exists()
+    assert len(caches.all()) == 1

@@ -1,0 +1,71 @@
+"""The kernel's keyrings, which no file system and no namespace of a job's hides."""
+
+import os
+import subprocess
+import sys
+from collections.abc import AsyncIterator
+from pathlib import Path
+
+import pytest
+
+from asgard_async.supervisor.shim import linux
+from tests.supervisor.sandbox.conftest import PRELUDE
+from tests.support import with_key
+from tests.support.service import WITHOUT_MLFLOW, Service, running_service
+
+LAUNCHER = (sys.executable, "-m", "tests.support.with_key")
+
+pytestmark = [
+    pytest.mark.service,
+    pytest.mark.skipif(
+        subprocess.run([*LAUNCHER, "/bin/true"], check=False).returncode == with_key.NO_KEYRINGS,
+        reason="this kernel, or this container, has no keyrings",
+    ),
+]
+
+KEYS = f"""
+KEYCTL, ADD_KEY = {linux.KEYCTL.get(os.uname().machine)}, {with_key.ADD_KEY}
+SEARCH, SESSION, USER = 10, -3, -4
+def search(ring, name):
+    call("syscall", KEYCTL, SEARCH, ring, b"user", name, 0)
+"""
+
+
+@pytest.fixture(params=["cold", "warm"])
+def start(request: pytest.FixtureRequest) -> str:
+    name: str = request.param
+    return name
+
+
+@pytest.fixture
+async def service(tmp_path: Path, start: str) -> AsyncIterator[Service]:
+    settings = {
+        **WITHOUT_MLFLOW,
+        "ASGARD_WARM__PRELOAD": '["numpy"]',
+        "ASGARD_WARM__ENABLED": "true" if start == "warm" else "false",
+        "ASGARD_ISOLATION__LEVEL": "sandbox",
+    }
+    async with running_service(tmp_path / "data", settings, LAUNCHER) as service:
+        if start == "warm":
+            await service.warm()
+        yield service
+
+
+async def test_secrets_of_the_services_session_are_not_found(service: Service, start: str) -> None:
+    script = f'attack("key", lambda: search(SESSION, b"{with_key.NAME}"))'
+    job = await service.finished(await service.submit(PRELUDE + KEYS + script))
+    assert (job["start"], job["reason"]) == (start, "succeeded"), job["logs"]
+    assert "held key" in job["logs"]
+
+
+async def test_a_job_finds_no_keys_of_an_earlier_one(service: Service, start: str) -> None:
+    leave = """
+call("syscall", ADD_KEY, b"user", b"left", b"secret", ctypes.c_size_t(6), USER)
+search(USER, b"left")
+"""
+    job = await service.finished(await service.submit(PRELUDE + KEYS + leave))
+    assert job["reason"] == "succeeded", job["logs"]
+    look = 'attack("key", lambda: search(USER, b"left"))'
+    job = await service.finished(await service.submit(PRELUDE + KEYS + look))
+    assert job["reason"] == "succeeded", job["logs"]
+    assert "held key" in job["logs"]

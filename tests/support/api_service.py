@@ -1,0 +1,148 @@
+"""The whole service in this process, behind a socket: real store, jobs and executor, no MLflow.
+
+`tests.support.service` has the same in a process of its own, for what must be killed.
+"""
+
+from collections.abc import AsyncIterator, Mapping
+from contextlib import asynccontextmanager
+from pathlib import Path
+from typing import Any
+
+from aiohttp import ClientResponse
+
+from asgard_async.api.keys import CONFIG, STORE
+from asgard_async.app import EXECUTOR, create_app
+from asgard_async.auth.token import Scope
+from asgard_async.auth.token_file import TokenFile
+from asgard_async.config import Config, load_config
+from asgard_async.config.data_directory import DataDirectory
+from asgard_async.domain.job import now
+from asgard_async.store.jobs import JobStore
+from tests.support.documented import only_documented
+from tests.support.eventually import eventually
+from tests.support.served import Client, serving
+from tests.support.service import NOWHERE, submission
+
+Document = dict[str, Any]
+
+HELLO = "print('hello')\n"
+ENDLESS = "import time\nwhile True:\n    time.sleep(60)\n"
+
+
+def service_config(data_dir: Path, **sections: Mapping[str, Any]) -> Config:
+    """The defaults, with MLflow at an address where nothing is."""
+    overrides: dict[str, dict[str, Any]] = {
+        "server": {"data_dir": str(data_dir)},
+        "jobs": {"stop_grace_seconds": 0.5},
+        "mlflow": {"tracking_uri": NOWHERE},
+        "tracking": {"settle_seconds": 0.0},
+    }
+    for section, keys in sections.items():
+        overrides.setdefault(section, {}).update(keys)
+    return load_config(environ={}, overrides=overrides)
+
+
+@asynccontextmanager
+async def running(config: Config) -> AsyncIterator[Client]:
+    """A client of the service, all of whose answers are documented.
+
+    Jobs that a test leaves running are cancelled.
+    """
+    app = create_app(config)
+    async with only_documented(app), serving(app) as client:
+        yield client
+        for job in (await get_json(client, "/mlops/training/jobs?status=running"))["jobs"]:
+            await cancel(client, job["job_id"])
+
+
+def store_of(client: Client) -> JobStore:
+    """The service's store: what is accepted there directly stays queued, as nobody is told."""
+    store: JobStore = client.app[STORE]
+    return store
+
+
+def tokens_of(client: Client) -> TokenFile:
+    """The service's tokens, as `asgard token` sees them."""
+    return TokenFile(DataDirectory(root=client.app[CONFIG].data_dir).tokens)
+
+
+def bearer(client: Client, scope: Scope) -> dict[str, str]:
+    """A new token of a scope, as headers."""
+    new = tokens_of(client).create(name=None, scope=scope, at=now())
+    return {"Authorization": f"Bearer {new.secret}"}
+
+
+def log_of(client: Client, job_id: str) -> Path:
+    """Where the log of a job is, its directory made."""
+    path: Path = client.app[EXECUTOR].log_of(job_id)
+    path.parent.mkdir(parents=True, exist_ok=True)
+    return path
+
+
+async def submit(client: Client, script: str = HELLO, **fields: Any) -> Document:
+    """Submit a script that must be accepted; the job as answered."""
+    response = await client.post("/mlops/training/upload", json=submission(script, **fields))
+    document: Document = await response.json()
+    assert response.status == 202, document
+    return document
+
+
+async def get_json(client: Client, path: str, **query: str) -> Document:
+    """What a GET that must succeed answers."""
+    response = await client.get(path, params=query)
+    document: Document = await response.json()
+    assert response.status == 200, document
+    assert response.content_type == "application/json"
+    assert response.headers["Cache-Control"] == "no-store"
+    return document
+
+
+async def job(client: Client, job_id: str, **query: str) -> Document:
+    return await get_json(client, f"/mlops/training/jobs/{job_id}", **query)
+
+
+async def in_status(client: Client, job_id: str, *statuses: str) -> Document:
+    """Wait until a job has one of the statuses; the job."""
+
+    async def look() -> Document:
+        found = await job(client, job_id)
+        return found if found["status"] in statuses else {}
+
+    wait: Any = eventually(look, what=f"job {job_id} is {' or '.join(statuses)}")
+    found: Document = await wait
+    return found
+
+
+async def finished(client: Client, job_id: str) -> Document:
+    return await in_status(client, job_id, "completed", "failed", "cancelled")
+
+
+async def cancel(client: Client, job_id: str) -> Document:
+    """Cancel a job and wait for its end."""
+    response = await client.post(f"/mlops/training/jobs/{job_id}/cancel")
+    assert response.status == 202, await response.text()
+    return await finished(client, job_id)
+
+
+async def problem(response: ClientResponse, status: int) -> Document:
+    """The problem document that a response must be."""
+    text = await response.text()
+    assert response.status == status, text
+    assert response.content_type == "application/problem+json"
+    document: Document = await response.json(content_type=None)
+    assert document["status"] == status
+    assert document["request_id"] == response.headers["X-Request-ID"]
+    assert document["type"]
+    assert document["title"]
+    assert document["detail"]
+    assert ("errors" in document) == (status == 422)
+    assert ("Retry-After" in response.headers) == (status in {429, 503})
+    assert "Traceback" not in text
+    return document
+
+
+async def refused_fields(response: ClientResponse) -> dict[str, list[str]]:
+    """The errors of a response that must be a 422."""
+    errors: dict[str, list[str]] = (await problem(response, 422))["errors"]
+    assert errors
+    return errors

@@ -1,0 +1,169 @@
+"""One script, started in each of three ways: by hand, cold, and forked from a warm interpreter."""
+
+import asyncio
+import os
+import re
+import subprocess
+import sys
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+
+from asgard_async.config import load_config
+from asgard_async.domain.status import Isolation
+from asgard_async.executors.local.warm.server import ForkServer
+from asgard_async.supervisor.attempt import Attempt
+from asgard_async.supervisor.keeper_server import ColdServers, KeeperServer
+from asgard_async.supervisor.sandbox.builder import WallBuilder
+from asgard_async.supervisor.sandbox.mounts import write
+from asgard_async.supervisor.sandbox.uids import give
+from asgard_async.supervisor.shim.process_spec import Order
+from asgard_async.supervisor.shim.sandbox import Walls
+from tests.support.service import FIRST_UID
+
+PLACE = "<place>"
+OWN = ("work", "home", "tmp")
+LEVEL = Isolation(os.environ.get("ASGARD_FIDELITY_LEVEL", "process"))
+"""The isolation of what is not started by hand; `sandbox` is to be tried, too."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class Case:
+    """A script, and what lies beside it."""
+
+    script: str
+    name: str = "train.py"
+    files: Mapping[str, str] = field(default_factory=dict)
+    arguments: tuple[str, ...] = ()
+    variables: Mapping[str, str] = field(default_factory=dict)
+
+
+@dataclass(frozen=True, kw_only=True)
+class Seen:
+    """What can be told from outside. Paths of the working directory's place are made alike."""
+
+    output: str
+    """Standard output and error, as they came."""
+    exit_code: int
+    """Negative: the signal that ended it."""
+    files: Mapping[str, str]
+
+
+def by_hand(case: Case, place: Path) -> Seen:
+    """`PYTHONUNBUFFERED=1 python train.py`."""
+    _lay_out(case, place)
+    done = subprocess.run(
+        [sys.executable, _argument(case.name), *case.arguments],
+        cwd=place / "work",
+        env=variables(case, place),
+        stdin=subprocess.DEVNULL,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.STDOUT,
+        umask=0o022,
+        start_new_session=True,
+        check=False,
+        timeout=120,
+    )
+    return _seen(done.stdout, done.returncode, place)
+
+
+async def by_shim(case: Case, place: Path, server: ForkServer | None) -> Seen:
+    """Cold, or forked from `server`."""
+    cold = ColdServers()
+    try:
+        return await _by_keeper(case, place, server or cold.server())
+    finally:
+        cold.close()
+
+
+async def _by_keeper(case: Case, place: Path, server: KeeperServer | None) -> Seen:
+    await asyncio.to_thread(_lay_out, case, place)
+    attempt = place / "attempt"
+    attempt.mkdir()
+    order = Order(
+        directory=str(attempt),
+        argv=[sys.executable, _argument(case.name), *case.arguments],
+        environment=variables(case, place),
+        working_directory=str(place / "work"),
+        umask=0o022,
+        log=str(place / "log"),
+        log_limit=1 << 24,
+        timeout=120,
+        grace=1,
+        memory_limit=0,
+        open_files=0,
+        held=[],
+        inherit=[],
+    )
+    if LEVEL is not Isolation.PROCESS:
+        order["walls"] = _walls(case, place)
+    started = Attempt(attempt)
+    await started.start(order, server)
+    ended = await started.wait()
+    assert "cold_reason" not in order, "the server of keepers was lost"
+    shim_log = (attempt / "shim.log").read_text()
+    assert shim_log == ""
+    code = ended.exit_code if ended.signal is None else -ended.signal
+    assert code is not None, ended
+    return _seen((place / "log").read_bytes(), code, place)
+
+
+def _walls(case: Case, place: Path) -> Walls:
+    """Those of a job, which may write where a script by hand may."""
+    uid = None
+    if os.geteuid() == 0:
+        uid = FIRST_UID
+        for name in OWN:
+            give(place / name, uid)
+    config = load_config(environ={}).isolation
+    caches = Path(variables(case, place)["MPLCONFIGDIR"])
+    caches.mkdir(exist_ok=True)
+    caches.chmod(0o777)
+    mounts = [write(place / name) for name in OWN] + [write(caches)]
+    walls = WallBuilder(config, private=[]).walls(
+        LEVEL, python=Path(sys.executable), mounts=mounts, uid=uid
+    )
+    assert walls is not None
+    return walls
+
+
+def variables(case: Case, place: Path) -> dict[str, str]:
+    """The environment of a script."""
+    return {
+        "PATH": f"{Path(sys.executable).parent}:{os.defpath}",
+        "LANG": "C.UTF-8",
+        "HOME": str(place / "home"),
+        "TMPDIR": str(place / "tmp"),
+        "PYTHONUNBUFFERED": "1",
+        "MPLCONFIGDIR": str(place.parent / "matplotlib"),
+        **case.variables,
+    }
+
+
+def _argument(name: str) -> str:
+    return f"./{name}" if name.startswith("-") else name
+
+
+def _lay_out(case: Case, place: Path) -> None:
+    for name in OWN:
+        (place / name).mkdir(parents=True)
+    for name, text in {**case.files, case.name: case.script}.items():
+        (place / "work" / name).parent.mkdir(parents=True, exist_ok=True)
+        (place / "work" / name).write_text(text)
+
+
+def _seen(output: bytes, code: int, place: Path) -> Seen:
+    work = place / "work"
+    files = {
+        str(path.relative_to(work)): _alike(path.read_text(errors="replace"), place)
+        for path in sorted(work.rglob("*"))
+        if path.is_file() and "__pycache__" not in path.parts
+    }
+    return Seen(output=_alike(output.decode(errors="replace"), place), exit_code=code, files=files)
+
+
+def _alike(text: str, place: Path) -> str:
+    """Without what differs from start to start by hand, too: the place, addresses, the process id
+    in the warning of Python 3.12 that threads are not forked."""
+    text = re.sub(r"0x[0-9a-fA-F]{6,}", "0x…", text.replace(str(place), PLACE))
+    return re.sub(r"\(pid=\d+\)", "(pid=…)", text)

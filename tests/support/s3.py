@@ -1,0 +1,91 @@
+"""An S3 server for the tests: moto's, in a process of its own."""
+
+import os
+import subprocess
+import sys
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+import boto3
+from botocore.exceptions import ClientError, EndpointConnectionError
+
+from tests.support.service import free_port
+
+ACCESS_KEY = "AKIAEXAMPLEOFTHETESTS"
+SECRET_KEY = "s3-secret-that-no-job-may-see"
+START_SECONDS = 60.0
+
+
+class S3Server:
+    """Where it is, and what lies in its buckets as seen past MLflow."""
+
+    def __init__(self, endpoint: str) -> None:
+        self.client: Any = boto3.client(
+            "s3",
+            endpoint_url=endpoint,
+            region_name="us-east-1",
+            aws_access_key_id=ACCESS_KEY,
+            aws_secret_access_key=SECRET_KEY,
+        )
+        self.variables = {
+            "AWS_ACCESS_KEY_ID": ACCESS_KEY,
+            "AWS_SECRET_ACCESS_KEY": SECRET_KEY,
+            "AWS_DEFAULT_REGION": "us-east-1",
+            "MLFLOW_S3_ENDPOINT_URL": endpoint,
+        }
+        """What an MLflow server needs to keep artifacts there."""
+
+    def make_bucket(self, name: str) -> None:
+        self.client.create_bucket(Bucket=name)
+
+    def remove_bucket(self, name: str) -> None:
+        for key in self.files(name):
+            self.client.delete_object(Bucket=name, Key=key)
+        self.client.delete_bucket(Bucket=name)
+
+    def files(self, bucket: str, prefix: str = "") -> dict[str, int]:
+        """Keys below a prefix, with their sizes."""
+        pages = self.client.get_paginator("list_objects_v2").paginate(Bucket=bucket, Prefix=prefix)
+        return {one["Key"]: one["Size"] for page in pages for one in page.get("Contents", [])}
+
+    def read(self, bucket: str, key: str) -> bytes:
+        content: bytes = self.client.get_object(Bucket=bucket, Key=key)["Body"].read()
+        return content
+
+
+@contextmanager
+def running_s3(directory: Path) -> Iterator[S3Server]:
+    """Start the server, wait until it answers, and end it."""
+    port = free_port()
+    log = directory / "s3.log"
+    with log.open("wb") as output:
+        process = subprocess.Popen(
+            [sys.executable, "-m", "moto.server", "-H", "127.0.0.1", "-p", str(port)],
+            env={k: v for k, v in os.environ.items() if not k.startswith("AWS_")},
+            cwd=directory,
+            stdin=subprocess.DEVNULL,
+            stdout=output,
+            stderr=subprocess.STDOUT,
+        )
+    server = S3Server(f"http://127.0.0.1:{port}")
+    try:
+        _wait_for_answer(server, process, log)
+        yield server
+    finally:
+        process.kill()
+        process.wait()
+
+
+def _wait_for_answer(server: S3Server, process: subprocess.Popen[bytes], log: Path) -> None:
+    deadline = time.monotonic() + START_SECONDS
+    while process.poll() is None and time.monotonic() < deadline:
+        try:
+            server.client.list_buckets()
+        except (EndpointConnectionError, ClientError):
+            time.sleep(0.1)
+        else:
+            return
+    raise RuntimeError(f"the S3 server did not come up:\n{log.read_text()[-2000:]}")

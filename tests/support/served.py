@@ -1,0 +1,40 @@
+"""An application behind a real socket, as the service runs it."""
+
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from typing import Any, TypeAlias
+
+from aiohttp import web
+from aiohttp.test_utils import TestClient, TestServer
+
+from asgard_async.api.http.middlewares import problems
+from asgard_async.api.http.requests import mark_response
+from asgard_async.api.http.server import Runner
+from asgard_async.api.keys import CONFIG
+from asgard_async.config import load_config
+
+Client: TypeAlias = TestClient[web.Request, Any]
+
+
+class _Served(TestServer):
+    async def _make_runner(self, **kwargs: Any) -> web.AppRunner:
+        assert isinstance(self.app, web.Application)
+        # a refused body lingers no longer than a test should last
+        return Runner(self.app, **{"lingering_time": 0.2, **kwargs})
+
+
+@asynccontextmanager
+async def serving(app: web.Application) -> AsyncIterator[Client]:
+    """A client of the application, which the API's own runner serves."""
+    client: Client = TestClient(_Served(app))
+    async with client:
+        yield client
+
+
+def edge(*routes: web.RouteDef) -> web.Application:
+    """An application of the given routes inside the API's error handling alone."""
+    app = web.Application(middlewares=[problems])
+    app[CONFIG] = load_config(environ={})
+    app.on_response_prepare.append(mark_response)
+    app.add_routes(routes)
+    return app

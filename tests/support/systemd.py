@@ -1,0 +1,103 @@
+"""A real systemd for one user, in a control group and under a /run of its own."""
+
+import asyncio
+import contextlib
+import os
+import shutil
+import subprocess
+from collections.abc import AsyncIterator, Mapping
+from pathlib import Path
+
+from tests.support.eventually import eventually
+
+SYSTEMD = Path("/lib/systemd/systemd")
+HIERARCHIES = (Path("/sys/fs/cgroup"), Path("/sys/fs/cgroup/unified"))
+
+
+def cgroup_folder() -> Path | None:
+    """Where control groups of version 2 are, if this process may make some."""
+    for folder in HIERARCHIES:
+        if (folder / "cgroup.procs").exists() and os.access(folder, os.W_OK):
+            return folder
+    return None
+
+
+def why_not_here() -> str | None:
+    """The reason why none can be started here, for a test that is skipped."""
+    if not SYSTEMD.exists():
+        return "systemd is not installed here"
+    if os.geteuid() != 0 or shutil.which("unshare") is None:
+        return "a mount namespace for systemd needs root and unshare"
+    if cgroup_folder() is None:
+        return "no control groups of version 2 can be made here"
+    return None
+
+
+class Systemd:
+    """`systemd --user` with a home of its own."""
+
+    def __init__(self, pid: int, home: Path, runtime: Path) -> None:
+        self._pid = pid
+        self._environ = _environ(home, runtime)
+        self.units = home / ".config/systemd/user"
+
+    def systemctl(self, *arguments: str) -> str:
+        """What `systemctl --user` says; whatever its exit code."""
+        return subprocess.run(
+            ["nsenter", "--target", str(self._pid), "--mount", "systemctl", "--user", *arguments],
+            env=self._environ,
+            capture_output=True,
+            text=True,
+            timeout=60,
+            check=False,
+        ).stdout.strip()
+
+    def is_up(self) -> bool:
+        """Whether it has started what it starts by itself."""
+        return self.systemctl("is-system-running") in {"running", "degraded"}
+
+
+@contextlib.asynccontextmanager
+async def running_systemd(home: Path, runtime: Path) -> AsyncIterator[Systemd]:
+    """A started systemd, gone at the end with everything that it started.
+
+    `runtime` holds its sockets: its path must be short (unix(7): 108 bytes).
+    """
+    parent = cgroup_folder()
+    assert parent is not None
+    group = parent / f"asgard-test-{os.getpid()}"
+    group.mkdir()
+    runtime.mkdir(mode=0o700)
+    # a /run of its own: only a system that was booted by systemd has this folder in it
+    start = (
+        f"echo $$ > {group}/cgroup.procs && mount -t tmpfs tmpfs /run"
+        f" && mkdir -p /run/systemd/system && exec {SYSTEMD} --user --log-target=console"
+    )
+    process = await asyncio.create_subprocess_exec(
+        *("unshare", "--mount", "--propagation", "private", "sh", "-c", start),
+        env=_environ(home, runtime),
+        stdin=asyncio.subprocess.DEVNULL,
+        stdout=asyncio.subprocess.DEVNULL,
+        stderr=asyncio.subprocess.DEVNULL,
+    )
+    try:
+        systemd = Systemd(process.pid, home, runtime)
+        await eventually(systemd.is_up, what="systemd is up")
+        yield systemd
+    finally:
+        with contextlib.suppress(ProcessLookupError):
+            process.terminate()
+        await process.wait()
+        (group / "cgroup.kill").write_text("1")
+        await eventually(lambda: _removed(group), what="the control group is empty")
+
+
+def _removed(group: Path) -> bool:
+    for folder, _, _ in os.walk(group, topdown=False):
+        with contextlib.suppress(OSError):
+            Path(folder).rmdir()
+    return not group.exists()
+
+
+def _environ(home: Path, runtime: Path) -> Mapping[str, str]:
+    return {"PATH": os.environ["PATH"], "HOME": str(home), "XDG_RUNTIME_DIR": str(runtime)}

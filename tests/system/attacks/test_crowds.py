@@ -1,0 +1,191 @@
+"""Many connections, large bodies and slow checks at once do not keep others out."""
+
+import asyncio
+import contextlib
+import io
+import json
+import resource
+import socket
+import statistics
+import time
+from collections.abc import AsyncIterator, Iterator
+from functools import partial
+from pathlib import Path
+
+import pytest
+
+from tests.support.eventually import eventually
+from tests.support.raw_http import connected, status_of, until_closed
+from tests.support.service import WITHOUT_MLFLOW, Service, running_service, submission
+
+pytestmark = pytest.mark.service
+
+MUCH_SECONDS = 1.0
+"""What the issue states; others are answered within it."""
+STALLED = 1000
+FEW_BYTES = 4096
+UPLOAD = "/mlops/training/upload"
+SLOW_TO_COMPILE = "x = 1\n" * 120_000
+
+
+@pytest.fixture
+def many_files() -> Iterator[None]:
+    """Room for a thousand sockets in this process."""
+    soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
+    wanted = max(soft, min(hard, 4096))
+    resource.setrlimit(resource.RLIMIT_NOFILE, (wanted, hard))
+    yield
+    resource.setrlimit(resource.RLIMIT_NOFILE, (soft, hard))
+
+
+@pytest.fixture
+async def service(tmp_path: Path) -> AsyncIterator[Service]:
+    # what is measured is not what a fork server's imports take of a small machine
+    settings = {**WITHOUT_MLFLOW, "ASGARD_WARM__ENABLED": "false"}
+    async with running_service(tmp_path / "data", settings) as service:
+        yield service
+
+
+async def open_sockets(
+    service: Service, count: int, held: contextlib.ExitStack, *, address: str = "127.0.0.1"
+) -> list[socket.socket]:
+    """Connections from an address that send nothing, and for which little waits unread."""
+    loop, opened = asyncio.get_running_loop(), []
+    for _ in range(count):
+        one = held.enter_context(socket.socket())
+        one.setblocking(False)
+        one.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, FEW_BYTES)
+        one.bind((address, 0))
+        await loop.sock_connect(one, ("127.0.0.1", service.port))
+        opened.append(one)
+    return opened
+
+
+async def readers(service: Service, count: int) -> bool:
+    """Whether so many follow a log."""
+    _, metrics = await service.get("/metrics")
+    return f"\nasgard_log_readers {count}.0\n" in metrics
+
+
+def has_got_some(one: socket.socket) -> bool:
+    """Whether a part of the log waits to be read there: more than the head and a status."""
+    with contextlib.suppress(BlockingIOError):
+        return len(one.recv(FEW_BYTES, socket.MSG_PEEK)) > FEW_BYTES // 2
+    return False
+
+
+async def assert_answers_quickly(service: Service) -> None:
+    """Most of the time: what else the machine does may delay one answer."""
+    taken = []
+    for _ in range(5):
+        began = time.monotonic()
+        async with connected(service) as (reader, writer):
+            writer.write(
+                b"GET /mlops/training/jobs HTTP/1.1\r\nHost: localhost\r\nConnection: close\r\n\r\n"
+            )
+            assert status_of(await until_closed(reader, writer)) == 200
+        taken.append(time.monotonic() - began)
+    assert statistics.median(taken) < MUCH_SECONDS
+
+
+async def test_a_thousand_idle_sockets(service: Service, many_files: None) -> None:
+    with contextlib.ExitStack() as held:
+        await open_sockets(service, 1000, held)
+        await assert_answers_quickly(service)
+
+
+async def test_a_thousand_stalled_readers_of_a_log(service: Service, many_files: None) -> None:
+    """Of a log that is over: who has taken all of it is none any more."""
+    job_id = await service.submit("print(('x' * 99 + '\\n') * 20_000)")
+    await service.finished(job_id)
+    loop = asyncio.get_running_loop()
+    request = (
+        f"GET /mlops/training/jobs/{job_id}/logs/ws HTTP/1.1\r\nHost: localhost\r\n"
+        "Upgrade: websocket\r\nConnection: Upgrade\r\nSec-WebSocket-Version: 13\r\n"
+        "Sec-WebSocket-Key: dGhlIHNhbXBsZSBub25jZQ==\r\n\r\n"
+    ).encode()
+    with contextlib.ExitStack() as held:
+        stalled = []
+        for address in ("127.0.0.2", "127.0.0.3"):  # one may not have that many
+            stalled += await open_sockets(service, STALLED // 2, held, address=address)
+        for one in stalled:
+            await loop.sock_sendall(one, request)
+        await eventually(lambda: all(map(has_got_some, stalled)), what="all of them stall")
+        await assert_answers_quickly(service)
+        url = f"{service.url}/mlops/training/jobs/{job_id}/logs/ws"
+        async with service.session.ws_connect(url) as ws:
+            frames = [json.loads(message.data) async for message in ws]
+        assert frames[-1]["type"] == "end"
+        assert frames[-1]["offset"] == 2_000_001
+        await eventually(partial(readers, service, STALLED), what="the others still stall")
+
+
+async def test_busy_connections_beyond_the_limit_are_503(tmp_path: Path) -> None:
+    settings = {**WITHOUT_MLFLOW, "ASGARD_EDGES__MAX_CONNECTIONS_PER_ADDRESS": "3"}
+    async with (
+        running_service(tmp_path / "data", settings) as service,
+        contextlib.AsyncExitStack() as held,
+    ):
+        job_id = await service.submit("import time; time.sleep(600)")
+        await service.phase(job_id, "running")
+        for _ in range(3):
+            reader, writer = await held.enter_async_context(connected(service))
+            path = f"/mlops/training/jobs/{job_id}/logs?follow=true".encode()
+            writer.write(b"GET " + path + b" HTTP/1.1\r\nHost: localhost\r\n\r\n")
+            assert (await reader.readline()).startswith(b"HTTP/1.1 200")
+        async with connected(service) as (reader, writer):
+            answer = await until_closed(reader, writer)
+        assert status_of(answer) == 503
+        assert b"\r\nRetry-After: " in answer
+        assert b"\r\nContent-Security-Policy: " in answer
+
+
+async def test_large_bodies_at_once_take_little_memory(service: Service) -> None:
+    body = json.dumps(submission("#" * 1_000_000)).encode().ljust(4_100_000)
+    headers = {"Content-Type": "application/json"}
+    before = peak_memory(service.pid)
+    answers = await asyncio.gather(
+        # as a stream: aiohttp warns of so many bytes at once
+        *(service.post(UPLOAD, data=io.BytesIO(body), headers=headers) for _ in range(32))
+    )
+    assert {status for status, _ in answers} <= {202, 503}
+    assert peak_memory(service.pid) - before < 100 << 20
+
+
+async def test_few_wait_for_scripts_that_are_slow_to_check(tmp_path: Path) -> None:
+    settings = {
+        **WITHOUT_MLFLOW,
+        "ASGARD_JOBS__SCRIPT_CHECK_SECONDS": "1",
+        "ASGARD_JOBS__MAX_WAITING_CHECKS": "8",
+    }
+    async with running_service(tmp_path / "data", settings) as service:
+        answers = await asyncio.gather(*(service.upload(SLOW_TO_COMPILE) for _ in range(30)))
+        assert {status for status, _ in answers} <= {202, 422, 503}
+        assert 503 in {status for status, _ in answers}
+        assert (await service.upload("print()"))[0] == 202
+
+
+def peak_memory(pid: int) -> int:
+    """Bytes."""
+    lines = Path(f"/proc/{pid}/status").read_text().splitlines()
+    return next(int(line.split()[1]) << 10 for line in lines if line.startswith("VmHWM"))
+
+
+async def test_a_low_limit_of_open_files_is_told_and_kept_to(tmp_path: Path) -> None:
+    soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
+    launcher = ("sh", "-c", 'ulimit -n 300; exec "$@"', "sh")
+    async with running_service(tmp_path / "data", WITHOUT_MLFLOW, launcher) as service:
+        assert "only 44 connections can be open" in service.log.read_text()
+        with contextlib.ExitStack() as held:
+            await open_sockets(service, 200, held)
+            await assert_answers_quickly(service)
+        assert "system resource" not in service.log.read_text()
+    assert resource.getrlimit(resource.RLIMIT_NOFILE) == (soft, hard)
+
+
+async def test_jobs_have_the_limit_that_the_service_was_started_with(tmp_path: Path) -> None:
+    launcher = ("sh", "-c", 'ulimit -Sn 512; exec "$@"', "sh")
+    async with running_service(tmp_path / "data", WITHOUT_MLFLOW, launcher) as service:
+        script = "import resource; print(resource.getrlimit(resource.RLIMIT_NOFILE)[0])"
+        job = await service.finished(await service.submit(script))
+        assert job["logs"] == "512\n"

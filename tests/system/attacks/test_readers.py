@@ -1,0 +1,31 @@
+"""Readers of a log that go in the middle of something."""
+
+import pytest
+
+from tests.support.eventually import eventually
+from tests.support.service import Service
+from tests.support.websocket import PING, RawSocket, frame
+
+pytestmark = pytest.mark.service
+
+PINGS = frame(PING, b"there?") * 300
+
+
+async def test_a_reader_that_is_gone_before_its_pings_are_answered(service: Service) -> None:
+    """It is forgotten at once, although the job says nothing that could not be sent to it."""
+    job_id = await service.submit("import time\ntime.sleep(600)")
+    await service.phase(job_id, "running")
+    for _ in range(20):
+        reader = await RawSocket.connect(
+            service.port, f"/mlops/training/jobs/{job_id}/logs/ws", "0"
+        )
+        assert await reader.document()
+        reader.send(PINGS)
+        reader.abort()
+
+    async def nobody_reads() -> bool:
+        _, metrics = await service.get("/metrics")
+        return "asgard_log_readers 0.0" in metrics.splitlines()
+
+    await eventually(nobody_reads, within=15, what="every reader is forgotten")
+    service.assert_unharmed()

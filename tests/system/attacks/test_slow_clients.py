@@ -1,0 +1,102 @@
+"""Who sends or takes too slowly is cut off by the deadlines of [edges]."""
+
+import contextlib
+from collections.abc import AsyncIterator
+from pathlib import Path
+
+import pytest
+
+from tests.support.eventually import eventually
+from tests.support.raw_http import connected, status_of, until_closed
+from tests.support.service import WITHOUT_MLFLOW, Service, running_service
+
+pytestmark = pytest.mark.service
+
+SETTINGS = {
+    **WITHOUT_MLFLOW,
+    "ASGARD_EDGES__IDLE_SECONDS": "600",
+    "ASGARD_EDGES__HEADER_SECONDS": "1",
+    "ASGARD_EDGES__BODY_SECONDS": "1",
+    "ASGARD_EDGES__UPLOAD_SECONDS": "1",
+    "ASGARD_EDGES__STALLED_CLIENT_SECONDS": "1",
+    "ASGARD_LOGS__STALLED_READER_SECONDS": "600",
+}
+UPLOAD = b"POST /mlops/training/upload HTTP/1.1\r\nHost: localhost\r\n"
+JSON = b"Content-Type: application/json\r\n"
+FORM = b"Content-Type: multipart/form-data; boundary=b\r\n"
+LENGTH, CHUNKED = b"Content-Length: 100000\r\n\r\n", b"Transfer-Encoding: chunked\r\n\r\n"
+PART = b'--b\r\nContent-Disposition: form-data; name="script"; filename="a.py"\r\n\r\n'
+
+
+@pytest.fixture
+async def impatient(tmp_path: Path) -> AsyncIterator[Service]:
+    async with running_service(tmp_path / "data", SETTINGS) as service:
+        yield service
+
+
+@pytest.mark.parametrize(
+    ("begin", "piece"),
+    [
+        (b"GET /mlops/status HTTP/1.1\r\n", b"X-A: b\r\n"),
+        (b"GET /mlops/sta", b"t"),
+        (b"\r\n", b"\r\n"),
+        (b"GET /mlops/status HTTP/1.1\r\nX-A: b", b""),
+    ],
+    ids=["header", "request line", "empty lines", "silence"],
+)
+async def test_a_header_that_trickles_in(impatient: Service, begin: bytes, piece: bytes) -> None:
+    async with connected(impatient) as (reader, writer):
+        writer.write(begin)
+        assert status_of(await until_closed(reader, writer, piece)) in {0, 400}
+    assert "HTTP/1.1" not in impatient.log.read_text()
+
+
+@pytest.mark.parametrize(
+    ("begin", "piece"),
+    [
+        (UPLOAD + JSON + LENGTH, b" "),
+        (UPLOAD + JSON + LENGTH, b""),
+        (UPLOAD + JSON + CHUNKED, b"1\r\n \r\n"),
+        (UPLOAD + FORM + LENGTH + PART, b"#"),
+        (UPLOAD + FORM + CHUNKED, b"1\r\n \r\n"),
+        (UPLOAD.replace(b"training/upload", b"registry") + JSON + LENGTH, b" "),
+    ],
+    ids=["json", "silence", "json in chunks", "form", "form in chunks", "registry"],
+)
+async def test_a_body_that_trickles_in(impatient: Service, begin: bytes, piece: bytes) -> None:
+    async with connected(impatient) as (reader, writer):
+        writer.write(begin)
+        assert status_of(await until_closed(reader, writer, piece)) in {0, 408}
+
+
+@pytest.mark.parametrize("verb", [b"GET /mlops/status", b"DELETE /mlops/training/jobs/0123abcd"])
+async def test_a_body_that_nobody_reads(impatient: Service, verb: bytes) -> None:
+    async with connected(impatient) as (reader, writer):
+        writer.write(verb + b" HTTP/1.1\r\nHost: localhost\r\n" + JSON + LENGTH)
+        assert status_of(await until_closed(reader, writer, b" ")) in {200, 404}
+
+
+async def test_a_connection_that_asks_nothing(tmp_path: Path) -> None:
+    settings = {**WITHOUT_MLFLOW, "ASGARD_EDGES__IDLE_SECONDS": "1"}
+    async with (
+        running_service(tmp_path / "data", settings) as service,
+        connected(service) as (reader, writer),
+    ):
+        assert await until_closed(reader, writer) == b""
+
+
+async def test_an_answer_that_nobody_takes(impatient: Service) -> None:
+    """It is cut off, and what was made for it does not stay."""
+    job_id = await impatient.submit("print('x' * 9_000_000)")
+    await impatient.finished(job_id)
+    path = f"/mlops/training/jobs/{job_id}/logs".encode()
+    async with connected(impatient) as (reader, writer):
+        reader._transport.pause_reading()  # type: ignore[attr-defined]  # as a stalled client does
+        request = b"GET " + path + b" HTTP/1.1\r\nHost: localhost\r\n\r\n"
+        with contextlib.suppress(ConnectionError):
+            writer.write(request)
+            await writer.drain()
+        await eventually(
+            lambda: "takes nothing of its answer" in impatient.log.read_text(),
+            what="the client is cut off",
+        )

@@ -1,0 +1,21 @@
+"""A script notices no difference between being started by hand, cold and warm.
+
+The scripts lie in scripts/, one for each thing that could differ.
+"""
+
+from pathlib import Path
+
+import pytest
+
+from asgard_async.executors.local.warm.server import ForkServer
+from tests.support.fidelity_cases import CASES
+from tests.support.fidelity_starts import Case, by_hand, by_shim
+
+
+@pytest.mark.parametrize("case", CASES.values(), ids=CASES)
+async def test_by_hand_cold_and_warm_are_the_same(
+    case: Case, tmp_path: Path, warm_server: ForkServer
+) -> None:
+    expected = by_hand(case, tmp_path / "hand")
+    assert await by_shim(case, tmp_path / "cold", None) == expected
+    assert await by_shim(case, tmp_path / "warm", warm_server) == expected

@@ -1,0 +1,89 @@
+"""schemathesis makes requests of the document and compares what a real service answers with it.
+
+It follows the document's links too: to a job that was just accepted, cancelled, deleted.
+"""
+
+import asyncio
+import os
+import re
+import sys
+from pathlib import Path
+
+import pytest
+
+from tests.support.fuzz_effort import FIRST_SEED, Search
+from tests.support.mlflow_servers import MlflowServer
+from tests.support.service import NOWHERE, running_service
+
+CHECKS = (
+    "not_a_server_error",
+    "status_code_conformance",
+    "content_type_conformance",
+    "response_headers_conformance",
+    "response_schema_conformance",
+    "negative_data_rejection",
+    "unsupported_method",
+    "allow_header_conformance",
+    "use_after_free",
+    "ensure_resource_availability",
+)
+"""All that apply but positive_data_acceptance: some rules cannot be said in the document."""
+
+SHORT = ("--max-examples", "6", "--seed", "1", "--generation-deterministic")
+"""For each operation and phase, always the same ones: what fails in CI fails everywhere."""
+
+WITHIN_SECONDS = 120
+
+
+@pytest.mark.mlflow
+async def test_the_service_answers_as_documented(
+    tmp_path: Path, mlflow_server: MlflowServer
+) -> None:
+    settings = {
+        "ASGARD_MLFLOW__TRACKING_URI": mlflow_server.uri,
+        # whatever is made up for requirements is looked for nowhere
+        "ASGARD_ENVIRONMENTS__INDEX_URL": NOWHERE,
+    }
+    search = Search("openapi")
+    effort = ("--seed", str(FIRST_SEED), "--max-time", str(int(search.seconds)))
+    async with running_service(tmp_path / "data", settings) as service:
+        document = f"{service.url}/openapi.json"
+        options = effort if search.is_long else SHORT
+        code, output = await schemathesis(document, tmp_path, options, search.seconds)
+        if search.is_long:
+            for number, what in re.findall(r"([\d,]+) (generated|passed|failed)\b", output):
+                search.count(f"cases {what}", int(number.replace(",", "")))
+            search.tell()
+        assert code == 0, output
+        # chains went through the links, and not only through what the names of members suggest
+        assert re.search(r"API Links:\s+\d+ covered", output), output
+        # it got through to what answers 202
+        _, listed = await service.get("/mlops/training/jobs")
+        assert listed["jobs"]
+
+
+async def schemathesis(
+    document: str, directory: Path, options: tuple[str, ...], seconds: float
+) -> tuple[int, str]:
+    """Run it in a process of its own, with its files in `directory`; exit code and output."""
+    process = await asyncio.create_subprocess_exec(
+        sys.executable,
+        *("-m", "schemathesis.cli", "--no-color", "run", document),
+        *("--checks", ",".join(CHECKS)),
+        *options,
+        *("--continue-on-failure", "--request-timeout", "20"),
+        cwd=directory,
+        env={**os.environ, "NO_PROXY": "127.0.0.1"},
+        stdin=asyncio.subprocess.DEVNULL,
+        stdout=asyncio.subprocess.PIPE,
+        stderr=asyncio.subprocess.STDOUT,
+    )
+    try:
+        async with asyncio.timeout(seconds + WITHIN_SECONDS):
+            output, _ = await process.communicate()
+    except TimeoutError:
+        process.kill()
+        await process.wait()
+        raise
+    assert process.returncode is not None
+    return process.returncode, output.decode()

@@ -1,0 +1,76 @@
+"""Trainings in environments of their own, built by the service that all end-to-end tests share.
+
+Each package is fetched from the registry once; what environments share comes from uv's cache.
+"""
+
+import asyncio
+from importlib.metadata import version
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from tests.support.mlflow_api import MlflowApi, named
+from tests.support.service import Service
+from tests.system.test_report_checks import fresh
+
+TRAININGS = Path(__file__).parents[2] / "examples" / "trainings"
+BUILD_SECONDS = 600
+EXAMPLES = {"lightgbm_classifier.py": "lightgbm", "xgboost_classifier.py": "xgboost"}
+
+
+async def train(service: Service, example: str, model_name: str) -> dict[str, Any]:
+    job_id = await service.submit(
+        (TRAININGS / example).read_text(),
+        experiment_name=model_name,
+        model_name=model_name,
+        requirements=[EXAMPLES[example]],
+    )
+    return await service.finished(job_id, within=BUILD_SECONDS)
+
+
+@pytest.mark.slow
+async def test_the_examples_run_from_an_empty_cache_and_from_a_full_one(
+    asgard_service: Service, mlflow_api: MlflowApi
+) -> None:
+    names = {example: fresh(package) for example, package in EXAMPLES.items()}
+    first = await asyncio.gather(*(train(asgard_service, *one) for one in names.items()))
+    again = await asyncio.gather(*(train(asgard_service, *one) for one in names.items()))
+    for (example, model_name), built, found in zip(names.items(), first, again, strict=True):
+        package = EXAMPLES[example]
+        assert f"\n + {package}==" in built["logs"]
+        assert "Resolved " not in found["logs"]
+        for number, job in enumerate((built, found), 1):
+            assert (job["status"], job["error"]) == ("completed", None)
+            assert "environment" in job["timings"]
+            assert f"\n{package} " in "\n" + job["logs"]
+            assert job["model_version"] == str(number)
+            run = await mlflow_api.run(job["run_id"])
+            assert named(run["data"]["metrics"])["accuracy"] > 0.8
+        status, model = await asgard_service.get(f"/mlops/models/{model_name}")
+        assert status == 200
+        assert model["latest_versions"][0]["run_id"] == found["run_id"]
+
+
+@pytest.mark.slow
+async def test_requirements_that_pin_another_mlflow_get_that_one(
+    asgard_service: Service, mlflow_api: MlflowApi
+) -> None:
+    script = """
+import mlflow
+
+print("it is", mlflow.__version__)
+with mlflow.start_run():
+    mlflow.log_param("version", mlflow.__version__)
+"""
+    ours = version("mlflow")
+    job_id = await asgard_service.submit(
+        script, experiment_name=fresh("other"), requirements=[f"mlflow<{ours}"]
+    )
+    job = await asgard_service.finished(job_id, within=BUILD_SECONDS)
+    assert (job["status"], job["error"]) == ("completed", None), job
+    (theirs,) = [line.split()[-1] for line in job["logs"].splitlines() if line.startswith("it is")]
+    assert theirs != ours
+    assert f"\n + mlflow=={theirs}\n" in job["logs"]
+    run = await mlflow_api.run(job["run_id"])
+    assert named(run["data"]["params"]) == {"version": theirs}
