@@ -14,7 +14,7 @@ from asgard_async.api.http.server import Runner
 from asgard_async.api.metrics.collectors import IsolationCollector, LimitsCollector, WarmCollector
 from asgard_async.api.setup import setup_api
 from asgard_async.auth.audit import AuditLog
-from asgard_async.auth.authenticator import Door
+from asgard_async.auth.authenticator import Authenticator
 from asgard_async.auth.token_file import TokenFile
 from asgard_async.config import Config, ConfigError
 from asgard_async.config.data_directory import DataDirectory
@@ -24,18 +24,18 @@ from asgard_async.core.health import Readiness
 from asgard_async.core.loop_lag import LoopLag
 from asgard_async.core.open_files import make_room_for
 from asgard_async.core.redaction import without_secrets
-from asgard_async.core.tasks import Background
+from asgard_async.core.tasks import BackgroundTasks
 from asgard_async.domain.job import now
 from asgard_async.environments.builder import BuildFailed
-from asgard_async.environments.provider import Environments, create_environments
+from asgard_async.environments.provider import EnvironmentProvider, create_environment_provider
 from asgard_async.executors.local.executor import LocalExecutor
 from asgard_async.executors.local.warm.pool import WarmServers
 from asgard_async.jobs.actions.cancel import Canceller
 from asgard_async.jobs.actions.delete import Deleter
 from asgard_async.jobs.actions.retry import Retrier
+from asgard_async.jobs.cancellable_waits import CancellableWaits
 from asgard_async.jobs.environment_phase import EnvironmentPhase
 from asgard_async.jobs.following import Followers
-from asgard_async.jobs.interrupts import Interrupts
 from asgard_async.jobs.lifecycle import Lifecycle
 from asgard_async.jobs.recorder import Recorder
 from asgard_async.jobs.submit.checking.archives import ArchiveChecker
@@ -50,7 +50,7 @@ from asgard_async.mlflow.embedded import EmbeddedServer
 from asgard_async.mlflow.experiments import Experiments
 from asgard_async.mlflow.gateway import MlflowGateway
 from asgard_async.mlflow.monitor import Monitor
-from asgard_async.mlflow.reconciler import Settlement
+from asgard_async.mlflow.reconciler import RunReconciler
 from asgard_async.retention.collector import Collector
 from asgard_async.scheduling.dispatcher import Dispatcher
 from asgard_async.scheduling.queue_deadline import QueueDeadline
@@ -58,19 +58,19 @@ from asgard_async.store.archives import ArchiveStore
 from asgard_async.store.database import Database
 from asgard_async.store.jobs import JobStore
 from asgard_async.store.migrate import SchemaError
-from asgard_async.supervisor.limits.enforcer import Keeping
-from asgard_async.supervisor.sandbox.selector import Ladder
+from asgard_async.supervisor.limits.enforcer import LimitEnforcer
+from asgard_async.supervisor.sandbox.selector import IsolationSelector
 from asgard_async.supervisor.shim.linux import LOWEST_PRIORITY
 
 logger = logging.getLogger(__name__)
 
 DATA = web.AppKey("data", DataDirectory)
-BACKGROUND = web.AppKey("background", Background)
-JOB_TASKS = web.AppKey("job_tasks", Background)
+BACKGROUND = web.AppKey("background", BackgroundTasks)
+JOB_TASKS = web.AppKey("job_tasks", BackgroundTasks)
 EXPERIMENTS = web.AppKey("experiments", Experiments)
 EXECUTOR = web.AppKey("executor", LocalExecutor)
 WARM = web.AppKey("warm", WarmServers)
-ENVIRONMENTS = web.AppKey("environments", Environments)
+ENVIRONMENTS = web.AppKey("environments", EnvironmentProvider)
 DISPATCHER = web.AppKey("dispatcher", Dispatcher)
 QUEUE_DEADLINE = web.AppKey("queue_deadline", QueueDeadline)
 
@@ -81,8 +81,10 @@ def create_app(config: Config) -> web.Application:
     app[keys.CONFIG] = config
     app[keys.READINESS] = Readiness()
     data = DataDirectory(root=config.data_dir)
-    app[keys.DOOR] = door = Door(TokenFile(data.tokens), may_be_open=config.server.is_loopback)
-    app[keys.READINESS].unless(door.problem)
+    app[keys.AUTHENTICATOR] = authenticator = Authenticator(
+        TokenFile(data.tokens), may_be_open=config.server.is_loopback
+    )
+    app[keys.READINESS].unless(authenticator.problem)
     app[keys.AUDIT] = AuditLog(data.audit_log)
     setup_api(app)
     app.on_shutdown.append(_stop_streams)
@@ -96,11 +98,11 @@ def create_app(config: Config) -> web.Application:
 def create_runner(app: web.Application, *, shutdown_timeout: float) -> web.AppRunner:
     """What serves the application: aiohttp's runner, with Asgard's bounds and its answers to
     malformed HTTP. Raises the process's limit of open files as far as that needs."""
-    wanted = app[keys.CONFIG].edges.max_connections
+    wanted = app[keys.CONFIG].http.max_connections
     room = make_room_for(wanted)
     if room < wanted:
         logger.warning(
-            "only %d connections can be open, not [edges] max_connections = %d: the hard limit of"
+            "only %d connections can be open, not [http] max_connections = %d: the hard limit of"
             " open files (ulimit -Hn, LimitNOFILE=) is too low",
             room,
             wanted,
@@ -133,22 +135,22 @@ async def _store(app: web.Application) -> AsyncIterator[None]:
 
 
 async def _background(app: web.Application) -> AsyncIterator[None]:
-    app[BACKGROUND] = background = Background()
+    app[BACKGROUND] = background = BackgroundTasks()
     lag = LoopLag(
         warn_seconds=app[keys.CONFIG].logging.slow_loop_seconds,
         observe=app[keys.METRICS].loop_lag.observe,
     )
     background.keep_running("loop lag", lag.run)
-    background.keep_running("door", app[keys.DOOR].run)
+    background.keep_running("door", app[keys.AUTHENTICATOR].run)
     yield
     await background.stop()
 
 
 async def _isolation(app: web.Application) -> AsyncIterator[None]:
-    app[keys.LADDER] = ladder = Ladder(app[keys.CONFIG], app[DATA])
-    app[keys.READINESS].unless(lambda: ladder.problem)
-    app[keys.READINESS].watch(lambda: ladder.warning)
-    await ladder.choose()
+    app[keys.ISOLATION] = selector = IsolationSelector(app[keys.CONFIG], app[DATA])
+    app[keys.READINESS].unless(lambda: selector.problem)
+    app[keys.READINESS].watch(lambda: selector.warning)
+    await selector.choose()
     yield
 
 
@@ -169,7 +171,7 @@ async def _tracking(app: web.Application) -> AsyncIterator[None]:
         artifact_store = ArtifactStoreWatch(gateway, monitor)
         app[keys.READINESS].watch(lambda: monitor.problem)
         app[keys.READINESS].watch(lambda: artifact_store.problem)
-        server = Background()
+        server = BackgroundTasks()
 
         def starting() -> None:
             gateway.move_to(address())  # its port may have been taken meanwhile
@@ -193,7 +195,7 @@ def _embedded(app: web.Application) -> EmbeddedServer:
         config=app[keys.CONFIG].mlflow,
         directory=data.mlflow_server,
         store=data.mlflow,
-        ladder=app[keys.LADDER],
+        selector=app[keys.ISOLATION],
         in_use=data.in_use,
         service_lock=data.service_lock,
     )
@@ -202,17 +204,19 @@ def _embedded(app: web.Application) -> EmbeddedServer:
 
 
 async def _execution(app: web.Application) -> AsyncIterator[None]:
-    config, data, ladder = app[keys.CONFIG], app[DATA], app[keys.LADDER]
+    config, data, selector = app[keys.CONFIG], app[DATA], app[keys.ISOLATION]
     app[WARM] = warm = WarmServers(
         config.warm,
         directory=data.warm,
-        cache_dir=ladder.cache_of("base"),
-        base_alone=ladder.is_walled,
+        cache_dir=selector.cache_of("base"),
+        base_alone=selector.is_sandboxed,
     )
-    app[keys.KEEPING] = keeping = Keeping(config.limits, jobs_dir=data.jobs, builds_dir=data.builds)
-    app[keys.READINESS].watch(lambda: keeping.warning)
-    await asyncio.to_thread(keeping.open)
-    for figures in (WarmCollector(warm), IsolationCollector(ladder), LimitsCollector(keeping)):
+    app[keys.LIMIT_ENFORCER] = enforcer = LimitEnforcer(
+        config.limits, jobs_dir=data.jobs, builds_dir=data.builds
+    )
+    app[keys.READINESS].watch(lambda: enforcer.warning)
+    await asyncio.to_thread(enforcer.open)
+    for figures in (WarmCollector(warm), IsolationCollector(selector), LimitsCollector(enforcer)):
         app[keys.METRICS].add(figures)
     app[EXECUTOR] = executor = LocalExecutor(
         jobs_dir=data.jobs,
@@ -220,15 +224,15 @@ async def _execution(app: web.Application) -> AsyncIterator[None]:
         archive_limits=_archive_limits(config),
         in_use=data.in_use,
         warm=warm,
-        ladder=ladder,
-        keeping=keeping,
+        selector=selector,
+        enforcer=enforcer,
     )
     app[ENVIRONMENTS] = environments = await asyncio.to_thread(
-        create_environments,
+        create_environment_provider,
         config,
         data,
-        ladder,
-        keeping=keeping,
+        selector,
+        enforcer=enforcer,
         compile_niceness=LOWEST_PRIORITY,
     )
     await asyncio.to_thread(environments.sweep)
@@ -241,17 +245,17 @@ async def _execution(app: web.Application) -> AsyncIterator[None]:
     await warm.close()
     await environments.close()
     log_watch.close()
-    await keeping.stop()
+    await enforcer.stop()
 
 
 async def _jobs(app: web.Application) -> AsyncIterator[None]:
     config, store, executor = app[keys.CONFIG], app[keys.STORE], app[EXECUTOR]
     environments, background = app[ENVIRONMENTS], app[BACKGROUND]
-    app[JOB_TASKS] = job_tasks = Background()
+    app[JOB_TASKS] = job_tasks = BackgroundTasks()
     recorder = await _recorder(app)
-    interrupts = Interrupts(store)
+    cancellable_waits = CancellableWaits(store)
     environment_phase = EnvironmentPhase(
-        interrupts=interrupts,
+        cancellable_waits=cancellable_waits,
         environments=environments,
         log_of=executor.log_of,
         log_limit_bytes=config.logs.max_bytes_per_job,
@@ -264,7 +268,7 @@ async def _jobs(app: web.Application) -> AsyncIterator[None]:
         logs=app[keys.LOGS],
         recording=recorder,
         environment_phase=environment_phase,
-        interrupts=interrupts,
+        cancellable_waits=cancellable_waits,
         requeued=lambda: dispatcher.wake(),
     )
     app[DISPATCHER] = dispatcher = Dispatcher(
@@ -278,7 +282,9 @@ async def _jobs(app: web.Application) -> AsyncIterator[None]:
     app[QUEUE_DEADLINE] = queue_deadline = QueueDeadline(
         store=store, seconds=config.jobs.queue_timeout
     )
-    app[keys.CANCELLER] = Canceller(store=store, executor=executor, interrupts=interrupts)
+    app[keys.CANCELLER] = Canceller(
+        store=store, executor=executor, cancellable_waits=cancellable_waits
+    )
     app[keys.DELETER] = Deleter(store=store, archives=app[keys.ARCHIVES], executor=executor)
 
     recovered = await dispatcher.recover()
@@ -289,7 +295,7 @@ async def _jobs(app: web.Application) -> AsyncIterator[None]:
         background.start("prebuild", _prebuild(environments, requirements))
     background.start("compile environments", environments.compile_uncompiled())
     background.keep_running("recorder", recorder.run)
-    collect = partial(_collector(app).run, app[keys.METRICS].count_thrown_away)
+    collect = partial(_collector(app).run, app[keys.METRICS].count_removed)
     background.keep_running("retention", collect)
     if config.jobs.queue_timeout:
         background.keep_running("queue deadline", queue_deadline.run)
@@ -307,7 +313,7 @@ async def _recorder(app: web.Application) -> Recorder:
         gateway=app[keys.GATEWAY],
         experiments=app[EXPERIMENTS],
         monitor=app[keys.MONITOR],
-        settlement=Settlement(app[keys.GATEWAY], server_id=server_id),
+        reconciler=RunReconciler(app[keys.GATEWAY], server_id=server_id),
         server_id=server_id,
         settle_seconds=app[keys.CONFIG].tracking.settle_seconds,
     )
@@ -327,7 +333,7 @@ def _collector(app: web.Application) -> Collector:
 
 
 async def _accepting(app: web.Application) -> AsyncIterator[None]:
-    config, store, ladder = app[keys.CONFIG], app[keys.STORE], app[keys.LADDER]
+    config, store, selector = app[keys.CONFIG], app[keys.STORE], app[keys.ISOLATION]
 
     def accepted() -> None:
         app[DISPATCHER].wake()
@@ -354,7 +360,7 @@ async def _accepting(app: web.Application) -> AsyncIterator[None]:
         config=config.jobs,
         free_space=free_space,
         direct_references=config.environments.allow_direct_references,
-        isolation_problem=lambda: ladder.problem,
+        isolation_problem=lambda: selector.problem,
         accepted=accepted,
     )
     app[keys.RETRIER] = Retrier(store=store, submitter=submitter)
@@ -386,17 +392,20 @@ def _shortage(free_space: FreeSpace) -> str | None:
     )
 
 
-async def _prebuild(environments: Environments, requirements: Sequence[str]) -> None:
-    recipe, names = environments.recipe(requirements), without_secrets(", ".join(requirements))
-    if recipe.moving:
+async def _prebuild(environments: EnvironmentProvider, requirements: Sequence[str]) -> None:
+    environment_spec, names = (
+        environments.environment_spec(requirements),
+        without_secrets(", ".join(requirements)),
+    )
+    if environment_spec.moving:
         logger.error("environment for %s is not built: each job builds its own", names)
         return
-    with environments.held(recipe) as environment:
+    with environments.held(environment_spec) as environment:
         if environment is not None or environments.is_base(requirements):
             return
     try:
-        await environments.build(recipe)
-        logger.info("environment %s is built: %s", recipe.key, names)
+        await environments.build(environment_spec)
+        logger.info("environment %s is built: %s", environment_spec.key, names)
     except BuildFailed as error:
         logger.error("environment for %s cannot be built: %s", names, error)
 

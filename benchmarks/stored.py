@@ -36,11 +36,11 @@ class Results:
         file.write_text(text, "utf-8")
 
 
-def kept(file: Path, new: Iterable[Row], order: Sequence[str]) -> Results:
+def kept(file: Path, new: Iterable[Row], spec: Sequence[str]) -> Results:
     """What the file holds, with the new rows in place of older ones of the same id."""
     rows = {row.id: row for row in (Results.read(file).rows if file.exists() else ())}
     rows |= {row.id: row for row in new}
-    return Results(machine(), [rows[row_id] for row_id in order if row_id in rows])
+    return Results(machine(), [rows[row_id] for row_id in spec if row_id in rows])
 
 
 def machine() -> dict[str, str]:

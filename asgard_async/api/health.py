@@ -7,7 +7,7 @@ from aiohttp import web
 from asgard_async.api.http.problem import Problem
 from asgard_async.api.http.requests import request_id
 from asgard_async.api.http.responses import reply
-from asgard_async.api.keys import KEEPING, LADDER, READINESS
+from asgard_async.api.keys import ISOLATION, LIMIT_ENFORCER, READINESS
 from asgard_async.api.openapi.decorators import docs, response_schema
 from asgard_async.api.schemas.problem import NotReadySchema, refusals
 from asgard_async.api.schemas.status import LiveSchema, ReadySchema
@@ -52,8 +52,8 @@ async def ready(request: web.Request) -> web.Response:
             {
                 "status": "ready",
                 "warnings": request.app[READINESS].warnings(),
-                "isolation": request.app[LADDER].rung,
-                "limits": dict(request.app[KEEPING].by),
+                "isolation": request.app[ISOLATION].level,
+                "limits": dict(request.app[LIMIT_ENFORCER].by),
             }
         )
     return not_ready(reasons).response(request_id(request))

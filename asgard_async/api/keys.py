@@ -7,7 +7,7 @@ from asgard_async.api.metrics.metrics import Metrics
 from asgard_async.api.openapi.document import ApiDocument
 from asgard_async.api.schemas.submission import ArchiveSubmissionSchema, SubmissionSchema
 from asgard_async.auth.audit import AuditLog
-from asgard_async.auth.authenticator import Door
+from asgard_async.auth.authenticator import Authenticator
 from asgard_async.config import Config
 from asgard_async.core.files.free_space import FreeSpace
 from asgard_async.core.health import Readiness
@@ -21,12 +21,12 @@ from asgard_async.mlflow.gateway import MlflowGateway
 from asgard_async.mlflow.monitor import Monitor
 from asgard_async.store.archives import ArchiveStore
 from asgard_async.store.jobs import JobStore
-from asgard_async.supervisor.limits.enforcer import Keeping
-from asgard_async.supervisor.sandbox.selector import Ladder
+from asgard_async.supervisor.limits.enforcer import LimitEnforcer
+from asgard_async.supervisor.sandbox.selector import IsolationSelector
 
 CONFIG = web.AppKey("config", Config)
 AUDIT = web.AppKey("audit", AuditLog)
-DOOR = web.AppKey("door", Door)
+AUTHENTICATOR = web.AppKey("door", Authenticator)
 BODIES = web.AppKey("bodies", Bodies)
 ARCHIVES = web.AppKey("archives", ArchiveStore)
 STORE = web.AppKey("store", JobStore)
@@ -37,8 +37,8 @@ DELETER = web.AppKey("deleter", Deleter)
 LOGS = web.AppKey("logs", LogReader)
 FOLLOWERS = web.AppKey("followers", Followers)
 GATEWAY = web.AppKey("gateway", MlflowGateway)
-KEEPING = web.AppKey("keeping", Keeping)
-LADDER = web.AppKey("ladder", Ladder)
+LIMIT_ENFORCER = web.AppKey("keeping", LimitEnforcer)
+ISOLATION = web.AppKey("ladder", IsolationSelector)
 MONITOR = web.AppKey("monitor", Monitor)
 READINESS = web.AppKey("readiness", Readiness)
 SUBMISSION_SCHEMA = web.AppKey("submission_schema", SubmissionSchema)

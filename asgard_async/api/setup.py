@@ -15,9 +15,9 @@ from asgard_async.api.keys import (
     API_DOCUMENT,
     ARCHIVE_SUBMISSION_SCHEMA,
     AUDIT,
+    AUTHENTICATOR,
     BODIES,
     CONFIG,
-    DOOR,
     METRICS,
     SUBMISSION_SCHEMA,
 )
@@ -41,7 +41,7 @@ def setup_api(app: web.Application) -> None:
     config = app[CONFIG]
     app[METRICS] = metrics = Metrics(slots=config.jobs.slots)
     app[BODIES] = bodies = Bodies(
-        total_bytes=config.edges.max_bodies_bytes, min_rate=config.edges.min_body_rate
+        total_bytes=config.http.max_bodies_bytes, min_rate=config.http.min_body_rate
     )
     limits = SubmissionLimits.of(config.jobs, config.limits)
     app[SUBMISSION_SCHEMA] = submission = SubmissionSchema(limits)
@@ -53,10 +53,10 @@ def setup_api(app: web.Application) -> None:
         app["_apispec_parser"] = RequestParser(
             bodies,
             max_body_bytes=config.server.max_body_bytes,
-            seconds=config.edges.body_seconds,
+            seconds=config.http.body_seconds,
         )
         app["_apispec_request_data_name"] = "data"
-    guarded = guard(app[DOOR], Failures(), allowed_hosts=config.server.own_names)
+    guarded = guard(app[AUTHENTICATOR], Failures(), allowed_hosts=config.server.own_names)
     app.middlewares.extend(
         [
             count_requests(metrics),

@@ -7,7 +7,7 @@ from aiohttp import web
 
 from asgard_async.api.http.requests import job_id_of, token_of
 from asgard_async.api.http.responses import stream
-from asgard_async.api.keys import CONFIG, DOOR, FOLLOWERS, LOGS, METRICS, STORE
+from asgard_async.api.keys import AUTHENTICATOR, CONFIG, FOLLOWERS, LOGS, METRICS, STORE
 from asgard_async.api.openapi.decorators import docs, querystring_schema, text_response
 from asgard_async.api.schemas.logs import LogQuery
 from asgard_async.api.schemas.problem import JOB_ID, refusals
@@ -62,7 +62,7 @@ async def _follow(request: web.Request, job_id: str) -> web.StreamResponse:
     with (
         metrics.log_readers.track_inprogress(),
         request.app[FOLLOWERS].following(job_id) as follower,
-        request.app[DOOR].visit(token_of(request), follower.stop),
+        request.app[AUTHENTICATOR].grant(token_of(request), follower.stop),
     ):
         pieces = _live(logs, job_id, follower, start, tells_hole=is_whole)
         try:

@@ -13,11 +13,11 @@ from asgard_async.api.errors import UpgradeRequired
 from asgard_async.api.http.authentication import agreed_protocols
 from asgard_async.api.http.connections import give_up_dead_peer
 from asgard_async.api.http.requests import job_id_of, token_of
-from asgard_async.api.keys import CONFIG, DOOR, FOLLOWERS, LOGS, METRICS, STORE
+from asgard_async.api.keys import AUTHENTICATOR, CONFIG, FOLLOWERS, LOGS, METRICS, STORE
 from asgard_async.api.openapi.decorators import docs, querystring_schema
 from asgard_async.api.schemas.logs import StreamQuery
 from asgard_async.api.schemas.problem import JOB_ID, refusals
-from asgard_async.core.tasks import Background
+from asgard_async.core.tasks import BackgroundTasks
 from asgard_async.domain.errors import JobNotFound
 from asgard_async.jobs.following import Follower
 
@@ -75,17 +75,17 @@ async def stream_log(request: web.Request) -> web.StreamResponse:
     patience = request.app[CONFIG].logs.stalled_reader_seconds
     if request.transport is not None:
         give_up_dead_peer(request.transport, 2 * patience)
-    metrics, beside = request.app[METRICS], Background()
+    metrics, beside = request.app[METRICS], BackgroundTasks()
     with (
         metrics.log_readers.track_inprogress(),
         request.app[FOLLOWERS].following(job_id) as follower,
-        request.app[DOOR].visit(token_of(request), follower.stop) as visit,
+        request.app[AUTHENTICATOR].grant(token_of(request), follower.stop) as grant,
     ):
         beside.start("pings", _ping(ws, follower))
         beside.start("listening", _listen(ws, follower))
         try:
             code = await _Stream(ws, patience).run(follower, offset)
-            if visit.is_over and code is not WSCloseCode.OK:
+            if grant.is_over and code is not WSCloseCode.OK:
                 code = WSCloseCode.POLICY_VIOLATION
             await beside.stop()
             async with asyncio.timeout(patience + CLOSE_SECONDS):

@@ -95,7 +95,7 @@ async def _from_json(request: web.Request) -> Submission:
         schema.fields,
         bodies=request.app[BODIES],
         max_bytes=config.server.max_body_bytes,
-        seconds=config.edges.body_seconds,
+        seconds=config.http.body_seconds,
     )
     _take_key_from_header(request, document)
     return to_submission(_load(schema, document), owner=owner(request))

@@ -22,7 +22,7 @@ T = TypeVar("T")
 
 
 @dataclass(kw_only=True, eq=False)
-class Visit:
+class StreamGrant:
     """Somebody who stays: a stream that goes on after its request was let in."""
 
     token: Token | None
@@ -32,7 +32,7 @@ class Visit:
     """Whether the token is no longer one, and the visitor was told to leave."""
 
 
-class Door:
+class Authenticator:
     """Lets in who has a token, or everybody while it is open. Have `run` run beside it.
 
     What cannot be read lets nobody in. It is logged once, and not with each request.
@@ -42,7 +42,7 @@ class Door:
         self._tokens = tokens
         self._may_be_open = may_be_open
         self._told = False
-        self._visits: set[Visit] = set()
+        self._grants: set[StreamGrant] = set()
         self._occupied = asyncio.Event()
         self._found: dict[str, Token] = {}
         """By what requests brought that came in one turn of the event loop; no longer."""
@@ -79,19 +79,19 @@ class Door:
         return None
 
     @contextlib.contextmanager
-    def visit(self, token: Token | None, leave: Callable[[], None]) -> Iterator[Visit]:
+    def grant(self, token: Token | None, leave: Callable[[], None]) -> Iterator[StreamGrant]:
         """Stay inside of the context. Soon after the token is revoked `leave` is called, once.
 
         Who came while the API was open has to leave when the first token is made.
         """
-        visit = Visit(token=token, leave=leave)
-        self._visits.add(visit)
+        grant = StreamGrant(token=token, leave=leave)
+        self._grants.add(grant)
         self._occupied.set()
         try:
-            yield visit
+            yield grant
         finally:
-            self._visits.discard(visit)
-            if not self._visits:
+            self._grants.discard(grant)
+            if not self._grants:
                 self._occupied.clear()
 
     async def run(self) -> None:
@@ -106,11 +106,11 @@ class Door:
     def _send_away(self) -> None:
         if self.is_open():
             return
-        for visit in list(self._visits):
-            token = visit.token
-            if not visit.is_over and (token is None or not self._ask(self._tokens.has, token)):
-                visit.is_over = True
-                visit.leave()
+        for grant in list(self._grants):
+            token = grant.token
+            if not grant.is_over and (token is None or not self._ask(self._tokens.has, token)):
+                grant.is_over = True
+                grant.leave()
 
     def _ask(self, question: Callable[P, T], *args: P.args, **kwargs: P.kwargs) -> T:
         try:

@@ -27,7 +27,7 @@ from asgard_async.mlflow.address import MlflowAddress
 from asgard_async.mlflow.artifact_store import check_destination
 from asgard_async.mlflow.gateway import MlflowGateway
 from asgard_async.store.migrate import packaged_migrations
-from asgard_async.supervisor.sandbox.selector import REMEDIES, Ladder
+from asgard_async.supervisor.sandbox.selector import REMEDIES, IsolationSelector
 
 ANSWER_SECONDS = 5.0
 FILES_WANTED = 4096
@@ -83,17 +83,17 @@ async def isolation(config: Config, data: DataDirectory) -> Finding:
             about, Level.WARN, "is to be tried as the service's user", "run this as that user"
         )
     try:
-        ladder = Ladder(config, data)
+        selector = IsolationSelector(config, data)
     except ConfigError as error:
         return Finding(about, Level.FAIL, str(error), "see [isolation]: asgard config check")
-    rung = await ladder.examine()
-    why = "; ".join(f"{one} does not work: {problem}" for one, problem in ladder.problems.items())
-    remedies = "; or ".join(REMEDIES[one] for one in ladder.problems)
-    if rung is None:
+    level = await selector.examine()
+    why = "; ".join(f"{one} does not work: {problem}" for one, problem in selector.problems.items())
+    remedies = "; or ".join(REMEDIES[one] for one in selector.problems)
+    if level is None:
         return Finding(about, Level.FAIL, why, remedies)
-    if ladder.problems:
-        return Finding(about, Level.WARN, f"{rung}, since {why}", remedies)
-    return Finding(about, Level.OK, rung)
+    if selector.problems:
+        return Finding(about, Level.WARN, f"{level}, since {why}", remedies)
+    return Finding(about, Level.OK, level)
 
 
 async def disk(config: Config, data: DataDirectory) -> Finding:

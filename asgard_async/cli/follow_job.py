@@ -8,7 +8,7 @@ from asgard_async.cli.job_view import JobView
 from asgard_async.client import AsyncAsgardClient, Job
 
 
-async def attend(client: AsyncAsgardClient, job_id: str, view: JobView) -> Job | None:
+async def follow_job(client: AsyncAsgardClient, job_id: str, view: JobView) -> Job | None:
     """Show a job's life. The job as it ended, or None when the user has detached.
 
     Raises:

@@ -5,7 +5,7 @@ import asyncio
 from asgard_async.cli.checks import Finding, Level, ready_document
 from asgard_async.config import Config
 from asgard_async.config.data_directory import DataDirectory
-from asgard_async.supervisor.limits.enforcer import ADVICE, By
+from asgard_async.supervisor.limits.enforcer import ADVICE, Mechanism
 from asgard_async.supervisor.limits.hierarchies import find
 
 NEED_GROUPS = ("memory", "cpus", "processes")
@@ -38,7 +38,7 @@ def _would_keep() -> dict[str, str]:
     except OSError:
         return {}
     return {
-        limit: By.CGROUP_V2 if hierarchy.version == 2 else By.CGROUP_V1
+        limit: Mechanism.CGROUP_V2 if hierarchy.version == 2 else Mechanism.CGROUP_V1
         for limit, controller in CONTROLLERS.items()
         for hierarchy in reversed(hierarchies)
         if controller in hierarchy.controllers

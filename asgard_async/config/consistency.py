@@ -44,8 +44,8 @@ def _check_server(config: Config) -> None:
     in_base64 = config.jobs.max_script_bytes * 4 // 3 + 4096  # with room for the other fields
     if config.server.max_body_bytes < in_base64:
         fail("server.max_body_bytes", f"max_script_bytes in base64 needs at least {in_base64}")
-    if config.edges.max_bodies_bytes < config.server.max_body_bytes:
-        fail("edges.max_bodies_bytes", "must not be less than [server] max_body_bytes")
+    if config.http.max_bodies_bytes < config.server.max_body_bytes:
+        fail("http.max_bodies_bytes", "must not be less than [server] max_body_bytes")
     try:
         _ = config.server.proxies
     except ValueError as error:

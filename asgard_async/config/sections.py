@@ -55,7 +55,7 @@ class ServerConfig:
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
-class EdgesConfig:
+class HttpConfig:
     max_connections: Positive
     max_connections_per_address: Positive
     idle_seconds: PositiveSeconds
@@ -191,7 +191,7 @@ class Config:
     """Everything that can be configured. `sources` tells where each non-default value came from."""
 
     server: ServerConfig
-    edges: EdgesConfig
+    http: HttpConfig
     jobs: JobsConfig
     environments: EnvironmentsConfig
     warm: WarmConfig

@@ -7,7 +7,7 @@ from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
 
 
-class NoTurn(Exception):
+class SemaphoreUnavailable(Exception):
     """Too many wait already, or it took too long."""
 
 
@@ -20,7 +20,7 @@ class _Waiting:
     )
 
 
-class Turns:
+class FairSemaphore:
     """Shares out `capacity`, by turns among owners: next is who has least of it, and of these
     who got some longest ago.
 
@@ -61,7 +61,7 @@ class Turns:
             return
         ours = sum(other.owner == owner for other in self._waiting)
         if len(self._waiting) >= self._max_waiting or ours * 2 >= self._max_waiting:
-            raise NoTurn
+            raise SemaphoreUnavailable
         one = _Waiting(owner=owner, amount=amount)
         self._waiting.append(one)
         try:
@@ -74,7 +74,7 @@ class Turns:
             elif one.turn.done() and not one.turn.cancelled():
                 self.give_back(owner, amount)
             if isinstance(error, TimeoutError):
-                raise NoTurn from error
+                raise SemaphoreUnavailable from error
             raise
 
     def give_back(self, owner: str = "", amount: int = 1) -> None:

@@ -10,7 +10,7 @@ logger = logging.getLogger(__name__)
 RESTART_SECONDS = 1.0
 
 
-class Background:
+class BackgroundTasks:
     """Owner of background tasks. None of them ends unseen, none outlives `stop`."""
 
     def __init__(self) -> None:

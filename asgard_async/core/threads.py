@@ -9,7 +9,7 @@ from typing import TypeVar
 T = TypeVar("T")
 
 
-async def abandonable(work: Callable[[], T]) -> T:
+async def run_in_daemon_thread(work: Callable[[], T]) -> T:
     """Run `work` in a thread of its own, which ends with the program, wherever it is.
 
     For what may take minutes and may end anywhere: a walk over a million files that

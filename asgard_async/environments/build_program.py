@@ -22,7 +22,7 @@ from asgard_async.core.redaction import without_secrets, without_user
 from asgard_async.environments.publish import Refused, Venv
 from asgard_async.environments.sandboxed import run
 from asgard_async.supervisor.shim import linux
-from asgard_async.supervisor.shim.sandbox import Walls
+from asgard_async.supervisor.shim.sandbox import SandboxSpec
 
 FROM_SOURCE = "Not all of it is there as wheels: what is not gets built, apart from other builds."
 INDEXES = ("UV_DEFAULT_INDEX", "UV_INDEX")
@@ -41,9 +41,9 @@ class Plan(TypedDict):
     """A directory to build in, which is made and removed."""
     final: str
     """Where the environment is to be in the end; it is whole when it is there."""
-    fence: "Walls | None"
+    landlock_only: "SandboxSpec | None"
     """What uv is kept within when it runs no foreign code; none of both to do all in one step."""
-    walls: "Walls | None"
+    sandbox: "SandboxSpec | None"
     """What it is kept within when it does."""
     only_source: bool
     """Whether foreign code is run in any case: something comes from an address of its own."""
@@ -67,22 +67,24 @@ def main() -> int:
 
 def _build(plan: Plan) -> int:
     common = dict(os.environ)
-    if plan["walls"] is None:
+    if plan["sandbox"] is None:
         code = _install(plan, common, None, [f"--refresh-package={n}" for n in plan["refreshed"]])
     else:
         code = -1
         if not plan["only_source"]:
-            code = _install(plan, common, plan["fence"], ["--only-binary=:all:"], is_first=True)
+            code = _install(
+                plan, common, plan["landlock_only"], ["--only-binary=:all:"], is_first=True
+            )
         if code:
             print(FROM_SOURCE, flush=True)  # noqa: T201
-            code = _install(plan, _private(plan, common), plan["walls"], [])
+            code = _install(plan, _private(plan, common), plan["sandbox"], [])
     return code
 
 
 def _install(
     plan: Plan,
     environment: "dict[str, str]",
-    walls: "Walls | None",
+    sandbox: "SandboxSpec | None",
     options: "list[str]",
     *,
     is_first: bool = False,
@@ -97,16 +99,16 @@ def _install(
         file.writelines(f"{one}\n" for one in plan["requirements"])
     # by uv alone, before anything of others is there
     make = ["venv", "--quiet", "--relocatable", "--python", plan["python"], f"{staging}/venv"]
-    if code := run([plan["uv"], *make], dict(os.environ), plan["fence"]):
+    if code := run([plan["uv"], *make], dict(os.environ), plan["landlock_only"]):
         return code
     venv = Venv(f"{staging}/venv")
-    if walls is not None and walls["uid"] >= 0:
-        venv.give(staging, walls["uid"])
+    if sandbox is not None and sandbox["uid"] >= 0:
+        venv.give(staging, sandbox["uid"])
     install = ["pip", "install", "--no-progress", "--python", f"{staging}/venv/bin/python"]
     code = run(
         [plan["uv"], *install, "--requirements", asked, *options],
         environment,
-        walls,
+        sandbox,
         holds_back_errors=is_first,
     )
     if code:
@@ -116,7 +118,7 @@ def _install(
     shutil.rmtree(whole, ignore_errors=True)
     os.mkdir(whole, 0o755)
     try:
-        venv.take(f"{whole}/venv", walls["uid"] if walls is not None else -1)
+        venv.take(f"{whole}/venv", sandbox["uid"] if sandbox is not None else -1)
         with open(f"{whole}/requirements.txt", "w") as kept:
             kept.writelines(without_secrets(f"{one}\n") for one in plan["requirements"])
         os.close(os.open(f"{whole}/lock", os.O_CREAT | os.O_WRONLY, 0o600))

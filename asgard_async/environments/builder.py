@@ -17,14 +17,14 @@ from pathlib import Path
 from asgard_async.core.files.remove_tree import remove_tree
 from asgard_async.environments.build_program import Plan
 from asgard_async.environments.cache import EnvironmentCache
-from asgard_async.environments.spec import Recipe
+from asgard_async.environments.spec import EnvironmentSpec
 from asgard_async.executors.base import End, Ended, Stop
 from asgard_async.supervisor.attempt import Attempt
-from asgard_async.supervisor.limits.enforcer import Keeping
-from asgard_async.supervisor.limits.resource_limits import Allowance
-from asgard_async.supervisor.sandbox.selector import Ladder
-from asgard_async.supervisor.sandbox.service_sandboxes import Confinement, confined_build
-from asgard_async.supervisor.shim.process_spec import Order
+from asgard_async.supervisor.limits.enforcer import LimitEnforcer
+from asgard_async.supervisor.limits.resource_limits import ResourceLimits
+from asgard_async.supervisor.sandbox.selector import IsolationSelector
+from asgard_async.supervisor.sandbox.service_sandboxes import ServiceSandbox, build_sandbox
+from asgard_async.supervisor.shim.process_spec import ProcessSpec
 
 PROGRAM = Path(__file__).parent / "build_program.py"
 LOG_LIMIT_BYTES = 16 << 20
@@ -45,7 +45,7 @@ class BuildFailed(Exception):
 class Build:
     """A build that runs, or has run, for one recipe."""
 
-    recipe: Recipe
+    environment_spec: EnvironmentSpec
     attempt: Attempt
     log: Path
 
@@ -58,21 +58,21 @@ class Builder:
         cache: EnvironmentCache,
         *,
         directory: Path,
-        ladder: Ladder,
-        keeping: Keeping | None,
-        allowance: Allowance,
+        selector: IsolationSelector,
+        enforcer: LimitEnforcer | None,
+        resource_limits: ResourceLimits,
         uv_cache: Path,
         timeout_seconds: float,
     ) -> None:
         self._cache = cache
         self._directory = directory
-        self._ladder = ladder
-        self._keeping = keeping
-        self._allowance = allowance
+        self._selector = selector
+        self._enforcer = enforcer
+        self._resource_limits = resource_limits
         self._uv_cache = uv_cache
         self._timeout = timeout_seconds
 
-    async def start(self, recipe: Recipe) -> Build:
+    async def start(self, environment_spec: EnvironmentSpec) -> Build:
         """The running build of a recipe; a new one where there is none.
 
         Waits until it is known how foreign code can be shut in.
@@ -80,26 +80,30 @@ class Builder:
         Raises:
             NoUidLeft, OSError: see there.
         """
-        await self._ladder.available()
-        folder = self._directory / recipe.key
+        await self._selector.available()
+        folder = self._directory / environment_spec.key
         await asyncio.to_thread(folder.mkdir, mode=0o700, parents=True, exist_ok=True)
         latest = await asyncio.to_thread(_latest, folder)
         if latest is not None and await asyncio.to_thread(latest.is_alive):
             log = folder / f"{latest.directory.name}.log"
-            return Build(recipe=recipe, attempt=latest, log=log)
+            return Build(environment_spec=environment_spec, attempt=latest, log=log)
         number = int(latest.directory.name) + 1 if latest is not None else 1
         directory = folder / str(number)
         await asyncio.to_thread(directory.mkdir, mode=0o700, exist_ok=True)
-        build = Build(recipe=recipe, attempt=Attempt(directory), log=folder / f"{number}.log")
-        confining = confined_build(
-            self._ladder, staging=folder / f"{number}.new", uv_cache=self._uv_cache
+        build = Build(
+            environment_spec=environment_spec,
+            attempt=Attempt(directory),
+            log=folder / f"{number}.log",
+        )
+        confining = build_sandbox(
+            self._selector, staging=folder / f"{number}.new", uv_cache=self._uv_cache
         )
         with contextlib.ExitStack() as stack:
-            if self._keeping is not None:
-                stack.enter_context(self._keeping.starting())
-            confined = await asyncio.to_thread(stack.enter_context, confining)
+            if self._enforcer is not None:
+                stack.enter_context(self._enforcer.starting())
+            service_sandbox = await asyncio.to_thread(stack.enter_context, confining)
             # of two processes that come here at once, the attempt's lock lets one start it
-            await build.attempt.start(self._order(build, folder, confined))
+            await build.attempt.start(self._spec(build, folder, service_sandbox))
         return build
 
     async def wait(self, build: Build) -> None:
@@ -109,7 +113,7 @@ class Builder:
             BuildFailed: there is no environment at its end.
         """
         ended = await build.attempt.wait()
-        if not (self._cache.path_of(build.recipe.key) / "lock").exists():
+        if not (self._cache.path_of(build.environment_spec.key) / "lock").exists():
             # one that was killed has not tidied up
             await asyncio.to_thread(_remove_unfinished, build)
             raise BuildFailed(_why(ended, build.log, self._timeout))
@@ -124,30 +128,30 @@ class Builder:
         """Give a build up."""
         await build.attempt.stop()
 
-    def _order(self, build: Build, folder: Path, confined: Confinement) -> Order:
+    def _spec(self, build: Build, folder: Path, service_sandbox: ServiceSandbox) -> ProcessSpec:
         from uv import find_uv_bin
 
-        number, recipe = build.attempt.directory.name, build.recipe
+        number, environment_spec = build.attempt.directory.name, build.environment_spec
         staging = folder / f"{number}.new"
         plan = Plan(
             uv=find_uv_bin(),
             python=sys.executable,
-            requirements=list(recipe.requirements),
-            refreshed=list(recipe.moving),
+            requirements=list(environment_spec.requirements),
+            refreshed=list(environment_spec.moving),
             staging=str(staging),
-            final=str(self._cache.path_of(recipe.key)),
-            fence=confined.fence,
-            walls=confined.walls,
-            only_source=recipe.has_addresses,
+            final=str(self._cache.path_of(environment_spec.key)),
+            landlock_only=service_sandbox.landlock_only,
+            sandbox=service_sandbox.sandbox,
+            only_source=environment_spec.has_addresses,
         )
         (folder / f"{number}.plan").write_text(json.dumps(plan))
-        order = Order(
+        spec = ProcessSpec(
             directory=str(build.attempt.directory),
             argv=[
                 *(sys.executable, "-I", "-S", str(PROGRAM)),
                 str(folder / f"{number}.plan"),
             ],
-            environment=self._environment(recipe, staging),
+            environment=self._environment(environment_spec, staging),
             working_directory=str(folder),
             umask=0o022,  # a job may run as another user; the directories above are private
             log=str(build.log),
@@ -156,22 +160,22 @@ class Builder:
             grace=GRACE_SECONDS,
             memory_limit=0,
             open_files=0,
-            held=[str(path) for path in confined.held],
+            held=[str(path) for path in service_sandbox.held],
             inherit=[],
         )
-        if self._keeping is not None:
-            order["limits"] = self._keeping.limits(
-                self._allowance, build.attempt.directory, own=[staging], caches=[]
+        if self._enforcer is not None:
+            spec["limits"] = self._enforcer.limits(
+                self._resource_limits, build.attempt.directory, own=[staging], caches=[]
             )
-        return order
+        return spec
 
-    def _environment(self, recipe: Recipe, staging: Path) -> dict[str, str]:
+    def _environment(self, environment_spec: EnvironmentSpec, staging: Path) -> dict[str, str]:
         """Clean as a job's: a source distribution's build script is foreign code too."""
         indexes = {}
-        if recipe.index_url:
-            indexes["UV_DEFAULT_INDEX"] = recipe.index_url
-        if recipe.extra_index_urls:
-            indexes["UV_INDEX"] = " ".join(recipe.extra_index_urls)
+        if environment_spec.index_url:
+            indexes["UV_DEFAULT_INDEX"] = environment_spec.index_url
+        if environment_spec.extra_index_urls:
+            indexes["UV_INDEX"] = " ".join(environment_spec.extra_index_urls)
         network = {name: os.environ[name] for name in NETWORK_VARIABLES if name in os.environ}
         return {
             "PATH": "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin",

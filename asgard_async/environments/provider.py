@@ -11,16 +11,16 @@ from packaging.requirements import Requirement
 
 from asgard_async.config import Config, EnvironmentsConfig
 from asgard_async.config.data_directory import DataDirectory
-from asgard_async.core.tasks import Background
+from asgard_async.core.tasks import BackgroundTasks
 from asgard_async.environments.base import BaseEnvironment
 from asgard_async.environments.builder import Build, Builder, BuildFailed
 from asgard_async.environments.bytecode import compile_modules, uncompiled
 from asgard_async.environments.cache import CachedEnvironment, EnvironmentCache
 from asgard_async.environments.output import JobLogCopy
-from asgard_async.environments.spec import Recipe, recipe_for
-from asgard_async.supervisor.limits.enforcer import Keeping
-from asgard_async.supervisor.limits.resource_limits import Allowance
-from asgard_async.supervisor.sandbox.selector import Ladder
+from asgard_async.environments.spec import EnvironmentSpec, environment_spec_for
+from asgard_async.supervisor.limits.enforcer import LimitEnforcer
+from asgard_async.supervisor.limits.resource_limits import ResourceLimits
+from asgard_async.supervisor.sandbox.selector import IsolationSelector
 from asgard_async.supervisor.sandbox.uids import NoUidLeft
 
 logger = logging.getLogger(__name__)
@@ -42,7 +42,7 @@ class _Flight:
         await asyncio.wait(either, return_when=asyncio.FIRST_COMPLETED)
 
 
-class Environments:
+class EnvironmentProvider:
     """Finds or builds environments. Who asks for the same one shares a build."""
 
     def __init__(
@@ -60,7 +60,7 @@ class Environments:
         self._builder = builder
         self._flights: dict[str, _Flight] = {}
         self._places = asyncio.Semaphore(config.max_concurrent_builds)
-        self._compiling = Background()
+        self._compiling = BackgroundTasks()
         self._compile_niceness = compile_niceness
         self._compilers = asyncio.Semaphore(1)
 
@@ -68,20 +68,22 @@ class Environments:
         """Whether the base environment satisfies them all."""
         return not self._base.missing(map(Requirement, requirements))
 
-    def recipe(self, requirements: Sequence[str], *, job_id: str = "") -> Recipe:
+    def environment_spec(self, requirements: Sequence[str], *, job_id: str = "") -> EnvironmentSpec:
         """What an environment for them is made of, if need be for that job alone."""
-        return recipe_for(
+        return environment_spec_for(
             requirements,
             job_id=job_id,
             index_url=self._config.index_url,
             extra_index_urls=self._config.extra_index_urls,
         )
 
-    def held(self, recipe: Recipe) -> contextlib.AbstractContextManager[CachedEnvironment | None]:
+    def held(
+        self, environment_spec: EnvironmentSpec
+    ) -> contextlib.AbstractContextManager[CachedEnvironment | None]:
         """The environment of a recipe, kept from being thrown away; None if it has to be built."""
-        return self._cache.held(recipe.key)
+        return self._cache.held(environment_spec.key)
 
-    async def build(self, recipe: Recipe, log: JobLogCopy | None = None) -> None:
+    async def build(self, environment_spec: EnvironmentSpec, log: JobLogCopy | None = None) -> None:
         """Build the environment of a recipe, or wait for who does; its output goes to `log`.
 
         Cancelling leaves the build alone: a restarted service finds it. See `abandon`.
@@ -89,7 +91,7 @@ class Environments:
         Raises:
             BuildFailed: there is none at the end.
         """
-        flight = self._flights.get(recipe.key) or self._take_off(recipe)
+        flight = self._flights.get(environment_spec.key) or self._take_off(environment_spec)
         with self._counted(flight):
             if log is not None:
                 await flight.started_or_done()
@@ -97,9 +99,9 @@ class Environments:
                     await log.follow(flight.started.result().log, flight.done)
             await asyncio.shield(flight.done)
 
-    async def abandon(self, recipe: Recipe) -> None:
+    async def abandon(self, environment_spec: EnvironmentSpec) -> None:
         """Stop a build that nobody waits for any longer."""
-        flight = self._flights.get(recipe.key)
+        flight = self._flights.get(environment_spec.key)
         if flight is None or flight.waiting:
             return
         if not flight.has_place:
@@ -132,25 +134,27 @@ class Environments:
             done.cancel()
         await asyncio.gather(*flights, return_exceptions=True)
 
-    def _take_off(self, recipe: Recipe) -> _Flight:
+    def _take_off(self, environment_spec: EnvironmentSpec) -> _Flight:
         started: asyncio.Future[Build] = asyncio.get_running_loop().create_future()
-        self._flights[recipe.key] = flight = _Flight(started=started)
-        flight.done = asyncio.create_task(self._fly(recipe, flight), name=f"build {recipe.key}")
-        flight.done.add_done_callback(lambda done: self._land(recipe, done))
+        self._flights[environment_spec.key] = flight = _Flight(started=started)
+        flight.done = asyncio.create_task(
+            self._fly(environment_spec, flight), name=f"build {environment_spec.key}"
+        )
+        flight.done.add_done_callback(lambda done: self._land(environment_spec, done))
         return flight
 
-    def _land(self, recipe: Recipe, done: asyncio.Task[None]) -> None:
-        del self._flights[recipe.key]
+    def _land(self, environment_spec: EnvironmentSpec, done: asyncio.Task[None]) -> None:
+        del self._flights[environment_spec.key]
         # nobody may have waited any longer; who did has the reason
         if not done.cancelled() and (error := done.exception()) is not None:
             reason = str(error).partition("\n")[0]
-            logger.info("environment %s was not built: %s", recipe.key, reason)
+            logger.info("environment %s was not built: %s", environment_spec.key, reason)
 
-    async def _fly(self, recipe: Recipe, flight: _Flight) -> None:
+    async def _fly(self, environment_spec: EnvironmentSpec, flight: _Flight) -> None:
         async with self._places:
             flight.has_place = True
             try:
-                build = await self._builder.start(recipe)
+                build = await self._builder.start(environment_spec)
             except OSError as error:
                 raise BuildFailed(f"The build could not be started: {error.strerror}.") from error
             except NoUidLeft as error:
@@ -159,9 +163,9 @@ class Environments:
             await self._builder.wait(build)
         # its own is spared: those who waited for it do not hold it yet
         limit = self._config.max_cache_mb << 20
-        await asyncio.to_thread(self._cache.prune, max_bytes=limit, but=recipe.key)
-        if not recipe.moving:
-            self._compile(recipe.key)
+        await asyncio.to_thread(self._cache.prune, max_bytes=limit, but=environment_spec.key)
+        if not environment_spec.moving:
+            self._compile(environment_spec.key)
 
     def _compile(self, key: str) -> None:
         async def compile_in_turn() -> None:
@@ -180,29 +184,29 @@ class Environments:
             flight.waiting -= 1
 
 
-def create_environments(
+def create_environment_provider(
     config: Config,
     data: DataDirectory,
-    ladder: Ladder,
+    selector: IsolationSelector,
     *,
-    keeping: Keeping | None,
+    enforcer: LimitEnforcer | None,
     compile_niceness: int,
-) -> Environments:
+) -> EnvironmentProvider:
     """The environments of a data directory; `asgard env` uses them beside the service.
 
     Builds have limits where there is a `keeping` of them.
     """
     cache = EnvironmentCache(data.environments)
-    return Environments(
+    return EnvironmentProvider(
         config=config.environments,
         base=BaseEnvironment(),
         cache=cache,
         builder=Builder(
             cache,
             directory=data.builds,
-            ladder=ladder,
-            keeping=keeping,
-            allowance=Allowance.of_build(config.limits),
+            selector=selector,
+            enforcer=enforcer,
+            resource_limits=ResourceLimits.of_build(config.limits),
             uv_cache=data.cache / "uv",
             timeout_seconds=config.environments.build_timeout,
         ),

@@ -7,7 +7,7 @@ import sys
 
 from asgard_async.core.redaction import without_secrets
 from asgard_async.supervisor.shim import linux
-from asgard_async.supervisor.shim.sandbox import Walls, open_namespaces, shut_in
+from asgard_async.supervisor.shim.sandbox import SandboxSpec, enter_sandbox, open_namespaces
 
 LINE_BYTES = 1 << 16
 MOST_PROCESSES = 4096
@@ -20,7 +20,7 @@ CANNOT_SHUT_IN = 125
 def run(
     command: "list[str]",
     environment: "dict[str, str]",
-    walls: "Walls | None",
+    sandbox: "SandboxSpec | None",
     *,
     holds_back_errors: bool = False,
 ) -> int:
@@ -31,7 +31,7 @@ def run(
     reader, writer = os.pipe2(os.O_CLOEXEC)
     parent = os.getpid()
     if (warden := os.fork()) == 0:
-        _ward(command, environment, walls, writer, parent)
+        _ward(command, environment, sandbox, writer, parent)
     os.close(writer)
     is_held_back = False
     with open(reader, "rb") as output:
@@ -48,7 +48,7 @@ def run(
 def _ward(
     command: "list[str]",
     environment: "dict[str, str]",
-    walls: "Walls | None",
+    sandbox: "SandboxSpec | None",
     output: int,
     parent: int,
 ) -> None:
@@ -62,11 +62,11 @@ def _ward(
         linux.become_subreaper()
         os.dup2(output, 1)
         os.dup2(output, 2)
-        if walls is not None and walls["namespaces"]:
-            open_namespaces(walls)
+        if sandbox is not None and sandbox["namespaces"]:
+            open_namespaces(sandbox)
         warden = os.getpid()
         if (pid := os.fork()) == 0:
-            _become(command, environment, walls, warden)
+            _become(command, environment, sandbox, warden)
         _, status = os.waitpid(pid, 0)
         code = abs(os.waitstatus_to_exitcode(status))
         linux.kill_descendants()
@@ -77,17 +77,17 @@ def _ward(
 
 
 def _become(
-    command: "list[str]", environment: "dict[str, str]", walls: "Walls | None", warden: int
+    command: "list[str]", environment: "dict[str, str]", sandbox: "SandboxSpec | None", warden: int
 ) -> None:
     try:
         os.setsid()
-        if walls is not None:
-            if walls["uid"] >= 0 or walls["user_namespace"]:
+        if sandbox is not None:
+            if sandbox["uid"] >= 0 or sandbox["user_namespace"]:
                 _, hard = resource.getrlimit(resource.RLIMIT_NPROC)
                 most = min(MOST_PROCESSES, hard) if hard >= 0 else MOST_PROCESSES
                 resource.setrlimit(resource.RLIMIT_NPROC, (most, most))
-            shut_in(walls)
-        is_boxed = walls is not None and walls["namespaces"]
+            enter_sandbox(sandbox)
+        is_boxed = sandbox is not None and sandbox["namespaces"]
         linux.signal_at_parents_death(signal.SIGKILL, 0 if is_boxed else warden)
         os.chdir(environment["HOME"])
         os.execve(command[0], command, environment)

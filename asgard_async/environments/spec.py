@@ -20,7 +20,7 @@ FOR_ONE_JOB = "once"
 
 
 @dataclass(frozen=True, kw_only=True)
-class Recipe:
+class EnvironmentSpec:
     """Everything that decides what a built environment holds."""
 
     requirements: Sequence[str]
@@ -53,13 +53,13 @@ class Recipe:
         return (FOR_ONE_JOB * bool(self.only_for) + digest)[:KEY_DIGITS]
 
 
-def recipe_for(
+def environment_spec_for(
     requirements: Sequence[str],
     *,
     job_id: str = "",
     index_url: str = "",
     extra_index_urls: Sequence[str] = (),
-) -> Recipe:
+) -> EnvironmentSpec:
     """The recipe of a job's requirements, which must be valid; mlflow is added in our version
     unless they name it themselves."""
     parsed = [Requirement(text) for text in requirements]
@@ -67,7 +67,7 @@ def recipe_for(
     if not any(canonicalize_name(one.name) == "mlflow" for one in wanted):
         wanted.append(Requirement(f"mlflow=={version('mlflow')}"))
     moving = {canonicalize_name(one.name) for one in wanted if one.url and not is_fixed(one.url)}
-    return Recipe(
+    return EnvironmentSpec(
         requirements=tuple(sorted({_normalised(one) for one in wanted})),
         index_url=index_url,
         extra_index_urls=tuple(extra_index_urls),

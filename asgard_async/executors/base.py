@@ -12,7 +12,7 @@ from pathlib import Path
 from typing import Protocol
 
 from asgard_async.domain.job import Started
-from asgard_async.supervisor.limits.resource_limits import Allowance
+from asgard_async.supervisor.limits.resource_limits import ResourceLimits
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -24,7 +24,7 @@ class AttemptId:
 
 
 @dataclass(frozen=True, kw_only=True)
-class Launch:
+class AttemptRequest:
     """What to run, and within which bounds; times in seconds."""
 
     attempt: AttemptId
@@ -50,7 +50,7 @@ class Launch:
     environment: Mapping[str, str] = field(repr=False)
     timeout: float
     grace: float
-    allowance: Allowance
+    resource_limits: ResourceLimits
 
 
 class CannotStart(Exception):
@@ -107,7 +107,7 @@ class Executor(Protocol):
     async def ready(self) -> None:
         """Wait until attempts can be started at all."""
 
-    async def start(self, launch: Launch) -> datetime | None:
+    async def start(self, request: AttemptRequest) -> datetime | None:
         """Start an attempt and return when its script began to run.
 
         None when it did not: `wait` then says why. An attempt starts at most once, whoever asks.

@@ -9,9 +9,9 @@ from asgard_async.domain.job import Job, JobSpec
 from asgard_async.domain.status import Phase
 from asgard_async.environments.cache import CachedEnvironment
 from asgard_async.environments.output import JobLogCopy
-from asgard_async.environments.provider import Environments
-from asgard_async.environments.spec import Recipe
-from asgard_async.jobs.interrupts import Interrupted, Interrupts
+from asgard_async.environments.provider import EnvironmentProvider
+from asgard_async.environments.spec import EnvironmentSpec
+from asgard_async.jobs.cancellable_waits import CancellableWaits, JobCancelled
 
 
 class EnvironmentPhase:
@@ -20,12 +20,12 @@ class EnvironmentPhase:
     def __init__(
         self,
         *,
-        interrupts: Interrupts,
-        environments: Environments,
+        cancellable_waits: CancellableWaits,
+        environments: EnvironmentProvider,
         log_of: Callable[[str], Path],
         log_limit_bytes: int,
     ) -> None:
-        self._interrupts = interrupts
+        self._cancellable_waits = cancellable_waits
         self._environments = environments
         self._log_of = log_of
         self._log_limit = log_limit_bytes
@@ -44,20 +44,22 @@ class EnvironmentPhase:
             BuildFailed: it cannot be built.
             Interrupted: the job was cancelled meanwhile.
         """
-        recipe = self._environments.recipe(job.spec.requirements, job_id=job.job_id)
+        environment_spec = self._environments.environment_spec(
+            job.spec.requirements, job_id=job.job_id
+        )
         while True:
-            with self._environments.held(recipe) as environment:
+            with self._environments.held(environment_spec) as environment:
                 if environment is not None:
                     yield environment
                     return
-            await self._build(job, recipe)
+            await self._build(job, environment_spec)
 
-    async def _build(self, job: Job, recipe: Recipe) -> None:
+    async def _build(self, job: Job, environment_spec: EnvironmentSpec) -> None:
         log = JobLogCopy(self._log_of(job.job_id), limit_bytes=self._log_limit)
         try:
-            await self._interrupts.unless_cancelled(
-                job.job_id, self._environments.build(recipe, log)
+            await self._cancellable_waits.unless_cancelled(
+                job.job_id, self._environments.build(environment_spec, log)
             )
-        except Interrupted:
-            await self._environments.abandon(recipe)
+        except JobCancelled:
+            await self._environments.abandon(environment_spec)
             raise

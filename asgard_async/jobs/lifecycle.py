@@ -20,15 +20,15 @@ from asgard_async.domain.job import Job, Outcome, now
 from asgard_async.domain.status import Phase, Reason
 from asgard_async.domain.transitions import TransitionRefused
 from asgard_async.environments.builder import BuildFailed
-from asgard_async.executors.base import AttemptId, End, Ended, Executor, Launch
+from asgard_async.executors.base import AttemptId, AttemptRequest, End, Ended, Executor
+from asgard_async.jobs.cancellable_waits import CancellableWaits, JobCancelled
 from asgard_async.jobs.environment_phase import EnvironmentPhase
-from asgard_async.jobs.interrupts import Interrupted, Interrupts
 from asgard_async.jobs.outcome import outcome_of
 from asgard_async.jobs.start_failure import in_words, is_transient
 from asgard_async.logs.reader import LogReader
 from asgard_async.store.archives import ArchiveStore
 from asgard_async.store.jobs import JobStore
-from asgard_async.supervisor.limits.resource_limits import Allowance
+from asgard_async.supervisor.limits.resource_limits import ResourceLimits
 
 logger = logging.getLogger(__name__)
 
@@ -64,7 +64,7 @@ class Lifecycle:
         logs: LogReader,
         recording: Recording,
         environment_phase: EnvironmentPhase,
-        interrupts: Interrupts,
+        cancellable_waits: CancellableWaits,
         requeued: Callable[[], None],
     ) -> None:
         self._config = config
@@ -74,7 +74,7 @@ class Lifecycle:
         self._logs = logs
         self._recording = recording
         self._environment_phase = environment_phase
-        self._interrupts = interrupts
+        self._cancellable_waits = cancellable_waits
         self._requeued = requeued
 
     async def run(self, job: Job, release_slot: Callable[[], None]) -> None:
@@ -131,7 +131,7 @@ class Lifecycle:
                     job.job_id, Phase.STARTING, at=now(), attempt=job.attempt
                 )
                 await self._start(job, environment.python, environment.lock)
-        except Interrupted:
+        except JobCancelled:
             job = await self._store.get(job.job_id)
             await self._record_end(job, Ended(end=End.NOT_STARTED), claimed_here=True)
         except BuildFailed as error:
@@ -143,7 +143,7 @@ class Lifecycle:
     async def _start(self, job: Job, python: Path, *held: Path) -> None:
         try:
             await self._launch(job, python, held)
-        except Interrupted:
+        except JobCancelled:
             await self._executor.stop(_attempt(job))  # rules the attempt out
         except Exception as error:
             logger.exception("job %s could not be started", job.job_id)
@@ -153,9 +153,9 @@ class Lifecycle:
         """Put a job whose start raised `error` back into the queue, if there is hope; or end it."""
         again = is_transient(error) and job.attempt < MAX_STARTS
         if again:
-            with contextlib.suppress(Interrupted):  # a cancelled job ends below
+            with contextlib.suppress(JobCancelled):  # a cancelled job ends below
                 pause = asyncio.sleep(AGAIN_SECONDS * job.attempt)
-                await self._interrupts.unless_cancelled(job.job_id, pause)
+                await self._cancellable_waits.unless_cancelled(job.job_id, pause)
         ended = await self._executor.wait(_attempt(job))
         if ended.end is End.NOT_STARTED:
             ended = replace(ended, end=End.START_FAILED, error=in_words(error))
@@ -165,11 +165,11 @@ class Lifecycle:
         await self._record_end(job, ended, claimed_here=True, start_again=again)
 
     async def _launch(self, job: Job, python: Path, held: Sequence[Path]) -> None:
-        await self._interrupts.unless_cancelled(job.job_id, self._executor.ready())
-        variables = await self._interrupts.unless_cancelled(
+        await self._cancellable_waits.unless_cancelled(job.job_id, self._executor.ready())
+        variables = await self._cancellable_waits.unless_cancelled(
             job.job_id, self._recording.prepare(job)
         )
-        launch = Launch(
+        launch = AttemptRequest(
             attempt=_attempt(job),
             script_name=job.spec.entrypoint or job.spec.script_name,
             script=await self._store.script(job.job_id) if job.archive is None else b"",
@@ -188,7 +188,7 @@ class Lifecycle:
             },
             timeout=job.spec.timeout,
             grace=self._config.jobs.stop_grace_seconds,
-            allowance=Allowance.of(self._config.limits, job.spec),
+            resource_limits=ResourceLimits.of(self._config.limits, job.spec),
         )
         await self._executor.start(launch)
 
@@ -241,7 +241,7 @@ class Lifecycle:
             ended,
             job,
             log_tail=await self._log_tail(job),
-            allowance=Allowance.of(self._config.limits, job.spec),
+            resource_limits=ResourceLimits.of(self._config.limits, job.spec),
             at=now(),
         )
         ran = ended.end in {End.EXITED, End.LOST}

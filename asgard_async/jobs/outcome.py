@@ -8,7 +8,7 @@ from asgard_async.domain.status import Reason
 from asgard_async.executors.base import End, Ended, Stop
 from asgard_async.jobs.failure import is_memory_error, last_exception_line
 from asgard_async.jobs.hints import OUT_OF_MEMORY, hint_for
-from asgard_async.supervisor.limits.resource_limits import Allowance
+from asgard_async.supervisor.limits.resource_limits import ResourceLimits
 
 INFERRED_FROM_MEMORY_ERROR = "Inferred from the final MemoryError."
 OVER_THE_DISK_LIMIT = "It was killed for what it had written."
@@ -19,17 +19,17 @@ NO_SHIM = (
 
 
 def outcome_of(
-    ended: Ended, job: Job, *, log_tail: str, allowance: Allowance, at: datetime
+    ended: Ended, job: Job, *, log_tail: str, resource_limits: ResourceLimits, at: datetime
 ) -> Outcome:
     """Why an attempt of `job` ended, which could use no more than its `allowance`. `log_tail` is
     the last output; `at` stands in for an unknown end."""
     exception = last_exception_line(log_tail)
-    reason, detail = _reason(ended, job, exception, allowance)
+    reason, detail = _reason(ended, job, exception, resource_limits)
     return Outcome(
         reason=reason,
         exit_code=ended.exit_code,
         signal=_signal_name(ended.signal),
-        error=_error(reason, ended, job, exception, log_tail, allowance),
+        error=_error(reason, ended, job, exception, log_tail, resource_limits),
         detail=detail,
         ended_at=ended.ended_at or at,
         peak_memory_bytes=ended.peak_memory_bytes,
@@ -38,7 +38,7 @@ def outcome_of(
 
 
 def _reason(
-    ended: Ended, job: Job, exception: str | None, allowance: Allowance
+    ended: Ended, job: Job, exception: str | None, resource_limits: ResourceLimits
 ) -> tuple[Reason, str | None]:
     cancelled = job.cancel_requested_at is not None
     if ended.end is End.LOST:
@@ -55,7 +55,7 @@ def _reason(
         return Reason.SIGNAL, OVER_THE_DISK_LIMIT
     if ended.oom_kills:
         return Reason.OUT_OF_MEMORY, _oom_kills(ended)
-    if allowance.memory_bytes and exception is not None and is_memory_error(exception):
+    if resource_limits.memory_bytes and exception is not None and is_memory_error(exception):
         return Reason.OUT_OF_MEMORY, INFERRED_FROM_MEMORY_ERROR
     if ended.stop is Stop.REQUESTED:
         return Reason.SIGNAL, "The shim was told to stop, but not by Asgard."
@@ -72,7 +72,7 @@ def _error(
     job: Job,
     exception: str | None,
     log_tail: str,
-    allowance: Allowance,
+    resource_limits: ResourceLimits,
 ) -> str | None:
     match reason:
         case Reason.SUCCEEDED:
@@ -90,12 +90,12 @@ def _error(
         case Reason.START_FAILED:
             return f"The script could not be started: {ended.error or NO_SHIM}."
         case Reason.OUT_OF_MEMORY:
-            told = f"{_out_of_memory(ended, allowance)}. Hint: {OUT_OF_MEMORY}"
+            told = f"{_out_of_memory(ended, resource_limits)}. Hint: {OUT_OF_MEMORY}"
             return told if exception is None else f"{told}\n{exception}"
         case Reason.SIGNAL if ended.stop is Stop.DISK:
             return (
-                f"The script wrote more than the {allowance.directory_bytes >> 20} MiB that the"
-                " directories of a job may take, and was killed. Write less, or remove what is no"
+                f"The script wrote more than the {resource_limits.directory_bytes >> 20} MiB that"
+                " the directories of a job may take, and was killed. Write less, or remove what is no"
                 " longer needed; the administrator may allow more: [limits] job_dir_mb."
             )
         case Reason.SIGNAL:
@@ -116,9 +116,9 @@ def _oom_kills(ended: Ended) -> str:
     return f"The kernel killed {ended.oom_kills} of its processes for want of memory."
 
 
-def _out_of_memory(ended: Ended, allowance: Allowance) -> str:
+def _out_of_memory(ended: Ended, resource_limits: ResourceLimits) -> str:
     """Whose limit it was; what to do follows as a hint."""
-    limit = allowance.memory_bytes >> 20
+    limit = resource_limits.memory_bytes >> 20
     if limit and (ended.reached_memory_limit or not ended.oom_kills):
         return f"The script needed more than the {limit} MiB of memory that it may use"
     return (

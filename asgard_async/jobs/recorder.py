@@ -12,7 +12,7 @@ from asgard_async.mlflow.experiments import Experiments
 from asgard_async.mlflow.gateway import MlflowGateway
 from asgard_async.mlflow.job_variables import job_environment
 from asgard_async.mlflow.monitor import Monitor
-from asgard_async.mlflow.reconciler import Settlement
+from asgard_async.mlflow.reconciler import RunReconciler
 from asgard_async.mlflow.runs import EndedJob
 from asgard_async.store.jobs import JobStore
 
@@ -38,7 +38,7 @@ class Recorder:
         gateway: MlflowGateway,
         experiments: Experiments,
         monitor: Monitor,
-        settlement: Settlement,
+        reconciler: RunReconciler,
         server_id: str,
         settle_seconds: float,
     ) -> None:
@@ -46,7 +46,7 @@ class Recorder:
         self._gateway = gateway
         self._experiments = experiments
         self._monitor = monitor
-        self._settlement = settlement
+        self._reconciler = reconciler
         self._server_id = server_id
         self._settle_seconds = settle_seconds
         self._waiting: dict[str, asyncio.Future[None]] = {}
@@ -133,7 +133,7 @@ class Recorder:
     async def _record(self, jobs: Sequence[Job]) -> None:
         ended = [_ended(job, may_be_registered=job.job_id not in self._unasked) for job in jobs]
         self._unasked.difference_update(job.job_id for job in jobs)
-        settled = await self._settlement.settle(ended)
+        settled = await self._reconciler.settle(ended)
         for job_id, result in settled.items():
             await self._store.set_tracking(job_id, result.tracking, problem=result.problem)
             if (known := self._waiting.get(job_id)) is not None and not known.done():

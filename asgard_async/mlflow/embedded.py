@@ -33,9 +33,9 @@ from asgard_async.core.files.locks import is_held
 from asgard_async.core.files.remove_tree import remove_tree
 from asgard_async.supervisor import shim
 from asgard_async.supervisor.attempt import Attempt
-from asgard_async.supervisor.sandbox.selector import Ladder
-from asgard_async.supervisor.sandbox.service_sandboxes import Confinement, confined_mlflow
-from asgard_async.supervisor.shim.process_spec import Order
+from asgard_async.supervisor.sandbox.selector import IsolationSelector
+from asgard_async.supervisor.sandbox.service_sandboxes import ServiceSandbox, mlflow_sandbox
+from asgard_async.supervisor.shim.process_spec import ProcessSpec
 
 logger = logging.getLogger(__name__)
 
@@ -73,14 +73,14 @@ class EmbeddedServer:
         config: MlflowConfig,
         directory: Path,
         store: Path,
-        ladder: Ladder,
+        selector: IsolationSelector,
         in_use: Path,
         service_lock: Path,
     ) -> None:
         self._config = config
         self._directory = directory
         self._store = store
-        self._ladder = ladder
+        self._selector = selector
         self._in_use = in_use
         self._service_lock = service_lock
         self._socket: socket.socket | None = None
@@ -158,11 +158,11 @@ class EmbeddedServer:
     # --- starting -------------------------------------------------------------------------
 
     async def _start(self, starting: Callable[[], None]) -> Attempt:
-        await self._ladder.available()
+        await self._selector.available()
         if self._socket is None:
             self._open_socket(self._read_choice())
         starting()
-        confined = await asyncio.to_thread(self._confined)
+        service_sandbox = await asyncio.to_thread(self._sandbox)
         latest = self._latest_attempt()
         number = int(latest.directory.name) + 1 if latest is not None else 1
         directory = self._directory / "attempts" / str(number)
@@ -171,24 +171,24 @@ class EmbeddedServer:
             await asyncio.to_thread(shutil.rmtree, latest.directory, ignore_errors=True)
         # known before it is started: `leave` may come in between
         self._attempt = attempt = Attempt(directory)
-        await attempt.start(self._order(directory, confined))
+        await attempt.start(self._spec(directory, service_sandbox))
         logger.info("embedded MLflow is starting at %s", self.uri)
         return attempt
 
-    def _confined(self) -> Confinement:
+    def _sandbox(self) -> ServiceSandbox:
         remove_tree(self._tmp)
         self._store.mkdir(mode=0o700, parents=True, exist_ok=True)
         self._tmp.mkdir(mode=0o700)
         os.chown(self._tmp, self._store.stat().st_uid, -1)
         places = [place] if (place := _local(self._config.artifacts_destination)) else []
-        return confined_mlflow(self._ladder, store=self._store, program=PROGRAM, places=places)
+        return mlflow_sandbox(self._selector, store=self._store, program=PROGRAM, places=places)
 
-    def _order(self, directory: Path, confined: Confinement) -> Order:
+    def _spec(self, directory: Path, service_sandbox: ServiceSandbox) -> ProcessSpec:
         assert self._socket is not None  # noqa: S101  # opened before every start
         descriptor = self._socket.fileno()
         # relative to the working directory: in a path before it, ? and % would be taken for a URL's
         store = "sqlite:///mlflow.db"
-        order = Order(
+        spec = ProcessSpec(
             directory=str(directory),
             argv=[
                 sys.executable,
@@ -208,14 +208,14 @@ class EmbeddedServer:
             grace=STOP_GRACE_SECONDS,
             memory_limit=0,
             open_files=0,
-            held=[str(path) for path in confined.held],
+            held=[str(path) for path in service_sandbox.held],
             inherit=[descriptor],
         )
-        if confined.walls is not None:
-            order["walls"] = confined.walls
+        if service_sandbox.sandbox is not None:
+            spec["sandbox"] = service_sandbox.sandbox
             # that of the service is not there
-            order["environment"]["HOME"] = str(self._tmp)
-        return order
+            spec["environment"]["HOME"] = str(self._tmp)
+        return spec
 
     @property
     def _artifacts(self) -> str:

@@ -39,7 +39,7 @@ class Settled:
     """Why something of it could not be recorded, in a sentence for a person."""
 
 
-class Settlement:
+class RunReconciler:
     """Settles jobs as often as asked, with the same result and nothing made twice."""
 
     def __init__(self, gateway: MlflowGateway, *, server_id: str) -> None:

@@ -10,28 +10,28 @@ from pathlib import Path
 from typing import NoReturn
 
 from asgard_async.config import EnvironmentsConfig, RetentionConfig
-from asgard_async.core.threads import abandonable
+from asgard_async.core.threads import run_in_daemon_thread
 from asgard_async.domain.errors import JobNotFinished, JobNotFound
 from asgard_async.domain.job import now
 from asgard_async.environments.cache import EnvironmentCache
 from asgard_async.retention.job_files import JobFiles, size_of
 from asgard_async.retention.plan import (
     Bounds,
-    Doomed,
     KeptJob,
     KeptLeased,
     Kind,
+    Removal,
     plan,
 )
 from asgard_async.store.archives import ArchiveStore
 from asgard_async.store.jobs import JobStore
-from asgard_async.store.lookups import EndedJob
+from asgard_async.store.lookups import FinishedJob
 from asgard_async.supervisor.sandbox.caches import JobCaches
 from asgard_async.supervisor.shared_directory import LeasedDirectory
 
 logger = logging.getLogger(__name__)
 
-Removed = Callable[[Doomed], None]
+Removed = Callable[[Removal], None]
 
 
 class Collector:
@@ -80,7 +80,7 @@ class Collector:
                 )
             await asyncio.sleep(self._config.check_hours * 3600)
 
-    async def collect(self, removed: Removed = lambda _: None) -> Sequence[Doomed]:
+    async def collect(self, removed: Removed = lambda _: None) -> Sequence[Removal]:
         """Remove what has to go now; what went. `removed` is called with each."""
         gone = []
         for one in await self.find():
@@ -93,32 +93,32 @@ class Collector:
             if done:
                 removed(one)
                 gone.append(one)
-        await abandonable(self._caches.sweep)
+        await run_in_daemon_thread(self._caches.sweep)
         await self._store.purge_idempotency_keys(at=now())
         return gone
 
-    async def find(self) -> list[Doomed]:
+    async def find(self) -> list[Removal]:
         """What has to go now."""
-        on_disk = await abandonable(self._files.known)
-        archives = await abandonable(self._archives.settled)
+        on_disk = await run_in_daemon_thread(self._files.known)
+        archives = await run_in_daemon_thread(self._archives.settled)
         # read after the listing: whatever was listed and has no row now will never have one
         strays = on_disk - await self._store.all_job_ids()
         stray_archives = archives - set(await self._store.all_archives())
         ended = await self._store.ended()
-        return await abandonable(partial(self._plan, ended, strays, stray_archives))
+        return await run_in_daemon_thread(partial(self._plan, ended, strays, stray_archives))
 
     def _plan(
-        self, ended: Sequence[EndedJob], strays: Iterable[str], stray_archives: Iterable[str]
-    ) -> list[Doomed]:
-        doomed = plan(
+        self, ended: Sequence[FinishedJob], strays: Iterable[str], stray_archives: Iterable[str]
+    ) -> list[Removal]:
+        removal = plan(
             map(self._kept, ended),
             {kind: list(_kept(them)) for kind, them in self._leased().items()},
             self._config,
             bounds=self._bounds,
             at=now(),
         )
-        doomed += [
-            Doomed(
+        removal += [
+            Removal(
                 kind=Kind.STRAY,
                 name=name,
                 size_bytes=self._files.all_bytes(name),
@@ -126,8 +126,8 @@ class Collector:
             )
             for name in sorted(strays)
         ]
-        doomed += [
-            Doomed(
+        removal += [
+            Removal(
                 kind=Kind.STRAY,
                 name=name,
                 size_bytes=size_of(self._archives.path(name)),
@@ -136,9 +136,9 @@ class Collector:
             )
             for name in sorted(stray_archives)
         ]
-        return doomed
+        return removal
 
-    def _kept(self, job: EndedJob) -> KeptJob:
+    def _kept(self, job: FinishedJob) -> KeptJob:
         found = {
             Kind.DIRECTORY: self._files.directory_bytes(job.job_id),
             Kind.LOG: self._files.log_bytes(job.job_id),
@@ -153,32 +153,32 @@ class Collector:
             bytes_of=found,
         )
 
-    async def _remove(self, one: Doomed) -> bool:
+    async def _remove(self, one: Removal) -> bool:
         match one.kind:
             case Kind.JOB:
                 try:
                     await self._store.delete(one.name)
                 except (JobNotFound, JobNotFinished):
                     return False  # somebody else was quicker
-                await abandonable(partial(self._files.remove_all, one.name))
+                await run_in_daemon_thread(partial(self._files.remove_all, one.name))
                 if one.archive is not None:
                     await self._archives.remove(one.archive)
             case Kind.DIRECTORY:
-                await abandonable(partial(self._files.remove_directory, one.name))
+                await run_in_daemon_thread(partial(self._files.remove_directory, one.name))
             case Kind.LOG:
-                await abandonable(partial(self._files.remove_log, one.name))
+                await run_in_daemon_thread(partial(self._files.remove_log, one.name))
             case Kind.ARCHIVE:
                 assert one.archive is not None  # noqa: S101  # see plan
                 await self._archives.remove(one.archive)
             case Kind.STRAY if one.archive is not None:
                 await self._archives.remove(one.archive)
             case Kind.STRAY:
-                await abandonable(partial(self._files.remove_all, one.name))
+                await run_in_daemon_thread(partial(self._files.remove_all, one.name))
             case Kind.ENVIRONMENT | Kind.CACHE:
-                return await abandonable(partial(self._remove_leased, one))
+                return await run_in_daemon_thread(partial(self._remove_leased, one))
         return True
 
-    def _remove_leased(self, one: Doomed) -> bool:
+    def _remove_leased(self, one: Removal) -> bool:
         leased = self._leased()[one.kind].get(one.name)
         return leased is not None and leased.remove()
 

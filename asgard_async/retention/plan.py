@@ -68,7 +68,7 @@ class Bounds:
 
 
 @dataclass(frozen=True, kw_only=True)
-class Doomed:
+class Removal:
     """Something that is to go."""
 
     kind: Kind
@@ -87,11 +87,11 @@ def plan(
     *,
     bounds: Mapping[Kind, Bounds],
     at: datetime,
-) -> list[Doomed]:
+) -> list[Removal]:
     """What has to go now, by age first, then by size, what is oldest first."""
     old_first = sorted(jobs, key=lambda job: job.ended_at)
-    doomed = list(_by_age(old_first, config, at))
-    gone = {(one.kind, one.name) for one in doomed}
+    removal = list(_by_age(old_first, config, at))
+    gone = {(one.kind, one.name) for one in removal}
     left = [
         (kind, job)
         for kind in FILES
@@ -100,13 +100,13 @@ def plan(
         and (kind, job.job_id) not in gone
         and (Kind.JOB, job.job_id) not in gone
     ]
-    doomed += _by_size(left, config.max_files_mb)
+    removal += _by_size(left, config.max_files_mb)
     for kind, them in leased.items():
-        doomed += _leased(kind, them, bounds[kind], at)
-    return doomed
+        removal += _leased(kind, them, bounds[kind], at)
+    return removal
 
 
-def _by_age(jobs: Sequence[KeptJob], config: RetentionConfig, at: datetime) -> Iterator[Doomed]:
+def _by_age(jobs: Sequence[KeptJob], config: RetentionConfig, at: datetime) -> Iterator[Removal]:
     days_of = {
         Kind.DIRECTORY: config.directories_days,
         Kind.LOG: config.logs_days,
@@ -117,7 +117,7 @@ def _by_age(jobs: Sequence[KeptJob], config: RetentionConfig, at: datetime) -> I
         if config.jobs_days and _is_older(job.ended_at, config.jobs_days + patience, at):
             why = f"ended more than {config.jobs_days:g} days ago"
             size = sum(job.bytes_of.values())
-            yield Doomed(
+            yield Removal(
                 kind=Kind.JOB, name=job.job_id, size_bytes=size, why=why, archive=job.archive
             )
             continue
@@ -126,7 +126,7 @@ def _by_age(jobs: Sequence[KeptJob], config: RetentionConfig, at: datetime) -> I
                 yield _file(kind, job, size, f"ended more than {days:g} days ago")
 
 
-def _by_size(left: Sequence[tuple[Kind, KeptJob]], max_mb: int) -> Iterator[Doomed]:
+def _by_size(left: Sequence[tuple[Kind, KeptJob]], max_mb: int) -> Iterator[Removal]:
     total = sum(job.bytes_of[kind] for kind, job in left)
     for kind, job in left:
         if not max_mb or total <= max_mb << 20:
@@ -137,7 +137,7 @@ def _by_size(left: Sequence[tuple[Kind, KeptJob]], max_mb: int) -> Iterator[Doom
 
 def _leased(
     kind: Kind, them: Sequence[KeptLeased], bounds: Bounds, at: datetime
-) -> Iterator[Doomed]:
+) -> Iterator[Removal]:
     total = sum(one.size_bytes for one in them)
     unused = [one for one in them if not one.is_in_use]
     for one in sorted(unused, key=lambda one: one.last_used_at):
@@ -148,12 +148,12 @@ def _leased(
         else:
             continue
         total -= one.size_bytes
-        yield Doomed(kind=kind, name=one.name, size_bytes=one.size_bytes, why=why)
+        yield Removal(kind=kind, name=one.name, size_bytes=one.size_bytes, why=why)
 
 
-def _file(kind: Kind, job: KeptJob, size: int, why: str) -> Doomed:
+def _file(kind: Kind, job: KeptJob, size: int, why: str) -> Removal:
     archive = job.archive if kind is Kind.ARCHIVE else None
-    return Doomed(kind=kind, name=job.job_id, size_bytes=size, why=why, archive=archive)
+    return Removal(kind=kind, name=job.job_id, size_bytes=size, why=why, archive=archive)
 
 
 def _is_older(moment: datetime, days: float, at: datetime) -> bool:

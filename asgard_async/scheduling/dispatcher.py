@@ -4,7 +4,7 @@ import asyncio
 import logging
 from collections.abc import Awaitable, Callable
 
-from asgard_async.core.tasks import Background
+from asgard_async.core.tasks import BackgroundTasks
 from asgard_async.domain.job import Job, JobSpec, now
 from asgard_async.domain.status import Phase
 from asgard_async.jobs.lifecycle import Lifecycle
@@ -26,7 +26,7 @@ class Dispatcher:
         lifecycle: Lifecycle,
         first_phase: Callable[[JobSpec], Phase],
         ready: Callable[[], Awaitable[None]],
-        background: Background,
+        background: BackgroundTasks,
         slots: int,
     ) -> None:
         self._store = store

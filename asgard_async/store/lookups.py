@@ -15,7 +15,7 @@ from asgard_async.store.rows import row_to_history, row_to_job, time_to_text
 
 
 @dataclass(frozen=True, kw_only=True)
-class EndedJob:
+class FinishedJob:
     """What has to be known of a job to throw something of it away."""
 
     job_id: str
@@ -126,11 +126,11 @@ class JobLookups:
             lambda conn: frozenset(row["archive"] for row in queries.all_archives(conn))
         )
 
-    async def ended(self) -> Sequence[EndedJob]:
+    async def ended(self) -> Sequence[FinishedJob]:
         """Every job that has ended, also where MLflow has not told its runs yet."""
         return await self._database.read(
             lambda conn: [
-                EndedJob(
+                FinishedJob(
                     job_id=row["job_id"],
                     ended_at=datetime.fromisoformat(row["ended_at"]),
                     is_recorded=not row["tracking_pending"],

@@ -30,7 +30,7 @@ from asgard_async.supervisor.keeper_server import (
 )
 from asgard_async.supervisor.processes import ProcessIdentity, processes_called, readable
 from asgard_async.supervisor.shim import files, limits
-from asgard_async.supervisor.shim.process_spec import Order, encode_order
+from asgard_async.supervisor.shim.process_spec import ProcessSpec, encode_spec
 
 logger = logging.getLogger(__name__)
 
@@ -47,7 +47,7 @@ class Attempt:
     def __init__(self, directory: Path) -> None:
         self.directory = directory
 
-    async def start(self, order: Order, server: KeeperServer | None = None) -> datetime | None:
+    async def start(self, spec: ProcessSpec, server: KeeperServer | None = None) -> datetime | None:
         """Start the shim; when the program began to run, or None when it did not.
 
         With a server the keeper is forked from it, if it still can; else it is spawned.
@@ -56,21 +56,21 @@ class Attempt:
             begun = None
             try:
                 async with asyncio.timeout(FORK_SECONDS):
-                    begun = await self._start(order, server.send)
+                    begun = await self._start(spec, server.send)
             except TimeoutError:
                 logger.warning("server %d of keepers does not answer and is ended", server.pid)
                 server.kill()
             if begun is not None or await asyncio.to_thread(self._is_decided):
                 return begun
             # Should a keeper have been forked after all, the attempt's lock lets one of the two on.
-            order.setdefault("cold_reason", ColdReason.SERVER_LOST.value)
-        return await self._start(order, partial(_spawn, order))
+            spec.setdefault("cold_reason", ColdReason.SERVER_LOST.value)
+        return await self._start(spec, partial(_spawn, spec))
 
-    async def _start(self, order: Order, hand_over: HandOver) -> datetime | None:
+    async def _start(self, spec: ProcessSpec, hand_over: HandOver) -> datetime | None:
         notification, write_end = os.pipe2(os.O_CLOEXEC | os.O_NONBLOCK)
         try:
             try:
-                with self._descriptors(order) as (order_file, log):
+                with self._descriptors(spec) as (order_file, log):
                     hand_over((order_file, write_end, log))
             finally:
                 os.close(write_end)
@@ -81,11 +81,11 @@ class Attempt:
         return _moment(float(line)) if line else None
 
     @contextlib.contextmanager
-    def _descriptors(self, order: Order) -> Iterator[tuple[int, int]]:
+    def _descriptors(self, spec: ProcessSpec) -> Iterator[tuple[int, int]]:
         """The order, and the shim's own log."""
         order_file = os.memfd_create("order", os.MFD_CLOEXEC)
         try:
-            os.write(order_file, encode_order(order))
+            os.write(order_file, encode_spec(spec))
             os.lseek(order_file, 0, os.SEEK_SET)
             flags = os.O_WRONLY | os.O_CREAT | os.O_APPEND | os.O_CLOEXEC
             log = os.open(self.directory / SHIM_LOG, flags, 0o600)
@@ -124,11 +124,11 @@ class Attempt:
             return None
         reason = facts.get("cold_reason", ColdReason.OFF)
         known = reason is None or reason in set(ColdReason)
-        rung = facts.get("isolation")
+        level = facts.get("isolation")
         return Started(
             at=_moment(facts["started_at"]),
             cold_reason=(ColdReason(reason) if reason else None) if known else ColdReason.OFF,
-            isolation=Isolation(rung) if rung in set(Isolation) else None,
+            isolation=Isolation(level) if level in set(Isolation) else None,
         )
 
     # --- files ----------------------------------------------------------------------------
@@ -205,15 +205,15 @@ class Attempt:
         return None
 
 
-def _spawn(order: Order, descriptors: Descriptors) -> None:
+def _spawn(spec: ProcessSpec, descriptors: Descriptors) -> None:
     # posix_spawn, not fork: no copy of this process's page tables
     os.posix_spawn(
         sys.executable,
-        [sys.executable, "-I", "-S", str(SHIM_START), order["directory"]],
+        [sys.executable, "-I", "-S", str(SHIM_START), spec["directory"]],
         ENVIRONMENT,
         file_actions=[
             *((os.POSIX_SPAWN_DUP2, fd, number) for number, fd in enumerate(descriptors)),
-            *((os.POSIX_SPAWN_DUP2, fd, fd) for fd in order["inherit"]),
+            *((os.POSIX_SPAWN_DUP2, fd, fd) for fd in spec["inherit"]),
         ],
         setsid=True,
         setsigmask=[],

@@ -9,7 +9,7 @@ from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 
 from asgard_async.supervisor.processes import identify, readable
-from asgard_async.supervisor.shim.process_spec import ORDER
+from asgard_async.supervisor.shim.process_spec import SPEC
 
 logger = logging.getLogger(__name__)
 
@@ -67,7 +67,7 @@ class KeeperServer:
     def send(self, descriptors: Descriptors) -> None:
         """Have a keeper forked. If the server cannot, the descriptors are closed, and no more."""
         try:
-            socket.send_fds(self._channel, [ORDER], descriptors)
+            socket.send_fds(self._channel, [SPEC], descriptors)
         except OSError as error:  # it has ended, or does not answer any more
             logger.warning("%s takes no order: %s", " ".join(self._command), error)
 

@@ -73,13 +73,13 @@ class LeasedDirectory:
             if not os.path.samestat(os.fstat(descriptor), self.lock.stat()):
                 return False
             # out of sight first: half of one must not be found
-            doomed = self.directory.with_name(f".{self.directory.name}.{os.getpid()}")
-            self.directory.rename(doomed)
+            removal = self.directory.with_name(f".{self.directory.name}.{os.getpid()}")
+            self.directory.rename(removal)
         except (BlockingIOError, FileNotFoundError):
             return False
         finally:
             os.close(descriptor)
-        remove_tree(doomed)
+        remove_tree(removal)
         return True
 
 

@@ -102,11 +102,17 @@ async def ray_head(cores: int) -> AsyncIterator[RayHead]:
     program = await asyncio.to_thread(installed)
     # paths of Unix sockets lie below it, which may have 107 characters
     folder = Path(tempfile.mkdtemp(prefix="ray-", dir="/tmp"))
-    door, log = folder / "door", folder / "start.log"
+    authenticator, log = folder / "door", folder / "start.log"
     begun = time.perf_counter()
     with log.open("wb") as output:
         process = await asyncio.create_subprocess_exec(
-            *(sys.executable, "-m", "benchmarks.peers.own_network", str(door), DASHBOARD_PORT),
+            *(
+                sys.executable,
+                "-m",
+                "benchmarks.peers.own_network",
+                str(authenticator),
+                DASHBOARD_PORT,
+            ),
             *(str(program), "start", "--head", "--block", "--disable-usage-stats"),
             *("--num-cpus", str(cores), "--temp-dir", str(folder)),
             *("--node-ip-address", "127.0.0.1", "--dashboard-port", DASHBOARD_PORT),
@@ -118,7 +124,7 @@ async def ray_head(cores: int) -> AsyncIterator[RayHead]:
         )
     try:
         async with aiohttp.ClientSession(
-            "http://127.0.0.1", connector=aiohttp.UnixConnector(str(door))
+            "http://127.0.0.1", connector=aiohttp.UnixConnector(str(authenticator))
         ) as session:
 
             async def takes_jobs() -> bool:

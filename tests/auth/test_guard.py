@@ -9,7 +9,7 @@ from aiohttp.test_utils import TestClient, TestServer
 
 from asgard_async.api.http.authentication import guard
 from asgard_async.api.http.middlewares import problems
-from asgard_async.auth.authenticator import Door
+from asgard_async.auth.authenticator import Authenticator
 from asgard_async.auth.failures import Failures
 from asgard_async.auth.token_file import TokenFile
 
@@ -23,8 +23,8 @@ async def test_removing_the_tokens_opens_the_api_on_loopback_alone(
     async def answer(request: web.Request) -> web.Response:
         return web.Response()
 
-    door = Door(TokenFile(tmp_path / "tokens.json"), may_be_open=may_be_open)
-    guarded = guard(door, Failures(), allowed_hosts=frozenset())
+    authenticator = Authenticator(TokenFile(tmp_path / "tokens.json"), may_be_open=may_be_open)
+    guarded = guard(authenticator, Failures(), allowed_hosts=frozenset())
     app = web.Application(middlewares=[problems, guarded])
     app.router.add_get("/", answer)
     async with TestClient(TestServer(app)) as client, client.get("/") as response:

@@ -163,9 +163,9 @@ def test_nothing_but_text_and_the_allowed_sequences_is_written(log: bytes) -> No
 
 @given(logs, st.lists(st.integers(0, 200)))
 def test_it_does_not_matter_how_a_log_is_cut(log: bytes, cuts: list[int]) -> None:
-    edges = sorted({0, len(log), *(cut for cut in cuts if cut < len(log))})
+    http = sorted({0, len(log), *(cut for cut in cuts if cut < len(log))})
     sanitiser = Sanitiser()
-    pieces = [sanitiser.feed(log[a:b]) for a, b in pairwise(edges)]
+    pieces = [sanitiser.feed(log[a:b]) for a, b in pairwise(http)]
     assert "".join(pieces) + sanitiser.end() == sanitised(log)
 
 

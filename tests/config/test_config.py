@@ -158,8 +158,8 @@ def test_a_wrong_variable_is_named() -> None:
     ("text", "complaint"),
     [
         ("[server]\nprot = 1\n", "unknown key 'prot' in [server]; allowed: host, port, "),
-        ("[sever]\nport = 1\n", "unknown section [sever]; allowed: [server], [edges], "),
-        ("[sever]\n", "unknown section [sever]; allowed: [server], [edges], "),
+        ("[sever]\nport = 1\n", "unknown section [sever]; allowed: [server], [http], "),
+        ("[sever]\n", "unknown section [sever]; allowed: [server], [http], "),
         ("port = 1\n", "key 'port' stands outside a section; allowed sections: [server], "),
         ("[server\n", "is not valid TOML: "),
     ],

@@ -4,11 +4,13 @@ import asyncio
 
 import pytest
 
-from asgard_async.core.fair_semaphore import NoTurn, Turns
+from asgard_async.core.fair_semaphore import FairSemaphore, SemaphoreUnavailable
 
 
-def turns(capacity: int = 1, *, max_waiting: int = 8, patience_seconds: float = 30) -> Turns:
-    return Turns(capacity, max_waiting=max_waiting, patience_seconds=patience_seconds)
+def turns(
+    capacity: int = 1, *, max_waiting: int = 8, patience_seconds: float = 30
+) -> FairSemaphore:
+    return FairSemaphore(capacity, max_waiting=max_waiting, patience_seconds=patience_seconds)
 
 
 async def begun(turn: asyncio.Task[None]) -> asyncio.Task[None]:
@@ -37,7 +39,7 @@ async def test_one_owner_cannot_fill_the_queue() -> None:
     shared = turns(max_waiting=4)
     await shared.take("greedy")
     waiting = [await begun(asyncio.create_task(shared.take("greedy"))) for _ in range(2)]
-    with pytest.raises(NoTurn):
+    with pytest.raises(SemaphoreUnavailable):
         await shared.take("greedy")
     other = await begun(asyncio.create_task(shared.take("other")))
     shared.give_back("greedy")
@@ -49,7 +51,7 @@ async def test_one_owner_cannot_fill_the_queue() -> None:
 async def test_nobody_waits_longer_than_is_said_and_nothing_is_lost() -> None:
     shared = turns(patience_seconds=0.01)
     await shared.take()
-    with pytest.raises(NoTurn):
+    with pytest.raises(SemaphoreUnavailable):
         await shared.take()
     shared.give_back()
     async with asyncio.timeout(10):

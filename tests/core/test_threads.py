@@ -7,7 +7,7 @@ import threading
 
 import pytest
 
-from asgard_async.core.threads import abandonable
+from asgard_async.core.threads import run_in_daemon_thread
 
 NEVER_ENDS = """
 import asyncio, threading
@@ -31,9 +31,9 @@ asyncio.run(main())
 
 
 async def test_it_gives_what_the_work_gives() -> None:
-    assert await abandonable(threading.get_ident) != threading.get_ident()
+    assert await run_in_daemon_thread(threading.get_ident) != threading.get_ident()
     with pytest.raises(ZeroDivisionError):
-        await abandonable(lambda: 1 // 0)
+        await run_in_daemon_thread(lambda: 1 // 0)
 
 
 @pytest.mark.parametrize("fails", [False, True])
@@ -46,7 +46,7 @@ async def test_what_comes_after_the_caller_has_gone_is_dropped(*, fails: bool) -
         if fails:
             raise ValueError
 
-    task = asyncio.create_task(abandonable(work))
+    task = asyncio.create_task(run_in_daemon_thread(work))
     await asyncio.to_thread(begun.wait)
     (thread,) = [one for one in threading.enumerate() if one.name == "abandonable"]
     task.cancel()

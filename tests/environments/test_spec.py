@@ -4,13 +4,16 @@ from importlib.metadata import version
 
 import pytest
 
-from asgard_async.environments.spec import Recipe, recipe_for
+from asgard_async.environments.spec import EnvironmentSpec, environment_spec_for
 
 
 def test_mlflow_is_added_in_our_version_unless_named() -> None:
-    assert recipe_for(["xgboost"]).requirements == (f"mlflow=={version('mlflow')}", "xgboost")
-    assert recipe_for(["MLflow<3"]).requirements == ("mlflow<3",)
-    assert len(recipe_for(["mlflow-skinny"]).requirements) == 2
+    assert environment_spec_for(["xgboost"]).requirements == (
+        f"mlflow=={version('mlflow')}",
+        "xgboost",
+    )
+    assert environment_spec_for(["MLflow<3"]).requirements == ("mlflow<3",)
+    assert len(environment_spec_for(["mlflow-skinny"]).requirements) == 2
 
 
 @pytest.mark.parametrize(
@@ -25,24 +28,24 @@ def test_mlflow_is_added_in_our_version_unless_named() -> None:
     ],
 )
 def test_the_same_in_other_words(one: list[str], other: list[str]) -> None:
-    assert recipe_for(one).key == recipe_for(other).key
+    assert environment_spec_for(one).key == environment_spec_for(other).key
 
 
 def test_whatever_changes_the_result_changes_the_key() -> None:
     recipes = [
-        recipe_for(["numpy"]),
-        recipe_for(["numpy>=2"]),
-        recipe_for(["numpy[extra]"]),
-        recipe_for(["numpy"], index_url="http://127.0.0.1/simple"),
-        recipe_for(["numpy"], extra_index_urls=["http://127.0.0.1/simple"]),
+        environment_spec_for(["numpy"]),
+        environment_spec_for(["numpy>=2"]),
+        environment_spec_for(["numpy[extra]"]),
+        environment_spec_for(["numpy"], index_url="http://127.0.0.1/simple"),
+        environment_spec_for(["numpy"], extra_index_urls=["http://127.0.0.1/simple"]),
     ]
-    assert len({recipe.key for recipe in recipes}) == len(recipes)
-    assert all(recipe.key.isalnum() for recipe in recipes)
+    assert len({environment_spec.key for environment_spec in recipes}) == len(recipes)
+    assert all(environment_spec.key.isalnum() for environment_spec in recipes)
 
 
 def test_a_recipe_is_what_it_says() -> None:
-    assert isinstance(recipe_for([]), Recipe)
-    assert len(recipe_for([]).requirements) == 1
+    assert isinstance(environment_spec_for([]), EnvironmentSpec)
+    assert len(environment_spec_for([]).requirements) == 1
 
 
 COMMIT = "0123456789abcdef0123456789abcdef01234567"
@@ -66,14 +69,16 @@ SHA256 = "0" * 64
     ],
 )
 def test_an_address_whose_content_may_change_is_each_jobs_own(address: str, moves: bool) -> None:
-    one, other = (recipe_for([f"name @ {address}"], job_id=job_id) for job_id in ("a1", "b2"))
+    one, other = (
+        environment_spec_for([f"name @ {address}"], job_id=job_id) for job_id in ("a1", "b2")
+    )
     assert (one.key != other.key) == moves
     assert one.moving == (("name",) if moves else ())
-    assert one.key == recipe_for([f"Name@ {address}"], job_id="a1").key
+    assert one.key == environment_spec_for([f"Name@ {address}"], job_id="a1").key
     assert one.key.isalnum()
-    assert one.key != recipe_for(["name"], job_id="a1").key
+    assert one.key != environment_spec_for(["name"], job_id="a1").key
 
 
 def test_an_address_that_is_not_for_this_machine_is_nothing() -> None:
     elsewhere = "name @ https://host.example/x.whl ; sys_platform == 'win32'"
-    assert recipe_for([elsewhere], job_id="a1").key == recipe_for([]).key
+    assert environment_spec_for([elsewhere], job_id="a1").key == environment_spec_for([]).key

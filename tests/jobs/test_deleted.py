@@ -10,7 +10,7 @@ import pytest
 from asgard_async.domain.errors import JobNotFound
 from asgard_async.domain.job import Job, Outcome, now
 from asgard_async.domain.status import Phase, Reason
-from asgard_async.jobs.interrupts import Interrupts
+from asgard_async.jobs.cancellable_waits import CancellableWaits
 from asgard_async.jobs.lifecycle import Lifecycle
 from asgard_async.store.database import Database
 from asgard_async.store.jobs import JobStore
@@ -64,6 +64,6 @@ async def test_what_a_deleted_job_waits_for_is_given_up(store: JobStore) -> None
             given_up.set()
 
     with pytest.raises(JobNotFound):
-        await Interrupts(store).unless_cancelled(job.job_id, work())
+        await CancellableWaits(store).unless_cancelled(job.job_id, work())
     async with asyncio.timeout(30):
         await given_up.wait()

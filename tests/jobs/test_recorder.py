@@ -17,7 +17,7 @@ from asgard_async.mlflow.address import MlflowAddress
 from asgard_async.mlflow.experiments import Experiments
 from asgard_async.mlflow.gateway import MlflowGateway
 from asgard_async.mlflow.monitor import Monitor
-from asgard_async.mlflow.reconciler import Settlement
+from asgard_async.mlflow.reconciler import RunReconciler
 from asgard_async.store.database import Database
 from asgard_async.store.jobs import JobStore
 from tests.store.conftest import accept, new_job
@@ -94,7 +94,7 @@ async def recording(relay: Relay, store: JobStore) -> AsyncIterator[Recorder]:
             gateway=gateway,
             experiments=Experiments(gateway, wait_seconds=5),
             monitor=monitor,
-            settlement=Settlement(gateway, server_id=server_id),
+            reconciler=RunReconciler(gateway, server_id=server_id),
             server_id=server_id,
             settle_seconds=30,
         )

@@ -9,7 +9,7 @@ from asgard_async.domain.status import Reason
 from asgard_async.mlflow import runs as runs_module
 from asgard_async.mlflow.address import MlflowAddress
 from asgard_async.mlflow.gateway import MlflowGateway
-from asgard_async.mlflow.reconciler import Settled, Settlement
+from asgard_async.mlflow.reconciler import RunReconciler, Settled
 from tests.support.ended_jobs import SERVER, Script, after, ended_job, settle_one
 from tests.support.mlflow_servers import MlflowServer, Relay, serving
 from tests.support.mlflow_user import MlflowUser, all_of, fresh, fresh_job_id, ms
@@ -25,7 +25,7 @@ async def test_two_jobs_in_one_experiment_each_have_their_own_run(
 ) -> None:
     other = Script(user, script.experiment_id)
     mine, theirs = await script.run(ended=20), await other.run(ended=30)
-    settled = await Settlement(gateway, server_id=SERVER).settle(
+    settled = await RunReconciler(gateway, server_id=SERVER).settle(
         [ended_job(script.job_id), ended_job(other.job_id)]
     )
     assert settled[script.job_id].tracking.run_id == mine
@@ -38,7 +38,7 @@ async def test_one_search_serves_all_jobs(
 ) -> None:
     scripts = [Script(user, await user.experiment()) for _ in range(6)]
     made = await all_of(*(script.run() for script in scripts))
-    settled = await Settlement(relayed, server_id=SERVER).settle(
+    settled = await RunReconciler(relayed, server_id=SERVER).settle(
         [ended_job(script.job_id, reason=Reason.EXIT_CODE) for script in scripts]
     )
     assert [settled[script.job_id].tracking.run_id for script in scripts] == made
@@ -77,7 +77,7 @@ async def test_runs_of_another_asgard_with_the_same_job_id_do_not_count(
 ) -> None:
     stranger = await script.run(ended=None, server="server-2")
     other = fresh_job_id()
-    settled = await Settlement(gateway, server_id=SERVER).settle(
+    settled = await RunReconciler(gateway, server_id=SERVER).settle(
         [ended_job(script.job_id, reason=Reason.LOST), ended_job(other, reason=Reason.LOST)]
     )
     assert settled[script.job_id] == Settled(tracking=JobTracking())
@@ -135,7 +135,7 @@ async def test_refused_search_waits_for_the_administrator(script: Script) -> Non
         address = MlflowAddress.parse(uri)
         async with MlflowGateway(address, timeout_seconds=30) as gateway:
             with pytest.raises(TrackingUnavailable, match="refuses"):
-                await Settlement(gateway, server_id=SERVER).settle(
+                await RunReconciler(gateway, server_id=SERVER).settle(
                     [ended_job(script.job_id), ended_job(fresh_job_id())]
                 )
 
@@ -150,10 +150,10 @@ async def test_mlflow_that_fails_at_one_job_does_not_hold_up_the_others(
     jobs = [ended_job(script.job_id, model_name=poison)]
     jobs += [ended_job(one.job_id, model_name=fresh("good")) for one in others]
     relay.fail(CREATE, 500, poison.encode())
-    settled = await Settlement(relayed, server_id=SERVER).settle(jobs)
+    settled = await RunReconciler(relayed, server_id=SERVER).settle(jobs)
     assert settled.keys() == {one.job_id for one in others}
     relay.mend()
-    late = await Settlement(relayed, server_id=SERVER).settle(jobs)
+    late = await RunReconciler(relayed, server_id=SERVER).settle(jobs)
     assert late.keys() == {job.job_id for job in jobs}
     for job in jobs:
         assert len(await user.versions(job.model_name)) == 1
@@ -165,7 +165,7 @@ async def test_failing_at_one_job_is_no_outage_though_it_is_the_only_one(
     await script.run_with_model()
     relay.fail(CREATE, 500)
     job = ended_job(script.job_id, model_name=fresh("poison"))
-    assert await Settlement(relayed, server_id=SERVER).settle([job]) == {}
+    assert await RunReconciler(relayed, server_id=SERVER).settle([job]) == {}
 
 
 async def test_outage_in_the_middle_loses_nothing_and_repeats_nothing(
@@ -197,11 +197,11 @@ async def test_server_that_stops_before_registering_is_asked_again(
     jobs = [ended_job(one.job_id, model_name=name) for one in (script, *others)]
     relay.fail("logged-models/search", 503)
     with pytest.raises(TrackingUnavailable):
-        await Settlement(relayed, server_id=SERVER).settle(jobs)
+        await RunReconciler(relayed, server_id=SERVER).settle(jobs)
     # an outage is an outage for all: those not yet begun are not even tried
     assert relay.seen["logged-models/search"] < len(jobs)
     relay.mend()
-    settled = await Settlement(relayed, server_id=SERVER).settle(jobs)
+    settled = await RunReconciler(relayed, server_id=SERVER).settle(jobs)
     assert settled.keys() == {job.job_id for job in jobs}
     assert len(await user.versions(name)) == len(jobs)
 
@@ -211,7 +211,7 @@ async def test_mlflow_that_is_not_there_is_unavailable() -> None:
     async with MlflowGateway(address, timeout_seconds=30) as gateway:
         with pytest.raises(TrackingUnavailable):
             await settle_one(gateway, ended_job(fresh_job_id()))
-        assert await Settlement(gateway, server_id=SERVER).settle([]) == {}
+        assert await RunReconciler(gateway, server_id=SERVER).settle([]) == {}
 
 
 async def test_job_whose_run_is_too_large_to_read_harms_no_other(
@@ -222,7 +222,7 @@ async def test_job_whose_run_is_too_large_to_read_harms_no_other(
     fine = await other.run(ended=20)
     address = MlflowAddress.parse(mlflow_server.uri)
     async with MlflowGateway(address, timeout_seconds=30, max_answer_bytes=90_000) as gateway:
-        settled = await Settlement(gateway, server_id=SERVER).settle(
+        settled = await RunReconciler(gateway, server_id=SERVER).settle(
             [ended_job(script.job_id), ended_job(other.job_id)]
         )
     assert settled[other.job_id].tracking.run_id == fine

@@ -7,7 +7,7 @@ from asgard_async.domain.errors import TrackingUnavailable
 from asgard_async.domain.status import Reason
 from asgard_async.mlflow.address import MlflowAddress
 from asgard_async.mlflow.gateway import MlflowGateway
-from asgard_async.mlflow.reconciler import Settlement
+from asgard_async.mlflow.reconciler import RunReconciler
 from tests.support.ended_jobs import SERVER, Script, ended_job, settle_one
 from tests.support.mlflow_servers import Relay, serving
 from tests.support.mlflow_user import MlflowUser, all_of, fresh
@@ -41,9 +41,9 @@ async def test_settling_one_job_twice_at_once_registers_it_once(
 ) -> None:
     await script.run_with_model()
     name = fresh("twice")
-    settlement = Settlement(gateway, server_id=SERVER)
+    reconciler = RunReconciler(gateway, server_id=SERVER)
     job = ended_job(script.job_id, model_name=name)
-    first, second = await all_of(settlement.settle([job]), settlement.settle([job]))
+    first, second = await all_of(reconciler.settle([job]), reconciler.settle([job]))
     assert first == second
     assert len(await user.versions(name)) == 1
 
@@ -54,7 +54,7 @@ async def test_jobs_with_one_model_name_get_versions_of_their_own(
     scripts = [script, *(Script(user, script.experiment_id) for _ in range(4))]
     made = await all_of(*(one.run_with_model() for one in scripts))
     name = fresh("contested")
-    settled = await Settlement(gateway, server_id=SERVER).settle(
+    settled = await RunReconciler(gateway, server_id=SERVER).settle(
         [ended_job(one.job_id, model_name=name) for one in scripts]
     )
     versions = {settled[one.job_id].tracking.model_version for one in scripts}
@@ -133,7 +133,7 @@ async def test_older_mlflow_without_logged_models_and_null_filters_serves(
     async with serving(be_older) as uri:
         address = MlflowAddress.parse(uri)
         async with MlflowGateway(address, timeout_seconds=30) as gateway:
-            settled = await Settlement(gateway, server_id=SERVER).settle(
+            settled = await RunReconciler(gateway, server_id=SERVER).settle(
                 [ended_job(one.job_id, model_name=name) for one in scripts]
             )
     assert [settled[one.job_id].tracking.model_version for one in scripts] == ["1", "2"]
@@ -165,7 +165,7 @@ async def test_refused_model_name_is_told_and_harms_no_other_job(
     other = Script(user, script.experiment_id)
     refused, _ = await script.run_with_model()
     await other.run_with_model()
-    settled = await Settlement(gateway, server_id=SERVER).settle(
+    settled = await RunReconciler(gateway, server_id=SERVER).settle(
         [
             ended_job(script.job_id, model_name="a/b"),
             ended_job(other.job_id, model_name=fresh("fine")),
@@ -200,7 +200,7 @@ async def test_one_search_finds_what_all_scripts_registered(
     await user.register(name, run_id, model_id)
     await all_of(*(one.run_with_model() for one in scripts[1:]))
     jobs = [ended_job(one.job_id, model_name=name, may_be_registered=False) for one in scripts]
-    settled = await Settlement(relayed, server_id=SERVER).settle(jobs)
+    settled = await RunReconciler(relayed, server_id=SERVER).settle(jobs)
     assert settled[script.job_id].tracking.model_version == "1"
     assert len(await user.versions(name)) == len(scripts)
     assert relay.seen["model-versions/search"] == 1

@@ -13,7 +13,7 @@ from asgard_async.mlflow.address import MlflowAddress
 from asgard_async.mlflow.experiments import Experiments
 from asgard_async.mlflow.gateway import MlflowGateway
 from asgard_async.mlflow.job_variables import job_environment
-from asgard_async.mlflow.reconciler import Settlement
+from asgard_async.mlflow.reconciler import RunReconciler
 from asgard_async.mlflow.runs import EndedJob
 from tests.support.mlflow_servers import MlflowServer
 from tests.support.mlflow_user import MlflowUser, fresh, fresh_job_id
@@ -104,8 +104,8 @@ async def test_runs_and_models_of_a_real_script_are_found(
         )
         for job_id, reason in ((completed_id, Reason.SUCCEEDED), (killed_id, Reason.SIGNAL))
     )
-    settlement = Settlement(gateway, server_id=SERVER)
-    settled = await settlement.settle([completed, killed])
+    reconciler = RunReconciler(gateway, server_id=SERVER)
+    settled = await reconciler.settle([completed, killed])
     for job, printed, status in (
         (completed, output, "FINISHED"),
         (killed, killed_output, "KILLED"),
@@ -130,4 +130,4 @@ async def test_runs_and_models_of_a_real_script_are_found(
     [own] = await user.versions(own_name)
     by_itself = [run for run in settled[completed_id].tracking.runs if run.name == "by itself"]
     assert own["run_id"] == by_itself[0].run_id
-    assert await settlement.settle([completed, killed]) == settled
+    assert await reconciler.settle([completed, killed]) == settled

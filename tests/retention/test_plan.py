@@ -9,7 +9,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from asgard_async.config import RetentionConfig
-from asgard_async.retention.plan import FILES, Bounds, Doomed, KeptJob, KeptLeased, Kind, plan
+from asgard_async.retention.plan import FILES, Bounds, KeptJob, KeptLeased, Kind, Removal, plan
 
 AT = datetime(2026, 6, 1, tzinfo=UTC)
 MIB = 1 << 20
@@ -39,13 +39,13 @@ def kept(
     )
 
 
-def doomed(*jobs: KeptJob, **config: Any) -> list[tuple[Kind, str]]:
+def removal(*jobs: KeptJob, **config: Any) -> list[tuple[Kind, str]]:
     found = plan(jobs, {}, dataclasses.replace(KEEP_ALL, **config), bounds={}, at=AT)
     return [(one.kind, one.name) for one in found]
 
 
 def test_nothing_goes_by_itself() -> None:
-    assert doomed(kept("a", days=10_000)) == []
+    assert removal(kept("a", days=10_000)) == []
 
 
 @pytest.mark.parametrize(
@@ -59,17 +59,17 @@ def test_nothing_goes_by_itself() -> None:
 )
 def test_each_by_its_age(key: str, kind: Kind) -> None:
     old, young = kept("old", days=7.1), kept("young", days=6.9)
-    assert doomed(young, old, **{key: 7}) == [(kind, "old")]
+    assert removal(young, old, **{key: 7}) == [(kind, "old")]
 
 
 @pytest.mark.parametrize("days", [1_000_000, 1_000_000_000])
 def test_what_is_kept_longer_than_there_are_dates_stays(days: float) -> None:
-    assert doomed(kept("old", days=10_000), jobs_days=days, directories_days=days) == []
+    assert removal(kept("old", days=10_000), jobs_days=days, directories_days=days) == []
 
 
 def test_a_job_that_mlflow_has_not_told_of_waits_a_week_longer() -> None:
-    assert doomed(kept("a", days=13.9, is_recorded=False), jobs_days=7) == []
-    assert doomed(kept("a", days=14.1, is_recorded=False), jobs_days=7) == [(Kind.JOB, "a")]
+    assert removal(kept("a", days=13.9, is_recorded=False), jobs_days=7) == []
+    assert removal(kept("a", days=14.1, is_recorded=False), jobs_days=7) == [(Kind.JOB, "a")]
 
 
 def test_a_job_that_goes_takes_its_files_along_once() -> None:
@@ -85,9 +85,9 @@ def test_a_job_that_goes_takes_its_files_along_once() -> None:
 
 def test_by_size_directories_of_the_oldest_go_first_then_logs() -> None:
     jobs = [kept("new", days=1, mib=(4, 4, 0)), kept("old", days=2, mib=(4, 4, 0))]
-    assert doomed(*jobs, max_files_mb=16) == []
-    assert doomed(*jobs, max_files_mb=12) == [(Kind.DIRECTORY, "old")]
-    assert doomed(*jobs, max_files_mb=5) == [
+    assert removal(*jobs, max_files_mb=16) == []
+    assert removal(*jobs, max_files_mb=12) == [(Kind.DIRECTORY, "old")]
+    assert removal(*jobs, max_files_mb=5) == [
         (Kind.DIRECTORY, "old"),
         (Kind.DIRECTORY, "new"),
         (Kind.LOG, "old"),
@@ -136,7 +136,7 @@ job_lists = st.lists(
 @given(jobs=job_lists, limit=st.integers(1, 100))
 def test_what_stays_fits_and_no_more_goes_than_has_to(jobs: list[KeptJob], limit: int) -> None:
     config = dataclasses.replace(KEEP_ALL, max_files_mb=limit)
-    found: list[Doomed] = plan(jobs, {}, config, bounds={}, at=AT)
+    found: list[Removal] = plan(jobs, {}, config, bounds={}, at=AT)
     total = sum(sum(job.bytes_of.values()) for job in jobs)
     left = total - sum(one.size_bytes for one in found)
     assert left <= limit * MIB

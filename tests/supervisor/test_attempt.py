@@ -17,7 +17,7 @@ from asgard_async.executors.base import End, Ended, Stop
 from asgard_async.supervisor.attempt import Attempt
 from asgard_async.supervisor.keeper_server import ColdServers, KeeperServer
 from asgard_async.supervisor.shim import files
-from asgard_async.supervisor.shim.process_spec import Order
+from asgard_async.supervisor.shim.process_spec import ProcessSpec
 from tests.support.eventually import eventually
 from tests.support.fork_servers import fork_server
 from tests.support.processes import processes_with, state_of
@@ -32,9 +32,9 @@ class Started:
         self.attempt = Attempt(directory)
         (directory / "work").mkdir(parents=True)
 
-    def order(self, script: str, **changes: Any) -> Order:
+    def spec(self, script: str, **changes: Any) -> ProcessSpec:
         (self.directory / "work" / "train.py").write_text(script)
-        order = Order(
+        spec = ProcessSpec(
             directory=str(self.directory),
             argv=[sys.executable, "train.py"],
             environment={"PYTHONUNBUFFERED": "1", "MARK": str(self.directory)},
@@ -49,15 +49,15 @@ class Started:
             held=[],
             inherit=[],
         )
-        order.update(changes)  # type: ignore[typeddict-item]
-        return order
+        spec.update(changes)  # type: ignore[typeddict-item]
+        return spec
 
     async def run(self, script: str, **changes: Any) -> Ended:
-        await self.start(self.order(script, **changes))
+        await self.start(self.spec(script, **changes))
         return await self.attempt.wait()
 
-    async def start(self, order: Order) -> datetime | None:
-        return await self.attempt.start(order, self.server)
+    async def start(self, spec: ProcessSpec) -> datetime | None:
+        return await self.attempt.start(spec, self.server)
 
     @property
     def log(self) -> Path:
@@ -150,7 +150,7 @@ async def test_timeout_stops_the_script(started: Started) -> None:
 
 async def test_script_that_ignores_sigterm_is_killed_after_the_grace(started: Started) -> None:
     script = "import signal, time\nsignal.signal(15, signal.SIG_IGN)\nprint('up')\ntime.sleep(60)"
-    await started.start(started.order(script))
+    await started.start(started.spec(script))
     await eventually(lambda: "up\n" in started.output(), what="script is up")
     await started.attempt.stop()
     ended = await started.attempt.wait()
@@ -164,7 +164,7 @@ signal.signal(15, lambda *_: (print("saved"), sys.exit(3)))
 print("up")
 time.sleep(60)
 """
-    await started.start(started.order(script))
+    await started.start(started.spec(script))
     await eventually(lambda: "up\n" in started.output(), what="script is up")
     await started.attempt.stop()
     ended = await started.attempt.wait()
@@ -211,7 +211,7 @@ if os.fork() == 0:
     print(os.getpid())
 time.sleep(60)
 """
-    await started.start(started.order(script))
+    await started.start(started.spec(script))
     await eventually(started.log.read_text, what="grandchild tells its pid")
     pids = started.pids()
     os.kill(pids[victim], signal.SIGKILL)
@@ -224,7 +224,7 @@ time.sleep(60)
 async def test_a_job_does_not_outlive_its_shim_though_the_keeper_cannot_clear_up(
     started: Started,
 ) -> None:
-    await started.start(started.order("import time; time.sleep(60)"))
+    await started.start(started.spec("import time; time.sleep(60)"))
     pids = started.pids()
     os.kill(pids["keeper"], signal.SIGSTOP)
     os.kill(pids["shim"], signal.SIGKILL)
@@ -248,7 +248,7 @@ while not os.path.exists("room"): time.sleep(0.01)
 say("kept")
 os._exit(3)
 """
-    await started.attempt.start(started.order(script))
+    await started.attempt.start(started.spec(script))
     shim, work = started.pids()["shim"], started.directory / "work"
     unlimited = resource.prlimit(shim, resource.RLIMIT_FSIZE)
     # neither the log nor the shim's own can grow
@@ -265,7 +265,7 @@ os._exit(3)
 
 async def test_an_end_on_a_full_disk_is_told_when_there_is_room(started: Started) -> None:
     script = "import os, time\nwhile not os.path.exists('go'): time.sleep(0.01)\nos._exit(3)"
-    await started.start(started.order(script))
+    await started.start(started.spec(script))
     shim = started.pids()["shim"]
     job = Path(f"/proc/{started.pids()['job']}")
     # no file of the shim's can grow: a full disk, as far as it can tell
@@ -279,28 +279,28 @@ async def test_an_end_on_a_full_disk_is_told_when_there_is_room(started: Started
 
 
 async def test_death_of_the_job_is_not_the_death_of_its_shim(started: Started) -> None:
-    await started.start(started.order("import time; time.sleep(60)"))
+    await started.start(started.spec("import time; time.sleep(60)"))
     os.kill(started.pids()["job"], signal.SIGKILL)
     ended = await started.attempt.wait()
     assert (ended.end, ended.signal, ended.stop) == (End.EXITED, signal.SIGKILL, None)
 
 
 async def test_an_attempt_never_starts_twice(started: Started) -> None:
-    order = started.order("open('runs', 'a').write('x')")
-    first = await started.start(order)
+    spec = started.spec("open('runs', 'a').write('x')")
+    first = await started.start(spec)
     await started.attempt.wait()
     assert first is not None
-    assert await started.start(order) is None
+    assert await started.start(spec) is None
     assert (await started.attempt.wait()).exit_code == 0
     assert (started.directory / "work" / "runs").read_text() == "x"
 
 
 async def test_an_attempt_that_runs_is_not_started_beside_it(started: Started) -> None:
-    order = started.order("open('runs', 'a').write('x')\nimport time; time.sleep(60)")
-    await started.start(order)
+    spec = started.spec("open('runs', 'a').write('x')\nimport time; time.sleep(60)")
+    await started.start(spec)
     runs = started.directory / "work" / "runs"
     await eventually(lambda: runs.exists() and runs.read_text(), what="script runs")
-    assert await started.start(order) is None
+    assert await started.start(spec) is None
     await started.attempt.stop()
     await started.attempt.wait()
     assert runs.read_text() == "x"
@@ -309,7 +309,7 @@ async def test_an_attempt_that_runs_is_not_started_beside_it(started: Started) -
 async def test_an_attempt_that_somebody_rules_on_is_not_started(started: Started) -> None:
     lock = files.try_lock(str(started.directory))
     assert lock is not None
-    assert await started.start(started.order("print('never')")) is None
+    assert await started.start(started.spec("print('never')")) is None
     os.close(lock)
     assert (await started.attempt.wait()).end is End.NOT_STARTED
     assert not started.log.exists()
@@ -317,14 +317,14 @@ async def test_an_attempt_that_somebody_rules_on_is_not_started(started: Started
 
 async def test_a_shim_that_comes_late_finds_the_attempt_ruled_out(started: Started) -> None:
     assert (await started.attempt.wait()).end is End.NOT_STARTED
-    assert await started.start(started.order("print('never')")) is None
+    assert await started.start(started.spec("print('never')")) is None
     assert (await started.attempt.wait()).end is End.NOT_STARTED
     assert not started.log.exists()
 
 
 async def test_stopping_before_the_start_rules_it_out(started: Started) -> None:
     await started.attempt.stop()
-    assert await started.start(started.order("print('never')")) is None
+    assert await started.start(started.spec("print('never')")) is None
     assert (await started.attempt.wait()).end is End.NOT_STARTED
 
 
@@ -358,7 +358,7 @@ async def test_another_boot_is_lost_even_if_the_pids_live(started: Started) -> N
 
 
 async def test_a_second_watcher_learns_the_same(started: Started) -> None:
-    await started.start(started.order("print('x'); raise SystemExit(4)"))
+    await started.start(started.spec("print('x'); raise SystemExit(4)"))
     other = Attempt(started.directory)
     assert (await other.wait()).exit_code == 4
     assert (await started.attempt.wait()).exit_code == 4
@@ -371,8 +371,8 @@ async def test_memory_limit_raises_memory_error_in_the_script(started: Started) 
 
 
 async def test_environment_of_a_job_is_in_no_command_line(started: Started) -> None:
-    order = started.order("import time; time.sleep(60)", environment={"SECRET": "s3cr3t-canary"})
-    await started.start(order)
+    spec = started.spec("import time; time.sleep(60)", environment={"SECRET": "s3cr3t-canary"})
+    await started.start(spec)
     for pid in started.pids().values():
         assert b"s3cr3t-canary" not in Path(f"/proc/{pid}/cmdline").read_bytes()
     assert b"s3cr3t-canary" not in b"".join(

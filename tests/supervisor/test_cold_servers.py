@@ -60,7 +60,7 @@ async def test_an_attempt_whose_server_dies_meanwhile_is_spawned(
 async def test_what_was_forked_outlives_its_server(tmp_path: Path, cold: ColdServers) -> None:
     started = Started(tmp_path / "1", cold.server())
     script = "import pathlib, time\nwhile not pathlib.Path('go').exists(): time.sleep(0.01)"
-    await started.start(started.order(script))
+    await started.start(started.spec(script))
     cold.close()
     (tmp_path / "1" / "work" / "go").touch()
     ended = await started.attempt.wait()

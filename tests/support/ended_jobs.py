@@ -5,7 +5,7 @@ from datetime import UTC, datetime, timedelta
 
 from asgard_async.domain.status import Reason
 from asgard_async.mlflow.gateway import MlflowGateway
-from asgard_async.mlflow.reconciler import Settled, Settlement
+from asgard_async.mlflow.reconciler import RunReconciler, Settled
 from asgard_async.mlflow.runs import EndedJob
 from tests.support.mlflow_user import MlflowUser, fresh_job_id
 
@@ -72,4 +72,4 @@ class Script:
 
 
 async def settle_one(gateway: MlflowGateway, job: EndedJob) -> Settled:
-    return (await Settlement(gateway, server_id=SERVER).settle([job]))[job.job_id]
+    return (await RunReconciler(gateway, server_id=SERVER).settle([job]))[job.job_id]

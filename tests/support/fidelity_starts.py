@@ -14,11 +14,11 @@ from asgard_async.domain.status import Isolation
 from asgard_async.executors.local.warm.server import ForkServer
 from asgard_async.supervisor.attempt import Attempt
 from asgard_async.supervisor.keeper_server import ColdServers, KeeperServer
-from asgard_async.supervisor.sandbox.builder import WallBuilder
+from asgard_async.supervisor.sandbox.builder import SandboxBuilder
 from asgard_async.supervisor.sandbox.mounts import write
 from asgard_async.supervisor.sandbox.uids import give
-from asgard_async.supervisor.shim.process_spec import Order
-from asgard_async.supervisor.shim.sandbox import Walls
+from asgard_async.supervisor.shim.process_spec import ProcessSpec
+from asgard_async.supervisor.shim.sandbox import SandboxSpec
 from tests.support.service import FIRST_UID
 
 PLACE = "<place>"
@@ -80,7 +80,7 @@ async def _by_keeper(case: Case, place: Path, server: KeeperServer | None) -> Se
     await asyncio.to_thread(_lay_out, case, place)
     attempt = place / "attempt"
     attempt.mkdir()
-    order = Order(
+    spec = ProcessSpec(
         directory=str(attempt),
         argv=[sys.executable, _argument(case.name), *case.arguments],
         environment=variables(case, place),
@@ -96,11 +96,11 @@ async def _by_keeper(case: Case, place: Path, server: KeeperServer | None) -> Se
         inherit=[],
     )
     if LEVEL is not Isolation.PROCESS:
-        order["walls"] = _walls(case, place)
+        spec["sandbox"] = _walls(case, place)
     started = Attempt(attempt)
-    await started.start(order, server)
+    await started.start(spec, server)
     ended = await started.wait()
-    assert "cold_reason" not in order, "the server of keepers was lost"
+    assert "cold_reason" not in spec, "the server of keepers was lost"
     shim_log = (attempt / "shim.log").read_text()
     assert shim_log == ""
     code = ended.exit_code if ended.signal is None else -ended.signal
@@ -108,7 +108,7 @@ async def _by_keeper(case: Case, place: Path, server: KeeperServer | None) -> Se
     return _seen((place / "log").read_bytes(), code, place)
 
 
-def _walls(case: Case, place: Path) -> Walls:
+def _walls(case: Case, place: Path) -> SandboxSpec:
     """Those of a job, which may write where a script by hand may."""
     uid = None
     if os.geteuid() == 0:
@@ -120,11 +120,11 @@ def _walls(case: Case, place: Path) -> Walls:
     caches.mkdir(exist_ok=True)
     caches.chmod(0o777)
     mounts = [write(place / name) for name in OWN] + [write(caches)]
-    walls = WallBuilder(config, private=[]).walls(
+    sandbox = SandboxBuilder(config, private=[]).sandbox(
         LEVEL, python=Path(sys.executable), mounts=mounts, uid=uid
     )
-    assert walls is not None
-    return walls
+    assert sandbox is not None
+    return sandbox
 
 
 def variables(case: Case, place: Path) -> dict[str, str]:

@@ -15,7 +15,7 @@ import aiohttp
 
 from asgard_async.config import load_config
 from asgard_async.config.data_directory import DataDirectory
-from asgard_async.supervisor.limits.enforcer import Keeping
+from asgard_async.supervisor.limits.enforcer import LimitEnforcer
 from asgard_async.supervisor.shim import limits
 from tests.support.eventually import eventually
 from tests.support.processes import processes_with
@@ -233,9 +233,9 @@ class Service(ServiceApi):
             limits.clear(str(attempt))
         config = load_config(environ={})
         data = DataDirectory(root=self.data_dir)
-        keeping = Keeping(config.limits, jobs_dir=data.jobs, builds_dir=data.builds)
-        keeping.open()
-        keeping.close()
+        enforcer = LimitEnforcer(config.limits, jobs_dir=data.jobs, builds_dir=data.builds)
+        enforcer.open()
+        enforcer.close()
         if self.log.exists() and not self.may_fail:
             self.assert_unharmed()
 

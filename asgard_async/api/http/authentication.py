@@ -8,7 +8,7 @@ from aiohttp.typedefs import Handler, Middleware
 
 from asgard_async.api.http.foreign_requests import SAFE_METHODS, refuse_foreign
 from asgard_async.api.http.requests import TOKEN
-from asgard_async.auth.authenticator import Door
+from asgard_async.auth.authenticator import Authenticator
 from asgard_async.auth.errors import NotAuthenticated, ScopeTooSmall, TooManyFailures
 from asgard_async.auth.failures import Failures
 from asgard_async.auth.token import Scope, Token
@@ -24,7 +24,9 @@ SUBPROTOCOL = "asgard.bearer."
 """A browser's WebSocket can send no header of its own, but name protocols."""
 
 
-def guard(door: Door, failures: Failures, *, allowed_hosts: frozenset[str]) -> Middleware:
+def guard(
+    authenticator: Authenticator, failures: Failures, *, allowed_hosts: frozenset[str]
+) -> Middleware:
     """A middleware that lets in who may come in.
 
     It must stand inside the one that answers refusals.
@@ -34,7 +36,7 @@ def guard(door: Door, failures: Failures, *, allowed_hosts: frozenset[str]) -> M
     async def guarded(request: web.Request, handler: Handler) -> web.StreamResponse:
         if not request.path.startswith(OPEN):
             refuse_foreign(request, allowed_hosts=allowed_hosts)
-            token = _authenticate(request, door, failures)
+            token = _authenticate(request, authenticator, failures)
             if token is not None:
                 if not token.scope.covers(needed := scope_for(request)):
                     raise ScopeTooSmall(token.name, has=token.scope, needs=needed)
@@ -52,11 +54,13 @@ def scope_for(request: web.Request) -> Scope:
     return Scope.ADMIN if resource.canonical in ADMIN_ROUTES else Scope.SUBMIT
 
 
-def _authenticate(request: web.Request, door: Door, failures: Failures) -> Token | None:
+def _authenticate(
+    request: web.Request, authenticator: Authenticator, failures: Failures
+) -> Token | None:
     given = _secret_in(request)
-    if given is not None and (token := door.find(given)) is not None:
+    if given is not None and (token := authenticator.find(given)) is not None:
         return token
-    if door.is_open():
+    if authenticator.is_open():
         return None
     if given is None:
         raise NotAuthenticated(wrong=False)

@@ -11,7 +11,7 @@ from aiohttp import web
 from aiohttp.typedefs import Handler, Middleware
 
 from asgard_async.api.errors import BodyTooSlow, TooManyBodies
-from asgard_async.core.fair_semaphore import NoTurn, Turns
+from asgard_async.core.fair_semaphore import FairSemaphore, SemaphoreUnavailable
 
 SMALL_BYTES = 16 * 1024
 """Up to here a body does not count, so that no crowd of large ones keeps small ones out."""
@@ -28,7 +28,9 @@ class Bodies:
 
     def __init__(self, *, total_bytes: int, min_rate: int) -> None:
         self._min_rate = min_rate
-        self._room = Turns(total_bytes, max_waiting=MAX_WAITING, patience_seconds=PATIENCE_SECONDS)
+        self._room = FairSemaphore(
+            total_bytes, max_waiting=MAX_WAITING, patience_seconds=PATIENCE_SECONDS
+        )
 
     @asynccontextmanager
     async def arriving(
@@ -78,7 +80,7 @@ class Arrival:
         self,
         request: web.Request,
         limit: asyncio.Timeout,
-        room: Turns,
+        room: FairSemaphore,
         *,
         began: float,
         seconds: float,
@@ -112,7 +114,7 @@ class Arrival:
         self._limit.reschedule(None)  # what we keep waiting is not slow
         try:
             await self._room.take(self._request.remote or "", self._size)
-        except NoTurn as error:
+        except SemaphoreUnavailable as error:
             raise TooManyBodies from error
         finally:
             self._began += loop.time() - asked

@@ -7,7 +7,7 @@ from collections import Counter
 from collections.abc import Sequence
 from typing import Protocol
 
-from asgard_async.config import EdgesConfig
+from asgard_async.config import HttpConfig
 
 Network = ipaddress.IPv4Network | ipaddress.IPv6Network
 
@@ -29,10 +29,10 @@ class Connections:
     """Those that are open, and who may have one more."""
 
     def __init__(
-        self, edges: EdgesConfig, *, most: int | None = None, proxies: Sequence[Network] = ()
+        self, http: HttpConfig, *, most: int | None = None, proxies: Sequence[Network] = ()
     ) -> None:
-        self.edges = edges
-        self._most = min(edges.max_connections, most or edges.max_connections)
+        self.http = http
+        self._most = min(http.max_connections, most or http.max_connections)
         self._proxies = proxies
         self._open: set[Connection] = set()
         self._by_address: Counter[str] = Counter()
@@ -40,7 +40,7 @@ class Connections:
     def admit(self, connection: Connection) -> bool:
         """Take one more; where there are as many as may be, an idle one is closed for it."""
         address = connection.address
-        per_address = self.edges.max_connections_per_address
+        per_address = self.http.max_connections_per_address
         if self._by_address[address] >= per_address and not self.is_proxy(address):
             if not self._close_longest_idle(address):
                 return False

@@ -73,7 +73,7 @@ async def read_form(
     Raises:
         UnsupportedMediaType: it is compressed.
         BodyTooLarge: archive or fields have more bytes than they may.
-        BodyTooSlow: it takes longer than [edges] upload_seconds to arrive.
+        BodyTooSlow: it takes longer than [http] upload_seconds to arrive.
         TooManyBodies: there is no room for it at this moment.
         MalformedBody: it is no multipart body, or ends in the middle.
         InvalidRequest: it has too many parts.
@@ -84,7 +84,7 @@ async def read_form(
     if (request.content_length or 0) > most:
         raise BodyTooLarge(most)
     async with bodies.arriving(
-        request, seconds=config.edges.upload_seconds, max_bytes=config.server.max_body_bytes
+        request, seconds=config.http.upload_seconds, max_bytes=config.server.max_body_bytes
     ) as arrival:
         return await _FormReader(
             archives,

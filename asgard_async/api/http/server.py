@@ -49,9 +49,9 @@ class Runner(web.AppRunner):
         super().__init__(app, **{**DEFAULTS, **kwargs})
         config = app[CONFIG]
         self._connections = Connections(
-            config.edges, most=max_connections, proxies=config.server.proxies
+            config.http, most=max_connections, proxies=config.server.proxies
         )
-        self._kwargs.setdefault("keepalive_timeout", config.edges.idle_seconds)
+        self._kwargs.setdefault("keepalive_timeout", config.http.idle_seconds)
 
     async def _make_server(self) -> web.Server:
         made = await super()._make_server()
@@ -108,7 +108,7 @@ class _RequestHandler(web.RequestHandler):
             connection.write(_too_many_connections())
             connection.close()
             return
-        give_up_dead_peer(transport, 2 * self._admitted.edges.stalled_client_seconds)
+        give_up_dead_peer(transport, 2 * self._admitted.http.stalled_client_seconds)
         super().connection_made(transport)
 
     def connection_lost(self, exc: BaseException | None) -> None:
@@ -128,14 +128,14 @@ class _RequestHandler(web.RequestHandler):
                 self._head_deadline = None
         elif self._head_deadline is None and data:
             self._head_deadline = self._loop.call_later(
-                self._admitted.edges.header_seconds, self._head_is_late
+                self._admitted.http.header_seconds, self._head_is_late
             )
 
     def pause_writing(self) -> None:
         super().pause_writing()
         # WebSockets have a deadline of their own for each message
         if not self._upgraded:
-            seconds = self._admitted.edges.stalled_client_seconds
+            seconds = self._admitted.http.stalled_client_seconds
             self._answer_deadline = self._loop.call_later(seconds, self._answer_is_stuck)
 
     def resume_writing(self) -> None:

@@ -8,8 +8,8 @@ from prometheus_client.registry import Collector
 
 from asgard_async.domain.status import Start
 from asgard_async.executors.local.warm.pool import WarmServers
-from asgard_async.supervisor.limits.enforcer import Keeping
-from asgard_async.supervisor.sandbox.selector import Ladder
+from asgard_async.supervisor.limits.enforcer import LimitEnforcer
+from asgard_async.supervisor.sandbox.selector import IsolationSelector
 
 
 class WarmCollector(Collector):
@@ -40,28 +40,28 @@ class WarmCollector(Collector):
 class IsolationCollector(Collector):
     """The rung that jobs are on."""
 
-    def __init__(self, ladder: Ladder) -> None:
-        self._ladder = ladder
+    def __init__(self, selector: IsolationSelector) -> None:
+        self._selector = selector
 
     def collect(self) -> Iterator[Metric]:
         """The present rung, nothing where none works."""
-        if (rung := self._ladder.rung) is not None:
+        if (level := self._selector.level) is not None:
             yield InfoMetricFamily(
-                "asgard_isolation", "What keeps jobs from harming others.", value={"level": rung}
+                "asgard_isolation", "What keeps jobs from harming others.", value={"level": level}
             )
 
 
 class LimitsCollector(Collector):
     """By what limits are kept: one figure for each, which is always 1."""
 
-    def __init__(self, keeping: Keeping) -> None:
-        self._keeping = keeping
+    def __init__(self, enforcer: LimitEnforcer) -> None:
+        self._enforcer = enforcer
 
     def collect(self) -> Iterator[Metric]:
         """What is so now."""
         family = GaugeMetricFamily(
             "asgard_limits", "By what each limit of jobs is kept.", labels=["limit", "by"]
         )
-        for limit, by in self._keeping.by.items():
+        for limit, by in self._enforcer.by.items():
             family.add_metric([limit, by], 1)
         yield family

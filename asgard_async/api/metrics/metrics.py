@@ -18,7 +18,7 @@ from asgard_async.core.files.free_space import FreeSpace
 from asgard_async.domain.job import Job
 from asgard_async.domain.status import Phase, Status
 from asgard_async.mlflow.monitor import TrackingSnapshot
-from asgard_async.retention.plan import Doomed
+from asgard_async.retention.plan import Removal
 
 METHODS = frozenset({"GET", "HEAD", "POST", "DELETE", "PUT", "PATCH", "OPTIONS"})
 
@@ -133,7 +133,7 @@ class Metrics:
         if job.duration_seconds is not None:
             self._runs.labels(job.outcome.reason).observe(job.duration_seconds)
 
-    def count_thrown_away(self, one: Doomed) -> None:
+    def count_removed(self, one: Removal) -> None:
         """Note what [retention] has thrown away."""
         self._thrown_away.labels(one.kind).inc()
         self._thrown_away_bytes.labels(one.kind).inc(one.size_bytes)

@@ -4,7 +4,7 @@ from marshmallow import Schema, fields
 from marshmallow.validate import OneOf
 
 from asgard_async.domain.status import Isolation
-from asgard_async.supervisor.limits.enforcer import By
+from asgard_async.supervisor.limits.enforcer import Mechanism
 
 
 class StatusSchema(Schema):
@@ -78,7 +78,7 @@ class ReadySchema(Schema):
     )
     limits = fields.Dict(
         keys=fields.String(),
-        values=fields.Enum(By, by_value=True),
+        values=fields.Enum(Mechanism, by_value=True),
         required=True,
         metadata={"description": "By what each limit of jobs is kept, see [limits]."},
     )

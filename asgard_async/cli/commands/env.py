@@ -21,9 +21,9 @@ from asgard_async.core.files.ownership import become_owner_of
 from asgard_async.domain.errors import InvalidSubmission
 from asgard_async.environments.builder import BuildFailed
 from asgard_async.environments.cache import CachedEnvironment, EnvironmentCache
-from asgard_async.environments.provider import create_environments
+from asgard_async.environments.provider import create_environment_provider
 from asgard_async.jobs.submit.requirements import parse_requirements
-from asgard_async.supervisor.sandbox.selector import Ladder
+from asgard_async.supervisor.sandbox.selector import IsolationSelector
 
 
 @click.group()
@@ -108,30 +108,32 @@ def prune(file: Path | None, data_dir: str | None, max_mb: int | None) -> None:
 async def _build(config: Config, requirements: tuple[str, ...]) -> None:
     data = _data(config).make()
     try:
-        ladder = Ladder(config, data)
+        selector = IsolationSelector(config, data)
     except ConfigError as error:
         raise click.ClickException(str(error)) from error
-    environments = create_environments(config, data, ladder, keeping=None, compile_niceness=0)
-    recipe = environments.recipe(requirements)
-    if recipe.moving:
+    environments = create_environment_provider(
+        config, data, selector, enforcer=None, compile_niceness=0
+    )
+    environment_spec = environments.environment_spec(requirements)
+    if environment_spec.moving:
         raise click.UsageError(
-            f"What {', '.join(recipe.moving)} points to may change, so each job builds an"
+            f"What {', '.join(environment_spec.moving)} points to may change, so each job builds an"
             " environment of its own. Name a full commit or a file's #sha256=… for one to keep."
         )
     if environments.is_base(requirements):
         click.echo("Asgard's own environment satisfies these; nothing to build.")
         return
-    with environments.held(recipe) as found:
+    with environments.held(environment_spec) as found:
         if found is not None:
-            click.echo(f"{recipe.key} is there already.")
+            click.echo(f"{environment_spec.key} is there already.")
             return
-    await ladder.choose()
-    if ladder.problem is not None:
-        raise click.ClickException(ladder.problem)
-    click.echo(f"building {recipe.key} …", err=True)
-    await environments.build(recipe)
+    await selector.choose()
+    if selector.problem is not None:
+        raise click.ClickException(selector.problem)
+    click.echo(f"building {environment_spec.key} …", err=True)
+    await environments.build(environment_spec)
     await environments.compiled()
-    click.echo(f"built {recipe.key}")
+    click.echo(f"built {environment_spec.key}")
 
 
 def _data(config: Config) -> DataDirectory:

@@ -11,7 +11,7 @@ from asgard_async.cli.options import config_option, data_dir_option, json_option
 from asgard_async.config import Config
 from asgard_async.config.data_directory import DataDirectory
 from asgard_async.retention.collector import Collector
-from asgard_async.retention.plan import Doomed
+from asgard_async.retention.plan import Removal
 from asgard_async.store.archives import ArchiveStore
 from asgard_async.store.database import Database
 from asgard_async.store.jobs import JobStore
@@ -57,7 +57,7 @@ def gc(file: Path | None, data_dir: str | None, dry_run: bool, as_json: bool) ->
         click.echo(f"Threw away {len(found)}, {total}.")
 
 
-async def _collect(config: Config, data: DataDirectory, *, dry_run: bool) -> Sequence[Doomed]:
+async def _collect(config: Config, data: DataDirectory, *, dry_run: bool) -> Sequence[Removal]:
     async with Database(data.database, migrates=False) as database:
         collector = Collector(
             store=JobStore(database),
@@ -71,7 +71,7 @@ async def _collect(config: Config, data: DataDirectory, *, dry_run: bool) -> Seq
         return await collector.find() if dry_run else await collector.collect()
 
 
-def _describe(one: Doomed) -> dict[str, str | int]:
+def _describe(one: Removal) -> dict[str, str | int]:
     return {
         "kind": one.kind.value,
         "name": one.name,

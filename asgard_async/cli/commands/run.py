@@ -166,7 +166,7 @@ def _print_detached(job: "Job", *, as_json: bool) -> None:
 async def _stay(url: str, job: "Job", *, as_json: bool, raw: bool) -> None:
     # imported late: --detach and refusals do without
     from asgard_async.cli.connection import RECONNECT_SECONDS
-    from asgard_async.cli.follow_job import attend
+    from asgard_async.cli.follow_job import follow_job
     from asgard_async.cli.job_view import JobView, say
     from asgard_async.cli.log_output import LogOutput
     from asgard_async.cli.summary import print_summary
@@ -176,7 +176,7 @@ async def _stay(url: str, job: "Job", *, as_json: bool, raw: bool) -> None:
     # from here on the job is worth waiting for
     async with connect(url, retry_for=RECONNECT_SECONDS) as client:
         try:
-            ended = await attend(client, job.job_id, view)
+            ended = await follow_job(client, job.job_id, view)
         except OSError as error:
             say(f"The log cannot be written: {error.strerror}.")
             ended = None

@@ -20,14 +20,14 @@ from asgard_async.core.archives.unpack import unpack
 from asgard_async.core.files.remove_tree import remove_tree
 from asgard_async.domain.job import Started
 from asgard_async.domain.status import ColdReason
-from asgard_async.executors.base import AttemptId, CannotStart, Ended, Launch
+from asgard_async.executors.base import AttemptId, AttemptRequest, CannotStart, Ended
 from asgard_async.executors.environment_variables import job_variables
 from asgard_async.executors.local.warm.pool import WarmServers
 from asgard_async.supervisor.attempt import Attempt
 from asgard_async.supervisor.keeper_server import ColdServers
-from asgard_async.supervisor.limits.enforcer import Keeping
-from asgard_async.supervisor.sandbox.selector import Ladder, Place
-from asgard_async.supervisor.shim.process_spec import Order
+from asgard_async.supervisor.limits.enforcer import LimitEnforcer
+from asgard_async.supervisor.sandbox.selector import AttemptSandbox, IsolationSelector
+from asgard_async.supervisor.shim.process_spec import ProcessSpec
 
 logger = logging.getLogger(__name__)
 
@@ -49,79 +49,83 @@ class LocalExecutor:
         archive_limits: ArchiveLimits,
         in_use: Path,
         warm: WarmServers,
-        ladder: Ladder,
-        keeping: Keeping,
+        selector: IsolationSelector,
+        enforcer: LimitEnforcer,
     ) -> None:
         self._jobs_dir = jobs_dir
         self._log_limit = log_limit_bytes
         self._archive_limits = archive_limits
         self._in_use = in_use
         self._warm = warm
-        self._ladder = ladder
-        self._keeping = keeping
+        self._selector = selector
+        self._enforcer = enforcer
         self._cold = ColdServers()
 
     async def ready(self) -> None:
         """See `Executor.ready`."""
-        await self._ladder.available()
+        await self._selector.available()
 
     def close(self) -> None:
         """Let go of what attempts are started with; they live on."""
         self._cold.close()
 
-    async def start(self, launch: Launch) -> datetime | None:
+    async def start(self, request: AttemptRequest) -> datetime | None:
         """See `Executor.start`."""
-        directory = self._directory(launch.attempt)
-        beside = await asyncio.to_thread(self._prepare, directory, launch)
-        placing = self._ladder.place(
-            python=launch.python,
-            environment=launch.held[0].parent if launch.held else None,
-            owner=launch.owner,
+        directory = self._directory(request.attempt)
+        beside = await asyncio.to_thread(self._prepare, directory, request)
+        placing = self._selector.place(
+            python=request.python,
+            environment=request.held[0].parent if request.held else None,
+            owner=request.owner,
             own=[directory / name for name in OWN_DIRECTORIES],
         )
-        with self._keeping.starting(), contextlib.ExitStack() as stack:
+        with self._enforcer.starting(), contextlib.ExitStack() as stack:
             place = await asyncio.to_thread(stack.enter_context, placing)
-            return await self._start(launch, directory, beside, place)
+            return await self._start(request, directory, beside, place)
 
     async def _start(
-        self, launch: Launch, directory: Path, beside: frozenset[str], place: Place
+        self,
+        request: AttemptRequest,
+        directory: Path,
+        beside: frozenset[str],
+        place: AttemptSandbox,
     ) -> datetime | None:
         environment = {
-            **job_variables(directory, place.cache, launch.python),
-            **launch.environment,
+            **job_variables(directory, place.cache, request.python),
+            **request.environment,
         }
-        memory_limit = self._keeping.address_space_bytes(launch.allowance)
-        server = self._warm.choose(launch, beside, environment, memory_limit)
-        order = Order(
+        memory_limit = self._enforcer.address_space_bytes(request.resource_limits)
+        server = self._warm.choose(request, beside, environment, memory_limit)
+        spec = ProcessSpec(
             directory=str(directory),
-            argv=[str(launch.python), _as_argument(launch.script_name)],
+            argv=[str(request.python), _as_argument(request.script_name)],
             environment=environment,
             working_directory=str(directory / "work"),
             umask=JOB_UMASK,
-            log=str(self.log_of(launch.attempt.job_id)),
+            log=str(self.log_of(request.attempt.job_id)),
             log_limit=self._log_limit,
-            timeout=launch.timeout,
-            grace=launch.grace,
+            timeout=request.timeout,
+            grace=request.grace,
             memory_limit=memory_limit,
             open_files=open_files.soft_limit_of_jobs(),
-            held=[str(path) for path in (self._in_use, *launch.held, *place.held)],
+            held=[str(path) for path in (self._in_use, *request.held, *place.held)],
             inherit=[],
             isolation=place.isolation.value,
-            limits=self._keeping.limits(
-                launch.allowance,
+            limits=self._enforcer.limits(
+                request.resource_limits,
                 directory,
                 own=[directory / name for name in OWN_DIRECTORIES],
                 caches=[place.kept_cache] if place.kept_cache is not None else [],
             ),
         )
-        if place.walls is not None:
-            order["walls"] = place.walls
+        if place.sandbox is not None:
+            spec["sandbox"] = place.sandbox
         if isinstance(server, ColdReason):
-            order["cold_reason"] = server.value
-            started_at = await Attempt(directory).start(order, self._cold.server())
+            spec["cold_reason"] = server.value
+            started_at = await Attempt(directory).start(spec, self._cold.server())
         else:
-            started_at = await Attempt(directory).start(order, server)
-        self._warm.count(ColdReason(order["cold_reason"]) if "cold_reason" in order else None)
+            started_at = await Attempt(directory).start(spec, server)
+        self._warm.count(ColdReason(spec["cold_reason"]) if "cold_reason" in spec else None)
         return started_at
 
     async def wait(self, attempt: AttemptId) -> Ended:
@@ -160,25 +164,25 @@ class LocalExecutor:
                     os.lchown(path, os.geteuid(), os.getegid())
                     path.chmod(0o700)
 
-    def _prepare(self, directory: Path, launch: Launch) -> frozenset[str]:
+    def _prepare(self, directory: Path, request: AttemptRequest) -> frozenset[str]:
         """Make the job's files; the names of the modules beside its script, itself included."""
         work = directory / "work"
         for path in (directory, *(directory / name for name in OWN_DIRECTORIES)):
             path.mkdir(mode=0o700, parents=True, exist_ok=True)
-        if self._ladder.is_passed_through:
+        if self._selector.is_passed_through:
             for path in (directory, directory.parent, directory.parent.parent):
                 path.chmod(0o711)
-        if launch.archive is None:
-            _write_script(work / launch.script_name, launch.script)
-            return frozenset({Path(launch.script_name).stem})
-        if not launch.archive.exists():
+        if request.archive is None:
+            _write_script(work / request.script_name, request.script)
+            return frozenset({Path(request.script_name).stem})
+        if not request.archive.exists():
             raise CannotStart("its archive is gone from the service's disk. Submit it again")
         try:
             # checked again: the limits may have changed, and so may the file
-            unpack(launch.archive, work, self._archive_limits)
+            unpack(request.archive, work, self._archive_limits)
         except ArchiveRefused as error:
             raise CannotStart(f"its archive cannot be unpacked. {error} Submit it again") from error
-        folder = (work / launch.script_name).parent
+        folder = (work / request.script_name).parent
         return frozenset(path.name.partition(".")[0] for path in folder.iterdir())
 
     def log_of(self, job_id: str) -> Path:

@@ -3,17 +3,19 @@
 from asgard_async.domain.job import Job, now
 from asgard_async.domain.status import Phase
 from asgard_async.executors.base import AttemptId, Executor
-from asgard_async.jobs.interrupts import Interrupts
+from asgard_async.jobs.cancellable_waits import CancellableWaits
 from asgard_async.store.jobs import JobStore
 
 
 class Canceller:
     """Cancels jobs; the wish is durable before anything is stopped."""
 
-    def __init__(self, *, store: JobStore, executor: Executor, interrupts: Interrupts) -> None:
+    def __init__(
+        self, *, store: JobStore, executor: Executor, cancellable_waits: CancellableWaits
+    ) -> None:
         self._store = store
         self._executor = executor
-        self._interrupts = interrupts
+        self._cancellable_waits = cancellable_waits
 
     async def cancel(self, job_id: str) -> Job:
         """Cancel a job and return it; one that has ended stays as it is.
@@ -22,7 +24,7 @@ class Canceller:
             JobNotFound: there is no such job.
         """
         job = await self._store.request_cancel(job_id, at=now())
-        self._interrupts.interrupt(job_id)
+        self._cancellable_waits.interrupt(job_id)
         if job.phase is Phase.STOPPING:
             await self._executor.stop(AttemptId(job_id=job_id, number=job.attempt))
         return job

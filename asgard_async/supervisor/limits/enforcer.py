@@ -20,8 +20,8 @@ from asgard_async.supervisor.limits.hierarchies import (
     give_controllers,
     memory_limit,
 )
-from asgard_async.supervisor.limits.prewarm import Haste
-from asgard_async.supervisor.limits.resource_limits import Allowance, total_memory_bytes
+from asgard_async.supervisor.limits.prewarm import CgroupPrewarm
+from asgard_async.supervisor.limits.resource_limits import ResourceLimits, total_memory_bytes
 from asgard_async.supervisor.shim import cgroup, files
 from asgard_async.supervisor.shim.limits import Limits
 
@@ -37,7 +37,7 @@ ADVICE = (
 )
 
 
-class By(StrEnum):
+class Mechanism(StrEnum):
     """What keeps a limit."""
 
     CGROUP_V2 = "cgroup v2"
@@ -49,7 +49,7 @@ class By(StrEnum):
 
 
 @dataclass(frozen=True, kw_only=True)
-class Place:
+class CgroupParent:
     """A directory that holds the groups of jobs, in one hierarchy."""
 
     version: int
@@ -57,7 +57,7 @@ class Place:
     controllers: frozenset[str]
 
 
-class Keeping:
+class LimitEnforcer:
     """How limits are kept. Before `open` it is as where there are no control groups."""
 
     def __init__(self, config: LimitsConfig, *, jobs_dir: Path, builds_dir: Path) -> None:
@@ -66,9 +66,9 @@ class Keeping:
         self._builds_dir = builds_dir
         # services on one machine must not meet in each other's groups
         self._name = PREFIX + hashlib.sha256(os.fsencode(jobs_dir)).hexdigest()[:12]
-        self.places: list[Place] = []
+        self.places: list[CgroupParent] = []
         """Where the groups of jobs are made."""
-        self._haste: Haste | None = None
+        self._prewarm: CgroupPrewarm | None = None
         self._begun: deque[Path] = deque(maxlen=LATEST)
 
     # --- making ---------------------------------------------------------------------------
@@ -83,19 +83,21 @@ class Keeping:
             except OSError as error:
                 logger.info("no control groups in %s: %s", hierarchy.directory, error.strerror)
         if self.places:  # looked for again: it may have stepped down
-            self._haste = Haste(_hierarchies()[0].own / "cgroup.procs")
+            self._prewarm = CgroupPrewarm(_hierarchies()[0].own / "cgroup.procs")
         logger.info(
             "limits of jobs are kept by: %s",
             ", ".join(f"{limit} {by}" for limit, by in self.by.items()),
         )
         self._sweep()
 
-    def _make(self, hierarchy: Hierarchy) -> Place:
+    def _make(self, hierarchy: Hierarchy) -> CgroupParent:
         directory, controllers = hierarchy.directory / self._name, hierarchy.controllers
         if hierarchy.version == 2:
             controllers = give_controllers(hierarchy)
         directory.mkdir(mode=0o755, exist_ok=True)
-        place = Place(version=hierarchy.version, directory=directory, controllers=controllers)
+        place = CgroupParent(
+            version=hierarchy.version, directory=directory, controllers=controllers
+        )
         if place.version == 2:
             for controller in controllers:
                 (directory / "cgroup.subtree_control").write_text(f"+{controller}")
@@ -104,7 +106,7 @@ class Keeping:
         self._try(place)
         return place
 
-    def _limit_all(self, place: Place, limit: int) -> None:
+    def _limit_all(self, place: CgroupParent, limit: int) -> None:
         settings = _memory(place, place.directory, limit)
         if place.version == 1 and len(settings) > 1:
             # that of memory with swap is never the lower one; an earlier life may have set it
@@ -114,14 +116,16 @@ class Keeping:
         except OSError as error:  # jobs of an earlier life use more than that
             logger.warning("total_memory_mb does not hold before the next start: %s", error)
 
-    def _try(self, place: Place) -> None:
+    def _try(self, place: CgroupParent) -> None:
         """Make a group as a job gets it, and remove it."""
         tried = place.directory / "try"
         with contextlib.suppress(FileNotFoundError):
             tried.rmdir()
         tried.mkdir()
         try:
-            _write(_settings(place, tried, Allowance(memory_bytes=1 << 30, cpus=1, processes=99)))
+            _write(
+                _settings(place, tried, ResourceLimits(memory_bytes=1 << 30, cpus=1, processes=99))
+            )
         finally:
             tried.rmdir()
 
@@ -145,8 +149,8 @@ class Keeping:
 
     async def stop(self) -> None:
         """Do as `close`, when nothing is started any more."""
-        if self._haste is not None:
-            await self._haste.stop()
+        if self._prewarm is not None:
+            await self._prewarm.stop()
         await asyncio.to_thread(self.close)
 
     def close(self) -> None:
@@ -160,22 +164,23 @@ class Keeping:
     # --- telling --------------------------------------------------------------------------
 
     @property
-    def by(self) -> Mapping[str, By]:
+    def by(self) -> Mapping[str, Mechanism]:
         """By what each limit is kept."""
         configured = self._config
-        rlimits = By.RLIMITS
+        rlimits = Mechanism.RLIMITS
         return {
-            "memory": self._by_group("memory") or (rlimits if configured.memory_mb else By.NOTHING),
-            "cpus": self._by_group("cpu") or By.NOTHING,
-            "processes": self._by_group("pids") or (rlimits if os.geteuid() else By.NOTHING),
+            "memory": self._by_group("memory")
+            or (rlimits if configured.memory_mb else Mechanism.NOTHING),
+            "cpus": self._by_group("cpu") or Mechanism.NOTHING,
+            "processes": self._by_group("pids") or (rlimits if os.geteuid() else Mechanism.NOTHING),
             "open_files": rlimits,
-            "job_dir": By.WATCHING,
+            "job_dir": Mechanism.WATCHING,
         }
 
-    def _by_group(self, controller: str) -> By | None:
+    def _by_group(self, controller: str) -> Mechanism | None:
         for place in self.places:
             if controller in place.controllers:
-                return By.CGROUP_V2 if place.version == 2 else By.CGROUP_V1
+                return Mechanism.CGROUP_V2 if place.version == 2 else Mechanism.CGROUP_V1
         return None
 
     @property
@@ -187,42 +192,47 @@ class Keeping:
         return f"No control group limits the {', '.join(missing)} of a job: {ADVICE}."
 
     def _is_kept(self, limit: str) -> bool:
-        return self.by[limit] in {By.CGROUP_V1, By.CGROUP_V2}
+        return self.by[limit] in {Mechanism.CGROUP_V1, Mechanism.CGROUP_V2}
 
     # --- for one job, or one build -----------------------------------------------------------
 
-    def address_space_bytes(self, allowance: Allowance) -> int:
+    def address_space_bytes(self, resource_limits: ResourceLimits) -> int:
         """RLIMIT_AS for want of a group; 0 for none. Libraries reserve more than they use, so it
         is only set where somebody wants a limit."""
-        return 0 if self._is_kept("memory") else allowance.memory_bytes
+        return 0 if self._is_kept("memory") else resource_limits.memory_bytes
 
     def starting(self) -> contextlib.AbstractContextManager[None]:
         """To be within while a job is started: its process then enters its group at once."""
-        return self._haste.made() if self._haste is not None else contextlib.nullcontext()
+        return self._prewarm.made() if self._prewarm is not None else contextlib.nullcontext()
 
     def limits(
-        self, allowance: Allowance, attempt: Path, *, own: Sequence[Path], caches: Sequence[Path]
+        self,
+        resource_limits: ResourceLimits,
+        attempt: Path,
+        *,
+        own: Sequence[Path],
+        caches: Sequence[Path],
     ) -> Limits:
         """What the shim of an attempt is told; `own` are the directories that the job fills, and
         of `caches` counts by how much they grow."""
         limits = Limits(
-            open_files=allowance.open_files,
-            processes=0 if self._is_kept("processes") else allowance.processes,
-            file_bytes=allowance.file_bytes,
-            directory_bytes=allowance.directory_bytes,
+            open_files=resource_limits.open_files,
+            processes=0 if self._is_kept("processes") else resource_limits.processes,
+            file_bytes=resource_limits.file_bytes,
+            directory_bytes=resource_limits.directory_bytes,
             directories=[str(path) for path in own],
             caches=[str(path) for path in caches],
         )
         if self.places:
             self._begun.append(attempt)
-            limits["cgroup"] = self._group(allowance, cgroup.name_of(str(attempt)))
+            limits["cgroup"] = self._group(resource_limits, cgroup.name_of(str(attempt)))
         return limits
 
-    def _group(self, allowance: Allowance, name: str) -> cgroup.Cgroup:
+    def _group(self, resource_limits: ResourceLimits, name: str) -> cgroup.Cgroup:
         directories, settings = [], []
         for place in self.places:
             directories.append(str(place.directory / name))
-            settings += _settings(place, place.directory / name, allowance)
+            settings += _settings(place, place.directory / name, resource_limits)
         return cgroup.Cgroup(directories=directories, settings=settings)
 
 
@@ -243,16 +253,16 @@ def _write(settings: Sequence[Setting]) -> None:
         Path(path).write_text(value)
 
 
-def _settings(place: Place, group: Path, allowance: Allowance) -> list[Setting]:
+def _settings(place: CgroupParent, group: Path, resource_limits: ResourceLimits) -> list[Setting]:
     settings: list[Setting] = []
-    if "memory" in place.controllers and allowance.memory_bytes:
-        settings += _memory(place, group, allowance.memory_bytes)
+    if "memory" in place.controllers and resource_limits.memory_bytes:
+        settings += _memory(place, group, resource_limits.memory_bytes)
     if "memory" in place.controllers and place.version == 2:
         settings.append((str(group / "memory.oom.group"), "1"))
-    if "pids" in place.controllers and allowance.processes:
-        settings.append((str(group / "pids.max"), str(allowance.processes)))
-    if "cpu" in place.controllers and allowance.cpus:
-        quota = max(1000, round(allowance.cpus * CPU_PERIOD_US))
+    if "pids" in place.controllers and resource_limits.processes:
+        settings.append((str(group / "pids.max"), str(resource_limits.processes)))
+    if "cpu" in place.controllers and resource_limits.cpus:
+        quota = max(1000, round(resource_limits.cpus * CPU_PERIOD_US))
         if place.version == 2:
             settings.append((str(group / "cpu.max"), f"{quota} {CPU_PERIOD_US}"))
         else:
@@ -261,7 +271,7 @@ def _settings(place: Place, group: Path, allowance: Allowance) -> list[Setting]:
     return settings
 
 
-def _memory(place: Place, group: Path, limit: int) -> list[Setting]:
+def _memory(place: CgroupParent, group: Path, limit: int) -> list[Setting]:
     """Without swap, where it is accounted for: else a job would slow down the whole machine."""
     if place.version == 2:
         settings = [(str(group / "memory.max"), str(limit))]

@@ -13,7 +13,7 @@ import os
 from collections.abc import Iterator
 from pathlib import Path
 
-from asgard_async.core.tasks import Background
+from asgard_async.core.tasks import BackgroundTasks
 
 logger = logging.getLogger(__name__)
 
@@ -21,14 +21,14 @@ INTERVAL_SECONDS = 0.004
 """Well within the time that a move stays free."""
 
 
-class Haste:
+class CgroupPrewarm:
     """Keeps moves free while somebody needs it; `door` is cgroup.procs of this process' group."""
 
-    def __init__(self, door: Path) -> None:
-        self._door = door
+    def __init__(self, authenticator: Path) -> None:
+        self._door = authenticator
         self._needed = 0
         self._runs = False
-        self._tasks = Background()
+        self._tasks = BackgroundTasks()
 
     @contextlib.contextmanager
     def made(self) -> Iterator[None]:

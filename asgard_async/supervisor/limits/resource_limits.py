@@ -14,7 +14,7 @@ LEAST_LEFT_BYTES = 512 * MIB
 
 
 @dataclass(frozen=True, kw_only=True)
-class Allowance:
+class ResourceLimits:
     """Limits of one job, 0 for none: the lower of what is configured and what it asked for."""
 
     memory_bytes: int = 0
@@ -25,7 +25,7 @@ class Allowance:
     file_bytes: int = 0
 
     @classmethod
-    def of(cls, config: LimitsConfig, spec: JobSpec) -> "Allowance":
+    def of(cls, config: LimitsConfig, spec: JobSpec) -> "ResourceLimits":
         """What a job with this specification gets."""
         return cls(
             memory_bytes=int(_lower(config.memory_mb, spec.memory_mb) * MIB),
@@ -37,7 +37,7 @@ class Allowance:
         )
 
     @classmethod
-    def of_build(cls, config: LimitsConfig) -> "Allowance":
+    def of_build(cls, config: LimitsConfig) -> "ResourceLimits":
         """What the build of an environment gets: as much as a job, with files of any size."""
         return cls(
             memory_bytes=config.memory_mb * MIB,

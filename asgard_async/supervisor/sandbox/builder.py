@@ -16,10 +16,10 @@ from asgard_async.supervisor.sandbox.mounts import (
     without_covered,
     write,
 )
-from asgard_async.supervisor.shim.sandbox import Walls
+from asgard_async.supervisor.shim.sandbox import SandboxSpec
 
 
-class WallBuilder:
+class SandboxBuilder:
     """Works out walls. What is the same for all attempts is worked out once."""
 
     def __init__(self, config: IsolationConfig, *, private: Iterable[Path]) -> None:
@@ -30,41 +30,41 @@ class WallBuilder:
         self._system = [*system, *further, *map(write, config.read_write)]
         self._private = [*private, Path(OWN_SETTINGS)]
 
-    def walls(
+    def sandbox(
         self,
-        rung: Isolation,
+        level: Isolation,
         *,
         python: Path,
         mounts: Sequence[Mount],
         uid: int | None,
         shared: bool = True,
-    ) -> Walls | None:
+    ) -> SandboxSpec | None:
         """The walls on a rung, or None where there are none.
 
         `mounts` are what it is shown beside the system and its interpreter. `uid` is the user that
         it becomes; None where the service is not root, and it stays the same. `shared` is whether
         it is also shown what administrators give to jobs.
         """
-        if rung is Isolation.PROCESS:
+        if level is Isolation.PROCESS:
             return None
         shown = [*(self._system if shared else self._base), *interpreter_mounts(python)]
         every = [*shown, *hiding(shown, self._private), *mounts]
-        is_boxed = rung is Isolation.SANDBOX
-        return Walls(
+        is_boxed = level is Isolation.SANDBOX
+        return SandboxSpec(
             namespaces=is_boxed,
             user_namespace=is_boxed and os.geteuid() != 0,
             mounts=every if is_boxed else [],
             uid=-1 if uid is None else uid,
-            landlock=_as_rules(every, is_boxed=is_boxed) if rung is not Isolation.USER else [],
+            landlock=_as_rules(every, is_boxed=is_boxed) if level is not Isolation.USER else [],
         )
 
-    def fence(self, python: Path, mounts: Sequence[Mount]) -> Walls:
+    def landlock_only(self, python: Path, mounts: Sequence[Mount]) -> SandboxSpec:
         """Landlock alone, round what runs no foreign code but takes in foreign files.
 
         It stays the service's user. Nothing that administrators give to jobs is shown.
         """
         shown = [*self._base, *interpreter_mounts(python), *mounts]
-        return Walls(
+        return SandboxSpec(
             namespaces=False,
             user_namespace=False,
             mounts=[],

@@ -11,11 +11,11 @@ from pathlib import Path
 from asgard_async.domain.status import Isolation
 from asgard_async.executors.base import End, Ended
 from asgard_async.supervisor.attempt import Attempt
-from asgard_async.supervisor.sandbox.builder import WallBuilder
+from asgard_async.supervisor.sandbox.builder import SandboxBuilder
 from asgard_async.supervisor.sandbox.mounts import write
 from asgard_async.supervisor.sandbox.uids import give
 from asgard_async.supervisor.shim import landlock
-from asgard_async.supervisor.shim.process_spec import Order
+from asgard_async.supervisor.shim.process_spec import ProcessSpec
 
 SECONDS = 30.0
 
@@ -46,51 +46,51 @@ if rung == "sandbox" and len([name for name in os.listdir("/proc") if name.isdig
 class Prober:
     """Tries rungs, in a directory of its own below `directory`."""
 
-    def __init__(self, builder: WallBuilder, *, directory: Path, uid: int) -> None:
+    def __init__(self, builder: SandboxBuilder, *, directory: Path, uid: int) -> None:
         """`uid` is used where the service is root."""
         self._builder = builder
         self._directory = directory
         self._uid = uid if os.geteuid() == 0 else None
 
-    async def problem(self, rung: Isolation) -> str | None:
+    async def problem(self, level: Isolation) -> str | None:
         """Why a rung does not work here, as the end of a sentence; None if it does."""
-        if rung is Isolation.PROCESS:
+        if level is Isolation.PROCESS:
             return None
-        if rung is Isolation.USER and self._uid is None:
+        if level is Isolation.USER and self._uid is None:
             return "the service is not root, and so cannot run jobs as other users"
-        if rung is Isolation.SANDBOX_LITE and not landlock.abi():
+        if level is Isolation.SANDBOX_LITE and not landlock.abi():
             return "the kernel has no Landlock, or it is not among its security modules (lsm=)"
         try:
-            with self._place(rung) as place:
-                ended = await self._run(rung, place)
+            with self._place(level) as place:
+                ended = await self._run(level, place)
                 return _problem(ended, place / "job.log")
         except OSError as error:
             return f"it could not be tried: {error}"
 
     @contextlib.contextmanager
-    def _place(self, rung: Isolation) -> Iterator[Path]:
+    def _place(self, level: Isolation) -> Iterator[Path]:
         self._directory.mkdir(mode=0o700, parents=True, exist_ok=True)
-        place = Path(tempfile.mkdtemp(prefix=f"{rung}-", dir=self._directory))
+        place = Path(tempfile.mkdtemp(prefix=f"{level}-", dir=self._directory))
         try:
             (place / "secret").touch(mode=0o600)
             (place / "work").mkdir(mode=0o700)
             if self._uid is not None:
                 give(place / "work", self._uid)
-            if rung in {Isolation.USER, Isolation.SANDBOX_LITE}:
+            if level in {Isolation.USER, Isolation.SANDBOX_LITE}:
                 place.chmod(0o711)
             yield place
         finally:
             shutil.rmtree(place, ignore_errors=True)
 
-    async def _run(self, rung: Isolation, place: Path) -> Ended:
+    async def _run(self, level: Isolation, place: Path) -> Ended:
         attempt = Attempt(place)
         work, python = place / "work", Path(sys.executable)
         uid = os.geteuid() if self._uid is None else self._uid
-        order = Order(
+        spec = ProcessSpec(
             directory=str(place),
             argv=[
                 *(sys.executable, "-I", "-S", "-c", PROGRAM),
-                *(rung.value, str(uid), str(place / "secret")),
+                *(level.value, str(uid), str(place / "secret")),
             ],
             environment={"PATH": os.defpath, "LANG": "C.UTF-8"},
             working_directory=str(work),
@@ -104,10 +104,10 @@ class Prober:
             held=[],
             inherit=[],
         )
-        walls = self._builder.walls(rung, python=python, mounts=[write(work)], uid=self._uid)
-        if walls is not None:
-            order["walls"] = walls
-        await attempt.start(order)
+        sandbox = self._builder.sandbox(level, python=python, mounts=[write(work)], uid=self._uid)
+        if sandbox is not None:
+            spec["sandbox"] = sandbox
+        await attempt.start(spec)
         return await attempt.wait()
 
 

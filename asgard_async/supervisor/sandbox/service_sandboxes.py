@@ -8,9 +8,9 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from asgard_async.supervisor.sandbox.mounts import Mount, read, write
-from asgard_async.supervisor.sandbox.selector import Ladder
+from asgard_async.supervisor.sandbox.selector import IsolationSelector
 from asgard_async.supervisor.sandbox.uids import give
-from asgard_async.supervisor.shim.sandbox import Walls
+from asgard_async.supervisor.shim.sandbox import SandboxSpec
 
 logger = logging.getLogger(__name__)
 
@@ -19,18 +19,20 @@ CERTIFICATES = ("SSL_CERT_FILE", "SSL_CERT_DIR", "REQUESTS_CA_BUNDLE", "AWS_CA_B
 
 
 @dataclass(frozen=True, kw_only=True)
-class Confinement:
+class ServiceSandbox:
     """What is put round a program."""
 
-    walls: Walls | None
+    sandbox: SandboxSpec | None
     held: Sequence[Path] = ()
     """Files to be locked as long as it lives."""
-    fence: Walls | None = None
+    landlock_only: SandboxSpec | None = None
     """What is put round that part of it that runs no foreign code."""
 
 
 @contextlib.contextmanager
-def confined_build(ladder: Ladder, *, staging: Path, uv_cache: Path) -> Iterator[Confinement]:
+def build_sandbox(
+    selector: IsolationSelector, *, staging: Path, uv_cache: Path
+) -> Iterator[ServiceSandbox]:
     """What a build gets; its keeper has it in the end. Blocks, for some file calls.
 
     Foreign code writes to `staging` alone, uv by itself to its cache, too.
@@ -38,25 +40,25 @@ def confined_build(ladder: Ladder, *, staging: Path, uv_cache: Path) -> Iterator
     Raises:
         NoUidLeft, OSError: see there.
     """
-    if not ladder.is_walled:
-        yield Confinement(walls=None)
+    if not selector.is_sandboxed:
+        yield ServiceSandbox(sandbox=None)
         return
     uv_cache.mkdir(mode=0o700, parents=True, exist_ok=True)
-    if ladder.is_passed_through:
+    if selector.is_passed_through:
         for path in (staging.parent, staging.parent.parent):
             path.chmod(0o711)
     shown = [write(staging), *_certificates()]
-    with ladder.user() as uid:
-        yield Confinement(
-            walls=ladder.walls([*shown, *_names(ladder, uid)], uid=uid),
-            held=() if uid is None else (ladder.lock_of(uid),),
-            fence=ladder.fence([*shown, write(uv_cache)]),
+    with selector.user() as uid:
+        yield ServiceSandbox(
+            sandbox=selector.sandbox([*shown, *_names(selector, uid)], uid=uid),
+            held=() if uid is None else (selector.lock_of(uid),),
+            landlock_only=selector.landlock_only([*shown, write(uv_cache)]),
         )
 
 
-def confined_mlflow(
-    ladder: Ladder, *, store: Path, program: Path, places: Sequence[Path]
-) -> Confinement:
+def mlflow_sandbox(
+    selector: IsolationSelector, *, store: Path, program: Path, places: Sequence[Path]
+) -> ServiceSandbox:
     """What the embedded MLflow gets, which writes to `store` and other `places`.
 
     Blocks: where the service is root, the store becomes that of another user, file by file, the
@@ -65,9 +67,9 @@ def confined_mlflow(
     Raises:
         OSError: see there.
     """
-    uid = ladder.mlflow_uid
-    if not ladder.is_walled:
-        return Confinement(walls=None)
+    uid = selector.mlflow_uid
+    if not selector.is_sandboxed:
+        return ServiceSandbox(sandbox=None)
     for path in (store, *places):
         path.mkdir(mode=0o700, parents=True, exist_ok=True)
     if uid is not None:
@@ -80,16 +82,16 @@ def confined_mlflow(
                 logger.warning("%s must belong to user %d, who MLflow is: chown -R", path, uid)
     shown = [read(program), *map(write, (store, *places)), *_certificates()]
     # not what jobs share: links that they plant there would lead it about in its own store
-    walls = ladder.walls([*shown, *_names(ladder, uid)], uid=uid, shared=False)
-    if walls is not None:
+    sandbox = selector.sandbox([*shown, *_names(selector, uid)], uid=uid, shared=False)
+    if sandbox is not None:
         # nothing there is needed, and its variables hold the credentials of the store
-        walls["mounts"] = [mount for mount in walls["mounts"] if mount[0] != "proc"]
-        walls["landlock"] = [rule for rule in walls["landlock"] if rule[0] != "/proc"]
-    return Confinement(walls=walls, held=() if uid is None else (ladder.lock_of(uid),))
+        sandbox["mounts"] = [mount for mount in sandbox["mounts"] if mount[0] != "proc"]
+        sandbox["landlock"] = [rule for rule in sandbox["landlock"] if rule[0] != "/proc"]
+    return ServiceSandbox(sandbox=sandbox, held=() if uid is None else (selector.lock_of(uid),))
 
 
-def _names(ladder: Ladder, uid: int | None) -> list[Mount]:
-    return [] if uid is None else ladder.names(uid)
+def _names(selector: IsolationSelector, uid: int | None) -> list[Mount]:
+    return [] if uid is None else selector.names(uid)
 
 
 def _certificates() -> list[Mount]:

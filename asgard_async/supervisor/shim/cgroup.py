@@ -45,7 +45,7 @@ def make(attempt: str, cgroup: Cgroup) -> None:
             file.write(value)
 
 
-def open_doors(directories: "list[str]") -> "list[int]":
+def open_procs_fds(directories: "list[str]") -> "list[int]":
     """Descriptors for `enter`, to be opened while this process may."""
     return [
         os.open(os.path.join(directory, "cgroup.procs"), os.O_WRONLY | os.O_CLOEXEC)
@@ -53,10 +53,10 @@ def open_doors(directories: "list[str]") -> "list[int]":
     ]
 
 
-def enter(doors: "list[int]") -> None:
+def enter(procs_fds: "list[int]") -> None:
     """Put this process into the group. What it forks is there, too."""
-    for door in doors:
-        os.write(door, b"0")
+    for authenticator in procs_fds:
+        os.write(authenticator, b"0")
 
 
 def noted(attempt: str) -> "list[str]":

@@ -10,8 +10,8 @@ import sys
 # the folder that holds the package; last, since it is site-packages where Asgard is installed
 sys.path.append(os.path.abspath(f"{__file__}/../../../.."))
 
-from asgard_async.supervisor.shim.keeper_forking import open_channel, take_orders
+from asgard_async.supervisor.shim.keeper_forking import open_channel, serve_specs
 from asgard_async.supervisor.shim.script import Executed
 
 if __name__ == "__main__":
-    take_orders(open_channel(int(sys.argv[1])), Executed())
+    serve_specs(open_channel(int(sys.argv[1])), Executed())

@@ -14,7 +14,7 @@ from typing import Any
 from . import linux
 from .ending import Ending
 from .interpreter import ForkedInterpreter
-from .keeper_forking import open_channel, take_orders
+from .keeper_forking import open_channel, serve_specs
 from .preloading import Preloaded, preload
 from .process_spec import MESSAGE_BYTES
 
@@ -37,7 +37,7 @@ def serve(descriptor: int, pristine: "dict[str, Any]") -> None:
     interpreter = ForkedInterpreter(preloaded, pristine, opened)
     ending.share()
     channel.send(marshal.dumps(_facts(preloaded), 2))
-    take_orders(channel, interpreter)
+    serve_specs(channel, interpreter)
 
 
 def _preload(names: "list[str]") -> Preloaded:

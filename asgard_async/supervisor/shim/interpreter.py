@@ -21,7 +21,7 @@ from typing import Any
 from . import linux
 from .command_line import show_start
 from .preloading import Preloaded, namespaces
-from .process_spec import Order
+from .process_spec import ProcessSpec
 from .script import Program, ScriptIsNext
 
 NOT_FOUND = 2
@@ -47,19 +47,19 @@ class ForkedInterpreter(Program):
         self._pristine = pristine
         self._main = _places_of(sys.modules["__main__"])
 
-    def prepare(self, order: Order) -> None:
+    def prepare(self, spec: ProcessSpec) -> None:
         """Undo what belongs to the fork server."""
         gc.freeze()  # what keeper and shim have made is not the job's own
         signal.signal(signal.SIGINT, signal.default_int_handler)
         for number in (signal.SIGPIPE, signal.SIGXFSZ):
             signal.signal(number, signal.SIG_IGN)
-        show_start(order["argv"], order["environment"])
+        show_start(spec["argv"], spec["environment"])
         os.environ.clear()
-        os.environ.update({**self._preloaded.variables_set, **order["environment"]})
-        sys.orig_argv[:] = order["argv"]
-        sys.argv[:] = order["argv"][1:]
+        os.environ.update({**self._preloaded.variables_set, **spec["environment"]})
+        sys.orig_argv[:] = spec["argv"]
+        sys.argv[:] = spec["argv"][1:]
         sys.path.insert(0, os.path.dirname(os.path.realpath(sys.argv[0])))
-        self._move_paths(order)
+        self._move_paths(spec)
         self._draw_anew()
         self._replace_main()
         log: Any = logging
@@ -70,9 +70,9 @@ class ForkedInterpreter(Program):
         if hasattr(main, "_native_id"):
             main._native_id = threading.get_native_id()
 
-    def run(self, order: Order) -> None:
+    def run(self, spec: ProcessSpec) -> None:
         """Leave to the interpreter, with nothing open that a script does not find by hand."""
-        path = os.path.join(os.getcwd(), order["argv"][1])
+        path = os.path.join(os.getcwd(), spec["argv"][1])
         try:
             script = os.open(path, os.O_RDONLY | os.O_CLOEXEC)
         except OSError as error:
@@ -81,14 +81,14 @@ class ForkedInterpreter(Program):
                 f" {error.strerror}\n"
             )
             os._exit(NOT_FOUND)
-        linux.close_all_but(0, 1, 2, script, *self.descriptors, *order["inherit"])
+        linux.close_all_but(0, 1, 2, script, *self.descriptors, *spec["inherit"])
         _hand_over(script, path)
-        raise ScriptIsNext(order)
+        raise ScriptIsNext(spec)
 
-    def _move_paths(self, order: Order) -> None:
+    def _move_paths(self, spec: ProcessSpec) -> None:
         """What was derived from the server's directories is derived from the job's."""
-        moves = [(place, order["environment"].get(name)) for name, place in self._places.items()]
-        moves.append((self._working_directory, order["working_directory"]))
+        moves = [(place, spec["environment"].get(name)) for name, place in self._places.items()]
+        moves.append((self._working_directory, spec["working_directory"]))
         for namespace, name in self._paths:
             for old, new in moves:
                 if new is not None:

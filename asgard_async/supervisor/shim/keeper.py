@@ -5,24 +5,24 @@ import os
 import signal
 
 from . import files, limits, linux
-from .process_spec import Order
+from .process_spec import ProcessSpec
 from .script import Program
 from .supervise import KEEPER_DIED, supervise
 
 
-def keep(order: Order, program: Program) -> None:
+def keep(spec: ProcessSpec, program: Program) -> None:
     """Be the keeper of an attempt; never returns, but raises `ScriptIsNext` (see `supervise`).
 
     Exits without starting anything when the attempt is held by others or decided already.
     """
     os.umask(0o077)
-    linux.close_all_but(0, 1, 2, *program.descriptors, *order["inherit"])
-    lock = files.try_lock(order["directory"])
-    if lock is None or files.is_decided(order["directory"]):
+    linux.close_all_but(0, 1, 2, *program.descriptors, *spec["inherit"])
+    lock = files.try_lock(spec["directory"])
+    if lock is None or files.is_decided(spec["directory"]):
         os._exit(0)
     identity = f"{os.getpid()} {linux.start_time(os.getpid())} {linux.boot_id()}\n"
     os.pwrite(lock, identity.encode(), 0)
-    for path in order["held"]:
+    for path in spec["held"]:
         # kept open, and so locked, until this process and the shim have ended
         held = os.open(path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
         fcntl.flock(held, fcntl.LOCK_SH)
@@ -33,15 +33,15 @@ def keep(order: Order, program: Program) -> None:
     shim = os.fork()
     if shim == 0:
         linux.signal_at_parents_death(KEEPER_DIED, keeper)
-        supervise(order, program)
+        supervise(spec, program)
     # the notification belongs to the shim: its end must be seen when the shim dies
     null = os.open(os.devnull, os.O_RDWR)
     os.dup2(null, 0)
     os.dup2(null, 1)
-    for descriptor in order["inherit"]:
+    for descriptor in spec["inherit"]:
         os.close(descriptor)
     _wait_for(shim, signals)
-    limits.clear(order["directory"])
+    limits.clear(spec["directory"])
     linux.kill_descendants()
     linux.leave(0)
 

@@ -14,7 +14,7 @@ import sys
 from . import linux
 from .command_line import show_command_line
 from .keeper import keep
-from .process_spec import ORDER, read_order
+from .process_spec import SPEC, read_spec
 from .script import Program
 
 START = os.path.join(os.path.dirname(os.path.abspath(__file__)), "start.py")
@@ -30,7 +30,7 @@ def open_channel(descriptor: int) -> socket.socket:
     return socket.socket(fileno=descriptor)
 
 
-def take_orders(channel: socket.socket, program: Program) -> None:
+def serve_specs(channel: socket.socket, program: Program) -> None:
     """Fork a keeper for `program` with each order; never returns.
 
     Raises:
@@ -39,10 +39,8 @@ def take_orders(channel: socket.socket, program: Program) -> None:
     gc.freeze()  # a collection would write to memory that is shared
     signal.signal(signal.SIGCHLD, signal.SIG_IGN)  # keepers are nobody's to wait for
     while True:
-        message, descriptors, _, _ = socket.recv_fds(
-            channel, len(ORDER), 3, socket.MSG_CMSG_CLOEXEC
-        )
-        if message != ORDER:
+        message, descriptors, _, _ = socket.recv_fds(channel, len(SPEC), 3, socket.MSG_CMSG_CLOEXEC)
+        if message != SPEC:
             os._exit(0)
         try:
             forked = os.fork()
@@ -62,6 +60,6 @@ def _become_keeper(descriptors: "list[int]", program: Program) -> None:
     signal.signal(signal.SIGCHLD, signal.SIG_DFL)
     for number, received in enumerate(descriptors):
         os.dup2(received, number)
-    order = read_order(0)
-    show_command_line([sys.executable, "-I", "-S", START, order["directory"]])
-    keep(order, program)
+    spec = read_spec(0)
+    show_command_line([sys.executable, "-I", "-S", START, spec["directory"]])
+    keep(spec, program)

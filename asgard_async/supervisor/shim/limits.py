@@ -66,7 +66,7 @@ class Overseer:
         self._oom_looks = 0
         self.notifier: int | None = None
         """Can be read when memory is short; `notified` is then to be called."""
-        self.doors: list[int] = []
+        self.procs_fds: list[int] = []
         """For the job's process to enter its group by."""
 
     def prepare(self) -> None:
@@ -78,12 +78,12 @@ class Overseer:
         if self._cgroup is not None:
             cgroup.make(self._attempt, self._cgroup)
             self.notifier = cgroup.oom_notifier(self._directories)
-            self.doors = cgroup.open_doors(self._directories)
+            self.procs_fds = cgroup.open_procs_fds(self._directories)
 
     def begin(self) -> None:
         """The job's process has been forked."""
-        for door in self.doors:
-            os.close(door)
+        for authenticator in self.procs_fds:
+            os.close(authenticator)
 
     @property
     def due(self) -> "float | None":

@@ -5,15 +5,15 @@ import os
 from typing import NotRequired, TypedDict
 
 from .limits import Limits
-from .sandbox import Walls
+from .sandbox import SandboxSpec
 
 MESSAGE_BYTES = 1 << 20
 """The longest message between service and fork server."""
-ORDER = b"order"
+SPEC = b"order"
 """The message to a fork server that an order comes with."""
 
 
-class Order(TypedDict):
+class ProcessSpec(TypedDict):
     """One attempt. Times are seconds, sizes bytes; 0 means no limit."""
 
     directory: str
@@ -38,21 +38,21 @@ class Order(TypedDict):
     """Why it is started cold, to be kept in pid.json; absent when it is not."""
     isolation: NotRequired[str]
     """The name of the rung that it is started on, to be kept in pid.json."""
-    walls: NotRequired[Walls]
+    sandbox: NotRequired[SandboxSpec]
     """What the program is shut in with; absent when it is not."""
     limits: NotRequired[Limits]
     """What the job may use; absent for what is no job."""
 
 
-def encode_order(order: Order) -> bytes:
+def encode_spec(spec: ProcessSpec) -> bytes:
     """Bytes for `read_order`. Not pickle: it could run code; not json: its import costs 8 ms."""
-    return marshal.dumps(dict(order), 2)  # format 2 is the same in every supported Python
+    return marshal.dumps(dict(spec), 2)  # format 2 is the same in every supported Python
 
 
-def read_order(descriptor: int) -> Order:
+def read_spec(descriptor: int) -> ProcessSpec:
     """Read an order up to the end of `descriptor`."""
     parts = []
     while part := os.read(descriptor, 1 << 20):
         parts.append(part)
-    order: Order = marshal.loads(b"".join(parts))  # noqa: S302  # from the service itself
-    return order
+    spec: ProcessSpec = marshal.loads(b"".join(parts))  # noqa: S302  # from the service itself
+    return spec

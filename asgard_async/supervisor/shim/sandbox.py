@@ -13,7 +13,7 @@ from . import file_system, landlock, linux
 from .command_line import show_command_line
 
 
-class Walls(TypedDict):
+class SandboxSpec(TypedDict):
     """How a program is shut in. It comes with the order, worked out by the service."""
 
     namespaces: bool
@@ -33,7 +33,7 @@ class InitFailed(Exception):
     """The first process of the namespace ended at once."""
 
 
-def open_namespaces(walls: Walls) -> None:
+def open_namespaces(sandbox: SandboxSpec) -> None:
     """Let the children of this process live in a pid namespace of their own, led by an init.
 
     When init ends, the kernel kills all of them; it ends with this process.
@@ -41,7 +41,7 @@ def open_namespaces(walls: Walls) -> None:
     Raises:
         OSError, InitFailed: the kernel refuses.
     """
-    if walls["user_namespace"]:
+    if sandbox["user_namespace"]:
         _open_user_namespace()
     linux.unshare(linux.CLONE_NEWPID)
     reader, writer = os.pipe2(os.O_CLOEXEC)
@@ -56,26 +56,26 @@ def open_namespaces(walls: Walls) -> None:
         raise InitFailed("the first process of its namespace ended at once")
 
 
-def shut_in(walls: Walls) -> None:
+def enter_sandbox(sandbox: SandboxSpec) -> None:
     """Shut this process in; there is no way back.
 
     Raises:
         OSError: the kernel refuses.
     """
-    if walls["namespaces"]:
+    if sandbox["namespaces"]:
         linux.unshare(linux.CLONE_NEWNS | linux.CLONE_NEWIPC)
-        file_system.build(walls["mounts"])
-    if walls["uid"] >= 0 or walls["user_namespace"]:
+        file_system.build(sandbox["mounts"])
+    if sandbox["uid"] >= 0 or sandbox["user_namespace"]:
         linux.drop_bounding_capabilities()
-    if walls["uid"] >= 0:
+    if sandbox["uid"] >= 0:
         os.setgroups([])
-        os.setresgid(*[walls["uid"]] * 3)
-        os.setresuid(*[walls["uid"]] * 3)
+        os.setresgid(*[sandbox["uid"]] * 3)
+        os.setresuid(*[sandbox["uid"]] * 3)
         linux.clear_user_keyring()  # jobs have had this user before
     linux.leave_session_keyring()
     linux.drop_capabilities()
     linux.forbid_new_privileges()
-    landlock.restrict(walls["landlock"])
+    landlock.restrict(sandbox["landlock"])
     # With its user, a process that is not executed loses the sight of its own /proc. What it holds
     # in its memory is its own.
     linux.set_dumpable(True)

@@ -7,16 +7,16 @@ from typing import NamedTuple
 
 from . import cgroup, linux
 from .limits import restrict
-from .process_spec import Order
-from .sandbox import shut_in
+from .process_spec import ProcessSpec
+from .sandbox import enter_sandbox
 
 
 class ScriptIsNext(BaseException):  # no error: it leads out of all that is ours
     """The script of an order is to be run in this process, when its stack is empty."""
 
-    def __init__(self, order: Order) -> None:
+    def __init__(self, spec: ProcessSpec) -> None:
         super().__init__()
-        self.order = order
+        self.spec = spec
 
 
 class Program:
@@ -25,10 +25,10 @@ class Program:
     descriptors: "tuple[int, ...]" = ()
     """What it needs open beside what the order says."""
 
-    def prepare(self, order: Order) -> None:
+    def prepare(self, spec: ProcessSpec) -> None:
         """Do what can be done before it is known that the job runs."""
 
-    def run(self, order: Order) -> None:
+    def run(self, spec: ProcessSpec) -> None:
         """Become the program; never returns."""
         raise NotImplementedError
 
@@ -36,9 +36,9 @@ class Program:
 class Executed(Program):
     """A program in an interpreter of its own."""
 
-    def run(self, order: Order) -> None:
+    def run(self, spec: ProcessSpec) -> None:
         """Execute it."""
-        os.execve(order["argv"][0], order["argv"], order["environment"])
+        os.execve(spec["argv"][0], spec["argv"], spec["environment"])
 
 
 class Ends(NamedTuple):
@@ -51,7 +51,9 @@ class Ends(NamedTuple):
     """For the reason why the program cannot be run."""
 
 
-def run_job(order: Order, program: Program, shim: int, ends: Ends, doors: "list[int]") -> None:
+def run_job(
+    spec: ProcessSpec, program: Program, shim: int, ends: Ends, procs_fds: "list[int]"
+) -> None:
     """Become the job: wait behind the gate, then run its program; never returns.
 
     Raises:
@@ -60,7 +62,7 @@ def run_job(order: Order, program: Program, shim: int, ends: Ends, doors: "list[
     try:
         os.setsid()
         # while the shim writes pid.json: the kernel may take 10 ms over the first of them
-        cgroup.enter(doors)
+        cgroup.enter(procs_fds)
         signal.set_wakeup_fd(-1)
         # what Python ignores or the shim handles must not be inherited by the program
         for number in (*signal.valid_signals() - {signal.SIGKILL, signal.SIGSTOP},):
@@ -72,20 +74,20 @@ def run_job(order: Order, program: Program, shim: int, ends: Ends, doors: "list[
         os.close(null)
         os.dup2(ends.output, 1)
         os.dup2(ends.output, 2)
-        _set_resource_limits(order)
-        for descriptor in order["inherit"]:
+        _set_resource_limits(spec)
+        for descriptor in spec["inherit"]:
             os.set_inheritable(descriptor, True)
-        if (walls := order.get("walls")) is not None:
-            shut_in(walls)
-        os.chdir(order["working_directory"])
-        os.umask(order["umask"])
+        if (sandbox := spec.get("sandbox")) is not None:
+            enter_sandbox(sandbox)
+        os.chdir(spec["working_directory"])
+        os.umask(spec["umask"])
         # in a pid namespace the shim is called 0: should it be dead already, init is, too
-        parent = 0 if walls is not None and walls["namespaces"] else shim
+        parent = 0 if sandbox is not None and sandbox["namespaces"] else shim
         linux.signal_at_parents_death(signal.SIGKILL, parent)
-        program.prepare(order)
+        program.prepare(spec)
         if os.read(ends.gate, 1) != b"!":
             os._exit(1)  # the shim died before it could tell of this process
-        program.run(order)
+        program.run(spec)
     except ScriptIsNext:
         raise
     except BaseException as error:
@@ -97,12 +99,12 @@ def run_job(order: Order, program: Program, shim: int, ends: Ends, doors: "list[
             os._exit(127)
 
 
-def _set_resource_limits(order: Order) -> None:
+def _set_resource_limits(spec: ProcessSpec) -> None:
     resource.setrlimit(resource.RLIMIT_CORE, (0, 0))
-    if order["open_files"]:
+    if spec["open_files"]:
         hard = resource.getrlimit(resource.RLIMIT_NOFILE)[1]
-        resource.setrlimit(resource.RLIMIT_NOFILE, (order["open_files"], hard))
-    if order["memory_limit"]:
-        resource.setrlimit(resource.RLIMIT_AS, (order["memory_limit"],) * 2)
-    if (limits := order.get("limits")) is not None:
+        resource.setrlimit(resource.RLIMIT_NOFILE, (spec["open_files"], hard))
+    if spec["memory_limit"]:
+        resource.setrlimit(resource.RLIMIT_AS, (spec["memory_limit"],) * 2)
+    if (limits := spec.get("limits")) is not None:
         restrict(limits)

@@ -10,8 +10,8 @@ import sys
 sys.path.append(os.path.abspath(f"{__file__}/../../../.."))
 
 from asgard_async.supervisor.shim.keeper import keep
-from asgard_async.supervisor.shim.process_spec import read_order
+from asgard_async.supervisor.shim.process_spec import read_spec
 from asgard_async.supervisor.shim.script import Executed
 
 if __name__ == "__main__":
-    keep(read_order(0), Executed())
+    keep(read_spec(0), Executed())

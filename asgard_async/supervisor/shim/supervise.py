@@ -11,7 +11,7 @@ import time
 
 from . import files, linux
 from .limits import Overseer
-from .process_spec import Order
+from .process_spec import ProcessSpec
 from .pump import PIPE_BYTES, Log
 from .sandbox import InitFailed, open_namespaces
 from .script import Ends, Program, ScriptIsNext, run_job
@@ -22,7 +22,7 @@ DISK_FULL_SECONDS = 1.0
 WATCHED = (signal.SIGCHLD, signal.SIGTERM, KEEPER_DIED)
 
 
-def supervise(order: Order, program: Program) -> None:
+def supervise(spec: ProcessSpec, program: Program) -> None:
     """Run the attempt to its end; never returns.
 
     Raises:
@@ -30,7 +30,7 @@ def supervise(order: Order, program: Program) -> None:
     """
     code = 1
     try:
-        Shim(order, program).run()
+        Shim(spec, program).run()
         code = 0
     except ScriptIsNext:
         raise
@@ -46,11 +46,11 @@ def supervise(order: Order, program: Program) -> None:
 class Shim:
     """One attempt. The job's process is a child of this one, in a session of its own."""
 
-    def __init__(self, order: Order, program: Program) -> None:
-        self.order = order
+    def __init__(self, spec: ProcessSpec, program: Program) -> None:
+        self.spec = spec
         self.program = program
-        self.log = Log(order["log"], order["log_limit"])
-        self.overseer = Overseer(order["directory"], order.get("limits"))
+        self.log = Log(spec["log"], spec["log_limit"])
+        self.overseer = Overseer(spec["directory"], spec.get("limits"))
         self.stop_reason: str | None = None
         self.killed = False
         self.stop_at: float | None = None
@@ -88,11 +88,11 @@ class Shim:
 
     def _open_namespaces(self) -> bool:
         """Whether there are those that the order asks for; if not, the attempt is over."""
-        walls = self.order.get("walls")
-        if walls is None or not walls["namespaces"]:
+        sandbox = self.spec.get("sandbox")
+        if sandbox is None or not sandbox["namespaces"]:
             return True
         try:
-            open_namespaces(walls)
+            open_namespaces(sandbox)
         except (OSError, InitFailed) as error:
             self._write_exit("start_failed", 0, None, f"{type(error).__name__}: {error}")
             return False
@@ -122,18 +122,18 @@ class Shim:
         if self.job == 0:
             os.close(open_gate)
             run_job(
-                self.order,
+                self.spec,
                 self.program,
                 shim,
                 Ends(gate, job_output, job_failure),
-                self.overseer.doors,
+                self.overseer.procs_fds,
             )
         self.overseer.begin()
-        for descriptor in (gate, job_output, job_failure, *self.order["inherit"]):
+        for descriptor in (gate, job_output, job_failure, *self.spec["inherit"]):
             os.close(descriptor)
         started_at = time.time()
         files.write_durably(
-            self.order["directory"],
+            self.spec["directory"],
             files.PID,
             files.to_json(
                 {
@@ -143,13 +143,13 @@ class Shim:
                     "job_start_time": linux.start_time(self.job),
                     "boot_id": linux.boot_id(),
                     "started_at": started_at,
-                    "cold_reason": self.order.get("cold_reason"),
-                    "isolation": self.order.get("isolation"),
+                    "cold_reason": self.spec.get("cold_reason"),
+                    "isolation": self.spec.get("isolation"),
                 }
             ),
         )
-        if self.order["timeout"]:
-            self.stop_at = time.monotonic() + self.order["timeout"]
+        if self.spec["timeout"]:
+            self.stop_at = time.monotonic() + self.spec["timeout"]
         try:
             os.write(open_gate, b"!")
         except BrokenPipeError:
@@ -220,7 +220,7 @@ class Shim:
             return
         self.stop_reason = reason
         self.stop_at = None
-        self.kill_at = time.monotonic() + self.order["grace"]
+        self.kill_at = time.monotonic() + self.spec["grace"]
         os.kill(self.job, signal.SIGTERM)
         os.kill(self.job, signal.SIGCONT)  # a stopped process would not see it
 
@@ -265,7 +265,7 @@ class Shim:
         """Write exit.json, once there is room: a job that filled the disk has not vanished."""
         while True:
             try:
-                files.write_durably(self.order["directory"], files.EXIT, text)
+                files.write_durably(self.spec["directory"], files.EXIT, text)
             except OSError as error:
                 if error.errno not in DISK_FULL:
                     raise

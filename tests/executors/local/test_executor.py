@@ -9,8 +9,8 @@ from asgard_async.config.data_directory import DataDirectory
 from asgard_async.core.archives.names import ArchiveLimits
 from asgard_async.executors.local.executor import LocalExecutor
 from asgard_async.executors.local.warm.pool import WarmServers
-from asgard_async.supervisor.limits.enforcer import Keeping
-from asgard_async.supervisor.sandbox.selector import Ladder
+from asgard_async.supervisor.limits.enforcer import LimitEnforcer
+from asgard_async.supervisor.sandbox.selector import IsolationSelector
 
 
 @pytest.fixture
@@ -23,8 +23,8 @@ def executor(tmp_path: Path) -> LocalExecutor:
         in_use=tmp_path / "jobs.lock",
         archive_limits=ArchiveLimits(max_members=10, max_unpacked_bytes=1 << 20),
         warm=WarmServers(config.warm, directory=tmp_path, cache_dir=data.cache, base_alone=False),
-        ladder=Ladder(config, data),
-        keeping=Keeping(config.limits, jobs_dir=data.jobs, builds_dir=data.builds),
+        selector=IsolationSelector(config, data),
+        enforcer=LimitEnforcer(config.limits, jobs_dir=data.jobs, builds_dir=data.builds),
     )
 
 

@@ -6,18 +6,18 @@ from pathlib import Path
 import pytest
 
 from asgard_async.config import load_config
-from asgard_async.supervisor.limits.enforcer import By, Keeping
+from asgard_async.supervisor.limits.enforcer import LimitEnforcer, Mechanism
 
 
 @pytest.fixture(scope="session")
 def control_groups(tmp_path_factory: pytest.TempPathFactory) -> None:
     """Skips where a service could limit nothing by control groups."""
     probe = tmp_path_factory.mktemp("probe")
-    keeping = Keeping(load_config(environ={}).limits, jobs_dir=probe, builds_dir=probe)
-    keeping.open()
-    kept = keeping.by
-    keeping.close()
-    by_groups = {By.CGROUP_V1, By.CGROUP_V2}
+    enforcer = LimitEnforcer(load_config(environ={}).limits, jobs_dir=probe, builds_dir=probe)
+    enforcer.open()
+    kept = enforcer.by
+    enforcer.close()
+    by_groups = {Mechanism.CGROUP_V1, Mechanism.CGROUP_V2}
     missing = [name for name in ("memory", "cpus", "processes") if kept[name] not in by_groups]
     if missing:
         pytest.skip(f"no control group that can be written limits {', '.join(missing)} here")

@@ -12,8 +12,8 @@ import pytest
 
 from asgard_async.config import load_config
 from asgard_async.domain.status import Isolation
-from asgard_async.supervisor.limits.enforcer import Keeping
-from asgard_async.supervisor.limits.resource_limits import Allowance
+from asgard_async.supervisor.limits.enforcer import LimitEnforcer
+from asgard_async.supervisor.limits.resource_limits import ResourceLimits
 from asgard_async.supervisor.shim import cgroup
 from tests.supervisor.limits.conftest import groups_of
 from tests.support.eventually import eventually
@@ -127,40 +127,40 @@ async def test_guardians_are_killed_while_the_service_is_away(attacked: Service)
 def test_what_no_attempt_tells_of_is_swept(tmp_path: Path) -> None:
     """As when a job's directory was removed by hand, and its guardians were killed."""
     limits = load_config(environ={}).limits
-    keeping = Keeping(limits, jobs_dir=tmp_path, builds_dir=tmp_path)
-    keeping.open()
-    (left,) = {place.directory for place in keeping.places if "memory" in place.controllers}
+    enforcer = LimitEnforcer(limits, jobs_dir=tmp_path, builds_dir=tmp_path)
+    enforcer.open()
+    (left,) = {place.directory for place in enforcer.places if "memory" in place.controllers}
     group = left / "0badcafe.1"
     group.mkdir()
     child = os.posix_spawn("/bin/sleep", ["sleep", "600"], {})
     (group / "cgroup.procs").write_text(str(child))
-    Keeping(limits, jobs_dir=tmp_path, builds_dir=tmp_path).open()
+    LimitEnforcer(limits, jobs_dir=tmp_path, builds_dir=tmp_path).open()
     assert os.waitstatus_to_exitcode(os.waitpid(child, 0)[1]) == -signal.SIGKILL
     assert not group.exists()
-    keeping.close()
+    enforcer.close()
     assert not left.exists()
 
 
 def test_a_job_that_is_just_starting_keeps_the_place_of_its_group(tmp_path: Path) -> None:
     """A service that stops then leaves it: the job's shim has yet to make the group there."""
-    keeping = Keeping(load_config(environ={}).limits, jobs_dir=tmp_path, builds_dir=tmp_path)
-    keeping.open()
-    places = [place.directory for place in keeping.places]
+    enforcer = LimitEnforcer(load_config(environ={}).limits, jobs_dir=tmp_path, builds_dir=tmp_path)
+    enforcer.open()
+    places = [place.directory for place in enforcer.places]
     attempts = [tmp_path / f"0badcaf{number}" / "attempts" / "1" for number in range(3)]
     try:
         for attempt in attempts:
             attempt.mkdir(parents=True)
-            keeping.limits(Allowance(), attempt, own=[], caches=[])
+            enforcer.limits(ResourceLimits(), attempt, own=[], caches=[])
         (attempts[0] / "exit.json").touch()
-        keeping.close()
+        enforcer.close()
         assert all(place.is_dir() for place in places)
-        for directory in keeping.limits(Allowance(), attempts[1], own=[], caches=[])["cgroup"][
-            "directories"
-        ]:
+        for directory in enforcer.limits(ResourceLimits(), attempts[1], own=[], caches=[])[
+            "cgroup"
+        ]["directories"]:
             Path(directory).mkdir()
             Path(directory).rmdir()
         (attempts[1] / "exit.json").touch()
         shutil.rmtree(attempts[2])  # it never started, and its job was removed
     finally:
-        keeping.close()
+        enforcer.close()
     assert not any(place.exists() for place in places)

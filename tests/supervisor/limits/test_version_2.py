@@ -12,11 +12,11 @@ from pathlib import Path
 import pytest
 
 from asgard_async.config import load_config
-from asgard_async.supervisor.limits import enforcer as keeping
+from asgard_async.supervisor.limits import enforcer as enforcer
 from asgard_async.supervisor.limits import hierarchies
-from asgard_async.supervisor.limits.enforcer import By, Keeping
+from asgard_async.supervisor.limits.enforcer import LimitEnforcer, Mechanism
 from asgard_async.supervisor.limits.hierarchies import Hierarchy, find, give_controllers
-from asgard_async.supervisor.limits.resource_limits import Allowance
+from asgard_async.supervisor.limits.resource_limits import ResourceLimits
 from asgard_async.supervisor.shim.cgroup import Accounts
 
 GROUP_FILES = {
@@ -112,17 +112,19 @@ def test_the_limits_of_a_group_above_count(tmp_path: Path) -> None:
 
 
 def test_what_is_written_for_a_job(tmp_path: Path) -> None:
-    place = keeping.Place(
+    place = enforcer.CgroupParent(
         version=2,
         directory=group(tmp_path / "asgard-0"),
         controllers=frozenset({"cpu", "memory", "pids"}),
     )
-    kept = Keeping(load_config(environ={}).limits, jobs_dir=tmp_path, builds_dir=tmp_path)
+    kept = LimitEnforcer(load_config(environ={}).limits, jobs_dir=tmp_path, builds_dir=tmp_path)
     kept.places.append(place)
-    assert {kept.by[name] for name in ("memory", "cpus", "processes")} == {By.CGROUP_V2}
+    assert {kept.by[name] for name in ("memory", "cpus", "processes")} == {Mechanism.CGROUP_V2}
     assert kept.warning == ""
-    allowance = Allowance(memory_bytes=1 << 30, cpus=1.5, processes=100, open_files=64)
-    limits = kept.limits(allowance, tmp_path / "0badcafe" / "attempts" / "2", own=[], caches=[])
+    resource_limits = ResourceLimits(memory_bytes=1 << 30, cpus=1.5, processes=100, open_files=64)
+    limits = kept.limits(
+        resource_limits, tmp_path / "0badcafe" / "attempts" / "2", own=[], caches=[]
+    )
     own = tmp_path / "asgard-0" / "0badcafe.2"
     assert limits["cgroup"]["directories"] == [str(own)]
     assert dict(limits["cgroup"]["settings"]) == {
@@ -133,7 +135,7 @@ def test_what_is_written_for_a_job(tmp_path: Path) -> None:
         f"{own}/cpu.max": "150000 100000",
     }
     # nothing of that is left to the limits of single processes
-    assert (limits["processes"], kept.address_space_bytes(allowance)) == (0, 0)
+    assert (limits["processes"], kept.address_space_bytes(resource_limits)) == (0, 0)
 
 
 def test_what_the_kernel_has_counted(tmp_path: Path) -> None:
@@ -161,6 +163,6 @@ def test_where_there_are_no_groups(tmp_path: Path) -> None:
     accounts = Accounts([])
     assert (accounts.peak_memory_bytes(), accounts.cpu_seconds()) == (None, None)
     assert (accounts.oom_kills(), accounts.reached_memory_limit()) == (0, False)
-    kept = Keeping(load_config(environ={}).limits, jobs_dir=tmp_path, builds_dir=tmp_path)
+    kept = LimitEnforcer(load_config(environ={}).limits, jobs_dir=tmp_path, builds_dir=tmp_path)
     assert "asgard service install" in kept.warning
-    assert kept.address_space_bytes(Allowance(memory_bytes=5)) == 5
+    assert kept.address_space_bytes(ResourceLimits(memory_bytes=5)) == 5

@@ -1,4 +1,4 @@
-"""Who sends or takes too slowly is cut off by the deadlines of [edges]."""
+"""Who sends or takes too slowly is cut off by the deadlines of [http]."""
 
 import contextlib
 from collections.abc import AsyncIterator

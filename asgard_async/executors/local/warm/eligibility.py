@@ -6,7 +6,7 @@ from packaging.requirements import Requirement
 from packaging.utils import canonicalize_name
 
 from asgard_async.domain.status import ColdReason
-from asgard_async.executors.base import Launch
+from asgard_async.executors.base import AttemptRequest
 from asgard_async.executors.local.warm.server import ForkServer
 from asgard_async.supervisor.shim.interpreter import MOVED
 
@@ -29,21 +29,21 @@ for what it cannot see."""
 MLFLOW = frozenset({"mlflow", "mlflow-skinny"})
 
 
-def reason_of_job(launch: Launch) -> ColdReason | None:
+def reason_of_job(request: AttemptRequest) -> ColdReason | None:
     """Why a job starts cold whatever its fork server has imported."""
-    if not launch.warm:
+    if not request.warm:
         return ColdReason.REQUESTED
-    if any(name.startswith(READ_BY_LIBRARIES) for name in launch.own_variables):
+    if any(name.startswith(READ_BY_LIBRARIES) for name in request.own_variables):
         return ColdReason.VARIABLES
-    if launch.held and MLFLOW & {
-        canonicalize_name(Requirement(text).name) for text in launch.requirements
+    if request.held and MLFLOW & {
+        canonicalize_name(Requirement(text).name) for text in request.requirements
     }:
         return ColdReason.REQUIREMENTS  # in the base environment they mean the one that is there
     return None
 
 
 def reason_of_match(
-    launch: Launch,
+    request: AttemptRequest,
     beside: frozenset[str],
     environment: Mapping[str, str],
     server: ForkServer,
@@ -56,7 +56,7 @@ def reason_of_match(
     """
     facts = server.facts
     assert facts is not None  # noqa: S101  # told when it became ready
-    if launch.imports is not None and not launch.imports & facts.packages:
+    if request.imports is not None and not request.imports & facts.packages:
         return ColdReason.IMPORTS
     if beside & facts.modules:
         return ColdReason.MODULES

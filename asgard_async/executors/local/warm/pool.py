@@ -20,9 +20,9 @@ from pathlib import Path
 
 from asgard_async.config import WarmConfig
 from asgard_async.core.files.locks import held
-from asgard_async.core.tasks import Background
+from asgard_async.core.tasks import BackgroundTasks
 from asgard_async.domain.status import ColdReason
-from asgard_async.executors.base import Launch
+from asgard_async.executors.base import AttemptRequest
 from asgard_async.executors.environment_variables import job_variables
 from asgard_async.executors.local.warm.eligibility import reason_of_job, reason_of_match
 from asgard_async.executors.local.warm.server import ForkServer, WarmUpFailed
@@ -80,7 +80,7 @@ class WarmServers:
         self._base_alone = base_alone
         self._preload = frozenset(name.partition(".")[0] for name in config.preload)
         self._places: dict[Path, _Place] = {}
-        self._tasks = Background()
+        self._tasks = BackgroundTasks()
         self._starts: Counter[ColdReason | None] = Counter()
 
     def start(self) -> None:
@@ -117,7 +117,7 @@ class WarmServers:
 
     def choose(
         self,
-        launch: Launch,
+        request: AttemptRequest,
         beside: frozenset[str],
         environment: Mapping[str, str],
         memory_limit_bytes: int,
@@ -131,28 +131,28 @@ class WarmServers:
         """
         if not self._config.enabled:
             return ColdReason.OFF
-        if (reason := reason_of_job(launch)) is not None:
+        if (reason := reason_of_job(request)) is not None:
             return reason
-        if launch.held and self._base_alone:
+        if request.held and self._base_alone:
             return ColdReason.ISOLATION
-        place = self._places.get(launch.python)
+        place = self._places.get(request.python)
         if place is None or place.server is None:
-            if launch.imports is not None and not launch.imports & self._preload:
+            if request.imports is not None and not request.imports & self._preload:
                 return ColdReason.IMPORTS
-            return self._reason_of_place(launch, place)
+            return self._reason_of_place(request, place)
         place.used_at = time.monotonic()
-        reason = reason_of_match(launch, beside, environment, place.server, memory_limit_bytes)
+        reason = reason_of_match(request, beside, environment, place.server, memory_limit_bytes)
         if reason is not None:
             return reason
         if place.server.private_bytes() > self._config.max_memory_mb << 20:
             place.grown.set()
         return place.server
 
-    def _reason_of_place(self, launch: Launch, place: _Place | None) -> ColdReason:
+    def _reason_of_place(self, request: AttemptRequest, place: _Place | None) -> ColdReason:
         if place is None:
-            if not launch.held or not self._make_room():
+            if not request.held or not self._make_room():
                 return ColdReason.NO_SERVER
-            place = _Place(python=launch.python, lock=launch.held[0])
+            place = _Place(python=request.python, lock=request.held[0])
             self._open(place)
         place.used_at = time.monotonic()
         return ColdReason.NOT_READY if place.warming_up else ColdReason.NO_SERVER

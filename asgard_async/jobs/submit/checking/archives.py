@@ -12,7 +12,7 @@ from typing import Any
 
 from asgard_async.core.archives.names import ArchiveLimits
 from asgard_async.core.archives.unpack import Program
-from asgard_async.core.fair_semaphore import NoTurn, Turns
+from asgard_async.core.fair_semaphore import FairSemaphore, SemaphoreUnavailable
 from asgard_async.domain.errors import InvalidSubmission, TooManyChecks
 from asgard_async.jobs.submit.checking.process import CheckingProcess
 
@@ -36,7 +36,9 @@ class ArchiveChecker:
         self._limits = limits
         self._max_script_bytes = max_script_bytes
         self._deadline = deadline_seconds
-        self._turns = Turns(PROCESSES, max_waiting=max_waiting, patience_seconds=deadline_seconds)
+        self._turns = FairSemaphore(
+            PROCESSES, max_waiting=max_waiting, patience_seconds=deadline_seconds
+        )
 
     async def program_in(self, entrypoint: str, archive: Path, owner: str = "") -> Program:
         """What is known of an archive's program, after every member was found harmless.
@@ -55,7 +57,7 @@ class ArchiveChecker:
         try:
             async with self._turns.turn(owner):
                 answer = await self._ask(marshal.dumps(request, 2))
-        except NoTurn as error:
+        except SemaphoreUnavailable as error:
             raise TooManyChecks from error
         if "error" in answer:
             raise InvalidSubmission({answer["field"]: [answer["error"]]})

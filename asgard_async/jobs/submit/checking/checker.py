@@ -6,7 +6,7 @@ import logging
 from pathlib import Path
 from typing import Any
 
-from asgard_async.core.fair_semaphore import NoTurn, Turns
+from asgard_async.core.fair_semaphore import FairSemaphore, SemaphoreUnavailable
 from asgard_async.domain.errors import InvalidSubmission, TooManyChecks
 from asgard_async.jobs.submit.checking.process import CheckingProcess
 
@@ -23,7 +23,7 @@ class ScriptChecker:
 
     def __init__(self, *, deadline_seconds: float, max_waiting: int) -> None:
         self._deadline = deadline_seconds
-        self._turns = Turns(
+        self._turns = FairSemaphore(
             PROCESSES,
             max_waiting=max_waiting,
             patience_seconds=PATIENCE_SECONDS,
@@ -40,7 +40,7 @@ class ScriptChecker:
         try:
             async with self._turns.turn(owner):
                 answer = await self._ask(script)
-        except NoTurn as error:
+        except SemaphoreUnavailable as error:
             raise TooManyChecks from error
         if answer is None:
             raise InvalidSubmission(

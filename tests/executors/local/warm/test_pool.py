@@ -5,19 +5,19 @@ from pathlib import Path
 
 from asgard_async.config import load_config
 from asgard_async.domain.status import ColdReason
-from asgard_async.executors.base import AttemptId, Launch
+from asgard_async.executors.base import AttemptId, AttemptRequest
 from asgard_async.executors.local.warm.pool import WarmServers
-from asgard_async.supervisor.limits.resource_limits import Allowance
+from asgard_async.supervisor.limits.resource_limits import ResourceLimits
 from tests.support.eventually import eventually
 
 
-def launch(environment: Path) -> Launch:
+def request(environment: Path) -> AttemptRequest:
     """A job of a built environment, with an interpreter under a name of its own."""
     environment.mkdir()
     python = environment / "python"
     python.symlink_to(sys.executable)
     (environment / "lock").touch()
-    return Launch(
+    return AttemptRequest(
         attempt=AttemptId(job_id="j", number=1),
         script_name="train.py",
         python=python,
@@ -25,7 +25,7 @@ def launch(environment: Path) -> Launch:
         environment={},
         timeout=60,
         grace=1,
-        allowance=Allowance(),
+        resource_limits=ResourceLimits(),
     )
 
 
@@ -38,7 +38,7 @@ async def test_jobs_of_several_environments_at_once_get_no_more_servers_than_all
     )
     servers.start()
     try:
-        launches = [launch(tmp_path / name) for name in "abcd"]
+        launches = [request(tmp_path / name) for name in "abcd"]
         for one in launches:
             assert servers.choose(one, frozenset(), {}, 0) is ColdReason.NOT_READY
         assert servers.servers == 2

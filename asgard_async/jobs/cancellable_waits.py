@@ -9,11 +9,11 @@ from asgard_async.store.jobs import JobStore
 T = TypeVar("T")
 
 
-class Interrupted(Exception):
+class JobCancelled(Exception):
     """The job was cancelled meanwhile."""
 
 
-class Interrupts:
+class CancellableWaits:
     """Runs what a job waits for before it is started; one wait per job at a time."""
 
     def __init__(self, store: JobStore) -> None:
@@ -42,7 +42,7 @@ class Interrupts:
             task = asyncio.current_task()
             if task is None or task.cancelling():
                 raise  # the service stops
-            raise Interrupted from None
+            raise JobCancelled from None
         finally:
             wait.cancel()  # if it was left: the service stops, or the database does not answer
             del self._waits[job_id]
