@@ -15,7 +15,7 @@ class SemaphoreUnavailable(Exception):
 class _Waiting:
     owner: str
     amount: int
-    turn: asyncio.Future[None] = field(
+    granted: asyncio.Future[None] = field(
         default_factory=lambda: asyncio.get_running_loop().create_future()
     )
 
@@ -38,20 +38,20 @@ class FairSemaphore:
         """Of those who hold some or wait; others need not be remembered."""
 
     @asynccontextmanager
-    async def turn(self, owner: str = "", amount: int = 1) -> AsyncIterator[None]:
+    async def hold(self, owner: str = "", amount: int = 1) -> AsyncIterator[None]:
         """Have so much of it for as long as the context is open.
 
         Raises:
             NoTurn: too many wait already, or it took too long.
         """
-        await self.take(owner, amount)
+        await self.acquire(owner, amount)
         try:
             yield
         finally:
-            self.give_back(owner, amount)
+            self.release(owner, amount)
 
-    async def take(self, owner: str = "", amount: int = 1) -> None:
-        """Wait for so much of it; `give_back` must follow.
+    async def acquire(self, owner: str = "", amount: int = 1) -> None:
+        """Wait for so much of it; `release` must follow.
 
         Raises:
             NoTurn: too many wait already, or it took too long.
@@ -66,18 +66,18 @@ class FairSemaphore:
         self._waiting.append(one)
         try:
             async with asyncio.timeout(self._patience):
-                await one.turn
+                await one.granted
         except BaseException as error:
             if one in self._waiting:
                 self._waiting.remove(one)
                 self._next()  # perhaps there is enough for who stood behind
-            elif one.turn.done() and not one.turn.cancelled():
-                self.give_back(owner, amount)
+            elif one.granted.done() and not one.granted.cancelled():
+                self.release(owner, amount)
             if isinstance(error, TimeoutError):
                 raise SemaphoreUnavailable from error
             raise
 
-    def give_back(self, owner: str = "", amount: int = 1) -> None:
+    def release(self, owner: str = "", amount: int = 1) -> None:
         """Let others have what was taken."""
         self._free += amount
         self._held[owner] -= amount
@@ -99,9 +99,9 @@ class FairSemaphore:
             if one.amount > self._free:
                 return
             self._waiting.remove(one)
-            if not one.turn.cancelled():
+            if not one.granted.cancelled():
                 self._grant(one.owner, one.amount)
-                one.turn.set_result(None)
+                one.granted.set_result(None)
 
     def _rank(self, one: _Waiting) -> tuple[int, int]:
         return self._held[one.owner], self._last_grant.get(one.owner, 0)

@@ -3,20 +3,19 @@
 import logging
 import sys
 from datetime import UTC, datetime
+from typing import Literal
 
 import msgspec
-
-from asgard_async.config import LoggingConfig
 
 EXTRAS = ("job_id", "request_id")
 """What events may carry beside their message."""
 
 
-def set_up_logging(config: LoggingConfig) -> None:
-    """Send what is logged to stderr, from the configured level on."""
+def set_up_logging(*, level: str, format: Literal["text", "json"]) -> None:
+    """Log to stderr, from `level` ("debug", "info", …) on."""
     handler = logging.StreamHandler(sys.stderr)
-    handler.setFormatter(JsonFormatter() if config.format == "json" else TextFormatter())
-    logging.basicConfig(level=config.level.upper(), handlers=[handler])
+    handler.setFormatter(JsonFormatter() if format == "json" else TextFormatter())
+    logging.basicConfig(level=level.upper(), handlers=[handler])
 
 
 class TextFormatter(logging.Formatter):

@@ -15,10 +15,10 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from asgard_async.core.files.remove_tree import remove_tree
+from asgard_async.domain.attempt import End, Ended, Stop
 from asgard_async.environments.build_program import Plan
 from asgard_async.environments.cache import EnvironmentCache
 from asgard_async.environments.spec import EnvironmentSpec
-from asgard_async.executors.base import End, Ended, Stop
 from asgard_async.supervisor.attempt import Attempt
 from asgard_async.supervisor.limits.enforcer import LimitEnforcer
 from asgard_async.supervisor.limits.resource_limits import ResourceLimits

@@ -15,12 +15,13 @@ from pathlib import Path
 from typing import Protocol
 
 from asgard_async.config import Config
+from asgard_async.domain.attempt import AttemptId, End, Ended
 from asgard_async.domain.errors import JobNotFound
 from asgard_async.domain.job import Job, Outcome, now
 from asgard_async.domain.status import Phase, Reason
 from asgard_async.domain.transitions import TransitionRefused
 from asgard_async.environments.builder import BuildFailed
-from asgard_async.executors.base import AttemptId, AttemptRequest, End, Ended, Executor
+from asgard_async.executors.base import AttemptRequest, Executor
 from asgard_async.jobs.cancellable_waits import CancellableWaits, JobCancelled
 from asgard_async.jobs.environment_phase import EnvironmentPhase
 from asgard_async.jobs.outcome import outcome_of

@@ -3,9 +3,9 @@
 import signal
 from datetime import datetime
 
+from asgard_async.domain.attempt import End, Ended, Stop
 from asgard_async.domain.job import Job, Outcome
 from asgard_async.domain.status import Reason
-from asgard_async.executors.base import End, Ended, Stop
 from asgard_async.jobs.failure import is_memory_error, last_exception_line
 from asgard_async.jobs.hints import OUT_OF_MEMORY, hint_for
 from asgard_async.supervisor.limits.resource_limits import ResourceLimits
@@ -93,10 +93,11 @@ def _error(
             told = f"{_out_of_memory(ended, resource_limits)}. Hint: {OUT_OF_MEMORY}"
             return told if exception is None else f"{told}\n{exception}"
         case Reason.SIGNAL if ended.stop is Stop.DISK:
+            limit_mb = resource_limits.directory_bytes >> 20
             return (
-                f"The script wrote more than the {resource_limits.directory_bytes >> 20} MiB that"
-                " the directories of a job may take, and was killed. Write less, or remove what is no"
-                " longer needed; the administrator may allow more: [limits] job_dir_mb."
+                f"The script wrote more than the {limit_mb} MiB that the directories of a job may"
+                " take, and was killed. Write less, or remove what is no longer needed; the"
+                " administrator may allow more: [limits] job_dir_mb."
             )
         case Reason.SIGNAL:
             told = f"The script was ended by {_signal_name(ended.signal) or 'a request to stop'}"

@@ -3,14 +3,24 @@
 import asyncio
 import logging
 from collections.abc import Awaitable, Callable
+from typing import Protocol
 
 from asgard_async.core.tasks import BackgroundTasks
 from asgard_async.domain.job import Job, JobSpec, now
 from asgard_async.domain.status import Phase
-from asgard_async.jobs.lifecycle import Lifecycle
 from asgard_async.store.jobs import JobStore
 
 logger = logging.getLogger(__name__)
+
+
+class JobRunner(Protocol):
+    """Takes jobs to their end; see `jobs.lifecycle.Lifecycle`."""
+
+    async def run(self, job: Job, release_slot: Callable[[], None]) -> None:
+        """Take a job that was just claimed to its end."""
+
+    async def resume(self, job: Job, release_slot: Callable[[], None]) -> None:
+        """Take a job to its end that an earlier service left unfinished."""
 
 
 class Dispatcher:
@@ -23,7 +33,7 @@ class Dispatcher:
         self,
         *,
         store: JobStore,
-        lifecycle: Lifecycle,
+        lifecycle: JobRunner,
         first_phase: Callable[[JobSpec], Phase],
         ready: Callable[[], Awaitable[None]],
         background: BackgroundTasks,

@@ -18,9 +18,9 @@ from typing import Any
 
 import msgspec
 
+from asgard_async.domain.attempt import End, Ended, Stop
 from asgard_async.domain.job import Started
 from asgard_async.domain.status import ColdReason, Isolation
-from asgard_async.executors.base import End, Ended, Stop
 from asgard_async.supervisor.keeper_server import (
     ENVIRONMENT,
     RESET_SIGNALS,

@@ -23,26 +23,26 @@ async def test_who_asks_often_delays_another_by_one_turn() -> None:
     shared, order = turns(), list[str]()
 
     async def use(owner: str) -> None:
-        async with shared.turn(owner):
+        async with shared.hold(owner):
             order.append(owner)
             await asyncio.sleep(0)
 
-    await shared.take("greedy")
+    await shared.acquire("greedy")
     waiting = [await begun(asyncio.create_task(use("greedy"))) for _ in range(3)]
     waiting.append(await begun(asyncio.create_task(use("other"))))
-    shared.give_back("greedy")
+    shared.release("greedy")
     await asyncio.gather(*waiting)
     assert order.index("other") <= 1
 
 
 async def test_one_owner_cannot_fill_the_queue() -> None:
     shared = turns(max_waiting=4)
-    await shared.take("greedy")
-    waiting = [await begun(asyncio.create_task(shared.take("greedy"))) for _ in range(2)]
+    await shared.acquire("greedy")
+    waiting = [await begun(asyncio.create_task(shared.acquire("greedy"))) for _ in range(2)]
     with pytest.raises(SemaphoreUnavailable):
-        await shared.take("greedy")
-    other = await begun(asyncio.create_task(shared.take("other")))
-    shared.give_back("greedy")
+        await shared.acquire("greedy")
+    other = await begun(asyncio.create_task(shared.acquire("other")))
+    shared.release("greedy")
     await other
     for one in waiting:
         one.cancel()
@@ -50,32 +50,32 @@ async def test_one_owner_cannot_fill_the_queue() -> None:
 
 async def test_nobody_waits_longer_than_is_said_and_nothing_is_lost() -> None:
     shared = turns(patience_seconds=0.01)
-    await shared.take()
+    await shared.acquire()
     with pytest.raises(SemaphoreUnavailable):
-        await shared.take()
-    shared.give_back()
+        await shared.acquire()
+    shared.release()
     async with asyncio.timeout(10):
-        await shared.take()
+        await shared.acquire()
 
 
 async def test_one_who_leaves_as_its_turn_comes_gives_it_to_the_next() -> None:
     shared = turns()
-    await shared.take()
-    first = await begun(asyncio.create_task(shared.take()))
-    shared.give_back()
+    await shared.acquire()
+    first = await begun(asyncio.create_task(shared.acquire()))
+    shared.release()
     first.cancel()
     with pytest.raises(asyncio.CancelledError):
         await first
     async with asyncio.timeout(10):
-        await shared.take()
+        await shared.acquire()
 
 
 async def test_a_large_one_is_not_overtaken_for_ever() -> None:
     shared = turns(10)
-    await shared.take(amount=6)
-    large = await begun(asyncio.create_task(shared.take(amount=8)))
-    small = await begun(asyncio.create_task(shared.take(amount=1)))
+    await shared.acquire(amount=6)
+    large = await begun(asyncio.create_task(shared.acquire(amount=8)))
+    small = await begun(asyncio.create_task(shared.acquire(amount=1)))
     assert not small.done()
-    shared.give_back(amount=6)
+    shared.release(amount=6)
     async with asyncio.timeout(10):
         await asyncio.gather(large, small)

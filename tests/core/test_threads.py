@@ -11,7 +11,7 @@ from asgard_async.core.threads import run_in_daemon_thread
 
 NEVER_ENDS = """
 import asyncio, threading
-from asgard_async.core.threads import abandonable
+from asgard_async.core.threads import run_in_daemon_thread
 
 async def main():
     begun = threading.Event()
@@ -20,7 +20,7 @@ async def main():
         begun.set()
         threading.Event().wait()
 
-    task = asyncio.create_task(abandonable(work))
+    task = asyncio.create_task(run_in_daemon_thread(work))
     await asyncio.to_thread(begun.wait)
     task.cancel()
     await asyncio.gather(task, return_exceptions=True)
@@ -48,7 +48,7 @@ async def test_what_comes_after_the_caller_has_gone_is_dropped(*, fails: bool) -
 
     task = asyncio.create_task(run_in_daemon_thread(work))
     await asyncio.to_thread(begun.wait)
-    (thread,) = [one for one in threading.enumerate() if one.name == "abandonable"]
+    (thread,) = [one for one in threading.enumerate() if one.name == "run_in_daemon_thread"]
     task.cancel()
     with pytest.raises(asyncio.CancelledError):
         await task

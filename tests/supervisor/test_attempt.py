@@ -12,8 +12,8 @@ from typing import Any
 import msgspec
 import pytest
 
+from asgard_async.domain.attempt import End, Ended, Stop
 from asgard_async.domain.status import ColdReason
-from asgard_async.executors.base import End, Ended, Stop
 from asgard_async.supervisor.attempt import Attempt
 from asgard_async.supervisor.keeper_server import ColdServers, KeeperServer
 from asgard_async.supervisor.shim import files

@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from asgard_async.executors.base import End
+from asgard_async.domain.attempt import End
 from asgard_async.supervisor.keeper_server import ColdServers
 from tests.supervisor.test_attempt import Started
 from tests.support.eventually import eventually

@@ -68,7 +68,7 @@ class Bodies:
                 return await handler(request)
             finally:
                 if size := request.get(_RESERVED):
-                    self._room.give_back(request.remote or "", size)
+                    self._room.release(request.remote or "", size)
 
         return release
 
@@ -113,7 +113,7 @@ class Arrival:
         asked, remaining = loop.time(), self._limit.when()
         self._limit.reschedule(None)  # what we keep waiting is not slow
         try:
-            await self._room.take(self._request.remote or "", self._size)
+            await self._room.acquire(self._request.remote or "", self._size)
         except SemaphoreUnavailable as error:
             raise TooManyBodies from error
         finally:

@@ -52,7 +52,7 @@ def serve(
     try:
         _refuse_public(config)
         check_destination(config)
-        set_up_logging(config.logging)
+        set_up_logging(level=config.logging.level, format=config.logging.format)
         _warn_of_root(config)
         # what it makes is for its owner alone
         os.umask(0o077)

@@ -18,9 +18,10 @@ from asgard_async.core import open_files
 from asgard_async.core.archives.names import ArchiveLimits, ArchiveRefused
 from asgard_async.core.archives.unpack import unpack
 from asgard_async.core.files.remove_tree import remove_tree
+from asgard_async.domain.attempt import AttemptId, Ended
 from asgard_async.domain.job import Started
 from asgard_async.domain.status import ColdReason
-from asgard_async.executors.base import AttemptId, AttemptRequest, CannotStart, Ended
+from asgard_async.executors.base import AttemptRequest, CannotStart
 from asgard_async.executors.environment_variables import job_variables
 from asgard_async.executors.local.warm.pool import WarmServers
 from asgard_async.supervisor.attempt import Attempt

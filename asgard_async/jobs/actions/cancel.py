@@ -1,8 +1,9 @@
 """Cancelling a job, wherever on its way it is."""
 
+from asgard_async.domain.attempt import AttemptId
 from asgard_async.domain.job import Job, now
 from asgard_async.domain.status import Phase
-from asgard_async.executors.base import AttemptId, Executor
+from asgard_async.executors.base import Executor
 from asgard_async.jobs.cancellable_waits import CancellableWaits
 from asgard_async.store.jobs import JobStore
 

@@ -8,8 +8,8 @@ import tempfile
 from collections.abc import Iterator
 from pathlib import Path
 
+from asgard_async.domain.attempt import End, Ended
 from asgard_async.domain.status import Isolation
-from asgard_async.executors.base import End, Ended
 from asgard_async.supervisor.attempt import Attempt
 from asgard_async.supervisor.sandbox.builder import SandboxBuilder
 from asgard_async.supervisor.sandbox.mounts import write

@@ -36,7 +36,7 @@ class ArchiveChecker:
         self._limits = limits
         self._max_script_bytes = max_script_bytes
         self._deadline = deadline_seconds
-        self._turns = FairSemaphore(
+        self._semaphore = FairSemaphore(
             PROCESSES, max_waiting=max_waiting, patience_seconds=deadline_seconds
         )
 
@@ -55,7 +55,7 @@ class ArchiveChecker:
             **asdict(self._limits),
         }
         try:
-            async with self._turns.turn(owner):
+            async with self._semaphore.hold(owner):
                 answer = await self._ask(marshal.dumps(request, 2))
         except SemaphoreUnavailable as error:
             raise TooManyChecks from error

@@ -23,7 +23,7 @@ class ScriptChecker:
 
     def __init__(self, *, deadline_seconds: float, max_waiting: int) -> None:
         self._deadline = deadline_seconds
-        self._turns = FairSemaphore(
+        self._semaphore = FairSemaphore(
             PROCESSES,
             max_waiting=max_waiting,
             patience_seconds=PATIENCE_SECONDS,
@@ -38,7 +38,7 @@ class ScriptChecker:
             TooManyChecks: too many wait, of all or of this owner.
         """
         try:
-            async with self._turns.turn(owner):
+            async with self._semaphore.hold(owner):
                 answer = await self._ask(script)
         except SemaphoreUnavailable as error:
             raise TooManyChecks from error

@@ -4,8 +4,9 @@ import sys
 from pathlib import Path
 
 from asgard_async.config import load_config
+from asgard_async.domain.attempt import AttemptId
 from asgard_async.domain.status import ColdReason
-from asgard_async.executors.base import AttemptId, AttemptRequest
+from asgard_async.executors.base import AttemptRequest
 from asgard_async.executors.local.warm.pool import WarmServers
 from asgard_async.supervisor.limits.resource_limits import ResourceLimits
 from tests.support.eventually import eventually
