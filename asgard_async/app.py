@@ -394,7 +394,7 @@ def _shortage(free_space: FreeSpace) -> str | None:
 
 async def _prebuild(environments: EnvironmentProvider, requirements: Sequence[str]) -> None:
     environment_spec, names = (
-        environments.environment_spec(requirements),
+        environments.spec_for(requirements),
         without_secrets(", ".join(requirements)),
     )
     if environment_spec.moving:
