@@ -35,7 +35,10 @@ def test_satisfied(base: BaseEnvironment, text: str) -> None:
         ("aiohttp<1", f"aiohttp<1 (installed: {aiohttp.__version__})"),
         ("no-such-package; python_version >= '3.11'", "not installed"),
         ("mlflow[genai]", "extra 'genai' needs"),
-        ("aiohttp @ https://user:secret@host.example/x.whl", "aiohttp (from a place of its own)"),
+        (
+            "aiohttp @ https://user:secret@host.example/x.whl",
+            "aiohttp (from an address of its own)",
+        ),
     ],
 )
 def test_missing_says_what_is_there_instead(base: BaseEnvironment, text: str, told: str) -> None:

@@ -62,6 +62,6 @@ class LimitsCollector(Collector):
         family = GaugeMetricFamily(
             "asgard_limits", "By what each limit of jobs is kept.", labels=["limit", "by"]
         )
-        for limit, by in self._enforcer.by.items():
+        for limit, by in self._enforcer.mechanisms.items():
             family.add_metric([limit, by], 1)
         yield family

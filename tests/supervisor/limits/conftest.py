@@ -15,7 +15,7 @@ def control_groups(tmp_path_factory: pytest.TempPathFactory) -> None:
     probe = tmp_path_factory.mktemp("probe")
     enforcer = LimitEnforcer(load_config(environ={}).limits, jobs_dir=probe, builds_dir=probe)
     enforcer.open()
-    kept = enforcer.by
+    kept = enforcer.mechanisms
     enforcer.close()
     by_groups = {Mechanism.CGROUP_V1, Mechanism.CGROUP_V2}
     missing = [name for name in ("memory", "cpus", "processes") if kept[name] not in by_groups]

@@ -53,7 +53,7 @@ class Site:
 
     def group_of_build(self) -> str | None:
         attempts = self.service.data_dir.glob("environments/builds/*/1")
-        groups = [group for attempt in attempts for group in cgroup.noted(str(attempt))]
+        groups = [group for attempt in attempts for group in cgroup.recorded(str(attempt))]
         return groups[0] if groups else None
 
 

@@ -53,7 +53,7 @@ async def hiding(service: Service, **fields: Any) -> tuple[str, list[int]]:
     """A job with all its processes up; its id, and their pids."""
     job_id = await service.submit(f"import idna\n{HIDING}", **fields)
     await service.says(job_id, "up\n" * PROCESSES)
-    directories = cgroup.noted(str(attempt_of(service, job_id)))
+    directories = cgroup.recorded(str(attempt_of(service, job_id)))
     pids: list[int] = []
 
     def all_there() -> bool:  # and those gone that stood between
@@ -129,7 +129,7 @@ def test_what_no_attempt_tells_of_is_swept(tmp_path: Path) -> None:
     limits = load_config(environ={}).limits
     enforcer = LimitEnforcer(limits, jobs_dir=tmp_path, builds_dir=tmp_path)
     enforcer.open()
-    (left,) = {place.directory for place in enforcer.places if "memory" in place.controllers}
+    (left,) = {place.directory for place in enforcer.parents if "memory" in place.controllers}
     group = left / "0badcafe.1"
     group.mkdir()
     child = os.posix_spawn("/bin/sleep", ["sleep", "600"], {})
@@ -145,7 +145,7 @@ def test_a_job_that_is_just_starting_keeps_the_place_of_its_group(tmp_path: Path
     """A service that stops then leaves it: the job's shim has yet to make the group there."""
     enforcer = LimitEnforcer(load_config(environ={}).limits, jobs_dir=tmp_path, builds_dir=tmp_path)
     enforcer.open()
-    places = [place.directory for place in enforcer.places]
+    places = [place.directory for place in enforcer.parents]
     attempts = [tmp_path / f"0badcaf{number}" / "attempts" / "1" for number in range(3)]
     try:
         for attempt in attempts:

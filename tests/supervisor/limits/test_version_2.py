@@ -12,10 +12,10 @@ from pathlib import Path
 import pytest
 
 from asgard_async.config import load_config
-from asgard_async.supervisor.limits import enforcer as enforcer
 from asgard_async.supervisor.limits import hierarchies
+from asgard_async.supervisor.limits.cgroup_settings import CgroupParent
 from asgard_async.supervisor.limits.enforcer import LimitEnforcer, Mechanism
-from asgard_async.supervisor.limits.hierarchies import Hierarchy, find, give_controllers
+from asgard_async.supervisor.limits.hierarchies import Hierarchy, delegate_controllers, find
 from asgard_async.supervisor.limits.resource_limits import ResourceLimits
 from asgard_async.supervisor.shim.cgroup import Accounts
 
@@ -68,14 +68,14 @@ def test_a_service_of_systemd_finds_the_group_of_its_unit(tmp_path: Path) -> Non
 def test_an_older_systemd_leaves_the_service_in_the_unit_and_it_steps_down(tmp_path: Path) -> None:
     unit = group(tmp_path / "asgard.service", **{"cgroup.procs": f"{os.getpid()}\n"})
     found = Hierarchy(version=2, directory=unit, own=unit, controllers=frozenset({"memory"}))
-    assert give_controllers(found) == {"memory"}
+    assert delegate_controllers(found) == {"memory"}
     assert (unit / "service" / "cgroup.procs").read_text() == str(os.getpid())
     assert (unit / "cgroup.subtree_control").read_text() == "+memory"
 
 
 def test_a_group_with_other_processes_is_not_left(tmp_path: Path) -> None:
     scope = group(tmp_path / "session-1.scope", **{"cgroup.procs": f"1\n{os.getpid()}\n"})
-    give_controllers(
+    delegate_controllers(
         Hierarchy(version=2, directory=scope, own=scope, controllers=frozenset({"memory"}))
     )
     assert not (scope / "service").exists()
@@ -112,14 +112,16 @@ def test_the_limits_of_a_group_above_count(tmp_path: Path) -> None:
 
 
 def test_what_is_written_for_a_job(tmp_path: Path) -> None:
-    place = enforcer.CgroupParent(
+    parent = CgroupParent(
         version=2,
         directory=group(tmp_path / "asgard-0"),
         controllers=frozenset({"cpu", "memory", "pids"}),
     )
     kept = LimitEnforcer(load_config(environ={}).limits, jobs_dir=tmp_path, builds_dir=tmp_path)
-    kept.places.append(place)
-    assert {kept.by[name] for name in ("memory", "cpus", "processes")} == {Mechanism.CGROUP_V2}
+    kept.parents.append(parent)
+    assert {kept.mechanisms[name] for name in ("memory", "cpus", "processes")} == {
+        Mechanism.CGROUP_V2
+    }
     assert kept.warning == ""
     resource_limits = ResourceLimits(memory_bytes=1 << 30, cpus=1.5, processes=100, open_files=64)
     limits = kept.limits(
