@@ -43,7 +43,6 @@ from asgard_async.jobs.submit.checking.checker import ScriptChecker
 from asgard_async.jobs.submit.submitter import Submitter
 from asgard_async.logs.feed import Feeds
 from asgard_async.logs.reader import LogReader
-from asgard_async.logs.watch import LogWatch
 from asgard_async.mlflow.address import MlflowAddress
 from asgard_async.mlflow.artifact_store import ArtifactStoreWatch
 from asgard_async.mlflow.embedded import EmbeddedServer
@@ -52,6 +51,7 @@ from asgard_async.mlflow.gateway import MlflowGateway
 from asgard_async.mlflow.monitor import Monitor
 from asgard_async.mlflow.reconciler import RunReconciler
 from asgard_async.retention.collector import Collector
+from asgard_async.scheduling.admission import SlotAdmission
 from asgard_async.scheduling.dispatcher import Dispatcher
 from asgard_async.scheduling.queue_deadline import QueueDeadline
 from asgard_async.store.archives import ArchiveStore
@@ -218,15 +218,6 @@ async def _execution(app: web.Application) -> AsyncIterator[None]:
     await asyncio.to_thread(enforcer.open)
     for figures in (WarmCollector(warm), IsolationCollector(selector), LimitsCollector(enforcer)):
         app[keys.METRICS].add(figures)
-    app[EXECUTOR] = executor = LocalExecutor(
-        jobs_dir=data.jobs,
-        log_limit_bytes=config.logs.max_bytes_per_job,
-        archive_limits=_archive_limits(config),
-        in_use=data.in_use,
-        warm=warm,
-        selector=selector,
-        enforcer=enforcer,
-    )
     app[ENVIRONMENTS] = environments = await asyncio.to_thread(
         create_environment_provider,
         config,
@@ -236,15 +227,24 @@ async def _execution(app: web.Application) -> AsyncIterator[None]:
         compile_niceness=LOWEST_PRIORITY,
     )
     await asyncio.to_thread(environments.sweep)
-    log_watch = LogWatch(data.jobs)
-    log_watch.open()
-    app[keys.LOGS] = LogReader(executor.log_of)
-    app[keys.FOLLOWERS] = Followers(store=app[keys.STORE], feeds=Feeds(executor.log_of, log_watch))
+    app[EXECUTOR] = executor = LocalExecutor(
+        jobs_dir=data.jobs,
+        log_limit_bytes=config.logs.max_bytes_per_job,
+        archive_limits=_archive_limits(config),
+        in_use=data.in_use,
+        limits=config.limits,
+        environments=environments,
+        warm=warm,
+        selector=selector,
+        enforcer=enforcer,
+    )
+    executor.open()
+    app[keys.LOGS] = LogReader(executor.logs)
+    app[keys.FOLLOWERS] = Followers(store=app[keys.STORE], feeds=Feeds(executor.logs))
     yield
     executor.close()
     await warm.close()
     await environments.close()
-    log_watch.close()
     await enforcer.stop()
 
 
@@ -254,14 +254,9 @@ async def _jobs(app: web.Application) -> AsyncIterator[None]:
     app[JOB_TASKS] = job_tasks = BackgroundTasks()
     recorder = await _recorder(app)
     cancellable_waits = CancellableWaits(store)
-    environment_phase = EnvironmentPhase(
-        cancellable_waits=cancellable_waits,
-        environments=environments,
-        log_of=executor.log_of,
-        log_limit_bytes=config.logs.max_bytes_per_job,
-    )
+    environment_phase = EnvironmentPhase(cancellable_waits=cancellable_waits, executor=executor)
     lifecycle = Lifecycle(
-        config=config,
+        config=config.jobs,
         store=store,
         archives=app[keys.ARCHIVES],
         executor=executor,
@@ -277,7 +272,7 @@ async def _jobs(app: web.Application) -> AsyncIterator[None]:
         first_phase=environment_phase.first_phase,
         ready=executor.ready,
         background=job_tasks,
-        slots=config.jobs.slots,
+        admission=SlotAdmission(config.jobs.slots),
     )
     app[QUEUE_DEADLINE] = queue_deadline = QueueDeadline(
         store=store, seconds=config.jobs.queue_timeout

@@ -16,7 +16,7 @@ from asgard_async.api.schemas.jobs import JobInFullSchema, JobListQuery, JobList
 from asgard_async.api.schemas.problem import JOB_ID, refusals
 from asgard_async.api.views import Document, view_job, view_job_in_full
 from asgard_async.domain.job import now
-from asgard_async.logs.reader import LogSlice
+from asgard_async.logs.source import LogSlice
 from asgard_async.store.listing import Cursor, JobFilter
 
 TAIL_BYTES = 64 * 1024

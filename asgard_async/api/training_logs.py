@@ -13,7 +13,8 @@ from asgard_async.api.schemas.logs import LogQuery
 from asgard_async.api.schemas.problem import JOB_ID, refusals
 from asgard_async.domain.errors import JobNotFound
 from asgard_async.jobs.following import Follower
-from asgard_async.logs.reader import CHUNK, LogReader, LogSlice, hole_marker
+from asgard_async.logs.reader import CHUNK, LogReader, hole_marker
+from asgard_async.logs.source import LogSlice
 
 logger = logging.getLogger(__name__)
 

@@ -6,6 +6,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
 
+from asgard_async.domain.resources import ResourceRequest
 from asgard_async.domain.status import ColdReason, Isolation, Phase, Reason, Start, Status
 from asgard_async.domain.transitions import status_in
 
@@ -36,6 +37,11 @@ class JobSpec:
     memory_mb: int | None = None
     """What it asked for, as the next; None for what is configured."""
     cpus: float | None = None
+
+    @property
+    def resources(self) -> ResourceRequest:
+        """The resources that the job asks for."""
+        return ResourceRequest(memory_mb=self.memory_mb, cpus=self.cpus)
 
     def digest(self) -> str:
         """SHA-256 over every field: two submissions with the same digest ask for the same."""

@@ -74,7 +74,7 @@ def bearer(client: Client, scope: Scope) -> dict[str, str]:
 
 def log_of(client: Client, job_id: str) -> Path:
     """Where the log of a job is, its directory made."""
-    path: Path = client.app[EXECUTOR].log_of(job_id)
+    path: Path = client.app[EXECUTOR].logs.path_of(job_id)
     path.parent.mkdir(parents=True, exist_ok=True)
     return path
 
