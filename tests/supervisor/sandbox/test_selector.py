@@ -79,7 +79,7 @@ async def test_auto_selects_the_best_level_and_says_so(tmp_path: Path) -> None:
         _, ready = await service.get("/health/ready")
         assert ready["isolation"] == left
         (warning,) = [text for text in ready["warnings"] if "isolated" in text]
-        assert f"isolated by {left} alone" in warning
+        assert f"isolated only by {left};" in warning
         assert warning.removesuffix(".") in service.log.read_text() or "sandbox does not" in (
             service.log.read_text()
         )
