@@ -2,7 +2,7 @@
 
 from prometheus_client.parser import text_string_to_metric_families
 
-from asgard_async.api.keys import CONFIG
+from asgard_async.config.component import CONFIG
 from tests.store.conftest import accept
 from tests.support.api_service import finished, store_of, submit
 from tests.support.served import Client
@@ -25,7 +25,7 @@ def sample(found: Samples, name: str, **labels: str) -> float:
     return found[name, frozenset(labels.items())]
 
 
-async def test_jobs_and_mlflow(api: Client) -> None:
+async def test_jobs_and_mlflow_have_metrics(api: Client) -> None:
     made = await submit(api)
     await finished(api, made["job_id"])
     await accept(store_of(api))
@@ -42,7 +42,7 @@ async def test_jobs_and_mlflow(api: Client) -> None:
     assert sample(found, "process_resident_memory_bytes") > 0
 
 
-async def test_requests_are_counted_by_route_and_never_by_path(api: Client) -> None:
+async def test_requests_are_counted_by_route_never_by_path(api: Client) -> None:
     for job_id in ("00000000", "11111111", "nonsense"):
         await api.get(f"/mlops/training/jobs/{job_id}")
     for path in ("/a", "/b", "/mlops/training/jobs/00000000/x"):
@@ -60,7 +60,7 @@ async def test_requests_are_counted_by_route_and_never_by_path(api: Client) -> N
     assert not any("00000000" in value for _, labels in found for _, value in labels)
 
 
-async def test_ends_and_phases(api: Client) -> None:
+async def test_end_reasons_and_phases_have_metrics(api: Client) -> None:
     done = await submit(api)
     await finished(api, done["job_id"])
     failed = await submit(api, "raise SystemExit(3)")

@@ -15,7 +15,7 @@ def from_text(tmp_path: Path, text: str, **environ: str) -> Config:
     return load_config(file, environ=environ)
 
 
-def test_defaults_are_those_of_the_documented_file() -> None:
+def test_defaults_come_from_the_documented_file() -> None:
     config = load_config(environ={})
     assert config.server.host == "127.0.0.1"
     assert config.server.port == 8000
@@ -74,11 +74,11 @@ def test_a_variable_is_read_as_its_key_type(name: str, text: str, expected: obje
     assert type(value) is type(expected)
 
 
-def test_variables_without_a_section_are_not_configuration() -> None:
+def test_variables_without_a_section_are_ignored() -> None:
     assert load_config(environ={"ASGARD_URL": "x", "ASGARD_JOB_ID": "1"}).sources == {}
 
 
-def test_the_data_directory_has_a_variable_of_its_own() -> None:
+def test_the_data_directory_has_its_own_variable() -> None:
     config = load_config(environ={"ASGARD_DATA_DIR": "/srv/asgard"})
     assert config.data_dir == Path("/srv/asgard")
     assert config.sources == {"server.data_dir": "ASGARD_DATA_DIR"}
@@ -139,7 +139,7 @@ def test_a_body_must_hold_the_largest_script_in_base64(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize(("section", "key", "value", "allowed"), WRONG_VALUES)
-def test_a_wrong_value_names_file_key_and_what_is_allowed(
+def test_an_invalid_value_names_file_key_and_rule(
     tmp_path: Path, section: str, key: str, value: str, allowed: str
 ) -> None:
     with pytest.raises(ConfigError) as caught:
@@ -149,7 +149,7 @@ def test_a_wrong_value_names_file_key_and_what_is_allowed(
     assert allowed in message
 
 
-def test_a_wrong_variable_is_named() -> None:
+def test_an_invalid_variable_is_named() -> None:
     with pytest.raises(ConfigError, match=r"^ASGARD_SERVER__PORT: \[server\] port: .*'http'"):
         load_config(environ={"ASGARD_SERVER__PORT": "http"})
 
@@ -200,9 +200,7 @@ def test_an_unreadable_file_is_named(tmp_path: Path) -> None:
         ({"MLFLOW__USERNAME": "u"}, "a username and a password are needed together"),
     ],
 )
-def test_values_that_do_not_go_together_stop_the_start(
-    environ: dict[str, str], complaint: str
-) -> None:
+def test_conflicting_values_stop_the_start(environ: dict[str, str], complaint: str) -> None:
     with pytest.raises(ConfigError) as caught:
         load_config(environ={f"ASGARD_{name}": value for name, value in environ.items()})
     assert complaint in str(caught.value)
@@ -234,7 +232,7 @@ def test_a_configuration_cannot_be_changed() -> None:
         config.server.port = 1  # type: ignore[misc]  # that is what is tried
 
 
-def test_every_section_of_the_file_has_a_class_and_back() -> None:
+def test_sections_and_classes_match() -> None:
     config = load_config(environ={})
     assert set(SECTIONS) == {
         field.name for field in dataclasses.fields(config) if field.name != "sources"

@@ -20,7 +20,7 @@ def text_of(name: str) -> str:
     return (ROOT / name).read_text("utf-8")
 
 
-def test_the_diagram_shows_every_move_and_no_other() -> None:
+def test_the_diagram_shows_exactly_the_transitions() -> None:
     drawn = set(re.findall(r"^    (\w+) --> (\w+)", text_of("docs/architecture.md"), re.MULTILINE))
     assert drawn == {
         (source, target) for source, targets in TRANSITIONS.items() for target in targets
@@ -35,7 +35,7 @@ def routes_in(text: str) -> set[str]:
 
 
 @pytest.mark.parametrize("document", ["README.md", "docs/api.md"])
-def test_every_address_is_documented_and_exists(document: str) -> None:
+def test_documented_routes_are_exactly_the_served_ones(document: str) -> None:
     exist = {route.path for route in ROUTES}
     named = routes_in(text_of(document))
     assert exist - named == set()
@@ -44,13 +44,13 @@ def test_every_address_is_documented_and_exists(document: str) -> None:
 
 
 @pytest.mark.parametrize("document", DOCUMENTS, ids=lambda path: path.name)
-def test_links_between_documents_lead_somewhere(document: Path) -> None:
+def test_links_between_documents_resolve(document: Path) -> None:
     for target in re.findall(r"\]\((?!https?:)([^)#]+)", document.read_text("utf-8")):
         assert (document.parent / target).exists(), target
 
 
 @pytest.mark.parametrize("document", DOCUMENTS, ids=lambda path: path.name)
-def test_configuration_that_documents_name_exists(document: Path) -> None:
+def test_configuration_named_in_documents_exists(document: Path) -> None:
     text = document.read_text("utf-8")
     named = re.findall(r"\[(\w+)\] (\w+)", text)
     named += [(a.lower(), b.lower()) for a, b in re.findall(r"ASGARD_([A-Z]+)__([A-Z_]+)", text)]
@@ -68,7 +68,7 @@ def command_lines() -> list[str]:
 
 
 @pytest.mark.parametrize("line", command_lines())
-def test_commands_that_documents_name_exist_with_their_options(line: str) -> None:
+def test_commands_named_in_documents_exist(line: str) -> None:
     command: click.Command = main
     words = shlex.split(re.split(r"\)| \| |…", line)[0], comments=True)[1:]
     while words and isinstance(command, click.Group) and not words[0].startswith("-"):
@@ -80,7 +80,7 @@ def test_commands_that_documents_name_exist_with_their_options(line: str) -> Non
     assert given <= known, line
 
 
-def test_make_lists_the_targets_that_documents_name() -> None:
+def test_make_targets_named_in_documents_exist() -> None:
     targets = set(re.findall(r"^([a-z-]+):.*## ", text_of("Makefile"), re.MULTILINE))
     for document in DOCUMENTS:
         named = set(

@@ -40,11 +40,10 @@ class AttemptDirectories:
         directory.mkdir(mode=0o700, parents=True, exist_ok=True)
         return directory
 
-    def prepare(self, request: AttemptRequest, *, pass_through: bool) -> frozenset[str]:
+    def prepare(self, request: AttemptRequest, *, for_all_users: bool) -> frozenset[str]:
         """Create a job's files; return the modules beside its script, the script included.
 
-        With `pass_through` other users can reach the job's own directories through the private
-        ones above them.
+        With `for_all_users` any user can traverse the private directories above those of the job.
 
         Raises:
             CannotStart: the archive is missing or cannot be unpacked.
@@ -52,7 +51,7 @@ class AttemptDirectories:
         directory = self.of(request.attempt)
         for path in (directory, *own_directories(directory)):
             path.mkdir(mode=0o700, parents=True, exist_ok=True)
-        if pass_through:
+        if for_all_users:
             for path in (directory, directory.parent, directory.parent.parent):
                 path.chmod(0o711)
         script = directory / WORK / request.script_name

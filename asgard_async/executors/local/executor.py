@@ -33,11 +33,9 @@ from asgard_async.supervisor.attempt import Attempt
 from asgard_async.supervisor.keeper_server import ColdServers
 from asgard_async.supervisor.limits.enforcer import LimitEnforcer
 from asgard_async.supervisor.limits.resource_limits import ResourceLimits
-from asgard_async.supervisor.sandbox.selector import AttemptSandbox, IsolationSelector
-from asgard_async.supervisor.shim.process_spec import ProcessSpec
-
-JOB_UMASK = 0o022
-"""The usual umask of a script started by hand; the directories above are private."""
+from asgard_async.supervisor.process_spec import READABLE_UMASK, process_spec
+from asgard_async.supervisor.sandbox.attempt_sandbox import AttemptSandbox, attempt_sandbox
+from asgard_async.supervisor.sandbox.selector import IsolationSelector
 
 
 class LocalExecutor:
@@ -92,7 +90,7 @@ class LocalExecutor:
         """See `Executor.environment_for`."""
         if self._environments.is_base(requirements):
             return None
-        return self._environments.environment_spec(requirements, job_id=job_id)
+        return self._environments.spec_for(requirements, job_id=job_id)
 
     @contextlib.asynccontextmanager
     async def environment(
@@ -119,19 +117,20 @@ class LocalExecutor:
     async def start(self, request: AttemptRequest) -> datetime | None:
         """See `Executor.start`."""
         modules = await asyncio.to_thread(
-            self._directories.prepare, request, pass_through=self._selector.is_passed_through
+            self._directories.prepare, request, for_all_users=self._selector.needs_traversal
         )
         with contextlib.ExitStack() as stack:
             interpreter = Interpreter(environment=self._cached(request.environment, stack))
             stack.enter_context(self._enforcer.starting())
-            placing = self._selector.place(
+            entering_sandbox = attempt_sandbox(
+                self._selector,
                 python=interpreter.python,
                 environment=interpreter.directory,
                 owner=request.owner,
                 own=own_directories(self._directories.of(request.attempt)),
             )
-            place = await asyncio.to_thread(stack.enter_context, placing)
-            return await self._start(request, interpreter, modules, place)
+            sandbox = await asyncio.to_thread(stack.enter_context, entering_sandbox)
+            return await self._start(request, interpreter, modules, sandbox)
 
     def _cached(
         self, environment: EnvironmentSpec | None, stack: contextlib.ExitStack
@@ -148,45 +147,43 @@ class LocalExecutor:
         request: AttemptRequest,
         interpreter: Interpreter,
         modules: frozenset[str],
-        place: AttemptSandbox,
+        sandbox: AttemptSandbox,
     ) -> datetime | None:
         directory = self._directories.of(request.attempt)
         variables = {
-            **job_variables(directory, place.cache, interpreter.python),
+            **job_variables(directory, sandbox.cache, interpreter.python),
             **request.variables,
         }
         resource_limits = self.limits(request.resources)
         memory_limit = self._enforcer.address_space_bytes(resource_limits)
         server = self._warm.choose(request, interpreter, modules, variables, memory_limit)
-        spec = ProcessSpec(
-            directory=str(directory),
+        host_cache = sandbox.host_cache
+        spec = process_spec(
+            directory=directory,
             argv=[str(interpreter.python), _as_argument(request.script_name)],
             environment=variables,
-            working_directory=str(directory / WORK),
-            umask=JOB_UMASK,
-            log=str(self.logs.path_of(request.attempt.job_id)),
-            log_limit=self._log_limit,
-            timeout=request.timeout,
-            grace=request.grace,
-            memory_limit=memory_limit,
+            working_directory=directory / WORK,
+            umask=READABLE_UMASK,  # that of a script started by hand
+            log=self.logs.path_of(request.attempt.job_id),
+            log_limit_bytes=self._log_limit,
+            timeout_seconds=request.timeout,
+            grace_seconds=request.grace,
+            address_space_bytes=memory_limit,
             open_files=open_files.soft_limit_of_jobs(),
-            held=[str(path) for path in (self._in_use, *interpreter.held, *place.held)],
-            inherit=[],
-            isolation=place.isolation.value,
+            locks=[self._in_use, *interpreter.locks, *sandbox.locks],
+            isolation=sandbox.level,
+            sandbox=sandbox.spec,
             limits=self._enforcer.limits(
                 resource_limits,
                 directory,
                 own=own_directories(directory),
-                caches=[place.kept_cache] if place.kept_cache is not None else [],
+                caches=[host_cache] if host_cache is not None else [],
             ),
+            cold_reason=server if isinstance(server, ColdReason) else None,
         )
-        if place.sandbox is not None:
-            spec["sandbox"] = place.sandbox
-        if isinstance(server, ColdReason):
-            spec["cold_reason"] = server.value
-            started_at = await Attempt(directory).start(spec, self._cold.server())
-        else:
-            started_at = await Attempt(directory).start(spec, server)
+        keeper_server = self._cold.server() if isinstance(server, ColdReason) else server
+        started_at = await Attempt(directory).start(spec, keeper_server)
+        # read back: a lost server adds its reason
         self._warm.count(ColdReason(spec["cold_reason"]) if "cold_reason" in spec else None)
         return started_at
 

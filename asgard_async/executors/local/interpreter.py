@@ -34,6 +34,6 @@ class Interpreter:
         return self.environment.directory if self.environment is not None else None
 
     @property
-    def held(self) -> Sequence[Path]:
+    def locks(self) -> Sequence[Path]:
         """Files to lock (shared) while it is in use, so that its environment is not deleted."""
         return [self.environment.lock] if self.environment is not None else []

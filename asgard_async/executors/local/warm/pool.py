@@ -14,7 +14,7 @@ import math
 import time
 from collections import Counter
 from collections.abc import Mapping
-from enum import Enum, auto
+from functools import partial
 from pathlib import Path
 
 from asgard_async.config import WarmConfig
@@ -26,23 +26,13 @@ from asgard_async.executors.environment_variables import job_variables
 from asgard_async.executors.local.interpreter import Interpreter
 from asgard_async.executors.local.warm.eligibility import reason_of_job, reason_of_match
 from asgard_async.executors.local.warm.server import ForkServer, WarmUpFailed
+from asgard_async.supervisor.restart import Backoff, Restart, run_with_restarts
 
 logger = logging.getLogger(__name__)
 
 OLD_AFTER_SECONDS = 24 * 3600.0
-RESTART_SECONDS = 1.0
-LONGEST_RESTART_SECONDS = 300.0
-HEALTHY_SECONDS = 60.0
-"""A server that ran at least this long is restarted without backoff."""
+BACKOFF = Backoff(first_seconds=1.0, longest_seconds=300.0, healthy_seconds=60.0)
 LARGEST_LOG_BYTES = 1 << 20
-
-
-class _Over(Enum):
-    """The reason for retiring a server."""
-
-    ENDED = auto()
-    IDLE = auto()
-    REPLACED = auto()
 
 
 class _Entry:
@@ -179,35 +169,27 @@ class WarmServers:
         """Keep an environment's server running until it has been idle for long."""
         try:
             with contextlib.ExitStack() as stack:
-                for lock in entry.interpreter.held:
+                for lock in entry.interpreter.locks:
                     stack.enter_context(held(lock))
-                await self._keep_replacing(entry)
+                await run_with_restarts(partial(self._run_once, entry), BACKOFF)
         finally:
             if entry.server is not None:
                 entry.server.close()
             if self._entries.get(entry.name) is entry:
                 del self._entries[entry.name]
 
-    async def _keep_replacing(self, entry: _Entry) -> None:
-        pause = RESTART_SECONDS
-        while True:
-            begun = time.monotonic()
-            try:
-                await self._warm_up(entry)
-                over = await self._until_over(entry)
-            except WarmUpFailed as error:
-                logger.warning("fork server of %s failed: %s", entry.name, error)
-                over = _Over.ENDED
-            if over is _Over.IDLE:
-                return
-            if over is _Over.ENDED:
-                if entry.server is not None:
-                    entry.server.close()
-                entry.server, entry.warming_up = None, False
-                if time.monotonic() - begun > HEALTHY_SECONDS:
-                    pause = RESTART_SECONDS
-                await asyncio.sleep(pause)
-                pause = min(pause * 2, LONGEST_RESTART_SECONDS)
+    async def _run_once(self, entry: _Entry) -> Restart:
+        try:
+            await self._warm_up(entry)
+            restart = await self._until_over(entry)
+        except WarmUpFailed as error:
+            logger.warning("fork server of %s failed: %s", entry.name, error)
+            restart = Restart.AFTER_PAUSE
+        if restart is Restart.AFTER_PAUSE:
+            if entry.server is not None:
+                entry.server.close()
+            entry.server, entry.warming_up = None, False
+        return restart
 
     async def _warm_up(self, entry: _Entry) -> None:
         """Start a server; once it is ready it replaces the previous one."""
@@ -240,7 +222,7 @@ class WarmServers:
             ", ".join(facts.failed) or "none",
         )
 
-    async def _until_over(self, entry: _Entry) -> _Over:
+    async def _until_over(self, entry: _Entry) -> Restart:
         assert entry.server is not None  # noqa: S101  # set by `_warm_up`
         idle, old_at = self._config.idle_seconds, time.monotonic() + OLD_AFTER_SECONDS
         ended = asyncio.create_task(entry.server.ended())
@@ -255,11 +237,11 @@ class WarmServers:
                 )
                 if ended.done():
                     logger.warning("fork server of %s exited", entry.name)
-                    return _Over.ENDED
+                    return Restart.AFTER_PAUSE
                 if grown.done() or time.monotonic() >= old_at:
-                    return _Over.REPLACED
+                    return Restart.AT_ONCE
                 if not entry.is_base and time.monotonic() >= entry.used_at + idle:
-                    return _Over.IDLE
+                    return Restart.NEVER
         finally:
             ended.cancel()
             grown.cancel()
