@@ -13,7 +13,7 @@ from asgard_async.jobs.actions.cancel import Canceller
 from asgard_async.jobs.actions.delete import Deleter
 from asgard_async.jobs.cancellable_waits import CancellableWaits
 from asgard_async.jobs.environment_phase import EnvironmentPhase
-from asgard_async.jobs.following import Followers
+from asgard_async.jobs.followers import Followers
 from asgard_async.jobs.lifecycle import Lifecycle
 from asgard_async.jobs.recorder import Recorder
 from asgard_async.jobs.submit.component import SUBMITTER
