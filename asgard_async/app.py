@@ -25,7 +25,7 @@ from asgard_async.core.loop_lag import LoopLag
 from asgard_async.core.open_files import make_room_for
 from asgard_async.core.redaction import without_secrets
 from asgard_async.core.tasks import BackgroundTasks
-from asgard_async.domain.job import now
+from asgard_async.core.timestamps import now
 from asgard_async.environments.builder import BuildFailed
 from asgard_async.environments.provider import EnvironmentProvider, create_environment_provider
 from asgard_async.executors.local.executor import LocalExecutor

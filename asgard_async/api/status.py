@@ -7,7 +7,7 @@ from asgard_async.api.http.responses import reply
 from asgard_async.api.keys import GATEWAY, MONITOR, STORE
 from asgard_async.api.openapi.decorators import docs, response_schema
 from asgard_async.api.schemas.status import StatusSchema
-from asgard_async.domain.job import now
+from asgard_async.core.timestamps import now
 from asgard_async.domain.status import Status
 
 NO_JOBS = dict.fromkeys(Status, 0)

@@ -4,15 +4,10 @@ import hashlib
 import json
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
-from datetime import UTC, datetime
+from datetime import datetime
 
 from asgard_async.domain.status import ColdReason, Isolation, Phase, Reason, Start, Status
 from asgard_async.domain.transitions import status_in
-
-
-def now() -> datetime:
-    """The present moment, UTC."""
-    return datetime.now(UTC)
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -1,11 +1,12 @@
 """Rows to records and back."""
 
 import sqlite3
-from datetime import UTC, datetime
+from datetime import datetime
 from typing import Any
 
 import msgspec
 
+from asgard_async.core.timestamps import rfc3339
 from asgard_async.domain.job import (
     HistoryEntry,
     Job,
@@ -16,11 +17,6 @@ from asgard_async.domain.job import (
     Started,
 )
 from asgard_async.domain.status import ColdReason, Isolation, Phase, Reason, Status
-
-
-def time_to_text(moment: datetime) -> str:
-    """RFC 3339 UTC with microseconds: always of one width, so that it sorts as text."""
-    return moment.astimezone(UTC).strftime("%Y-%m-%dT%H:%M:%S.%fZ")
 
 
 def text_to_time(text: str | None) -> datetime | None:
@@ -62,7 +58,7 @@ def outcome_to_row(outcome: Outcome) -> dict[str, Any]:
         "signal": outcome.signal,
         "error": outcome.error,
         "detail": outcome.detail,
-        "ended_at": time_to_text(outcome.ended_at),
+        "ended_at": rfc3339(outcome.ended_at),
         "peak_memory_bytes": outcome.peak_memory_bytes,
         "cpu_seconds": outcome.cpu_seconds,
     }

@@ -11,7 +11,6 @@ from asgard_async.domain.job import (
     JobSpec,
     Outcome,
     Started,
-    now,
     seconds_per_phase,
 )
 from asgard_async.domain.status import Phase, Reason, Status
@@ -175,10 +174,6 @@ def test_a_job_without_history_spent_no_time() -> None:
 def test_a_clock_set_back_makes_no_negative_phase() -> None:
     moves = history((Phase.QUEUED, 5), (Phase.RUNNING, 0))
     assert seconds_per_phase(moves, NOON)["queued"] == 0
-
-
-def test_times_are_aware() -> None:
-    assert now().tzinfo is UTC
 
 
 def test_records_cannot_be_changed() -> None:

@@ -5,7 +5,7 @@ from prometheus_client import CONTENT_TYPE_LATEST
 
 from asgard_async.api.keys import FREE_SPACE, METRICS, MONITOR, STORE
 from asgard_async.api.openapi.decorators import docs, text_response
-from asgard_async.domain.job import now
+from asgard_async.core.timestamps import now
 
 
 @docs(
