@@ -123,7 +123,9 @@ async def test_running_jobs_survive_an_upgrade(tmp_path: Path, earlier_version: 
             assert [job["logs"] for job in ended.values()] == ["up\ndone\n"] * 2
             built = await service.finished(builds, within=120)
             assert (built["reason"], built["logs"].splitlines()[-1]) == ("succeeded", "built")
-            assert [path.name for path in data_dir.glob("environments/builds/*/*.plan")] == ["1.plan"]
+            assert [path.name for path in data_dir.glob("environments/builds/*/*.plan")] == [
+                "1.plan"
+            ]
             # what comes now is of this version
             assert (await service.finished(await service.submit("print()")))["exit_code"] == 0
         finally:
