@@ -13,7 +13,7 @@ from asgard_async.api.schemas.problem import NotReadySchema, refusals
 from asgard_async.api.schemas.status import LiveSchema, ReadySchema
 
 
-@docs(tags=["service"], summary="Whether the process answers")
+@docs(operation_id="live", tags=["service"], summary="Whether the process answers")
 @response_schema(LiveSchema, 200, description="It does.")
 async def live(request: web.Request) -> web.Response:
     """Answers while the event loop runs."""
@@ -33,6 +33,7 @@ def not_ready(reasons: Sequence[str]) -> Problem:
 
 
 @docs(
+    operation_id="ready",
     tags=["service"],
     summary="Whether jobs are taken",
     description=(

@@ -8,6 +8,7 @@ import msgspec
 from aiohttp import web
 
 from asgard_async.api.cursor import read_cursor, write_cursor
+from asgard_async.api.http.audit import audited_as
 from asgard_async.api.http.requests import job_id_of
 from asgard_async.api.http.responses import reply, stream
 from asgard_async.api.keys import DELETER, LOGS, STORE
@@ -23,6 +24,7 @@ TAIL_BYTES = 64 * 1024
 
 
 @docs(
+    operation_id="list_jobs",
     tags=["training"],
     summary="List jobs, newest first",
     description="Pass next_cursor on as cursor to get the next page.",
@@ -45,6 +47,7 @@ async def list_jobs(request: web.Request) -> web.Response:
 
 
 @docs(
+    operation_id="get_job",
     tags=["training"],
     summary="Show a job",
     description="With the last 64 KiB of its log, or none, or all of it. Invalid UTF-8 in the log"
@@ -76,7 +79,9 @@ async def get_job(request: web.Request) -> web.StreamResponse:
             return await stream(request, response, _with_log(document, logs.whole(job.job_id)))
 
 
+@audited_as("delete_job")
 @docs(
+    operation_id="delete_job",
     tags=["training"],
     summary="Delete a finished job",
     description="With its script and log. Its MLflow runs and models stay.",

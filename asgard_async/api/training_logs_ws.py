@@ -50,6 +50,7 @@ sends is not looked at.
 
 
 @docs(
+    operation_id="stream_log",
     tags=["training"],
     summary="Follow a job's log",
     description=DESCRIPTION,

@@ -8,6 +8,7 @@ from typing import Any
 from aiohttp import web
 from marshmallow import ValidationError
 
+from asgard_async.api.http.audit import audited_as
 from asgard_async.api.http.json_body import read_json_object
 from asgard_async.api.http.multipart import Form, read_form
 from asgard_async.api.http.parser import flatten
@@ -37,7 +38,9 @@ from asgard_async.domain.submission import Submission
 KEY_HEADER = "Idempotency-Key"
 
 
+@audited_as("upload")
 @docs(
+    operation_id="upload",
     tags=["training"],
     summary="Submit a training script",
     description="Once this answers 202 the job survives any crash of the service.",

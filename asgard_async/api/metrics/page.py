@@ -9,6 +9,7 @@ from asgard_async.domain.job import now
 
 
 @docs(
+    operation_id="get_metrics",
     tags=["service"],
     summary="Figures for Prometheus",
     responses=text_response(
