@@ -157,7 +157,7 @@ async def test_a_second_service_on_the_same_data_is_refused(service: Service) ->
     await second.spawn()
     assert second._process is not None
     assert await second._process.wait() == 1
-    assert "another asgard service uses" in second.log.read_text()
+    assert "another Asgard service uses" in second.log.read_text()
 
 
 async def test_what_it_makes_is_for_its_owner_alone(service: Service) -> None:

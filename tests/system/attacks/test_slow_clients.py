@@ -14,11 +14,11 @@ pytestmark = pytest.mark.service
 
 SETTINGS = {
     **WITHOUT_MLFLOW,
-    "ASGARD_EDGES__IDLE_SECONDS": "600",
-    "ASGARD_EDGES__HEADER_SECONDS": "1",
-    "ASGARD_EDGES__BODY_SECONDS": "1",
-    "ASGARD_EDGES__UPLOAD_SECONDS": "1",
-    "ASGARD_EDGES__STALLED_CLIENT_SECONDS": "1",
+    "ASGARD_HTTP__IDLE_SECONDS": "600",
+    "ASGARD_HTTP__HEADER_SECONDS": "1",
+    "ASGARD_HTTP__BODY_SECONDS": "1",
+    "ASGARD_HTTP__UPLOAD_SECONDS": "1",
+    "ASGARD_HTTP__STALLED_CLIENT_SECONDS": "1",
     "ASGARD_LOGS__STALLED_READER_SECONDS": "600",
 }
 UPLOAD = b"POST /mlops/training/upload HTTP/1.1\r\nHost: localhost\r\n"
@@ -77,7 +77,7 @@ async def test_a_body_that_nobody_reads(impatient: Service, verb: bytes) -> None
 
 
 async def test_a_connection_that_asks_nothing(tmp_path: Path) -> None:
-    settings = {**WITHOUT_MLFLOW, "ASGARD_EDGES__IDLE_SECONDS": "1"}
+    settings = {**WITHOUT_MLFLOW, "ASGARD_HTTP__IDLE_SECONDS": "1"}
     async with (
         running_service(tmp_path / "data", settings) as service,
         connected(service) as (reader, writer),
