@@ -3,7 +3,7 @@
 from aiohttp import web
 
 from asgard_async.api.http.bodies import Bodies
-from asgard_async.api.metrics.metrics import Metrics
+from asgard_async.api.metrics.service_metrics import Metrics
 from asgard_async.api.openapi.document import ApiDocument
 from asgard_async.api.schemas.submission import ArchiveSubmissionSchema, SubmissionSchema
 from asgard_async.auth.audit import AuditLog

@@ -21,7 +21,8 @@ from asgard_async.api.keys import (
     METRICS,
     SUBMISSION_SCHEMA,
 )
-from asgard_async.api.metrics.metrics import Metrics, count_requests
+from asgard_async.api.metrics.middleware import count_requests
+from asgard_async.api.metrics.service_metrics import Metrics
 from asgard_async.api.openapi.document import ApiDocument
 from asgard_async.api.routes import PAGES, ROUTES
 from asgard_async.api.schemas.submission import (
