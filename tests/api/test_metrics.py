@@ -2,7 +2,8 @@
 
 from prometheus_client.parser import text_string_to_metric_families
 
-from asgard_async.api.keys import CONFIG, METRICS
+from asgard_async.api.metrics.component import METRICS
+from asgard_async.config.component import CONFIG
 from asgard_async.retention.plan import Kind, Removal
 from tests.store.conftest import accept
 from tests.support.api_service import finished, store_of, submit
