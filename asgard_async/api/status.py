@@ -15,6 +15,7 @@ NO_JOBS = dict.fromkeys(Status, 0)
 
 
 @docs(
+    operation_id="get_status",
     tags=["service"],
     summary="Show how Asgard and its MLflow are",
     description="MLflow is as last seen, age_seconds ago; this never waits for it.",

@@ -12,6 +12,7 @@ from asgard_async.store.component import STORE
 
 
 @docs(
+    operation_id="get_metrics",
     tags=["service"],
     summary="Figures for Prometheus",
     responses=text_response(
