@@ -9,7 +9,8 @@ from pathlib import Path
 
 import pytest
 
-from asgard_async.api.keys import STORE, SUBMITTER
+from asgard_async.jobs.submit.component import SUBMITTER
+from asgard_async.store.component import STORE
 from tests.api.http.test_multipart import BOUNDARY, END, part
 from tests.api.test_training_upload import job_ids
 from tests.support.api_service import (

@@ -1,6 +1,6 @@
 """Health: the process answers, and jobs are taken or not."""
 
-from asgard_async.api.keys import READINESS
+from asgard_async.core.component import READINESS
 from tests.support.api_service import get_json, problem
 from tests.support.eventually import eventually
 from tests.support.served import Client

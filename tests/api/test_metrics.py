@@ -2,7 +2,7 @@
 
 from prometheus_client.parser import text_string_to_metric_families
 
-from asgard_async.api.keys import CONFIG
+from asgard_async.config.component import CONFIG
 from tests.store.conftest import accept
 from tests.support.api_service import finished, store_of, submit
 from tests.support.served import Client

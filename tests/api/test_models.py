@@ -4,9 +4,9 @@ from urllib.parse import quote
 
 import pytest
 
-from asgard_async.api.keys import MONITOR
 from asgard_async.api.schemas.models import RegisteredModelSchema
 from asgard_async.api.schemas.status import StatusSchema
+from asgard_async.mlflow.component import MONITOR
 from tests.support.api_service import get_json, problem
 from tests.support.eventually import eventually
 from tests.support.mlflow_user import MlflowUser, fresh

@@ -4,8 +4,8 @@ import asyncio
 from pathlib import Path
 
 from asgard_async import __version__
-from asgard_async.api.keys import MONITOR
 from asgard_async.api.schemas.status import StatusSchema
+from asgard_async.mlflow.component import MONITOR
 from tests.store.conftest import accept
 from tests.support.api_service import get_json, running, service_config, store_of
 from tests.support.eventually import eventually

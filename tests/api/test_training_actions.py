@@ -1,7 +1,7 @@
 """Cancelling jobs and running them again, over HTTP."""
 
-from asgard_async.api.keys import SUBMITTER
 from asgard_async.api.schemas.jobs import JobSchema
+from asgard_async.jobs.submit.component import SUBMITTER
 from tests.store.conftest import accept
 from tests.support.api_service import (
     ENDLESS,

@@ -7,7 +7,8 @@ from pathlib import Path
 import pytest
 from aiohttp import ClientPayloadError, ClientResponse
 
-from asgard_async.api.keys import FOLLOWERS, METRICS
+from asgard_async.api.metrics.component import METRICS
+from asgard_async.jobs.component import FOLLOWERS
 from tests.api.test_training_logs_ws import HELD, let_go
 from tests.store.conftest import accept
 from tests.support.api_service import (

@@ -10,7 +10,8 @@ import pytest
 from aiohttp import WSMsgType, WSServerHandshakeError
 
 from asgard_async.api import training_logs_ws
-from asgard_async.api.keys import FOLLOWERS, METRICS
+from asgard_async.api.metrics.component import METRICS
+from asgard_async.jobs.component import FOLLOWERS
 from tests.store.conftest import accept
 from tests.support import streams
 from tests.support.api_service import (

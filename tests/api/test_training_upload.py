@@ -7,8 +7,8 @@ from pathlib import Path
 
 import pytest
 
-from asgard_async.api.keys import SUBMITTER
 from asgard_async.api.schemas.jobs import JobSchema
+from asgard_async.jobs.submit.component import SUBMITTER
 from tests.api.http.test_json_body import MALFORMED, MISSHAPEN
 from tests.api.schemas.test_submission import WRONG_TYPES
 from tests.support.api_service import (

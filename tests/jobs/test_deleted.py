@@ -23,7 +23,7 @@ NOT_NEEDED = (
     "logs",
     "recording",
     "environment_phase",
-    "interrupts",
+    "cancellable_waits",
     "requeued",
 )
 

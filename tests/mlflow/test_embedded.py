@@ -67,7 +67,7 @@ def mlflow_pid(service: Service) -> int:
     (pid,) = [
         pid
         for pid in processes_with(str(service.data_dir / "mlflow"))
-        if b"mlflow_program" in Path(f"/proc/{pid}/cmdline").read_bytes()
+        if b"server_program" in Path(f"/proc/{pid}/cmdline").read_bytes()
     ]
     return pid
 

@@ -143,3 +143,6 @@ def _headers(names: Sequence[str]) -> Document:
 def _name_of(schema: Any) -> str:
     kind = schema if isinstance(schema, type) else type(schema)
     return kind.__name__.removesuffix("Schema")
+
+
+API_DOCUMENT = web.AppKey("api_document", ApiDocument)

@@ -2,8 +2,8 @@
 
 from aiohttp import web
 
-from asgard_async.api.keys import API_DOCUMENT
 from asgard_async.api.openapi.decorators import docs, response_schema
+from asgard_async.api.openapi.document import API_DOCUMENT
 from asgard_async.api.schemas.openapi import OpenApiSchema
 
 

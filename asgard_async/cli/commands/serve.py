@@ -91,8 +91,9 @@ def _warn_of_root(config: Config) -> None:
 
 async def _serve(config: Config, *, drain: bool) -> None:
     # imported late: `asgard --help` and `asgard config` do without
-    from asgard_async.app import create_app, create_runner
-    from asgard_async.app import drain as drain_app
+    from asgard_async.api.http.runner import create_runner
+    from asgard_async.app import create_app
+    from asgard_async.jobs.component import drain as drain_app
     from asgard_async.supervisor.subreaper import adopt_orphans
 
     stop = asyncio.Event()

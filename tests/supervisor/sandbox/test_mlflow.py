@@ -146,7 +146,7 @@ async def test_it_is_shut_in(target: tuple[Service, str, Path, bool]) -> None:
     (pid,) = [
         pid
         for pid in processes_with(str(service.data_dir / "mlflow"))
-        if b"mlflow_program" in Path(f"/proc/{pid}/cmdline").read_bytes()
+        if b"server_program" in Path(f"/proc/{pid}/cmdline").read_bytes()
     ]
     root = Path(f"/proc/{pid}/root")
     seen = root / str(service.data_dir).lstrip("/")
