@@ -148,7 +148,8 @@ HINTS: tuple[tuple[re.Pattern[str], Hint], ...] = (
         ),
         _always(
             "MLflow did not answer at that address. Remove set_tracking_uri: Asgard sets"
-            " MLFLOW_TRACKING_URI. If the address is Asgard's, see GET /mlops/status and retry the job."
+            " MLFLOW_TRACKING_URI. If the address is Asgard's, see GET /mlops/status and"
+            " retry the job."
         ),
     ),
     (

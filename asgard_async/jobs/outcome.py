@@ -98,8 +98,8 @@ def _error(
             limit_mb = resource_limits.directory_bytes >> 20
             return (
                 f"The script was killed because its files exceeded the limit of {limit_mb} MiB."
-                " Write less, or delete files that are no longer needed; the administrator can raise the"
-                " limit ([limits] job_dir_mb)."
+                " Write less, or delete files that are no longer needed; the administrator can"
+                " raise the limit ([limits] job_dir_mb)."
             )
         case Reason.SIGNAL:
             cause = f"The script was ended by {_signal_name(ended.signal) or 'a request to stop'}."

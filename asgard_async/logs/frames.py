@@ -7,12 +7,12 @@ never cuts a character; the text of all frames is the text of all bytes.
 import codecs
 from collections.abc import Iterator
 from dataclasses import dataclass
-from datetime import UTC, datetime
 from itertools import islice
 from typing import Any
 
 import msgspec
 
+from asgard_async.core.timestamps import rfc3339_of_ms
 from asgard_async.logs.source import TimedSlice
 
 PIECE_BYTES = 64 * 1024
@@ -68,11 +68,6 @@ def _text_frames(part: TimedSlice, *, at_end: bool) -> Iterator[dict[str, Any]]:
                 "offset": part.offset + begin,
                 "next": part.offset + begin + taken,
                 "data": text,
-                "time": _rfc3339(at_ms) if at_ms is not None else None,
+                "time": rfc3339_of_ms(at_ms) if at_ms is not None else None,
             }
         begin += taken
-
-
-def _rfc3339(milliseconds: int) -> str:
-    moment = datetime.fromtimestamp(milliseconds / 1000, UTC)
-    return moment.isoformat(timespec="milliseconds").removesuffix("+00:00") + "Z"

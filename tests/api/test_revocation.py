@@ -8,7 +8,7 @@ import pytest
 from aiohttp import ClientPayloadError
 
 from asgard_async.auth.token import Scope
-from asgard_async.domain.job import now
+from asgard_async.core.timestamps import now
 from tests.support.api_service import ENDLESS, bearer, running, service_config, submit, tokens_of
 from tests.support.eventually import DEADLINE_SECONDS, eventually
 from tests.support.served import Client

@@ -23,8 +23,17 @@ def test_an_invalid_value_is_reported_with_its_place(tmp_path: Path) -> None:
     file.write_text("[server]\nport = 'http'\n")
     done = asgard("config", "check", "--config", file)
     assert done.returncode == 2
-    assert f"{file}: [server] port: expected a whole number" in done.stderr
+    assert f"{file}: [server] port: expected an integer" in done.stderr
     assert "Traceback" not in done.stderr
+
+
+def test_a_renamed_section_is_reported(tmp_path: Path) -> None:
+    file = tmp_path / "asgard.toml"
+    file.write_text("[edges]\nidle_seconds = 9\n")
+    done = asgard("config", "check", "--config", file)
+    assert done.returncode == 0, done.stderr
+    assert f"Warning: {file}: [edges] is now [http]; rename the section." in done.stderr
+    assert f"idle_seconds = 9.0  ({file})" in done.stdout
 
 
 def test_secrets_are_not_printed() -> None:

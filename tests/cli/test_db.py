@@ -57,7 +57,7 @@ async def test_a_restored_backup_continues_where_it_was(tmp_path: Path) -> None:
 async def test_migrating_beside_a_running_service_is_refused(service: Service) -> None:
     done = asgard("db", "migrate", "--data-dir", service.data_dir)
     assert done.returncode == 1
-    assert "another asgard service uses" in done.stderr
+    assert "another Asgard service uses" in done.stderr
     await service.end()
     done = asgard("db", "migrate", "--data-dir", service.data_dir)
     assert (done.returncode, done.stdout) == (0, "The schema is up to date.\n")

@@ -32,6 +32,12 @@ def test_doctor_before_the_first_start(tmp_path: Path) -> None:
     assert not (tmp_path / "data").exists()
 
 
+def test_a_renamed_section_is_a_warning(tmp_path: Path) -> None:
+    code, found = examine(tmp_path, ASGARD_EDGES__IDLE_SECONDS="9")
+    assert (code, found["configuration"]["level"]) == (0, "warn")
+    assert "[edges] is now [http]" in found["configuration"]["found"]
+
+
 @pytest.mark.service
 async def test_doctor_beside_a_running_service(service: Service) -> None:
     await service.finished(await service.submit("print()"))

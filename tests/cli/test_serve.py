@@ -27,7 +27,14 @@ def test_a_public_address_without_tokens_is_refused(tmp_path: Path, host: str) -
 
 def test_an_impossible_data_directory_stops_the_start(tmp_path: Path) -> None:
     (tmp_path / "file").write_text("")
-    refused(tmp_path / "file" / "data", "cannot be made")
+    refused(tmp_path / "file" / "data", "cannot create the data directory")
+
+
+def test_a_renamed_section_is_logged_as_a_warning(tmp_path: Path) -> None:
+    (tmp_path / "file").touch()
+    done = asgard("serve", "--data-dir", tmp_path / "file", ASGARD_EDGES__IDLE_SECONDS="9")
+    assert done.returncode == 1
+    assert "ASGARD_EDGES__IDLE_SECONDS: [edges] is now [http]; use ASGARD_HTTP" in done.stderr
 
 
 def test_a_newer_database_stops_the_start(tmp_path: Path) -> None:

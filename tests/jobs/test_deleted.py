@@ -7,8 +7,9 @@ from typing import Any
 
 import pytest
 
+from asgard_async.core.timestamps import now
 from asgard_async.domain.errors import JobNotFound
-from asgard_async.domain.job import Job, Outcome, now
+from asgard_async.domain.job import Job, Outcome
 from asgard_async.domain.status import Phase, Reason
 from asgard_async.jobs.cancellable_waits import CancellableWaits
 from asgard_async.jobs.lifecycle import Lifecycle

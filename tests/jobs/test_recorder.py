@@ -9,7 +9,8 @@ from pathlib import Path
 import aiohttp
 import pytest
 
-from asgard_async.domain.job import Job, Outcome, Started, now
+from asgard_async.core.timestamps import now
+from asgard_async.domain.job import Job, Outcome, Started
 from asgard_async.domain.status import Phase, Reason
 from asgard_async.jobs import recorder as recorder_module
 from asgard_async.jobs.recorder import Recorder

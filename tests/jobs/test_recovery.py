@@ -3,13 +3,15 @@
 import contextlib
 import os
 import signal
-import sqlite3
-from contextlib import closing
 from pathlib import Path
 
 import msgspec
 import pytest
 
+from asgard_async.core.timestamps import now
+from asgard_async.store.database import Database
+from asgard_async.store.jobs import JobStore
+from tests.store.conftest import accept, new_job
 from tests.support.eventually import eventually
 from tests.support.processes import processes_with
 from tests.support.service import WITHOUT_MLFLOW, Service, running_service
@@ -124,18 +126,12 @@ async def test_a_cancelled_lost_job_is_not_requeued(tmp_path: Path) -> None:
 async def test_a_job_claimed_but_not_started_runs_after_the_restart(service: Service) -> None:
     # the row says STARTING and nothing is on the disk: what a crash between the two leaves
     await service.end()
-    with closing(sqlite3.connect(service.data_dir / "asgard.db")) as db, db:
-        db.execute(
-            "INSERT INTO jobs (job_id, script_name, script_sha256, experiment_name, model_name,"
-            " requirements, environment_vars, timeout, tags, priority, warm, uses_tracking,"
-            " submitted_by, status, phase, attempt, created_at) VALUES ('0000000a', 't.py', 'x',"
-            " 'e', 'm', '[]', '{}', 60, '{}', 0, 1, 0, '', 'running', 'starting', 1,"
-            " '2026-01-01T00:00:00.000000Z')"
-        )
-        db.execute("INSERT INTO job_scripts SELECT seq, CAST('print(1)' AS BLOB) FROM jobs")
-    db.close()
+    async with Database(service.data_dir / "asgard.db") as database:
+        store = JobStore(database)
+        accepted = await accept(store, new_job(b"print(1)"))
+        assert await store.claim_next(now()) is not None
     await service.start()
-    job = await service.finished("0000000a")
+    job = await service.finished(accepted.job_id)
     assert (job["status"], job["logs"]) == ("completed", "1\n")
     assert job["history"][0]["phase"] == "queued"
 
@@ -157,7 +153,7 @@ async def test_a_second_service_on_the_same_data_is_refused(service: Service) ->
     await second.spawn()
     assert second._process is not None
     assert await second._process.wait() == 1
-    assert "another asgard service uses" in second.log.read_text()
+    assert "another Asgard service uses" in second.log.read_text()
 
 
 async def test_the_data_directory_is_private(service: Service) -> None:

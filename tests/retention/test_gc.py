@@ -163,7 +163,7 @@ async def test_the_service_collects_by_itself(tmp_path: Path) -> None:
         async def are_counted() -> bool:  # just after they have gone
             _, metrics = await service.get("/metrics")
             return all(
-                f'asgard_thrown_away_total{{kind="{kind}"}} 1.0' in metrics
+                f'asgard_retention_removed_total{{kind="{kind}"}} 1.0' in metrics
                 for kind in ("job", "stray")
             )
 

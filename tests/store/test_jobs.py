@@ -7,13 +7,14 @@ from pathlib import Path
 
 import pytest
 
+from asgard_async.core.timestamps import now
 from asgard_async.domain.errors import (
     IdempotencyConflict,
     JobNotFinished,
     JobNotFound,
     QueueFull,
 )
-from asgard_async.domain.job import Job, JobRun, JobTracking, Outcome, Started, now
+from asgard_async.domain.job import Job, JobRun, JobTracking, Outcome, Started
 from asgard_async.domain.status import Phase, Reason, Status
 from asgard_async.domain.transitions import TRANSITIONS, TransitionRefused
 from asgard_async.store import jobs as jobs_module

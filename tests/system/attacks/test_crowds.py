@@ -123,7 +123,7 @@ async def test_a_thousand_stalled_log_readers_do_no_harm(
 
 
 async def test_busy_connections_beyond_the_limit_are_503(tmp_path: Path) -> None:
-    settings = {**WITHOUT_MLFLOW, "ASGARD_EDGES__MAX_CONNECTIONS_PER_ADDRESS": "3"}
+    settings = {**WITHOUT_MLFLOW, "ASGARD_HTTP__MAX_CONNECTIONS_PER_ADDRESS": "3"}
     async with (
         running_service(tmp_path / "data", settings) as service,
         contextlib.AsyncExitStack() as held,

@@ -14,11 +14,11 @@ pytestmark = pytest.mark.service
 
 SETTINGS = {
     **WITHOUT_MLFLOW,
-    "ASGARD_EDGES__IDLE_SECONDS": "600",
-    "ASGARD_EDGES__HEADER_SECONDS": "1",
-    "ASGARD_EDGES__BODY_SECONDS": "1",
-    "ASGARD_EDGES__UPLOAD_SECONDS": "1",
-    "ASGARD_EDGES__STALLED_CLIENT_SECONDS": "1",
+    "ASGARD_HTTP__IDLE_SECONDS": "600",
+    "ASGARD_HTTP__HEADER_SECONDS": "1",
+    "ASGARD_HTTP__BODY_SECONDS": "1",
+    "ASGARD_HTTP__UPLOAD_SECONDS": "1",
+    "ASGARD_HTTP__STALLED_CLIENT_SECONDS": "1",
     "ASGARD_LOGS__STALLED_READER_SECONDS": "600",
 }
 UPLOAD = b"POST /mlops/training/upload HTTP/1.1\r\nHost: localhost\r\n"
@@ -80,8 +80,8 @@ async def test_an_unread_body_is_disconnected(impatient: Service, verb: bytes) -
         assert status_of(await until_closed(reader, writer, b" ")) in {200, 404}
 
 
-async def test_an_idle_connection_is_closed(tmp_path: Path) -> None:
-    settings = {**WITHOUT_MLFLOW, "ASGARD_EDGES__IDLE_SECONDS": "1"}
+async def test_a_connection_that_asks_nothing(tmp_path: Path) -> None:
+    settings = {**WITHOUT_MLFLOW, "ASGARD_HTTP__IDLE_SECONDS": "1"}
     async with (
         running_service(tmp_path / "data", settings) as service,
         connected(service) as (reader, writer),
