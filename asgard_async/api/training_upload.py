@@ -22,7 +22,7 @@ from asgard_async.api.keys import (
     SUBMITTER,
 )
 from asgard_async.api.openapi.decorators import docs, documented_body, response_schema
-from asgard_async.api.schemas.jobs import JOB_LINKS, JobSchema, NewJobSchema
+from asgard_async.api.schemas.jobs import JOB_LINKS, JobSchema, NewJobSchema, job_path
 from asgard_async.api.schemas.problem import refusals
 from asgard_async.api.schemas.submission import (
     SubmissionSchema,
@@ -30,7 +30,7 @@ from asgard_async.api.schemas.submission import (
     to_archive_submission,
     to_submission,
 )
-from asgard_async.api.views import job_path, view_job
+from asgard_async.api.views import view_job
 from asgard_async.domain.errors import InvalidSubmission
 from asgard_async.domain.submission import Submission
 
