@@ -53,6 +53,8 @@ def serve(
         _refuse_public(config)
         check_destination(config)
         set_up_logging(level=config.logging.level, format=config.logging.format)
+        for warning in config.warnings:
+            logger.warning("%s", warning)
         _warn_of_root(config)
         # what it makes is for its owner alone
         os.umask(0o077)
@@ -91,8 +93,9 @@ def _warn_of_root(config: Config) -> None:
 
 async def _serve(config: Config, *, drain: bool) -> None:
     # imported late: `asgard --help` and `asgard config` do without
-    from asgard_async.app import create_app, create_runner
-    from asgard_async.app import drain as drain_app
+    from asgard_async.api.http.runner import create_runner
+    from asgard_async.app import create_app
+    from asgard_async.jobs.component import drain as drain_app
     from asgard_async.supervisor.subreaper import adopt_orphans
 
     stop = asyncio.Event()
