@@ -48,7 +48,7 @@ STOP_GRACE_SECONDS = 3.0
 LEAVE_SECONDS = 2.0
 BACKOFF = Backoff(first_seconds=1.0, longest_seconds=60.0, healthy_seconds=60.0)
 PROGRAM = Path(__file__).parent / "server_program.py"
-STOP_AFTER_JOBS = Path(shim.__file__).parent / "stop_after_jobs.py"
+UNDERTAKER = Path(shim.__file__).parent / "undertaker.py"
 
 
 class _Choice(msgspec.Struct):
@@ -153,7 +153,7 @@ class EmbeddedServer:
                     await self._attempt.stop()
                     await self._attempt.wait()
         else:
-            self._stop_after_jobs(self._attempt)
+            self._spawn_undertaker(self._attempt)
 
     # --- starting -------------------------------------------------------------------------
 
@@ -247,13 +247,13 @@ class EmbeddedServer:
 
     # --- stopping -------------------------------------------------------------------------
 
-    def _stop_after_jobs(self, attempt: Attempt) -> None:
+    def _spawn_undertaker(self, attempt: Attempt) -> None:
         null = (os.devnull, os.O_RDWR, 0)
         service = str(os.getpid())
         os.posix_spawn(
             sys.executable,
             service_python(
-                STOP_AFTER_JOBS, service, self._in_use, self._service_lock, attempt.directory
+                UNDERTAKER, service, self._in_use, self._service_lock, attempt.directory
             ),
             {"PATH": os.defpath},
             file_actions=[(os.POSIX_SPAWN_OPEN, fd, *null) for fd in range(3)],
