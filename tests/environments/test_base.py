@@ -1,4 +1,4 @@
-"""What of a job's requirements the service's own environment satisfies."""
+"""Requirements that the service's own environment satisfies."""
 
 import aiohttp
 import pytest
@@ -29,7 +29,7 @@ def test_installed_requirements_are_satisfied(base: BaseEnvironment, text: str) 
 
 
 @pytest.mark.parametrize(
-    ("text", "told"),
+    ("text", "reason"),
     [
         ("no-such-package", "no-such-package (not installed)"),
         ("aiohttp<1", f"aiohttp<1 (installed: {aiohttp.__version__})"),
@@ -42,7 +42,7 @@ def test_installed_requirements_are_satisfied(base: BaseEnvironment, text: str) 
     ],
 )
 def test_missing_requirements_name_the_installed_version(
-    base: BaseEnvironment, text: str, told: str
+    base: BaseEnvironment, text: str, reason: str
 ) -> None:
     (problem,) = base.missing([Requirement("aiohttp"), Requirement(text)])
-    assert told in problem
+    assert reason in problem
