@@ -179,7 +179,7 @@ async def test_a_job_that_does_not_exist_cannot_be_followed_or_waited_for(
 
 async def test_waiting_ends_when_it_should(client: AsyncAsgardClient) -> None:
     job = await client.submit(source="import time; time.sleep(60)", **NAMES)
-    with pytest.raises(TimeoutError, match="it goes on"):
+    with pytest.raises(TimeoutError, match="it continues to run"):
         await client.wait(job, timeout=0.2)
     assert not (await client.get(job)).is_finished
     waiting = asyncio.create_task(client.wait(job, check=True))

@@ -134,7 +134,7 @@ async def test_doubt_holds_waiters_until_mlflow_has_been_looked_at_again(relay: 
         assert await monitor.wait_accessible(30)
         assert await monitor.wait_accessible(0)
         gate = relay.gate(EXPERIMENTS)
-        monitor.doubt()
+        monitor.report_failure()
         assert not await monitor.wait_accessible(0)
         gate.set()
         assert await monitor.wait_accessible(30)

@@ -40,7 +40,7 @@ def test_what_lies_beside_the_jobs_is_no_job(tmp_path: Path) -> None:
     for name in (JOB, "lost+found", "0123ABCD", "0123abcd.old"):
         (tmp_path / name).mkdir()
     (tmp_path / "README").touch()
-    assert JobFiles(tmp_path).known() == {JOB}
+    assert JobFiles(tmp_path).job_ids() == {JOB}
 
 
 def test_whatever_a_job_calls_its_log_goes(tmp_path: Path) -> None:

@@ -64,7 +64,7 @@ async def test_a_job_without_credentials_for_s3_has_its_model_stored_and_registe
     ("credentials", "hint"),
     [
         ({"ASGARD_MLFLOW__PASSWORD": "mistyped-password"}, "does not accept Asgard's credentials"),
-        ({"ASGARD_MLFLOW__USERNAME": "", "ASGARD_MLFLOW__PASSWORD": ""}, "asks for credentials"),
+        ({"ASGARD_MLFLOW__USERNAME": "", "ASGARD_MLFLOW__PASSWORD": ""}, "requires credentials"),
     ],
     ids=["wrong password", "no password"],
 )

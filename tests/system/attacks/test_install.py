@@ -58,7 +58,7 @@ def test_the_refusal_of_another_address_has_a_command_that_works(tmp_path: Path)
     serve = ("serve", "--host", "192.0.2.1", "--port", "0", "--data-dir", data)
     done = asgard(*serve)
     assert done.returncode == 1
-    command = done.stderr.split("Make a token first: asgard ")[1].split()
+    command = done.stderr.split("Create a token first: asgard ")[1].split()
     assert asgard(*command).returncode == 0
     # now it is the address alone that is wrong
     done = asgard(
