@@ -25,7 +25,7 @@ def mlflow_pids(service: Service) -> list[int]:
     return [
         pid
         for pid in processes_with(str(service.data_dir / "mlflow"))
-        if b"mlflow_program" in Path(f"/proc/{pid}/cmdline").read_bytes()
+        if b"server_program" in Path(f"/proc/{pid}/cmdline").read_bytes()
     ]
 
 

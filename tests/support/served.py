@@ -10,8 +10,8 @@ from aiohttp.test_utils import TestClient, TestServer
 from asgard_async.api.http.middlewares import problems
 from asgard_async.api.http.requests import mark_response
 from asgard_async.api.http.server import Runner
-from asgard_async.api.keys import CONFIG
 from asgard_async.config import load_config
+from asgard_async.config.component import CONFIG
 
 Client: TypeAlias = TestClient[web.Request, Any]
 

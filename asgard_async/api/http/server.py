@@ -22,7 +22,7 @@ from asgard_async.api.http.problem import (
     problem_of_malformed_http,
 )
 from asgard_async.api.http.requests import COMMON_HEADERS, draw_request_id, put_headers, request_id
-from asgard_async.api.keys import CONFIG
+from asgard_async.config.component import CONFIG
 
 log = logging.getLogger(__name__)
 

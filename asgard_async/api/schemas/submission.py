@@ -12,6 +12,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
+from aiohttp import web
 from marshmallow import Schema, ValidationError, fields
 from marshmallow.validate import Length, Range
 
@@ -398,3 +399,7 @@ def _flat(loaded: Mapping[str, Any]) -> dict[str, Any]:
     values = dict(loaded)
     values.update(values.pop("resources"))
     return values
+
+
+SUBMISSION_SCHEMA = web.AppKey("submission_schema", SubmissionSchema)
+ARCHIVE_SUBMISSION_SCHEMA = web.AppKey("archive_submission_schema", ArchiveSubmissionSchema)

@@ -9,6 +9,7 @@ from pathlib import Path
 import click
 
 from asgard_async.cli.checks.access import access
+from asgard_async.cli.checks.configuration import configuration
 from asgard_async.cli.checks.finding import Finding, Level
 from asgard_async.cli.checks.machine import isolation, limits, open_files, uv
 from asgard_async.cli.checks.mlflow import mlflow
@@ -21,6 +22,7 @@ from asgard_async.config.data_directory import DataDirectory
 Check = Callable[[Config, DataDirectory], Awaitable[Finding]]
 
 CHECKS: tuple[Check, ...] = (
+    configuration,
     service,
     access,
     data_directory,

@@ -54,6 +54,8 @@ def serve(
         _refuse_public(config)
         check_destination(config)
         set_up_logging(level=config.logging.level, format=config.logging.format)
+        for warning in config.warnings:
+            logger.warning("%s", warning)
         _warn_if_root(config)
         # only the owner may access the files that the service creates
         os.umask(0o077)
@@ -96,8 +98,9 @@ def _warn_if_root(config: Config) -> None:
 
 async def _serve(config: Config, *, drain: bool) -> None:
     # imported late, only once the configuration is known to be valid
-    from asgard_async.app import create_app, create_runner
-    from asgard_async.app import drain as drain_app
+    from asgard_async.api.http.runner import create_runner
+    from asgard_async.app import create_app
+    from asgard_async.jobs.component import drain as drain_app
     from asgard_async.supervisor.subreaper import adopt_orphans
 
     stop = asyncio.Event()
