@@ -14,7 +14,7 @@ from benchmarks.figures import Row, Target, table
 from benchmarks.render import DOCUMENT, NOTES, PICTURE, document, notes_in, render
 from benchmarks.stored import DOCUMENTED, Results, kept
 from benchmarks.table import BENCHES, IDS
-from benchmarks.targets import ISSUE_TARGETS, BESIDE, TARGETS
+from benchmarks.targets import BESIDE, ISSUE_TARGETS, TARGETS
 
 ROOT = Path(__file__).parents[2]
 ISSUE_5 = {
