@@ -144,12 +144,13 @@ async def seen_rows(service: Service, size: Size) -> AsyncIterator[Row]:
     for row_id, readers in (("log-seen", 1), ("log-seen-many", size.readers)):
         rounds = [await latency(service, size.lines, readers) for _ in range(size.rounds)]
         asgard, tail = zip(*rounds, strict=True)
+        crowd = "one reader" if readers == 1 else f"{readers} readers"
         p95 = [
             number(percentile([ms for one in side for ms in one], 95)) for side in (asgard, tail)
         ]
         yield Row(
             id=row_id,
-            what=f"a line printed → seen over the WebSocket, {readers} reader{'s' * (readers > 1)}, medians of rounds",
+            what=f"a line printed → seen over the WebSocket, {crowd}, medians of rounds",
             unit="ms",
             peer="tail -f",
             asgard=[statistics.median(one) for one in asgard],

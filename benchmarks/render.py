@@ -79,9 +79,10 @@ def table(rows: Iterable[Row]) -> str:
         what = f"{row.what}. {row.remark}".rstrip(". ") if row.remark else row.what
         ratio = "—" if row.ratio is None else number(row.ratio)
         target = row.target.text if row.target else ""
+        peer = f"{row.peer}: {figure(row.peer_values, row.unit)}"
         lines.append(
             f"| `{row.id}` | {what} | {figure(row.asgard, row.unit)}"
-            f" | {row.peer}: {figure(row.peer_values, row.unit)} | {ratio} | {target} | {verdict(row)} |"
+            f" | {peer} | {ratio} | {target} | {verdict(row)} |"
         )
     return "\n".join(lines)
 
