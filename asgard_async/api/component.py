@@ -12,7 +12,7 @@ from asgard_async.api.http.middlewares import problems
 from asgard_async.api.http.parser import RequestParser
 from asgard_async.api.http.requests import mark_response
 from asgard_async.api.metrics.component import METRICS, set_up_metrics
-from asgard_async.api.metrics.metrics import count_requests
+from asgard_async.api.metrics.middleware import count_requests
 from asgard_async.api.openapi.document import API_DOCUMENT, ApiDocument
 from asgard_async.api.routes import PAGES, ROUTES
 from asgard_async.api.schemas.submission import (

@@ -14,7 +14,7 @@ from asgard_async.core.component import READINESS
 from asgard_async.supervisor.component import ISOLATION, LIMITS
 
 
-@docs(tags=["service"], summary="Whether the process answers")
+@docs(operation_id="live", tags=["service"], summary="Whether the process answers")
 @response_schema(LiveSchema, 200, description="It does.")
 async def live(request: web.Request) -> web.Response:
     """Answers while the event loop runs."""
@@ -34,6 +34,7 @@ def not_ready(reasons: Sequence[str]) -> Problem:
 
 
 @docs(
+    operation_id="ready",
     tags=["service"],
     summary="Whether jobs are taken",
     description=(

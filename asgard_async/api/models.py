@@ -13,6 +13,7 @@ from asgard_async.mlflow.models import get_model, list_models
 
 
 @docs(
+    operation_id="get_models",
     tags=["models"],
     summary="List the registered models",
     responses=refusals(422, 503),
@@ -24,6 +25,7 @@ async def get_models(request: web.Request) -> web.Response:
 
 
 @docs(
+    operation_id="get_one_model",
     tags=["models"],
     summary="Show a registered model",
     parameters=[

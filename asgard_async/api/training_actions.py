@@ -2,6 +2,7 @@
 
 from aiohttp import web
 
+from asgard_async.api.http.audit import audited_as
 from asgard_async.api.http.requests import job_id_of, owner
 from asgard_async.api.http.responses import reply
 from asgard_async.api.openapi.decorators import docs, response_schema
@@ -12,7 +13,9 @@ from asgard_async.jobs.component import CANCELLER
 from asgard_async.jobs.submit.component import RETRIER
 
 
+@audited_as("cancel")
 @docs(
+    operation_id="cancel",
     tags=["training"],
     summary="Cancel a job",
     description="Queued, building or running; one that has ended stays as it is.",
@@ -28,7 +31,9 @@ async def cancel(request: web.Request) -> web.Response:
     return reply(view_job(job), status=202)
 
 
+@audited_as("retry")
 @docs(
+    operation_id="retry",
     tags=["training"],
     summary="Run a job again",
     description="Makes a new job with the same specification and script.",

@@ -26,6 +26,7 @@ NEXT_HEADER = "X-Log-Next-Offset"
 
 
 @docs(
+    operation_id="get_logs",
     tags=["training"],
     summary="Read a job's log",
     description="The whole log shows a line where output was dropped; reading by offset skips it."

@@ -55,6 +55,7 @@ sends is not looked at.
 
 
 @docs(
+    operation_id="stream_log",
     tags=["training"],
     summary="Follow a job's log",
     description=DESCRIPTION,

@@ -12,6 +12,7 @@ from asgard_async.store.component import ARCHIVES, STORE
 
 
 @docs(
+    operation_id="get_script",
     tags=["training"],
     summary="Get a job's script or archive",
     description="Byte for byte as it was uploaded.",

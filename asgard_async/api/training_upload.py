@@ -8,6 +8,7 @@ from typing import Any
 from aiohttp import web
 from marshmallow import ValidationError
 
+from asgard_async.api.http.audit import audited_as
 from asgard_async.api.http.bodies import BODIES
 from asgard_async.api.http.json_body import read_json_object
 from asgard_async.api.http.multipart import Form, read_form
@@ -35,7 +36,9 @@ from asgard_async.store.component import ARCHIVES
 KEY_HEADER = "Idempotency-Key"
 
 
+@audited_as("upload")
 @docs(
+    operation_id="upload",
     tags=["training"],
     summary="Submit a training script",
     description="Once this answers 202 the job survives any crash of the service.",

@@ -1,18 +1,14 @@
 """Jobs as clients see them. The schemas in schemas/jobs.py describe exactly this."""
 
 from collections.abc import Sequence
-from datetime import UTC, datetime
+from datetime import datetime
 from typing import Any
 
 from asgard_async.core.redaction import without_secrets
+from asgard_async.core.timestamps import rfc3339
 from asgard_async.domain.job import HistoryEntry, Job, JobRun, seconds_per_phase
 
 Document = dict[str, Any]
-
-
-def rfc3339(moment: datetime) -> str:
-    """A time in UTC with `Z`, to the microsecond."""
-    return moment.astimezone(UTC).isoformat(timespec="microseconds").replace("+00:00", "Z")
 
 
 def _time(moment: datetime | None) -> str | None:

@@ -53,6 +53,15 @@ class Finding(msgspec.Struct, frozen=True):
         return found
 
 
+async def configuration(config: Config, data: DataDirectory) -> Finding:
+    """Look for settings that still work under a former name."""
+    if config.warnings:
+        return Finding(
+            "configuration", Level.WARN, " ".join(config.warnings), "asgard config check"
+        )
+    return Finding("configuration", Level.OK, "valid")
+
+
 async def data_directory(config: Config, data: DataDirectory) -> Finding:
     """Whether it is there, ours, and nobody else's to read."""
     about, root = "data directory", data.root
@@ -294,6 +303,7 @@ def _read_only(file: Path) -> sqlite3.Connection:
 Check = Callable[[Config, DataDirectory], Awaitable[Finding]]
 
 CHECKS: tuple[Check, ...] = (
+    configuration,
     service,
     access,
     data_directory,

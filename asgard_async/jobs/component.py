@@ -7,7 +7,7 @@ from aiohttp import web
 from asgard_async.config.component import CONFIG
 from asgard_async.core.component import BACKGROUND, READINESS
 from asgard_async.core.tasks import BackgroundTasks
-from asgard_async.domain.job import now
+from asgard_async.core.timestamps import now
 from asgard_async.environments.component import ENVIRONMENTS
 from asgard_async.executors.local.component import EXECUTOR
 from asgard_async.jobs.actions.cancel import Canceller

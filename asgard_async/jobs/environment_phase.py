@@ -44,9 +44,7 @@ class EnvironmentPhase:
             BuildFailed: it cannot be built.
             Interrupted: the job was cancelled meanwhile.
         """
-        environment_spec = self._environments.environment_spec(
-            job.spec.requirements, job_id=job.job_id
-        )
+        environment_spec = self._environments.spec_for(job.spec.requirements, job_id=job.job_id)
         while True:
             with self._environments.held(environment_spec) as environment:
                 if environment is not None:

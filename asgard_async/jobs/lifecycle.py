@@ -15,9 +15,10 @@ from pathlib import Path
 from typing import Protocol
 
 from asgard_async.config import Config
+from asgard_async.core.timestamps import now
 from asgard_async.domain.attempt import AttemptId, End, Ended
 from asgard_async.domain.errors import JobNotFound
-from asgard_async.domain.job import Job, Outcome, now
+from asgard_async.domain.job import Job, Outcome
 from asgard_async.domain.status import Phase, Reason
 from asgard_async.domain.transitions import TransitionRefused
 from asgard_async.environments.builder import BuildFailed

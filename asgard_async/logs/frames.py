@@ -7,13 +7,13 @@ written, and never cuts a character; the text of all frames is that of all bytes
 import codecs
 from collections.abc import Iterator
 from dataclasses import dataclass
-from datetime import UTC, datetime
 from itertools import islice
 from pathlib import Path
 from typing import Any
 
 import msgspec
 
+from asgard_async.core.timestamps import rfc3339_of_ms
 from asgard_async.logformat.times import parts_by_time
 from asgard_async.logs.reader import read_slice
 
@@ -73,11 +73,6 @@ def _text_frames(log: Path, data: bytes, offset: int, *, at_end: bool) -> Iterat
                 "offset": offset + begin,
                 "next": offset + begin + taken,
                 "data": text,
-                "time": _rfc3339(at_ms) if at_ms is not None else None,
+                "time": rfc3339_of_ms(at_ms) if at_ms is not None else None,
             }
         begin += taken
-
-
-def _rfc3339(milliseconds: int) -> str:
-    moment = datetime.fromtimestamp(milliseconds / 1000, UTC)
-    return moment.isoformat(timespec="milliseconds").removesuffix("+00:00") + "Z"

@@ -1,9 +1,9 @@
 """Registered models as `GET /mlops/models` and `POST /mlops/registry` show them."""
 
 from collections.abc import Sequence
-from datetime import UTC, datetime
 from typing import TypedDict
 
+from asgard_async.core.timestamps import rfc3339_of_ms
 from asgard_async.domain.errors import TrackingNotFound, TrackingRejected, TrackingUnavailable
 from asgard_async.mlflow import wire
 from asgard_async.mlflow.gateway import MlflowGateway
@@ -76,8 +76,8 @@ def view_model(model: wire.RegisteredModel) -> RegisteredModelView:
         "tags": _dictionary(model.tags),
         "aliases": {alias.alias: alias.version for alias in model.aliases},
         "latest_versions": [view_version(version) for version in newest_first],
-        "created_at": _rfc3339(model.creation_timestamp),
-        "updated_at": _rfc3339(model.last_updated_timestamp),
+        "created_at": rfc3339_of_ms(model.creation_timestamp),
+        "updated_at": rfc3339_of_ms(model.last_updated_timestamp),
     }
 
 
@@ -90,15 +90,10 @@ def view_version(version: wire.ModelVersion) -> ModelVersionView:
         "run_id": version.run_id or None,
         "description": version.description,
         "tags": _dictionary(version.tags),
-        "created_at": _rfc3339(version.creation_timestamp),
-        "updated_at": _rfc3339(version.last_updated_timestamp),
+        "created_at": rfc3339_of_ms(version.creation_timestamp),
+        "updated_at": rfc3339_of_ms(version.last_updated_timestamp),
     }
 
 
 def _dictionary(tags: Sequence[wire.Tag]) -> dict[str, str]:
     return {tag.key: tag.value for tag in tags}
-
-
-def _rfc3339(milliseconds: int) -> str:
-    moment = datetime.fromtimestamp(milliseconds / 1000, UTC)
-    return moment.isoformat(timespec="milliseconds").replace("+00:00", "Z")

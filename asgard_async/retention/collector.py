@@ -11,8 +11,8 @@ from typing import NoReturn
 
 from asgard_async.config import EnvironmentsConfig, RetentionConfig
 from asgard_async.core.threads import run_in_daemon_thread
+from asgard_async.core.timestamps import now
 from asgard_async.domain.errors import JobNotFinished, JobNotFound
-from asgard_async.domain.job import now
 from asgard_async.environments.cache import EnvironmentCache
 from asgard_async.retention.job_files import JobFiles, size_of
 from asgard_async.retention.plan import (

@@ -6,7 +6,8 @@ from collections.abc import Awaitable, Callable
 from typing import Protocol
 
 from asgard_async.core.tasks import BackgroundTasks
-from asgard_async.domain.job import Job, JobSpec, now
+from asgard_async.core.timestamps import now
+from asgard_async.domain.job import Job, JobSpec
 from asgard_async.domain.status import Phase
 from asgard_async.store.jobs import JobStore
 

@@ -4,7 +4,8 @@ import asyncio
 import contextlib
 from datetime import timedelta
 
-from asgard_async.domain.job import Outcome, now
+from asgard_async.core.timestamps import now
+from asgard_async.domain.job import Outcome
 from asgard_async.domain.status import Phase, Reason
 from asgard_async.domain.transitions import TransitionRefused
 from asgard_async.store.jobs import JobStore

@@ -51,9 +51,7 @@ async def test_bars_and_colours_are_readable(service: Service, script: Path) -> 
     assert not terminal.cursor_is_hidden
 
 
-async def test_a_hostile_log_changes_nothing_but_its_own_lines(
-    service: Service, script: Path
-) -> None:
+async def test_a_hostile_log_changes_only_its_own_lines(service: Service, script: Path) -> None:
     script.write_text(HOSTILE)
     with in_terminal("run", script, ASGARD_URL=service.url) as terminal:
         assert await terminal.ended() == 0
@@ -67,7 +65,7 @@ async def test_a_hostile_log_changes_nothing_but_its_own_lines(
     assert not terminal.cursor_is_hidden
 
 
-async def test_raw_passes_what_it_is_given(service: Service, script: Path) -> None:
+async def test_raw_passes_output_unchanged(service: Service, script: Path) -> None:
     script.write_text(HOSTILE)
     with in_terminal("run", script, "--raw", ASGARD_URL=service.url) as terminal:
         assert await terminal.ended() == 0
@@ -75,7 +73,7 @@ async def test_raw_passes_what_it_is_given(service: Service, script: Path) -> No
 
 
 @pytest.mark.parametrize("variable", ["NO_COLOR", "TERM"])
-async def test_colours_can_be_off(service: Service, script: Path, variable: str) -> None:
+async def test_colours_can_be_turned_off(service: Service, script: Path, variable: str) -> None:
     script.write_text(r"print('\033[31mred\033[0m plain\r\033[K!')")
     value = {"NO_COLOR": "1", "TERM": "dumb"}[variable]
     with in_terminal("run", script, ASGARD_URL=service.url, **{variable: value}) as terminal:
@@ -85,7 +83,7 @@ async def test_colours_can_be_off(service: Service, script: Path, variable: str)
     assert (b"\x1b" in terminal.written) == (variable == "NO_COLOR")
 
 
-async def test_a_spinner_tells_the_place_in_the_queue_and_leaves_nothing(
+async def test_a_spinner_shows_the_queue_position_and_vanishes(
     service: Service, tmp_path: Path, script: Path
 ) -> None:
     flag = tmp_path / "flag"
@@ -116,7 +114,9 @@ class Waiting:
         await self.terminal.shows("go on (Enter)?")
 
 
-async def test_ctrl_c_asks_and_c_cancels(service: Service, tmp_path: Path, script: Path) -> None:
+async def test_ctrl_c_asks_and_c_cancels_the_job(
+    service: Service, tmp_path: Path, script: Path
+) -> None:
     script.write_text(WAITS.format(flag=str(tmp_path / "never")))
     with in_terminal("run", script, ASGARD_URL=service.url) as terminal:
         await Waiting(terminal, tmp_path).interrupt()
@@ -144,7 +144,7 @@ async def test_d_and_a_second_ctrl_c_detach(
 
 
 @pytest.mark.parametrize("is_removed", [False, True])
-async def test_who_detaches_hears_what_became_of_the_job_meanwhile(
+async def test_detaching_reports_a_job_that_ended_meanwhile(
     service: Service, tmp_path: Path, script: Path, *, is_removed: bool
 ) -> None:
     flag = tmp_path / "flag"
@@ -164,7 +164,7 @@ async def test_who_detaches_hears_what_became_of_the_job_meanwhile(
     assert not [line for line in terminal.lines if "goes on" in line]
 
 
-async def test_enter_goes_on(service: Service, tmp_path: Path, script: Path) -> None:
+async def test_enter_resumes_following(service: Service, tmp_path: Path, script: Path) -> None:
     flag = tmp_path / "flag"
     script.write_text(WAITS.format(flag=str(flag)))
     with in_terminal("run", script, ASGARD_URL=service.url) as terminal:
@@ -177,7 +177,7 @@ async def test_enter_goes_on(service: Service, tmp_path: Path, script: Path) -> 
     assert [line for line in terminal.lines if line == "went on"]
 
 
-async def test_a_question_waits_with_the_log(
+async def test_the_log_waits_while_the_question_is_open(
     service: Service, tmp_path: Path, script: Path
 ) -> None:
     flag = tmp_path / "flag"
@@ -193,7 +193,7 @@ async def test_a_question_waits_with_the_log(
     assert terminal.lines.index("went on") > question
 
 
-async def test_a_log_that_was_detached_can_be_followed_again(
+async def test_a_detached_log_can_be_followed_again(
     service: Service, tmp_path: Path, script: Path
 ) -> None:
     flag = tmp_path / "flag"
@@ -210,7 +210,7 @@ async def test_a_log_that_was_detached_can_be_followed_again(
     assert ROWS > len(terminal.lines) - 10
 
 
-async def test_a_restart_is_told_in_lines_of_its_own(
+async def test_a_restart_is_reported_on_its_own_lines(
     service: Service, tmp_path: Path, script: Path
 ) -> None:
     flag = tmp_path / "flag"
@@ -227,7 +227,7 @@ async def test_a_restart_is_told_in_lines_of_its_own(
     assert "went on" in terminal.lines[broke:]
 
 
-async def test_a_terminal_that_is_closed_leaves_the_job_running(
+async def test_closing_the_terminal_leaves_the_job_running(
     service: Service, tmp_path: Path, script: Path
 ) -> None:
     flag = tmp_path / "flag"

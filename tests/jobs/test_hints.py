@@ -43,7 +43,7 @@ def hint_of(output: str) -> str | None:
         ("registered_name_rejected", "Leave registered_model_name out"),
     ],
 )
-def test_a_common_failure_is_followed_by_advice(output: str, advice: str) -> None:
+def test_a_common_failure_gets_advice(output: str, advice: str) -> None:
     hint = hint_of((OUTPUTS / f"{output}.txt").read_text("utf-8"))
     assert hint is not None
     assert advice in hint
@@ -58,7 +58,7 @@ def test_other_failures_get_no_advice(output: str) -> None:
     assert hint_of((OUTPUTS / f"{output}.txt").read_text("utf-8")) is None
 
 
-def test_no_exception_no_advice() -> None:
+def test_no_exception_gives_no_advice() -> None:
     assert hint_for("ModuleNotFoundError: No module named 'torch'", None) is None
 
 
@@ -80,13 +80,13 @@ def traceback(line: str) -> str:
         ("torch", "torch"),
     ],
 )
-def test_a_package_of_another_name_is_named(module: str, package: str) -> None:
+def test_a_differently_named_package_is_suggested(module: str, package: str) -> None:
     hint = hint_of(traceback(f"ModuleNotFoundError: No module named '{module}'"))
     assert hint is not None
     assert f'"{package}"' in hint
 
 
-def test_all_types_are_named_up_to_a_few() -> None:
+def test_at_most_a_few_types_are_named() -> None:
     message = (
         "mlflow.exceptions.MlflowException: The saved sklearn model references untrusted types. If"
         " you are sure, set the 'skops_trusted_types' parameter. Root error: Untrusted types found"

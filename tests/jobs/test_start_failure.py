@@ -37,13 +37,13 @@ while not os.path.exists({go!r}):
         (KeyError("/srv/secret"), "an error within Asgard"),
     ],
 )
-def test_causes_in_words_without_paths(error: Exception, told: str) -> None:
+def test_causes_are_described_without_paths(error: Exception, told: str) -> None:
     assert told in in_words(error)
     assert "/srv" not in in_words(error)
 
 
 @pytest.mark.parametrize("number", [errno.EAGAIN, errno.ENOMEM, errno.EMFILE, errno.ENFILE])
-def test_what_a_busy_machine_refuses_is_transient(number: int) -> None:
+def test_resource_exhaustion_is_transient(number: int) -> None:
     assert is_transient(OSError(number, os.strerror(number)))
     assert not is_transient(OSError(errno.ENOSPC, "x"))
 
@@ -64,7 +64,7 @@ def files_open_but_for(spare: int, service: Service, *, watching: str) -> int:
 
 
 @pytest.mark.service
-async def test_a_job_that_a_busy_machine_refuses_to_start_is_started_later(tmp_path: Path) -> None:
+async def test_a_job_starts_later_on_an_exhausted_machine(tmp_path: Path) -> None:
     async with running_service(tmp_path / "data", ONE_SLOT) as service:
         service.may_fail = True
         go = tmp_path / "go"
@@ -89,7 +89,7 @@ async def test_a_job_that_a_busy_machine_refuses_to_start_is_started_later(tmp_p
 
 
 @pytest.mark.service
-async def test_a_full_disk_is_named(tmp_path: Path) -> None:
+async def test_a_full_disk_is_named_as_the_cause(tmp_path: Path) -> None:
     async with running_service(tmp_path / "data", ONE_SLOT) as service:
         service.may_fail = True
         go = tmp_path / "go"

@@ -58,7 +58,7 @@ async def test_runs_are_read_over_all_pages_and_experiments(
     assert settled.tracking.run_id == made[-1]
 
 
-async def test_runs_of_the_last_attempt_count_and_earlier_ones_are_listed(
+async def test_the_last_attempt_counts_and_earlier_are_listed(
     gateway: MlflowGateway, script: Script
 ) -> None:
     first = await script.run(ended=50, attempt=1)
@@ -72,7 +72,7 @@ async def test_runs_of_the_last_attempt_count_and_earlier_ones_are_listed(
     assert {run.run_id for run in third.tracking.runs} == {first, second}
 
 
-async def test_runs_of_another_asgard_with_the_same_job_id_do_not_count(
+async def test_runs_of_another_service_do_not_count(
     gateway: MlflowGateway, user: MlflowUser, script: Script
 ) -> None:
     stranger = await script.run(ended=None, server="server-2")
@@ -112,7 +112,7 @@ async def test_runs_left_open_are_ended_with_their_job(
     assert told[child].parent_run_id == parent
 
 
-async def test_run_that_cannot_be_ended_is_told_as_it_is(relay: Relay, script: Script) -> None:
+async def test_a_run_that_cannot_be_ended_is_reported_open(relay: Relay, script: Script) -> None:
     async def refuse_update(request: web.Request) -> web.StreamResponse:
         if request.path.endswith("runs/update"):
             return web.json_response({"error_code": "INVALID_PARAMETER_VALUE"}, status=400)
@@ -127,7 +127,7 @@ async def test_run_that_cannot_be_ended_is_told_as_it_is(relay: Relay, script: S
     assert [run.status for run in settled.tracking.runs] == ["RUNNING"]
 
 
-async def test_refused_search_waits_for_the_administrator(script: Script) -> None:
+async def test_a_rejected_search_waits_for_the_administrator(script: Script) -> None:
     async def forbid(_: web.Request) -> web.StreamResponse:
         return web.json_response({"error_code": "PERMISSION_DENIED", "message": "no"}, status=403)
 
@@ -140,7 +140,7 @@ async def test_refused_search_waits_for_the_administrator(script: Script) -> Non
                 )
 
 
-async def test_mlflow_that_fails_at_one_job_does_not_hold_up_the_others(
+async def test_a_failure_at_one_job_does_not_block_the_others(
     relay: Relay, relayed: MlflowGateway, user: MlflowUser, script: Script
 ) -> None:
     others = [Script(user, script.experiment_id) for _ in range(6)]
@@ -159,7 +159,7 @@ async def test_mlflow_that_fails_at_one_job_does_not_hold_up_the_others(
         assert len(await user.versions(job.model_name)) == 1
 
 
-async def test_failing_at_one_job_is_no_outage_though_it_is_the_only_one(
+async def test_a_failure_at_the_only_job_is_not_an_outage(
     relay: Relay, relayed: MlflowGateway, script: Script
 ) -> None:
     await script.run_with_model()
@@ -168,7 +168,7 @@ async def test_failing_at_one_job_is_no_outage_though_it_is_the_only_one(
     assert await RunReconciler(relayed, server_id=SERVER).settle([job]) == {}
 
 
-async def test_outage_in_the_middle_loses_nothing_and_repeats_nothing(
+async def test_an_outage_loses_and_repeats_nothing(
     mlflow_server: MlflowServer, user: MlflowUser, script: Script
 ) -> None:
     await script.run(ended=None)
@@ -187,7 +187,7 @@ async def test_outage_in_the_middle_loses_nothing_and_repeats_nothing(
     assert run_id in {run.run_id for run in settled[0].tracking.runs}
 
 
-async def test_server_that_stops_before_registering_is_asked_again(
+async def test_registering_is_retried_after_an_outage(
     relay: Relay, relayed: MlflowGateway, user: MlflowUser, script: Script
 ) -> None:
     others = [Script(user, script.experiment_id) for _ in range(8)]
@@ -206,7 +206,7 @@ async def test_server_that_stops_before_registering_is_asked_again(
     assert len(await user.versions(name)) == len(jobs)
 
 
-async def test_mlflow_that_is_not_there_is_unavailable() -> None:
+async def test_an_absent_mlflow_is_unavailable() -> None:
     address = MlflowAddress.parse(f"http://127.0.0.1:{free_port()}")
     async with MlflowGateway(address, timeout_seconds=30) as gateway:
         with pytest.raises(TrackingUnavailable):
@@ -214,7 +214,7 @@ async def test_mlflow_that_is_not_there_is_unavailable() -> None:
         assert await RunReconciler(gateway, server_id=SERVER).settle([]) == {}
 
 
-async def test_job_whose_run_is_too_large_to_read_harms_no_other(
+async def test_an_oversized_run_does_not_affect_other_jobs(
     mlflow_server: MlflowServer, user: MlflowUser, script: Script
 ) -> None:
     other = Script(user, await user.experiment())

@@ -17,7 +17,7 @@ pytestmark = pytest.mark.mlflow
 SEARCH, CREATE = "runs/search", "model-versions/create"
 
 
-async def test_completed_jobs_model_is_registered_once(
+async def test_the_model_of_a_completed_job_is_registered_once(
     gateway: MlflowGateway, user: MlflowUser, script: Script
 ) -> None:
     run_id, model_id = await script.run_with_model()
@@ -36,7 +36,7 @@ async def test_completed_jobs_model_is_registered_once(
     assert model_id.startswith("m-")
 
 
-async def test_settling_one_job_twice_at_once_registers_it_once(
+async def test_concurrent_reconciliation_registers_once(
     gateway: MlflowGateway, user: MlflowUser, script: Script
 ) -> None:
     await script.run_with_model()
@@ -48,7 +48,7 @@ async def test_settling_one_job_twice_at_once_registers_it_once(
     assert len(await user.versions(name)) == 1
 
 
-async def test_jobs_with_one_model_name_get_versions_of_their_own(
+async def test_jobs_sharing_a_model_name_get_own_versions(
     gateway: MlflowGateway, user: MlflowUser, script: Script
 ) -> None:
     scripts = [script, *(Script(user, script.experiment_id) for _ in range(4))]
@@ -64,7 +64,7 @@ async def test_jobs_with_one_model_name_get_versions_of_their_own(
         assert by_version[settled[one.job_id].tracking.model_version] == run_id
 
 
-async def test_version_that_the_script_made_itself_is_the_jobs(
+async def test_a_version_registered_by_the_script_is_used(
     gateway: MlflowGateway, user: MlflowUser, script: Script
 ) -> None:
     run_id, model_id = await script.run_with_model()
@@ -79,7 +79,7 @@ async def test_version_that_the_script_made_itself_is_the_jobs(
     assert len(await user.versions(name)) == 2
 
 
-async def test_version_that_the_script_made_from_another_of_its_runs_counts_in_need(
+async def test_a_version_from_another_run_is_the_fallback(
     gateway: MlflowGateway, user: MlflowUser, script: Script
 ) -> None:
     earlier = await script.run(ended=10)
@@ -95,7 +95,7 @@ async def test_version_that_the_script_made_from_another_of_its_runs_counts_in_n
     assert [version["run_id"] for version in await user.versions(name)] == [earlier, last]
 
 
-async def test_version_made_for_the_job_is_found_whichever_run_it_is_from(
+async def test_the_versions_run_does_not_matter(
     gateway: MlflowGateway, user: MlflowUser, script: Script
 ) -> None:
     first, model_id = await script.run_with_model()
@@ -115,9 +115,7 @@ async def test_version_made_for_the_job_is_found_whichever_run_it_is_from(
     assert len(await user.versions(name)) == 1
 
 
-async def test_older_mlflow_without_logged_models_and_null_filters_serves(
-    relay: Relay, user: MlflowUser, script: Script
-) -> None:
+async def test_an_older_mlflow_is_supported(relay: Relay, user: MlflowUser, script: Script) -> None:
     async def be_older(request: web.Request) -> web.StreamResponse:
         if request.path.endswith("logged-models/search"):
             return web.Response(status=404, text="<html>", content_type="text/html")
@@ -139,7 +137,7 @@ async def test_older_mlflow_without_logged_models_and_null_filters_serves(
     assert [settled[one.job_id].tracking.model_version for one in scripts] == ["1", "2"]
 
 
-async def test_job_that_did_not_complete_registers_nothing(
+async def test_an_incomplete_job_registers_nothing(
     gateway: MlflowGateway, user: MlflowUser, script: Script
 ) -> None:
     run_id, _ = await script.run_with_model()
@@ -150,7 +148,7 @@ async def test_job_that_did_not_complete_registers_nothing(
     assert await user.versions(name) == []
 
 
-async def test_run_without_model_has_no_version_and_that_is_no_problem(
+async def test_a_run_without_a_model_is_not_a_problem(
     gateway: MlflowGateway, script: Script
 ) -> None:
     run_id = await script.run()
@@ -159,7 +157,7 @@ async def test_run_without_model_has_no_version_and_that_is_no_problem(
     assert settled.problem is None
 
 
-async def test_refused_model_name_is_told_and_harms_no_other_job(
+async def test_a_rejected_model_name_affects_only_its_job(
     gateway: MlflowGateway, user: MlflowUser, script: Script
 ) -> None:
     other = Script(user, script.experiment_id)
@@ -176,7 +174,7 @@ async def test_refused_model_name_is_told_and_harms_no_other_job(
     assert settled[other.job_id].tracking.model_version == "1"
 
 
-async def test_lost_answer_to_a_registration_makes_no_second_version(
+async def test_a_lost_registration_response_is_not_repeated(
     relay: Relay, relayed: MlflowGateway, user: MlflowUser, script: Script
 ) -> None:
     await script.run_with_model()
@@ -191,7 +189,7 @@ async def test_lost_answer_to_a_registration_makes_no_second_version(
     assert len(await user.versions(name)) == 1
 
 
-async def test_one_search_finds_what_all_scripts_registered(
+async def test_one_search_finds_all_registered_versions(
     relay: Relay, relayed: MlflowGateway, user: MlflowUser, script: Script
 ) -> None:
     scripts = [script, *(Script(user, script.experiment_id) for _ in range(4))]

@@ -126,21 +126,21 @@ def test_a_target_is_judged_by_medians(judged: Row, reached: bool | None) -> Non
     assert judged.reached is reached
 
 
-def test_costs_of_rates_are_turned_round() -> None:
+def test_rates_are_inverted_to_costs() -> None:
     plain, rate, alone = ROWS
     assert (plain.ratio, plain.cost, plain.target_cost) == (1, 1, None)
     assert (rate.ratio, rate.cost, rate.target_cost) == (0.25, 4, 5)
     assert (alone.ratio, alone.cost, alone.target_cost) == (None, None, None)
 
 
-def test_the_table_tells_why_a_peer_is_missing() -> None:
+def test_the_table_says_why_a_peer_is_missing() -> None:
     assert "no tsp here" in table(ROWS)
 
 
 # --- stored and rendered ------------------------------------------------------------------------
 
 
-def test_stored_rows_come_back_and_new_ones_replace_them(tmp_path: Path) -> None:
+def test_stored_rows_are_read_and_replaced(tmp_path: Path) -> None:
     file = tmp_path / "deep" / "bench.json"
     kept(file, ROWS[:2], IDS).write(file)
     again = Row(id="list", what="later", unit="ms", peer="", asgard=[1])
@@ -150,7 +150,7 @@ def test_stored_rows_come_back_and_new_ones_replace_them(tmp_path: Path) -> None
     ]
 
 
-def test_a_page_is_made_of_stored_rows(tmp_path: Path) -> None:
+def test_a_page_is_rendered_from_stored_rows(tmp_path: Path) -> None:
     file = tmp_path / "bench.json"
     kept(file, [replace(one, load=(1, 2)) for one in ROWS], IDS).write(file)
     render(file, tmp_path)
@@ -161,7 +161,7 @@ def test_a_page_is_made_of_stored_rows(tmp_path: Path) -> None:
     assert (tmp_path / PICTURE).read_text("utf-8") == chart([ROWS[1], ROWS[2], ROWS[0]])
 
 
-def test_the_picture_has_a_bar_for_each_row_with_a_peer_and_a_mark_for_each_target() -> None:
+def test_the_chart_shows_every_peer_and_target() -> None:
     drawing = ElementTree.fromstring(chart(ROWS))  # noqa: S314 (its own picture)
     kinds = Counter(part.get("class") for part in drawing.iter())
     assert (kinds["plain"], kinds["reached"], kinds["missed"], kinds["target"]) == (1, 1, 0, 1)
@@ -172,12 +172,12 @@ def test_the_documented_run_has_every_figure_of_the_issue() -> None:
     assert set(ISSUE_5) | BESIDE <= measured
 
 
-def test_the_documented_run_was_judged_by_the_targets_of_today() -> None:
+def test_the_documented_run_used_the_current_targets() -> None:
     for one in Results.read(DOCUMENTED).rows:
         assert one.target == TARGETS.get(one.id), one.id
 
 
-def test_the_page_is_what_the_documented_run_renders_to(tmp_path: Path) -> None:
+def test_the_page_matches_the_documented_run(tmp_path: Path) -> None:
     """`python -m benchmarks.render` makes it so again."""
     render(DOCUMENTED, tmp_path)
     for name in (DOCUMENT, PICTURE):

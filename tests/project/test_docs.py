@@ -113,7 +113,7 @@ def command_lines() -> list[str]:
 
 
 @pytest.mark.parametrize("line", command_lines())
-def test_commands_that_documents_name_exist_with_their_options(line: str) -> None:
+def test_commands_named_in_documents_exist(line: str) -> None:
     command: click.Command = main
     words = shlex.split(re.split(r"\)| \| |…", line)[0], comments=True)[1:]
     while words and isinstance(command, click.Group) and not words[0].startswith("-"):
@@ -125,7 +125,7 @@ def test_commands_that_documents_name_exist_with_their_options(line: str) -> Non
     assert given <= known, line
 
 
-def test_make_lists_the_targets_that_documents_name() -> None:
+def test_make_targets_named_in_documents_exist() -> None:
     targets = set(re.findall(r"^([a-z-]+):.*## ", text_of("Makefile"), re.MULTILINE))
     for document in DOCUMENTS:
         named = set(

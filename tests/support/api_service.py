@@ -16,7 +16,7 @@ from asgard_async.auth.token_file import TokenFile
 from asgard_async.config import Config, load_config
 from asgard_async.config.component import CONFIG
 from asgard_async.config.data_directory import DataDirectory
-from asgard_async.domain.job import now
+from asgard_async.core.timestamps import now
 from asgard_async.executors.local.component import EXECUTOR
 from asgard_async.store.component import STORE
 from asgard_async.store.jobs import JobStore

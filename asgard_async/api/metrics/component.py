@@ -9,7 +9,7 @@ from asgard_async.api.metrics.collectors import (
     LimitsCollector,
     WarmCollector,
 )
-from asgard_async.api.metrics.metrics import Metrics
+from asgard_async.api.metrics.service_metrics import Metrics
 from asgard_async.config.component import CONFIG, OBSERVE_LOOP_LAG
 from asgard_async.executors.local.component import WARM
 from asgard_async.retention.component import ON_REMOVAL

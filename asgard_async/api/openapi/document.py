@@ -62,7 +62,7 @@ class ApiDocument:
         said: Mapping[str, Any] = handler.__apispec__
         guarded = not route.path.startswith(OPEN)
         operation: Document = {
-            "operationId": handler.__name__,
+            "operationId": said["operationId"],
             "tags": said["tags"],
             "summary": said["summary"],
             "parameters": [dict(parameter) for parameter in said["parameters"]],

@@ -8,6 +8,7 @@ from asgard_async.api.schemas.openapi import OpenApiSchema
 
 
 @docs(
+    operation_id="get_document",
     tags=["service"],
     summary="Describe the API",
     description="This document, in OpenAPI 3.1. For people it is shown at /docs.",

@@ -31,6 +31,8 @@ def check(file: Path | None) -> None:
         check_destination(loaded)
     except ConfigError as error:
         raise click.UsageError(str(error)) from error
+    for warning in loaded.warnings:
+        click.echo(f"Warning: {warning}", err=True)
     for section in SECTIONS:
         click.echo(f"[{section}]")
         values = getattr(loaded, section)

@@ -114,7 +114,7 @@ async def _build(config: Config, requirements: tuple[str, ...]) -> None:
     environments = create_environment_provider(
         config, data, selector, enforcer=None, compile_niceness=0
     )
-    environment_spec = environments.environment_spec(requirements)
+    environment_spec = environments.spec_for(requirements)
     if environment_spec.moving:
         raise click.UsageError(
             f"What {', '.join(environment_spec.moving)} points to may change, so each job builds an"

@@ -53,6 +53,8 @@ def serve(
         _refuse_public(config)
         check_destination(config)
         set_up_logging(level=config.logging.level, format=config.logging.format)
+        for warning in config.warnings:
+            logger.warning("%s", warning)
         _warn_of_root(config)
         # what it makes is for its owner alone
         os.umask(0o077)

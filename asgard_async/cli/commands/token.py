@@ -11,7 +11,7 @@ from asgard_async.auth.token_file import NameTaken, NoSuchToken, TokenFile
 from asgard_async.cli.options import config_option, data_dir_option, json_option, load_or_exit
 from asgard_async.config import ConfigError
 from asgard_async.config.data_directory import DataDirectory
-from asgard_async.domain.job import now
+from asgard_async.core.timestamps import now
 
 
 @click.group()

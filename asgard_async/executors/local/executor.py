@@ -27,16 +27,15 @@ from asgard_async.executors.local.warm.pool import WarmServers
 from asgard_async.supervisor.attempt import Attempt
 from asgard_async.supervisor.keeper_server import ColdServers
 from asgard_async.supervisor.limits.enforcer import LimitEnforcer
-from asgard_async.supervisor.sandbox.selector import AttemptSandbox, IsolationSelector
-from asgard_async.supervisor.shim.process_spec import ProcessSpec
+from asgard_async.supervisor.process_spec import READABLE_UMASK, process_spec
+from asgard_async.supervisor.sandbox.attempt_sandbox import AttemptSandbox, attempt_sandbox
+from asgard_async.supervisor.sandbox.selector import IsolationSelector
 
 logger = logging.getLogger(__name__)
 
 LOG_NAME = "job.log"
 OWN_DIRECTORIES = ("work", "home", "tmp")
 """What a job may write, below its attempt's directory."""
-JOB_UMASK = 0o022
-"""As a script finds it when started by hand; the directories above are private."""
 
 
 class LocalExecutor:
@@ -74,58 +73,57 @@ class LocalExecutor:
         """See `Executor.start`."""
         directory = self._directory(request.attempt)
         beside = await asyncio.to_thread(self._prepare, directory, request)
-        placing = self._selector.place(
+        entering_sandbox = attempt_sandbox(
+            self._selector,
             python=request.python,
             environment=request.held[0].parent if request.held else None,
             owner=request.owner,
             own=[directory / name for name in OWN_DIRECTORIES],
         )
         with self._enforcer.starting(), contextlib.ExitStack() as stack:
-            place = await asyncio.to_thread(stack.enter_context, placing)
-            return await self._start(request, directory, beside, place)
+            sandbox = await asyncio.to_thread(stack.enter_context, entering_sandbox)
+            return await self._start(request, directory, beside, sandbox)
 
     async def _start(
         self,
         request: AttemptRequest,
         directory: Path,
         beside: frozenset[str],
-        place: AttemptSandbox,
+        sandbox: AttemptSandbox,
     ) -> datetime | None:
         environment = {
-            **job_variables(directory, place.cache, request.python),
+            **job_variables(directory, sandbox.cache, request.python),
             **request.environment,
         }
         memory_limit = self._enforcer.address_space_bytes(request.resource_limits)
         server = self._warm.choose(request, beside, environment, memory_limit)
-        spec = ProcessSpec(
-            directory=str(directory),
+        host_cache = sandbox.host_cache
+        spec = process_spec(
+            directory=directory,
             argv=[str(request.python), _as_argument(request.script_name)],
             environment=environment,
-            working_directory=str(directory / "work"),
-            umask=JOB_UMASK,
-            log=str(self.log_of(request.attempt.job_id)),
-            log_limit=self._log_limit,
-            timeout=request.timeout,
-            grace=request.grace,
-            memory_limit=memory_limit,
+            working_directory=directory / "work",
+            umask=READABLE_UMASK,  # that of a script started by hand
+            log=self.log_of(request.attempt.job_id),
+            log_limit_bytes=self._log_limit,
+            timeout_seconds=request.timeout,
+            grace_seconds=request.grace,
+            address_space_bytes=memory_limit,
             open_files=open_files.soft_limit_of_jobs(),
-            held=[str(path) for path in (self._in_use, *request.held, *place.held)],
-            inherit=[],
-            isolation=place.isolation.value,
+            locks=[self._in_use, *request.held, *sandbox.locks],
+            isolation=sandbox.level,
+            sandbox=sandbox.spec,
             limits=self._enforcer.limits(
                 request.resource_limits,
                 directory,
                 own=[directory / name for name in OWN_DIRECTORIES],
-                caches=[place.kept_cache] if place.kept_cache is not None else [],
+                caches=[host_cache] if host_cache is not None else [],
             ),
+            cold_reason=server if isinstance(server, ColdReason) else None,
         )
-        if place.sandbox is not None:
-            spec["sandbox"] = place.sandbox
-        if isinstance(server, ColdReason):
-            spec["cold_reason"] = server.value
-            started_at = await Attempt(directory).start(spec, self._cold.server())
-        else:
-            started_at = await Attempt(directory).start(spec, server)
+        keeper_server = self._cold.server() if isinstance(server, ColdReason) else server
+        started_at = await Attempt(directory).start(spec, keeper_server)
+        # read back: a lost server adds its reason
         self._warm.count(ColdReason(spec["cold_reason"]) if "cold_reason" in spec else None)
         return started_at
 
@@ -170,7 +168,7 @@ class LocalExecutor:
         work = directory / "work"
         for path in (directory, *(directory / name for name in OWN_DIRECTORIES)):
             path.mkdir(mode=0o700, parents=True, exist_ok=True)
-        if self._selector.is_passed_through:
+        if self._selector.needs_traversal:
             for path in (directory, directory.parent, directory.parent.parent):
                 path.chmod(0o711)
         if request.archive is None:

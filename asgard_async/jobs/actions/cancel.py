@@ -1,7 +1,8 @@
 """Cancelling a job, wherever on its way it is."""
 
+from asgard_async.core.timestamps import now
 from asgard_async.domain.attempt import AttemptId
-from asgard_async.domain.job import Job, now
+from asgard_async.domain.job import Job
 from asgard_async.domain.status import Phase
 from asgard_async.executors.base import Executor
 from asgard_async.jobs.cancellable_waits import CancellableWaits

@@ -7,6 +7,7 @@ from collections.abc import Callable
 
 from asgard_async.config import JobsConfig
 from asgard_async.core.files.free_space import FreeSpace
+from asgard_async.core.timestamps import now
 from asgard_async.domain.errors import (
     ArchiveNotKept,
     AsgardError,
@@ -14,7 +15,7 @@ from asgard_async.domain.errors import (
     NotIsolated,
     ServiceDraining,
 )
-from asgard_async.domain.job import Job, JobSpec, now
+from asgard_async.domain.job import Job, JobSpec
 from asgard_async.domain.submission import Submission
 from asgard_async.jobs.submit.checking.archives import ArchiveChecker
 from asgard_async.jobs.submit.checking.checker import ScriptChecker

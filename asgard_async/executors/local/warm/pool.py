@@ -15,7 +15,7 @@ import sys
 import time
 from collections import Counter
 from collections.abc import Mapping
-from enum import Enum, auto
+from functools import partial
 from pathlib import Path
 
 from asgard_async.config import WarmConfig
@@ -26,23 +26,13 @@ from asgard_async.executors.base import AttemptRequest
 from asgard_async.executors.environment_variables import job_variables
 from asgard_async.executors.local.warm.eligibility import reason_of_job, reason_of_match
 from asgard_async.executors.local.warm.server import ForkServer, WarmUpFailed
+from asgard_async.supervisor.restart import Backoff, Restart, run_with_restarts
 
 logger = logging.getLogger(__name__)
 
 OLD_AFTER_SECONDS = 24 * 3600.0
-RESTART_SECONDS = 1.0
-LONGEST_RESTART_SECONDS = 300.0
-HEALTHY_SECONDS = 60.0
-"""A server that lived this long is started again without patience."""
+BACKOFF = Backoff(first_seconds=1.0, longest_seconds=300.0, healthy_seconds=60.0)
 LARGEST_LOG_BYTES = 1 << 20
-
-
-class _Over(Enum):
-    """Why a server is not used any longer."""
-
-    ENDED = auto()
-    IDLE = auto()
-    REPLACED = auto()
 
 
 class _Place:
@@ -178,33 +168,25 @@ class WarmServers:
         """Keep a place's server until nobody has used it for long."""
         try:
             with held(place.lock) if place.lock else contextlib.nullcontext():
-                await self._keep_replacing(place)
+                await run_with_restarts(partial(self._run_once, place), BACKOFF)
         finally:
             if place.server is not None:
                 place.server.close()
             if self._places.get(place.python) is place:
                 del self._places[place.python]
 
-    async def _keep_replacing(self, place: _Place) -> None:
-        pause = RESTART_SECONDS
-        while True:
-            begun = time.monotonic()
-            try:
-                await self._warm_up(place)
-                over = await self._until_over(place)
-            except WarmUpFailed as error:
-                logger.warning("the fork server of %s failed: %s", place.name, error)
-                over = _Over.ENDED
-            if over is _Over.IDLE:
-                return
-            if over is _Over.ENDED:
-                if place.server is not None:
-                    place.server.close()
-                place.server, place.warming_up = None, False
-                if time.monotonic() - begun > HEALTHY_SECONDS:
-                    pause = RESTART_SECONDS
-                await asyncio.sleep(pause)
-                pause = min(pause * 2, LONGEST_RESTART_SECONDS)
+    async def _run_once(self, place: _Place) -> Restart:
+        try:
+            await self._warm_up(place)
+            restart = await self._until_over(place)
+        except WarmUpFailed as error:
+            logger.warning("the fork server of %s failed: %s", place.name, error)
+            restart = Restart.AFTER_PAUSE
+        if restart is Restart.AFTER_PAUSE:
+            if place.server is not None:
+                place.server.close()
+            place.server, place.warming_up = None, False
+        return restart
 
     async def _warm_up(self, place: _Place) -> None:
         """Put a new server in its place, and close the one before it, if any."""
@@ -237,7 +219,7 @@ class WarmServers:
             ", ".join(facts.failed) or "nothing",
         )
 
-    async def _until_over(self, place: _Place) -> _Over:
+    async def _until_over(self, place: _Place) -> Restart:
         assert place.server is not None  # noqa: S101  # it was just put there
         idle, old_at = self._config.idle_seconds, time.monotonic() + OLD_AFTER_SECONDS
         ended = asyncio.create_task(place.server.ended())
@@ -252,11 +234,11 @@ class WarmServers:
                 )
                 if ended.done():
                     logger.warning("the fork server of %s has ended", place.name)
-                    return _Over.ENDED
+                    return Restart.AFTER_PAUSE
                 if grown.done() or time.monotonic() >= old_at:
-                    return _Over.REPLACED
+                    return Restart.AT_ONCE
                 if not place.is_base and time.monotonic() >= place.used_at + idle:
-                    return _Over.IDLE
+                    return Restart.NEVER
         finally:
             ended.cancel()
             grown.cancel()

@@ -30,7 +30,7 @@ def request(environment: Path) -> AttemptRequest:
     )
 
 
-async def test_jobs_of_several_environments_at_once_get_no_more_servers_than_allowed(
+async def test_the_number_of_fork_servers_is_bounded(
     tmp_path: Path,
 ) -> None:
     config = load_config(environ={"ASGARD_WARM__MAX_SERVERS": "2", "ASGARD_WARM__PRELOAD": "[]"})
