@@ -8,7 +8,6 @@ from contextlib import aclosing
 import aiohttp
 import msgspec
 
-from asgard_async.client.backoff import Backoff
 from asgard_async.client.errors import (
     AsgardError,
     ConnectionFailed,
@@ -26,6 +25,7 @@ from asgard_async.client.events import (
 )
 from asgard_async.client.jobs import Job
 from asgard_async.client.log import SLICE_BYTES, read_slice
+from asgard_async.client.retry_budget import RetryBudget
 from asgard_async.client.transport import Transport
 
 log = logging.getLogger(__name__)
@@ -46,7 +46,7 @@ async def follow(
     offset: int,
     *,
     reconnect_for: float,
-    backoff: Backoff | None = None,
+    budget: RetryBudget | None = None,
     on_break: Callable[[AsgardError], None] | None = None,
 ) -> AsyncGenerator[Event, None]:
     """Yield a job's events until it ends, with its log from `offset` on.
@@ -57,13 +57,13 @@ async def follow(
         NotFound: there is no such job, or it was deleted.
         ConnectionFailed: the service was away for longer than `reconnect_for` seconds.
     """
-    backoff = backoff or Backoff(transport.retry_for)
+    budget = budget or RetryBudget(transport.retry_for)
     connect, last_status = stream_events, None
     while True:
         try:
             async with aclosing(connect(transport, job_id, offset)) as events:
                 async for event in events:
-                    backoff.reset(reconnect_for)
+                    budget.reset(reconnect_for)
                     match event:
                         case StatusEvent():
                             if event == last_status:  # repeated after reconnecting
@@ -81,7 +81,7 @@ async def follow(
             log.info("following job %s again from byte %d: %s", job_id, offset, error)
             if on_break is not None:
                 on_break(error)
-            await backoff.wait(error)
+            await budget.pause(error)
 
 
 async def stream_events(

@@ -4,9 +4,9 @@ import codecs
 from collections.abc import AsyncGenerator
 from contextlib import aclosing
 
-from asgard_async.client.backoff import Backoff
 from asgard_async.client.errors import AsgardError
 from asgard_async.client.events import Event, GapEvent, LogEvent
+from asgard_async.client.retry_budget import RetryBudget
 from asgard_async.client.transport import Response, Transport
 
 SLICE_BYTES = 1 << 20
@@ -14,14 +14,14 @@ MAX_LINE_CHARACTERS = 1 << 20
 
 
 async def read_slice(
-    transport: Transport, job_id: str, offset: int, limit: int, backoff: Backoff | None = None
+    transport: Transport, job_id: str, offset: int, limit: int, budget: RetryBudget | None = None
 ) -> tuple[GapEvent | None, LogEvent | None]:
     """Up to `limit` bytes from `offset` on, and the dropped bytes before them, if any.
 
     Both are None at the end of the log.
     """
     response = await transport.request(
-        "GET", _path(job_id), params={"offset": offset, "limit": limit}, backoff=backoff
+        "GET", _path(job_id), params={"offset": offset, "limit": limit}, budget=budget
     )
     end = _next_offset(response)
     begin = end - len(response.body)
@@ -31,9 +31,9 @@ async def read_slice(
     return gap, LogEvent(offset=begin, next=end, data=response.body)
 
 
-async def log_end(transport: Transport, job_id: str, backoff: Backoff | None = None) -> int:
+async def log_end(transport: Transport, job_id: str, budget: RetryBudget | None = None) -> int:
     """The number of bytes that the job has written so far."""
-    response = await transport.request("GET", _path(job_id), params={"tail": 0}, backoff=backoff)
+    response = await transport.request("GET", _path(job_id), params={"tail": 0}, budget=budget)
     return _next_offset(response)
 
 

@@ -13,7 +13,6 @@ from yarl import URL
 
 from asgard_async import __version__
 from asgard_async.client.address import Address
-from asgard_async.client.backoff import Backoff
 from asgard_async.client.errors import (
     DRAINING,
     AsgardError,
@@ -22,6 +21,7 @@ from asgard_async.client.errors import (
     Unavailable,
     error_for,
 )
+from asgard_async.client.retry_budget import RetryBudget
 
 T = TypeVar("T")
 Body = Callable[[], AbstractContextManager[Any]]
@@ -113,7 +113,7 @@ class Transport:
         headers: Mapping[str, str] | None = None,
         body: Body = nullcontext,
         retry: Retry = Retry.ALWAYS,
-        backoff: Backoff | None = None,
+        budget: RetryBudget | None = None,
         missing_ok: bool = False,
     ) -> Response:
         """Send a request, retry it with growing pauses where that is safe, and read the response.
@@ -123,7 +123,7 @@ class Transport:
         Raises:
             AsgardError: the request was refused, or no response came.
         """
-        backoff = backoff or Backoff(self.retry_for)
+        budget = budget or RetryBudget(self.retry_for)
         response_lost = False
         while True:
             try:
@@ -134,7 +134,7 @@ class Transport:
                     raise
                 response_lost = response_lost or error.sent
                 log.info("%s %s failed; retrying: %s", method, "/".join(path), error)
-                await backoff.wait(error)
+                await budget.pause(error)
                 continue
             if response.status < 400 or (missing_ok and response_lost and response.status == 404):
                 return response
@@ -145,7 +145,7 @@ class Transport:
                 refusal.add_note(f"{method} {self.address.url_of(*path)}")
                 raise refusal
             log.info("%s %s was refused; retrying: %s", method, "/".join(path), refusal)
-            await backoff.wait(refusal, _retry_after(response.headers))
+            await budget.pause(refusal, _retry_after(response.headers))
 
     async def get_once(self, *path: str) -> Response:
         """Send a GET request without retries and return any response, errors included.

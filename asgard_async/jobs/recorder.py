@@ -116,7 +116,7 @@ class Recorder:
                 await self._record_pending()
             except TrackingUnavailable as error:
                 logger.warning("runs of jobs will be recorded once MLflow answers: %s", error)
-                self._monitor.doubt()
+                self._monitor.report_failure()
                 self._schedule(after=OUTAGE_SECONDS)
             except Exception:
                 self._due.set()  # for the restart of this task
@@ -135,7 +135,7 @@ class Recorder:
     async def _record(self, jobs: Sequence[Job]) -> None:
         ended = [_ended(job, may_be_registered=job.job_id not in self._new) for job in jobs]
         self._new.difference_update(job.job_id for job in jobs)
-        settled = await self._reconciler.settle(ended)
+        settled = await self._reconciler.reconcile(ended)
         for job_id, result in settled.items():
             await self._store.set_tracking(job_id, result.tracking, problem=result.problem)
             if (recorded := self._waiting.get(job_id)) is not None and not recorded.done():

@@ -5,11 +5,11 @@ from contextlib import aclosing
 
 from asgard_async.client import follow as following
 from asgard_async.client import log
-from asgard_async.client.backoff import Backoff
 from asgard_async.client.calls.connection import Connection
 from asgard_async.client.errors import AsgardError
 from asgard_async.client.events import Event
 from asgard_async.client.jobs import Job, id_of
+from asgard_async.client.retry_budget import RetryBudget
 
 
 class LogCalls(Connection):
@@ -31,7 +31,7 @@ class LogCalls(Connection):
         self,
         job_id: str,
         offset: int,
-        backoff: Backoff | None = None,
+        budget: RetryBudget | None = None,
         on_break: Callable[[AsgardError], None] | None = None,
     ) -> AsyncGenerator[Event, None]:
         return following.follow(
@@ -39,7 +39,7 @@ class LogCalls(Connection):
             job_id,
             offset,
             reconnect_for=self._reconnect_for,
-            backoff=backoff,
+            budget=budget,
             on_break=on_break,
         )
 

@@ -4,13 +4,13 @@ import asyncio
 from contextlib import aclosing
 
 from asgard_async.client import log
-from asgard_async.client.backoff import Backoff
 from asgard_async.client.calls.connection import JOBS
 from asgard_async.client.calls.jobs import JobCalls
 from asgard_async.client.calls.logs import LogCalls
 from asgard_async.client.errors import JobFailed
 from asgard_async.client.events import EndEvent
 from asgard_async.client.jobs import Job, id_of
+from asgard_async.client.retry_budget import RetryBudget
 
 
 class WaitCall(JobCalls, LogCalls):
@@ -52,9 +52,9 @@ class WaitCall(JobCalls, LogCalls):
     async def _wait_until_finished(self, job_id: str) -> Job:
         job = await self.get(job_id)
         while not job.is_finished:
-            backoff = Backoff(self._reconnect_for)
-            end = await log.log_end(self._transport, job_id, backoff)
-            async with aclosing(self._follow(job_id, end, backoff)) as events:
+            budget = RetryBudget(self._reconnect_for)
+            end = await log.log_end(self._transport, job_id, budget)
+            async with aclosing(self._follow(job_id, end, budget)) as events:
                 async for event in events:
                     if isinstance(event, EndEvent):
                         break
@@ -62,7 +62,7 @@ class WaitCall(JobCalls, LogCalls):
                 "GET",
                 (*JOBS, job_id),
                 params={"logs": "none"},
-                backoff=Backoff(self._reconnect_for),
+                budget=RetryBudget(self._reconnect_for),
             )
             job = response.read(Job)
         return job

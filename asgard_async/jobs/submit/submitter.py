@@ -1,6 +1,5 @@
 """The submitter: checks the content of a submission, then accepts it in one durable commit."""
 
-import hashlib
 import secrets
 import sys
 from collections.abc import Callable
@@ -15,7 +14,7 @@ from asgard_async.domain.errors import (
     NotIsolated,
     ServiceDraining,
 )
-from asgard_async.domain.job import Job, JobSpec
+from asgard_async.domain.job import Job
 from asgard_async.domain.submission import Submission
 from asgard_async.jobs.submit.checking.archives import ArchiveChecker
 from asgard_async.jobs.submit.checking.checker import ScriptChecker
@@ -90,14 +89,14 @@ class Submitter:
             ServiceDraining, NotIsolated, DiskShort: as `refuse_if_closed`.
         """
         self.refuse_if_closed()
-        spec = self._specify(submission)
+        spec = submission.spec
         if submission.idempotency_key is not None:
             twin = await self._store.find_twin(
                 submission.owner, submission.idempotency_key, spec.digest()
             )
             if twin is not None:
                 return twin, False
-        parse_requirements(submission.requirements, direct_references=self._direct_references)
+        parse_requirements(spec.requirements, direct_references=self._direct_references)
         imports = await self._imports(submission)
         archive = submission.archive
         new = NewJob(
@@ -118,9 +117,9 @@ class Submitter:
         """Return the packages that the script imports at most; None if unknown."""
         if submission.archive is None:
             return await self._checker.imports_of(submission.script, submission.owner)
-        assert submission.entrypoint is not None  # noqa: S101  # an archive has an entrypoint
+        assert submission.spec.entrypoint is not None  # noqa: S101  # an archive has an entrypoint
         program = await self._archive_checker.program_in(
-            submission.entrypoint,
+            submission.spec.entrypoint,
             self._archives.path(submission.archive.name),
             submission.owner,
         )
@@ -178,23 +177,3 @@ class Submitter:
     async def _discard(self, new: NewJob) -> None:
         if new.archive is not None:
             await self._archives.remove(new.archive)
-
-    def _specify(self, submission: Submission) -> JobSpec:
-        timeout, archive = submission.timeout, submission.archive
-        return JobSpec(
-            script_name=submission.script_name,
-            script_sha256=(
-                hashlib.sha256(submission.script).hexdigest() if archive is None else archive.sha256
-            ),
-            entrypoint=submission.entrypoint,
-            experiment_name=submission.experiment_name,
-            model_name=submission.model_name,
-            requirements=tuple(submission.requirements),
-            environment_vars=dict(submission.environment_vars),
-            timeout=self._config.timeout_default if timeout is None else timeout,
-            tags=dict(submission.tags),
-            priority=submission.priority,
-            warm=submission.warm,
-            memory_mb=submission.memory_mb,
-            cpus=submission.cpus,
-        )

@@ -1,4 +1,4 @@
-"""Waiting between retries."""
+"""Retries with growing pauses, for a limited time."""
 
 import asyncio
 import random
@@ -7,7 +7,7 @@ FIRST_SECONDS = 0.1
 MAX_SECONDS = 5.0
 
 
-class Backoff:
+class RetryBudget:
     """Waits longer after each failure, and gives up after `seconds` without success."""
 
     def __init__(self, seconds: float) -> None:
@@ -19,7 +19,7 @@ class Backoff:
         """Record a success: the next run of failures may last `seconds`."""
         self._seconds, self._failing_since, self._failures = seconds, None, 0
 
-    async def wait(self, error: Exception, at_least: float = 0.0) -> None:
+    async def pause(self, error: Exception, at_least: float = 0.0) -> None:
         """Sleep before the next attempt, for at least `at_least` seconds.
 
         Raises:
