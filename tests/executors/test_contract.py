@@ -296,7 +296,26 @@ async def test_a_follower_is_woken_by_output(executor: Executor) -> None:
     assert await log_of(executor) == "0\n1\n2\n"
 
 
-# --- removal ----------------------------------------------------------------------------------
+# --- files ------------------------------------------------------------------------------------
+
+
+async def test_files_of_a_job_are_measured_and_deleted(executor: Executor) -> None:
+    await executor.start(request("open('made', 'w').write('x' * 100_000)\nprint('y' * 50_000)"))
+    ended = await executor.wait(ATTEMPT)
+    files = executor.files
+    assert files.job_ids() == {JOB}
+    assert files.directory_bytes(JOB) >= 100_000
+    assert files.log_bytes(JOB) >= 50_000
+    assert files.all_bytes(JOB) >= 150_000
+    files.remove_directory(JOB)
+    assert files.directory_bytes(JOB) < 100_000
+    assert len(await log_of(executor)) == 50_001
+    files.remove_log(JOB)
+    assert files.log_bytes(JOB) == 0
+    assert await log_of(executor) == ""
+    assert (await executor.wait(ATTEMPT)).exit_code == ended.exit_code == 0
+    files.remove_all(JOB)
+    assert files.job_ids() == set()
 
 
 async def test_removal_leaves_nothing_of_a_job(executor: Executor, tmp_path: Path) -> None:

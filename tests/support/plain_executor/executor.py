@@ -5,7 +5,6 @@ import fcntl
 import json
 import math
 import os
-import shutil
 import sys
 from collections.abc import AsyncIterator, Sequence
 from contextlib import asynccontextmanager
@@ -22,6 +21,7 @@ from asgard_async.environments.spec import EnvironmentSpec
 from asgard_async.executors.base import AttemptRequest, CannotStart, EnvironmentFailed
 from asgard_async.supervisor.limits.resource_limits import ResourceLimits
 from tests.support.eventually import eventually
+from tests.support.plain_executor.files import PlainFiles
 from tests.support.plain_executor.logs import PlainLogs
 
 RUNNER = Path(__file__).parent / "runner.py"
@@ -40,6 +40,7 @@ class PlainExecutor:
         self._root = root
         (root / "logs").mkdir(parents=True, exist_ok=True)
         self.logs = PlainLogs(root / "logs")
+        self.files = PlainFiles(root)
         self.abandoned: list[EnvironmentSpec] = []
 
     async def ready(self) -> None:
@@ -125,9 +126,7 @@ class PlainExecutor:
         (directory / "stop").touch()
 
     async def remove(self, job_id: str) -> None:
-        self.logs.path_of(job_id).unlink(missing_ok=True)
-        for directory in self._root.glob(f"{job_id}.*"):
-            shutil.rmtree(directory)
+        self.files.remove_all(job_id)
 
     def _directory(self, attempt: AttemptId) -> Path:
         return self._root / f"{attempt.job_id}.{attempt.number}"
