@@ -1,4 +1,4 @@
-"""What of the jobs directory is a job's, and what only looks like it."""
+"""Measuring and deleting the files of jobs, whatever jobs put in their place."""
 
 import os
 import subprocess
