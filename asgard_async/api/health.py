@@ -7,13 +7,14 @@ from aiohttp import web
 from asgard_async.api.http.problem import Problem
 from asgard_async.api.http.requests import request_id
 from asgard_async.api.http.responses import reply
-from asgard_async.api.keys import ISOLATION, LIMIT_ENFORCER, READINESS
 from asgard_async.api.openapi.decorators import docs, response_schema
 from asgard_async.api.schemas.problem import NotReadySchema, refusals
 from asgard_async.api.schemas.status import LiveSchema, ReadySchema
+from asgard_async.core.component import READINESS
+from asgard_async.supervisor.component import ISOLATION, LIMITS
 
 
-@docs(tags=["service"], summary="Whether the process answers")
+@docs(operation_id="live", tags=["service"], summary="Whether the process answers")
 @response_schema(LiveSchema, 200, description="It does.")
 async def live(request: web.Request) -> web.Response:
     """Answers while the event loop runs."""
@@ -33,6 +34,7 @@ def not_ready(reasons: Sequence[str]) -> Problem:
 
 
 @docs(
+    operation_id="ready",
     tags=["service"],
     summary="Whether jobs are taken",
     description=(
@@ -53,7 +55,7 @@ async def ready(request: web.Request) -> web.Response:
                 "status": "ready",
                 "warnings": request.app[READINESS].warnings(),
                 "isolation": request.app[ISOLATION].level,
-                "limits": dict(request.app[LIMIT_ENFORCER].by),
+                "limits": dict(request.app[LIMITS].by),
             }
         )
     return not_ready(reasons).response(request_id(request))

@@ -3,16 +3,17 @@
 from aiohttp import web
 
 from asgard_async.api.http.responses import reply
-from asgard_async.api.keys import GATEWAY
 from asgard_async.api.openapi.decorators import docs, response_schema
 from asgard_async.api.schemas.models import RegisteredModelSchema
 from asgard_async.api.schemas.problem import refusals
 from asgard_async.api.schemas.submission import model_name
 from asgard_async.domain.errors import TrackingNotFound
+from asgard_async.mlflow.component import GATEWAY
 from asgard_async.mlflow.models import get_model, list_models
 
 
 @docs(
+    operation_id="get_models",
     tags=["models"],
     summary="List the registered models",
     responses=refusals(422, 503),
@@ -24,6 +25,7 @@ async def get_models(request: web.Request) -> web.Response:
 
 
 @docs(
+    operation_id="get_one_model",
     tags=["models"],
     summary="Show a registered model",
     parameters=[

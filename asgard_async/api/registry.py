@@ -4,16 +4,19 @@ from urllib.parse import quote
 
 from aiohttp import web
 
+from asgard_async.api.http.audit import audited_as
 from asgard_async.api.http.responses import reply
-from asgard_async.api.keys import GATEWAY
 from asgard_async.api.openapi.decorators import docs, json_schema, response_schema
 from asgard_async.api.schemas.models import ModelVersionSchema, RegistrationSchema
 from asgard_async.api.schemas.problem import refusals
+from asgard_async.mlflow.component import GATEWAY
 from asgard_async.mlflow.models import view_version
 from asgard_async.mlflow.registration import register_run
 
 
+@audited_as("register")
 @docs(
+    operation_id="register",
     tags=["models"],
     summary="Register the model of a run",
     description="Adds a version with the newest model that the run logged.",

@@ -4,16 +4,18 @@ from aiohttp import web
 
 from asgard_async import __version__
 from asgard_async.api.http.responses import reply
-from asgard_async.api.keys import GATEWAY, MONITOR, STORE
 from asgard_async.api.openapi.decorators import docs, response_schema
 from asgard_async.api.schemas.status import StatusSchema
 from asgard_async.core.timestamps import now
 from asgard_async.domain.status import Status
+from asgard_async.mlflow.component import GATEWAY, MONITOR
+from asgard_async.store.component import STORE
 
 NO_JOBS = dict.fromkeys(Status, 0)
 
 
 @docs(
+    operation_id="get_status",
     tags=["service"],
     summary="Show how Asgard and its MLflow are",
     description="MLflow is as last seen, age_seconds ago; this never waits for it.",

@@ -2,16 +2,20 @@
 
 from aiohttp import web
 
+from asgard_async.api.http.audit import audited_as
 from asgard_async.api.http.requests import job_id_of, owner
 from asgard_async.api.http.responses import reply
-from asgard_async.api.keys import CANCELLER, RETRIER
 from asgard_async.api.openapi.decorators import docs, response_schema
 from asgard_async.api.schemas.jobs import JOB_LINKS, JobSchema, NewJobSchema, job_path
 from asgard_async.api.schemas.problem import JOB_ID, refusals
 from asgard_async.api.views import view_job
+from asgard_async.jobs.component import CANCELLER
+from asgard_async.jobs.submit.component import RETRIER
 
 
+@audited_as("cancel")
 @docs(
+    operation_id="cancel",
     tags=["training"],
     summary="Cancel a job",
     description="Queued, building or running; one that has ended stays as it is.",
@@ -27,7 +31,9 @@ async def cancel(request: web.Request) -> web.Response:
     return reply(view_job(job), status=202)
 
 
+@audited_as("retry")
 @docs(
+    operation_id="retry",
     tags=["training"],
     summary="Run a job again",
     description="Makes a new job with the same specification and script.",

@@ -8,21 +8,25 @@ import msgspec
 from aiohttp import web
 
 from asgard_async.api.cursor import read_cursor, write_cursor
+from asgard_async.api.http.audit import audited_as
 from asgard_async.api.http.requests import job_id_of
 from asgard_async.api.http.responses import reply, stream
-from asgard_async.api.keys import DELETER, LOGS, STORE
 from asgard_async.api.openapi.decorators import docs, querystring_schema, response_schema
 from asgard_async.api.schemas.jobs import JobInFullSchema, JobListQuery, JobListSchema, JobQuery
 from asgard_async.api.schemas.problem import JOB_ID, refusals
 from asgard_async.api.views import Document, view_job, view_job_in_full
 from asgard_async.core.timestamps import now
-from asgard_async.logs.reader import LogSlice
+from asgard_async.jobs.component import DELETER
+from asgard_async.logs.component import LOGS
+from asgard_async.logs.source import LogSlice
+from asgard_async.store.component import STORE
 from asgard_async.store.listing import Cursor, JobFilter
 
 TAIL_BYTES = 64 * 1024
 
 
 @docs(
+    operation_id="list_jobs",
     tags=["training"],
     summary="List jobs, newest first",
     description="Pass next_cursor on as cursor to get the next page.",
@@ -45,6 +49,7 @@ async def list_jobs(request: web.Request) -> web.Response:
 
 
 @docs(
+    operation_id="get_job",
     tags=["training"],
     summary="Show a job",
     description="With the last 64 KiB of its log, or none, or all of it. Invalid UTF-8 in the log"
@@ -76,7 +81,9 @@ async def get_job(request: web.Request) -> web.StreamResponse:
             return await stream(request, response, _with_log(document, logs.whole(job.job_id)))
 
 
+@audited_as("delete_job")
 @docs(
+    operation_id="delete_job",
     tags=["training"],
     summary="Delete a finished job",
     description="With its script and log. Its MLflow runs and models stay.",

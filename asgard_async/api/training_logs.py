@@ -7,13 +7,19 @@ from aiohttp import web
 
 from asgard_async.api.http.requests import job_id_of, token_of
 from asgard_async.api.http.responses import stream
-from asgard_async.api.keys import AUTHENTICATOR, CONFIG, FOLLOWERS, LOGS, METRICS, STORE
+from asgard_async.api.metrics.component import METRICS
 from asgard_async.api.openapi.decorators import docs, querystring_schema, text_response
 from asgard_async.api.schemas.logs import LogQuery
 from asgard_async.api.schemas.problem import JOB_ID, refusals
+from asgard_async.auth.component import AUTHENTICATOR
+from asgard_async.config.component import CONFIG
 from asgard_async.domain.errors import JobNotFound
-from asgard_async.jobs.following import Follower
-from asgard_async.logs.reader import CHUNK, LogReader, LogSlice, hole_marker
+from asgard_async.jobs.component import FOLLOWERS
+from asgard_async.jobs.followers import Follower
+from asgard_async.logs.component import LOGS
+from asgard_async.logs.reader import CHUNK, LogReader, hole_marker
+from asgard_async.logs.source import LogSlice
+from asgard_async.store.component import STORE
 
 logger = logging.getLogger(__name__)
 
@@ -21,6 +27,7 @@ NEXT_HEADER = "X-Log-Next-Offset"
 
 
 @docs(
+    operation_id="get_logs",
     tags=["training"],
     summary="Read a job's log",
     description="The whole log shows a line where output was dropped; reading by offset skips it."

@@ -11,15 +11,20 @@ from aiohttp import WSCloseCode, WSMsgType, web
 
 from asgard_async.api.errors import UpgradeRequired
 from asgard_async.api.http.authentication import agreed_protocols
-from asgard_async.api.http.connections import give_up_dead_peer
+from asgard_async.api.http.connections import set_dead_peer_timeout
 from asgard_async.api.http.requests import job_id_of, token_of
-from asgard_async.api.keys import AUTHENTICATOR, CONFIG, FOLLOWERS, LOGS, METRICS, STORE
+from asgard_async.api.metrics.component import METRICS
 from asgard_async.api.openapi.decorators import docs, querystring_schema
 from asgard_async.api.schemas.logs import StreamQuery
 from asgard_async.api.schemas.problem import JOB_ID, refusals
+from asgard_async.auth.component import AUTHENTICATOR
+from asgard_async.config.component import CONFIG
 from asgard_async.core.tasks import BackgroundTasks
 from asgard_async.domain.errors import JobNotFound
-from asgard_async.jobs.following import Follower
+from asgard_async.jobs.component import FOLLOWERS
+from asgard_async.jobs.followers import Follower
+from asgard_async.logs.component import LOGS
+from asgard_async.store.component import STORE
 
 PING_SECONDS = 20.0
 CLOSE_SECONDS = 60.0
@@ -50,6 +55,7 @@ sends is not looked at.
 
 
 @docs(
+    operation_id="stream_log",
     tags=["training"],
     summary="Follow a job's log",
     description=DESCRIPTION,
@@ -74,7 +80,7 @@ async def stream_log(request: web.Request) -> web.StreamResponse:
     await ws.prepare(request)
     patience = request.app[CONFIG].logs.stalled_reader_seconds
     if request.transport is not None:
-        give_up_dead_peer(request.transport, 2 * patience)
+        set_dead_peer_timeout(request.transport, 2 * patience)
     metrics, beside = request.app[METRICS], BackgroundTasks()
     with (
         metrics.log_readers.track_inprogress(),

@@ -4,14 +4,15 @@ from aiohttp import web
 from aiohttp.helpers import content_disposition_header
 
 from asgard_async.api.http.requests import job_id_of
-from asgard_async.api.keys import ARCHIVES, STORE
 from asgard_async.api.openapi.decorators import docs, text_response
 from asgard_async.api.schemas.problem import JOB_ID, refusals
 from asgard_async.core.archives.members import ZIP
 from asgard_async.domain.errors import ArchiveNotKept
+from asgard_async.store.component import ARCHIVES, STORE
 
 
 @docs(
+    operation_id="get_script",
     tags=["training"],
     summary="Get a job's script or archive",
     description="Byte for byte as it was uploaded.",

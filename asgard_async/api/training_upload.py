@@ -8,36 +8,37 @@ from typing import Any
 from aiohttp import web
 from marshmallow import ValidationError
 
+from asgard_async.api.http.audit import audited_as
+from asgard_async.api.http.bodies import BODIES
 from asgard_async.api.http.json_body import read_json_object
 from asgard_async.api.http.multipart import Form, read_form
 from asgard_async.api.http.parser import flatten
 from asgard_async.api.http.requests import owner
 from asgard_async.api.http.responses import reply
-from asgard_async.api.keys import (
-    ARCHIVE_SUBMISSION_SCHEMA,
-    ARCHIVES,
-    BODIES,
-    CONFIG,
-    SUBMISSION_SCHEMA,
-    SUBMITTER,
-)
 from asgard_async.api.openapi.decorators import docs, documented_body, response_schema
 from asgard_async.api.schemas.jobs import JOB_LINKS, JobSchema, NewJobSchema, job_path
 from asgard_async.api.schemas.problem import refusals
 from asgard_async.api.schemas.submission import (
+    ARCHIVE_SUBMISSION_SCHEMA,
+    SUBMISSION_SCHEMA,
     SubmissionSchema,
     UploadFormSchema,
     to_archive_submission,
     to_submission,
 )
 from asgard_async.api.views import view_job
+from asgard_async.config.component import CONFIG
 from asgard_async.domain.errors import InvalidSubmission
 from asgard_async.domain.submission import Submission
+from asgard_async.jobs.submit.component import SUBMITTER
+from asgard_async.store.component import ARCHIVES
 
 KEY_HEADER = "Idempotency-Key"
 
 
+@audited_as("upload")
 @docs(
+    operation_id="upload",
     tags=["training"],
     summary="Submit a training script",
     description="Once this answers 202 the job survives any crash of the service.",

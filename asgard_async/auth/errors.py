@@ -7,6 +7,8 @@ from asgard_async.domain.errors import AsgardError
 class NotAuthenticated(AsgardError):
     """The request came without a token, or with one that is not valid (401)."""
 
+    problem_type = "not-authenticated"
+
     def __init__(self, *, wrong: bool) -> None:
         what = (
             "The token is not valid; it may have been revoked."
@@ -22,6 +24,8 @@ class NotAuthenticated(AsgardError):
 class TooManyFailures(AsgardError):
     """Too many wrong tokens came from one address (429)."""
 
+    problem_type = "too-many-failures"
+
     def __init__(self, retry_after_seconds: float) -> None:
         self.retry_after_seconds = retry_after_seconds
         super().__init__("Too many wrong tokens came from your address; wait before the next.")
@@ -29,6 +33,8 @@ class TooManyFailures(AsgardError):
 
 class TokensUnreadable(AsgardError):
     """Which tokens there are is not known, so nobody is let in (503)."""
+
+    problem_type = "tokens-unreadable"
 
     def __init__(self) -> None:
         self.retry_after_seconds = 30
@@ -40,6 +46,8 @@ class TokensUnreadable(AsgardError):
 
 class ScopeTooSmall(AsgardError):
     """The token does not allow the request (403)."""
+
+    problem_type = "scope-too-small"
 
     def __init__(self, name: str, *, has: Scope, needs: Scope) -> None:
         super().__init__(

@@ -1,6 +1,6 @@
-"""Configuration: read in layers, checked once, and frozen.
+"""Configuration: read in layers, validated once, and frozen.
 
-The packaged `config.toml` holds every default, so what is documented is what applies.
+The packaged `config.toml` holds and documents every default.
 """
 
 from asgard_async.config.layers import load_config

@@ -1,4 +1,4 @@
-"""What keys demand of each other, and what of a value its type cannot say."""
+"""Checks across keys, and checks of values that a type cannot express."""
 
 from functools import partial
 from typing import NoReturn
@@ -10,10 +10,10 @@ from asgard_async.config.shown import ADDRESS_KEYS, shown
 
 
 def check_together(config: Config) -> None:
-    """Check what only the whole can be checked for.
+    """Check keys against each other, and addresses and networks.
 
     Raises:
-        ConfigError: keys contradict each other, or a value is not what its key is for.
+        ConfigError: keys contradict each other, or a value is malformed.
     """
     _check_jobs(config)
     _check_server(config)
@@ -34,18 +34,21 @@ def _check_jobs(config: Config) -> None:
     if not jobs.timeout_min <= jobs.timeout_default <= jobs.timeout_max:
         fail(
             "jobs.timeout_default",
-            f"must lie between timeout_min ({jobs.timeout_min})"
+            f"must be between timeout_min ({jobs.timeout_min})"
             f" and timeout_max ({jobs.timeout_max})",
         )
 
 
 def _check_server(config: Config) -> None:
     fail = partial(_refuse, config)
-    in_base64 = config.jobs.max_script_bytes * 4 // 3 + 4096  # with room for the other fields
+    in_base64 = config.jobs.max_script_bytes * 4 // 3 + 4096  # 4 KiB for the other fields
     if config.server.max_body_bytes < in_base64:
-        fail("server.max_body_bytes", f"max_script_bytes in base64 needs at least {in_base64}")
+        fail(
+            "server.max_body_bytes",
+            f"must be at least {in_base64}: [jobs] max_script_bytes in base64",
+        )
     if config.http.max_bodies_bytes < config.server.max_body_bytes:
-        fail("http.max_bodies_bytes", "must not be less than [server] max_body_bytes")
+        fail("http.max_bodies_bytes", "must be at least [server] max_body_bytes")
     try:
         _ = config.server.proxies
     except ValueError as error:
@@ -53,7 +56,7 @@ def _check_server(config: Config) -> None:
     try:
         _ = config.data_dir
     except RuntimeError:
-        fail("server.data_dir", f"there is no such home directory: {config.server.data_dir!r}")
+        fail("server.data_dir", f"no such home directory: {config.server.data_dir!r}")
 
 
 def _check_mlflow(config: Config) -> None:
@@ -63,13 +66,13 @@ def _check_mlflow(config: Config) -> None:
         if not _is_address(getattr(mlflow, key)):
             fail(
                 f"mlflow.{key}",
-                "expected an address such as http://host:5000"
-                f" (given: {shown(key, getattr(mlflow, key))})",
+                "expected a URL such as http://host:5000"
+                f" (got: {shown(key, getattr(mlflow, key))})",
             )
     if mlflow.token and (mlflow.username or mlflow.password):
-        fail("mlflow.token", "give either a token or a username with a password, not both")
+        fail("mlflow.token", "set either a token or a username and password, not both")
     if bool(mlflow.username) != bool(mlflow.password):
-        fail("mlflow.password", "a username and a password are needed together")
+        fail("mlflow.password", "username and password must be set together")
 
 
 def _is_address(uri: str) -> bool:

@@ -1,4 +1,4 @@
-"""From what was given for a section to its record, or to what is allowed there, in words."""
+"""Conversion of raw values to the record of a section, with readable errors."""
 
 from collections.abc import Mapping
 from typing import Any
@@ -8,11 +8,11 @@ import msgspec
 from asgard_async.config.sections import SECTIONS, AbsolutePath, ConfigError, field_types
 from asgard_async.config.shown import SECRET_KEYS, shown
 
-TYPE_NAMES = {"int": "a whole number", "float": "a number", "str": "text", "bool": "true or false"}
+TYPE_NAMES = {"int": "an integer", "float": "a number", "str": "text", "bool": "true or false"}
 
 
 def convert_section(name: str, values: Mapping[str, Any], sources: Mapping[str, str]) -> Any:
-    """The record of a section; `sources` tells where each of its values was given.
+    """Build the record of a section; errors name the source of the value from `sources`.
 
     Raises:
         ConfigError: a value is not allowed.
@@ -24,7 +24,7 @@ def convert_section(name: str, values: Mapping[str, Any], sources: Mapping[str, 
             converted[key] = msgspec.convert(values[key], annotation)
         except msgspec.ValidationError as error:
             raise ConfigError(
-                f"{source}: [{name}] {key}: {_allowed(error, annotation)}{_given(key, values[key])}"
+                f"{source}: [{name}] {key}: {_allowed(error, annotation)}{_got(key, values[key])}"
             ) from error
     return SECTIONS[name](**converted)
 
@@ -34,17 +34,17 @@ def _allowed(error: msgspec.ValidationError, annotation: Any) -> str:
     if "invalid enum value" in message.lower():
         return "expected one of " + ", ".join(map(repr, annotation.__args__))
     if "matching regex" in message and "0-9A-Fa-f.:" in message:
-        return "expected addresses or networks, such as 10.0.0.5 or 10.0.0.0/8"
+        return "expected addresses or networks, e.g. 10.0.0.5 or 10.0.0.0/8"
     if "matching regex" in message and "!-~" in message:
-        return "expected a token of ASCII characters, without spaces and line breaks"
+        return "expected ASCII characters without spaces or line breaks"
     if "matching regex" in message and annotation == list[AbsolutePath]:
         return "expected absolute paths"
     if "matching regex" in message:
-        return "expected an http:// or https:// address, or nothing"
+        return "expected an http:// or https:// URL, or an empty string"
     for name, words in TYPE_NAMES.items():
         message = message.replace(f"`{name}`", words)
     return message[0].lower() + message[1:]
 
 
-def _given(key: str, value: Any) -> str:
-    return "" if key in SECRET_KEYS else f" (given: {shown(key, value)})"
+def _got(key: str, value: Any) -> str:
+    return "" if key in SECRET_KEYS else f" (got: {shown(key, value)})"

@@ -1,4 +1,4 @@
-"""The data directory: private, laid out, and of one service at a time."""
+"""The data directory: its layout, its permissions, and its lock for a single service."""
 
 import fcntl
 import os
@@ -12,7 +12,7 @@ from asgard_async.core.files.ownership import give_to_owner_of, open_private
 
 @dataclass(frozen=True, kw_only=True)
 class DataDirectory:
-    """Where everything lies that Asgard keeps."""
+    """Paths of everything that Asgard stores."""
 
     root: Path
 
@@ -42,7 +42,7 @@ class DataDirectory:
 
     @property
     def mlflow_server(self) -> Path:
-        """What the embedded server itself does not reach."""
+        """Files about the embedded server that the server itself cannot reach."""
         return self.root / "mlflow-server"
 
     @property
@@ -59,12 +59,12 @@ class DataDirectory:
 
     @property
     def builds(self) -> Path:
-        """Where environments are built."""
+        """Directories of environment builds."""
         return self.environments / "builds"
 
     @property
     def job_caches(self) -> Path:
-        """What walled jobs keep in their caches."""
+        """Caches of sandboxed jobs, one per owner and environment."""
         return self.cache / "jobs"
 
     @property
@@ -77,24 +77,24 @@ class DataDirectory:
 
     @property
     def mlflow_database(self) -> Path:
-        """The embedded server's store."""
+        """The embedded MLflow server's database."""
         return self.mlflow / "mlflow.db"
 
     @property
     def in_use(self) -> Path:
-        """Every running job holds a shared lock of this file."""
+        """Lock file of which every running job holds a shared lock."""
         return self.root / "jobs.lock"
 
     @property
     def service_lock(self) -> Path:
-        """The running service holds the lock of this file."""
+        """Lock file held by the running service."""
         return self.root / "service.lock"
 
     def make(self) -> Self:
-        """Make what is missing, readable for the owner alone.
+        """Create missing directories, readable by the owner alone.
 
         Raises:
-            ConfigError: it cannot be made.
+            ConfigError: a directory cannot be created.
         """
         try:
             for path in (
@@ -115,27 +115,27 @@ class DataDirectory:
                         give_to_owner_of(self.root, path)
         except OSError as error:
             raise ConfigError(
-                f"the data directory {self.root} cannot be made: {error.strerror};"
+                f"cannot create the data directory {self.root}: {error.strerror};"
                 " choose another with --data-dir"
             ) from error
         return self
 
     @property
     def is_let_through(self) -> bool:
-        """Whether other users reach what is theirs in here."""
+        """True if other users can traverse the directory to reach their own files."""
         return bool(self.root.stat().st_mode & 0o001)
 
     def let_through(self, others: bool) -> None:
-        """Whether other users are to reach what is theirs in here, seeing nothing else."""
+        """Set whether other users can traverse the directory, without listing it."""
         for path in (self.root, self.jobs, self.environments, self.cache, self.probe):
             if path.exists():
                 path.chmod(0o711 if others else 0o700)
 
     def lock(self) -> int:
-        """Take the directory for this service; a descriptor to be kept open.
+        """Lock the directory for this service; the lock lasts as long as the returned descriptor.
 
         Raises:
-            ConfigError: another service has it.
+            ConfigError: another service holds the lock.
         """
         descriptor = open_private(self.service_lock, os.O_RDWR | os.O_CREAT)
         try:
@@ -143,7 +143,7 @@ class DataDirectory:
         except BlockingIOError:
             os.close(descriptor)
             raise ConfigError(
-                f"another asgard service uses {self.root}; stop it first, or choose another"
+                f"another Asgard service uses {self.root}; stop it first, or choose another"
                 " directory with --data-dir"
             ) from None
         return descriptor

@@ -1,4 +1,4 @@
-"""What can be configured: a frozen record for each section, with what its keys may be."""
+"""The sections of the configuration: a frozen record for each, with the bounds of its keys."""
 
 import dataclasses
 import ipaddress
@@ -10,7 +10,7 @@ from typing import Annotated, Any, Literal
 from msgspec import Meta
 
 Port = Annotated[int, Meta(ge=0, le=65535)]
-# Beyond any sense, but what SQLite, timers and system calls can hold; keeps out infinity as well.
+# Far above any useful value, but safe for SQLite, timers and system calls; excludes infinity.
 LARGEST = 1_000_000_000
 Count = Annotated[int, Meta(ge=0, le=LARGEST)]
 Positive = Annotated[int, Meta(ge=1, le=LARGEST)]
@@ -22,7 +22,7 @@ AnyBytes = Annotated[int, Meta(ge=1, le=1000 * LARGEST)]
 
 
 class ConfigError(Exception):
-    """The configuration cannot be used; the text names source, key and what is allowed."""
+    """The configuration is invalid; the text names source, key and allowed values."""
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
@@ -37,12 +37,12 @@ class ServerConfig:
 
     @property
     def proxies(self) -> tuple[ipaddress.IPv4Network | ipaddress.IPv6Network, ...]:
-        """The addresses from which `X-Forwarded-*` are believed."""
+        """Networks of the proxies whose `X-Forwarded-*` headers are trusted."""
         return tuple(map(ipaddress.ip_network, self.trusted_proxies))
 
     @property
     def is_loopback(self) -> bool:
-        """Whether only this machine reaches the service."""
+        """True if only this machine can reach the service."""
         try:
             return ipaddress.ip_address(self.host).is_loopback
         except ValueError:
@@ -50,7 +50,7 @@ class ServerConfig:
 
     @property
     def own_names(self) -> frozenset[str]:
-        """The names that the service goes by, in lower case; addresses it always does."""
+        """Accepted Host names in lower case. IP addresses are always accepted."""
         return frozenset(name.lower() for name in (*self.allowed_hosts, self.host))
 
 
@@ -87,7 +87,7 @@ class JobsConfig:
 
     @property
     def slots(self) -> int:
-        """How many jobs may run at once, with 0 resolved to the usable CPU cores."""
+        """The number of jobs that may run at once; 0 resolves to the usable CPU cores."""
         return self.max_concurrent_jobs or len(os.sched_getaffinity(0))
 
 
@@ -168,7 +168,7 @@ class MlflowConfig:
 
     @property
     def embedded(self) -> bool:
-        """Whether Asgard runs the MLflow server itself."""
+        """True if Asgard runs the MLflow server itself."""
         return not self.tracking_uri
 
 
@@ -188,7 +188,11 @@ class LoggingConfig:
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
 class Config:
-    """Everything that can be configured. `sources` tells where each non-default value came from."""
+    """The whole configuration.
+
+    `sources` maps each key that is not left at its default to the file or variable that sets it;
+    `warnings` name settings that still work and should be changed.
+    """
 
     server: ServerConfig
     http: HttpConfig
@@ -203,6 +207,7 @@ class Config:
     tracking: TrackingConfig
     logging: LoggingConfig
     sources: Mapping[str, str] = dataclasses.field(default_factory=dict)
+    warnings: tuple[str, ...] = ()
 
     @property
     def data_dir(self) -> Path:
@@ -218,5 +223,5 @@ SECTIONS: dict[str, type[Any]] = {
 
 
 def field_types(section: str) -> dict[str, Any]:
-    """The keys of a section, each with the type of its value."""
+    """The keys of a section with their types."""
     return {field.name: field.type for field in dataclasses.fields(SECTIONS[section])}

@@ -1,4 +1,4 @@
-"""Values as they may be printed."""
+"""Configuration values with their secrets removed, for output."""
 
 import re
 from typing import Any
@@ -6,14 +6,14 @@ from typing import Any
 from asgard_async.core.redaction import without_secrets
 
 SECRET_KEYS = frozenset({"password", "token", "index_url", "extra_index_urls"})
-"""Keys whose values may hold credentials, and so are not shown."""
+"""Keys whose values may hold credentials and are never shown."""
 ADDRESS_KEYS = frozenset({"tracking_uri", "public_url"})
 SHOWN_IN_PART = ADDRESS_KEYS | {"artifacts_destination"}
-"""Keys whose user name, password and query are not shown."""
+"""Keys shown without user name, password and query."""
 
 
 def shown(key: str, value: Any) -> str:
-    """A value as it may be printed: no secret, nor an address's user name, password and query."""
+    """Format a value for output, without secrets or the credentials and query of an address."""
     if key in SECRET_KEYS and value:
         return "(set)"
     if key in SHOWN_IN_PART and isinstance(value, str):

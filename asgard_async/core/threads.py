@@ -30,7 +30,7 @@ async def run_in_daemon_thread(work: Callable[[], T]) -> T:
         with contextlib.suppress(RuntimeError):  # the loop is closed: nobody listens any more
             loop.call_soon_threadsafe(how, done, what)
 
-    threading.Thread(target=run, name="abandonable", daemon=True).start()
+    threading.Thread(target=run, name="run_in_daemon_thread", daemon=True).start()
     return await done
 
 

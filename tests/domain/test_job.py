@@ -60,7 +60,7 @@ CHANGES: list[dict[str, object]] = [
 
 
 @pytest.mark.parametrize("change", CHANGES, ids=lambda change: next(iter(change)))
-def test_a_change_of_any_field_is_another_specification(change: dict[str, object]) -> None:
+def test_changing_any_field_changes_the_digest(change: dict[str, object]) -> None:
     changed = dataclasses.replace(SPEC, **change)  # type: ignore[arg-type]  # any field
     assert changed.digest() != SPEC.digest()
 
@@ -71,7 +71,7 @@ def test_every_field_of_a_specification_is_tried_above() -> None:
     }
 
 
-def test_what_is_equal_but_written_differently_is_the_same_specification() -> None:
+def test_equal_values_have_the_same_digest() -> None:
     rewritten = dataclasses.replace(
         SPEC,
         environment_vars={"B": "2", "A": "1"},
@@ -151,12 +151,12 @@ def test_an_added_field_at_its_default_keeps_the_digest() -> None:
     assert len(digests | {SPEC.digest()}) == 3
 
 
-def test_a_specification_takes_any_text() -> None:
+def test_a_specification_accepts_any_text() -> None:
     odd = dataclasses.replace(SPEC, experiment_name="Ünïcode \U0001f40d \x7f", tags={"k": "\n"})
     assert len(odd.digest()) == 64
 
 
-def test_what_is_no_plain_value_has_no_place_in_a_specification() -> None:
+def test_a_specification_accepts_only_plain_values() -> None:
     wrong = dataclasses.replace(SPEC, tags={"k": object()})  # type: ignore[dict-item]  # tried
     with pytest.raises(TypeError, match="object has no place in a specification"):
         wrong.digest()
@@ -168,7 +168,7 @@ def test_the_status_of_an_open_job_follows_its_phase(phase: Phase) -> None:
     assert job(phase).final_outcome is None
 
 
-def test_an_outcome_is_not_final_while_mlflow_is_asked() -> None:
+def test_an_outcome_is_not_final_while_mlflow_is_queried() -> None:
     recording = job(Phase.RECORDING, outcome=outcome())
     assert recording.status is Status.RUNNING
     assert recording.final_outcome is None
@@ -193,7 +193,7 @@ def test_a_job_that_never_started_or_still_runs_has_no_duration() -> None:
     assert job(Phase.FINISHED, outcome=outcome(Reason.CANCELLED)).duration_seconds is None
 
 
-def test_a_clock_set_back_makes_no_negative_duration() -> None:
+def test_a_clock_set_back_gives_no_negative_duration() -> None:
     earlier = outcome(ended_at=NOON - timedelta(seconds=5))
     assert job(Phase.FINISHED, started=Started(at=NOON), outcome=earlier).duration_seconds == 0
 
@@ -221,7 +221,7 @@ def test_seconds_are_counted_per_phase() -> None:
     }
 
 
-def test_the_phase_that_lasts_counts_up_to_now() -> None:
+def test_the_current_phase_counts_up_to_now() -> None:
     moves = history((Phase.QUEUED, 0), (Phase.RUNNING, 2))
     assert seconds_per_phase(moves, NOON + timedelta(seconds=7)) == {"queued": 2, "running": 5}
 
@@ -237,7 +237,7 @@ def test_a_job_without_history_spent_no_time() -> None:
     assert seconds_per_phase([], NOON) == {}
 
 
-def test_a_clock_set_back_makes_no_negative_phase() -> None:
+def test_a_clock_set_back_gives_no_negative_phase() -> None:
     moves = history((Phase.QUEUED, 5), (Phase.RUNNING, 0))
     assert seconds_per_phase(moves, NOON)["queued"] == 0
 

@@ -24,7 +24,7 @@ NOT_NEEDED = (
     "logs",
     "recording",
     "environment_phase",
-    "interrupts",
+    "cancellable_waits",
     "requeued",
 )
 
@@ -54,7 +54,7 @@ async def test_a_job_deleted_at_once_frees_its_slot(store: JobStore) -> None:
     assert freed.is_set()
 
 
-async def test_what_a_deleted_job_waits_for_is_given_up(store: JobStore) -> None:
+async def test_deleting_a_job_ends_its_waits(store: JobStore) -> None:
     job = await deleted(store)
     given_up = asyncio.Event()
 

@@ -26,7 +26,7 @@ def pid_file(service: Service, job_id: str, attempt: int = 1) -> Path:
     return service.data_dir / "jobs" / job_id / "attempts" / str(attempt) / "pid.json"
 
 
-async def test_a_job_goes_on_while_the_service_is_dead(service: Service) -> None:
+async def test_a_job_continues_while_the_service_is_dead(service: Service) -> None:
     script = "import time\nfor i in range(20): print(i); time.sleep(0.05)"
     job_id = await service.submit(script)
     await service.phase(job_id, "running")
@@ -47,7 +47,7 @@ async def test_sigterm_leaves_running_jobs_alone(service: Service) -> None:
     assert (await service.finished(job_id))["logs"] == "done\n"
 
 
-async def test_drain_waits_for_running_jobs_but_starts_no_others(tmp_path: Path) -> None:
+async def test_drain_waits_for_running_jobs_and_starts_none(tmp_path: Path) -> None:
     settings = {**WITHOUT_MLFLOW, "ASGARD_JOBS__MAX_CONCURRENT_JOBS": "1"}
     async with running_service(tmp_path / "data", settings) as service:
         await service.end()
@@ -76,7 +76,7 @@ async def _refuses(service: Service) -> bool:
 
 
 @pytest.mark.parametrize("settings", [WITHOUT_MLFLOW, REQUEUE], ids=["lost", "requeue_lost"])
-async def test_reboot(tmp_path: Path, settings: dict[str, str]) -> None:
+async def test_jobs_running_at_a_reboot_are_lost(tmp_path: Path, settings: dict[str, str]) -> None:
     async with running_service(tmp_path / "data", settings) as service:
         script = f"import os\nprint(os.path.exists({str(tmp_path / 'second')!r}))\n"
         script += (
@@ -111,7 +111,7 @@ async def _as_after_a_reboot(service: Service, job_id: str) -> None:
     file.write_bytes(msgspec.json.encode({**facts, "boot_id": "another"}))
 
 
-async def test_a_cancelled_job_that_was_lost_is_not_queued_again(tmp_path: Path) -> None:
+async def test_a_cancelled_lost_job_is_not_requeued(tmp_path: Path) -> None:
     script = "import signal, time\nsignal.signal(15, signal.SIG_IGN)\nprint('up')\ntime.sleep(60)"
     settings = {**REQUEUE, "ASGARD_JOBS__STOP_GRACE_SECONDS": "60"}
     async with running_service(tmp_path / "data", settings) as service:
@@ -153,10 +153,10 @@ async def test_a_second_service_on_the_same_data_is_refused(service: Service) ->
     await second.spawn()
     assert second._process is not None
     assert await second._process.wait() == 1
-    assert "another asgard service uses" in second.log.read_text()
+    assert "another Asgard service uses" in second.log.read_text()
 
 
-async def test_what_it_makes_is_for_its_owner_alone(service: Service) -> None:
+async def test_the_data_directory_is_private(service: Service) -> None:
     await service.finished(await service.submit("print('x')"))
     for path in (service.data_dir, *service.data_dir.rglob("*")):
         if {"work", "uids"} & {*path.parts} or path.is_symlink():
@@ -165,9 +165,7 @@ async def test_what_it_makes_is_for_its_owner_alone(service: Service) -> None:
 
 
 @pytest.mark.parametrize("victim", ["shim", "keeper"])
-async def test_death_of_shim_or_keeper_is_lost_and_leaves_nothing(
-    service: Service, victim: str
-) -> None:
+async def test_death_of_shim_or_keeper_means_lost(service: Service, victim: str) -> None:
     job_id = await service.submit(f"import os\nif os.fork() == 0: os.setsid()\n{BLOCK}")
     await service.phase(job_id, "running")
     file = pid_file(service, job_id)

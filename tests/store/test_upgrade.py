@@ -73,7 +73,7 @@ def content(file: Path) -> dict[str, list[Any]]:
 
 
 @pytest.mark.service
-async def test_a_service_of_today_goes_on_with_it(tmp_path: Path) -> None:
+async def test_the_current_service_opens_an_old_database(tmp_path: Path) -> None:
     data = tmp_path / "data"
     data.mkdir(mode=0o700)
     old_database(data / "asgard.db", left_at=now())
@@ -133,7 +133,7 @@ def migrating(file: Path, dies_before: int) -> subprocess.CompletedProcess[str]:
     )
 
 
-def test_a_migration_killed_at_any_statement_starts_again(tmp_path: Path) -> None:
+def test_a_migration_killed_at_any_statement_restarts(tmp_path: Path) -> None:
     whole, killed = tmp_path / "whole.db", tmp_path / "killed.db"
     old_database(whole)
     before = content(whole)

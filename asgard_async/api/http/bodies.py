@@ -125,3 +125,6 @@ class Arrival:
         """Set when the next piece must be there at the latest."""
         due = GRACE_SECONDS + self._received / self._min_rate
         self._limit.reschedule(self._began + min(self._seconds, due))
+
+
+BODIES = web.AppKey("bodies", Bodies)

@@ -2,7 +2,6 @@
 
 import errno
 import math
-import re
 import sqlite3
 from collections.abc import Mapping
 from dataclasses import dataclass, field
@@ -121,11 +120,10 @@ def problem_of_refusal(error: AsgardError) -> Problem:
     fields = getattr(error, "errors", None)
     if status == 422 and fields is None:
         fields = {"request": [str(error)]}
-    words = re.sub(r"(?<=[a-z])(?=[A-Z])", " ", kind.__name__)
     return Problem(
         status=status,
-        type=f"urn:asgard:problem:{words.replace(' ', '-').lower()}",
-        title=words.capitalize(),
+        type=f"urn:asgard:problem:{error.problem_type}",
+        title=error.problem_type.replace("-", " ").capitalize(),
         detail=str(error),
         errors=fields,
         headers=headers,

@@ -1,4 +1,4 @@
-"""Figures for Prometheus that are looked up on being asked, each at what knows them."""
+"""Metrics read from their owners on every scrape."""
 
 from collections.abc import Iterator
 
@@ -13,22 +13,24 @@ from asgard_async.supervisor.sandbox.selector import IsolationSelector
 
 
 class WarmCollector(Collector):
-    """Fork servers, and how jobs were started."""
+    """Fork servers, and the number of warm and cold starts."""
 
     def __init__(self, servers: WarmServers) -> None:
         self._servers = servers
 
     def collect(self) -> Iterator[Metric]:
-        """The present figures."""
+        """Yield the current values."""
         yield GaugeMetricFamily(
-            "asgard_warm_servers", "Fork servers, importing or ready.", value=self._servers.servers
+            "asgard_warm_servers",
+            "Fork servers that are ready or still importing.",
+            value=self._servers.servers,
         )
         yield GaugeMetricFamily(
             "asgard_warm_servers_ready", "Fork servers that are ready.", value=self._servers.ready
         )
         starts = CounterMetricFamily(
             "asgard_job_starts",
-            "Jobs started, by how and why cold (empty for warm ones).",
+            "Jobs started, by kind of start and reason for a cold one (empty for warm starts).",
             labels=["start", "cold_reason"],
         )
         for reason, count in self._servers.starts.items():
@@ -38,30 +40,30 @@ class WarmCollector(Collector):
 
 
 class IsolationCollector(Collector):
-    """The rung that jobs are on."""
+    """The isolation level of jobs."""
 
     def __init__(self, selector: IsolationSelector) -> None:
         self._selector = selector
 
     def collect(self) -> Iterator[Metric]:
-        """The present rung, nothing where none works."""
+        """Yield the current level; nothing if none works."""
         if (level := self._selector.level) is not None:
             yield InfoMetricFamily(
-                "asgard_isolation", "What keeps jobs from harming others.", value={"level": level}
+                "asgard_isolation", "Isolation level of jobs.", value={"level": level}
             )
 
 
 class LimitsCollector(Collector):
-    """By what limits are kept: one figure for each, which is always 1."""
+    """The mechanism that enforces each limit, as the label of a metric that is always 1."""
 
     def __init__(self, enforcer: LimitEnforcer) -> None:
         self._enforcer = enforcer
 
     def collect(self) -> Iterator[Metric]:
-        """What is so now."""
+        """Yield the current mechanisms."""
         family = GaugeMetricFamily(
-            "asgard_limits", "By what each limit of jobs is kept.", labels=["limit", "by"]
+            "asgard_limits", "Mechanism that enforces each limit of jobs.", labels=["limit", "by"]
         )
-        for limit, by in self._enforcer.by.items():
-            family.add_metric([limit, by], 1)
+        for limit, mechanism in self._enforcer.by.items():
+            family.add_metric([limit, mechanism], 1)
         yield family

@@ -19,9 +19,13 @@ class Decorator(Protocol):
     def __call__(self, handler: Handler, /) -> Handler: ...
 
 
-def docs(**options: Any) -> Decorator:
-    """Describe a handler in OpenAPI's terms."""
-    decorator: Decorator = aiohttp_apispec.docs(**options)
+def docs(*, operation_id: str, **options: Any) -> Decorator:
+    """Describe a handler in OpenAPI's terms.
+
+    Generated clients name their methods after `operation_id`, so it never follows a renamed
+    handler.
+    """
+    decorator: Decorator = aiohttp_apispec.docs(operationId=operation_id, **options)
     return decorator
 
 

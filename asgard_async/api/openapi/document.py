@@ -62,7 +62,7 @@ class ApiDocument:
         said: Mapping[str, Any] = handler.__apispec__
         guarded = not route.path.startswith(OPEN)
         operation: Document = {
-            "operationId": handler.__name__,
+            "operationId": said["operationId"],
             "tags": said["tags"],
             "summary": said["summary"],
             "parameters": [dict(parameter) for parameter in said["parameters"]],
@@ -143,3 +143,6 @@ def _headers(names: Sequence[str]) -> Document:
 def _name_of(schema: Any) -> str:
     kind = schema if isinstance(schema, type) else type(schema)
     return kind.__name__.removesuffix("Schema")
+
+
+API_DOCUMENT = web.AppKey("api_document", ApiDocument)

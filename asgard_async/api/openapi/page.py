@@ -2,12 +2,13 @@
 
 from aiohttp import web
 
-from asgard_async.api.keys import API_DOCUMENT
 from asgard_async.api.openapi.decorators import docs, response_schema
+from asgard_async.api.openapi.document import API_DOCUMENT
 from asgard_async.api.schemas.openapi import OpenApiSchema
 
 
 @docs(
+    operation_id="get_document",
     tags=["service"],
     summary="Describe the API",
     description="This document, in OpenAPI 3.1. For people it is shown at /docs.",

@@ -13,6 +13,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
+from aiohttp import web
 from marshmallow import Schema, ValidationError, fields
 from marshmallow.validate import Length, Range
 
@@ -412,3 +413,7 @@ def _to_spec(fields: dict[str, Any], script_sha256: str) -> JobSpec:
     fields |= fields.pop("resources")
     fields["requirements"] = tuple(fields["requirements"])
     return JobSpec(script_sha256=script_sha256, **fields)
+
+
+SUBMISSION_SCHEMA = web.AppKey("submission_schema", SubmissionSchema)
+ARCHIVE_SUBMISSION_SCHEMA = web.AppKey("archive_submission_schema", ArchiveSubmissionSchema)

@@ -1,4 +1,4 @@
-"""Accepting a job: content checked, then one durable commit."""
+"""The submitter: checks the content of a submission, then accepts it in one durable commit."""
 
 import secrets
 import sys
@@ -25,12 +25,12 @@ from asgard_async.store.jobs import JobStore
 
 
 def draw_job_id() -> str:
-    """8 lower-case hexadecimal digits at random."""
+    """Return a random job id: 8 lower-case hexadecimal digits."""
     return secrets.token_hex(4)
 
 
 class Submitter:
-    """Takes submissions until it is closed. `accepted` is called after each new job."""
+    """Accepts submissions until it is closed. `accepted` is called after each new job."""
 
     def __init__(
         self,
@@ -57,14 +57,16 @@ class Submitter:
         self._draining = False
 
     def close(self) -> None:
-        """Take no more jobs: the service is stopping."""
+        """Stop accepting jobs: the service is stopping."""
         self._draining = True
 
     def refuse_if_closed(self) -> None:
-        """To be asked before work is put into a submission.
+        """Refuse a submission before any work is put into it, if none is accepted now.
 
         Raises:
-            ServiceDraining, NotIsolated, DiskShort: see there.
+            ServiceDraining: the service is stopping.
+            NotIsolated: jobs cannot be isolated as configured.
+            DiskShort: too little disk space is free.
         """
         if self._draining:
             raise ServiceDraining
@@ -74,15 +76,17 @@ class Submitter:
             raise DiskShort
 
     async def submit(self, submission: Submission) -> tuple[Job, bool]:
-        """Accept a job; it survives any crash once this returns.
+        """Accept a job, which survives any crash once this returns.
 
         Returns:
-            The job, and False when the idempotency key stands for one accepted earlier.
+            The job, and False if the idempotency key belongs to a job accepted earlier.
 
         Raises:
-            InvalidSubmission: the script does not compile, its archive is not taken, or a
-                requirement cannot be met.
-            IdempotencyConflict, QueueFull, ServiceDraining, DiskShort: see there.
+            InvalidSubmission: the script does not compile, or its archive or a requirement is
+                invalid.
+            IdempotencyConflict: the idempotency key was used for another submission.
+            QueueFull: the queue is full.
+            ServiceDraining, NotIsolated, DiskShort: as `refuse_if_closed`.
         """
         self.refuse_if_closed()
         spec = submission.spec
@@ -99,7 +103,7 @@ class Submitter:
             spec=spec,
             script=submission.script if archive is None else None,
             archive=archive.name if archive is not None else None,
-            # of an archive too much may be imported by name to rely on what was read
+            # the imports that were found in an archive need not be all: modules import each other
             uses_tracking=archive is not None
             or imports is None
             or not imports <= sys.stdlib_module_names,
@@ -110,10 +114,10 @@ class Submitter:
         return await self._accept(new)
 
     async def _imports(self, submission: Submission) -> frozenset[str] | None:
-        """What the script is known to import at most; None where that is not known."""
+        """Return the packages that the script imports at most; None if unknown."""
         if submission.archive is None:
             return await self._checker.imports_of(submission.script, submission.owner)
-        assert submission.spec.entrypoint is not None  # noqa: S101  # they come together
+        assert submission.spec.entrypoint is not None  # noqa: S101  # an archive has an entrypoint
         program = await self._archive_checker.program_in(
             submission.spec.entrypoint,
             self._archives.path(submission.archive.name),
@@ -123,12 +127,13 @@ class Submitter:
         return program.imports
 
     async def submit_again(self, job: Job, owner: str) -> Job:
-        """Accept a new job with the specification of `job`, noted as its retry.
+        """Accept a new job with the specification of `job`, recorded as its retry.
 
         Raises:
-            QueueFull, ServiceDraining, DiskShort: see there.
             JobNotFound: the job was deleted meanwhile.
-            ArchiveNotKept: see there.
+            ArchiveNotKept: its archive was deleted.
+            QueueFull: the queue is full.
+            ServiceDraining, NotIsolated, DiskShort: as `refuse_if_closed`.
         """
         self.refuse_if_closed()
         new = NewJob(
@@ -148,7 +153,7 @@ class Submitter:
         try:
             return await self._archives.share(job.archive)
         except FileNotFoundError:
-            await self._store.get(job.job_id)  # JobNotFound, if it was deleted meanwhile
+            await self._store.get(job.job_id)  # raises JobNotFound if it was deleted meanwhile
             raise ArchiveNotKept(job.job_id) from None
 
     async def _accept(self, new: NewJob) -> tuple[Job, bool]:
@@ -161,8 +166,8 @@ class Submitter:
         except AsgardError:
             await self._discard(new)
             raise
-        # Whatever else is raised, a cancellation too, leaves open whether there is a row: then the
-        # archive stays, and goes when the service starts again if there is none.
+        # After any other exception, a cancellation included, there may be a row or not: the archive
+        # stays, and is removed at the next start if there is none.
         if created:
             self._accepted()
         else:

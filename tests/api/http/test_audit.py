@@ -8,7 +8,7 @@ import pytest
 from aiohttp import web
 from pytest_aiohttp.plugin import AiohttpClient
 
-from asgard_async.api.http.audit import audit
+from asgard_async.api.http.audit import audit, audited_as
 from asgard_async.api.http.middlewares import problems
 from asgard_async.auth.audit import AuditLog
 from asgard_async.domain.errors import JobNotFound
@@ -23,9 +23,10 @@ RAISED = {
 
 
 @pytest.mark.parametrize("status", RAISED)
-async def test_a_refusal_and_a_failure(
+async def test_refusals_and_failures_are_audited(
     aiohttp_client: AiohttpClient, tmp_path: Path, status: int
 ) -> None:
+    @audited_as("change")
     async def change(_: web.Request) -> web.Response:
         raise RAISED[status]
 
@@ -35,4 +36,5 @@ async def test_a_refusal_and_a_failure(
     client = await aiohttp_client(app)
     assert (await client.post("/")).status == status
     log.close()
-    assert json.loads((tmp_path / "audit.log").read_text())["status"] == status
+    entry = json.loads((tmp_path / "audit.log").read_text())
+    assert (entry["action"], entry["status"]) == ("change", status)

@@ -1,4 +1,4 @@
-"""Puts the HTTP edge onto an application."""
+"""The HTTP API: every URL, and the middlewares around the handlers."""
 
 import warnings
 
@@ -7,39 +7,33 @@ from aiohttp_apispec import validation_middleware
 
 from asgard_async.api.http.audit import audit
 from asgard_async.api.http.authentication import guard
-from asgard_async.api.http.bodies import Bodies
+from asgard_async.api.http.bodies import BODIES, Bodies
 from asgard_async.api.http.middlewares import problems
 from asgard_async.api.http.parser import RequestParser
 from asgard_async.api.http.requests import mark_response
-from asgard_async.api.keys import (
-    API_DOCUMENT,
-    ARCHIVE_SUBMISSION_SCHEMA,
-    AUDIT,
-    AUTHENTICATOR,
-    BODIES,
-    CONFIG,
-    METRICS,
-    SUBMISSION_SCHEMA,
-)
-from asgard_async.api.metrics.metrics import Metrics, count_requests
-from asgard_async.api.openapi.document import ApiDocument
+from asgard_async.api.metrics.component import METRICS, set_up_metrics
+from asgard_async.api.metrics.middleware import count_requests
+from asgard_async.api.openapi.document import API_DOCUMENT, ApiDocument
 from asgard_async.api.routes import PAGES, ROUTES
 from asgard_async.api.schemas.submission import (
+    ARCHIVE_SUBMISSION_SCHEMA,
+    SUBMISSION_SCHEMA,
     ArchiveSubmissionSchema,
     SubmissionLimits,
     SubmissionSchema,
 )
+from asgard_async.auth.component import AUDIT, AUTHENTICATOR
 from asgard_async.auth.failures import Failures
+from asgard_async.config.component import CONFIG
 
 
-def setup_api(app: web.Application) -> None:
-    """Add every URL, with what stands around the handlers.
+def set_up_api(app: web.Application) -> None:
+    """Add every URL, with the middlewares around the handlers.
 
-    `CONFIG`, `READINESS`, `DOOR` and `AUDIT` must be in the application by now, the other keys of
-    `asgard_async.api.keys` when it starts to serve.
+    `CONFIG`, `READINESS`, `AUTHENTICATOR` and `AUDIT` must be in the application by now.
     """
     config = app[CONFIG]
-    app[METRICS] = metrics = Metrics(slots=config.jobs.slots)
+    set_up_metrics(app)
     app[BODIES] = bodies = Bodies(
         total_bytes=config.http.max_bodies_bytes, min_rate=config.http.min_body_rate
     )
@@ -59,7 +53,7 @@ def setup_api(app: web.Application) -> None:
     guarded = guard(app[AUTHENTICATOR], Failures(), allowed_hosts=config.server.own_names)
     app.middlewares.extend(
         [
-            count_requests(metrics),
+            count_requests(app[METRICS]),
             problems,
             guarded,
             audit(app[AUDIT]),

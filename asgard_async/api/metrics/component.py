@@ -1,0 +1,38 @@
+"""Prometheus metrics, as a part of the application."""
+
+from collections.abc import AsyncIterator
+
+from aiohttp import web
+
+from asgard_async.api.metrics.collectors import (
+    IsolationCollector,
+    LimitsCollector,
+    WarmCollector,
+)
+from asgard_async.api.metrics.service_metrics import Metrics
+from asgard_async.config.component import CONFIG, OBSERVE_LOOP_LAG
+from asgard_async.executors.local.component import WARM
+from asgard_async.retention.component import ON_REMOVAL
+from asgard_async.store.component import ON_JOB_END
+from asgard_async.supervisor.component import ISOLATION, LIMITS
+
+METRICS = web.AppKey("metrics", Metrics)
+
+
+def set_up_metrics(app: web.Application) -> None:
+    """Add the metrics, and have other components report to them."""
+    app[METRICS] = metrics = Metrics(slots=app[CONFIG].jobs.slots)
+    app[ON_JOB_END] = metrics.count_end
+    app[ON_REMOVAL] = metrics.count_removed
+    app[OBSERVE_LOOP_LAG] = metrics.loop_lag.observe
+
+
+async def metrics(app: web.Application) -> AsyncIterator[None]:
+    """Export what the executor, isolation and limits know themselves."""
+    for collector in (
+        WarmCollector(app[WARM]),
+        IsolationCollector(app[ISOLATION]),
+        LimitsCollector(app[LIMITS]),
+    ):
+        app[METRICS].add(collector)
+    yield

@@ -1,0 +1,33 @@
+"""Authentication and the audit log, as parts of the application."""
+
+from collections.abc import AsyncIterator
+
+from aiohttp import web
+
+from asgard_async.auth.audit import AuditLog
+from asgard_async.auth.authenticator import Authenticator
+from asgard_async.auth.token_file import TokenFile
+from asgard_async.config.component import CONFIG
+from asgard_async.config.data_directory import DataDirectory
+from asgard_async.core.component import BACKGROUND, READINESS
+
+AUTHENTICATOR = web.AppKey("authenticator", Authenticator)
+AUDIT = web.AppKey("audit", AuditLog)
+
+
+def set_up_auth(app: web.Application) -> None:
+    """Add the authenticator and the audit log, which the middlewares are made with."""
+    config = app[CONFIG]
+    data = DataDirectory(root=config.data_dir)
+    app[AUTHENTICATOR] = authenticator = Authenticator(
+        TokenFile(data.tokens), may_be_open=config.server.is_loopback
+    )
+    app[AUDIT] = AuditLog(data.audit_log)
+    app[READINESS].unless(authenticator.problem)
+
+
+async def auth(app: web.Application) -> AsyncIterator[None]:
+    """Close streams whose token is revoked; close the audit log at the end."""
+    app[BACKGROUND].keep_running("authenticator", app[AUTHENTICATOR].run)
+    yield
+    app[AUDIT].close()

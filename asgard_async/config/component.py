@@ -1,0 +1,48 @@
+"""Configuration, data directory and what watches over the process, as parts of the application."""
+
+import os
+from collections.abc import AsyncIterator, Callable
+
+from aiohttp import web
+
+from asgard_async.config.data_directory import DataDirectory
+from asgard_async.config.sections import Config
+from asgard_async.core.component import BACKGROUND, READINESS
+from asgard_async.core.files.free_space import FreeSpace
+from asgard_async.core.loop_lag import LoopLag
+
+CONFIG = web.AppKey("config", Config)
+DATA = web.AppKey("data", DataDirectory)
+FREE_SPACE = web.AppKey("free_space", FreeSpace)
+OBSERVE_LOOP_LAG = web.AppKey[Callable[[float], None]]("observe_loop_lag")
+"""Optional: called with each measured lag of the event loop, in seconds."""
+
+
+async def data_directory(app: web.Application) -> AsyncIterator[None]:
+    """Create the data directory and hold its lock: it belongs to one service at a time."""
+    config = app[CONFIG]
+    data = DataDirectory(root=config.data_dir).make()
+    lock = data.lock()
+    app[DATA] = data
+    app[FREE_SPACE] = free_space = FreeSpace(data.root, floor_bytes=config.server.min_free_mb << 20)
+    app[READINESS].unless(lambda: _shortage(free_space))
+    yield
+    os.close(lock)
+
+
+async def loop_lag(app: web.Application) -> AsyncIterator[None]:
+    """Measure how late the event loop runs, and log what blocks it."""
+    lag = LoopLag(
+        warn_seconds=app[CONFIG].logging.slow_loop_seconds,
+        observe=app.get(OBSERVE_LOOP_LAG, lambda seconds: None),
+    )
+    app[BACKGROUND].keep_running("loop lag", lag.run)
+    yield
+
+
+def _shortage(free_space: FreeSpace) -> str | None:
+    if not free_space.is_short():
+        return None
+    return (
+        f"Less than {free_space.floor_bytes >> 20} MiB are free on the disk of the data directory."
+    )

@@ -1,0 +1,18 @@
+"""Readiness and background tasks, as parts of the application."""
+
+from collections.abc import AsyncIterator
+
+from aiohttp import web
+
+from asgard_async.core.health import Readiness
+from asgard_async.core.tasks import BackgroundTasks
+
+READINESS = web.AppKey("readiness", Readiness)
+BACKGROUND = web.AppKey("background", BackgroundTasks)
+
+
+async def background(app: web.Application) -> AsyncIterator[None]:
+    """Run the tasks that other components start, until the application stops."""
+    app[BACKGROUND] = tasks = BackgroundTasks()
+    yield
+    await tasks.stop()

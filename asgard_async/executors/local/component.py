@@ -1,0 +1,51 @@
+"""The local executor and its fork servers, as parts of the application."""
+
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+
+from aiohttp import web
+
+from asgard_async.config.component import CONFIG, DATA
+from asgard_async.core.archives.names import ArchiveLimits
+from asgard_async.environments.component import ENVIRONMENTS
+from asgard_async.executors.local.executor import LocalExecutor
+from asgard_async.executors.local.warm.pool import WarmServers
+from asgard_async.supervisor.component import ISOLATION, LIMITS
+
+WARM = web.AppKey("warm", WarmServers)
+
+
+@asynccontextmanager
+async def local_executor(app: web.Application) -> AsyncIterator[LocalExecutor]:
+    """Run attempts on this machine."""
+    config, data, selector = app[CONFIG], app[DATA], app[ISOLATION]
+    app[WARM] = warm = WarmServers(
+        config.warm,
+        directory=data.warm,
+        cache_dir=selector.cache_of("base"),
+        base_alone=selector.is_sandboxed,
+    )
+    executor = LocalExecutor(
+        jobs_dir=data.jobs,
+        log_limit_bytes=config.logs.max_bytes_per_job,
+        archive_limits=ArchiveLimits(
+            max_members=config.jobs.max_archive_members,
+            max_unpacked_bytes=config.jobs.max_unpacked_bytes,
+        ),
+        in_use=data.in_use,
+        limits=config.limits,
+        environments=app[ENVIRONMENTS],
+        warm=warm,
+        selector=selector,
+        enforcer=app[LIMITS],
+    )
+    executor.open()
+    yield executor
+    executor.close()
+    await warm.close()
+
+
+async def warm_up(app: web.Application) -> AsyncIterator[None]:
+    """Start the fork servers, after the jobs of an earlier service process are resumed."""
+    app[WARM].start()
+    yield

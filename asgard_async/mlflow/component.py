@@ -1,0 +1,73 @@
+"""The embedded MLflow server and the gateway to MLflow, as parts of the application."""
+
+from collections.abc import AsyncIterator
+from functools import partial
+
+from aiohttp import web
+
+from asgard_async.config.component import CONFIG, DATA
+from asgard_async.core.component import BACKGROUND, READINESS
+from asgard_async.core.tasks import BackgroundTasks
+from asgard_async.mlflow.address import MlflowAddress
+from asgard_async.mlflow.artifact_store import ArtifactStoreWatch
+from asgard_async.mlflow.embedded import EmbeddedServer
+from asgard_async.mlflow.experiments import Experiments
+from asgard_async.mlflow.gateway import MlflowGateway
+from asgard_async.mlflow.monitor import Monitor
+from asgard_async.supervisor.component import ISOLATION
+
+GATEWAY = web.AppKey("gateway", MlflowGateway)
+MONITOR = web.AppKey("monitor", Monitor)
+EXPERIMENTS = web.AppKey("experiments", Experiments)
+
+
+async def mlflow(app: web.Application) -> AsyncIterator[None]:
+    """Run the embedded MLflow server unless another one is configured, and connect to it."""
+    config = app[CONFIG]
+    embedded = _embedded(app) if config.mlflow.embedded else None
+
+    def address() -> MlflowAddress:
+        uri = embedded.uri if embedded is not None else ""
+        return MlflowAddress.configured(config.mlflow, embedded_uri=uri)
+
+    timeout = config.tracking.request_timeout_seconds
+    async with MlflowGateway(address(), timeout_seconds=timeout) as gateway:
+        monitor = Monitor(gateway, refresh_seconds=config.tracking.refresh_seconds)
+        app[GATEWAY] = gateway
+        app[MONITOR] = monitor
+        app[EXPERIMENTS] = experiments = Experiments(gateway, wait_seconds=timeout)
+        artifact_store = ArtifactStoreWatch(gateway, monitor)
+        app[READINESS].watch(lambda: monitor.problem)
+        app[READINESS].watch(lambda: artifact_store.problem)
+        server = BackgroundTasks()
+
+        def starting() -> None:
+            gateway.move_to(address())  # another process may have taken its port
+            monitor.expect_start()
+
+        if embedded is not None:
+            monitor.expect_start()
+            server.keep_running("embedded mlflow", partial(embedded.run, starting))
+        app[BACKGROUND].keep_running("mlflow monitor", monitor.run)
+        app[BACKGROUND].keep_running("artifact store", artifact_store.run)
+        yield
+        await app[BACKGROUND].stop("artifact store")
+        await app[BACKGROUND].stop("mlflow monitor")
+        await experiments.aclose()
+        await server.stop()
+    if embedded is not None:
+        await embedded.leave()
+
+
+def _embedded(app: web.Application) -> EmbeddedServer:
+    data = app[DATA]
+    embedded = EmbeddedServer(
+        config=app[CONFIG].mlflow,
+        directory=data.mlflow_server,
+        store=data.mlflow,
+        selector=app[ISOLATION],
+        in_use=data.in_use,
+        service_lock=data.service_lock,
+    )
+    embedded.prepare()
+    return embedded

@@ -1,0 +1,33 @@
+"""Retention, as a part of the application."""
+
+from collections.abc import AsyncIterator, Callable
+from functools import partial
+
+from aiohttp import web
+
+from asgard_async.config.component import CONFIG, DATA
+from asgard_async.core.component import BACKGROUND
+from asgard_async.retention.collector import Collector
+from asgard_async.retention.plan import Removal
+from asgard_async.store.component import ARCHIVES, STORE
+
+ON_REMOVAL = web.AppKey[Callable[[Removal], None]]("on_removal")
+"""Optional: called with each item that was deleted."""
+
+
+async def retention(app: web.Application) -> AsyncIterator[None]:
+    """Delete at intervals what `[retention]` no longer keeps."""
+    config, data = app[CONFIG], app[DATA]
+    collector = Collector(
+        store=app[STORE],
+        archives=app[ARCHIVES],
+        jobs_dir=data.jobs,
+        environments_dir=data.environments,
+        caches_dir=data.job_caches,
+        retention=config.retention,
+        environments=config.environments,
+    )
+    on_removal = app.get(ON_REMOVAL, lambda removal: None)
+    app[BACKGROUND].keep_running("retention", partial(collector.run, on_removal))
+    yield
+    await app[BACKGROUND].stop("retention")

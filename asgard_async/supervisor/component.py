@@ -1,0 +1,35 @@
+"""Isolation and limits of supervised processes, as parts of the application."""
+
+import asyncio
+from collections.abc import AsyncIterator
+
+from aiohttp import web
+
+from asgard_async.config.component import CONFIG, DATA
+from asgard_async.core.component import READINESS
+from asgard_async.supervisor.limits.enforcer import LimitEnforcer
+from asgard_async.supervisor.sandbox.selector import IsolationSelector
+
+ISOLATION = web.AppKey("isolation", IsolationSelector)
+LIMITS = web.AppKey("limits", LimitEnforcer)
+
+
+async def isolation(app: web.Application) -> AsyncIterator[None]:
+    """Choose the isolation level by trying what works on this machine."""
+    app[ISOLATION] = selector = IsolationSelector(app[CONFIG], app[DATA])
+    app[READINESS].unless(lambda: selector.problem)
+    app[READINESS].watch(lambda: selector.warning)
+    await selector.choose()
+    yield
+
+
+async def limits(app: web.Application) -> AsyncIterator[None]:
+    """Create the control groups of jobs, where that is possible."""
+    data = app[DATA]
+    app[LIMITS] = enforcer = LimitEnforcer(
+        app[CONFIG].limits, jobs_dir=data.jobs, builds_dir=data.builds
+    )
+    app[READINESS].watch(lambda: enforcer.warning)
+    await asyncio.to_thread(enforcer.open)
+    yield
+    await enforcer.stop()
