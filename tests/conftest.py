@@ -28,7 +28,8 @@ LONG = {
     "system/attacks/test_slow_clients.py",
     "cli/test_run_in_terminal.py",
     "supervisor/sandbox/test_attacks.py",
-    "supervisor/sandbox/test_confined_rungs.py",
+    "supervisor/sandbox/test_weaker_levels.py",
+    "system/test_upgrade.py",
 }
 """More than 40 s each (`make test PYTEST_ARGS=--durations=0`)."""
 

@@ -1,17 +1,17 @@
-"""The MLflow server that Asgard runs itself when none is configured.
+"""The MLflow server that Asgard runs itself if none is configured.
 
-It runs under a shim like a job, so it outlives the service, which finds it again. Its socket is
-opened before it is started and stays open while it is started again: who calls early waits.
+It runs under the shim like a job, so it outlives the service, and the next service adopts it. Its
+socket is opened before the server starts and stays open while it restarts: early requests wait.
 
-    mlflow-server/server.json      the port that was chosen, and where artifacts go
-    mlflow-server/attempts/<n>/    the latest start's lock, pid.json, exit.json
+    mlflow-server/server.json      its port and artifact destination
+    mlflow-server/attempts/<n>/    the latest attempt: lock, pid.json, exit.json
     mlflow-server/mlflow.log
     mlflow/mlflow.db        runs, experiments, the registry
     mlflow/artifacts/       models and files, unless [mlflow] artifacts_destination says otherwise
     mlflow/tmp/             its TMPDIR and HOME
 
-It is shut in like a job: jobs tell it where to read and write, by the locations of their artifacts
-and the links that they plant there. It reaches mlflow/ alone.
+It is sandboxed like a job, since jobs decide where it reads and writes, by the locations of their
+artifacts and the links that they plant there. It can reach only mlflow/.
 """
 
 import asyncio
@@ -30,6 +30,7 @@ import msgspec
 from asgard_async.config import MlflowConfig
 from asgard_async.core.files.locks import is_held
 from asgard_async.core.files.remove_tree import remove_tree
+from asgard_async.domain.attempt import Ended
 from asgard_async.supervisor import shim
 from asgard_async.supervisor.attempt import Attempt
 from asgard_async.supervisor.attempts import AttemptSeries
@@ -58,11 +59,10 @@ class _Choice(msgspec.Struct):
 
 
 class EmbeddedServer:
-    """Starts, adopts, restarts and stops the server. `starting` is called when it is started.
+    """Starts, adopts, restarts and stops the server.
 
-    `in_use` is the file that every running job's keeper holds a shared lock of; `service_lock` the
-    one that a service holds for as long as it lives. `directory` is what the service knows of it,
-    `store` what it has.
+    Every running job's keeper holds a shared lock on `in_use`, and a service holds `service_lock`
+    while it runs. `directory` has the service's files about the server, `store` the server's own.
     """
 
     def __init__(
@@ -84,21 +84,22 @@ class EmbeddedServer:
         self._service_lock = service_lock
         self._socket: socket.socket | None = None
         self._attempt: Attempt | None = None
+        self._exit: Ended | None = None
         self._port = 0
 
     @property
     def uri(self) -> str:
-        """Where it listens; known after `prepare`.
+        """The server's address, known after `prepare`.
 
-        It changes only when a server that an earlier service started has died and its port was
-        taken meanwhile: `starting` is called then, as at every start.
+        It changes only if a server started by an earlier service process has died and another
+        process has taken its port. `starting` is called then, as at every start.
         """
         return f"http://{HOST}:{self._port}"
 
     def prepare(self) -> None:
-        """Find the running server, or open the socket for a new one.
+        """Adopt the running server, or open the socket for a new one.
 
-        Blocks for a few system calls. Callers may connect from then on.
+        Blocks for a few system calls. Clients may connect afterwards.
         """
         self._attempts.directory.mkdir(mode=0o700, parents=True, exist_ok=True)
         chosen = self._read_choice()
@@ -108,16 +109,17 @@ class EmbeddedServer:
             logger.info("embedded MLflow is still running at %s", self.uri)
             if chosen.artifacts_destination != self._config.artifacts_destination:
                 logger.warning(
-                    "embedded MLflow keeps the artifacts_destination with which it was started:"
-                    " stop the service while no job runs, and start it again"
+                    "embedded MLflow still uses its former artifacts_destination: restart the"
+                    " service while no job is running"
                 )
             return
         self._open_socket(chosen)
 
     async def run(self, starting: Callable[[], None]) -> None:
-        """Keep the server running until cancelled; it then keeps running by itself (see `leave`).
+        """Keep the server running until cancelled; it then runs on by itself (see `leave`).
 
-        None is started before the isolation level is known.
+        No server is started before the isolation level is known. `starting` is called before each
+        start.
         """
         await run_with_restarts(
             partial(self._run_once, starting), BACKOFF, before_pause=self._log_exit
@@ -125,29 +127,29 @@ class EmbeddedServer:
 
     async def _run_once(self, starting: Callable[[], None]) -> Restart:
         attempt = self._attempt or await self._start(starting)
-        await attempt.wait()
+        self._exit = await attempt.wait()
         self._attempt = None
         return Restart.AFTER_PAUSE
 
     async def _log_exit(self, pause: float) -> None:
         logger.warning(
-            "embedded MLflow has ended (%s) and is started again in %g s; see %s",
-            await asyncio.to_thread(_last_line, self._log),
+            "embedded MLflow exited (%s); restarting in %g s; see %s",
+            _describe(self._exit),
             pause,
             self._log.relative_to(self._directory.parent),
         )
 
     async def leave(self) -> None:
-        """Stop the server if no job runs; otherwise have it stopped when the last one has ended.
+        """Stop the server if no job is running, or else have it stopped after the last job.
 
-        To be called last of all, when `run` has been cancelled.
+        Call this last, after `run` has been cancelled.
         """
         if self._socket is not None:
             self._socket.close()
         if self._attempt is None:
             return
         if not await asyncio.to_thread(is_held, self._in_use):
-            # it does not need us for its end, so one that takes long does not hold up ours
+            # it stops without the service, which therefore need not wait long
             with contextlib.suppress(TimeoutError):
                 async with asyncio.timeout(LEAVE_SECONDS):
                     await self._attempt.stop()
@@ -184,19 +186,19 @@ class EmbeddedServer:
     def _spec(self, directory: Path, service_sandbox: ServiceSandbox) -> ProcessSpec:
         assert self._socket is not None  # noqa: S101  # opened before every start
         descriptor = self._socket.fileno()
-        # relative to the working directory: in a path before it, ? and % would be taken for a URL's
+        # relative to the working directory: an absolute path with ? or % would be parsed as a URL
         store = "sqlite:///mlflow.db"
-        # not an argument: an sftp:// address may hold a password, and every process sees those
+        # not an argument: an sftp:// address may contain a password, and arguments are public
         environment = _environment() | {
             ARTIFACTS_VARIABLE: self._artifacts,
             "TMPDIR": str(self._tmp),
         }
         if service_sandbox.spec is not None:
-            # that of the service is not there
+            # the service's own does not exist in the sandbox
             environment["HOME"] = str(self._tmp)
         return process_spec(
             directory=directory,
-            # -P: this package's folder does not belong on its path
+            # -P: this package's directory does not belong on its path
             argv=[sys.executable, "-P", str(PROGRAM), str(descriptor), store],
             environment=environment,
             working_directory=self._store,
@@ -213,7 +215,7 @@ class EmbeddedServer:
 
     @property
     def _tmp(self) -> Path:
-        # on the disk, and in the store's file system: models go through it
+        # on disk, and in the store's file system, since models pass through it
         return self._store / "tmp"
 
     @property
@@ -228,10 +230,10 @@ class EmbeddedServer:
             wanted = chosen.port
         self._socket = _listen(wanted) or _listen(0)
         if self._socket is None:
-            raise OSError(f"no port of {HOST} can be listened on for MLflow")
+            raise OSError(f"no free port on {HOST} for MLflow")
         self._port = self._socket.getsockname()[1]
         if wanted not in {0, self._port}:
-            logger.warning("port %d is taken; embedded MLflow uses %d", wanted, self._port)
+            logger.warning("port %d is in use; embedded MLflow uses port %d", wanted, self._port)
         choice = _Choice(
             port=self._port,
             configured=self._config.port,
@@ -259,7 +261,7 @@ class EmbeddedServer:
             file_actions=[(os.POSIX_SPAWN_OPEN, fd, *null) for fd in range(3)],
             setsid=True,
         )
-        logger.info("jobs are running: embedded MLflow stops with the last of them")
+        logger.info("jobs are running: embedded MLflow stops after the last one")
 
 
 def _listen(port: int) -> socket.socket | None:
@@ -275,30 +277,32 @@ def _listen(port: int) -> socket.socket | None:
 
 
 def _environment() -> dict[str, str]:
-    """The service's, since the credentials of its artifact store may be there, without Asgard's.
+    """The service's variables without Asgard's own.
 
-    It is the only process that gets them: the store is its, not the jobs'.
+    They may contain the credentials of the artifact store, which no other process gets: only MLflow
+    accesses the store, never jobs.
     """
     inherited = {
         name: value for name, value in os.environ.items() if not name.startswith("ASGARD_")
     }
     return inherited | {
         "PYTHONUNBUFFERED": "1",
-        # its job runner would be a second server for code, beside ours and without our limits
+        # MLflow's own job runner would run code without Asgard's limits
         "MLFLOW_SERVER_ENABLE_JOB_EXECUTION": "false",
     }
 
 
 def _local(destination: str) -> Path | None:
-    """The directory that artifacts go to, where it is one of this machine and not MLflow's own."""
+    """The artifact directory, if it is on this machine and not MLflow's own."""
     parts = urlsplit(destination)
     if not destination or parts.scheme not in {"", "file"}:
         return None
     return Path(unquote(parts.path) if parts.scheme else destination)
 
 
-def _last_line(log: Path) -> str:
-    with contextlib.suppress(OSError):
-        lines = log.read_text(errors="replace").splitlines()
-        return repr(lines[-1]) if lines else "without a word"
-    return "without a log"
+def _describe(ended: Ended | None) -> str:
+    if ended is not None and ended.signal is not None:
+        return f"signal {ended.signal}"
+    if ended is not None and ended.exit_code is not None:
+        return f"exit code {ended.exit_code}"
+    return "reason unknown"
