@@ -6,7 +6,7 @@ from aiohttp.helpers import content_disposition_header
 from asgard_async.api.http.requests import job_id_of
 from asgard_async.api.openapi.decorators import docs, text_response
 from asgard_async.api.schemas.problem import JOB_ID, refusals
-from asgard_async.core.archives.members import ZIP
+from asgard_async.core.archives.suffixes import ZIP
 from asgard_async.domain.errors import ArchiveNotKept
 from asgard_async.store.component import ARCHIVES, STORE
 

@@ -23,7 +23,7 @@ from asgard_async.api.http.form_fields import NOT_UTF8, REPEATED, add_field, is_
 from asgard_async.api.http.parser import is_unicode
 from asgard_async.api.schemas.submission import MAX_REQUIREMENTS
 from asgard_async.config import Config
-from asgard_async.core.archives.members import SUFFIXES
+from asgard_async.core.archives.suffixes import SUFFIXES, accepted_suffix
 from asgard_async.domain.submission import UploadedArchive
 from asgard_async.store.archives import ArchiveStore
 
@@ -182,12 +182,12 @@ class _FormReader:
         return bytes(content)
 
     async def _to_disk(self, file_name: str, part: BodyPartReader) -> None:
-        ending = next((end for end in SUFFIXES if file_name.lower().endswith(end)), None)
-        if ending is None:
+        suffix = accepted_suffix(file_name)
+        if suffix is None:
             self._form.wrong("archive", "Its file name must end in .zip, .tar.gz or .tgz.")
             await self._in_memory(part, keep=False)
             return
-        incoming = self._held.enter_context(self._archives.receiving(SUFFIXES[ending]))
+        incoming = self._held.enter_context(self._archives.receiving(SUFFIXES[suffix]))
         size, block = 0, bytearray()
         async for chunk in self._chunks(part):
             size += len(chunk)

@@ -1,4 +1,4 @@
-"""Archives on real files: what is let through, what is refused, what lies on the disk then."""
+"""Archives on real files: which are accepted, and what is on disk afterwards."""
 
 import gzip
 import os
@@ -51,12 +51,12 @@ def written(tmp_path: Path, suffix: str, content: bytes) -> Path:
 
 
 def everything_below(directory: Path) -> dict[str, int]:
-    """Every path, with its mode."""
+    """Every path with its mode."""
     return {str(path.relative_to(directory)): path.lstat().st_mode for path in directory.rglob("*")}
 
 
 @pytest.mark.parametrize(("suffix", "make", "message"), [*REFUSED.values()], ids=[*REFUSED])
-def test_what_is_refused_is_refused_both_times(
+def test_reading_and_unpacking_reject_the_same_archives(
     tmp_path: Path, work: Path, suffix: str, make: Callable[[], bytes], message: str
 ) -> None:
     archive = written(tmp_path, suffix, make())
@@ -66,7 +66,7 @@ def test_what_is_refused_is_refused_both_times(
     assert everything_below(tmp_path).keys() == before
     with pytest.raises(ArchiveRefused, match=message):
         unpack(archive, work, LIMITS)
-    # what came before the member at fault may be there, but only in its place, and only as files
+    # members before the rejected one may exist, but only in the target and as plain files
     made = everything_below(tmp_path).keys() - before
     assert all(path.startswith("work/") for path in made)
     for path, mode in everything_below(work).items():
@@ -101,7 +101,7 @@ def test_files_and_directories_are_unpacked_private(
         (".tar.gz", tar_gz([(regular("train.py"), b"1"), (regular("run.sh", 0o6755), b"x")])),
     ],
 )
-def test_of_a_mode_only_the_executable_bit_is_kept(
+def test_only_the_executable_bit_of_a_mode_is_kept(
     tmp_path: Path, work: Path, suffix: str, content: bytes
 ) -> None:
     unpack(written(tmp_path, suffix, content), work, LIMITS)
@@ -109,7 +109,7 @@ def test_of_a_mode_only_the_executable_bit_is_kept(
     assert (work / "train.py").stat().st_mode == stat.S_IFREG | 0o600
 
 
-def test_directories_of_their_own_are_members_too(tmp_path: Path, work: Path) -> None:
+def test_directory_entries_are_members_too(tmp_path: Path, work: Path) -> None:
     members = [
         (special("./", tarfile.DIRTYPE), b""),
         (special("a", tarfile.DIRTYPE), b""),
@@ -120,7 +120,7 @@ def test_directories_of_their_own_are_members_too(tmp_path: Path, work: Path) ->
     assert everything_below(work).keys() == {"a", "a/train.py", "b", "b/c"}
 
 
-def test_nothing_that_is_there_is_written_to(tmp_path: Path, work: Path) -> None:
+def test_existing_files_are_not_overwritten(tmp_path: Path, work: Path) -> None:
     outside = tmp_path / "outside"
     outside.write_text("untouched")
     (work / "train.py").symlink_to(outside)
@@ -147,16 +147,16 @@ def test_an_entrypoint_must_be_a_script(
 
 
 @pytest.mark.parametrize(("suffix", "make"), [(".zip", zip_of), (".tar.gz", tar_gz_of)])
-def test_a_script_in_a_folder_is_pointed_at(
+def test_a_misplaced_entrypoint_is_named(
     tmp_path: Path, suffix: str, make: Callable[[dict[str, str]], bytes]
 ) -> None:
     archive = written(tmp_path, suffix, make({"project/readme": "", "project/train.py": TRAIN}))
-    with pytest.raises(ArchiveRefused, match=r"there, but 'project/train\.py': give that"):
+    with pytest.raises(ArchiveRefused, match=r"no such file, but 'project/train\.py': use"):
         read_program(archive, "train.py", limits=LIMITS, max_bytes=1000)
 
 
 @pytest.mark.parametrize(("suffix", "make"), [(".zip", zip_of), (".tar.gz", tar_gz_of)])
-def test_nothing_unpacks_to_very_many_times_its_size(
+def test_the_compression_ratio_is_limited(
     tmp_path: Path, work: Path, suffix: str, make: Callable[[dict[str, bytes]], bytes]
 ) -> None:
     wide = ArchiveLimits(max_members=10, max_unpacked_bytes=1 << 40)
@@ -168,7 +168,7 @@ def test_nothing_unpacks_to_very_many_times_its_size(
     for number, files in enumerate(
         [
             {"zeros": zeros},
-            # some of what does not shrink makes up for much that does
+            # a little incompressible data allows much compressible data
             {"noise": noise * 8 + os.urandom(FREE_BYTES // MAX_RATIO), "zeros": zeros},
         ]
     ):
@@ -181,11 +181,11 @@ BOUNDARY_PATH = "/".join(["d" * 203] * 4 + ["f" * 207])
 DEEPEST = "d/" * (MAX_DEPTH - 1) + "f"
 
 
-def test_what_is_just_within_the_bounds_is_taken() -> None:
+def test_the_limits_themselves_are_accepted() -> None:
     assert len(BOUNDARY_PATH) + 1 == MAX_PATH_BYTES
     for name in ("n" * MAX_COMPONENT_BYTES, BOUNDARY_PATH, DEEPEST):
         assert safe_path(name) == name
-        with pytest.raises(ArchiveRefused, match="too long a path"):
+        with pytest.raises(ArchiveRefused, match="is too long"):
             safe_path(f"{name}x" if name != DEEPEST else f"d/{name}")
     limits = ArchiveLimits(max_members=3, max_unpacked_bytes=10)
     tally = Tally(limits, archive_bytes=100)
@@ -197,7 +197,7 @@ def test_what_is_just_within_the_bounds_is_taken() -> None:
         tally.count(1)
 
 
-def test_a_file_does_not_take_a_directorys_place() -> None:
+def test_a_file_cannot_replace_a_directory() -> None:
     for first, is_directory in (("a/b", False), ("a", True)):
         tally = Tally(LIMITS, archive_bytes=100)
         tally.admit(first, is_directory=is_directory)
@@ -207,7 +207,7 @@ def test_a_file_does_not_take_a_directorys_place() -> None:
         Tally(LIMITS, archive_bytes=100).admit("./", is_directory=False)
 
 
-def test_a_refusal_shows_no_more_of_a_name_than_is_fit_to_be_shown() -> None:
+def test_an_error_shows_a_short_printable_name() -> None:
     with pytest.raises(ArchiveRefused) as caught:
         safe_path("/" + "\udcff\x1b[31m" + "x" * 5000)
     text = str(caught.value)
@@ -215,8 +215,8 @@ def test_a_refusal_shows_no_more_of_a_name_than_is_fit_to_be_shown() -> None:
     assert len(text.encode()) < 300
 
 
-def test_a_header_that_claims_much_costs_nothing(tmp_path: Path) -> None:
-    """A pax header of a TiB: as long as it is only claimed, there is nothing to read."""
+def test_a_header_that_claims_a_huge_size_costs_nothing(tmp_path: Path) -> None:
+    """A pax header that claims a TiB: only the claim exists, so there is nothing to read."""
     info = tarfile.TarInfo("train.py")
     info.type, info.size = tarfile.XHDTYPE, 1 << 40
     archive = written(tmp_path, ".tar.gz", gzip.compress(info.tobuf() + b"\0" * 4096))
