@@ -72,7 +72,7 @@ async def _follow(request: web.Request, job_id: str) -> web.StreamResponse:
     ):
         pieces = _live(logs, job_id, follower, start, tells_hole=is_whole)
         try:
-            return await stream(request, response, pieces, patience=patience)
+            return await stream(request, response, pieces, stall_seconds=patience)
         except TimeoutError:
             metrics.dropped_log_readers.inc()
             logger.info("a reader of the log of job %s stalled and is cut off", job_id)

@@ -91,7 +91,7 @@ async def stream_log(request: web.Request) -> web.StreamResponse:
         beside.start("listening", _listen(ws, follower))
         try:
             code = await _Stream(ws, patience).run(follower, offset)
-            if grant.is_over and code is not WSCloseCode.OK:
+            if grant.is_revoked and code is not WSCloseCode.OK:
                 code = WSCloseCode.POLICY_VIOLATION
             await beside.stop()
             async with asyncio.timeout(patience + CLOSE_SECONDS):

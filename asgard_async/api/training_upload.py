@@ -109,16 +109,16 @@ def _from_form(request: web.Request, form: Form) -> Submission:
     if "entrypoint" in document:  # as a shell completes it
         document["entrypoint"] = document["entrypoint"].removeprefix("./")
     if by_archive and "script_name" in document:
-        form.wrong("script_name", "Leave it out: an archive is named by its file.")
+        form.add_error("script_name", "Leave it out: an archive is named by its file.")
     elif form.file_name:
         document.setdefault("script_name", form.file_name)
     if form.script is not None:
         document["script_content"] = form.script
         if "entrypoint" in document:
-            form.wrong("entrypoint", "Leave it out: only an archive has one.")
+            form.add_error("entrypoint", "Leave it out: only an archive has one.")
             del document["entrypoint"]
     elif not by_archive and "script" not in form.errors:
-        form.wrong("script", "Send a part 'script' (a .py file) or 'archive' (.zip, .tar.gz).")
+        form.add_error("script", "Send a part 'script' (a .py file) or 'archive' (.zip, .tar.gz).")
     schema = request.app[ARCHIVE_SUBMISSION_SCHEMA if by_archive else SUBMISSION_SCHEMA]
     loaded = _load(schema, document, form.errors)
     if form.archive is not None:

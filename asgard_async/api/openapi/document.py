@@ -11,7 +11,7 @@ from apispec.ext.marshmallow import MarshmallowPlugin
 from marshmallow import Schema
 
 from asgard_async import __version__
-from asgard_async.api.http.authentication import OPEN
+from asgard_async.api.http.authentication import OPEN_PREFIX
 from asgard_async.api.http.problem import problem_of_refusal
 from asgard_async.api.openapi import constraints
 from asgard_async.api.openapi.info import HEADERS, INFO, SECURITY_SCHEMES, TAGS
@@ -60,7 +60,7 @@ class ApiDocument:
     def _operation(self, route: web.RouteDef) -> Document:
         handler: Any = route.handler
         said: Mapping[str, Any] = handler.__apispec__
-        guarded = not route.path.startswith(OPEN)
+        guarded = not route.path.startswith(OPEN_PREFIX)
         operation: Document = {
             "operationId": said["operationId"],
             "tags": said["tags"],
