@@ -6,7 +6,7 @@ from asgard_async import __version__
 from asgard_async.api.http.responses import reply
 from asgard_async.api.openapi.decorators import docs, response_schema
 from asgard_async.api.schemas.status import StatusSchema
-from asgard_async.domain.job import now
+from asgard_async.core.timestamps import now
 from asgard_async.domain.status import Status
 from asgard_async.mlflow.component import GATEWAY, MONITOR
 from asgard_async.store.component import STORE

@@ -22,7 +22,7 @@ from asgard_async.config.component import CONFIG
 from asgard_async.core.tasks import BackgroundTasks
 from asgard_async.domain.errors import JobNotFound
 from asgard_async.jobs.component import FOLLOWERS
-from asgard_async.jobs.following import Follower
+from asgard_async.jobs.followers import Follower
 from asgard_async.logs.component import LOGS
 from asgard_async.store.component import STORE
 

@@ -1,4 +1,4 @@
-"""Authentication for the running service: token look-up, and the closing of streams after a revoke."""
+"""Authentication in the running service: token look-up, and streams closed after a revoke."""
 
 import asyncio
 import contextlib
@@ -33,9 +33,9 @@ class StreamGrant:
 
 
 class Authenticator:
-    """Finds tokens, or accepts everyone while the API is open. Its `run` must run in the background.
+    """Finds tokens, or accepts everyone while the API is open. `run` belongs in the background.
 
-    Tokens that cannot be read reject everyone. That is logged once, not for every request.
+    If the tokens cannot be read, everyone is rejected; the log says so once.
     """
 
     def __init__(self, tokens: TokenFile, *, may_be_open: bool) -> None:

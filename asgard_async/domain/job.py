@@ -3,16 +3,13 @@
 import hashlib
 import json
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
-from datetime import UTC, datetime
+from dataclasses import MISSING, Field, dataclass, field, fields
+from datetime import datetime
+from typing import Any
 
+from asgard_async.domain.resources import ResourceRequest
 from asgard_async.domain.status import ColdReason, Isolation, Phase, Reason, Start, Status
 from asgard_async.domain.transitions import status_in
-
-
-def now() -> datetime:
-    """The present moment, UTC."""
-    return datetime.now(UTC)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -27,24 +24,50 @@ class JobSpec:
     """Of the script, or of the archive."""
     entrypoint: str | None = None
     """The file of an archive that is run; None for a script."""
-    requirements: Sequence[str] = ()
+    requirements: tuple[str, ...] = ()
     environment_vars: Mapping[str, str] = field(default_factory=dict)
     timeout: int
     tags: Mapping[str, str] = field(default_factory=dict)
     priority: int = 0
     warm: bool = True
     memory_mb: int | None = None
-    """What it asked for, as the next; None for what is configured."""
+    """None for the configured limit."""
     cpus: float | None = None
+    """None for the configured limit."""
+
+    @property
+    def resources(self) -> ResourceRequest:
+        """The resources that the job asks for."""
+        return ResourceRequest(memory_mb=self.memory_mb, cpus=self.cpus)
 
     def digest(self) -> str:
-        """SHA-256 over every field: two submissions with the same digest ask for the same."""
-        fields = {name: getattr(self, name) for name in self.__dataclass_fields__}
-        for later in ("entrypoint", "memory_mb", "cpus"):
-            if fields[later] is None:
-                del fields[later]  # digests are kept that were made before there was one
-        canonical = json.dumps(fields, sort_keys=True, ensure_ascii=True, default=_plain)
+        """SHA-256 of the fields: submissions with the same digest ask for the same job.
+
+        A field outside of `FIRST_FIELDS` counts only if it differs from its default, so that
+        digests from before there was such a field stay valid.
+        """
+        counted = {}
+        for declared in fields(self):
+            value = getattr(self, declared.name)
+            if declared.name in FIRST_FIELDS or value != _default_of(declared):
+                counted[declared.name] = value
+        canonical = json.dumps(counted, sort_keys=True, ensure_ascii=True, default=_plain)
         return hashlib.sha256(canonical.encode()).hexdigest()
+
+
+FIRST_FIELDS = frozenset(
+    {
+        *("script_name", "experiment_name", "model_name", "script_sha256", "requirements"),
+        *("environment_vars", "timeout", "tags", "priority", "warm"),
+    }
+)
+"""The fields that specifications had from the beginning. Never add to them: see `digest`."""
+
+
+def _default_of(declared: Field[Any]) -> object:
+    if declared.default_factory is not MISSING:
+        return declared.default_factory()
+    return declared.default
 
 
 def _plain(value: object) -> object:

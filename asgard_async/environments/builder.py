@@ -1,9 +1,9 @@
-"""Building environments: one build for all who need the same one, also over a restart.
+"""Building environments: one build for everybody who needs the same one, across restarts.
 
 environments/builds/<key>/<n>/      attempt n of the build: lock, pid.json, exit.json
 environments/builds/<key>/<n>.log   its output
-environments/builds/<key>/<n>.plan  what it is told, see build_program.py
-environments/builds/<key>/<n>.new   what is being built, and <n>.new-whole when it is
+environments/builds/<key>/<n>.plan  its instructions, see build_program.py
+environments/builds/<key>/<n>.new   the environment while it is built; <n>.new-whole once complete
 """
 
 import asyncio
@@ -11,6 +11,7 @@ import contextlib
 import json
 import os
 import sys
+from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -20,21 +21,22 @@ from asgard_async.environments.build_program import Plan
 from asgard_async.environments.cache import EnvironmentCache
 from asgard_async.environments.spec import EnvironmentSpec
 from asgard_async.supervisor.attempt import Attempt
+from asgard_async.supervisor.attempts import AttemptSeries
 from asgard_async.supervisor.limits.enforcer import LimitEnforcer
 from asgard_async.supervisor.limits.resource_limits import ResourceLimits
+from asgard_async.supervisor.process_spec import READABLE_UMASK, process_spec, service_python
 from asgard_async.supervisor.sandbox.selector import IsolationSelector
 from asgard_async.supervisor.sandbox.service_sandboxes import ServiceSandbox, build_sandbox
 from asgard_async.supervisor.shim.process_spec import ProcessSpec
 
 PROGRAM = Path(__file__).parent / "build_program.py"
-LOG_LIMIT_BYTES = 16 << 20
 GRACE_SECONDS = 5.0
 NETWORK_VARIABLES = (
     *("SSL_CERT_FILE", "SSL_CERT_DIR"),
     *("HTTP_PROXY", "HTTPS_PROXY", "ALL_PROXY", "NO_PROXY"),
     *("http_proxy", "https_proxy", "all_proxy", "no_proxy"),
 )
-"""What the administrator has set for the way to the package index."""
+"""The administrator's settings for reaching the package index."""
 
 
 class BuildFailed(Exception):
@@ -43,15 +45,31 @@ class BuildFailed(Exception):
 
 @dataclass(frozen=True, kw_only=True)
 class Build:
-    """A build that runs, or has run, for one recipe."""
+    """A running or finished build of one environment."""
 
     environment_spec: EnvironmentSpec
     attempt: Attempt
-    log: Path
+
+    @property
+    def log(self) -> Path:
+        return self._beside_attempt(".log")
+
+    @property
+    def plan(self) -> Path:
+        return self._beside_attempt(".plan")
+
+    @property
+    def staging(self) -> Path:
+        """The directory that the environment is built in."""
+        return self._beside_attempt(".new")
+
+    def _beside_attempt(self, suffix: str) -> Path:
+        directory = self.attempt.directory
+        return directory.with_name(f"{directory.name}{suffix}")
 
 
 class Builder:
-    """Starts builds, finds those of others, and waits for them."""
+    """Starts builds, finds those that other processes started, and waits for them."""
 
     def __init__(
         self,
@@ -73,104 +91,92 @@ class Builder:
         self._timeout = timeout_seconds
 
     async def start(self, environment_spec: EnvironmentSpec) -> Build:
-        """The running build of a recipe; a new one where there is none.
+        """Return the running build of an environment, or start one.
 
-        Waits until it is known how foreign code can be shut in.
+        Waits until the isolation level is known.
 
         Raises:
-            NoUidLeft, OSError: see there.
+            NoUidLeft: every uid for jobs and builds is in use.
+            OSError: the build cannot be started.
         """
         await self._selector.available()
-        folder = self._directory / environment_spec.key
-        await asyncio.to_thread(folder.mkdir, mode=0o700, parents=True, exist_ok=True)
-        latest = await asyncio.to_thread(_latest, folder)
-        if latest is not None and await asyncio.to_thread(latest.is_alive):
-            log = folder / f"{latest.directory.name}.log"
-            return Build(environment_spec=environment_spec, attempt=latest, log=log)
-        number = int(latest.directory.name) + 1 if latest is not None else 1
-        directory = folder / str(number)
-        await asyncio.to_thread(directory.mkdir, mode=0o700, exist_ok=True)
-        build = Build(
-            environment_spec=environment_spec,
-            attempt=Attempt(directory),
-            log=folder / f"{number}.log",
+
+        async def start(attempt: Attempt) -> None:
+            await self._start(Build(environment_spec=environment_spec, attempt=attempt))
+
+        attempts = AttemptSeries(self._directory / environment_spec.key)
+        return Build(
+            environment_spec=environment_spec, attempt=await attempts.adopt_or_start(start)
         )
-        confining = build_sandbox(
-            self._selector, staging=folder / f"{number}.new", uv_cache=self._uv_cache
+
+    async def _start(self, build: Build) -> None:
+        entering_sandbox = build_sandbox(
+            self._selector, staging=build.staging, uv_cache=self._uv_cache
         )
         with contextlib.ExitStack() as stack:
             if self._enforcer is not None:
                 stack.enter_context(self._enforcer.starting())
-            service_sandbox = await asyncio.to_thread(stack.enter_context, confining)
-            # of two processes that come here at once, the attempt's lock lets one start it
-            await build.attempt.start(self._spec(build, folder, service_sandbox))
-        return build
+            service_sandbox = await asyncio.to_thread(stack.enter_context, entering_sandbox)
+            await build.attempt.start(self._spec(build, service_sandbox))
 
     async def wait(self, build: Build) -> None:
         """Wait for a build.
 
         Raises:
-            BuildFailed: there is no environment at its end.
+            BuildFailed: the build ended without an environment.
         """
         ended = await build.attempt.wait()
         if not (self._cache.path_of(build.environment_spec.key) / "lock").exists():
-            # one that was killed has not tidied up
+            # a build that was killed has not cleaned up
             await asyncio.to_thread(_remove_unfinished, build)
-            raise BuildFailed(_why(ended, build.log, self._timeout))
+            raise BuildFailed(_reason_of(ended, build.log, self._timeout))
 
     def sweep(self) -> None:
-        """Remove what builds left that are over: each job that waited has the output in its log."""
+        """Remove what finished builds left: each job that waited has the output in its log."""
         for folder in self._directory.glob("*"):
-            if (latest := _latest(folder)) is None or not latest.is_alive():
+            if AttemptSeries(folder).running() is None:
                 remove_tree(folder)
 
     async def stop(self, build: Build) -> None:
-        """Give a build up."""
+        """Stop a build."""
         await build.attempt.stop()
 
-    def _spec(self, build: Build, folder: Path, service_sandbox: ServiceSandbox) -> ProcessSpec:
+    def _spec(self, build: Build, service_sandbox: ServiceSandbox) -> ProcessSpec:
         from uv import find_uv_bin
 
-        number, environment_spec = build.attempt.directory.name, build.environment_spec
-        staging = folder / f"{number}.new"
+        environment_spec, directory = build.environment_spec, build.attempt.directory
         plan = Plan(
             uv=find_uv_bin(),
             python=sys.executable,
             requirements=list(environment_spec.requirements),
             refreshed=list(environment_spec.moving),
-            staging=str(staging),
+            staging=str(build.staging),
             final=str(self._cache.path_of(environment_spec.key)),
             landlock_only=service_sandbox.landlock_only,
-            sandbox=service_sandbox.sandbox,
+            sandbox=service_sandbox.spec,
             only_source=environment_spec.has_addresses,
         )
-        (folder / f"{number}.plan").write_text(json.dumps(plan))
-        spec = ProcessSpec(
-            directory=str(build.attempt.directory),
-            argv=[
-                *(sys.executable, "-I", "-S", str(PROGRAM)),
-                str(folder / f"{number}.plan"),
-            ],
-            environment=self._environment(environment_spec, staging),
-            working_directory=str(folder),
-            umask=0o022,  # a job may run as another user; the directories above are private
-            log=str(build.log),
-            log_limit=LOG_LIMIT_BYTES,
-            timeout=self._timeout,
-            grace=GRACE_SECONDS,
-            memory_limit=0,
-            open_files=0,
-            held=[str(path) for path in service_sandbox.held],
-            inherit=[],
-        )
+        build.plan.write_text(json.dumps(plan))
+        limits = None
         if self._enforcer is not None:
-            spec["limits"] = self._enforcer.limits(
-                self._resource_limits, build.attempt.directory, own=[staging], caches=[]
+            limits = self._enforcer.limits(
+                self._resource_limits, directory, own=[build.staging], caches=[]
             )
-        return spec
+        return process_spec(
+            directory=directory,
+            argv=service_python(PROGRAM, build.plan),
+            environment=self._environment(environment_spec, build.staging),
+            working_directory=directory.parent,
+            umask=READABLE_UMASK,  # a job may run as another user
+            log=build.log,
+            timeout_seconds=self._timeout,
+            grace_seconds=GRACE_SECONDS,
+            locks=service_sandbox.locks,
+            limits=limits,
+        )
 
-    def _environment(self, environment_spec: EnvironmentSpec, staging: Path) -> dict[str, str]:
-        """Clean as a job's: a source distribution's build script is foreign code too."""
+    def _environment(self, environment_spec: EnvironmentSpec, staging: Path) -> Mapping[str, str]:
+        """Variables as clean as a job's: the build script of a source distribution is foreign."""
         indexes = {}
         if environment_spec.index_url:
             indexes["UV_DEFAULT_INDEX"] = environment_spec.index_url
@@ -185,16 +191,11 @@ class Builder:
             "UV_CACHE_DIR": str(self._uv_cache),
             "UV_PYTHON_DOWNLOADS": "never",
             "UV_NO_CONFIG": "1",
-            # a repository that wants a password is refused, not waited for
+            # a repository that asks for a password fails at once instead of waiting for one
             "GIT_TERMINAL_PROMPT": "0",
             **network,
             **indexes,
         }
-
-
-def _latest(folder: Path) -> Attempt | None:
-    numbers = [int(path.name) for path in folder.iterdir() if path.name.isdecimal()]
-    return Attempt(folder / str(max(numbers))) if numbers else None
 
 
 def _remove_unfinished(build: Build) -> None:
@@ -202,15 +203,15 @@ def _remove_unfinished(build: Build) -> None:
         remove_tree(path)
 
 
-def _why(ended: Ended, log: Path, timeout: float) -> str:
+def _reason_of(ended: Ended, log: Path, timeout: float) -> str:
     if ended.stop is Stop.TIMEOUT:
-        return f"Building took longer than {timeout:g} s ([environments] build_timeout)."
+        return f"The build took longer than {timeout:g} s ([environments] build_timeout)."
     if ended.end is End.LOST:
         return "The build was killed from outside."
     if ended.stop is Stop.DISK:
-        return "Building needed more disk than there is for it ([limits] job_dir_mb)."
+        return "The build exceeded its disk limit ([limits] job_dir_mb)."
     if ended.oom_kills:
-        return "Building needed more memory than there is for it ([limits] memory_mb)."
+        return "The build exceeded its memory limit ([limits] memory_mb)."
     with contextlib.suppress(OSError):
         text = log.read_text(errors="replace").strip()
         # uv's reason is its last paragraph, which begins with "error:"
@@ -218,4 +219,4 @@ def _why(ended: Ended, log: Path, timeout: float) -> str:
             return text[start:][:2000]
         if text:
             return text[-2000:]
-    return ended.error or "The build ended without a word."
+    return ended.error or "The build failed without any output."

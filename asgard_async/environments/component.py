@@ -41,7 +41,7 @@ async def environments(app: web.Application) -> AsyncIterator[None]:
 
 
 async def _prebuild(provider: EnvironmentProvider, requirements: Sequence[str]) -> None:
-    environment_spec = provider.environment_spec(requirements)
+    environment_spec = provider.spec_for(requirements)
     names = without_secrets(", ".join(requirements))
     if environment_spec.moving:
         logger.error("environment for %s is not built: each job builds its own", names)

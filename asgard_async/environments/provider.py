@@ -68,7 +68,7 @@ class EnvironmentProvider:
         """Whether the base environment satisfies them all."""
         return not self._base.missing(map(Requirement, requirements))
 
-    def environment_spec(self, requirements: Sequence[str], *, job_id: str = "") -> EnvironmentSpec:
+    def spec_for(self, requirements: Sequence[str], *, job_id: str = "") -> EnvironmentSpec:
         """What an environment for them is made of, if need be for that job alone."""
         return environment_spec_for(
             requirements,

@@ -18,11 +18,10 @@ import asyncio
 import contextlib
 import logging
 import os
-import shutil
 import socket
 import sys
-import time
 from collections.abc import Callable
+from functools import partial
 from pathlib import Path
 from urllib.parse import unquote, urlsplit
 
@@ -33,6 +32,9 @@ from asgard_async.core.files.locks import is_held
 from asgard_async.core.files.remove_tree import remove_tree
 from asgard_async.supervisor import shim
 from asgard_async.supervisor.attempt import Attempt
+from asgard_async.supervisor.attempts import AttemptSeries
+from asgard_async.supervisor.process_spec import process_spec, service_python
+from asgard_async.supervisor.restart import Backoff, Restart, run_with_restarts
 from asgard_async.supervisor.sandbox.selector import IsolationSelector
 from asgard_async.supervisor.sandbox.service_sandboxes import ServiceSandbox, mlflow_sandbox
 from asgard_async.supervisor.shim.process_spec import ProcessSpec
@@ -41,14 +43,10 @@ logger = logging.getLogger(__name__)
 
 HOST = "127.0.0.1"
 ARTIFACTS_VARIABLE = "ASGARD_MLFLOW_ARTIFACTS"
-"""Read by mlflow_program.py."""
-LOG_LIMIT_BYTES = 16 << 20
+"""Read by server_program.py."""
 STOP_GRACE_SECONDS = 3.0
 LEAVE_SECONDS = 2.0
-RESTART_SECONDS = 1.0
-LONGEST_RESTART_SECONDS = 60.0
-HEALTHY_SECONDS = 60.0
-"""A server that lived this long is started again without patience."""
+BACKOFF = Backoff(first_seconds=1.0, longest_seconds=60.0, healthy_seconds=60.0)
 PROGRAM = Path(__file__).parent / "server_program.py"
 UNDERTAKER = Path(shim.__file__).parent / "undertaker.py"
 
@@ -79,6 +77,7 @@ class EmbeddedServer:
     ) -> None:
         self._config = config
         self._directory = directory
+        self._attempts = AttemptSeries(directory / "attempts")
         self._store = store
         self._selector = selector
         self._in_use = in_use
@@ -101,11 +100,11 @@ class EmbeddedServer:
 
         Blocks for a few system calls. Callers may connect from then on.
         """
-        (self._directory / "attempts").mkdir(mode=0o700, parents=True, exist_ok=True)
+        self._attempts.directory.mkdir(mode=0o700, parents=True, exist_ok=True)
         chosen = self._read_choice()
-        latest = self._latest_attempt()
-        if chosen is not None and latest is not None and latest.is_alive():
-            self._attempt, self._port = latest, chosen.port
+        running = self._attempts.running()
+        if chosen is not None and running is not None:
+            self._attempt, self._port = running, chosen.port
             logger.info("embedded MLflow is still running at %s", self.uri)
             if chosen.artifacts_destination != self._config.artifacts_destination:
                 logger.warning(
@@ -116,26 +115,27 @@ class EmbeddedServer:
         self._open_socket(chosen)
 
     async def run(self, starting: Callable[[], None]) -> None:
-        """Keep the server running until cancelled; it then runs on (see `leave`).
+        """Keep the server running until cancelled; it then keeps running by itself (see `leave`).
 
-        None is started before it is known how it can be shut in.
+        None is started before the isolation level is known.
         """
-        pause = RESTART_SECONDS
-        while True:
-            attempt = self._attempt or await self._start(starting)
-            begun = time.monotonic()
-            await attempt.wait()
-            self._attempt = None
-            if time.monotonic() - begun > HEALTHY_SECONDS:
-                pause = RESTART_SECONDS
-            logger.warning(
-                "embedded MLflow has ended (%s) and is started again in %g s; see %s",
-                await asyncio.to_thread(_last_line, self._log),
-                pause,
-                self._log.relative_to(self._directory.parent),
-            )
-            await asyncio.sleep(pause)
-            pause = min(pause * 2, LONGEST_RESTART_SECONDS)
+        await run_with_restarts(
+            partial(self._run_once, starting), BACKOFF, before_pause=self._log_exit
+        )
+
+    async def _run_once(self, starting: Callable[[], None]) -> Restart:
+        attempt = self._attempt or await self._start(starting)
+        await attempt.wait()
+        self._attempt = None
+        return Restart.AFTER_PAUSE
+
+    async def _log_exit(self, pause: float) -> None:
+        logger.warning(
+            "embedded MLflow has ended (%s) and is started again in %g s; see %s",
+            await asyncio.to_thread(_last_line, self._log),
+            pause,
+            self._log.relative_to(self._directory.parent),
+        )
 
     async def leave(self) -> None:
         """Stop the server if no job runs; otherwise have it stopped when the last one has ended.
@@ -163,15 +163,10 @@ class EmbeddedServer:
             self._open_socket(self._read_choice())
         starting()
         service_sandbox = await asyncio.to_thread(self._sandbox)
-        latest = self._latest_attempt()
-        number = int(latest.directory.name) + 1 if latest is not None else 1
-        directory = self._directory / "attempts" / str(number)
-        await asyncio.to_thread(directory.mkdir, mode=0o700)
-        if latest is not None:
-            await asyncio.to_thread(shutil.rmtree, latest.directory, ignore_errors=True)
-        # known before it is started: `leave` may come in between
-        self._attempt = attempt = Attempt(directory)
-        await attempt.start(self._spec(directory, service_sandbox))
+        # set before the start: `leave` may come in between
+        self._attempt = attempt = await asyncio.to_thread(self._attempts.create_next)
+        await asyncio.to_thread(self._attempts.remove_before, attempt)
+        await attempt.start(self._spec(attempt.directory, service_sandbox))
         logger.info("embedded MLflow is starting at %s", self.uri)
         return attempt
 
@@ -180,42 +175,37 @@ class EmbeddedServer:
         self._store.mkdir(mode=0o700, parents=True, exist_ok=True)
         self._tmp.mkdir(mode=0o700)
         os.chown(self._tmp, self._store.stat().st_uid, -1)
-        places = [place] if (place := _local(self._config.artifacts_destination)) else []
-        return mlflow_sandbox(self._selector, store=self._store, program=PROGRAM, places=places)
+        destination = _local(self._config.artifacts_destination)
+        artifacts = [] if destination is None else [destination]
+        return mlflow_sandbox(
+            self._selector, store=self._store, program=PROGRAM, artifacts=artifacts
+        )
 
     def _spec(self, directory: Path, service_sandbox: ServiceSandbox) -> ProcessSpec:
         assert self._socket is not None  # noqa: S101  # opened before every start
         descriptor = self._socket.fileno()
         # relative to the working directory: in a path before it, ? and % would be taken for a URL's
         store = "sqlite:///mlflow.db"
-        spec = ProcessSpec(
-            directory=str(directory),
-            argv=[
-                sys.executable,
-                "-P",  # this package's folder does not belong on its path
-                str(PROGRAM),
-                str(descriptor),
-                store,
-            ],
-            # not an argument: an sftp:// address may hold a password, and every process sees those
-            environment=_environment()
-            | {ARTIFACTS_VARIABLE: self._artifacts, "TMPDIR": str(self._tmp)},
-            working_directory=str(self._store),
-            umask=0o077,
-            log=str(self._log),
-            log_limit=LOG_LIMIT_BYTES,
-            timeout=0,
-            grace=STOP_GRACE_SECONDS,
-            memory_limit=0,
-            open_files=0,
-            held=[str(path) for path in service_sandbox.held],
-            inherit=[descriptor],
-        )
-        if service_sandbox.sandbox is not None:
-            spec["sandbox"] = service_sandbox.sandbox
+        # not an argument: an sftp:// address may hold a password, and every process sees those
+        environment = _environment() | {
+            ARTIFACTS_VARIABLE: self._artifacts,
+            "TMPDIR": str(self._tmp),
+        }
+        if service_sandbox.spec is not None:
             # that of the service is not there
-            spec["environment"]["HOME"] = str(self._tmp)
-        return spec
+            environment["HOME"] = str(self._tmp)
+        return process_spec(
+            directory=directory,
+            # -P: this package's folder does not belong on its path
+            argv=[sys.executable, "-P", str(PROGRAM), str(descriptor), store],
+            environment=environment,
+            working_directory=self._store,
+            log=self._log,
+            grace_seconds=STOP_GRACE_SECONDS,
+            locks=service_sandbox.locks,
+            inherit=[descriptor],
+            sandbox=service_sandbox.spec,
+        )
 
     @property
     def _artifacts(self) -> str:
@@ -229,13 +219,6 @@ class EmbeddedServer:
     @property
     def _log(self) -> Path:
         return self._directory / "mlflow.log"
-
-    def _latest_attempt(self) -> Attempt | None:
-        names = [path.name for path in (self._directory / "attempts").iterdir()]
-        numbers = [int(name) for name in names if name.isdecimal()]
-        if not numbers:
-            return None
-        return Attempt(self._directory / "attempts" / str(max(numbers)))
 
     # --- port -----------------------------------------------------------------------------
 
@@ -266,10 +249,12 @@ class EmbeddedServer:
 
     def _spawn_undertaker(self, attempt: Attempt) -> None:
         null = (os.devnull, os.O_RDWR, 0)
-        arguments = (os.getpid(), self._in_use, self._service_lock, attempt.directory)
+        service = str(os.getpid())
         os.posix_spawn(
             sys.executable,
-            [sys.executable, "-I", "-S", str(UNDERTAKER), *map(str, arguments)],
+            service_python(
+                UNDERTAKER, service, self._in_use, self._service_lock, attempt.directory
+            ),
             {"PATH": os.defpath},
             file_actions=[(os.POSIX_SPAWN_OPEN, fd, *null) for fd in range(3)],
             setsid=True,

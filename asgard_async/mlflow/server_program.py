@@ -1,6 +1,6 @@
 """The embedded MLflow server's own process; never imported by the service.
 
-`python -P mlflow_program.py FD BACKEND_URI` serves MLflow's ASGI application on an inherited
+`python -P server_program.py FD BACKEND_URI` serves MLflow's ASGI application on an inherited
 listening socket; ASGARD_MLFLOW_ARTIFACTS says where artifacts go. `mlflow server` would import
 everything twice: in a command that waits, and in the server that it starts.
 """

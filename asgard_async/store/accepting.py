@@ -5,11 +5,12 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from datetime import datetime
 
+from asgard_async.core.timestamps import rfc3339
 from asgard_async.domain.errors import IdempotencyConflict
 from asgard_async.domain.job import Job, JobSpec
 from asgard_async.domain.status import Phase, Status
 from asgard_async.store.database import queries
-from asgard_async.store.rows import row_to_job, spec_to_row, time_to_text, to_json
+from asgard_async.store.rows import row_to_job, spec_to_row, to_json
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -54,7 +55,7 @@ def insert_job(
     job_id = draw_id()
     while queries.job_id_taken(conn, job_id=job_id) is not None:
         job_id = draw_id()
-    created_at = time_to_text(at)
+    created_at = rfc3339(at)
     seq = queries.insert_job(
         conn,
         job_id=job_id,

@@ -7,6 +7,7 @@ from collections.abc import Callable
 from datetime import datetime, timedelta
 from typing import TypeVar
 
+from asgard_async.core.timestamps import rfc3339
 from asgard_async.domain.errors import JobNotFinished, QueueFull
 from asgard_async.domain.job import Job, JobSpec, JobTracking, Outcome, Started
 from asgard_async.domain.status import Phase, Reason, Status
@@ -16,7 +17,7 @@ from asgard_async.store.changes import JobChanges
 from asgard_async.store.database import Database, queries
 from asgard_async.store.lookups import JobLookups
 from asgard_async.store.moves import get_job, move_job, set_started
-from asgard_async.store.rows import row_to_job, time_to_text, to_json
+from asgard_async.store.rows import row_to_job, to_json
 
 T = TypeVar("T")
 
@@ -202,7 +203,7 @@ class JobStore(JobLookups):
             job = get_job(conn, job_id)
             if job.phase in {Phase.RECORDING, Phase.FINISHED}:
                 return job
-            queries.set_cancel_requested(conn, seq=job.seq, at=time_to_text(at))
+            queries.set_cancel_requested(conn, seq=job.seq, at=rfc3339(at))
             if job.phase is Phase.QUEUED:
                 ends_in_queue = True
                 outcome = Outcome(reason=Reason.CANCELLED, error=CANCELLED_IN_QUEUE, ended_at=at)
@@ -251,7 +252,7 @@ class JobStore(JobLookups):
 
     async def purge_idempotency_keys(self, *, at: datetime) -> int:
         """Forget keys whose job is gone and that are older than 24 h; return how many."""
-        before = time_to_text(at - IDEMPOTENCY_KEPT)
+        before = rfc3339(at - IDEMPOTENCY_KEPT)
         purged: int = await self._change(
             lambda conn: queries.purge_keys(conn, created_before=before)
         )

@@ -4,8 +4,8 @@ from dataclasses import dataclass
 from datetime import datetime
 from typing import Any
 
+from asgard_async.core.timestamps import rfc3339
 from asgard_async.domain.status import Status
-from asgard_async.store.rows import time_to_text
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -45,10 +45,10 @@ def list_statement(only: JobFilter, after: Cursor | None, limit: int) -> tuple[s
             parameters[column] = value
     if only.created_after is not None:
         conditions.append(f"{age} > :created_after")
-        parameters["created_after"] = time_to_text(only.created_after)
+        parameters["created_after"] = rfc3339(only.created_after)
     if after is not None:
         conditions.append(f"({age}, {seq}) < (:after_created_at, :after_seq)")
-        parameters["after_created_at"] = time_to_text(after.created_at)
+        parameters["after_created_at"] = rfc3339(after.created_at)
         parameters["after_seq"] = after.seq
     sql = (
         f"SELECT jobs.* FROM {source} WHERE {' AND '.join(conditions)}"  # noqa: S608  # fixed words

@@ -5,13 +5,14 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import datetime
 
+from asgard_async.core.timestamps import rfc3339
 from asgard_async.domain.errors import JobNotFound
 from asgard_async.domain.job import HistoryEntry, Job
 from asgard_async.domain.status import Phase
 from asgard_async.store.database import Database, queries
 from asgard_async.store.listing import Cursor, JobFilter, list_statement
 from asgard_async.store.moves import get_job
-from asgard_async.store.rows import row_to_history, row_to_job, time_to_text
+from asgard_async.store.rows import row_to_history, row_to_job
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -100,7 +101,7 @@ class JobLookups:
 
     async def queued_since_before(self, moment: datetime) -> Sequence[Job]:
         """Jobs that have waited in the queue since before `moment`, oldest first."""
-        text = time_to_text(moment)
+        text = rfc3339(moment)
         return await self._database.read(
             lambda conn: [row_to_job(row) for row in queries.queued_before(conn, created_at=text)]
         )

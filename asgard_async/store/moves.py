@@ -4,12 +4,13 @@ import sqlite3
 from datetime import datetime
 from typing import Any
 
+from asgard_async.core.timestamps import rfc3339
 from asgard_async.domain.errors import JobNotFound
 from asgard_async.domain.job import Job, Outcome, Started
 from asgard_async.domain.status import Phase, Reason
 from asgard_async.domain.transitions import TransitionRefused, sources_of, status_in
 from asgard_async.store.database import queries
-from asgard_async.store.rows import outcome_to_row, row_to_job, time_to_text, to_json
+from asgard_async.store.rows import outcome_to_row, row_to_job, to_json
 
 
 def _reason(conn: sqlite3.Connection, job_id: str) -> Reason | None:
@@ -34,7 +35,7 @@ def set_started(conn: sqlite3.Connection, job: Job, started: Started | None) -> 
     queries.set_started(
         conn,
         seq=job.seq,
-        started_at=time_to_text(started.at) if started else None,
+        started_at=rfc3339(started.at) if started else None,
         cold_reason=started.cold_reason if started else None,
         isolation=started.isolation if started else None,
     )
@@ -81,7 +82,7 @@ def move_job(
         job_seq=job.seq,
         status=job.status,
         phase=target,
-        at=time_to_text(at),
+        at=rfc3339(at),
         detail=detail,
     )
     return job

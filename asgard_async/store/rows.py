@@ -1,11 +1,12 @@
 """Rows to records and back."""
 
 import sqlite3
-from datetime import UTC, datetime
+from datetime import datetime
 from typing import Any
 
 import msgspec
 
+from asgard_async.core.timestamps import rfc3339
 from asgard_async.domain.job import (
     HistoryEntry,
     Job,
@@ -17,10 +18,10 @@ from asgard_async.domain.job import (
 )
 from asgard_async.domain.status import ColdReason, Isolation, Phase, Reason, Status
 
-
-def time_to_text(moment: datetime) -> str:
-    """RFC 3339 UTC with microseconds: always of one width, so that it sorts as text."""
-    return moment.astimezone(UTC).strftime("%Y-%m-%dT%H:%M:%S.%fZ")
+_decode_spec = msgspec.json.Decoder(JobSpec).decode
+"""Fields that are missing get their default: they were added after the row was written."""
+_decode_runs = msgspec.json.Decoder(tuple[JobRun, ...]).decode
+_decode_imports = msgspec.json.Decoder(frozenset[str]).decode
 
 
 def text_to_time(text: str | None) -> datetime | None:
@@ -36,21 +37,12 @@ def to_json(value: Any) -> str:
 
 
 def spec_to_row(spec: JobSpec) -> dict[str, Any]:
-    """The columns of a specification."""
+    """The columns of a specification: all of it as JSON, and what indexes need once more."""
     return {
-        "script_name": spec.script_name,
-        "script_sha256": spec.script_sha256,
+        "spec": to_json(spec),
         "experiment_name": spec.experiment_name,
         "model_name": spec.model_name,
-        "requirements": to_json(spec.requirements),
-        "environment_vars": to_json(spec.environment_vars),
-        "timeout": spec.timeout,
-        "tags": to_json(spec.tags),
         "priority": spec.priority,
-        "warm": int(spec.warm),
-        "entrypoint": spec.entrypoint,
-        "memory_mb": spec.memory_mb,
-        "cpus": spec.cpus,
     }
 
 
@@ -62,7 +54,7 @@ def outcome_to_row(outcome: Outcome) -> dict[str, Any]:
         "signal": outcome.signal,
         "error": outcome.error,
         "detail": outcome.detail,
-        "ended_at": time_to_text(outcome.ended_at),
+        "ended_at": rfc3339(outcome.ended_at),
         "peak_memory_bytes": outcome.peak_memory_bytes,
         "cpu_seconds": outcome.cpu_seconds,
     }
@@ -73,21 +65,7 @@ def row_to_job(row: sqlite3.Row) -> Job:
     return Job(
         seq=row["seq"],
         job_id=row["job_id"],
-        spec=JobSpec(
-            script_name=row["script_name"],
-            script_sha256=row["script_sha256"],
-            experiment_name=row["experiment_name"],
-            model_name=row["model_name"],
-            requirements=msgspec.json.decode(row["requirements"], type=tuple[str, ...]),
-            environment_vars=msgspec.json.decode(row["environment_vars"]),
-            timeout=row["timeout"],
-            tags=msgspec.json.decode(row["tags"]),
-            priority=row["priority"],
-            warm=bool(row["warm"]),
-            entrypoint=row["entrypoint"],
-            memory_mb=row["memory_mb"],
-            cpus=row["cpus"],
-        ),
+        spec=_decode_spec(row["spec"]),
         phase=Phase(row["phase"]),
         attempt=row["attempt"],
         created_at=_time(row["created_at"]),
@@ -97,15 +75,11 @@ def row_to_job(row: sqlite3.Row) -> Job:
         tracking=JobTracking(
             run_id=row["run_id"],
             model_version=row["model_version"],
-            runs=msgspec.json.decode(row["runs"], type=tuple[JobRun, ...]),
+            runs=_decode_runs(row["runs"]),
         ),
         tracking_pending=bool(row["tracking_pending"]),
         uses_tracking=bool(row["uses_tracking"]),
-        imports=(
-            msgspec.json.decode(row["imports"], type=frozenset[str])
-            if row["imports"] is not None
-            else None
-        ),
+        imports=(_decode_imports(row["imports"]) if row["imports"] is not None else None),
         retry_of=row["retry_of"],
         submitted_by=row["submitted_by"],
         archive=row["archive"],

@@ -1,57 +1,55 @@
-"""A process that forks keepers, as the service sees it: started, sent orders, ended."""
+"""A process that forks keepers, as the service sees it: started, sent specifications, stopped."""
 
 import logging
 import os
 import signal
 import socket
-import sys
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 
+from asgard_async.supervisor.process_spec import MINIMAL_ENVIRONMENT, service_python
 from asgard_async.supervisor.processes import identify, readable
 from asgard_async.supervisor.shim.process_spec import SPEC
 
 logger = logging.getLogger(__name__)
 
 COLD_SERVER = Path(__file__).parent / "shim" / "cold_server.py"
-ENVIRONMENT = {"PATH": os.defpath, "LANG": "C.UTF-8"}
-"""Of keepers: nothing of the service's."""
-ROOM_FOR_COMMAND_LINES = 8192
-"""Bytes; longer than any path can be."""
+COMMAND_LINE_PADDING = "-" * 8192
+"""Room for the command lines of forked processes; longer than any path can be."""
 
 RESET_SIGNALS = (signal.SIGPIPE, signal.SIGXFSZ, signal.SIGINT, signal.SIGTERM)
-"""What the service, or who started it, may ignore, but a job must not inherit."""
+"""Signals that the service, or whoever started it, may ignore, but a job must not."""
 
 Descriptors = tuple[int, int, int]
-"""A keeper's standard input (its order), output (who waits for its start) and error (its log)."""
+"""A keeper's standard input (its specification), output (start notification) and error (log)."""
 
-HandOver = Callable[[Descriptors], None]
-"""Has a keeper come to be, with these as its descriptors 0, 1 and 2."""
+StartKeeper = Callable[[Descriptors], None]
+"""Starts a keeper with these as its descriptors 0, 1 and 2."""
 
 
 class KeeperServer:
-    """A server of keepers: `command` with a socket's number and room for command lines after it.
+    """A keeper server: `command`, followed by the number of a socket and command line padding.
 
-    To be made in the service's main thread: it is killed when the thread ends that made it.
+    Create it in the service's main thread: it is killed when the thread that created it ends.
     """
 
     def __init__(
         self, command: Sequence[str], environment: Mapping[str, str], *, output: tuple[int, int]
     ) -> None:
-        """`output` are descriptors for its standard output and error.
+        """Start the server; `output` are the descriptors for its standard output and error.
 
         Raises:
-            OSError: it cannot be started.
+            OSError: the server cannot be started.
         """
         self._command = command
-        self._channel, theirs = socket.socketpair(socket.AF_UNIX, socket.SOCK_SEQPACKET)
+        self._channel, server_end = socket.socketpair(socket.AF_UNIX, socket.SOCK_SEQPACKET)
         self._channel.setblocking(False)
-        channel = theirs.fileno()
-        with theirs:
+        channel = server_end.fileno()
+        with server_end:
             # posix_spawn, not fork: no copy of this process's page tables
             self.pid = os.posix_spawn(
                 command[0],
-                [*command, str(channel), "-" * ROOM_FOR_COMMAND_LINES],
+                [*command, str(channel), COMMAND_LINE_PADDING],
                 environment,
                 file_actions=[
                     (os.POSIX_SPAWN_OPEN, 0, os.devnull, os.O_RDONLY, 0),
@@ -65,45 +63,47 @@ class KeeperServer:
         self._process = identify(self.pid)
 
     def send(self, descriptors: Descriptors) -> None:
-        """Have a keeper forked. If the server cannot, the descriptors are closed, and no more."""
+        """Have a keeper forked. A server that cannot do so merely closes the descriptors."""
         try:
             socket.send_fds(self._channel, [SPEC], descriptors)
-        except OSError as error:  # it has ended, or does not answer any more
-            logger.warning("%s takes no order: %s", " ".join(self._command), error)
+        except OSError as error:  # it has exited, or no longer responds
+            logger.warning("%s takes no specification: %s", " ".join(self._command), error)
 
     def is_alive(self) -> bool:
-        """Whether it has not ended."""
+        """Return whether the server is running."""
         return self._process is not None and self._process.is_alive()
 
     async def ended(self) -> None:
-        """Wait until it has ended. It must not have anything to say."""
+        """Wait until the server has exited. There must be no message to be received from it."""
         await readable(self._channel.fileno())
 
     def kill(self) -> None:
-        """End it, also when it is stuck; `ended` then returns."""
+        """Kill the server, even if it is stuck; `ended` then returns."""
         if self._process is not None:
             self._process.signal(signal.SIGKILL)
 
     def close(self) -> None:
-        """End it for good; what it has forked lives on. Nobody may wait for `ended` any more."""
+        """Kill the server and close the socket; what it has forked keeps running.
+
+        Nobody may be waiting for `ended` any more.
+        """
         self.kill()
         self._channel.close()
 
 
 class ColdServers:
-    """Has the one server of cold attempts, another one when it has ended.
+    """The keeper server of cold attempts, replaced when it has exited.
 
-    A keeper that is forked has its interpreter and its modules already, 30 ms that each attempt
-    would pay.
+    A forked keeper has its interpreter and its modules already, which saves each attempt 30 ms.
     """
 
     def __init__(self) -> None:
         self._server: KeeperServer | None = None
 
     def server(self) -> KeeperServer | None:
-        """The one that lives; None when none can be started.
+        """The running server; None if none can be started.
 
-        It need not be ready: an order waits for it.
+        It need not be ready yet: a specification waits for it.
         """
         if self._server is not None and not self._server.is_alive():
             self._server.close()
@@ -111,16 +111,14 @@ class ColdServers:
         if self._server is None:
             try:
                 self._server = KeeperServer(
-                    [sys.executable, "-I", "-S", str(COLD_SERVER)],
-                    ENVIRONMENT,
-                    output=(1, 2),
+                    service_python(COLD_SERVER), MINIMAL_ENVIRONMENT, output=(1, 2)
                 )
             except OSError as error:
-                logger.warning("the server of cold attempts cannot be started: %s", error)
+                logger.warning("the keeper server of cold jobs cannot be started: %s", error)
         return self._server
 
     def close(self) -> None:
-        """End it; its jobs live on."""
+        """Stop the server; its jobs keep running."""
         if self._server is not None:
             self._server.close()
             self._server = None

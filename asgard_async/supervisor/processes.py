@@ -1,4 +1,4 @@
-"""Waiting for descriptors and for processes that need not be our children."""
+"""Waiting for descriptors, and for processes that need not be children of this one."""
 
 import asyncio
 import contextlib
@@ -13,7 +13,7 @@ from asgard_async.supervisor.shim import linux
 
 
 async def readable(descriptor: int) -> None:
-    """Wait until `descriptor` can be read, or is at its end."""
+    """Wait until `descriptor` can be read or has reached its end."""
     loop = asyncio.get_running_loop()
     ready = loop.create_future()
 
@@ -30,29 +30,29 @@ async def readable(descriptor: int) -> None:
 
 @dataclass(frozen=True, kw_only=True)
 class ProcessIdentity:
-    """A process beyond doubt: pids come round again, start times repeat after a reboot."""
+    """An unambiguous process: pids are reused, and start times repeat after a reboot."""
 
     pid: int
     start_time: int
-    """Ticks since boot."""
+    """In ticks since boot."""
     boot_id: str
 
     def open(self) -> int | None:
-        """A pidfd (pidfd_open(2)) of the process; None when it is gone."""
+        """Open a pidfd (pidfd_open(2)) of the process; None if it is gone."""
         if self.boot_id != linux.boot_id():
             return None
         try:
             descriptor = os.pidfd_open(self.pid)
         except ProcessLookupError:
             return None
-        # compared after opening: from here on the pid cannot change its owner under us
+        # compared after opening: from here on the pid cannot pass to another process
         if linux.start_time(self.pid) == self.start_time:
             return descriptor
         os.close(descriptor)
         return None
 
     def is_alive(self) -> bool:
-        """Whether it runs; a zombie that nobody reaps does not."""
+        """Return whether the process is running; a zombie is not."""
         descriptor = self.open()
         if descriptor is None:
             return False
@@ -64,7 +64,7 @@ class ProcessIdentity:
             os.close(descriptor)
 
     def signal(self, *numbers: signal.Signals) -> None:
-        """Send signals, unless it is gone."""
+        """Send signals, unless the process is gone."""
         descriptor = self.open()
         if descriptor is None:
             return
@@ -76,13 +76,13 @@ class ProcessIdentity:
             os.close(descriptor)
 
     async def gone(self) -> bool:
-        """Wait for the process to end; False when it was gone already."""
+        """Wait for the process to exit; False if it was gone already."""
         descriptor = self.open()
         if descriptor is None:
             return False
         try:
             await readable(descriptor)
-            # ours, or somebody else's to reap
+            # a child of this process, or for somebody else to reap
             with contextlib.suppress(ChildProcessError):
                 _reap(descriptor)
         finally:
@@ -98,16 +98,19 @@ def identify(pid: int) -> ProcessIdentity | None:
     return ProcessIdentity(pid=pid, start_time=start_time, boot_id=linux.boot_id())
 
 
-def processes_called(*arguments: str) -> Sequence[ProcessIdentity]:
-    """Processes whose command line ends with `arguments`; zombies have none."""
-    end = b"".join(b"\0" + os.fsencode(argument) for argument in arguments) + b"\0"
+def processes_running(programs: Sequence[str], argument: str) -> Sequence[ProcessIdentity]:
+    """Find processes whose command line ends with one of `programs` and this one argument.
+
+    A program is named by the end of its path, from a directory on. Zombies have no command line.
+    """
+    ends = tuple(os.fsencode(f"/{program}\0{argument}\0") for program in programs)
     boot_id = linux.boot_id()
     found = []
     for pid in sorted(int(path.name) for path in Path("/proc").glob("[0-9]*")):
-        with contextlib.suppress(OSError):  # it has ended meanwhile, or is not ours to look at
-            # one that shows another command line than it was started with fills up with zeros
-            shown = Path(f"/proc/{pid}/cmdline").read_bytes().rstrip(b"\0") + b"\0"
-            if not shown.endswith(end):
+        with contextlib.suppress(OSError):  # it has exited, or belongs to another user
+            # a process that shows another command line than its first one fills it up with zeros
+            command_line = Path(f"/proc/{pid}/cmdline").read_bytes().rstrip(b"\0") + b"\0"
+            if not command_line.endswith(ends):
                 continue
             if (start_time := linux.start_time(pid)) is not None:
                 found.append(ProcessIdentity(pid=pid, start_time=start_time, boot_id=boot_id))

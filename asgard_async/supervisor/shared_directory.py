@@ -1,4 +1,4 @@
-"""Directories that jobs use together, each with a lock: thrown away only while nobody uses them."""
+"""Directories shared by jobs, each with a lock: deleted only while nobody uses them."""
 
 import contextlib
 import fcntl
@@ -17,8 +17,10 @@ BLOCK = 512
 
 @dataclass(frozen=True, kw_only=True)
 class LeasedDirectory:
-    """A directory with a file `lock` in it, which is held (flock, shared) by every user of it; the
-    file's time of change is that of the last use."""
+    """A directory with a file `lock` in it, of which every user holds a shared lock (flock).
+
+    The file's modification time is that of the last use.
+    """
 
     directory: Path
 
@@ -31,20 +33,22 @@ class LeasedDirectory:
         return datetime.fromtimestamp(self.lock.stat().st_mtime, UTC)
 
     def size_bytes(self) -> int:
-        """What throwing it away gives back: files linked from elsewhere (uv's cache) count their
-        share."""
+        """The space that its deletion frees.
+
+        A file with links elsewhere, such as in uv's cache, counts only its share.
+        """
         return sum(
             facts.st_blocks * BLOCK // max(1, facts.st_nlink)
             for facts in statuses_below([str(self.directory)])
         )
 
     def is_in_use(self) -> bool:
-        """Whether a job uses it."""
+        """Return whether a job uses it."""
         return is_held(self.lock)
 
     @contextlib.contextmanager
     def in_use(self) -> Iterator[bool]:
-        """Keep it from being thrown away, and note the use; False if it is not there (any more)."""
+        """Protect it from deletion and record the use; yields False if it does not exist."""
         try:
             descriptor = os.open(self.lock, os.O_RDWR | os.O_CLOEXEC)
         except FileNotFoundError:
@@ -52,7 +56,7 @@ class LeasedDirectory:
             return
         try:
             fcntl.flock(descriptor, fcntl.LOCK_SH)
-            # it may have been thrown away between the opening and the lock
+            # it may have been deleted between the opening and the lock
             if os.fstat(descriptor).st_nlink == 0 or not self.lock.exists():
                 yield False
                 return
@@ -62,17 +66,17 @@ class LeasedDirectory:
             os.close(descriptor)
 
     def remove(self) -> bool:
-        """Throw it away; False when it is in use, or somebody else was quicker."""
+        """Delete it; False if it is in use, or if somebody else deleted it first."""
         try:
             descriptor = os.open(self.lock, os.O_RDWR | os.O_CLOEXEC)
         except FileNotFoundError:
             return False
         try:
             fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
-            # somebody else may have removed it, and a third have made it again
+            # another process may have deleted it, and a third one created it again
             if not os.path.samestat(os.fstat(descriptor), self.lock.stat()):
                 return False
-            # out of sight first: half of one must not be found
+            # renamed first: nobody must find half of one
             removal = self.directory.with_name(f".{self.directory.name}.{os.getpid()}")
             self.directory.rename(removal)
         except (BlockingIOError, FileNotFoundError):
@@ -84,6 +88,6 @@ class LeasedDirectory:
 
 
 def sweep(parent: Path) -> None:
-    """Finish removals below `parent` that were killed. A process that is at one is not hindered."""
+    """Finish interrupted deletions below `parent`, without disturbing those under way."""
     for path in parent.glob(".*.*"):
         remove_tree(path)

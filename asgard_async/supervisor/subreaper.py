@@ -1,4 +1,4 @@
-"""Reaping what the service inherits when a keeper dies before its shim."""
+"""Reaping the orphans that the service inherits when a keeper dies before its shim."""
 
 import asyncio
 import os
@@ -8,10 +8,10 @@ from asgard_async.supervisor.shim import linux
 
 
 def adopt_orphans() -> None:
-    """Become a child subreaper and reap every child that ends.
+    """Become a child subreaper and reap every child that exits.
 
-    Nothing relies on being a parent: ends are learned from pidfds. To be called by the service's
-    own process alone; it would take the children of any other library away from it.
+    Nothing depends on being a parent: pidfds report when a process exits. Call this only in the
+    service's own process, since it takes children away from any other library.
     """
     linux.become_subreaper()
     asyncio.get_running_loop().add_signal_handler(signal.SIGCHLD, _reap_all)

@@ -57,7 +57,7 @@ def on_disk(data_dir: Path) -> list[str]:
 
 
 @pytest.mark.parametrize(("name", "make", "kind"), KINDS, ids=[kind[0] for kind in KINDS])
-async def test_an_archive_runs_and_comes_back(
+async def test_an_archive_runs_and_can_be_downloaded(
     api: Client, tmp_path: Path, name: str, make: Make, kind: str
 ) -> None:
     content = make(PROJECT)
@@ -84,7 +84,7 @@ async def test_an_archive_always_waits_for_mlflow(api: Client) -> None:
 
 
 @pytest.mark.parametrize(("suffix", "make", "message"), [*REFUSED.values()], ids=[*REFUSED])
-async def test_what_is_refused_leaves_nothing(
+async def test_a_rejected_archive_leaves_nothing(
     tmp_path: Path, suffix: str, make: Callable[[], bytes], message: str
 ) -> None:
     jobs = {
@@ -120,7 +120,7 @@ async def test_what_is_refused_leaves_nothing(
         ("train.py", {"train.py/x": ""}),
     ],
 )
-async def test_an_entrypoint_must_be_a_script_of_the_archive(
+async def test_an_entrypoint_must_be_a_script_in_the_archive(
     api: Client, tmp_path: Path, entrypoint: str, files: dict[str, str]
 ) -> None:
     data = form(archive=("a.zip", zip_of(files)), entrypoint=entrypoint)
@@ -128,7 +128,7 @@ async def test_an_entrypoint_must_be_a_script_of_the_archive(
     assert not kept(tmp_path)
 
 
-async def test_a_form_has_a_script_or_an_archive(api: Client, tmp_path: Path) -> None:
+async def test_a_form_has_either_a_script_or_an_archive(api: Client, tmp_path: Path) -> None:
     archive, script = ("a.zip", zip_of(PROJECT)), ("train.py", TRAIN.encode())
     for data, wrong in [
         (
@@ -144,7 +144,7 @@ async def test_a_form_has_a_script_or_an_archive(api: Client, tmp_path: Path) ->
         assert not kept(tmp_path)
 
 
-async def test_a_key_stands_for_the_archive_too(api: Client, tmp_path: Path) -> None:
+async def test_an_idempotency_key_covers_the_archive(api: Client, tmp_path: Path) -> None:
     content = zip_of({"train.py": TRAIN, "other.py": TRAIN})
     first = await accepted(
         api, form(archive=("a.zip", content), entrypoint="train.py"), Idempotency_Key="k"
@@ -162,7 +162,7 @@ async def test_a_key_stands_for_the_archive_too(api: Client, tmp_path: Path) -> 
     assert len(on_disk(tmp_path)) == 1
 
 
-async def test_concurrent_twins_get_one_archive(api: Client, tmp_path: Path) -> None:
+async def test_concurrent_identical_uploads_store_one_archive(api: Client, tmp_path: Path) -> None:
     content = zip_of({"train.py": TRAIN})
 
     async def twin() -> int:
@@ -173,7 +173,7 @@ async def test_concurrent_twins_get_one_archive(api: Client, tmp_path: Path) -> 
     assert len(on_disk(tmp_path)) == 1
 
 
-async def test_a_retry_outlives_the_first_job(api: Client, tmp_path: Path) -> None:
+async def test_an_archive_stays_for_a_retry_of_a_deleted_job(api: Client, tmp_path: Path) -> None:
     content = zip_of(PROJECT)
     first = await accepted(api, form(archive=("a.zip", content), entrypoint="src/train.py"))
     await finished(api, first["job_id"])
@@ -225,7 +225,7 @@ async def test_an_archive_over_the_limit_is_413(tmp_path: Path) -> None:
         await accepted(client, small)
 
 
-async def test_an_upload_cut_off_in_the_middle_leaves_nothing(api: Client, tmp_path: Path) -> None:
+async def test_an_interrupted_upload_leaves_nothing(api: Client, tmp_path: Path) -> None:
     begin = part('form-data; name="archive"; filename="a.zip"')[: -len(b"x\r\n")]
     _, writer = await asyncio.open_connection(api.server.host, api.server.port)
     head = (
@@ -242,7 +242,7 @@ async def test_an_upload_cut_off_in_the_middle_leaves_nothing(api: Client, tmp_p
     assert not await job_ids(api)
 
 
-async def test_a_chunked_body_cut_off_properly_is_400(api: Client, tmp_path: Path) -> None:
+async def test_a_truncated_chunked_body_is_400(api: Client, tmp_path: Path) -> None:
     async def body() -> object:
         yield part('form-data; name="archive"; filename="a.zip"')[:-2] + b"x" * 2_000_000
 
@@ -265,7 +265,7 @@ async def test_parts_may_come_in_any_order(api: Client) -> None:
         assert (await finished(api, made["job_id"]))["logs"] == "trained\n"
 
 
-async def test_an_archive_that_was_damaged_meanwhile_fails_its_job(tmp_path: Path) -> None:
+async def test_a_corrupted_archive_fails_its_job(tmp_path: Path) -> None:
     config = service_config(tmp_path, jobs={"max_concurrent_jobs": 1})
     async with running(config) as client:
         endless = zip_of({"train.py": ENDLESS})
@@ -283,7 +283,7 @@ async def test_an_archive_that_was_damaged_meanwhile_fails_its_job(tmp_path: Pat
         )
 
 
-async def test_files_without_a_row_go_at_the_start(tmp_path: Path) -> None:
+async def test_orphaned_files_are_deleted_at_startup(tmp_path: Path) -> None:
     """What `kill -9` between fsync and commit leaves."""
     async with running(service_config(tmp_path)) as client:
         archive = ("a.zip", zip_of({"train.py": TRAIN}))
@@ -296,7 +296,7 @@ async def test_files_without_a_row_go_at_the_start(tmp_path: Path) -> None:
         assert (await job(client, made["job_id"]))["entrypoint"] == "train.py"
 
 
-def test_the_archives_of_these_tests_are_none_that_others_cannot_read() -> None:
+def test_other_tools_read_the_archives_of_these_tests() -> None:
     assert zipfile.ZipFile(io.BytesIO(zip_of(PROJECT))).testzip() is None
     with tarfile.open(fileobj=io.BytesIO(tar_gz_of(PROJECT))) as archive:
         assert set(archive.getnames()) == set(PROJECT)

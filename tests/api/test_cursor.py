@@ -14,7 +14,7 @@ moments = st.datetimes(min_value=datetime(1970, 1, 1), timezones=st.just(UTC))
 
 
 @given(moments, st.integers(0, 2**63 - 1))
-def test_a_cursor_survives(created_at: datetime, seq: int) -> None:
+def test_a_cursor_round_trips(created_at: datetime, seq: int) -> None:
     cursor = Cursor(created_at=created_at, seq=seq)
     text = write_cursor(cursor)
     assert read_cursor(text) == cursor
@@ -22,7 +22,7 @@ def test_a_cursor_survives(created_at: datetime, seq: int) -> None:
 
 
 @given(st.text())
-def test_any_other_text_is_refused(text: str) -> None:
+def test_any_other_text_is_rejected(text: str) -> None:
     with pytest.raises(InvalidRequest):
         read_cursor(text)
 
@@ -36,6 +36,6 @@ def test_any_other_text_is_refused(text: str) -> None:
         "WyIwMDAxLTAxLTAxVDAwOjAwOjAwKzE0OjAwIiwxXQ",  # ["0001-01-01T00:00:00+14:00",1]
     ],
 )
-def test_what_the_store_could_not_compare_is_refused(text: str) -> None:
+def test_a_cursor_the_store_cannot_compare_is_rejected(text: str) -> None:
     with pytest.raises(InvalidRequest):
         read_cursor(text)

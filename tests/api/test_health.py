@@ -7,12 +7,12 @@ from tests.support.served import Client
 from tests.support.service import NOWHERE
 
 
-async def test_a_service_that_takes_jobs_is_live_and_ready(api: Client) -> None:
+async def test_a_service_accepting_jobs_is_live_and_ready(api: Client) -> None:
     assert await get_json(api, "/health/live") == {"status": "live"}
     assert (await get_json(api, "/health/ready"))["status"] == "ready"
 
 
-async def test_what_should_be_mended_is_told_while_jobs_are_taken(api: Client) -> None:
+async def test_problems_are_reported_while_jobs_are_accepted(api: Client) -> None:
     async def warnings() -> list[str]:
         told: list[str] = (await get_json(api, "/health/ready"))["warnings"]
         return told
@@ -26,7 +26,7 @@ async def test_what_should_be_mended_is_told_while_jobs_are_taken(api: Client) -
     assert await warnings() == [warning]
 
 
-async def test_a_stopping_service_is_live_and_not_ready(api: Client) -> None:
+async def test_a_stopping_service_is_live_but_not_ready(api: Client) -> None:
     api.app[READINESS].drain()
     assert await get_json(api, "/health/live") == {"status": "live"}
     document = await problem(await api.get("/health/ready"), 503)

@@ -27,7 +27,7 @@ def sample(found: Samples, name: str, **labels: str) -> float:
     return found[name, frozenset(labels.items())]
 
 
-async def test_jobs_and_mlflow(api: Client) -> None:
+async def test_jobs_and_mlflow_have_metrics(api: Client) -> None:
     made = await submit(api)
     await finished(api, made["job_id"])
     await accept(store_of(api))
@@ -62,7 +62,7 @@ async def test_requests_are_counted_by_route_never_by_path(api: Client) -> None:
     assert not any("00000000" in value for _, labels in found for _, value in labels)
 
 
-async def test_ends_and_phases(api: Client) -> None:
+async def test_end_reasons_and_phases_have_metrics(api: Client) -> None:
     done = await submit(api)
     await finished(api, done["job_id"])
     failed = await submit(api, "raise SystemExit(3)")

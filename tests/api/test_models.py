@@ -38,7 +38,7 @@ async def test_no_such_model_is_404(tracked: Client, name: str) -> None:
 
 
 @pytest.mark.mlflow
-async def test_the_status_tells_what_mlflow_holds(tracked: Client, user: MlflowUser) -> None:
+async def test_the_status_counts_what_mlflow_holds(tracked: Client, user: MlflowUser) -> None:
     await user.experiment()
     await eventually(lambda: tracked.app[MONITOR].snapshot.available, what="MLflow was seen")
     document = await get_json(tracked, "/mlops/status")
@@ -50,6 +50,6 @@ async def test_the_status_tells_what_mlflow_holds(tracked: Client, user: MlflowU
 
 
 @pytest.mark.parametrize("path", ["/mlops/models", "/mlops/models/churn"])
-async def test_without_mlflow_there_is_no_answer(api: Client, path: str) -> None:
+async def test_without_mlflow_it_is_503(api: Client, path: str) -> None:
     document = await problem(await api.get(path), 503)
     assert "MLflow" in document["detail"]

@@ -42,7 +42,7 @@ async def test_a_run_without_a_model_is_422(tracked: Client, user: MlflowUser) -
     assert "has no model" in (await problem(response, 422))["detail"]
 
 
-async def test_without_mlflow_there_is_no_answer(api: Client) -> None:
+async def test_without_mlflow_it_is_503(api: Client) -> None:
     body = {"model_name": "m", "run_id": UNKNOWN_RUN}
     await problem(await api.post(REGISTRY, json=body), 503)
 

@@ -8,7 +8,7 @@ import pytest
 from aiohttp import ClientPayloadError
 
 from asgard_async.auth.token import Scope
-from asgard_async.domain.job import now
+from asgard_async.core.timestamps import now
 from tests.support.api_service import ENDLESS, bearer, running, service_config, submit, tokens_of
 from tests.support.eventually import DEADLINE_SECONDS, eventually
 from tests.support.served import Client
@@ -34,7 +34,7 @@ async def assert_sent_away(stream: Stream) -> None:
     assert stream.socket.close_code == 1008
 
 
-async def test_a_stream_of_a_revoked_token_is_closed_and_others_go_on(api: Client) -> None:
+async def test_revoking_a_token_closes_only_its_streams(api: Client) -> None:
     job_id = (await submit(api, SAYS_ON))["job_id"]
     tokens, stays = tokens_of(api), bearer(api, Scope.READ)
     gone = tokens.create(name="gone", scope=Scope.ADMIN, at=now()).secret
@@ -61,7 +61,7 @@ async def test_a_stream_of_a_revoked_token_is_closed_and_others_go_on(api: Clien
         assert not still.content.at_eof()
 
 
-async def test_a_silent_stream_is_closed_too(api: Client) -> None:
+async def test_revoking_a_token_closes_silent_streams_too(api: Client) -> None:
     job_id = (await submit(api, ENDLESS))["job_id"]
     tokens = tokens_of(api)
     headers = bearer(api, Scope.READ)
@@ -72,7 +72,7 @@ async def test_a_silent_stream_is_closed_too(api: Client) -> None:
         await assert_sent_away(stream)
 
 
-async def test_a_stream_of_the_open_api_ends_with_the_first_token(api: Client) -> None:
+async def test_creating_the_first_token_closes_open_streams(api: Client) -> None:
     job_id = (await submit(api, ENDLESS))["job_id"]
     async with api.ws_connect(stream_path(job_id)) as socket:
         stream = Stream(socket, 0)
@@ -81,7 +81,7 @@ async def test_a_stream_of_the_open_api_ends_with_the_first_token(api: Client) -
         await assert_sent_away(stream)
 
 
-async def test_a_damaged_file_ends_no_stream(
+async def test_a_damaged_token_file_closes_no_stream(
     api: Client, tmp_path: Path, caplog: pytest.LogCaptureFixture
 ) -> None:
     job_id = (await submit(api, SAYS_ON))["job_id"]

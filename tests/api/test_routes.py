@@ -42,6 +42,6 @@ def test_every_handler_is_described(route: web.RouteDef) -> None:
         assert [one["name"] for one in described["parameters"] if one["in"] == "path"] == ["job_id"]
 
 
-def test_each_handler_has_one_address() -> None:
+def test_each_handler_has_one_route() -> None:
     """Decorations hang on the function, so two addresses would describe each other."""
     assert len({route.handler for route in ROUTES}) == len(ROUTES)

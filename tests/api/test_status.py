@@ -13,7 +13,7 @@ from tests.support.served import Client
 from tests.support.service import NOWHERE
 
 
-async def test_without_mlflow(api: Client) -> None:
+async def test_the_status_works_without_mlflow(api: Client) -> None:
     await eventually(lambda: api.app[MONITOR].snapshot.checked_at, what="MLflow was asked")
     await accept(store_of(api))
     document = await get_json(api, "/mlops/status")
@@ -33,7 +33,7 @@ async def test_without_mlflow(api: Client) -> None:
     assert document["checked_at"] < document["timestamp"]
 
 
-async def test_an_mlflow_that_never_answers_holds_nothing_up(tmp_path: Path) -> None:
+async def test_an_unresponsive_mlflow_does_not_block_the_status(tmp_path: Path) -> None:
     """It accepts connections and says nothing: what is stopped with SIGSTOP behaves so."""
     asked = asyncio.Event()
     silent = asyncio.Event()

@@ -32,7 +32,7 @@ async def test_a_running_job_is_cancelled(api: Client) -> None:
     assert (document["status"], document["reason"]) == ("cancelled", "cancelled")
 
 
-async def test_cancelling_again_changes_nothing(api: Client) -> None:
+async def test_cancelling_twice_changes_nothing(api: Client) -> None:
     made = await submit(api)
     before = await finished(api, made["job_id"])
     assert await cancel(api, made["job_id"]) == before
@@ -55,7 +55,7 @@ async def test_a_retry_is_a_new_job_with_the_same_specification(api: Client) -> 
     assert (await job(api, made["job_id"]))["retry_of"] is None
 
 
-async def test_a_stopping_service_retries_nothing(api: Client) -> None:
+async def test_a_stopping_service_rejects_a_retry(api: Client) -> None:
     made = await accept(store_of(api))
     api.app[SUBMITTER].close()
     response = await api.post(f"/mlops/training/jobs/{made.job_id}/retry")

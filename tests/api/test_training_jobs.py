@@ -8,7 +8,8 @@ from urllib.parse import quote
 import pytest
 
 from asgard_async.api.schemas.jobs import JobInFullSchema, JobListSchema
-from asgard_async.domain.job import Job, Outcome, Started, now
+from asgard_async.core.timestamps import now
+from asgard_async.domain.job import Job, Outcome, Started
 from asgard_async.domain.status import Phase, Reason
 from tests.store.conftest import accept
 from tests.support.api_service import (
@@ -42,7 +43,7 @@ async def listed(client: Client, **query: str) -> list[str]:
     return [one["job_id"] for one in page["jobs"]]
 
 
-async def test_a_job_on_its_way(api: Client) -> None:
+async def test_a_job_is_shown_while_it_runs(api: Client) -> None:
     """What is known only at the end is null until then."""
     first = await queued(api, priority=-1)
     second = await queued(api, requirements=("numpy",), tags={"a": "b"}, priority=3)
@@ -60,7 +61,7 @@ async def test_a_job_on_its_way(api: Client) -> None:
     assert "environment_vars" not in document
 
 
-async def test_the_end_shows_only_when_it_is_final(api: Client) -> None:
+async def test_the_outcome_is_shown_only_when_final(api: Client) -> None:
     """While MLflow is still asked for the runs, clients must not take the job for ended."""
     made, store = await queued(api), store_of(api)
     await store.claim_next(now())
@@ -78,7 +79,7 @@ async def test_the_end_shows_only_when_it_is_final(api: Client) -> None:
     assert document["completed_at"] is not None
 
 
-async def test_a_finished_job(api: Client) -> None:
+async def test_a_finished_job_is_shown_in_full(api: Client) -> None:
     made = await submit(api, "import sys\nsys.exit('no data')\n")
     document = await finished(api, made["job_id"])
     assert not JobInFullSchema().validate(document)
@@ -117,7 +118,7 @@ async def test_no_such_job_is_404(api: Client, job_id: str, method: str, suffix:
         await problem(response, 404)
 
 
-async def test_how_much_of_the_log_comes_along(api: Client) -> None:
+async def test_the_length_of_the_log_excerpt_can_be_chosen(api: Client) -> None:
     made = await queued(api)
     text = "".join(f"Zeile {n} größer\n" for n in range(10_000))
     log_of(api, made.job_id).write_text(text)
@@ -140,13 +141,13 @@ async def test_a_log_of_any_bytes_is_shown(api: Client, part: str) -> None:
     assert (part == "full") == (data.decode("utf-8", "replace") == shown)
 
 
-async def test_a_tail_does_not_begin_within_a_character(api: Client) -> None:
+async def test_a_tail_never_starts_inside_a_character(api: Client) -> None:
     made = await queued(api)
     log_of(api, made.job_id).write_bytes("€".encode() * 30_000)
     assert set((await job(api, made.job_id))["logs"]) == {"€"}
 
 
-async def test_head_of_a_streamed_answer_has_no_body(api: Client) -> None:
+async def test_head_of_a_streamed_response_has_no_body(api: Client) -> None:
     made = await queued(api)
     log_of(api, made.job_id).write_text("text")
     for path in (f"{JOBS}/{made.job_id}?logs=full", f"{JOBS}/{made.job_id}/logs"):
@@ -173,12 +174,12 @@ async def test_the_list_is_newest_first_in_pages(api: Client) -> None:
     assert seen == made[::-1]
 
 
-async def test_a_last_page_that_is_full_has_no_next(api: Client) -> None:
+async def test_a_full_last_page_has_no_next(api: Client) -> None:
     made = [(await queued(api)).job_id for _ in range(3)]
     assert await listed(api, limit="3") == made[::-1]
 
 
-async def test_filters(api: Client) -> None:
+async def test_jobs_can_be_filtered(api: Client) -> None:
     old = await queued(api, experiment_name="a", model_name="x", tags={"k": "v:w", "p": ""})
     new = await queued(api, experiment_name="ä b", model_name="y", tags={"k": "other"})
     await cancel(api, new.job_id)
@@ -227,7 +228,7 @@ async def test_filters(api: Client) -> None:
         ("colour", "red"),
     ],
 )
-async def test_a_wrong_filter_is_422(api: Client, name: str, value: str) -> None:
+async def test_an_invalid_filter_is_422(api: Client, name: str, value: str) -> None:
     response = await api.get(JOBS, params={name: value})
     assert (await refused_fields(response)).keys() == {name}
 
@@ -236,13 +237,13 @@ async def test_a_wrong_filter_is_422(api: Client, name: str, value: str) -> None
     "query",
     ["status=queued&status=failed", "model_name=%ff", "model_name=%ed%a0%80", "%ff=1", "=1", "&&"],
 )
-async def test_a_strange_query_is_no_error_of_the_server(api: Client, query: str) -> None:
+async def test_an_unusual_query_is_not_a_server_error(api: Client, query: str) -> None:
     response = await api.get(f"{JOBS}?{query}")
     assert response.status in {200, 422}
     json.loads(await response.text())
 
 
-async def test_a_finished_job_can_be_deleted_and_no_other(api: Client) -> None:
+async def test_only_a_finished_job_can_be_deleted(api: Client) -> None:
     running = await submit(api, ENDLESS)
     await in_status(api, running["job_id"], "running")
     path = running["links"]["self"]

@@ -47,7 +47,9 @@ async def read(client: Client, path: str) -> tuple[bytes, int]:
         ("?tail=0", b"", END),
     ],
 )
-async def test_parts_of_a_log(api: Client, query: str, data: bytes, following: int) -> None:
+async def test_parts_of_a_log_can_be_read(
+    api: Client, query: str, data: bytes, following: int
+) -> None:
     path = await with_log(api, TEXT)
     assert await read(api, path + query) == (data, following)
 
@@ -71,7 +73,7 @@ async def test_a_large_log_is_read_whole_and_in_steps(api: Client) -> None:
     assert read_in_steps == data
 
 
-async def test_a_hole_is_told_in_the_whole_and_skipped_by_offset(api: Client) -> None:
+async def test_a_hole_is_marked_unless_reading_by_offset(api: Client) -> None:
     path = await with_log(api, b"a" * 1000 + b"\0" * 8000 + b"z" * 1000)
     job_id = path.split("/")[-2]
     Path(f"{log_of(api, job_id)}.hole").write_text("1000 9000")
@@ -102,7 +104,7 @@ async def test_a_hole_is_told_in_the_whole_and_skipped_by_offset(api: Client) ->
         ("lines=5", "lines"),
     ],
 )
-async def test_a_wrong_query_is_422(api: Client, query: str, field: str) -> None:
+async def test_an_invalid_query_is_422(api: Client, query: str, field: str) -> None:
     path = await with_log(api, TEXT)
     assert (await refused_fields(await api.get(f"{path}?{query}"))).keys() == {field}
 

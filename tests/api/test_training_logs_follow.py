@@ -34,7 +34,7 @@ async def following(client: Client, job_id: str, query: str = "") -> AsyncIterat
         yield response
 
 
-async def test_output_comes_as_it_is_written_up_to_the_end(api: Client) -> None:
+async def test_output_arrives_as_it_is_written(api: Client) -> None:
     job_id = (await submit(api, HELD))["job_id"]
     async with following(api, job_id) as response:
         assert await response.content.readexactly(6) == b"begun\n"
@@ -52,7 +52,9 @@ async def test_output_comes_as_it_is_written_up_to_the_end(api: Client) -> None:
         ("&tail=0", 16, b""),
     ],
 )
-async def test_it_begins_where_asked(api: Client, query: str, start: int, text: bytes) -> None:
+async def test_following_starts_at_the_given_offset(
+    api: Client, query: str, start: int, text: bytes
+) -> None:
     script = r"import os; os.write(1, b'one\ntwo \xff\nthree\n')"
     job_id = (await submit(api, script))["job_id"]
     await finished(api, job_id)
@@ -61,7 +63,7 @@ async def test_it_begins_where_asked(api: Client, query: str, start: int, text: 
         assert await response.read() == text
 
 
-async def test_a_tail_is_followed_by_what_comes(api: Client) -> None:
+async def test_a_tail_is_followed_by_new_output(api: Client) -> None:
     job_id = (await accept(store_of(api))).job_id
     log = log_of(api, job_id)
     log.write_bytes(b"one\ntwo\n")
@@ -75,7 +77,7 @@ async def test_a_tail_is_followed_by_what_comes(api: Client) -> None:
 
 
 @pytest.mark.parametrize("follow", ["false", "0"])
-async def test_it_may_be_said_not_to_follow(api: Client, follow: str) -> None:
+async def test_following_can_be_turned_off(api: Client, follow: str) -> None:
     job_id = (await accept(store_of(api))).job_id
     response = await api.get(f"/mlops/training/jobs/{job_id}/logs?follow={follow}")
     assert await response.read() == b""
@@ -84,13 +86,13 @@ async def test_it_may_be_said_not_to_follow(api: Client, follow: str) -> None:
 @pytest.mark.parametrize(
     ("query", "field"), [("follow=yes", "follow"), ("follow=true&limit=5", "limit")]
 )
-async def test_a_wrong_query_is_422(api: Client, query: str, field: str) -> None:
+async def test_an_invalid_query_is_422(api: Client, query: str, field: str) -> None:
     job_id = (await accept(store_of(api))).job_id
     response = await api.get(f"/mlops/training/jobs/{job_id}/logs?{query}")
     assert (await refused_fields(response)).keys() == {field}
 
 
-async def test_a_hole_is_told_in_the_whole_and_skipped_by_offset(api: Client) -> None:
+async def test_a_hole_is_marked_unless_reading_by_offset(api: Client) -> None:
     job_id = (await submit(api, "pass"))["job_id"]
     await finished(api, job_id)
     log = log_of(api, job_id)
@@ -103,7 +105,7 @@ async def test_a_hole_is_told_in_the_whole_and_skipped_by_offset(api: Client) ->
         assert await response.read() == b"a" * 1000 + b"z" * 1000
 
 
-async def test_one_that_cannot_go_on_is_not_taken_for_a_log_that_has_ended(api: Client) -> None:
+async def test_a_failed_stream_differs_from_a_complete_log(api: Client) -> None:
     job_id = (await accept(store_of(api))).job_id
     log_of(api, job_id).write_bytes(b"one\n")
     async with following(api, job_id) as response:
@@ -113,7 +115,7 @@ async def test_one_that_cannot_go_on_is_not_taken_for_a_log_that_has_ended(api: 
             await response.read()
 
 
-async def test_a_stalled_reader_is_cut_off(tmp_path: Path) -> None:
+async def test_a_stalled_reader_is_disconnected(tmp_path: Path) -> None:
     config = service_config(tmp_path, logs={"stalled_reader_seconds": 0.5})
     async with running(config) as client:
         job_id = (

@@ -85,7 +85,7 @@ async def test_a_job_is_followed_from_the_queue_to_its_end(one_slot: Client) -> 
     assert all(re.fullmatch(r"\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d\.\d{3}Z", time) for time in times)
 
 
-async def test_a_replay_tells_the_same_text_and_the_times_at_which_it_was_written(
+async def test_a_replay_has_the_same_text_and_write_times(
     api: Client,
 ) -> None:
     job_id = (await submit(api, HELD))["job_id"]
@@ -103,7 +103,7 @@ async def test_a_replay_tells_the_same_text_and_the_times_at_which_it_was_writte
             assert frame["time"] == first[frame["offset"]]
 
 
-async def test_reading_on_at_any_next_gives_exactly_the_rest(api: Client) -> None:
+async def test_resuming_at_any_next_gives_exactly_the_rest(api: Client) -> None:
     script = (
         "import time\nfor n in range(12):\n    print(f'{n} é', flush=True)\n    time.sleep(.02)"
     )
@@ -124,7 +124,7 @@ async def test_an_offset_beyond_the_end_means_the_end(api: Client) -> None:
     assert end["offset"] == len("hello\n")
 
 
-async def test_places_in_the_queue_are_told(one_slot: Client) -> None:
+async def test_queue_positions_are_sent(one_slot: Client) -> None:
     await submit(one_slot, ENDLESS)
     first, second, third = [(await submit(one_slot, ENDLESS))["job_id"] for _ in range(3)]
     async with streaming(one_slot, third) as stream:
@@ -140,7 +140,7 @@ async def test_places_in_the_queue_are_told(one_slot: Client) -> None:
     assert (end["status"], end["reason"], end["exit_code"]) == ("cancelled", "cancelled", None)
 
 
-async def test_a_job_that_is_cancelled_while_it_is_followed(api: Client) -> None:
+async def test_a_followed_job_can_be_cancelled(api: Client) -> None:
     script = "import time\nprint('begun', flush=True)\ntime.sleep(1000)"
     job_id = (await submit(api, script))["job_id"]
     async with streaming(api, job_id) as stream:
@@ -151,14 +151,14 @@ async def test_a_job_that_is_cancelled_while_it_is_followed(api: Client) -> None
     assert stream.phases[-3:] == ["stopping", "recording", "finished"]
 
 
-async def test_a_job_without_output_ends_too(api: Client) -> None:
+async def test_the_stream_of_a_silent_job_ends(api: Client) -> None:
     job_id = (await submit(api, "pass"))["job_id"]
     stream = await replayed(api, job_id)
     assert {frame["type"] for frame in stream.frames} == {"status", "end"}
     assert stream.offset == 0
 
 
-async def test_what_is_written_right_before_the_end_is_told_before_the_end(api: Client) -> None:
+async def test_the_last_output_is_sent_before_the_end(api: Client) -> None:
     script = "import os\nos.write(1, b'x' * 200_000 + b'last')\nos._exit(5)"
     for _ in range(5):
         async with streaming(api, (await submit(api, script))["job_id"]) as stream:
@@ -167,7 +167,7 @@ async def test_what_is_written_right_before_the_end_is_told_before_the_end(api: 
         assert stream.text == "x" * 200_000 + "last"
 
 
-async def test_hostile_output_is_told_as_the_contract_says(api: Client) -> None:
+async def test_hostile_output_is_sent_as_documented(api: Client) -> None:
     script = r"""
 import os, time
 def write(data):
@@ -196,7 +196,7 @@ write(b"end \xf0\x9f")
     assert (await replayed(api, job_id)).text == stream.text
 
 
-async def test_a_gap_stands_for_what_is_not_kept(tmp_path: Path) -> None:
+async def test_a_gap_stands_for_dropped_output(tmp_path: Path) -> None:
     config = service_config(tmp_path, logs={"max_bytes_per_job": 131072})
     script = "for n in range(100_000): print(f'{n:07}')"
     async with running(config) as client:
@@ -211,7 +211,7 @@ async def test_a_gap_stands_for_what_is_not_kept(tmp_path: Path) -> None:
                 assert frame["data"].encode() == data[frame["offset"] : frame["next"]]
 
 
-async def test_a_second_attempt_goes_on_in_the_same_log(api: Client) -> None:
+async def test_a_second_attempt_continues_the_same_log(api: Client) -> None:
     """What stands in the log of a queued job came from an earlier attempt, or its environment."""
     job_id = (await accept(store_of(api))).job_id
     log = log_of(api, job_id)
@@ -223,7 +223,7 @@ async def test_a_second_attempt_goes_on_in_the_same_log(api: Client) -> None:
         await stream.says("second")
 
 
-async def test_a_log_may_be_followed_before_its_directory_is_made(api: Client) -> None:
+async def test_a_log_can_be_followed_before_it_exists(api: Client) -> None:
     job_id = (await accept(store_of(api))).job_id
     async with streaming(api, job_id) as stream:
         await stream.until(type="status")
@@ -240,7 +240,7 @@ async def handshake_status(client: Client, path: str, headers: Mapping[str, str]
     return refused.value.status
 
 
-async def test_refusals_come_before_the_upgrade(api: Client) -> None:
+async def test_errors_are_sent_before_the_upgrade(api: Client) -> None:
     job_id = (await accept(store_of(api))).job_id
     path = stream_path(job_id)
     assert await handshake_status(api, stream_path("00000000")) == 404
@@ -253,7 +253,7 @@ async def test_refusals_come_before_the_upgrade(api: Client) -> None:
     await problem(await api.get(stream_path("00000000")), 404)
 
 
-async def test_a_request_that_is_no_websocket_is_told_what_to_do(api: Client) -> None:
+async def test_a_plain_request_is_told_to_use_a_websocket(api: Client) -> None:
     path = stream_path((await accept(store_of(api))).job_id)
     response = await api.get(path)
     assert response.headers["Upgrade"] == "websocket"
@@ -261,13 +261,13 @@ async def test_a_request_that_is_no_websocket_is_told_what_to_do(api: Client) ->
     assert (await api.head(path)).status == 426
 
 
-async def test_a_websocket_of_another_version_is_refused(api: Client) -> None:
+async def test_another_websocket_version_is_rejected(api: Client) -> None:
     path = stream_path((await accept(store_of(api))).job_id)
     headers = {"Upgrade": "websocket", "Connection": "Upgrade", "Sec-WebSocket-Version": "99"}
     await problem(await api.get(path, headers=headers), 426)
 
 
-async def test_what_a_reader_sends_is_not_looked_at_unless_it_is_large(api: Client) -> None:
+async def test_messages_from_readers_are_ignored_unless_large(api: Client) -> None:
     job_id = (await submit(api, HELD))["job_id"]
     async with streaming(api, job_id) as stream:
         await stream.socket.send_str("hello?")
@@ -286,7 +286,7 @@ async def test_what_a_reader_sends_is_not_looked_at_unless_it_is_large(api: Clie
 # --- readers come, go and stall ------------------------------------------------------------------
 
 
-async def test_pings_come(api: Client, monkeypatch: pytest.MonkeyPatch) -> None:
+async def test_idle_readers_are_pinged(api: Client, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(training_logs_ws, "PING_SECONDS", 0.01)
     job_id = (await accept(store_of(api))).job_id
     async with api.ws_connect(stream_path(job_id), autoping=False) as socket:
@@ -297,7 +297,7 @@ async def test_pings_come(api: Client, monkeypatch: pytest.MonkeyPatch) -> None:
                 break
 
 
-async def test_nothing_is_kept_of_readers_that_have_gone(api: Client) -> None:
+async def test_departed_readers_leave_nothing_behind(api: Client) -> None:
     job_id = (await accept(store_of(api))).job_id
     followers, metrics = api.app[FOLLOWERS], api.app[METRICS]
     async with streaming(api, job_id) as one, streaming(api, job_id) as other:
@@ -331,7 +331,7 @@ for n in range(3000):
     assert set(texts) == {log_of(api, job_id).read_text()}
 
 
-async def test_a_stalled_reader_is_cut_off_while_others_go_on(tmp_path: Path) -> None:
+async def test_a_stalled_reader_does_not_affect_others(tmp_path: Path) -> None:
     config = service_config(tmp_path, logs={"stalled_reader_seconds": 0.5})
     script = f"import os\nfor n in range(60): os.write(1, b'x' * {1 << 20})\n" + HELD
     async with running(config) as client:
@@ -351,7 +351,7 @@ async def test_a_stalled_reader_is_cut_off_while_others_go_on(tmp_path: Path) ->
 
 
 @pytest.mark.slow
-async def test_one_line_of_100_mb(tmp_path: Path) -> None:
+async def test_a_100_mb_line_is_streamed(tmp_path: Path) -> None:
     config = service_config(tmp_path, logs={"max_bytes_per_job": 200 << 20})
     async with running(config) as client:
         script = "import os\nfor _ in range(100): os.write(1, b'\\xc3\\xa9' * 524288)"
@@ -377,7 +377,7 @@ async def test_readers_are_counted(api: Client) -> None:
 # --- the end of things ------------------------------------------------------------------------
 
 
-async def test_a_job_that_is_deleted_while_it_is_read_breaks_the_stream_off(api: Client) -> None:
+async def test_deleting_a_job_aborts_its_stream(api: Client) -> None:
     script = "import os\nfor _ in range(40): os.write(1, b'x' * 1048576)"
     job_id = (await submit(api, script))["job_id"]
     await finished(api, job_id)
@@ -390,7 +390,7 @@ async def test_a_job_that_is_deleted_while_it_is_read_breaks_the_stream_off(api:
         assert stream.frames[-1]["type"] == "log"
 
 
-async def test_a_job_that_is_deleted_is_not_waited_for(api: Client) -> None:
+async def test_the_stream_of_a_deleted_job_ends(api: Client) -> None:
     job_id = (await accept(store_of(api))).job_id
     async with streaming(api, job_id) as stream:
         await stream.until(type="status")
@@ -401,7 +401,7 @@ async def test_a_job_that_is_deleted_is_not_waited_for(api: Client) -> None:
         assert stream.socket.close_code in {1000, 1001}
 
 
-async def test_a_silent_stream_is_not_waited_for_for_ever(
+async def test_the_test_reader_gives_up_on_a_silent_stream(
     one_slot: Client, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """Of these tests' own reader: pings are no frames, however often they come."""

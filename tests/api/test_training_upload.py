@@ -50,7 +50,7 @@ async def test_an_upload_is_accepted_and_runs(api: Client) -> None:
     assert job["timeout"] == 300
 
 
-async def test_a_crowd_of_uploads_at_once_is_accepted(api: Client) -> None:
+async def test_many_simultaneous_uploads_are_accepted(api: Client) -> None:
     answers = await asyncio.gather(*(api.post(UPLOAD, json=submission(HELLO)) for _ in range(100)))
     assert {answer.status for answer in answers} == {202}
 
@@ -72,7 +72,7 @@ async def test_the_same_key_for_another_upload_is_a_conflict(api: Client) -> Non
     await problem(await api.post(UPLOAD, json=other), 409)
 
 
-async def test_concurrent_twins_get_one_job(api: Client) -> None:
+async def test_concurrent_identical_uploads_give_one_job(api: Client) -> None:
     twin = submission(HELLO, idempotency_key="k1")
     responses = await asyncio.gather(*(api.post(UPLOAD, json=twin) for _ in range(10)))
     assert sorted(response.status for response in responses) == [200] * 9 + [202]
@@ -88,7 +88,7 @@ async def test_a_key_in_header_and_body_must_agree(api: Client) -> None:
 
 
 @pytest.mark.parametrize("key", ["", "k" * 256, "a\tb"])
-async def test_a_key_in_the_header_keeps_the_rules_of_the_field(api: Client, key: str) -> None:
+async def test_a_header_key_obeys_the_rules_of_the_field(api: Client, key: str) -> None:
     response = await api.post(UPLOAD, json=submission(HELLO), headers={"Idempotency-Key": key})
     assert (await refused_fields(response)).keys() == {"idempotency_key"}
 
@@ -116,7 +116,7 @@ async def test_wrong_types_are_422_under_their_field(api: Client) -> None:
     assert not await job_ids(api)
 
 
-async def test_every_wrong_field_is_told_at_once(api: Client) -> None:
+async def test_all_invalid_fields_are_reported_together(api: Client) -> None:
     wrong = {
         "script_name": "../a",
         "script_content": "%",
@@ -136,12 +136,12 @@ async def test_every_wrong_field_is_told_at_once(api: Client) -> None:
     }
 
 
-async def test_a_field_that_does_not_exist_is_422(api: Client) -> None:
+async def test_an_unknown_field_is_422(api: Client) -> None:
     response = await api.post(UPLOAD, json=submission(HELLO, colour="red"))
     assert await refused_fields(response) == {"colour": ["There is no such field."]}
 
 
-async def test_many_wrong_fields_make_no_large_answer(api: Client) -> None:
+async def test_many_invalid_fields_give_a_bounded_response(api: Client) -> None:
     names = {f"ASGARD_{'X' * 1000}_{n}": "x" for n in range(60)}
     response = await api.post(UPLOAD, json=submission(HELLO, environment_vars=names))
     await refused_fields(response)
@@ -158,7 +158,7 @@ async def test_a_script_that_does_not_compile_is_422(api: Client, script: str) -
     assert (await refused_fields(response)).keys() == {"script_content"}
 
 
-async def test_a_requirement_that_is_no_name_is_422(api: Client) -> None:
+async def test_a_requirement_that_is_not_a_name_is_422(api: Client) -> None:
     response = await api.post(UPLOAD, json=submission(HELLO, requirements=["-r /etc/hostname"]))
     assert (await refused_fields(response)).keys() == {"requirements"}
 
@@ -176,7 +176,7 @@ async def test_a_full_queue_is_429(tmp_path: Path) -> None:
         assert (await client.post(UPLOAD, json=submission(HELLO))).status == 202
 
 
-async def test_a_stopping_service_answers_503(api: Client) -> None:
+async def test_a_stopping_service_is_503(api: Client) -> None:
     api.app[SUBMITTER].close()
     await problem(await api.post(UPLOAD, json=submission(HELLO)), 503)
 
@@ -201,7 +201,7 @@ async def test_a_body_over_the_limit_is_413(tmp_path: Path) -> None:
         assert (await client.post(UPLOAD, json=submission(HELLO))).status == 202
 
 
-async def test_a_script_of_the_largest_size_fits_into_the_default_body(api: Client) -> None:
+async def test_the_largest_script_fits_the_default_body_limit(api: Client) -> None:
     script = "#" * 1048576
     body = io.BytesIO(json.dumps(submission(script)).encode())
     response = await api.post(UPLOAD, data=body, headers={"Content-Type": "application/json"})

@@ -10,7 +10,7 @@ class Clock:
         return self.now
 
 
-def test_after_so_many_one_has_to_wait_for_the_window_to_end() -> None:
+def test_too_many_failures_block_until_the_window_ends() -> None:
     clock = Clock()
     failures = Failures(allowed=3, window_seconds=60, clock=clock)
     for _ in range(3):
@@ -26,7 +26,7 @@ def test_after_so_many_one_has_to_wait_for_the_window_to_end() -> None:
     assert failures.wait_seconds("a") == 0
 
 
-def test_only_so_many_addresses_are_remembered() -> None:
+def test_the_number_of_remembered_addresses_is_bounded() -> None:
     failures = Failures(allowed=1, clock=Clock())
     for number in range(MAX_ADDRESSES + 1):
         failures.note(str(number))

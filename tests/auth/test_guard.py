@@ -17,7 +17,7 @@ from asgard_async.auth.token_file import TokenFile
 @pytest.mark.parametrize(
     ("may_be_open", "status"), [(True, HTTPStatus.OK), (False, HTTPStatus.UNAUTHORIZED)]
 )
-async def test_removing_the_tokens_opens_the_api_on_loopback_alone(
+async def test_removing_all_tokens_opens_only_loopback(
     tmp_path: Path, may_be_open: bool, status: HTTPStatus
 ) -> None:
     async def answer(request: web.Request) -> web.Response:

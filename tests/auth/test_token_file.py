@@ -24,7 +24,7 @@ def make(tokens: TokenFile, name: str | None = None, scope: Scope = Scope.READ) 
     return tokens.create(name=name, scope=scope, at=AT).secret
 
 
-def test_a_secret_is_of_its_token_alone(file: Path) -> None:
+def test_a_secret_matches_only_its_token(file: Path) -> None:
     tokens = TokenFile(file)
     first, second = make(tokens, "first"), make(tokens, "second", Scope.ADMIN)
     found = tokens.find(second)
@@ -34,13 +34,13 @@ def test_a_secret_is_of_its_token_alone(file: Path) -> None:
         assert tokens.find(wrong) is None
 
 
-def test_the_secret_is_not_kept(file: Path) -> None:
+def test_the_secret_is_not_stored(file: Path) -> None:
     secret = make(TokenFile(file))
     assert secret.split("_", 2)[2] not in file.read_text()
     assert stat.S_IMODE(file.stat().st_mode) == 0o600
 
 
-def test_what_another_process_does_is_seen_at_once(file: Path) -> None:
+def test_changes_by_another_process_apply_at_once(file: Path) -> None:
     service, command = TokenFile(file), TokenFile(file)
     assert not service.is_closed()
     secret = make(command, "ci")
@@ -50,7 +50,7 @@ def test_what_another_process_does_is_seen_at_once(file: Path) -> None:
     assert service.find(secret) is None
 
 
-def test_revoking_the_last_one_opens_nothing(file: Path) -> None:
+def test_revoking_the_last_token_opens_nothing(file: Path) -> None:
     tokens = TokenFile(file)
     make(tokens, "only")
     tokens.revoke("only")
@@ -58,7 +58,7 @@ def test_revoking_the_last_one_opens_nothing(file: Path) -> None:
     assert tokens.is_closed()
 
 
-def test_a_name_means_one_token(file: Path) -> None:
+def test_token_names_are_unique(file: Path) -> None:
     tokens = TokenFile(file)
     make(tokens, "ci")
     make(tokens)
@@ -76,7 +76,7 @@ def create_some(file: Path, prefix: str) -> None:
         make(TokenFile(file), f"{prefix}{number}")
 
 
-def test_none_is_lost_when_several_are_made_at_once(file: Path) -> None:
+def test_tokens_created_concurrently_are_all_kept(file: Path) -> None:
     context = multiprocessing.get_context("spawn")
     makers = [context.Process(target=create_some, args=(file, prefix)) for prefix in "ab"]
     for maker in makers:
@@ -87,7 +87,7 @@ def test_none_is_lost_when_several_are_made_at_once(file: Path) -> None:
 
 
 @pytest.mark.parametrize("text", ["", "{}", '[{"id": 1}]', "[1"])
-def test_a_damaged_file_lets_nobody_in(file: Path, text: str) -> None:
+def test_a_damaged_file_authenticates_nobody(file: Path, text: str) -> None:
     tokens = TokenFile(file)
     secret = make(tokens)
     file.write_text(text)
@@ -98,14 +98,14 @@ def test_a_damaged_file_lets_nobody_in(file: Path, text: str) -> None:
             tokens.is_closed()
 
 
-def test_fields_of_a_later_version_do_not_matter(file: Path) -> None:
+def test_fields_of_a_later_version_are_ignored(file: Path) -> None:
     tokens = TokenFile(file)
     secret = make(tokens)
     file.write_text(json.dumps([{**json.loads(file.read_text())[0], "expires_at": None}]))
     assert tokens.find(secret) is not None
 
 
-def test_scopes_contain_those_below_them() -> None:
+def test_scopes_include_lower_scopes() -> None:
     assert [[scope.covers(needed) for needed in Scope] for scope in Scope] == [
         [True, False, False],
         [True, True, False],

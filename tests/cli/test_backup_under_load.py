@@ -51,7 +51,7 @@ async def under_load(service: Service) -> AsyncIterator[Load]:
         await task
 
 
-async def test_each_copy_restores_to_what_was_accepted(tmp_path: Path) -> None:
+async def test_every_backup_under_load_restores_accepted_jobs(tmp_path: Path) -> None:
     copies: dict[Path, tuple[set[str], set[str]]] = {}
     async with running_service(tmp_path / "data", WITHOUT_MLFLOW) as service:
         async with under_load(service) as load:

@@ -6,7 +6,7 @@ from asgard_async import __version__
 from tests.support.asgard_command import asgard
 
 
-def test_what_applies_is_printed_with_its_source(tmp_path: Path) -> None:
+def test_effective_values_are_printed_with_their_source(tmp_path: Path) -> None:
     file = tmp_path / "asgard.toml"
     file.write_text("[server]\nport = 9000\n")
     done = asgard("config", "check", "--config", file, ASGARD_JOBS__MAX_QUEUED_JOBS="5")
@@ -18,7 +18,7 @@ def test_what_applies_is_printed_with_its_source(tmp_path: Path) -> None:
     assert lines[-1] == "The configuration is valid."
 
 
-def test_a_wrong_value_is_told_with_its_place(tmp_path: Path) -> None:
+def test_an_invalid_value_is_reported_with_its_place(tmp_path: Path) -> None:
     file = tmp_path / "asgard.toml"
     file.write_text("[server]\nport = 'http'\n")
     done = asgard("config", "check", "--config", file)
@@ -50,7 +50,7 @@ def test_credentials_in_an_address_are_not_printed() -> None:
     assert "tracking_uri = 'http://…@host:5000/mlflow'" in done.stdout
 
 
-def test_version_and_help() -> None:
+def test_version_and_help_are_printed() -> None:
     assert asgard("--version").stdout == f"asgard, version {__version__}\n"
     assert "serve" in asgard("--help").stdout
 
@@ -58,7 +58,7 @@ def test_version_and_help() -> None:
 WITHOUT_BOTO3 = 'import sys\nsys.modules["boto3"] = None\n'
 
 
-def test_a_store_without_its_driver_is_refused_in_one_line_before_anything_starts(
+def test_a_missing_artifact_driver_stops_the_start(
     tmp_path: Path,
 ) -> None:
     (tmp_path / "sitecustomize.py").write_text(WITHOUT_BOTO3)
@@ -72,7 +72,7 @@ def test_a_store_without_its_driver_is_refused_in_one_line_before_anything_start
         assert done.returncode != 0
         assert done.stderr.splitlines()[-1] == (
             "Error: ASGARD_MLFLOW__ARTIFACTS_DESTINATION: [mlflow] artifacts_destination: s3://"
-            " needs boto3, which is not installed here; install it with:"
+            " requires boto3, which is not installed; install it with:"
             " pip install 'asgard-async[s3]'"
         )
         assert "Traceback" not in done.stderr

@@ -25,7 +25,7 @@ async def submit_archive(service: Service) -> str:
     return job_id
 
 
-async def test_a_restored_backup_goes_on_where_it_was(tmp_path: Path) -> None:
+async def test_a_restored_backup_continues_where_it_was(tmp_path: Path) -> None:
     settings = WITHOUT_MLFLOW | {"ASGARD_JOBS__MAX_CONCURRENT_JOBS": "1"}
     copy, restored = tmp_path / "copy", tmp_path / "restored"
     async with running_service(tmp_path / "data", settings) as service:
@@ -54,7 +54,7 @@ async def test_a_restored_backup_goes_on_where_it_was(tmp_path: Path) -> None:
         assert (await service.job(waiting[-1]))["logs"] == "from the archive\n"
 
 
-async def test_migrating_beside_a_service_is_refused(service: Service) -> None:
+async def test_migrating_beside_a_running_service_is_refused(service: Service) -> None:
     done = asgard("db", "migrate", "--data-dir", service.data_dir)
     assert done.returncode == 1
     assert "another Asgard service uses" in done.stderr
@@ -63,7 +63,7 @@ async def test_migrating_beside_a_service_is_refused(service: Service) -> None:
     assert (done.returncode, done.stdout) == (0, "The schema is up to date.\n")
 
 
-def test_where_there_is_nothing(tmp_path: Path) -> None:
+def test_commands_without_a_database_say_so(tmp_path: Path) -> None:
     for command in (["backup", str(tmp_path / "copy")], ["migrate"]):
         done = asgard("db", *command, "--data-dir", tmp_path / "none")
         assert done.returncode == 1

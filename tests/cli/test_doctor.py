@@ -21,7 +21,7 @@ def examine(data_dir: Path, **environ: str) -> tuple[int, Findings]:
     return done.returncode, {one["about"]: one for one in json.loads(done.stdout)}
 
 
-def test_before_the_first_start(tmp_path: Path) -> None:
+def test_doctor_before_the_first_start(tmp_path: Path) -> None:
     code, found = examine(tmp_path / "data")
     assert code == 0
     assert found["service"]["remedy"] == "asgard serve"
@@ -39,11 +39,11 @@ def test_a_renamed_section_is_a_warning(tmp_path: Path) -> None:
 
 
 @pytest.mark.service
-async def test_beside_a_service(service: Service) -> None:
+async def test_doctor_beside_a_running_service(service: Service) -> None:
     await service.finished(await service.submit("print()"))
     environ = WITHOUT_MLFLOW | {"ASGARD_SERVER__PORT": str(service.port)}
     code, found = examine(service.data_dir, **environ)
-    assert found["service"]["found"] == f"takes jobs at {service.url}"
+    assert found["service"]["found"] == f"accepts jobs at {service.url}"
     assert found["database"]["level"] == "ok"
     # nothing listens there
     assert (code, found["MLflow"]["level"]) == (1, "fail")
@@ -52,12 +52,12 @@ async def test_beside_a_service(service: Service) -> None:
     assert "does not answer" in found["service"]["found"]
 
 
-def test_tokens_that_the_service_cannot_read(tmp_path: Path) -> None:
+def test_doctor_finds_an_unreadable_token_file(tmp_path: Path) -> None:
     file = tmp_path / "tokens.json"
     file.write_text("[")
     _, found = examine(tmp_path)
     assert found["access"]["level"] == "fail"
-    assert "nobody is let in" in found["access"]["found"]
+    assert "every request is refused" in found["access"]["found"]
     assert "asgard db backup" in found["access"]["remedy"]
     file.unlink()
     file.mkdir()
@@ -67,7 +67,7 @@ def test_tokens_that_the_service_cannot_read(tmp_path: Path) -> None:
 
 
 @pytest.mark.skipif(os.geteuid() != 0, reason="only root can give files away")
-def test_tokens_of_another_user(tmp_path: Path) -> None:
+def test_doctor_finds_tokens_owned_by_another_user(tmp_path: Path) -> None:
     asgard("token", "create", "--data-dir", tmp_path)
     os.chown(tmp_path / "tokens.json", 65534, 65534)
     code, found = examine(tmp_path)
@@ -76,7 +76,7 @@ def test_tokens_of_another_user(tmp_path: Path) -> None:
 
 
 @pytest.mark.service
-async def test_what_is_broken_is_found(service: Service) -> None:
+async def test_doctor_finds_what_is_broken(service: Service) -> None:
     data = service.data_dir
     await service.submit("print()")
     await service.end()
@@ -95,14 +95,14 @@ async def test_what_is_broken_is_found(service: Service) -> None:
     assert found["data directory"]["remedy"] == f"chmod 700 {data}"
 
 
-def test_for_people(tmp_path: Path) -> None:
+def test_doctor_prints_readable_text(tmp_path: Path) -> None:
     done = asgard("doctor", "--data-dir", tmp_path / "data")
-    assert "warn  access: open to whoever reaches 127.0.0.1" in done.stdout
+    assert "warn  access: open to anyone who can connect to 127.0.0.1" in done.stdout
     assert "      → asgard token create" in done.stdout
     assert "\x1b" not in done.stdout
 
 
-def test_an_artifact_store_without_its_driver(tmp_path: Path) -> None:
+def test_doctor_finds_a_missing_artifact_driver(tmp_path: Path) -> None:
     code, found = examine(
         tmp_path / "data", ASGARD_MLFLOW__ARTIFACTS_DESTINATION="gs://bucket/models"
     )
@@ -111,7 +111,9 @@ def test_an_artifact_store_without_its_driver(tmp_path: Path) -> None:
 
 
 @pytest.mark.mlflow
-def test_an_mlflow_with_a_password(tmp_path: Path, protected_mlflow: ProtectedMlflow) -> None:
+def test_doctor_reaches_an_mlflow_with_a_password(
+    tmp_path: Path, protected_mlflow: ProtectedMlflow
+) -> None:
     code, found = examine(tmp_path / "data", **protected_mlflow.settings())
     assert (code, found["MLflow"]["level"]) == (0, "ok"), found
     mistyped = protected_mlflow.settings(ASGARD_MLFLOW__PASSWORD="mistyped")

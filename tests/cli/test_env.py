@@ -38,51 +38,51 @@ def env(data_dir: Path, *arguments: str) -> str:
     return done.stdout
 
 
-def test_build_list_and_prune(build: Build, tmp_path: Path) -> None:
-    assert "There are none" in env(tmp_path, "list")
+def test_environments_are_built_listed_and_pruned(build: Build, tmp_path: Path) -> None:
+    assert "No environments" in env(tmp_path, "list")
     built = build("-r", "iniconfig<2")
     assert built.returncode == 0, built.stderr
     key = built.stdout.split()[1]
     assert built.stdout == f"built {key}\n"
-    assert build("-r", "iniconfig < 2").stdout == f"{key} is there already.\n"
+    assert build("-r", "iniconfig < 2").stdout == f"{key} is already built.\n"
     (one,) = json.loads(env(tmp_path, "list", "--json"))
     assert (one["key"], one["in_use"]) == (key, False)
     assert "iniconfig<2" in one["requirements"]
     assert key in env(tmp_path, "list")
-    assert env(tmp_path, "prune") == "Nothing to remove.\n"
+    assert env(tmp_path, "prune") == "Nothing to delete.\n"
     assert env(tmp_path, "prune", "--max-mb", "0") == f"removed {key}\n"
     assert json.loads(env(tmp_path, "list", "--json")) == []
 
 
-def test_a_file_of_requirements_is_built(build: Build, tmp_path: Path) -> None:
+def test_a_requirements_file_is_built(build: Build, tmp_path: Path) -> None:
     file = tmp_path / "requirements.txt"
     file.write_text("# comment\niniconfig<2  # another\n")
     built = build("--requirements", file)
     assert built.returncode == 0, built.stderr
     key = built.stdout.split()[1]
-    assert build("-r", "iniconfig<2").stdout == f"{key} is there already.\n"
+    assert build("-r", "iniconfig<2").stdout == f"{key} is already built.\n"
     # its modules are compiled, so that no job has to do it
     assert list((tmp_path / "environments" / key).rglob("__pycache__/iniconfig.*.pyc"))
 
 
-def test_nothing_to_build_is_said(tmp_path: Path) -> None:
+def test_a_build_without_requirements_is_a_usage_error(tmp_path: Path) -> None:
     done = asgard("env", "build", "--data-dir", tmp_path)
     assert done.returncode == 2
     assert "--requirements FILE" in done.stderr
 
 
-def test_what_the_base_environment_has_is_not_built(tmp_path: Path) -> None:
+def test_what_the_base_environment_has_needs_no_build(tmp_path: Path) -> None:
     assert "nothing to build" in env(tmp_path, "build", "-r", "aiohttp")
 
 
 @pytest.mark.parametrize("requirement", ["-r /etc/hostname", "./here", "no such"])
-def test_requirements_that_are_no_names_are_refused(tmp_path: Path, requirement: str) -> None:
+def test_requirements_other_than_names_are_rejected(tmp_path: Path, requirement: str) -> None:
     done = asgard("env", "build", "--data-dir", tmp_path, "-r", requirement)
     assert done.returncode == 2
     assert "Entry 1" in done.stderr
 
 
-def test_a_build_that_fails_says_uvs_reason(build: Build) -> None:
+def test_a_failed_build_shows_the_reason_from_uv(build: Build) -> None:
     done = build("-r", "no-such-package-of-asgard")
     assert done.returncode == 1
     assert "no-such-package-of-asgard was not found" in done.stderr

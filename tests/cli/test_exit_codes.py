@@ -28,7 +28,9 @@ CODES = {
 
 
 @pytest.mark.parametrize(("end", "code"), CODES.items(), ids=str)
-def test_each_end_has_its_code(end: tuple[str, int | None, str | None], code: int) -> None:
+def test_each_end_reason_has_its_exit_code(
+    end: tuple[str, int | None, str | None], code: int
+) -> None:
     reason, exit_code, signal = end
     job = Job(
         job_id="3f9c01ab",
@@ -44,5 +46,5 @@ def test_each_end_has_its_code(end: tuple[str, int | None, str | None], code: in
     assert exit_code_of(job) == code
 
 
-def test_no_reason_is_forgotten() -> None:
+def test_every_end_reason_has_an_exit_code() -> None:
     assert {reason for reason, _, _ in CODES} == set(Reason)

@@ -31,7 +31,7 @@ def parsed(service: Service, *arguments: str) -> Any:
     return json.loads(told(service, *arguments, "--json"))
 
 
-async def test_a_table_of_jobs(service: Service) -> None:
+async def test_jobs_are_listed_in_a_table(service: Service) -> None:
     first = await service.submit("raise SystemExit(3)", experiment_name="E", tags={"team": "docs"})
     await service.finished(first)
     second = await service.submit("print()", model_name="a long name " * 8)
@@ -59,7 +59,7 @@ async def test_a_table_of_jobs(service: Service) -> None:
     assert [job["job_id"] for job in parsed(service, "jobs", "-n", "1")] == [second]
 
 
-async def test_json_tells_what_the_service_tells(service: Service) -> None:
+async def test_json_output_is_what_the_service_sends(service: Service) -> None:
     job_id = await service.submit("print()")
     job = await service.finished(job_id)
     (listed,) = parsed(service, "jobs")
@@ -70,7 +70,7 @@ async def test_json_tells_what_the_service_tells(service: Service) -> None:
     assert {**job, **shown, "logs": None} == {**shown, "links": job["links"]}
 
 
-async def test_names_are_shown_and_not_obeyed(service: Service) -> None:
+async def test_escape_sequences_in_names_are_not_obeyed(service: Service) -> None:
     job_id = await service.submit("print()", experiment_name=HOSTILE_NAME)
     await service.finished(job_id)
     with in_terminal("jobs", ASGARD_URL=service.url) as terminal:
@@ -83,10 +83,10 @@ async def test_names_are_shown_and_not_obeyed(service: Service) -> None:
     assert line.endswith(r"\x1b]0;stolen\x07\x1b[2Jexperiment [bold]x[/bold]")
 
 
-async def test_watching_shows_what_changes(service: Service, tmp_path: Path) -> None:
+async def test_watch_shows_changes(service: Service, tmp_path: Path) -> None:
     flag = tmp_path / "flag"
     with in_terminal("jobs", "--watch", ASGARD_URL=service.url) as terminal:
-        await terminal.shows("There are none.")
+        await terminal.shows("No matching jobs.")
         job_id = await service.submit(WAITS.format(flag=str(flag)))
         await terminal.shows(f"{job_id}  running")
         flag.touch()
@@ -97,9 +97,7 @@ async def test_watching_shows_what_changes(service: Service, tmp_path: Path) -> 
     assert not terminal.cursor_is_hidden
 
 
-async def test_watching_for_programs_prints_a_line_for_each_change(
-    service: Service, tmp_path: Path
-) -> None:
+async def test_watch_as_json_prints_a_line_per_change(service: Service, tmp_path: Path) -> None:
     flag = tmp_path / "flag"
     job_id = await service.submit(WAITS.format(flag=str(flag)))
     await service.phase(job_id, "running")
@@ -112,7 +110,7 @@ async def test_watching_for_programs_prints_a_line_for_each_change(
     assert (lines[0]["phase"], lines[-1]["phase"]) == ("running", "finished")
 
 
-async def test_the_beginning_of_an_id_is_enough(service: Service) -> None:
+async def test_a_job_can_be_named_by_an_id_prefix(service: Service) -> None:
     job_id = await service.submit("print('found')")
     await service.finished(job_id)
     assert told(service, "logs", job_id[:4]) == "found\n"
@@ -122,10 +120,10 @@ async def test_the_beginning_of_an_id_is_enough(service: Service) -> None:
     digit = next(c for c in "0123456789abcdef" if sum(i.startswith(c) for i in ids) > 1)
     done = asgard("show", digit, ASGARD_URL=service.url)
     assert done.returncode == 1
-    assert f"Several jobs begin with {digit}: " in done.stderr
+    assert f"Several job IDs start with {digit}: " in done.stderr
 
 
-async def test_an_unknown_job_names_the_newest(service: Service) -> None:
+async def test_an_unknown_job_suggests_the_newest(service: Service) -> None:
     assert "There are no jobs." in asgard("show", "00000000", ASGARD_URL=service.url).stderr
     job_id = await service.submit("print()")
     for command in ("show", "logs", "cancel", "retry", "rm"):
@@ -135,7 +133,7 @@ async def test_an_unknown_job_names_the_newest(service: Service) -> None:
         assert job_id in done.stderr
 
 
-async def test_cancel_retry_and_rm(service: Service, tmp_path: Path) -> None:
+async def test_jobs_are_cancelled_retried_and_removed(service: Service, tmp_path: Path) -> None:
     flag = tmp_path / "flag"
     job_id = await service.submit(WAITS.format(flag=str(flag)))
     done = asgard("rm", job_id, ASGARD_URL=service.url)
@@ -144,17 +142,17 @@ async def test_cancel_retry_and_rm(service: Service, tmp_path: Path) -> None:
     (cancelled,) = parsed(service, "cancel", job_id)
     assert cancelled["job_id"] == job_id
     await service.finished(job_id)
-    assert told(service, "cancel", job_id) == f"{job_id} is cancelled\n"
+    assert told(service, "cancel", job_id) == f"Cancelled job {job_id}.\n"
     flag.touch()
     again = told(service, "retry", job_id).strip()
     assert parsed(service, "show", again)["retry_of"] == job_id
     assert parsed(service, "retry", job_id)["retry_of"] == job_id
-    assert told(service, "rm", job_id) == f"{job_id} is gone\n"
+    assert told(service, "rm", job_id) == f"Deleted job {job_id}.\n"
     await service.finished(again)
     assert parsed(service, "rm", again) == [again]
 
 
-async def test_logs_by_line_and_by_offset(service: Service) -> None:
+async def test_logs_are_read_by_line_and_by_offset(service: Service) -> None:
     job_id = await service.submit("for n in range(1000): print(n)")
     await service.finished(job_id)
     whole = "".join(f"{n}\n" for n in range(1000))
@@ -167,7 +165,7 @@ async def test_logs_by_line_and_by_offset(service: Service) -> None:
     assert done.returncode == 2
 
 
-async def test_logs_as_json_lines(service: Service) -> None:
+async def test_logs_are_printed_as_json_lines(service: Service) -> None:
     job_id = await service.submit("print('a'); print('é')")
     await service.finished(job_id)
     (piece,) = [json.loads(line) for line in told(service, "logs", "--json", job_id).splitlines()]
@@ -179,7 +177,7 @@ async def test_logs_as_json_lines(service: Service) -> None:
     assert events[-1]["reason"] == "succeeded"
 
 
-async def test_the_service_and_an_mlflow_that_is_away(service: Service) -> None:
+async def test_status_shows_an_unreachable_mlflow(service: Service) -> None:
     state = parsed(service, "status")
     assert (state["asgard_api"], state["ready"]) == ("accessible", True)
     assert service.url in told(service, "status")
@@ -192,7 +190,7 @@ async def test_the_service_and_an_mlflow_that_is_away(service: Service) -> None:
     "arguments",
     [("jobs",), ("show", "1"), ("logs", "1"), ("cancel", "1"), ("models",), ("status",)],
 )
-def test_without_a_service_each_says_how_to_start_one(arguments: tuple[str, ...]) -> None:
+def test_without_a_service_commands_say_how_to_start_one(arguments: tuple[str, ...]) -> None:
     done = asgard(*arguments, "--url", "http://127.0.0.1:1")
     assert done.returncode == 1
     assert "asgard serve" in done.stderr
@@ -200,24 +198,24 @@ def test_without_a_service_each_says_how_to_start_one(arguments: tuple[str, ...]
 
 
 @pytest.mark.parametrize("url", ["nonsense", "ftp://127.0.0.1", "http://"])
-def test_an_address_that_is_none_is_a_wrong_call(url: str) -> None:
+def test_an_invalid_url_is_a_usage_error(url: str) -> None:
     done = asgard("jobs", ASGARD_URL=url)
     assert done.returncode == 2
     assert "http://" in done.stderr
 
 
-async def test_a_path_that_leads_nowhere_is_asked_about(service: Service) -> None:
+async def test_an_unknown_api_path_is_explained(service: Service) -> None:
     done = asgard("jobs", ASGARD_URL=f"{service.url}/elsewhere")
     assert done.returncode == 1
-    assert f"Is {service.url}/elsewhere the address of an Asgard?" in done.stderr
+    assert f"Is {service.url}/elsewhere the address of an Asgard service?" in done.stderr
 
 
-async def test_one_refusal_hides_and_stops_no_other(service: Service, tmp_path: Path) -> None:
+async def test_one_failure_does_not_stop_the_other_jobs(service: Service, tmp_path: Path) -> None:
     ids = [await service.submit(WAITS.format(flag=str(tmp_path / "flag"))) for _ in range(2)]
     given = (ids[0], "00000000", ids[1])
     done = asgard("cancel", *given, ASGARD_URL=service.url)
     assert done.returncode == 1
-    assert done.stdout == "".join(f"{job_id} is cancelled\n" for job_id in ids)
+    assert done.stdout == "".join(f"Cancelled job {job_id}.\n" for job_id in ids)
     assert "00000000" in done.stderr
     for job_id in ids:
         await service.finished(job_id)
@@ -225,7 +223,7 @@ async def test_one_refusal_hides_and_stops_no_other(service: Service, tmp_path: 
     assert (done.returncode, json.loads(done.stdout)) == (1, ids)
 
 
-async def test_a_log_that_cannot_be_written_is_told_in_one_line(service: Service) -> None:
+async def test_an_unwritable_output_is_reported_in_one_line(service: Service) -> None:
     job_id = await service.submit("print('x' * 100_000)")
     await service.finished(job_id)
     full = os.open("/dev/full", os.O_WRONLY)

@@ -20,14 +20,14 @@ def loaded(name: str) -> click.Command:
 
 
 @pytest.mark.parametrize("name", NAMES)
-def test_the_list_says_of_a_command_what_its_own_help_says_first(name: str) -> None:
+def test_the_command_list_repeats_each_commands_summary(name: str) -> None:
     (told,) = [section[name] for section in COMMANDS.values() if name in section]
     help_text = (loaded(name).help or "").replace("\n", " ")
     assert help_text.startswith(told)
 
 
 @pytest.mark.parametrize("name", NAMES)
-def test_every_command_has_examples_that_its_options_allow(name: str) -> None:
+def test_every_command_has_valid_examples(name: str) -> None:
     top = loaded(name)
     commands = list(top.commands.values()) if isinstance(top, click.Group) else [top]
     options = {option for one in commands for entry in one.params for option in entry.opts}
@@ -39,7 +39,7 @@ def test_every_command_has_examples_that_its_options_allow(name: str) -> None:
         assert {word for word in words if word.startswith("-")} <= options, line
 
 
-def test_every_command_that_speaks_http_takes_url_and_json() -> None:
+def test_every_client_command_takes_url_and_json() -> None:
     for name in COMMANDS["Trainings"]:
         options = {option for entry in loaded(name).params for option in entry.opts}
         assert {"--url", "--json"} <= options, name
@@ -60,13 +60,13 @@ def test_help_imports_nothing_heavy(arguments: list[str]) -> None:
     )
 
 
-def test_an_unknown_command_is_refused() -> None:
+def test_an_unknown_command_is_a_usage_error() -> None:
     done = asgard("fly")
     assert done.returncode == 2
     assert "No such command 'fly'" in done.stderr
 
 
-def test_commands_and_options_complete_themselves() -> None:
+def test_commands_and_options_are_completed() -> None:
     done = asgard(COMP_WORDS="asgard ca", COMP_CWORD="1", _ASGARD_COMPLETE="bash_complete")
     if not done.stdout:  # started as a module it goes by another name
         done = asgard(COMP_WORDS="x ca", COMP_CWORD="1", __M_ASGARD_ASYNC_COMPLETE="bash_complete")

@@ -53,7 +53,7 @@ def owners(directory: Path) -> set[int]:
     return {path.lstat().st_uid for path in (directory, *directory.rglob("*"))}
 
 
-def test_commands_of_root_leave_nothing_of_roots(data: DataDirectory) -> None:
+def test_commands_run_by_root_leave_no_root_owned_files(data: DataDirectory) -> None:
     run("token", "create", "--name", "one", data=data)
     run("token", "create", "--name", "two", data=data)
     run("token", "revoke", "one", data=data)
@@ -64,7 +64,7 @@ def test_commands_of_root_leave_nothing_of_roots(data: DataDirectory) -> None:
     assert owners(data.root) == {SOMEBODY}
 
 
-def test_root_builds_environments_as_their_owner(data: DataDirectory) -> None:
+def test_root_builds_environments_for_the_owner(data: DataDirectory) -> None:
     packages = data.root.parent / "packages"
     with package_index(packages) as index:
         make_sdist(packages, "tells", TELLS)
@@ -86,12 +86,12 @@ def test_root_builds_environments_as_their_owner(data: DataDirectory) -> None:
     assert not list(data.environments.glob("*/venv"))
 
 
-async def test_a_service_of_root_warns(data: DataDirectory) -> None:
+async def test_a_service_run_by_root_warns(data: DataDirectory) -> None:
     async with running_service(data.root, WITHOUT_MLFLOW) as service:
         assert f"belongs to uid {SOMEBODY}" in service.log.read_text()
 
 
-def test_a_copy_elsewhere_is_roots_and_changes_nothing_here(data: DataDirectory) -> None:
+def test_a_backup_elsewhere_stays_owned_by_root(data: DataDirectory) -> None:
     run("token", "create", data=data)
     copy = data.root.parent / "copy"
     run("db", "backup", copy, data=data)
@@ -99,7 +99,7 @@ def test_a_copy_elsewhere_is_roots_and_changes_nothing_here(data: DataDirectory)
     assert owners(copy) == {0}
 
 
-def test_no_link_leads_root_astray(data: DataDirectory) -> None:
+def test_root_follows_no_planted_links(data: DataDirectory) -> None:
     secret = data.root.parent / "of-root"
     secret.write_text("kept")
     secret.chmod(0o600)
@@ -113,7 +113,7 @@ def test_no_link_leads_root_astray(data: DataDirectory) -> None:
         assert secret.stat().st_uid == 0
 
 
-def test_the_audit_log_of_a_service_that_root_started(data: DataDirectory) -> None:
+def test_the_audit_log_belongs_to_the_data_owner(data: DataDirectory) -> None:
     log = AuditLog(data.audit_log)
     log.write(action="upload")
     log.close()

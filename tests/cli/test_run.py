@@ -48,7 +48,7 @@ async def test_stdout_is_the_log_byte_for_byte(
         assert await command.ended() == 0
     assert command.stdout == BYTES
     job_id = await only_job(service)
-    assert f"asgard: Job {job_id} is accepted" in command.stderr
+    assert f"asgard: Submitted job {job_id}" in command.stderr
     assert "completed after" in command.stderr
     assert "\x1b" not in command.stderr
     async with running(tmp_path, "logs", job_id, "--url", service.url) as command:
@@ -67,7 +67,7 @@ async def test_stdout_is_the_log_byte_for_byte(
         ("print()", ("-r", "no-such-package-of-asgard"), 125, "environment failed"),
     ],
 )
-async def test_the_exit_code_tells_how_the_job_ended(
+async def test_the_exit_code_reflects_the_outcome(
     service: Service, script: Path, source: str, options: tuple[str, ...], code: int, says: str
 ) -> None:
     script.write_text(source)
@@ -76,7 +76,7 @@ async def test_the_exit_code_tells_how_the_job_ended(
     assert says in done.stderr
 
 
-async def test_a_job_that_somebody_cancels_is_130(
+async def test_a_job_cancelled_elsewhere_exits_with_130(
     service: Service, tmp_path: Path, script: Path
 ) -> None:
     script.write_text(WAITS.format(flag=str(tmp_path / "never")))
@@ -84,7 +84,7 @@ async def test_a_job_that_somebody_cancels_is_130(
         await command.printed(b"waiting")
         job_id = await only_job(service)
         done = await asyncio.to_thread(asgard, "cancel", job_id, ASGARD_URL=service.url)
-        assert done.stdout == f"{job_id} is cancelled\n"
+        assert done.stdout == f"Cancelled job {job_id}.\n"
         assert await command.ended() == 130
 
 
@@ -101,7 +101,7 @@ async def test_without_a_terminal_a_signal_cancels_the_job(
     assert (await service.finished(await only_job(service)))["status"] == "cancelled"
 
 
-async def test_a_second_signal_does_not_wait_for_the_end(
+async def test_a_second_signal_exits_at_once(
     service: Service, tmp_path: Path, script: Path
 ) -> None:
     script.write_text(
@@ -134,7 +134,7 @@ async def test_a_hang_up_leaves_the_job_running(
     assert (job["status"], job["logs"]) == ("completed", "waiting\nwent on\n")
 
 
-async def test_a_reader_that_goes_away_leaves_the_job_running(
+async def test_a_closed_pipe_leaves_the_job_running(
     service: Service, tmp_path: Path, script: Path
 ) -> None:
     script.write_text("for n in range(100_000): print(n)")
@@ -148,7 +148,7 @@ async def test_a_reader_that_goes_away_leaves_the_job_running(
     assert (await service.finished(await only_job(service)))["status"] == "completed"
 
 
-async def test_signals_are_heard_while_nobody_takes_the_log(
+async def test_signals_work_while_the_output_is_blocked(
     service: Service, tmp_path: Path, script: Path
 ) -> None:
     script.write_text("for n in range(100_000): print(n)")
@@ -165,7 +165,7 @@ async def test_signals_are_heard_while_nobody_takes_the_log(
         os.close(reading)
 
 
-async def test_a_restart_of_the_service_loses_and_repeats_nothing(
+async def test_a_service_restart_loses_and_repeats_nothing(
     service: Service, tmp_path: Path, script: Path
 ) -> None:
     flags = [str(tmp_path / f"flag{n}") for n in range(3)]
@@ -185,14 +185,14 @@ async def test_a_restart_of_the_service_loses_and_repeats_nothing(
             else:
                 await service.kill()
             Path(flag).touch()
-            await command.said("The connection broke")
+            await command.said("Connection lost")
             await service.start()
         assert await command.ended() == 5
     job_id = await only_job(service)
     async with service.session.get(f"{service.url}/mlops/training/jobs/{job_id}/logs") as answer:
         assert command.stdout == await answer.read()
     assert command.stdout.count(BYTES) == 3
-    assert "nothing of the log is lost" in command.stderr
+    assert "Reconnected; the log is complete" in command.stderr
 
 
 async def test_options_reach_the_job(service: Service, tmp_path: Path, script: Path) -> None:
@@ -215,7 +215,7 @@ async def test_options_reach_the_job(service: Service, tmp_path: Path, script: P
     assert job["tags"] == {"team": "docs", "x": ""}
 
 
-async def test_names_are_those_of_the_file(service: Service, tmp_path: Path) -> None:
+async def test_names_default_to_the_file_name(service: Service, tmp_path: Path) -> None:
     script = tmp_path / "churn.v2.py"
     script.write_text("print()")
     done = asgard("run", script, "--detach", "--json", ASGARD_URL=service.url)
@@ -223,7 +223,7 @@ async def test_names_are_those_of_the_file(service: Service, tmp_path: Path) -> 
     assert (job["experiment_name"], job["model_name"]) == ("churn.v2", "churn.v2")
 
 
-async def test_a_directory_runs_with_an_entrypoint(service: Service, tmp_path: Path) -> None:
+async def test_a_directory_runs_with_its_entrypoint(service: Service, tmp_path: Path) -> None:
     project = tmp_path / "project"
     (project / "src").mkdir(parents=True)
     (project / "src" / "train.py").write_text("import part; print(part.WORD)")
@@ -235,7 +235,7 @@ async def test_a_directory_runs_with_an_entrypoint(service: Service, tmp_path: P
     assert "entrypoint" in done.stderr
 
 
-async def test_json_is_the_job_and_the_log_goes_to_stderr(service: Service, script: Path) -> None:
+async def test_json_prints_the_job_and_logs_to_stderr(service: Service, script: Path) -> None:
     script.write_text("import sys; print('from the job'); sys.exit(4)")
     done = asgard("run", script, "--json", ASGARD_URL=service.url)
     assert done.returncode == 4
@@ -243,7 +243,7 @@ async def test_json_is_the_job_and_the_log_goes_to_stderr(service: Service, scri
     assert "from the job\n" in done.stderr
 
 
-async def test_refused_fields_are_shown_by_name(service: Service, script: Path) -> None:
+async def test_rejected_fields_are_shown_by_name(service: Service, script: Path) -> None:
     script.write_text("print()")
     done = asgard("run", script, "--priority", "101", "--env", "PATH=x", ASGARD_URL=service.url)
     assert done.returncode == 125
@@ -256,11 +256,11 @@ async def test_refused_fields_are_shown_by_name(service: Service, script: Path) 
 
 
 @pytest.mark.parametrize("option", [("--env", "NO_SUCH_VARIABLE"), ("--tag", "word")])
-def test_what_is_no_pair_is_a_wrong_call(script: Path, option: tuple[str, str]) -> None:
+def test_a_malformed_pair_is_a_usage_error(script: Path, option: tuple[str, str]) -> None:
     script.write_text("")
     done = asgard("run", script, *option)
     assert done.returncode == 2
-    assert f"'{option[0]}': '{option[1]}' is not K=V" in done.stderr
+    assert f"'{option[0]}': '{option[1]}' is not of the form K=V" in done.stderr
 
 
 def test_without_a_service_it_says_how_to_start_one(script: Path) -> None:

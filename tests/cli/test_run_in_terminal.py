@@ -44,20 +44,18 @@ async def test_bars_and_colours_are_readable(service: Service, script: Path) -> 
     assert only(terminal.lines, "outer").startswith("outer: 100%|█")
     assert "3/3" in only(terminal.lines, "outer")
     assert not [line for line in terminal.lines if "inner" in line]
-    order = ["is accepted", "outer", "trained", "green", "completed"]
+    order = ["Submitted job", "outer", "trained", "green", "completed"]
     assert [word for line in terminal.lines for word in order if word in line] == order
     assert terminal.colour_of("green") == "green"
     assert terminal.colour_of("completed") == "green"
     assert not terminal.cursor_is_hidden
 
 
-async def test_a_hostile_log_changes_nothing_but_its_own_lines(
-    service: Service, script: Path
-) -> None:
+async def test_a_hostile_log_changes_only_its_own_lines(service: Service, script: Path) -> None:
     script.write_text(HOSTILE)
     with in_terminal("run", script, ASGARD_URL=service.url) as terminal:
         assert await terminal.ended() == 0
-    assert "is accepted" in terminal.lines[0]
+    assert "Submitted job" in terminal.lines[0]
     # up as far as the log's own first line
     assert terminal.lines[1:3] == ["last linee of the log", "red plain"]
     assert terminal.title == ""
@@ -67,7 +65,7 @@ async def test_a_hostile_log_changes_nothing_but_its_own_lines(
     assert not terminal.cursor_is_hidden
 
 
-async def test_raw_passes_what_it_is_given(service: Service, script: Path) -> None:
+async def test_raw_passes_output_unchanged(service: Service, script: Path) -> None:
     script.write_text(HOSTILE)
     with in_terminal("run", script, "--raw", ASGARD_URL=service.url) as terminal:
         assert await terminal.ended() == 0
@@ -75,7 +73,7 @@ async def test_raw_passes_what_it_is_given(service: Service, script: Path) -> No
 
 
 @pytest.mark.parametrize("variable", ["NO_COLOR", "TERM"])
-async def test_colours_can_be_off(service: Service, script: Path, variable: str) -> None:
+async def test_colours_can_be_turned_off(service: Service, script: Path, variable: str) -> None:
     script.write_text(r"print('\033[31mred\033[0m plain\r\033[K!')")
     value = {"NO_COLOR": "1", "TERM": "dumb"}[variable]
     with in_terminal("run", script, ASGARD_URL=service.url, **{variable: value}) as terminal:
@@ -85,7 +83,7 @@ async def test_colours_can_be_off(service: Service, script: Path, variable: str)
     assert (b"\x1b" in terminal.written) == (variable == "NO_COLOR")
 
 
-async def test_a_spinner_tells_the_place_in_the_queue_and_leaves_nothing(
+async def test_a_spinner_shows_the_queue_position_and_vanishes(
     service: Service, tmp_path: Path, script: Path
 ) -> None:
     flag = tmp_path / "flag"
@@ -113,10 +111,12 @@ class Waiting:
     async def interrupt(self) -> None:
         await self.terminal.shows("waiting")
         self.terminal.type(CTRL_C)
-        await self.terminal.shows("go on (Enter)?")
+        await self.terminal.shows("continue (Enter)?")
 
 
-async def test_ctrl_c_asks_and_c_cancels(service: Service, tmp_path: Path, script: Path) -> None:
+async def test_ctrl_c_asks_and_c_cancels_the_job(
+    service: Service, tmp_path: Path, script: Path
+) -> None:
     script.write_text(WAITS.format(flag=str(tmp_path / "never")))
     with in_terminal("run", script, ASGARD_URL=service.url) as terminal:
         await Waiting(terminal, tmp_path).interrupt()
@@ -144,7 +144,7 @@ async def test_d_and_a_second_ctrl_c_detach(
 
 
 @pytest.mark.parametrize("is_removed", [False, True])
-async def test_who_detaches_hears_what_became_of_the_job_meanwhile(
+async def test_detaching_reports_a_job_that_ended_meanwhile(
     service: Service, tmp_path: Path, script: Path, *, is_removed: bool
 ) -> None:
     flag = tmp_path / "flag"
@@ -160,24 +160,24 @@ async def test_who_detaches_hears_what_became_of_the_job_meanwhile(
         terminal.type("d\n")
         assert await terminal.ended() == 125
     said = only(terminal.lines, "Detached")
-    assert ("no job" if is_removed else "has ended: completed") in said
-    assert not [line for line in terminal.lines if "goes on" in line]
+    assert ("has been deleted" if is_removed else "has completed") in said
+    assert not [line for line in terminal.lines if "still running" in line]
 
 
-async def test_enter_goes_on(service: Service, tmp_path: Path, script: Path) -> None:
+async def test_enter_resumes_following(service: Service, tmp_path: Path, script: Path) -> None:
     flag = tmp_path / "flag"
     script.write_text(WAITS.format(flag=str(flag)))
     with in_terminal("run", script, ASGARD_URL=service.url) as terminal:
         await Waiting(terminal, flag).interrupt()
         terminal.type("what?\n")
-        await terminal.shows("go on (Enter)?", times=2)
+        await terminal.shows("continue (Enter)?", times=2)
         terminal.type("\n")
         flag.touch()
         assert await terminal.ended() == 0
     assert [line for line in terminal.lines if line == "went on"]
 
 
-async def test_a_question_waits_with_the_log(
+async def test_the_log_waits_while_the_question_is_open(
     service: Service, tmp_path: Path, script: Path
 ) -> None:
     flag = tmp_path / "flag"
@@ -193,7 +193,7 @@ async def test_a_question_waits_with_the_log(
     assert terminal.lines.index("went on") > question
 
 
-async def test_a_log_that_was_detached_can_be_followed_again(
+async def test_a_detached_log_can_be_followed_again(
     service: Service, tmp_path: Path, script: Path
 ) -> None:
     flag = tmp_path / "flag"
@@ -210,7 +210,7 @@ async def test_a_log_that_was_detached_can_be_followed_again(
     assert ROWS > len(terminal.lines) - 10
 
 
-async def test_a_restart_is_told_in_lines_of_its_own(
+async def test_a_restart_is_reported_on_its_own_lines(
     service: Service, tmp_path: Path, script: Path
 ) -> None:
     flag = tmp_path / "flag"
@@ -218,16 +218,16 @@ async def test_a_restart_is_told_in_lines_of_its_own(
     with in_terminal("run", script, ASGARD_URL=service.url) as terminal:
         await terminal.shows("waiting")
         await service.kill()
-        await terminal.shows("The connection broke")
+        await terminal.shows("Connection lost")
         await service.start()
         flag.touch()
         assert await terminal.ended() == 0
-    broke = next(n for n, line in enumerate(terminal.lines) if "The connection broke" in line)
+    broke = next(n for n, line in enumerate(terminal.lines) if "Connection lost" in line)
     assert terminal.lines[broke - 1] == "waiting"
     assert "went on" in terminal.lines[broke:]
 
 
-async def test_a_terminal_that_is_closed_leaves_the_job_running(
+async def test_closing_the_terminal_leaves_the_job_running(
     service: Service, tmp_path: Path, script: Path
 ) -> None:
     flag = tmp_path / "flag"

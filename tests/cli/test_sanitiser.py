@@ -10,7 +10,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from asgard_async.cli.sanitiser import MAX_SEQUENCE, Sanitiser, one_line, several_lines
+from asgard_async.cli.sanitiser import MAX_SEQUENCE, Sanitiser, multi_line, one_line
 
 COLUMNS, ROWS = 20, 8
 BEFORE = ["$ secret prompt", "$ asgard logs"]
@@ -162,7 +162,7 @@ def test_nothing_but_text_and_the_allowed_sequences_is_written(log: bytes) -> No
 
 
 @given(logs, st.lists(st.integers(0, 200)))
-def test_it_does_not_matter_how_a_log_is_cut(log: bytes, cuts: list[int]) -> None:
+def test_chunk_boundaries_do_not_matter(log: bytes, cuts: list[int]) -> None:
     http = sorted({0, len(log), *(cut for cut in cuts if cut < len(log))})
     sanitiser = Sanitiser()
     pieces = [sanitiser.feed(log[a:b]) for a, b in pairwise(http)]
@@ -170,14 +170,14 @@ def test_it_does_not_matter_how_a_log_is_cut(log: bytes, cuts: list[int]) -> Non
 
 
 @given(logs)
-def test_bytes_one_by_one(log: bytes) -> None:
+def test_single_bytes_give_the_same_result(log: bytes) -> None:
     sanitiser = Sanitiser()
     pieces = [sanitiser.feed(log[at : at + 1]) for at in range(len(log))]
     assert "".join(pieces) + sanitiser.end() == sanitised(log)
 
 
 @given(st.text(st.characters(codec="utf-8", exclude_categories=["Cc", "Cf"])))
-def test_text_stays_as_it_is(text: str) -> None:
+def test_plain_text_is_unchanged(text: str) -> None:
     assert Sanitiser().feed(text.encode()) == text
 
 
@@ -191,7 +191,7 @@ def test_text_stays_as_it_is(text: str) -> None:
         "a\tb\nc",
     ],
 )
-def test_what_colours_and_bars_need_passes_unchanged(kept: str) -> None:
+def test_sequences_for_colours_and_bars_pass(kept: str) -> None:
     assert Sanitiser().feed(kept.encode()) == kept
 
 
@@ -224,20 +224,20 @@ def test_what_colours_and_bars_need_passes_unchanged(kept: str) -> None:
         "\u202e",
     ],
 )
-def test_what_a_terminal_would_obey_is_dropped(dropped: str) -> None:
+def test_other_control_sequences_are_dropped(dropped: str) -> None:
     assert sanitised(f"a{dropped}b".encode()) == "ab\n"
 
 
-def test_a_bare_c1_byte_is_no_control() -> None:
+def test_a_bare_c1_byte_is_not_a_control() -> None:
     assert sanitised(b"a\x9b2Jb") == "a\ufffd2Jb\n"
 
 
-def test_up_goes_as_far_as_the_first_line_of_the_log() -> None:
+def test_cursor_up_stops_at_the_first_line_of_the_log() -> None:
     assert sanitised(b"1\n2\n\x1b[5A3") == "1\n2\n\x1b[2A3\n\n"
     assert sanitised(b"1\n\x1b[A\x1b[A\x1b[2Bx") == "1\n\x1b[1A\x1b[1Bx\n"
 
 
-def test_a_log_does_not_get_back_above_what_was_said_in_between() -> None:
+def test_a_log_cannot_overwrite_messages_in_between() -> None:
     sanitiser = Sanitiser()
     text = sanitiser.feed(b"\x1b[31m1\n2\n\x1b[2A") + sanitiser.leave()
     text += "(reconnected)\n" + sanitiser.feed(b"\x1b[2A3") + sanitiser.end()
@@ -246,12 +246,12 @@ def test_a_log_does_not_get_back_above_what_was_said_in_between() -> None:
     assert screen.buffer[2][0].fg == "default"
 
 
-def test_a_string_without_an_end_hides_no_more_than_its_line() -> None:
+def test_an_unterminated_string_hides_only_its_line() -> None:
     assert sanitised(b"a\x1b]0;title\nb") == "a\nb\n"
 
 
 @pytest.mark.parametrize("start", [b"\x1b[", b"\x1b]", b"\x1bP"])
-def test_a_sequence_without_an_end_costs_no_memory(start: bytes) -> None:
+def test_an_unterminated_sequence_costs_no_memory(start: bytes) -> None:
     sanitiser = Sanitiser()
     sanitiser.feed(start)
     for _ in range(100):
@@ -260,7 +260,7 @@ def test_a_sequence_without_an_end_costs_no_memory(start: bytes) -> None:
     assert sanitiser.feed(b"\n\x1b[1mtext") == "\n\x1b[1mtext"
 
 
-def test_without_colours_the_bars_stay() -> None:
+def test_progress_bars_work_without_colours() -> None:
     assert sanitised(b"\x1b[31m1%\r\x1b[K2%", colours=False) == "1%\r\x1b[0K2%\n"
     assert sanitised(b"\x1b[31m1%\r\x1b[K2%", colours=False, movements=False) == "1%\r2%\n"
 
@@ -300,7 +300,7 @@ def test_progress_of_rich_is_readable() -> None:
     assert "100%" in lines[3]
 
 
-def test_names_are_shown_without_being_obeyed() -> None:
+def test_escape_sequences_in_names_are_not_obeyed() -> None:
     assert one_line("a\x1b[2Jb\nc\u202e") == "a\\x1b[2Jb\\nc\\u202e"
     assert one_line("Größe 漢") == "Größe 漢"
-    assert several_lines("a\x07\nb") == "a\\x07\nb"
+    assert multi_line("a\x07\nb") == "a\\x07\nb"

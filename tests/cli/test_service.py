@@ -36,7 +36,7 @@ def install(folder: Path, *arguments: str) -> str:
 
 
 @needs_systemd
-def test_for_a_user(tmp_path: Path) -> None:
+def test_a_user_unit_is_installed(tmp_path: Path) -> None:
     unit = install(tmp_path, "--data-dir", str(tmp_path / "my data%"))
     verify(tmp_path / UNIT)
     assert "User=" not in unit
@@ -47,7 +47,7 @@ def test_for_a_user(tmp_path: Path) -> None:
 
 
 @needs_systemd
-def test_for_the_system(tmp_path: Path) -> None:
+def test_a_system_unit_is_installed(tmp_path: Path) -> None:
     unit = install(tmp_path, "--system", "--user", "root")
     verify(tmp_path / UNIT)
     assert "\nUser=root\n" in unit
@@ -55,7 +55,7 @@ def test_for_the_system(tmp_path: Path) -> None:
     assert '"ASGARD_DATA_DIR=/var/lib/asgard"' in unit
 
 
-def test_a_data_directory_elsewhere_is_not_made_by_systemd(tmp_path: Path) -> None:
+def test_systemd_does_not_create_a_custom_data_directory(tmp_path: Path) -> None:
     unit = install(tmp_path, "--system", "--data-dir", "/srv/asgard")
     assert "StateDirectory" not in unit
     assert '"ASGARD_DATA_DIR=/srv/asgard"' in unit
@@ -67,14 +67,14 @@ def test_installing_again_changes_nothing(tmp_path: Path) -> None:
     assert "unchanged" in again.stdout
 
 
-def test_a_user_that_is_missing_is_told_how_to_make(tmp_path: Path) -> None:
+def test_a_missing_user_error_says_how_to_create_it(tmp_path: Path) -> None:
     done = asgard(
         "service", "install", "--system", "--user", "nobody-of-that-name", "--folder", tmp_path
     )
     assert "useradd --system" in done.stdout
 
 
-def test_a_folder_that_cannot_be_written(tmp_path: Path) -> None:
+def test_an_unwritable_unit_directory_is_reported(tmp_path: Path) -> None:
     (tmp_path / "file").touch()
     done = asgard("service", "install", "--folder", tmp_path / "file")
     assert done.returncode == 1
@@ -82,6 +82,6 @@ def test_a_folder_that_cannot_be_written(tmp_path: Path) -> None:
     assert "Traceback" not in done.stderr
 
 
-def test_what_systemd_would_expand_is_escaped() -> None:
+def test_specifiers_of_systemd_are_escaped() -> None:
     unit = render(command="x", data_dir=Path('/a%b$c"d'), user_name=None)
     assert '"ASGARD_DATA_DIR=/a%%b$c\\"d"' in unit

@@ -64,7 +64,7 @@ def check(events: list[Event], stored: bytes) -> None:
     assert events[-1].offset == len(stored)
 
 
-async def test_everything_of_a_job_is_told_in_order(
+async def test_events_of_a_job_arrive_in_order(
     client: AsyncAsgardClient, shared: Service, tmp_path: Path
 ) -> None:
     (tmp_path / "release").touch()
@@ -107,9 +107,7 @@ async def test_a_follower_survives_kill_9_of_the_service(service: Service, tmp_p
     assert all(one != other for one, other in pairwise(states))
 
 
-async def test_a_follower_whose_connection_breaks_again_and_again_gets_every_byte(
-    service: Service, tmp_path: Path
-) -> None:
+async def test_repeated_disconnects_lose_no_byte(service: Service, tmp_path: Path) -> None:
     release = tmp_path / "release"
     async with relaying(service.port) as relay, AsyncAsgardClient(relay.url) as client:
         job = await client.submit(source=counting(release), **NAMES)
@@ -124,7 +122,7 @@ async def test_a_follower_whose_connection_breaks_again_and_again_gets_every_byt
         check(events, await stored_log(service, job))
 
 
-async def test_a_job_that_prints_more_than_is_kept_is_told_with_its_gap(tmp_path: Path) -> None:
+async def test_dropped_output_is_reported_as_a_gap(tmp_path: Path) -> None:
     settings = {**WITHOUT_MLFLOW, "ASGARD_LOGS__MAX_BYTES_PER_JOB": "200000"}
     async with (
         running_service(tmp_path / "data", settings) as service,
@@ -147,7 +145,9 @@ async def test_a_job_that_prints_more_than_is_kept_is_told_with_its_gap(tmp_path
         assert text == "".join([text async for text in client.logs(job, follow=True)])
 
 
-async def test_reading_a_log(client: AsyncAsgardClient, shared: Service, tmp_path: Path) -> None:
+async def test_a_log_can_be_read(
+    client: AsyncAsgardClient, shared: Service, tmp_path: Path
+) -> None:
     (tmp_path / "release").touch()
     job = await client.submit(source=counting(tmp_path / "release"), **NAMES)
     await client.wait(job)
@@ -166,7 +166,7 @@ async def test_reading_a_log(client: AsyncAsgardClient, shared: Service, tmp_pat
     assert (await client.get(job, logs="none")).logs is None
 
 
-async def test_a_job_that_does_not_exist_cannot_be_followed_or_waited_for(
+async def test_following_or_awaiting_an_unknown_job_fails(
     client: AsyncAsgardClient,
 ) -> None:
     with pytest.raises(NotFound, match="no job"):
@@ -177,9 +177,9 @@ async def test_a_job_that_does_not_exist_cannot_be_followed_or_waited_for(
         await client.wait("../../health/live")
 
 
-async def test_waiting_ends_when_it_should(client: AsyncAsgardClient) -> None:
+async def test_waiting_ends_with_the_job_or_the_timeout(client: AsyncAsgardClient) -> None:
     job = await client.submit(source="import time; time.sleep(60)", **NAMES)
-    with pytest.raises(TimeoutError, match="it goes on"):
+    with pytest.raises(TimeoutError, match="it continues to run"):
         await client.wait(job, timeout=0.2)
     assert not (await client.get(job)).is_finished
     waiting = asyncio.create_task(client.wait(job, check=True))
@@ -189,7 +189,7 @@ async def test_waiting_ends_when_it_should(client: AsyncAsgardClient) -> None:
     assert caught.value.job.status is Status.CANCELLED
 
 
-async def test_waiting_tells_why_a_job_failed(client: AsyncAsgardClient) -> None:
+async def test_waiting_reports_why_a_job_failed(client: AsyncAsgardClient) -> None:
     job = await client.submit(source="raise ValueError('too odd')", **NAMES)
     with pytest.raises(JobFailed, match="too odd"):
         await client.wait(job, check=True)
@@ -197,7 +197,7 @@ async def test_waiting_tells_why_a_job_failed(client: AsyncAsgardClient) -> None
     assert (ended.status, ended.reason, ended.exit_code) == (Status.FAILED, "exit_code", 1)
 
 
-async def test_a_service_that_stays_away_is_given_up(service: Service) -> None:
+async def test_following_gives_up_on_an_absent_service(service: Service) -> None:
     async with AsyncAsgardClient(service.url, retry_for=0.2, reconnect_for=0.5) as client:
         job = await client.submit(source="import time; time.sleep(60)", **NAMES)
         events = client.follow(job)

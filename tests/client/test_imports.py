@@ -25,7 +25,7 @@ HEAVY = {
 }
 
 
-def test_importing_the_client_brings_no_other_room_and_nothing_heavy() -> None:
+def test_the_client_imports_no_other_package() -> None:
     done = subprocess.run(
         [sys.executable, "-c", PROGRAM], cwd=ROOT, capture_output=True, text=True, check=True
     )

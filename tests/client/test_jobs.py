@@ -36,14 +36,14 @@ async def test_all_pages_are_listed(
     assert [job async for job in client.list(experiment_name="paged", status="failed")] == []
 
 
-async def test_filters_that_cannot_be_are_refused(client: AsyncAsgardClient) -> None:
+async def test_impossible_filters_are_rejected(client: AsyncAsgardClient) -> None:
     with pytest.raises(ValueError, match="one tag"):
         [job async for job in client.list(tags={"a": "1", "b": "2"})]
     with pytest.raises(ValueError, match="time zone"):
         [job async for job in client.list(created_after=datetime(2026, 1, 1))]
 
 
-async def test_cancel_retry_and_delete(client: AsyncAsgardClient) -> None:
+async def test_jobs_are_cancelled_retried_and_deleted(client: AsyncAsgardClient) -> None:
     job = await client.submit(source="import time; time.sleep(60)", tags={"a": "b"}, **NAMES)
     with pytest.raises(Conflict, match="not finished"):
         await client.delete(job)
@@ -60,7 +60,7 @@ async def test_cancel_retry_and_delete(client: AsyncAsgardClient) -> None:
         await client.delete(again)
 
 
-def test_a_job_of_a_newer_service_is_understood() -> None:
+def test_a_job_from_a_newer_service_is_parsed() -> None:
     document = {
         "job_id": "3f9c01ab",
         "script_name": "<script>.py",

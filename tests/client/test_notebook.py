@@ -24,7 +24,7 @@ def printed(cell: Any) -> str:
     )
 
 
-def test_its_outputs_are_not_kept() -> None:
+def test_the_notebook_stores_no_outputs() -> None:
     notebook = nbformat.read(NOTEBOOK, as_version=4)  # type: ignore[no-untyped-call]
     code = [cell for cell in notebook.cells if cell.cell_type == "code"]
     assert [cell.outputs for cell in code] == [[]] * len(code)

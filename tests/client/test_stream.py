@@ -87,7 +87,7 @@ def bytes_of(events: list[Event]) -> bytes:
     return b"".join(event.data for event in events if isinstance(event, LogEvent))
 
 
-async def test_a_stream_that_breaks_is_resumed_where_it_broke() -> None:
+async def test_a_broken_stream_resumes_where_it_broke() -> None:
     streams = Streams(
         b"",
         [
@@ -120,14 +120,14 @@ async def test_a_stream_that_breaks_is_resumed_where_it_broke() -> None:
         b"ok\x80" * 1000,
     ],
 )
-async def test_bytes_that_no_text_can_tell_are_asked_for(data: bytes) -> None:
+async def test_undecodable_bytes_are_fetched_separately(data: bytes) -> None:
     text = data.decode("utf-8", "replace")
     streams = Streams(data, [[frame(0, len(data), text), END]])
     assert bytes_of(await events_of(streams)) == data
     assert streams.slices >= 1
 
 
-async def test_frames_of_a_newer_service_are_passed_over() -> None:
+async def test_unknown_frames_of_a_newer_service_are_skipped() -> None:
     streams = Streams(b"", [[{"type": "metric", "value": 1}, {**STATUS, "eta": 5}, END]])
     assert [type(event) for event in await events_of(streams)] == [StatusEvent, EndEvent]
 
@@ -142,14 +142,14 @@ async def test_frames_of_a_newer_service_are_passed_over() -> None:
         [{"kind": "log"}],
     ],
 )
-async def test_a_stream_with_holes_or_overlaps_is_an_error(
+async def test_a_stream_with_gaps_or_overlaps_is_an_error(
     frames: list[dict[str, object]],
 ) -> None:
-    with pytest.raises(AsgardError, match="stream of the log"):
+    with pytest.raises(AsgardError, match="log stream"):
         await events_of(Streams(b"", [[*frames, END]]))
 
 
-async def test_a_log_that_ends_before_the_offset_goes_on_where_it_ends() -> None:
+async def test_an_offset_beyond_the_log_resumes_at_its_end() -> None:
     async with following(Streams(b"", [[frame(3, 4, "d"), END]])) as client:
         events = [event async for event in client.follow("3f9c01ab", 100)]
     assert events[0] == LogEvent(offset=3, next=4, data=b"d")
@@ -165,6 +165,6 @@ async def test_without_a_stream_the_log_is_polled(status: int) -> None:
 
 
 @pytest.mark.parametrize("status", [401, 403])
-async def test_a_stream_that_is_forbidden_is_an_error(status: int) -> None:
+async def test_a_forbidden_stream_is_an_error(status: int) -> None:
     with pytest.raises(Unauthorized):
         await events_of(Streams(b"", [status]))

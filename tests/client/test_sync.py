@@ -36,7 +36,7 @@ def vars_of(kind: type) -> dict[str, object]:
     return {name: getattr(kind, name) for name in dir(kind)}
 
 
-def test_it_has_every_method_with_its_parameters_and_documentation() -> None:
+def test_the_sync_client_mirrors_every_method() -> None:
     ours, theirs = public(AsgardClient), public(AsyncAsgardClient)
     assert ours.keys() == theirs.keys()
     for name in ours.keys() - {"close", "url"}:
@@ -84,12 +84,12 @@ def use(url: str) -> Job:
         return ended
 
 
-async def test_it_works_in_a_thread_without_a_loop(shared: Service) -> None:
+async def test_the_client_works_in_a_thread_without_a_loop(shared: Service) -> None:
     assert (await asyncio.to_thread(use, shared.url)).succeeded
     assert "asgard-client" not in {thread.name for thread in threading.enumerate()}
 
 
-async def test_it_works_inside_a_running_loop(service: Service) -> None:
+async def test_the_client_works_inside_a_running_loop(service: Service) -> None:
     """As in a notebook: the call blocks this very loop, and answers all the same."""
     assert use(service.url).succeeded
 
@@ -108,7 +108,7 @@ async def test_threads_share_a_client(shared: Service) -> None:
     assert await asyncio.to_thread(all_of_them) == [f"{number}\n" for number in range(16)]
 
 
-async def test_closing_ends_what_other_threads_wait_for(shared: Service) -> None:
+async def test_closing_ends_pending_calls_of_other_threads(shared: Service) -> None:
     client = AsgardClient(shared.url)
     job = await asyncio.to_thread(client.submit, source=ENDLESS, **NAMES)
     events = client.follow(job)
@@ -137,7 +137,7 @@ def run(program: str, *arguments: str) -> subprocess.CompletedProcess[str]:
     )
 
 
-async def test_a_client_that_nobody_closed_leaves_no_noise(shared: Service) -> None:
+async def test_an_unclosed_client_exits_silently(shared: Service) -> None:
     program = """
 import sys
 from asgard_async.client import AsgardClient
@@ -167,7 +167,7 @@ print(list(these))
     assert (done.returncode, done.stdout, done.stderr) == (0, "['1']\n", "")
 
 
-async def test_ctrl_c_ends_the_call_and_the_client_goes_on(shared: Service) -> None:
+async def test_ctrl_c_ends_the_call_but_not_the_client(shared: Service) -> None:
     program = """
 import asyncio, os, signal, sys, threading, time, traceback
 from asgard_async.client import AsgardClient
@@ -199,7 +199,7 @@ with AsgardClient(sys.argv[1]) as client:
     assert (done.returncode, done.stderr) == (0, "")
 
 
-async def test_a_client_of_before_a_fork_says_so(shared: Service) -> None:
+async def test_a_client_used_after_a_fork_is_an_error(shared: Service) -> None:
     program = """
 import os, sys
 from asgard_async.client import AsgardClient
@@ -224,7 +224,7 @@ print(client.status().asgard_api)
     assert (done.returncode, done.stderr) == (0, "")
 
 
-def test_a_service_that_does_not_run_is_told() -> None:
+def test_a_stopped_service_is_reported() -> None:
     url = f"http://127.0.0.1:{free_port()}"
     with AsgardClient(url, retry_for=0) as client, pytest.raises(ConnectionFailed):
         list(client.list())

@@ -47,7 +47,7 @@ def model() -> web.Response:
     return web.json_response({"name": "m", "created_at": time, "updated_at": time})
 
 
-async def test_a_service_that_does_not_run_is_told_with_the_command_that_starts_it() -> None:
+async def test_a_stopped_service_error_says_how_to_start_it() -> None:
     url = f"http://127.0.0.1:{free_port()}"
     async with AsyncAsgardClient(url, retry_for=0) as client:
         with pytest.raises(ConnectionFailed, match=f"{url}.*asgard serve") as caught:
@@ -57,14 +57,14 @@ async def test_a_service_that_does_not_run_is_told_with_the_command_that_starts_
             await client.ready()
 
 
-async def test_what_passes_is_tried_again() -> None:
+async def test_transient_errors_are_retried() -> None:
     answers = Answers([problem(503), problem(429, **{"Retry-After": "0"}), problem(502), model()])
     async with serving(answers.handle) as url, AsyncAsgardClient(url) as client:
         assert (await client.model("m")).name == "m"
     assert len(answers.paths) == 4
 
 
-async def test_what_takes_longer_than_one_would_wait_is_told_at_once() -> None:
+async def test_a_long_retry_after_is_reported_at_once() -> None:
     answers = Answers([problem(429, **{"Retry-After": "3600"})])
     async with serving(answers.handle) as url, AsyncAsgardClient(url) as client:
         with pytest.raises(TooManyRequests, match="No, and why") as caught:
@@ -72,7 +72,7 @@ async def test_what_takes_longer_than_one_would_wait_is_told_at_once() -> None:
     assert (caught.value.status, caught.value.request_id) == (429, "r1")
 
 
-async def test_what_may_have_been_done_is_not_tried_again() -> None:
+async def test_calls_that_may_have_succeeded_are_not_retried() -> None:
     answers = Answers([problem(503), problem(503, "service-draining"), problem(404)])
     async with serving(answers.handle) as url, AsyncAsgardClient(url) as client:
         with pytest.raises(Unavailable):
@@ -83,7 +83,7 @@ async def test_what_may_have_been_done_is_not_tried_again() -> None:
     assert len(answers.paths) == 3
 
 
-async def test_names_are_quoted_in_addresses() -> None:
+async def test_names_are_quoted_in_urls() -> None:
     answers = Answers([model()])
     async with serving(answers.handle) as url, AsyncAsgardClient(f"{url}/below/") as client:
         await client.model("a b?ü#%2f")
@@ -131,7 +131,7 @@ async def test_a_password_in_the_address_is_sent_and_never_shown() -> None:
         ("http://host", f"{SECRET} ü"),
     ],
 )
-def test_what_cannot_be_an_address_or_a_token_is_refused(url: str, token: str) -> None:
+def test_invalid_urls_and_tokens_are_rejected(url: str, token: str) -> None:
     with pytest.raises(ValueError, match=r"URL|token") as caught:
         AsyncAsgardClient(url, token=token)
     assert SECRET not in str(caught.value)
@@ -148,15 +148,13 @@ def test_what_cannot_be_an_address_or_a_token_is_refused(url: str, token: str) -
         (web.Response(status=404, content_type="application/problem+json"), "HTTP 404"),
     ],
 )
-async def test_answers_that_are_not_of_asgard_are_errors(
-    answer: web.Response, message: str
-) -> None:
+async def test_responses_from_other_servers_are_errors(answer: web.Response, message: str) -> None:
     async with serving(Answers([answer]).handle) as url, AsyncAsgardClient(url) as client:
         with pytest.raises(AsgardError, match=message):
             await client.model("m")
 
 
-async def test_readiness_is_told_with_its_reasons() -> None:
+async def test_readiness_includes_its_reasons() -> None:
     starting = web.json_response(
         {"detail": "…", "reasons": ["The service is starting."]},
         status=503,
@@ -169,7 +167,7 @@ async def test_readiness_is_told_with_its_reasons() -> None:
     assert then
 
 
-async def test_the_status_of_a_real_service(client: AsyncAsgardClient) -> None:
+async def test_the_status_of_a_real_service_is_parsed(client: AsyncAsgardClient) -> None:
     status = await client.status()
     assert status.asgard_api == "accessible"
     assert status.timestamp.tzinfo is not None

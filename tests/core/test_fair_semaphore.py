@@ -19,7 +19,7 @@ async def begun(turn: asyncio.Task[None]) -> asyncio.Task[None]:
     return turn
 
 
-async def test_who_asks_often_delays_another_by_one_turn() -> None:
+async def test_a_busy_owner_delays_others_by_one_slot() -> None:
     shared, order = turns(), list[str]()
 
     async def use(owner: str) -> None:
@@ -48,7 +48,7 @@ async def test_one_owner_cannot_fill_the_queue() -> None:
         one.cancel()
 
 
-async def test_nobody_waits_longer_than_is_said_and_nothing_is_lost() -> None:
+async def test_waiting_is_bounded_and_loses_no_slot() -> None:
     shared = turns(patience_seconds=0.01)
     await shared.acquire()
     with pytest.raises(SemaphoreUnavailable):
@@ -58,7 +58,7 @@ async def test_nobody_waits_longer_than_is_said_and_nothing_is_lost() -> None:
         await shared.acquire()
 
 
-async def test_one_who_leaves_as_its_turn_comes_gives_it_to_the_next() -> None:
+async def test_a_cancelled_waiter_passes_its_slot_on() -> None:
     shared = turns()
     await shared.acquire()
     first = await begun(asyncio.create_task(shared.acquire()))
@@ -70,7 +70,7 @@ async def test_one_who_leaves_as_its_turn_comes_gives_it_to_the_next() -> None:
         await shared.acquire()
 
 
-async def test_a_large_one_is_not_overtaken_for_ever() -> None:
+async def test_a_large_request_is_not_starved() -> None:
     shared = turns(10)
     await shared.acquire(amount=6)
     large = await begun(asyncio.create_task(shared.acquire(amount=8)))

@@ -30,14 +30,14 @@ def test_a_message_is_one_line_without_control_characters() -> None:
     assert line.endswith(r"INFO asgard a\nb\x1b]0;title\x07\r\x9b2J\u202eend\u2028")
 
 
-def test_a_traceback_follows_on_lines_of_its_own() -> None:
+def test_a_traceback_follows_on_its_own_lines() -> None:
     first, *rest = TextFormatter().format(failed()).split("\n")
     assert first.endswith("ERROR asgard no")
     assert rest[0] == "  Traceback (most recent call last):"
     assert all(line.isprintable() for line in rest)
 
 
-def test_as_json_each_event_is_one_object() -> None:
+def test_each_event_is_one_json_object() -> None:
     event = json.loads(JsonFormatter().format(record(HOSTILE, job_id="0123abcd", other=1)))
     assert event.pop("at").startswith("20")
     assert event == {
@@ -52,5 +52,5 @@ def test_as_json_each_event_is_one_object() -> None:
 
 
 @pytest.mark.parametrize("text", ["", "plain", "größer ≥ 🏃", r"back\slash"])
-def test_other_text_stays(text: str) -> None:
+def test_other_text_is_unchanged(text: str) -> None:
     assert escaped(text) == text

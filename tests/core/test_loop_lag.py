@@ -10,7 +10,7 @@ from asgard_async.core.loop_lag import LoopLag
 from tests.support.eventually import eventually
 
 
-async def test_what_holds_the_loop_up_is_named(caplog: pytest.LogCaptureFixture) -> None:
+async def test_the_code_that_blocks_the_loop_is_named(caplog: pytest.LogCaptureFixture) -> None:
     seen: list[float] = []
     watching = asyncio.create_task(LoopLag(warn_seconds=0.1, observe=seen.append).run())
     await eventually(lambda: seen, what="a lag is measured")

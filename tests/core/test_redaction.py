@@ -19,6 +19,6 @@ from asgard_async.core.redaction import without_secrets
         ("file:///srv/a@b/x.whl", "file:///srv/a@b/x.whl"),
     ],
 )
-def test_what_is_left_of_an_address(text: str, shown: str | None) -> None:
+def test_credentials_are_removed_from_a_url(text: str, shown: str | None) -> None:
     assert "secret" not in without_secrets(text)
     assert shown is None or without_secrets(text) == shown

@@ -30,14 +30,14 @@ asyncio.run(main())
 """
 
 
-async def test_it_gives_what_the_work_gives() -> None:
+async def test_the_result_or_error_is_passed_on() -> None:
     assert await run_in_daemon_thread(threading.get_ident) != threading.get_ident()
     with pytest.raises(ZeroDivisionError):
         await run_in_daemon_thread(lambda: 1 // 0)
 
 
 @pytest.mark.parametrize("fails", [False, True])
-async def test_what_comes_after_the_caller_has_gone_is_dropped(*, fails: bool) -> None:
+async def test_a_result_after_cancellation_is_dropped(*, fails: bool) -> None:
     begun, go_on = threading.Event(), threading.Event()
 
     def work() -> None:
@@ -57,7 +57,7 @@ async def test_what_comes_after_the_caller_has_gone_is_dropped(*, fails: bool) -
     await asyncio.sleep(0)
 
 
-def test_a_program_ends_in_the_middle_of_it() -> None:
+def test_a_program_exits_while_a_thread_works() -> None:
     done = subprocess.run(
         [sys.executable, "-c", NEVER_ENDS], capture_output=True, text=True, timeout=60, check=True
     )

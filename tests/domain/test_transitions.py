@@ -16,11 +16,11 @@ def reachable_from(phase: Phase) -> set[Phase]:
     return found
 
 
-def test_the_table_speaks_of_every_phase() -> None:
+def test_the_table_covers_every_phase() -> None:
     assert set(TRANSITIONS) == set(Phase)
 
 
-def test_every_phase_is_reached_from_the_queue() -> None:
+def test_every_phase_is_reachable_from_queued() -> None:
     assert reachable_from(Phase.QUEUED) == set(Phase)
 
 
@@ -29,7 +29,7 @@ def test_every_job_can_end(phase: Phase) -> None:
     assert Phase.FINISHED in reachable_from(phase)
 
 
-def test_the_end_is_the_end() -> None:
+def test_a_finished_phase_has_no_successor() -> None:
     assert TRANSITIONS[Phase.FINISHED] == frozenset()
 
 
@@ -38,7 +38,7 @@ def test_no_phase_leads_to_itself(phase: Phase) -> None:
     assert phase not in TRANSITIONS[phase]
 
 
-def test_the_whole_table() -> None:
+def test_the_table_is_as_documented() -> None:
     """Each allowed move stands here a second time, so that none is added or lost by accident."""
     moves = {f"{source} {target}" for source in TRANSITIONS for target in TRANSITIONS[source]}
     assert moves == {
@@ -62,17 +62,17 @@ def test_the_whole_table() -> None:
     }
 
 
-def test_a_job_whose_end_is_known_never_runs_again() -> None:
+def test_a_job_with_an_outcome_never_runs_again() -> None:
     """From RECORDING on there is no way back: the script has run, and must not run twice."""
     assert reachable_from(Phase.RECORDING) == {Phase.FINISHED}
 
 
-def test_a_job_that_is_being_stopped_is_not_started_again() -> None:
+def test_a_stopping_job_is_not_restarted() -> None:
     assert not reachable_from(Phase.STOPPING) & {Phase.QUEUED, Phase.STARTING, Phase.RUNNING}
 
 
 @pytest.mark.parametrize("target", Phase)
-def test_sources_are_the_table_read_backwards(target: Phase) -> None:
+def test_sources_invert_the_table(target: Phase) -> None:
     assert sources_of(target) == {source for source in Phase if target in TRANSITIONS[source]}
 
 
@@ -128,7 +128,7 @@ def test_only_queued_and_running_are_open() -> None:
     }
 
 
-def test_names_are_those_of_the_contract() -> None:
+def test_names_match_the_contract() -> None:
     assert list(Status) == ["queued", "running", "completed", "failed", "cancelled"]
     assert list(Phase) == [
         "queued",
@@ -152,6 +152,6 @@ def test_names_are_those_of_the_contract() -> None:
     ]
 
 
-def test_a_refusal_says_what_was_tried() -> None:
+def test_a_rejected_transition_names_both_phases() -> None:
     refused = TransitionRefused("0badcafe", Phase.FINISHED, Phase.RUNNING)
     assert str(refused) == "job 0badcafe cannot go to running: it is in finished"

@@ -24,7 +24,7 @@ def base() -> BaseEnvironment:
         "marshmallow[no-such-extra]",
     ],
 )
-def test_satisfied(base: BaseEnvironment, text: str) -> None:
+def test_installed_requirements_are_satisfied(base: BaseEnvironment, text: str) -> None:
     assert base.missing([Requirement(text)]) == []
 
 
@@ -38,6 +38,8 @@ def test_satisfied(base: BaseEnvironment, text: str) -> None:
         ("aiohttp @ https://user:secret@host.example/x.whl", "aiohttp (from a place of its own)"),
     ],
 )
-def test_missing_says_what_is_there_instead(base: BaseEnvironment, text: str, told: str) -> None:
+def test_missing_requirements_name_the_installed_version(
+    base: BaseEnvironment, text: str, told: str
+) -> None:
     (problem,) = base.missing([Requirement("aiohttp"), Requirement(text)])
     assert told in problem

@@ -38,7 +38,7 @@ def bytecode(environment: CachedEnvironment) -> set[str]:
     return {path.name.partition(".")[0] for path in environment.modules.rglob("*.pyc")}
 
 
-async def test_every_module_is_compiled_and_none_is_run(
+async def test_modules_are_compiled_without_running(
     cache: EnvironmentCache, environment: CachedEnvironment
 ) -> None:
     assert [one.key for one in uncompiled(cache)] == ["key"]
@@ -47,7 +47,7 @@ async def test_every_module_is_compiled_and_none_is_run(
     assert uncompiled(cache) == []
 
 
-async def test_a_module_that_is_no_python_is_left(
+async def test_a_module_with_invalid_syntax_is_skipped(
     cache: EnvironmentCache, environment: CachedEnvironment
 ) -> None:
     (environment.modules / "package" / "template.py").write_text("{{ no python }\n")
@@ -56,11 +56,11 @@ async def test_a_module_that_is_no_python_is_left(
     assert environment.is_compiled
 
 
-async def test_an_environment_that_has_gone_is_none(cache: EnvironmentCache) -> None:
+async def test_a_deleted_environment_is_skipped(cache: EnvironmentCache) -> None:
     await compile_modules(cache, "key", niceness=0)
 
 
-async def test_it_is_in_use_meanwhile_and_can_be_cancelled(
+async def test_compiling_holds_the_environment_and_is_cancellable(
     cache: EnvironmentCache, environment: CachedEnvironment
 ) -> None:
     for number in range(MANY):
@@ -76,7 +76,7 @@ async def test_it_is_in_use_meanwhile_and_can_be_cancelled(
     assert environment.remove()
 
 
-async def test_it_ends_with_the_service(
+async def test_compiling_ends_with_the_service(
     cache: EnvironmentCache, environment: CachedEnvironment
 ) -> None:
     for number in range(MANY):

@@ -32,13 +32,13 @@ def keys(cache: EnvironmentCache) -> list[str]:
     return [environment.key for environment in cache.all()]
 
 
-def test_what_is_not_there_is_none(cache: EnvironmentCache) -> None:
+def test_an_absent_environment_is_none(cache: EnvironmentCache) -> None:
     with cache.held("0" * 20) as environment:
         assert environment is None
     assert cache.all() == []
 
 
-def test_holding_marks_the_use_and_keeps_from_removal(cache: EnvironmentCache) -> None:
+def test_holding_records_use_and_prevents_removal(cache: EnvironmentCache) -> None:
     make(cache, "a", used_at=1)
     make(cache, "b", used_at=2)
     assert keys(cache) == ["a", "b"]
@@ -54,7 +54,7 @@ def test_holding_marks_the_use_and_keeps_from_removal(cache: EnvironmentCache) -
     assert not environment.remove()
 
 
-def test_pruning_takes_those_used_longest_ago(cache: EnvironmentCache) -> None:
+def test_pruning_removes_the_least_recently_used(cache: EnvironmentCache) -> None:
     for number, key in enumerate("abcd"):
         make(cache, key, megabytes=2, used_at=number + 1)
     assert cache.prune(max_bytes=100 * MB) == []
@@ -66,7 +66,7 @@ def test_pruning_takes_those_used_longest_ago(cache: EnvironmentCache) -> None:
     assert list(cache.directory.iterdir()) == []
 
 
-def test_those_for_one_job_go_as_soon_as_it_has_ended(cache: EnvironmentCache) -> None:
+def test_single_job_environments_go_with_their_job(cache: EnvironmentCache) -> None:
     for number, key in enumerate(["a", "once1", "once2", "once3"]):
         make(cache, key, used_at=number + 1)
     with cache.held("once1"):
@@ -75,9 +75,7 @@ def test_those_for_one_job_go_as_soon_as_it_has_ended(cache: EnvironmentCache) -
     assert keys(cache) == ["a"]
 
 
-def test_a_file_linked_from_elsewhere_counts_its_share(
-    cache: EnvironmentCache, tmp_path: Path
-) -> None:
+def test_a_hard_linked_file_counts_its_share(cache: EnvironmentCache, tmp_path: Path) -> None:
     make(cache, "a", megabytes=4)
     environment = CachedEnvironment(directory=cache.path_of("a"))
     alone = environment.size_bytes()
@@ -86,7 +84,7 @@ def test_a_file_linked_from_elsewhere_counts_its_share(
     assert environment.size_bytes() <= alone - 2 * MB
 
 
-def test_another_process_that_holds_it_is_respected(cache: EnvironmentCache) -> None:
+def test_a_hold_by_another_process_is_respected(cache: EnvironmentCache) -> None:
     make(cache, "a")
     program = f"""
 from concurrent.futures import ThreadPoolExecutor
@@ -106,7 +104,7 @@ with EnvironmentCache(Path({str(cache.directory)!r})).held("a"):
     assert cache.prune(max_bytes=0) == ["a"]
 
 
-def test_removal_and_use_at_once_never_show_half_of_it(cache: EnvironmentCache) -> None:
+def test_concurrent_removal_never_shows_a_partial_one(cache: EnvironmentCache) -> None:
     problems: list[str] = []
     stop = threading.Event()
 
@@ -131,7 +129,7 @@ def test_removal_and_use_at_once_never_show_half_of_it(cache: EnvironmentCache) 
     assert problems == []
 
 
-def test_several_may_remove_and_list_at_once(cache: EnvironmentCache) -> None:
+def test_removing_and_listing_may_run_concurrently(cache: EnvironmentCache) -> None:
     together = threading.Barrier(4)
 
     def remove(environment: CachedEnvironment) -> bool:
@@ -146,7 +144,7 @@ def test_several_may_remove_and_list_at_once(cache: EnvironmentCache) -> None:
             assert sum(threads.map(remove, [environment] * 4)) == 1
 
 
-def test_removals_that_were_killed_are_finished(cache: EnvironmentCache) -> None:
+def test_interrupted_removals_are_finished(cache: EnvironmentCache) -> None:
     make(cache, "a")
     make(cache, "b")
     cache.path_of("a").rename(cache.path_of(".a.12345"))

@@ -35,7 +35,7 @@ def built(service: Service) -> list[str]:
     return sorted(path.parent.name for path in service.data_dir.glob("environments/*/lock"))
 
 
-async def test_each_job_gets_what_is_there_by_then(service: Service, tmp_path: Path) -> None:
+async def test_mutable_references_are_fetched_per_job(service: Service, tmp_path: Path) -> None:
     for value in (1, 2):
         wheel = make_wheel(tmp_path, "ours_alone", f"VALUE = {value}\n")
         job_id = await service.submit(SCRIPT, requirements=[f"ours_alone @ file://{wheel}"])
@@ -46,7 +46,7 @@ async def test_each_job_gets_what_is_there_by_then(service: Service, tmp_path: P
     assert len(built(service)) == 1
 
 
-async def test_what_cannot_change_is_built_once(service: Service, tmp_path: Path) -> None:
+async def test_immutable_references_are_built_once(service: Service, tmp_path: Path) -> None:
     wheel = make_wheel(tmp_path, "ours_alone", "VALUE = 3\n")
     digest = hashlib.sha256(wheel.read_bytes()).hexdigest()
     pinned = f"ours_alone @ file://{wheel}#sha256={digest}"
@@ -58,9 +58,7 @@ async def test_what_cannot_change_is_built_once(service: Service, tmp_path: Path
     assert len(built(service)) == 1
 
 
-async def test_another_content_than_the_named_one_is_not_taken(
-    service: Service, tmp_path: Path
-) -> None:
+async def test_content_with_another_hash_is_rejected(service: Service, tmp_path: Path) -> None:
     wheel = make_wheel(tmp_path, "ours_alone", "VALUE = 4\n")
     pinned = f"ours_alone @ file://{wheel}#sha256={'0' * 64}"
     job_id = await service.submit(SCRIPT, requirements=[pinned])
@@ -68,7 +66,7 @@ async def test_another_content_than_the_named_one_is_not_taken(
     assert (job["reason"], "ash mismatch" in job["error"]) == ("environment_failed", True), job
 
 
-async def test_credentials_are_shown_nowhere(service: Service) -> None:
+async def test_credentials_appear_nowhere(service: Service) -> None:
     requirements = [
         "one @ https://user:hush-hush@127.0.0.1:1/one-1-py3-none-any.whl?token=hush-hush",
         "two @ git+https://hush-hush@127.0.0.1:1/two.git@main",
@@ -86,7 +84,7 @@ async def test_credentials_are_shown_nowhere(service: Service) -> None:
     assert not [log for log in logs if b"hush-hush" in log.read_bytes()]
 
 
-async def test_files_that_are_no_packages_are_not_shown(service: Service, tmp_path: Path) -> None:
+async def test_files_other_than_packages_are_not_listed(service: Service, tmp_path: Path) -> None:
     secret = tmp_path / "secret-1-py3-none-any.whl"
     secret.write_text("hush-hush\n")
     for path in (secret, tmp_path):

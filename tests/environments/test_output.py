@@ -15,7 +15,7 @@ from tests.support.eventually import eventually
 LIMIT = 1 << 20
 
 
-async def test_the_copy_has_all_output_with_the_times_of_the_build(tmp_path: Path) -> None:
+async def test_copied_output_keeps_the_times_of_the_build(tmp_path: Path) -> None:
     build_log, job_log = tmp_path / "1.log", tmp_path / "jobs" / "a" / "job.log"
     write(build_log, (b"resolving\n", 1000), (b"building\n", 60_000))
     done: asyncio.Future[None] = asyncio.get_running_loop().create_future()
@@ -28,7 +28,7 @@ async def test_the_copy_has_all_output_with_the_times_of_the_build(tmp_path: Pat
     assert list(parts_by_time(job_log, 0, 29)) == expected
 
 
-async def test_nothing_is_copied_twice_by_a_restarted_service(tmp_path: Path) -> None:
+async def test_a_restarted_service_copies_nothing_twice(tmp_path: Path) -> None:
     build_log, job_log = tmp_path / "1.log", tmp_path / "job.log"
     write(build_log, (b"resolving\n", 1000), (b"building\n", 60_000))
     write(job_log, (b"resolving\n", 1000))
@@ -38,7 +38,7 @@ async def test_nothing_is_copied_twice_by_a_restarted_service(tmp_path: Path) ->
     assert job_log.read_bytes() == build_log.read_bytes()
 
 
-async def test_one_that_is_given_up_writes_nothing_afterwards(
+async def test_an_abandoned_copy_writes_nothing_more(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     build_log, job_log = tmp_path / "1.log", tmp_path / "job.log"

@@ -7,7 +7,7 @@ import pytest
 from asgard_async.environments.spec import EnvironmentSpec, environment_spec_for
 
 
-def test_mlflow_is_added_in_our_version_unless_named() -> None:
+def test_mlflow_is_added_in_the_service_version() -> None:
     assert environment_spec_for(["xgboost"]).requirements == (
         f"mlflow=={version('mlflow')}",
         "xgboost",
@@ -27,11 +27,11 @@ def test_mlflow_is_added_in_our_version_unless_named() -> None:
         (["numpy; python_version > '3'"], ["numpy"]),
     ],
 )
-def test_the_same_in_other_words(one: list[str], other: list[str]) -> None:
+def test_equivalent_requirements_have_the_same_key(one: list[str], other: list[str]) -> None:
     assert environment_spec_for(one).key == environment_spec_for(other).key
 
 
-def test_whatever_changes_the_result_changes_the_key() -> None:
+def test_everything_that_changes_the_result_changes_the_key() -> None:
     recipes = [
         environment_spec_for(["numpy"]),
         environment_spec_for(["numpy>=2"]),
@@ -43,7 +43,7 @@ def test_whatever_changes_the_result_changes_the_key() -> None:
     assert all(environment_spec.key.isalnum() for environment_spec in recipes)
 
 
-def test_a_recipe_is_what_it_says() -> None:
+def test_a_spec_round_trips_as_json() -> None:
     assert isinstance(environment_spec_for([]), EnvironmentSpec)
     assert len(environment_spec_for([]).requirements) == 1
 
@@ -68,7 +68,7 @@ SHA256 = "0" * 64
         ("file:///srv/x.whl", True),
     ],
 )
-def test_an_address_whose_content_may_change_is_each_jobs_own(address: str, moves: bool) -> None:
+def test_mutable_references_give_single_job_environments(address: str, moves: bool) -> None:
     one, other = (
         environment_spec_for([f"name @ {address}"], job_id=job_id) for job_id in ("a1", "b2")
     )
@@ -79,6 +79,6 @@ def test_an_address_whose_content_may_change_is_each_jobs_own(address: str, move
     assert one.key != environment_spec_for(["name"], job_id="a1").key
 
 
-def test_an_address_that_is_not_for_this_machine_is_nothing() -> None:
+def test_references_for_other_machines_do_not_count() -> None:
     elsewhere = "name @ https://host.example/x.whl ; sys_platform == 'win32'"
     assert environment_spec_for([elsewhere], job_id="a1").key == environment_spec_for([]).key

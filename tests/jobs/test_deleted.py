@@ -7,8 +7,9 @@ from typing import Any
 
 import pytest
 
+from asgard_async.core.timestamps import now
 from asgard_async.domain.errors import JobNotFound
-from asgard_async.domain.job import Job, Outcome, now
+from asgard_async.domain.job import Job, Outcome
 from asgard_async.domain.status import Phase, Reason
 from asgard_async.jobs.cancellable_waits import CancellableWaits
 from asgard_async.jobs.lifecycle import Lifecycle
@@ -53,7 +54,7 @@ async def test_a_job_deleted_at_once_frees_its_slot(store: JobStore) -> None:
     assert freed.is_set()
 
 
-async def test_what_a_deleted_job_waits_for_is_given_up(store: JobStore) -> None:
+async def test_deleting_a_job_ends_its_waits(store: JobStore) -> None:
     job = await deleted(store)
     given_up = asyncio.Event()
 

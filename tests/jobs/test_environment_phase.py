@@ -30,7 +30,7 @@ async def service(tmp_path: Path) -> AsyncIterator[Service]:
         yield started
 
 
-async def test_built_once_for_many_and_then_found(service: Service) -> None:
+async def test_an_environment_is_built_once_and_reused(service: Service) -> None:
     jobs = await asyncio.gather(
         *(service.submit(USES, requirements=["iniconfig<2"]) for _ in range(10))
     )
@@ -48,7 +48,7 @@ async def test_built_once_for_many_and_then_found(service: Service) -> None:
     assert again["timings"]["environment"] < job["timings"]["environment"]
 
 
-async def test_one_that_is_larger_than_the_cache_is_used_all_the_same(tmp_path: Path) -> None:
+async def test_an_environment_larger_than_the_cache_is_used(tmp_path: Path) -> None:
     settings = {**WITHOUT_MLFLOW, "ASGARD_ENVIRONMENTS__MAX_CACHE_MB": "1"}
     async with running_service(tmp_path / "data", settings) as service:
         job_id = await service.submit(USES, requirements=["iniconfig<2"])
@@ -59,14 +59,14 @@ async def test_one_that_is_larger_than_the_cache_is_used_all_the_same(tmp_path: 
         await eventually(lambda: not list(service.data_dir.glob("environments/builds/*")))
 
 
-async def test_a_build_that_cannot_be_started_fails_the_job(service: Service) -> None:
+async def test_a_build_that_cannot_start_fails_the_job(service: Service) -> None:
     (service.data_dir / "environments" / "builds").write_text("in the way")
     job = await service.finished(await service.submit(USES, requirements=["iniconfig<2"]))
     assert job["reason"] == "environment_failed"
     assert "could not be started" in job["error"]
 
 
-async def test_a_requirement_that_does_not_exist_fails_in_that_phase(service: Service) -> None:
+async def test_a_missing_requirement_fails_the_build_phase(service: Service) -> None:
     job_id = await service.submit("print('never')", requirements=["no-such-package-of-asgard"])
     job = await service.finished(job_id, within=BUILD_SECONDS)
     assert (job["status"], job["reason"]) == ("failed", "environment_failed")
@@ -89,7 +89,7 @@ async def test_a_cancelled_job_stops_its_build(service: Service) -> None:
     assert (await service.finished(again, within=BUILD_SECONDS))["status"] == "completed"
 
 
-async def test_however_early_a_cancel_comes_no_build_is_left(service: Service) -> None:
+async def test_an_early_cancellation_leaves_no_build(service: Service) -> None:
     """Also in the moment when its process is started and not yet known to run."""
     for number in range(10):
         job_id = await service.submit(USES, requirements=["iniconfig<2", f"pluggy<1.{number}"])
@@ -99,7 +99,7 @@ async def test_however_early_a_cancel_comes_no_build_is_left(service: Service) -
     await eventually(lambda: not builds_below(service.data_dir), what="the builds stopped")
 
 
-async def test_a_build_outlives_the_service_and_is_taken_over(service: Service) -> None:
+async def test_a_build_outlives_the_service_and_is_adopted(service: Service) -> None:
     job_id = await service.submit(USES, requirements=["iniconfig<2"])
     await eventually(lambda: builds_below(service.data_dir), what="a build runs")
     await service.kill()
@@ -110,7 +110,7 @@ async def test_a_build_outlives_the_service_and_is_taken_over(service: Service) 
     assert len(list(service.data_dir.glob("environments/builds/*/*/exit.json"))) == 1
 
 
-async def test_a_killed_build_is_built_again_never_half_used(service: Service) -> None:
+async def test_a_killed_build_is_rebuilt_from_scratch(service: Service) -> None:
     job_id = await service.submit(USES, requirements=["iniconfig<2"])
     await eventually(
         lambda: list(service.data_dir.glob("environments/builds/*/*.new/venv/bin/python")),

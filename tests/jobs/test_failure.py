@@ -120,11 +120,11 @@ def test_an_uncaught_exception_is_found(script: str, line: str) -> None:
         ),
     ],
 )
-def test_a_script_that_no_exception_ended_has_no_exception_line(script: str) -> None:
+def test_other_ends_have_no_exception_line(script: str) -> None:
     assert last_exception_line(output_of(script)) is None
 
 
-def test_a_caught_exception_counts_if_it_is_the_last_word() -> None:
+def test_a_caught_exception_counts_if_printed_last() -> None:
     script = (
         "import logging, sys\n"
         "def main():\n"
@@ -135,7 +135,7 @@ def test_a_caught_exception_counts_if_it_is_the_last_word() -> None:
     assert last_exception_line(output_of(script)) == "ZeroDivisionError: division by zero"
 
 
-def test_a_traceback_long_ago_did_not_end_the_script() -> None:
+def test_an_early_traceback_is_not_the_cause() -> None:
     traceback = output_of("1 / 0")
     assert last_exception_line(traceback + "epoch done\n" * 20) is not None
     assert last_exception_line(traceback + "epoch done\n" * 1000) is None
@@ -146,22 +146,22 @@ def test_the_last_of_several_tracebacks_counts() -> None:
     assert last_exception_line(text) == "ValueError: second"
 
 
-def test_a_traceback_whose_beginning_is_cut_off_is_read() -> None:
+def test_a_traceback_without_its_beginning_is_read() -> None:
     text = output_of("def f():\n  g()\ndef g():\n  1 / 0\nf()")
     assert last_exception_line(text[40:]) == "ZeroDivisionError: division by zero"
 
 
-def test_a_traceback_whose_end_is_missing_names_nothing() -> None:
+def test_a_traceback_without_its_end_gives_nothing() -> None:
     text = output_of("1 / 0").partition("ZeroDivision")[0]
     assert last_exception_line(text) is None
 
 
-def test_windows_line_ends_and_progress_bars() -> None:
+def test_windows_line_endings_and_progress_bars_are_read() -> None:
     text = "\r 50%|##   |\r100%|#####|" + output_of("1 / 0").replace("\n", "\r\n")
     assert last_exception_line(text) == "ZeroDivisionError: division by zero"
 
 
-def test_a_long_line_is_shortened_and_control_characters_are_dropped() -> None:
+def test_long_lines_are_shortened_and_made_printable() -> None:
     long = last_exception_line(output_of("raise ValueError('x' * 100_000)"))
     assert long is not None
     assert len(long) == LONGEST_LINE
@@ -188,7 +188,7 @@ HOSTILE = {
 
 
 @pytest.mark.parametrize("name", HOSTILE)
-def test_hostile_output_costs_no_more_than_its_length(name: str) -> None:
+def test_hostile_output_is_read_in_linear_time(name: str) -> None:
     """CPU seconds, not a clock: quadratic work on these would take minutes."""
     before = time.process_time()
     found = last_exception_line(HOSTILE[name])
@@ -216,5 +216,5 @@ def test_any_text_gives_a_printable_line_or_none(pieces: list[str]) -> None:
         ("MemoryErrorOfMine", False),
     ],
 )
-def test_memory_errors_are_known(line: str, expected: bool) -> None:
+def test_memory_errors_are_recognised(line: str, expected: bool) -> None:
     assert is_memory_error(line) is expected

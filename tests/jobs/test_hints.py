@@ -25,25 +25,25 @@ def hint_of(output: str) -> str | None:
         ("untrusted_types_in_file", "Pass trusted=['sklearn.tree._tree.Tree'] to skops.io.load"),
         ("no_module_torch", 'Add "torch" to "requirements"'),
         ("no_module_cv2", 'Add "opencv-python-headless" to "requirements"'),
-        ("no_module_inside", 'There is a "PIL", but no "PIL.Nothing" in it'),
+        ("no_module_inside", '"PIL" is installed but has no "PIL.Nothing"'),
         ("no_module_inside", "version of pillow"),
         ("memory_error", "ran out of memory"),
         ("memory_error_numpy", "ran out of memory"),
-        ("no_relative_file", "runs in a directory of its own"),
-        ("no_relative_file_pandas", "runs in a directory of its own"),
-        ("no_absolute_file", "the machine that runs Asgard, not on yours"),
+        ("no_relative_file", "starts in an empty directory of its own"),
+        ("no_relative_file_pandas", "starts in an empty directory of its own"),
+        ("no_absolute_file", "the machine that runs Asgard, not to yours"),
         ("permission_denied", "$TMPDIR"),
         ("no_keyboard", "environment_vars"),
-        ("experiment_exists", "Leave create_experiment out"),
-        ("registered_model_exists", "Leave create_registered_model out"),
-        ("tracking_refused", "Leave set_tracking_uri out"),
+        ("experiment_exists", "Remove create_experiment"),
+        ("registered_model_exists", "Remove create_registered_model"),
+        ("tracking_refused", "Remove set_tracking_uri"),
         ("param_logged_twice", "log_metric and a step"),
         ("run_already_active", "with mlflow.start_run():"),
-        ("logged_model_name_rejected", 'name="model" will do'),
-        ("registered_name_rejected", "Leave registered_model_name out"),
+        ("logged_model_name_rejected", 'name="model" is enough'),
+        ("registered_name_rejected", "Remove registered_model_name"),
     ],
 )
-def test_a_common_failure_is_followed_by_advice(output: str, advice: str) -> None:
+def test_a_common_failure_gets_advice(output: str, advice: str) -> None:
     hint = hint_of((OUTPUTS / f"{output}.txt").read_text("utf-8"))
     assert hint is not None
     assert advice in hint
@@ -58,7 +58,7 @@ def test_other_failures_get_no_advice(output: str) -> None:
     assert hint_of((OUTPUTS / f"{output}.txt").read_text("utf-8")) is None
 
 
-def test_no_exception_no_advice() -> None:
+def test_no_exception_gives_no_advice() -> None:
     assert hint_for("ModuleNotFoundError: No module named 'torch'", None) is None
 
 
@@ -80,13 +80,13 @@ def traceback(line: str) -> str:
         ("torch", "torch"),
     ],
 )
-def test_a_package_of_another_name_is_named(module: str, package: str) -> None:
+def test_a_differently_named_package_is_suggested(module: str, package: str) -> None:
     hint = hint_of(traceback(f"ModuleNotFoundError: No module named '{module}'"))
     assert hint is not None
     assert f'"{package}"' in hint
 
 
-def test_all_types_are_named_up_to_a_few() -> None:
+def test_at_most_a_few_types_are_named() -> None:
     message = (
         "mlflow.exceptions.MlflowException: The saved sklearn model references untrusted types. If"
         " you are sure, set the 'skops_trusted_types' parameter. Root error: Untrusted types found"

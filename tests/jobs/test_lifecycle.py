@@ -22,13 +22,13 @@ async def service(tmp_path: Path) -> AsyncIterator[Service]:
         yield started
 
 
-async def test_a_job_that_removes_its_own_directory_is_lost(service: Service) -> None:
+async def test_a_job_that_deletes_its_own_directory_is_lost(service: Service) -> None:
     job_id = await service.submit("import os, shutil\nshutil.rmtree(os.path.abspath('..'))")
     job = await service.finished(job_id)
     assert (job["status"], job["reason"]) == ("failed", "lost")
 
 
-async def test_a_job_without_its_directory_does_not_run_again_after_a_restart(
+async def test_a_job_without_its_directory_never_runs_again(
     service: Service, tmp_path: Path
 ) -> None:
     script = f"""
@@ -49,7 +49,7 @@ while not os.path.exists({str(tmp_path / "enough")!r}): time.sleep(0.01)
     assert (tmp_path / "runs").read_text() == "x"
 
 
-async def test_files_removed_while_nobody_looked_mean_lost(service: Service) -> None:
+async def test_files_deleted_while_stopped_mean_lost(service: Service) -> None:
     job_id = await service.submit("import os, shutil; shutil.rmtree(os.path.abspath('..'))")
     attempt = service.data_dir / "jobs" / job_id / "attempts" / "1"
     await service.phase(job_id, "running", "finished")
@@ -60,7 +60,7 @@ async def test_files_removed_while_nobody_looked_mean_lost(service: Service) -> 
     assert (job["status"], job["reason"]) == ("failed", "lost")
 
 
-async def test_a_job_whose_lock_was_removed_can_be_cancelled(service: Service) -> None:
+async def test_a_job_without_its_lock_can_be_cancelled(service: Service) -> None:
     script = "import os, time\nos.remove('../lock')\nprint('gone')\ntime.sleep(60)"
     job_id = await service.submit(script)
     await service.says(job_id, "gone")
@@ -68,7 +68,7 @@ async def test_a_job_whose_lock_was_removed_can_be_cancelled(service: Service) -
     assert (await service.finished(job_id))["reason"] == "cancelled"
 
 
-async def test_a_job_whose_lock_was_removed_is_followed_after_a_restart(service: Service) -> None:
+async def test_a_job_without_its_lock_survives_a_restart(service: Service) -> None:
     script = "import os, time\nos.remove('../lock')\nprint('gone')\ntime.sleep(1)\nprint('end')"
     job_id = await service.submit(script)
     await service.says(job_id, "gone")
@@ -87,12 +87,12 @@ async def test_a_job_whose_lock_was_removed_is_followed_after_a_restart(service:
         "open('../pid.json', 'w').write('['); os.kill(os.getppid(), 9); time.sleep(60)",
     ],
 )
-async def test_spoiled_files_mean_lost(service: Service, spoil: str) -> None:
+async def test_corrupted_files_mean_lost(service: Service, spoil: str) -> None:
     job = await service.finished(await service.submit(f"import os, time\n{spoil}"))
     assert (job["status"], job["reason"]) == ("failed", "lost")
 
 
-async def test_a_log_that_is_something_else_does_not_hold_the_end(service: Service) -> None:
+async def test_a_log_that_is_no_file_does_not_delay_the_end(service: Service) -> None:
     script = "import os\nos.remove('../../../job.log')\nos.symlink('/', '../../../job.log')"
     job_id = await service.submit(script)
 
@@ -103,7 +103,7 @@ async def test_a_log_that_is_something_else_does_not_hold_the_end(service: Servi
     await eventually(ended, what=f"{job_id} is completed")
 
 
-async def test_a_job_that_ends_while_the_disk_is_full_is_recorded_later(service: Service) -> None:
+async def test_an_end_on_a_full_disk_is_recorded_later(service: Service) -> None:
     service.may_fail = True
     job_id = await service.submit("import time\ntime.sleep(0.5)\nraise SystemExit(3)")
     await service.phase(job_id, "running")
@@ -112,14 +112,14 @@ async def test_a_job_that_ends_while_the_disk_is_full_is_recorded_later(service:
     size = (service.data_dir / "asgard.db-wal").stat().st_size
     resource.prlimit(service.pid, resource.RLIMIT_FSIZE, (size, unlimited[1]))
     await eventually(
-        lambda: "is looked at again" in service.log.read_text(), what="service could not record"
+        lambda: "trying again in" in service.log.read_text(), what="service could not record"
     )
     resource.prlimit(service.pid, resource.RLIMIT_FSIZE, unlimited)
     job = await service.finished(job_id)
     assert (job["reason"], job["exit_code"]) == ("exit_code", 3)
 
 
-async def test_a_program_that_cannot_be_executed_fails_the_job(tmp_path: Path) -> None:
+async def test_an_unexecutable_program_fails_the_job(tmp_path: Path) -> None:
     settings = {**WITHOUT_MLFLOW, "ASGARD_JOBS__MAX_CONCURRENT_JOBS": "1"}
     async with running_service(tmp_path / "data", settings) as service:
         # a quarter of the stack is for arguments and environment (execve(2)), 128 KiB at least
@@ -138,7 +138,7 @@ async def test_a_program_that_cannot_be_executed_fails_the_job(tmp_path: Path) -
 
 
 @pytest.mark.parametrize("stopped", ["keeper", "shim"])
-async def test_a_stopped_keeper_or_shim_does_not_hold_up_a_cancellation(
+async def test_a_suspended_keeper_or_shim_allows_cancellation(
     service: Service, stopped: str
 ) -> None:
     job_id = await service.submit("import time\nprint('up')\ntime.sleep(60)")

@@ -33,7 +33,7 @@ def job_pid(service: Service, job_id: str) -> int:
     return pid
 
 
-async def test_seven_ends_are_told_apart(limited: Service) -> None:
+async def test_seven_end_reasons_are_distinguished(limited: Service) -> None:
     service = limited
     killed = await service.submit(SLEEP)
     await service.phase(killed, "running")
@@ -72,7 +72,7 @@ async def test_a_memory_error_without_a_limit_is_an_exit_code(service: Service) 
     assert job["reason"] == "exit_code"
 
 
-async def test_error_ends_with_the_exceptions_own_line(service: Service) -> None:
+async def test_the_error_ends_with_the_exception_line(service: Service) -> None:
     script = """
 try:
     {}["key"]
@@ -90,7 +90,7 @@ async def test_a_missing_module_gets_a_hint(service: Service) -> None:
     assert job["error"].endswith("ModuleNotFoundError: No module named 'no_such_module'")
 
 
-async def test_a_script_that_ignores_sigterm_is_killed_and_told_so(service: Service) -> None:
+async def test_killing_after_the_grace_period_is_recorded(service: Service) -> None:
     script = "import signal, time\nsignal.signal(15, signal.SIG_IGN)\ntime.sleep(60)"
     job = await service.finished(await service.submit(script, timeout=1))
     assert (job["reason"], job["signal"]) == ("timeout", "SIGKILL")
@@ -112,7 +112,7 @@ async def test_usage_and_times_are_recorded(service: Service) -> None:
     ]
 
 
-async def test_job_has_its_own_clean_environment(tmp_path: Path) -> None:
+async def test_a_job_has_a_clean_environment(tmp_path: Path) -> None:
     settings = {**WITHOUT_MLFLOW, "CANARY": "s3cr3t", "ASGARD_MLFLOW__TOKEN": "t0k3n"}
     script = "import os\nfor name in sorted(os.environ): print(name, os.environ[name], sep='=')"
     async with running_service(tmp_path / "data", settings) as service:

@@ -9,7 +9,8 @@ from pathlib import Path
 import aiohttp
 import pytest
 
-from asgard_async.domain.job import Job, Outcome, Started, now
+from asgard_async.core.timestamps import now
+from asgard_async.domain.job import Job, Outcome, Started
 from asgard_async.domain.status import Phase, Reason
 from asgard_async.jobs import recorder as recorder_module
 from asgard_async.jobs.recorder import Recorder
@@ -111,7 +112,7 @@ async def version_of(store: JobStore, job: Job) -> str | None:
     return (await store.get(job.job_id)).tracking.model_version
 
 
-async def test_those_that_mlflow_fails_on_do_not_stand_before_the_others(
+async def test_a_failing_job_does_not_block_the_others(
     relay: Relay, store: JobStore, pending: Pending, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(recorder_module, "BATCH", 1)
@@ -127,7 +128,7 @@ async def test_those_that_mlflow_fails_on_do_not_stand_before_the_others(
     assert (await store.get(older.job_id)).tracking_pending
 
 
-async def test_a_version_is_looked_for_where_one_may_have_been_made(
+async def test_a_version_is_sought_where_one_may_exist(
     relay: Relay, store: JobStore, pending: Pending
 ) -> None:
     inherited = await pending.job(fresh("inherited"))

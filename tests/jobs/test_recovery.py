@@ -3,13 +3,15 @@
 import contextlib
 import os
 import signal
-import sqlite3
-from contextlib import closing
 from pathlib import Path
 
 import msgspec
 import pytest
 
+from asgard_async.core.timestamps import now
+from asgard_async.store.database import Database
+from asgard_async.store.jobs import JobStore
+from tests.store.conftest import accept, new_job
 from tests.support.eventually import eventually
 from tests.support.processes import processes_with
 from tests.support.service import WITHOUT_MLFLOW, Service, running_service
@@ -24,7 +26,7 @@ def pid_file(service: Service, job_id: str, attempt: int = 1) -> Path:
     return service.data_dir / "jobs" / job_id / "attempts" / str(attempt) / "pid.json"
 
 
-async def test_a_job_goes_on_while_the_service_is_dead(service: Service) -> None:
+async def test_a_job_continues_while_the_service_is_dead(service: Service) -> None:
     script = "import time\nfor i in range(20): print(i); time.sleep(0.05)"
     job_id = await service.submit(script)
     await service.phase(job_id, "running")
@@ -45,7 +47,7 @@ async def test_sigterm_leaves_running_jobs_alone(service: Service) -> None:
     assert (await service.finished(job_id))["logs"] == "done\n"
 
 
-async def test_drain_waits_for_running_jobs_but_starts_no_others(tmp_path: Path) -> None:
+async def test_drain_waits_for_running_jobs_and_starts_none(tmp_path: Path) -> None:
     settings = {**WITHOUT_MLFLOW, "ASGARD_JOBS__MAX_CONCURRENT_JOBS": "1"}
     async with running_service(tmp_path / "data", settings) as service:
         await service.end()
@@ -74,7 +76,7 @@ async def _refuses(service: Service) -> bool:
 
 
 @pytest.mark.parametrize("settings", [WITHOUT_MLFLOW, REQUEUE], ids=["lost", "requeue_lost"])
-async def test_reboot(tmp_path: Path, settings: dict[str, str]) -> None:
+async def test_jobs_running_at_a_reboot_are_lost(tmp_path: Path, settings: dict[str, str]) -> None:
     async with running_service(tmp_path / "data", settings) as service:
         script = f"import os\nprint(os.path.exists({str(tmp_path / 'second')!r}))\n"
         script += (
@@ -109,7 +111,7 @@ async def _as_after_a_reboot(service: Service, job_id: str) -> None:
     file.write_bytes(msgspec.json.encode({**facts, "boot_id": "another"}))
 
 
-async def test_a_cancelled_job_that_was_lost_is_not_queued_again(tmp_path: Path) -> None:
+async def test_a_cancelled_lost_job_is_not_requeued(tmp_path: Path) -> None:
     script = "import signal, time\nsignal.signal(15, signal.SIG_IGN)\nprint('up')\ntime.sleep(60)"
     settings = {**REQUEUE, "ASGARD_JOBS__STOP_GRACE_SECONDS": "60"}
     async with running_service(tmp_path / "data", settings) as service:
@@ -124,18 +126,12 @@ async def test_a_cancelled_job_that_was_lost_is_not_queued_again(tmp_path: Path)
 async def test_a_job_claimed_but_not_started_runs_after_the_restart(service: Service) -> None:
     # the row says STARTING and nothing is on the disk: what a crash between the two leaves
     await service.end()
-    with closing(sqlite3.connect(service.data_dir / "asgard.db")) as db, db:
-        db.execute(
-            "INSERT INTO jobs (job_id, script_name, script_sha256, experiment_name, model_name,"
-            " requirements, environment_vars, timeout, tags, priority, warm, uses_tracking,"
-            " submitted_by, status, phase, attempt, created_at) VALUES ('0000000a', 't.py', 'x',"
-            " 'e', 'm', '[]', '{}', 60, '{}', 0, 1, 0, '', 'running', 'starting', 1,"
-            " '2026-01-01T00:00:00.000000Z')"
-        )
-        db.execute("INSERT INTO job_scripts SELECT seq, CAST('print(1)' AS BLOB) FROM jobs")
-    db.close()
+    async with Database(service.data_dir / "asgard.db") as database:
+        store = JobStore(database)
+        accepted = await accept(store, new_job(b"print(1)"))
+        assert await store.claim_next(now()) is not None
     await service.start()
-    job = await service.finished("0000000a")
+    job = await service.finished(accepted.job_id)
     assert (job["status"], job["logs"]) == ("completed", "1\n")
     assert job["history"][0]["phase"] == "queued"
 
@@ -160,7 +156,7 @@ async def test_a_second_service_on_the_same_data_is_refused(service: Service) ->
     assert "another Asgard service uses" in second.log.read_text()
 
 
-async def test_what_it_makes_is_for_its_owner_alone(service: Service) -> None:
+async def test_the_data_directory_is_private(service: Service) -> None:
     await service.finished(await service.submit("print('x')"))
     for path in (service.data_dir, *service.data_dir.rglob("*")):
         if {"work", "uids"} & {*path.parts} or path.is_symlink():
@@ -169,9 +165,7 @@ async def test_what_it_makes_is_for_its_owner_alone(service: Service) -> None:
 
 
 @pytest.mark.parametrize("victim", ["shim", "keeper"])
-async def test_death_of_shim_or_keeper_is_lost_and_leaves_nothing(
-    service: Service, victim: str
-) -> None:
+async def test_death_of_shim_or_keeper_means_lost(service: Service, victim: str) -> None:
     job_id = await service.submit(f"import os\nif os.fork() == 0: os.setsid()\n{BLOCK}")
     await service.phase(job_id, "running")
     file = pid_file(service, job_id)

@@ -7,33 +7,40 @@ from pathlib import Path
 import pytest
 
 from asgard_async.logformat.times import TOGETHER_MS
-from asgard_async.logs import feed as feed_module
 from asgard_async.logs.feed import READERS_AT_ONCE, Feed, Feeds
-from asgard_async.logs.frames import PIECE_FRAMES, Piece, read_piece
-from asgard_async.logs.watch import LogWatch
+from asgard_async.logs.file_source import FileLogSource
+from asgard_async.logs.frames import PIECE_FRAMES
+from asgard_async.logs.source import TimedSlice
 from tests.logs.test_times import START, write
 
 
 @pytest.fixture
 def log(tmp_path: Path) -> Path:
-    return tmp_path / "job.log"
+    """The log of job a."""
+    (tmp_path / "a").mkdir()
+    return tmp_path / "a" / "job.log"
 
 
 @pytest.fixture
 def readings(monkeypatch: pytest.MonkeyPatch) -> list[int]:
-    """The offsets at which the file was read."""
+    """The offsets at which the log was read."""
     offsets: list[int] = []
+    read_timed = FileLogSource.read_timed
 
-    def counted(path: Path, offset: int, *, is_complete: bool) -> Piece:
+    async def counted(source: FileLogSource, job_id: str, offset: int, limit: int) -> TimedSlice:
         offsets.append(offset)
-        return read_piece(path, offset, is_complete=is_complete)
+        return await read_timed(source, job_id, offset, limit)
 
-    monkeypatch.setattr(feed_module, "read_piece", counted)
+    monkeypatch.setattr(FileLogSource, "read_timed", counted)
     return offsets
 
 
+def source_of(log: Path) -> FileLogSource:
+    return FileLogSource(log.parent.parent, log.name)
+
+
 def feed_of(log: Path) -> Feed:
-    return Feed(log, asyncio.Semaphore(READERS_AT_ONCE))
+    return Feed(source_of(log), "a", asyncio.Semaphore(READERS_AT_ONCE))
 
 
 async def test_a_piece_is_read_once_for_all(log: Path, readings: list[int]) -> None:
@@ -47,7 +54,7 @@ async def test_a_piece_is_read_once_for_all(log: Path, readings: list[int]) -> N
     assert readings == [0]  # it is known that nothing more was there
 
 
-async def test_few_get_their_piece_in_one_turn_of_the_loop(log: Path) -> None:
+async def test_delivery_is_spread_over_loop_iterations(log: Path) -> None:
     log.write_bytes(b"one")
     feed, turn, got_in = feed_of(log), 0, []
 
@@ -63,7 +70,7 @@ async def test_few_get_their_piece_in_one_turn_of_the_loop(log: Path) -> None:
     assert max(Counter(got_in).values()) <= READERS_AT_ONCE
 
 
-async def test_a_change_has_the_end_read_again(log: Path, readings: list[int]) -> None:
+async def test_a_change_rereads_the_end(log: Path, readings: list[int]) -> None:
     log.write_bytes(b"one")
     feed = feed_of(log)
     await feed.piece(0, is_complete=False)
@@ -74,7 +81,7 @@ async def test_a_change_has_the_end_read_again(log: Path, readings: list[int]) -
     assert readings == [0, 3]
 
 
-async def test_a_reading_that_began_before_a_change_is_not_taken_for_one_after_it(
+async def test_a_read_begun_before_a_change_is_repeated(
     log: Path,
 ) -> None:
     feed = feed_of(log)
@@ -86,7 +93,7 @@ async def test_a_reading_that_began_before_a_change_is_not_taken_for_one_after_i
     await early
 
 
-async def test_a_reader_that_leaves_takes_nothing_from_the_others(log: Path) -> None:
+async def test_a_departing_reader_does_not_affect_others(log: Path) -> None:
     log.write_bytes(b"one")
     feed = feed_of(log)
     leaving, staying = (asyncio.create_task(feed.piece(0, is_complete=False)) for _ in range(2))
@@ -95,7 +102,7 @@ async def test_a_reader_that_leaves_takes_nothing_from_the_others(log: Path) -> 
     assert (await staying).next == 3
 
 
-async def test_the_end_of_the_job_ends_a_character_that_waits(log: Path) -> None:
+async def test_the_end_of_the_job_flushes_a_partial_character(log: Path) -> None:
     log.write_bytes(b"a\xe2")
     feed = feed_of(log)
     assert (await feed.piece(0, is_complete=False)).next == 1
@@ -103,7 +110,7 @@ async def test_the_end_of_the_job_ends_a_character_that_waits(log: Path) -> None
     assert (await feed.piece(1, is_complete=True)).next == 2
 
 
-async def test_more_parts_than_a_piece_may_have_are_all_told(log: Path) -> None:
+async def test_parts_beyond_one_piece_are_all_sent(log: Path) -> None:
     for count in (PIECE_FRAMES - 1, PIECE_FRAMES, PIECE_FRAMES + 1, 3 * PIECE_FRAMES):
         log.unlink(missing_ok=True)
         Path(f"{log}.times").unlink(missing_ok=True)
@@ -114,8 +121,8 @@ async def test_more_parts_than_a_piece_may_have_are_all_told(log: Path) -> None:
         assert offset == count
 
 
-async def test_a_feed_lasts_as_long_as_it_has_readers(log: Path) -> None:
-    feeds = Feeds(lambda _: log, LogWatch(log.parent.parent))
+async def test_a_feed_lives_while_it_has_readers(log: Path) -> None:
+    feeds = Feeds(source_of(log))
     with feeds.following("a", lambda: None) as first:
         with feeds.following("a", lambda: None) as second:
             assert second is first

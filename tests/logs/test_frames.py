@@ -10,13 +10,19 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from asgard_async.logs.frames import PIECE_BYTES, PIECE_FRAMES, read_piece
+from asgard_async.logs.file_source import read_timed
+from asgard_async.logs.frames import PIECE_BYTES, PIECE_FRAMES, Piece, piece_of
 from asgard_async.supervisor.shim.pump import Log
 
 LIMIT = 128 << 10
 HALF = LIMIT // 2
 
 Frame = dict[str, Any]
+
+
+def read_piece(log: Path, offset: int, *, is_complete: bool) -> Piece:
+    part = read_timed(log, offset, PIECE_BYTES)
+    return piece_of(part, offset, is_complete=is_complete)
 
 
 class Reader:
@@ -72,7 +78,7 @@ HOSTILE = st.lists(
 
 
 @given(writes=HOSTILE, gaps=st.lists(st.integers(0, 30), min_size=12, max_size=12))
-def test_however_it_is_written_the_text_is_that_of_all_bytes(
+def test_write_boundaries_do_not_change_the_text(
     writes: Sequence[bytes], gaps: Sequence[int]
 ) -> None:
     """Read after each write, and all at once in the end: the same text, by frames without gaps."""
@@ -104,7 +110,7 @@ def test_however_it_is_written_the_text_is_that_of_all_bytes(
 
 
 @pytest.mark.parametrize("text", ["é", "€", "😀", "👩‍🔬 naïve"])
-def test_a_character_that_is_cut_waits_for_its_rest(log: Path, text: str) -> None:
+def test_a_partial_character_waits_for_its_rest(log: Path, text: str) -> None:
     data = text.encode()
     for cut in range(1, len(data)):
         log.unlink(missing_ok=True)
@@ -116,7 +122,7 @@ def test_a_character_that_is_cut_waits_for_its_rest(log: Path, text: str) -> Non
         assert reader.read().text == text
 
 
-def test_a_character_that_never_comes_whole_is_told_at_the_end(log: Path) -> None:
+def test_an_incomplete_character_is_sent_at_the_end(log: Path) -> None:
     write(log, b"a\xe2\x82")
     reader = Reader(log).read()
     assert reader.text == "a"
@@ -124,13 +130,13 @@ def test_a_character_that_never_comes_whole_is_told_at_the_end(log: Path) -> Non
     assert reader.offset == 3
 
 
-def test_a_character_at_the_edge_of_a_piece_is_not_cut(log: Path) -> None:
+def test_a_character_at_a_piece_boundary_is_not_split(log: Path) -> None:
     for shift in range(4):
         log.write_bytes(b"x" * (PIECE_BYTES - shift) + "😀".encode() + b"y")
         assert Reader(log).read().text == "x" * (PIECE_BYTES - shift) + "😀y"
 
 
-def test_a_hole_is_a_gap(log: Path) -> None:
+def test_a_hole_becomes_a_gap(log: Path) -> None:
     data = b"".join(b"%07d\n" % n for n in range(100_000))
     write(log, data)
     reader = Reader(log).read(is_complete=True)
@@ -141,7 +147,7 @@ def test_a_hole_is_a_gap(log: Path) -> None:
     assert reader.offset == len(data)
 
 
-def test_reading_may_begin_in_a_hole(log: Path) -> None:
+def test_reading_may_start_inside_a_hole(log: Path) -> None:
     write(log, b"x" * (3 * LIMIT))
     reader = Reader(log, HALF + 5).read()
     assert reader.frames[0]["type"] == "gap"
@@ -149,7 +155,7 @@ def test_reading_may_begin_in_a_hole(log: Path) -> None:
     assert reader.offset == 3 * LIMIT
 
 
-def test_a_character_that_a_hole_cuts_is_not_waited_for(log: Path) -> None:
+def test_a_character_cut_by_a_hole_does_not_wait(log: Path) -> None:
     write(log, b"x" * (HALF - 2) + "😀".encode() + b"y" * (3 * LIMIT))
     reader = Reader(log).read()
     assert reader.offset == HALF + 2 + 3 * LIMIT
@@ -158,7 +164,7 @@ def test_a_character_that_a_hole_cuts_is_not_waited_for(log: Path) -> None:
     assert before[-1]["data"].endswith("x\ufffd")
 
 
-def test_a_reader_that_the_hole_overtakes_is_told(log: Path) -> None:
+def test_a_reader_overtaken_by_the_hole_gets_a_gap(log: Path) -> None:
     write(log, b"a" * (HALF + 1000))
     reader = Reader(log).read()
     write(log, b"b" * (3 * LIMIT))
@@ -167,7 +173,7 @@ def test_a_reader_that_the_hole_overtakes_is_told(log: Path) -> None:
     assert reader.offset == HALF + 1000 + 3 * LIMIT
 
 
-def test_frames_tell_when_their_bytes_were_written(log: Path) -> None:
+def test_frames_carry_their_write_time(log: Path) -> None:
     writer = writer_of(log)
     writer.write(b"one\n", 1_700_000_000_000)
     writer.write(b"two \xe2", 1_700_000_001_250)
@@ -180,18 +186,18 @@ def test_frames_tell_when_their_bytes_were_written(log: Path) -> None:
     ]
 
 
-def test_output_of_an_unknown_time_has_none(log: Path) -> None:
+def test_output_without_a_known_time_has_none(log: Path) -> None:
     log.write_bytes(b"old\n")
     assert [frame["time"] for frame in Reader(log).read().frames] == [None]
 
 
-def test_a_log_that_vanishes_is_not_taken_for_its_end(log: Path) -> None:
+def test_a_vanished_log_is_not_an_end(log: Path) -> None:
     write(log, b"abc")
     reader = Reader(log).read()
     log.unlink()
     assert read_piece(log, reader.offset, is_complete=True).is_gone
 
 
-def test_no_log_is_an_empty_one(log: Path) -> None:
+def test_a_missing_log_reads_as_empty(log: Path) -> None:
     piece = read_piece(log, 0, is_complete=True)
     assert (piece.frames, piece.next, piece.is_gone) == ((), 0, False)

@@ -58,7 +58,7 @@ def _has_grown(parts: list[str], wanted: int) -> bool:
 
 
 @pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGKILL])
-async def test_a_reader_that_comes_back_gets_every_byte_once(
+async def test_a_returning_reader_gets_every_byte_once(
     service: Service, number: signal.Signals
 ) -> None:
     job_id = await service.submit(CHATTY)
@@ -114,7 +114,7 @@ async def patient(tmp_path: Path) -> AsyncIterator[Service]:
         yield started
 
 
-async def test_readers_that_never_read_cost_little_memory(patient: Service) -> None:
+async def test_stalled_readers_cost_little_memory(patient: Service) -> None:
     """benchmarks/logs.py has the same with 1 GB and 20 readers."""
     script = """
 import os, time

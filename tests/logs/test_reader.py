@@ -1,9 +1,10 @@
-"""Reading logs, also those with a hole, as execution/shim/pump.py makes it."""
+"""Reading logs, also those with a hole, as supervisor/shim/pump.py makes it."""
 
 from pathlib import Path
 
 import pytest
 
+from asgard_async.logs.file_source import FileLogSource
 from asgard_async.logs.reader import LogReader
 from asgard_async.supervisor.shim.pump import Log
 
@@ -13,12 +14,14 @@ HALF = LIMIT // 2
 
 @pytest.fixture
 def log(tmp_path: Path) -> Path:
-    return tmp_path / "job.log"
+    """The log of job x."""
+    (tmp_path / "x").mkdir()
+    return tmp_path / "x" / "job.log"
 
 
 @pytest.fixture
 def reader(log: Path) -> LogReader:
-    return LogReader(lambda job_id: log)
+    return LogReader(FileLogSource(log.parent.parent, "job.log"))
 
 
 def write(path: Path, data: bytes) -> None:
@@ -75,9 +78,7 @@ async def test_tail_of_long_lines_reads_further_back(log: Path, reader: LogReade
     assert (await reader.tail_lines("x", 9)).data == b"".join(lines[-9:])
 
 
-async def test_hole_is_skipped_by_offset_and_told_in_the_whole(
-    log: Path, reader: LogReader
-) -> None:
+async def test_a_hole_is_marked_unless_reading_by_offset(log: Path, reader: LogReader) -> None:
     data = b"".join(b"%07d\n" % i for i in range(100_000))
     write(log, data)
     first = await reader.read("x", 0, len(data))
@@ -92,7 +93,7 @@ async def test_hole_is_skipped_by_offset_and_told_in_the_whole(
     assert whole == data[:HALF] + marker + data[second.offset :]
 
 
-async def test_a_later_attempt_goes_on_behind_the_hole(log: Path, reader: LogReader) -> None:
+async def test_a_later_attempt_continues_after_the_hole(log: Path, reader: LogReader) -> None:
     write(log, b"x" * (3 * LIMIT))
     write(log, b"again\n")
     assert await reader.size("x") == 3 * LIMIT + 6
@@ -100,7 +101,7 @@ async def test_a_later_attempt_goes_on_behind_the_hole(log: Path, reader: LogRea
     assert log.stat().st_blocks * 512 <= LIMIT
 
 
-async def test_pieces_end_where_asked_also_behind_a_hole(log: Path, reader: LogReader) -> None:
+async def test_pieces_end_as_requested_after_a_hole(log: Path, reader: LogReader) -> None:
     """The end is told to clients before the pieces are sent."""
     write(log, b"a" * 1000 + b"\0" * 8000 + b"z" * 1000)
     Path(f"{log}.hole").write_text("1000 9000")

@@ -30,7 +30,7 @@ def write(log: Path, *writes: tuple[bytes, int]) -> None:
     writer.close()
 
 
-def test_each_part_has_its_time(log: Path) -> None:
+def test_each_part_has_its_write_time(log: Path) -> None:
     write(log, (b"one", 1000), (b"three", 3000), (b"nine", 9000))
     assert list(parts_by_time(log, 0, 12)) == [(3, 1000), (8, 3000), (12, 9000)]
     assert list(parts_by_time(log, 2, 4)) == [(3, 1000), (4, 3000)]
@@ -38,12 +38,12 @@ def test_each_part_has_its_time(log: Path) -> None:
     assert list(parts_by_time(log, 9, 11)) == [(11, 9000)]
 
 
-def test_what_is_written_together_is_one_part(log: Path) -> None:
+def test_output_written_together_is_one_part(log: Path) -> None:
     write(log, *((b"x", 1000 + n) for n in range(TOGETHER_MS)), (b"y", 2000))
     assert list(parts_by_time(log, 0, 11)) == [(10, 1000), (11, 2000)]
 
 
-def test_the_newest_output_has_its_exact_time_however_much_came_before(log: Path) -> None:
+def test_the_newest_output_always_has_its_exact_time(log: Path) -> None:
     for n in range(50):
         write(log, (b"x", 1000 + n))
         assert read_times(str(log))[-1] == 1000 + n
@@ -54,7 +54,7 @@ def test_a_log_without_an_index_has_no_times(log: Path) -> None:
     assert list(parts_by_time(log, 0, 3)) == [(3, None)]
 
 
-def test_the_index_stays_small_and_every_byte_keeps_about_its_time(log: Path) -> None:
+def test_the_index_stays_small_and_times_stay_close(log: Path) -> None:
     index, seconds = TimeIndex(str(log)), 60_000
     for second in range(seconds):
         index.note(second, START + second * 1000)
@@ -67,7 +67,7 @@ def test_the_index_stays_small_and_every_byte_keeps_about_its_time(log: Path) ->
     assert not list(log.parent.glob("*.new"))
 
 
-def test_an_index_that_is_taken_up_again_stays_small(log: Path) -> None:
+def test_a_resumed_index_stays_small(log: Path) -> None:
     moment = 0
     for _ in range(40):
         index = TimeIndex(str(log))
@@ -82,7 +82,7 @@ def test_an_index_that_is_taken_up_again_stays_small(log: Path) -> None:
 
 
 @pytest.mark.parametrize("torn", range(1, ENTRY_BYTES))
-def test_a_torn_last_entry_is_ignored_and_written_over(log: Path, torn: int) -> None:
+def test_a_torn_last_entry_is_overwritten(log: Path, torn: int) -> None:
     write(log, (b"one", 1000), (b"two", 2000))
     entries = times_file(log).read_bytes()
     times_file(log).write_bytes(entries[:-torn])
@@ -91,7 +91,7 @@ def test_a_torn_last_entry_is_ignored_and_written_over(log: Path, torn: int) -> 
     assert list(parts_by_time(log, 0, 11)) == [(6, 1000), (11, 3000)]
 
 
-def test_output_that_was_announced_but_never_written_leaves_no_time(log: Path) -> None:
+def test_announced_output_never_written_has_no_time(log: Path) -> None:
     """The entry is written before its text: a shim that is killed in between leaves it alone."""
     write(log, (b"one", 1000))
     index = TimeIndex(str(log))
@@ -102,7 +102,7 @@ def test_output_that_was_announced_but_never_written_leaves_no_time(log: Path) -
     assert list(parts_by_time(log, 0, 6)) == [(3, 1000), (6, 5000)]
 
 
-def test_an_index_that_cannot_be_written_costs_no_output(log: Path) -> None:
+def test_an_unwritable_index_loses_no_output(log: Path) -> None:
     writer = Log(str(log), 1 << 20)
     os.ftruncate(writer._times._file, 0)
     reading = os.open(f"{log}.times", os.O_RDONLY)
@@ -113,7 +113,7 @@ def test_an_index_that_cannot_be_written_costs_no_output(log: Path) -> None:
     assert log.read_bytes() == b"kept"
 
 
-def test_a_clock_that_is_set_back_does_no_harm(log: Path) -> None:
+def test_a_clock_set_back_does_no_harm(log: Path) -> None:
     write(log, (b"one", 9000), (b"two", 1000), (b"three", 1500))
     assert [end for end, _ in parts_by_time(log, 0, 11)][-1] == 11
     assert list(parts_by_time(log, 6, 11)) == [(11, 1500)]

@@ -30,24 +30,24 @@ class Told:
         self._event.clear()
 
 
-@pytest.fixture(params=["inotify", "looking"])
+@pytest.fixture(params=["inotify", "polling"])
 async def watch(
     request: pytest.FixtureRequest, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> AsyncIterator[LogWatch]:
-    if request.param == "looking":
+    if request.param == "polling":
 
         def refuse() -> int:
             raise OSError(24, "Too many open files")
 
         monkeypatch.setattr(inotify, "open_inotify", refuse)
-        monkeypatch.setattr(watch_module, "LOOK_SECONDS", 0.01)
+        monkeypatch.setattr(watch_module, "POLL_SECONDS", 0.01)
     made = LogWatch(tmp_path)
     made.open()
     yield made
     made.close()
 
 
-async def test_growth_is_told(watch: LogWatch, tmp_path: Path) -> None:
+async def test_growth_is_notified(watch: LogWatch, tmp_path: Path) -> None:
     log, told = tmp_path / "job" / "job.log", Told()
     log.parent.mkdir()
     with watch.watching(log, told):
@@ -58,7 +58,7 @@ async def test_growth_is_told(watch: LogWatch, tmp_path: Path) -> None:
         await told.next()
 
 
-async def test_a_log_whose_directory_is_made_later_is_told(watch: LogWatch, tmp_path: Path) -> None:
+async def test_a_log_in_a_later_directory_is_notified(watch: LogWatch, tmp_path: Path) -> None:
     log, told = tmp_path / "job" / "job.log", Told()
     with watch.watching(log, told):
         log.parent.mkdir()
@@ -67,7 +67,7 @@ async def test_a_log_whose_directory_is_made_later_is_told(watch: LogWatch, tmp_
         await told.next()
 
 
-async def test_all_readers_of_a_log_are_told(watch: LogWatch, tmp_path: Path) -> None:
+async def test_all_readers_of_a_log_are_notified(watch: LogWatch, tmp_path: Path) -> None:
     log, first, second = tmp_path / "job" / "job.log", Told(), Told()
     log.parent.mkdir()
     with watch.watching(log, first), watch.watching(log, second):
@@ -76,7 +76,7 @@ async def test_all_readers_of_a_log_are_told(watch: LogWatch, tmp_path: Path) ->
         await second.next()
 
 
-async def test_one_reader_may_leave(watch: LogWatch, tmp_path: Path) -> None:
+async def test_a_departing_reader_does_not_affect_others(watch: LogWatch, tmp_path: Path) -> None:
     log, told = tmp_path / "job" / "job.log", Told()
     log.parent.mkdir()
     with watch.watching(log, told):
@@ -86,9 +86,7 @@ async def test_one_reader_may_leave(watch: LogWatch, tmp_path: Path) -> None:
         await told.next()
 
 
-async def test_a_directory_that_is_removed_and_made_again_is_watched(
-    watch: LogWatch, tmp_path: Path
-) -> None:
+async def test_a_recreated_directory_is_watched(watch: LogWatch, tmp_path: Path) -> None:
     log, told = tmp_path / "job" / "job.log", Told()
     log.parent.mkdir()
     with watch.watching(log, told):
@@ -100,7 +98,7 @@ async def test_a_directory_that_is_removed_and_made_again_is_watched(
         await told.next()
 
 
-async def test_a_lost_event_is_made_up_for(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+async def test_a_lost_event_is_recovered(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """When the kernel's queue is full it says so: it may have been any log."""
     watch = LogWatch(tmp_path)
     watch.open()
@@ -113,7 +111,7 @@ async def test_a_lost_event_is_made_up_for(tmp_path: Path, monkeypatch: pytest.M
     watch.close()
 
 
-async def test_nothing_is_left_behind(tmp_path: Path) -> None:
+async def test_closing_leaves_no_watches(tmp_path: Path) -> None:
     before = len(list(Path("/proc/self/fd").iterdir()))
     watch = LogWatch(tmp_path)
     watch.open()

@@ -7,13 +7,13 @@ import pytest
 from asgard_async.mlflow.address import MlflowAddress
 
 
-def test_address_shown_holds_no_user_name_and_no_password() -> None:
+def test_the_shown_address_has_no_credentials() -> None:
     address = MlflowAddress.parse("http://ann:s3cr%40t@mlflow.example:5001/base/?x=1#y")
     assert address.public_uri == "http://mlflow.example:5001/base"
     assert (address.username, address.password) == ("ann", "s3cr@t")
 
 
-def test_given_credentials_count_more_than_those_in_the_address() -> None:
+def test_explicit_credentials_override_the_address() -> None:
     given = MlflowAddress.parse("http://ann:old@host", username="bob", password="new")
     assert (given.username, given.password) == ("bob", "new")
     bearer = MlflowAddress.parse("http://ann:old@host", token="abc")
@@ -21,7 +21,7 @@ def test_given_credentials_count_more_than_those_in_the_address() -> None:
     assert bearer.username == ""
 
 
-def test_basic_credentials_are_sent_as_utf_8() -> None:
+def test_basic_credentials_are_encoded_as_utf_8() -> None:
     address = MlflowAddress.parse("http://host", username="änn", password="pä:ss")
     assert address.authorization is not None
     kind, _, encoded = address.authorization.partition(" ")

@@ -36,7 +36,7 @@ async def watching(address: MlflowAddress) -> AsyncIterator[ArtifactStoreWatch]:
 
 
 @pytest.mark.mlflow
-async def test_a_bucket_that_goes_and_comes_back_is_noticed(
+async def test_a_vanished_and_restored_bucket_is_noticed(
     protected_mlflow: ProtectedMlflow, caplog: pytest.LogCaptureFixture
 ) -> None:
     caplog.set_level(logging.INFO)
@@ -46,16 +46,16 @@ async def test_a_bucket_that_goes_and_comes_back_is_noticed(
             await eventually(lambda: "bucket does not exist" in watch.problem)
             protected_mlflow.s3.make_bucket(BUCKET)
             await eventually(lambda: not watch.problem)
-            await eventually(lambda: "artifacts can be stored" in caplog.text)
+            await eventually(lambda: "artifacts can be stored again" in caplog.text)
     finally:
         protected_mlflow.s3.make_bucket(BUCKET)  # also where it is there already
     assert caplog.text.count("bucket does not exist") == 1
 
 
 @pytest.mark.mlflow
-async def test_a_store_in_a_directory_is_well(mlflow_server: MlflowServer) -> None:
+async def test_a_directory_store_is_healthy(mlflow_server: MlflowServer) -> None:
     async with MlflowGateway(MlflowAddress.parse(mlflow_server.uri), timeout_seconds=30) as gateway:
-        await gateway.look_into_artifacts()
+        await gateway.check_artifact_store()
 
 
 @pytest.mark.parametrize(
@@ -74,7 +74,7 @@ async def test_a_store_in_a_directory_is_well(mlflow_server: MlflowServer) -> No
     ],
     ids=["switched off", "another kind of server", "a page"],
 )
-async def test_a_server_that_leaves_the_store_to_jobs_is_mentioned_and_no_problem(
+async def test_a_server_not_proxying_artifacts_is_only_noted(
     status: int, body: str, caplog: pytest.LogCaptureFixture
 ) -> None:
     async def answer(request: web.Request) -> web.StreamResponse:
@@ -83,7 +83,7 @@ async def test_a_server_that_leaves_the_store_to_jobs_is_mentioned_and_no_proble
         return web.json_response({})
 
     async with serving(answer) as uri, watching(MlflowAddress.parse(uri)) as watch:
-        await eventually(lambda: "with credentials of their own" in caplog.text)
+        await eventually(lambda: "their own credentials for it" in caplog.text)
         assert watch.problem == ""
 
 
@@ -96,19 +96,19 @@ def destination(uri: str, tracking_uri: str = "") -> None:
 
 
 @pytest.mark.parametrize("uri", ["", "/srv/artifacts", "file:///srv", "s3://bucket/below"])
-def test_a_store_with_its_driver_is_taken(uri: str) -> None:
+def test_a_store_with_its_driver_is_accepted(uri: str) -> None:
     destination(uri)
 
 
 def test_a_bucket_must_be_named() -> None:
-    with pytest.raises(ConfigError, match="names no bucket; expected s3://bucket/path"):
+    with pytest.raises(ConfigError, match="the bucket is missing; expected s3://bucket/path"):
         destination("s3:///below")
 
 
-def test_what_is_not_installed_is_named_with_its_package() -> None:
+def test_a_missing_driver_is_named_with_its_package() -> None:
     with pytest.raises(ConfigError, match=r"gs:// needs google\.cloud\.storage.*pip install"):
         destination("gs://bucket")
 
 
-def test_the_destination_does_not_count_beside_an_external_server() -> None:
+def test_the_destination_is_ignored_with_external_mlflow() -> None:
     destination("gs://bucket", tracking_uri=NOWHERE)

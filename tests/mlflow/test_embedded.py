@@ -85,7 +85,7 @@ async def get_run(uri: str, run_id: str) -> dict[str, Any]:
         return run
 
 
-async def test_it_outlives_a_crash_of_the_service_and_is_started_again_when_it_dies(
+async def test_it_outlives_a_service_crash_and_is_restarted(
     tmp_path: Path,
 ) -> None:
     async with running_service(tmp_path / "data", SETTINGS) as service:
@@ -110,7 +110,7 @@ async def test_a_service_that_is_stopped_at_once_leaves_no_server(tmp_path: Path
             await service.start()
 
 
-async def test_who_calls_before_it_is_up_waits_instead_of_being_refused(tmp_path: Path) -> None:
+async def test_early_callers_wait_until_it_is_up(tmp_path: Path) -> None:
     async with running_service(tmp_path / "data", SETTINGS) as service:
         _, status = await service.get("/mlops/status")
         assert status["mlflow_api"] == "starting"
@@ -122,7 +122,7 @@ async def test_who_calls_before_it_is_up_waits_instead_of_being_refused(tmp_path
             assert response.status == 200
 
 
-async def test_the_first_calls_may_come_all_at_once(tmp_path: Path) -> None:
+async def test_the_first_calls_may_be_concurrent(tmp_path: Path) -> None:
     """Each would make the tables when it comes, and all but one would fail of it."""
     async with running_service(tmp_path / "data", SETTINGS) as service:
         _, status = await service.get("/mlops/status")
@@ -138,7 +138,7 @@ async def test_the_first_calls_may_come_all_at_once(tmp_path: Path) -> None:
         assert answers == [200] * len(first)
 
 
-async def test_it_stops_with_the_last_job_after_the_service_has_gone(tmp_path: Path) -> None:
+async def test_it_stops_with_the_last_job_after_the_service(tmp_path: Path) -> None:
     go = tmp_path / "go"
     async with running_service(tmp_path / "data", SETTINGS) as service:
         uri = await accessible(service)
@@ -158,9 +158,7 @@ async def test_it_stops_with_the_last_job_after_the_service_has_gone(tmp_path: P
 
 
 @pytest.mark.parametrize("stopped", ["keeper", "shim", "server"])
-async def test_the_service_ends_in_time_though_mlflow_was_stopped(
-    tmp_path: Path, stopped: str
-) -> None:
+async def test_the_service_stops_in_time_with_a_hung_mlflow(tmp_path: Path, stopped: str) -> None:
     async with running_service(tmp_path / "data", SETTINGS) as service:
         await accessible(service)
         (attempt,) = (service.data_dir / "mlflow-server" / "attempts").iterdir()
@@ -174,7 +172,7 @@ async def test_the_service_ends_in_time_though_mlflow_was_stopped(
         await eventually(lambda: not mlflow_processes(service), what="MLflow has stopped")
 
 
-async def test_what_else_lies_beside_its_attempts_is_left_alone(tmp_path: Path) -> None:
+async def test_foreign_files_beside_its_attempts_are_kept(tmp_path: Path) -> None:
     other = tmp_path / "data" / "mlflow-server" / "attempts" / ".Trash"
     other.mkdir(parents=True)
     async with running_service(tmp_path / "data", SETTINGS) as service:
@@ -182,7 +180,7 @@ async def test_what_else_lies_beside_its_attempts_is_left_alone(tmp_path: Path) 
     assert other.exists()
 
 
-async def test_its_store_is_in_the_data_directory_whatever_that_is_called(tmp_path: Path) -> None:
+async def test_its_store_works_in_an_oddly_named_directory(tmp_path: Path) -> None:
     async with running_service(tmp_path / "a b?c=d%20é#f" / "data", SETTINGS) as service:
         await accessible(service)
         assert (service.data_dir / "mlflow" / "mlflow.db").exists()
@@ -197,7 +195,7 @@ async def test_its_database_has_a_write_ahead_log(tmp_path: Path) -> None:
         database.close()
 
 
-async def test_runs_are_recorded_after_the_database_failed_to_take_them(tmp_path: Path) -> None:
+async def test_runs_are_recorded_after_a_database_failure(tmp_path: Path) -> None:
     async with running_service(tmp_path / "data", SETTINGS) as service:
         service.may_fail = True
         await accessible(service)
@@ -266,7 +264,7 @@ async def test_the_service_follows_it_to_another_port(tmp_path: Path) -> None:
             assert (await get_run(second, job["logs"].split()[-1]))["info"]["status"] == "FINISHED"
 
 
-async def test_a_job_does_not_wait_for_mlflow_and_its_run_is_known_later(tmp_path: Path) -> None:
+async def test_a_run_is_recorded_though_mlflow_starts_late(tmp_path: Path) -> None:
     go = tmp_path / "go"
     async with running_service(tmp_path / "data", SETTINGS) as service:
         uri = await accessible(service)
@@ -295,7 +293,7 @@ async def test_a_job_does_not_wait_for_mlflow_and_its_run_is_known_later(tmp_pat
         assert run["info"]["status"] == "FINISHED"
 
 
-async def test_runs_of_killed_jobs_are_ended_and_two_jobs_keep_their_own(tmp_path: Path) -> None:
+async def test_runs_of_killed_jobs_are_ended(tmp_path: Path) -> None:
     async with running_service(
         tmp_path / "data", {**SETTINGS, "ASGARD_TRACKING__SETTLE_SECONDS": "20"}
     ) as service:

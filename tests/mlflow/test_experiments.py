@@ -26,7 +26,7 @@ class Clock:
         return self.now
 
 
-async def test_ten_callers_at_once_make_one_request(relay: Relay, relayed: MlflowGateway) -> None:
+async def test_concurrent_callers_make_one_request(relay: Relay, relayed: MlflowGateway) -> None:
     experiments = Experiments(relayed, wait_seconds=30)
     name = fresh("wanted")
     ids = await all_of(*(experiments.ensure_experiment(name) for _ in range(10)))
@@ -35,7 +35,7 @@ async def test_ten_callers_at_once_make_one_request(relay: Relay, relayed: Mlflo
     assert (relay.seen[GET], relay.seen[CREATE]) == (1, 1)
 
 
-async def test_creators_that_race_get_the_same_experiment(
+async def test_racing_creators_get_the_same_experiment(
     relay: Relay, relayed: MlflowGateway
 ) -> None:
     name = fresh("raced")
@@ -49,7 +49,7 @@ async def test_creators_that_race_get_the_same_experiment(
     assert ids[0] is not None
 
 
-async def test_known_experiment_is_not_asked_for_again_until_it_is_old(
+async def test_a_known_experiment_is_cached_until_it_expires(
     relay: Relay, relayed: MlflowGateway
 ) -> None:
     clock = Clock()
@@ -64,7 +64,7 @@ async def test_known_experiment_is_not_asked_for_again_until_it_is_old(
     assert relay.seen[GET] == 2
 
 
-async def test_caller_that_gives_up_takes_nothing_from_the_others(
+async def test_a_cancelled_caller_does_not_affect_the_others(
     relay: Relay, relayed: MlflowGateway
 ) -> None:
     experiments = Experiments(relayed, wait_seconds=30)
@@ -80,7 +80,7 @@ async def test_caller_that_gives_up_takes_nothing_from_the_others(
     assert await patient is not None
 
 
-async def test_slow_mlflow_is_waited_for_only_so_long(relay: Relay, relayed: MlflowGateway) -> None:
+async def test_waiting_for_a_slow_mlflow_is_bounded(relay: Relay, relayed: MlflowGateway) -> None:
     experiments = Experiments(relayed, wait_seconds=0.05)
     relay.gate(GET)
     assert await experiments.ensure_experiment(fresh("slow")) is None
@@ -97,14 +97,14 @@ async def test_closing_ends_the_wait_of_every_caller(relay: Relay, relayed: Mlfl
     assert await callers == [None, None]
 
 
-async def test_absent_mlflow_gives_none(caplog: pytest.LogCaptureFixture) -> None:
+async def test_an_absent_mlflow_gives_none(caplog: pytest.LogCaptureFixture) -> None:
     address = MlflowAddress.parse(f"http://127.0.0.1:{free_port()}")
     async with MlflowGateway(address, timeout_seconds=30) as gateway:
         assert await Experiments(gateway, wait_seconds=30).ensure_experiment("x") is None
     assert "cannot be reached" in caplog.text
 
 
-async def test_failure_is_not_remembered(relay: Relay, relayed: MlflowGateway) -> None:
+async def test_a_failure_is_not_cached(relay: Relay, relayed: MlflowGateway) -> None:
     experiments = Experiments(relayed, wait_seconds=30)
     name = fresh("late")
     relay.fail(GET, 503)
@@ -113,7 +113,7 @@ async def test_failure_is_not_remembered(relay: Relay, relayed: MlflowGateway) -
     assert await experiments.ensure_experiment(name) is not None
 
 
-async def test_deleted_experiment_and_refused_name_give_none(
+async def test_deleted_and_rejected_experiments_give_none(
     gateway: MlflowGateway, user: MlflowUser, caplog: pytest.LogCaptureFixture
 ) -> None:
     experiments = Experiments(gateway, wait_seconds=30)

@@ -27,7 +27,7 @@ JSON = "application/json"
 
 def open_gateway(uri: str, timeout_seconds: float = 30) -> MlflowGateway:
     address = MlflowAddress.parse(uri, username="ann", password="hush-hush")
-    return MlflowGateway(address, timeout_seconds=timeout_seconds, max_answer_bytes=100_000)
+    return MlflowGateway(address, timeout_seconds=timeout_seconds, max_response_bytes=100_000)
 
 
 async def garbage(_: web.Request) -> web.StreamResponse:
@@ -92,7 +92,7 @@ async def silent(_: web.Request) -> web.StreamResponse:
     ],
     ids=lambda value: getattr(value, "__name__", None),
 )
-async def test_what_is_no_answer_of_mlflows_is_unavailable_and_shows_no_credentials(
+async def test_foreign_responses_mean_unavailable(
     handler: object, timeout_seconds: float, caplog: pytest.LogCaptureFixture
 ) -> None:
     caplog.set_level(logging.DEBUG)
@@ -104,7 +104,7 @@ async def test_what_is_no_answer_of_mlflows_is_unavailable_and_shows_no_credenti
     assert "Authorization" not in told
 
 
-async def test_credentials_that_a_server_repeats_are_not_told_on() -> None:
+async def test_credentials_echoed_by_a_server_are_redacted() -> None:
     async def echo(request: web.Request) -> web.StreamResponse:
         told = f"hush-hush, or {request.headers['Authorization']}"
         return web.json_response({"error_code": "INTERNAL_ERROR", "message": told}, status=500)
@@ -114,13 +114,13 @@ async def test_credentials_that_a_server_repeats_are_not_told_on() -> None:
             await gateway.experiment_named("x")
 
 
-async def test_refused_connection_is_unavailable() -> None:
+async def test_a_refused_connection_means_unavailable() -> None:
     async with open_gateway(f"http://127.0.0.1:{free_port()}") as gateway:
         with pytest.raises(TrackingUnavailable):
             await gateway.health()
 
 
-async def test_closed_gateway_is_unavailable() -> None:
+async def test_a_closed_gateway_is_unavailable() -> None:
     gateway = open_gateway(f"http://127.0.0.1:{free_port()}")
     async with gateway:
         pass
@@ -129,13 +129,13 @@ async def test_closed_gateway_is_unavailable() -> None:
 
 
 @pytest.mark.mlflow
-async def test_server_that_is_held_still_is_unavailable(mlflow_server: MlflowServer) -> None:
+async def test_a_hung_server_means_unavailable(mlflow_server: MlflowServer) -> None:
     async with open_gateway(mlflow_server.uri, timeout_seconds=0.3) as gateway:
         with mlflow_server.stopped(), pytest.raises(TrackingUnavailable, match=r"within 0\.3 s"):
             await gateway.health()
 
 
-async def test_failure_of_one_request_is_told_from_an_outage() -> None:
+async def test_a_failed_request_differs_from_an_outage() -> None:
     async def fail(_: web.Request) -> web.StreamResponse:
         return web.json_response(
             {"error_code": "INTERNAL_ERROR", "message": "boom\n[SQL: x]"}, status=500
@@ -148,7 +148,7 @@ async def test_failure_of_one_request_is_told_from_an_outage() -> None:
     assert "SQL" not in str(caught.value)
 
 
-async def test_answer_is_read_only_up_to_the_bound() -> None:
+async def test_the_response_size_is_bounded() -> None:
     async def endless(request: web.Request) -> web.StreamResponse:
         response = web.StreamResponse()
         await response.prepare(request)
@@ -160,7 +160,7 @@ async def test_answer_is_read_only_up_to_the_bound() -> None:
             await gateway.experiment_named("x")
 
 
-async def test_redirect_is_not_followed_so_that_credentials_stay_with_their_server() -> None:
+async def test_redirects_are_not_followed() -> None:
     strangers_saw: list[str] = []
 
     async def stranger(request: web.Request) -> web.StreamResponse:
@@ -191,9 +191,7 @@ async def test_credentials_are_sent_and_the_shown_address_has_none(relay: Relay)
 
 
 @pytest.mark.mlflow
-async def test_running_server_is_healthy_and_a_failing_one_is_not(
-    relay: Relay, relayed: MlflowGateway
-) -> None:
+async def test_health_of_running_and_failing_servers(relay: Relay, relayed: MlflowGateway) -> None:
     await relayed.health()
     relay.fail("/health", 503)
     with pytest.raises(TrackingUnavailable):
@@ -201,7 +199,7 @@ async def test_running_server_is_healthy_and_a_failing_one_is_not(
 
 
 @pytest.mark.mlflow
-async def test_what_mlflow_does_not_know_is_not_found(gateway: MlflowGateway) -> None:
+async def test_unknown_resources_are_not_found(gateway: MlflowGateway) -> None:
     missing = (
         gateway.experiment_named(fresh("none")),
         gateway.get_run("0" * 32),
@@ -213,7 +211,7 @@ async def test_what_mlflow_does_not_know_is_not_found(gateway: MlflowGateway) ->
 
 
 @pytest.mark.mlflow
-async def test_refusal_carries_mlflows_first_line_and_code(gateway: MlflowGateway) -> None:
+async def test_a_rejection_has_the_first_line_and_code(gateway: MlflowGateway) -> None:
     name = fresh("twice")
     await gateway.create_experiment(name)
     with pytest.raises(MlflowRefused) as caught:
@@ -226,7 +224,7 @@ async def test_refusal_carries_mlflows_first_line_and_code(gateway: MlflowGatewa
 
 @pytest.mark.parametrize(
     ("username", "hint"),
-    [("", "asks for credentials"), ("ann", "does not accept Asgard's credentials")],
+    [("", "requires credentials"), ("ann", "does not accept Asgard's credentials")],
 )
 async def test_401_says_what_to_set(username: str, hint: str) -> None:
     async with serving(unauthorized) as uri:
@@ -237,7 +235,7 @@ async def test_401_says_what_to_set(username: str, hint: str) -> None:
     assert "[mlflow] username and password, or token" in str(caught.value)
 
 
-async def test_500_without_words_says_where_to_look() -> None:
+async def test_an_empty_500_says_where_to_look() -> None:
     async def stumble(_: web.Request) -> web.StreamResponse:
         return web.Response(status=500, text="Internal Server Error")
 
@@ -246,7 +244,7 @@ async def test_500_without_words_says_where_to_look() -> None:
             await gateway.experiment_named("x")
 
 
-async def test_403_of_a_proxy_is_no_refusal_of_the_request() -> None:
+async def test_a_403_from_a_proxy_is_not_a_rejection() -> None:
     async def refuse(_: web.Request) -> web.StreamResponse:
         return web.Response(status=403, text="Invalid Host header")
 
@@ -256,19 +254,19 @@ async def test_403_of_a_proxy_is_no_refusal_of_the_request() -> None:
 
 
 @pytest.mark.mlflow
-async def test_what_a_user_may_not_do_is_refused(protected_mlflow: ProtectedMlflow) -> None:
+async def test_forbidden_actions_are_rejected(protected_mlflow: ProtectedMlflow) -> None:
     name = fresh("of-the-admin")
     await protected_mlflow.as_admin("POST", "registered-models/create", {"name": name})
     async with MlflowGateway(protected_mlflow.address(), timeout_seconds=30) as gateway:
         assert (await gateway.registered_model(name)).name == name
-        with pytest.raises(MlflowRefused, match="lets Asgard in but denies") as caught:
+        with pytest.raises(MlflowRefused, match="denies Asgard") as caught:
             await gateway.create_model_version(
                 name, source="s3://x", run_id="0", model_id=None, description="", tags={}
             )
     assert caught.value.error_code == "PERMISSION_DENIED"
 
 
-async def test_it_asks_where_it_was_moved_to() -> None:
+async def test_the_gateway_uses_a_changed_address() -> None:
     seen: list[str] = []
 
     async def answer(request: web.Request) -> web.StreamResponse:
@@ -301,7 +299,7 @@ async def test_all_pages_are_read(
 
 
 @pytest.mark.mlflow
-async def test_every_error_of_the_gateway_is_one_that_clients_may_read(
+async def test_every_gateway_error_is_a_domain_error(
     gateway: MlflowGateway,
 ) -> None:
     with pytest.raises(AsgardError):

@@ -3,7 +3,7 @@
 import json
 
 from asgard_async.mlflow.address import MlflowAddress
-from asgard_async.mlflow.job_variables import VARIABLES, job_environment
+from asgard_async.mlflow.job_variables import job_environment
 
 
 def environment(address: MlflowAddress, tags: dict[str, str] | None = None) -> dict[str, str]:
@@ -29,7 +29,7 @@ def test_job_logs_to_its_experiment_and_its_runs_are_marked() -> None:
     }
 
 
-def test_credentials_are_given_apart_from_the_address() -> None:
+def test_credentials_are_passed_separately() -> None:
     variables = environment(MlflowAddress.parse("http://ann:hush@host:1"))
     assert variables["MLFLOW_TRACKING_URI"] == "http://host:1"
     assert variables["MLFLOW_TRACKING_USERNAME"] == "ann"
@@ -41,12 +41,6 @@ def test_credentials_are_given_apart_from_the_address() -> None:
     assert "MLFLOW_TRACKING_USERNAME" not in bearer
 
 
-def test_users_tags_cannot_take_the_place_of_the_marks() -> None:
+def test_user_tags_cannot_override_the_job_tags() -> None:
     variables = environment(MlflowAddress.parse("http://host"), {"asgard.job_id": "ffffffff"})
     assert json.loads(variables["MLFLOW_RUN_CONTEXT"])["asgard.job_id"] == "0a1b2c3d"
-
-
-def test_every_variable_that_is_set_is_named() -> None:
-    basic = environment(MlflowAddress.parse("http://u:p@host"))
-    bearer = environment(MlflowAddress.parse("http://host", token="t"))
-    assert basic.keys() | bearer.keys() == VARIABLES

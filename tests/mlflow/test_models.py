@@ -28,7 +28,7 @@ def moment(text: str) -> datetime:
     return datetime.fromisoformat(text)
 
 
-async def test_model_without_stages_shows_its_newest_version(
+async def test_a_model_without_stages_shows_its_newest_version(
     gateway: MlflowGateway, user: MlflowUser
 ) -> None:
     _, run_id, model_id = await logged_run(user)
@@ -64,7 +64,7 @@ async def test_model_without_stages_shows_its_newest_version(
     assert model in await list_models(gateway)
 
 
-async def test_stages_each_show_their_newest_version_newest_first(
+async def test_each_stage_shows_its_newest_version(
     gateway: MlflowGateway, user: MlflowUser
 ) -> None:
     _, run_id, model_id = await logged_run(user)
@@ -79,13 +79,13 @@ async def test_stages_each_show_their_newest_version_newest_first(
     assert [(v["version"], v["stage"]) for v in latest] == [("10", "None"), ("2", "Production")]
 
 
-async def test_empty_model_has_no_versions(gateway: MlflowGateway) -> None:
+async def test_an_empty_model_has_no_versions(gateway: MlflowGateway) -> None:
     name = fresh("empty")
     await gateway.create_registered_model(name)
     assert (await get_model(gateway, name))["latest_versions"] == []
 
 
-async def test_prompt_is_no_model(gateway: MlflowGateway, user: MlflowUser) -> None:
+async def test_a_prompt_is_not_a_model(gateway: MlflowGateway, user: MlflowUser) -> None:
     name = fresh("prompt")
     tags = [{"key": "mlflow.prompt.is_prompt", "value": "true"}]
     await user.call("POST", "registered-models/create", {"name": name, "tags": tags})
@@ -94,12 +94,12 @@ async def test_prompt_is_no_model(gateway: MlflowGateway, user: MlflowUser) -> N
     assert name not in {model["name"] for model in await list_models(gateway)}
 
 
-async def test_unknown_model_is_not_found(gateway: MlflowGateway) -> None:
+async def test_an_unknown_model_is_not_found(gateway: MlflowGateway) -> None:
     with pytest.raises(TrackingNotFound):
         await get_model(gateway, fresh("none"))
 
 
-async def test_registering_takes_the_newest_model_that_is_wholly_logged(
+async def test_registering_uses_the_newest_complete_model(
     gateway: MlflowGateway, user: MlflowUser
 ) -> None:
     experiment_id, run_id, _ = await logged_run(user)
@@ -140,7 +140,7 @@ async def test_registering_finds_a_model_among_the_artifacts(
     )
 
 
-async def test_run_without_model_is_refused_with_what_to_do(
+async def test_a_run_without_a_model_is_rejected_with_advice(
     gateway: MlflowGateway, user: MlflowUser
 ) -> None:
     run_id = await user.run(await user.experiment())
@@ -148,12 +148,12 @@ async def test_run_without_model_is_refused_with_what_to_do(
         await register_run(gateway, model_name=fresh("nothing"), run_id=run_id)
 
 
-async def test_unknown_run_is_not_found(gateway: MlflowGateway) -> None:
+async def test_an_unknown_run_is_not_found(gateway: MlflowGateway) -> None:
     with pytest.raises(TrackingNotFound):
         await register_run(gateway, model_name="x", run_id="' OR run_id != '")
 
 
-async def test_name_that_mlflow_refuses_is_refused(
+async def test_a_name_rejected_by_mlflow_is_rejected(
     gateway: MlflowGateway, user: MlflowUser
 ) -> None:
     _, run_id, _ = await logged_run(user)
@@ -161,7 +161,7 @@ async def test_name_that_mlflow_refuses_is_refused(
         await register_run(gateway, model_name="a/b", run_id=run_id)
 
 
-async def test_a_list_that_mlflow_refuses_is_not_the_clients_fault() -> None:
+async def test_a_rejected_listing_is_not_a_client_error() -> None:
     async def refuse(request: web.Request) -> web.Response:
         answer = {"error_code": "PERMISSION_DENIED", "message": "no"}
         return web.json_response(answer, status=403)
@@ -170,5 +170,5 @@ async def test_a_list_that_mlflow_refuses_is_not_the_clients_fault() -> None:
         serving(refuse) as uri,
         MlflowGateway(MlflowAddress.parse(uri), timeout_seconds=5) as gateway,
     ):
-        with pytest.raises(TrackingUnavailable, match="refuses to tell its models"):
+        with pytest.raises(TrackingUnavailable, match="refuses to list its models"):
             await list_models(gateway)

@@ -37,7 +37,7 @@ async def watching(
 
 
 @pytest.mark.mlflow
-async def test_snapshot_counts_what_mlflow_holds(
+async def test_the_snapshot_counts_what_mlflow_holds(
     mlflow_server: MlflowServer, user: MlflowUser, gateway: MlflowGateway
 ) -> None:
     await user.experiment()
@@ -53,7 +53,7 @@ async def test_snapshot_counts_what_mlflow_holds(
     assert snapshot.checked_at is not None
 
 
-async def test_before_the_first_answer_nothing_is_known() -> None:
+async def test_nothing_is_known_before_the_first_response() -> None:
     async with watching(f"http://127.0.0.1:{free_port()}") as monitor:
         assert monitor.snapshot == TrackingSnapshot()
         await eventually(lambda: monitor.snapshot.checked_at is not None)
@@ -63,7 +63,7 @@ async def test_before_the_first_answer_nothing_is_known() -> None:
 
 
 @pytest.mark.mlflow
-async def test_server_held_still_turns_unreachable_and_the_counts_stay(
+async def test_a_hung_server_is_unreachable_and_keeps_counts(
     mlflow_server: MlflowServer,
 ) -> None:
     async with watching(mlflow_server.uri, timeout_seconds=2) as monitor:
@@ -80,7 +80,7 @@ async def test_server_held_still_turns_unreachable_and_the_counts_stay(
 
 
 @pytest.mark.mlflow
-async def test_started_server_counts_as_starting_until_it_first_answers(
+async def test_a_server_is_starting_until_it_first_responds(
     relay: Relay,
 ) -> None:
     relay.fail(EXPERIMENTS, 502)
@@ -95,7 +95,7 @@ async def test_started_server_counts_as_starting_until_it_first_answers(
     assert seen == ["starting", "unreachable"]
 
 
-async def test_garbage_is_unreachable_and_does_not_end_the_monitor() -> None:
+async def test_garbage_means_unreachable_and_monitoring_goes_on() -> None:
     async def garbage(_: web.Request) -> web.StreamResponse:
         return web.Response(body=b"\x00" * 100, content_type="application/json")
 
@@ -107,7 +107,9 @@ async def test_garbage_is_unreachable_and_does_not_end_the_monitor() -> None:
 
 
 @pytest.mark.mlflow
-async def test_server_without_registry_is_accessible(relay: Relay, relayed: MlflowGateway) -> None:
+async def test_a_server_without_a_registry_is_accessible(
+    relay: Relay, relayed: MlflowGateway
+) -> None:
     async def refuse_registry(request: web.Request) -> web.StreamResponse:
         if request.path.endswith(MODELS):
             return web.json_response({"error_code": "ENDPOINT_NOT_FOUND"}, status=404)
@@ -129,19 +131,19 @@ async def test_check_now_does_not_wait_for_the_interval(relay: Relay) -> None:
 
 
 @pytest.mark.mlflow
-async def test_doubt_holds_waiters_until_mlflow_has_been_looked_at_again(relay: Relay) -> None:
+async def test_waiters_are_held_until_the_next_check(relay: Relay) -> None:
     async with watching(relay.uri, refresh_seconds=HOUR) as monitor:
         assert await monitor.wait_accessible(30)
         assert await monitor.wait_accessible(0)
         gate = relay.gate(EXPERIMENTS)
-        monitor.doubt()
+        monitor.report_failure()
         assert not await monitor.wait_accessible(0)
         gate.set()
         assert await monitor.wait_accessible(30)
 
 
 @pytest.mark.mlflow
-async def test_lasting_problem_is_logged_once(
+async def test_a_lasting_problem_is_logged_once(
     relay: Relay, caplog: pytest.LogCaptureFixture
 ) -> None:
     relay.fail(EXPERIMENTS, 502)
@@ -150,7 +152,7 @@ async def test_lasting_problem_is_logged_once(
     assert caplog.text.count("answered 502") == 1
 
 
-async def test_nudge_does_not_save_the_monitor_from_being_cancelled() -> None:
+async def test_a_nudge_does_not_swallow_cancellation() -> None:
     async with watching(f"http://127.0.0.1:{free_port()}", refresh_seconds=HOUR) as monitor:
         await eventually(lambda: monitor.snapshot.checked_at is not None)
         monitor.check_now()

@@ -30,27 +30,27 @@ def chosen(*runs: JobRun) -> str | None:
     return found.run_id if found else None
 
 
-def test_run_that_ended_last_is_the_jobs_run_whatever_its_status() -> None:
+def test_the_run_that_ended_last_is_the_jobs_run() -> None:
     assert chosen(run("a", 1), run("b", 3, status="FAILED"), run("c", 2)) == "b"
 
 
-def test_ties_go_to_the_top_level_run() -> None:
+def test_the_top_level_run_wins_a_tie() -> None:
     assert chosen(run("z", 5, parent="a"), run("a", 5), run("y", 5, parent="a")) == "a"
 
 
-def test_nested_run_that_ended_later_counts() -> None:
+def test_a_nested_run_that_ended_later_wins() -> None:
     assert chosen(run("a", 5), run("b", 6, parent="a")) == "b"
 
 
-def test_run_without_end_counts_as_the_last() -> None:
+def test_an_open_run_counts_as_the_last() -> None:
     assert chosen(run("a", 5), run("b", None, status="RUNNING")) == "b"
 
 
-def test_no_runs_no_run() -> None:
+def test_without_runs_there_is_no_run() -> None:
     assert chosen() is None
 
 
 @pytest.mark.parametrize("reason", Reason)
-def test_open_run_of_an_ended_job_is_ended_as_the_job_was(reason: Reason) -> None:
+def test_an_open_run_is_ended_with_the_jobs_status(reason: Reason) -> None:
     expected = {Reason.SUCCEEDED: "FINISHED", Reason.EXIT_CODE: "FAILED"}.get(reason, "KILLED")
     assert final_status(reason) == expected

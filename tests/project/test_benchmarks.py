@@ -1,4 +1,4 @@
-"""The table of figures, its stored form and its page; what they are is for `make bench` to say."""
+"""The table of figures, its stored form and its page; `make bench` measures the figures."""
 
 import argparse
 from collections import Counter
@@ -14,7 +14,7 @@ from benchmarks.figures import Row, Target, table
 from benchmarks.render import DOCUMENT, NOTES, PICTURE, document, notes_in, render
 from benchmarks.stored import DOCUMENTED, Results, kept
 from benchmarks.table import BENCHES, IDS
-from benchmarks.targets import ASKED, BESIDE, TARGETS
+from benchmarks.targets import BESIDE, ISSUE_TARGETS, TARGETS
 
 ROOT = Path(__file__).parents[2]
 ISSUE_5 = {
@@ -36,17 +36,24 @@ ISSUE_5 = {
     "mlflow-ready": 0.7,
     "mlflow-memory": 0.6,
 }
-"""Its table "What it must show", as it was when this was written."""
+"""The targets of issue 5 at the time of writing."""
 
 ROWS = (
-    Row(id="list", what="a <page>", unit="ms", peer="among 100", asgard=[2, 3, 4], theirs=[2, 4]),
+    Row(
+        id="list",
+        what="a <page>",
+        unit="ms",
+        peer="among 100",
+        asgard=[2, 3, 4],
+        peer_values=[2, 4],
+    ),
     Row(
         id="tiny",
         what="jobs",
         unit="jobs/s",
         peer="by hand",
         asgard=[15.0],
-        theirs=[60.0],
+        peer_values=[60.0],
         more_is_better=True,
         target=Target(text="≥ 12 jobs/s", limit=12, of="median", at_least=True),
         remark="why & how",
@@ -57,14 +64,14 @@ ROWS = (
 )
 
 
-def row(*, asgard: list[float], theirs: list[float], **target: object) -> Row:
+def row(*, asgard: list[float], peer_values: list[float], **target: object) -> Row:
     return Row(
         id="list",
         what="",
         unit="s",
         peer="",
         asgard=asgard,
-        theirs=theirs,
+        peer_values=peer_values,
         target=Target(text="", **target) if target else None,  # type: ignore[arg-type]
     )
 
@@ -73,7 +80,7 @@ def row(*, asgard: list[float], theirs: list[float], **target: object) -> Row:
 
 
 def test_every_figure_of_the_issue_is_a_row_with_its_limit() -> None:
-    assert {row_id: target.limit for row_id, target in ASKED.items()} == ISSUE_5
+    assert {row_id: target.limit for row_id, target in ISSUE_TARGETS.items()} == ISSUE_5
     assert set(ISSUE_5) | BESIDE <= set(IDS)
 
 
@@ -93,7 +100,7 @@ def test_every_benchmark_can_be_run_by_its_name_alone() -> None:
 
 def test_rows_are_chosen_by_id() -> None:
     assert rows_named("hello,status list") == {"hello", "status", "list"}
-    with pytest.raises(argparse.ArgumentTypeError, match=r"no such row: helo; there are .*hello"):
+    with pytest.raises(argparse.ArgumentTypeError, match=r"unknown row: helo; choose from .*hello"):
         rows_named("hello helo")
 
 
@@ -103,37 +110,37 @@ def test_rows_are_chosen_by_id() -> None:
 @pytest.mark.parametrize(
     ("judged", "reached"),
     [
-        (row(asgard=[1.0, 5.0, 2.0], theirs=[4.0]), None),
-        (row(asgard=[1.0, 5.0, 2.0], theirs=[4.0], limit=0.5), True),
-        (row(asgard=[1.0, 5.0, 2.1], theirs=[4.0], limit=0.5), False),
-        (row(asgard=[2.0], theirs=[4.0], limit=0.5, at_least=True), True),
-        (row(asgard=[1.9], theirs=[4.0], limit=0.5, at_least=True), False),
-        (row(asgard=[110.0], theirs=[], limit=120, of="median"), True),
-        (row(asgard=[121.0], theirs=[1.0], limit=120, of="median"), False),
-        (row(asgard=[4.3], theirs=[3.0, 4.0, 5.0], limit=1.05, or_within_spread=True), True),
-        (row(asgard=[5.1], theirs=[3.0, 4.0, 5.0], limit=1.05, or_within_spread=True), False),
-        (row(asgard=[1.0], theirs=[], limit=0.5), None),
+        (row(asgard=[1.0, 5.0, 2.0], peer_values=[4.0]), None),
+        (row(asgard=[1.0, 5.0, 2.0], peer_values=[4.0], limit=0.5), True),
+        (row(asgard=[1.0, 5.0, 2.1], peer_values=[4.0], limit=0.5), False),
+        (row(asgard=[2.0], peer_values=[4.0], limit=0.5, at_least=True), True),
+        (row(asgard=[1.9], peer_values=[4.0], limit=0.5, at_least=True), False),
+        (row(asgard=[110.0], peer_values=[], limit=120, of="median"), True),
+        (row(asgard=[121.0], peer_values=[1.0], limit=120, of="median"), False),
+        (row(asgard=[4.3], peer_values=[3.0, 4.0, 5.0], limit=1.05, or_within_spread=True), True),
+        (row(asgard=[5.1], peer_values=[3.0, 4.0, 5.0], limit=1.05, or_within_spread=True), False),
+        (row(asgard=[1.0], peer_values=[], limit=0.5), None),
     ],
 )
 def test_a_target_is_judged_by_medians(judged: Row, reached: bool | None) -> None:
     assert judged.reached is reached
 
 
-def test_costs_of_rates_are_turned_round() -> None:
+def test_rates_are_inverted_to_costs() -> None:
     plain, rate, alone = ROWS
-    assert (plain.ratio, plain.cost, plain.cost_asked_for) == (1, 1, None)
-    assert (rate.ratio, rate.cost, rate.cost_asked_for) == (0.25, 4, 5)
-    assert (alone.ratio, alone.cost, alone.cost_asked_for) == (None, None, None)
+    assert (plain.ratio, plain.cost, plain.target_cost) == (1, 1, None)
+    assert (rate.ratio, rate.cost, rate.target_cost) == (0.25, 4, 5)
+    assert (alone.ratio, alone.cost, alone.target_cost) == (None, None, None)
 
 
-def test_the_table_tells_why_a_peer_is_missing() -> None:
+def test_the_table_says_why_a_peer_is_missing() -> None:
     assert "no tsp here" in table(ROWS)
 
 
 # --- stored and rendered ------------------------------------------------------------------------
 
 
-def test_stored_rows_come_back_and_new_ones_replace_them(tmp_path: Path) -> None:
+def test_stored_rows_are_read_and_replaced(tmp_path: Path) -> None:
     file = tmp_path / "deep" / "bench.json"
     kept(file, ROWS[:2], IDS).write(file)
     again = Row(id="list", what="later", unit="ms", peer="", asgard=[1])
@@ -143,7 +150,7 @@ def test_stored_rows_come_back_and_new_ones_replace_them(tmp_path: Path) -> None
     ]
 
 
-def test_a_page_is_made_of_stored_rows(tmp_path: Path) -> None:
+def test_a_page_is_rendered_from_stored_rows(tmp_path: Path) -> None:
     file = tmp_path / "bench.json"
     kept(file, [replace(one, load=(1, 2)) for one in ROWS], IDS).write(file)
     render(file, tmp_path)
@@ -154,7 +161,7 @@ def test_a_page_is_made_of_stored_rows(tmp_path: Path) -> None:
     assert (tmp_path / PICTURE).read_text("utf-8") == chart([ROWS[1], ROWS[2], ROWS[0]])
 
 
-def test_the_picture_has_a_bar_for_each_row_with_a_peer_and_a_mark_for_each_target() -> None:
+def test_the_chart_shows_every_peer_and_target() -> None:
     drawing = ElementTree.fromstring(chart(ROWS))  # noqa: S314 (its own picture)
     kinds = Counter(part.get("class") for part in drawing.iter())
     assert (kinds["plain"], kinds["reached"], kinds["missed"], kinds["target"]) == (1, 1, 0, 1)
@@ -165,12 +172,12 @@ def test_the_documented_run_has_every_figure_of_the_issue() -> None:
     assert set(ISSUE_5) | BESIDE <= measured
 
 
-def test_the_documented_run_was_judged_by_the_targets_of_today() -> None:
+def test_the_documented_run_used_the_current_targets() -> None:
     for one in Results.read(DOCUMENTED).rows:
         assert one.target == TARGETS.get(one.id), one.id
 
 
-def test_the_page_is_what_the_documented_run_renders_to(tmp_path: Path) -> None:
+def test_the_page_matches_the_documented_run(tmp_path: Path) -> None:
     """`python -m benchmarks.render` makes it so again."""
     render(DOCUMENTED, tmp_path)
     for name in (DOCUMENT, PICTURE):

@@ -92,7 +92,7 @@ def may_import(module: str, name: str) -> bool:
 
 
 @pytest.mark.parametrize("path", MODULES, ids=name_of)
-def test_module_imports_only_what_its_package_may(path: Path) -> None:
+def test_modules_import_only_what_their_package_may(path: Path) -> None:
     if name_of(path) == "asgard_async":
         assert imports_of(path) == set()
         return
@@ -119,7 +119,9 @@ def test_module_imports_only_what_its_package_may(path: Path) -> None:
         ("asgard_async.app", "from asgard_async.cli import main"),
     ],
 )
-def test_the_rule_notices(module: str, source: str, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_forbidden_imports_are_noticed(
+    module: str, source: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
     # names are resolved against what exists; these need not exist yet
     monkeypatch.setitem(globals(), "resolve", lambda base, name: f"{base}.{name}")
     assert violations_of(module, imports_in(source, module))
@@ -137,7 +139,7 @@ def test_the_rule_notices(module: str, source: str, monkeypatch: pytest.MonkeyPa
         ("asgard_async.supervisor.shim.pump", "from asgard_async.logformat import files"),
     ],
 )
-def test_the_rule_allows(module: str, source: str) -> None:
+def test_allowed_imports_pass(module: str, source: str) -> None:
     assert violations_of(module, imports_in(source, module)) == []
 
 
@@ -145,6 +147,6 @@ def test_every_package_has_its_place_in_the_order() -> None:
     assert {package_of(name_of(path)) for path in MODULES} - {""} == set(ORDER)
 
 
-def test_only_two_modules_stand_beside_the_packages() -> None:
+def test_only_two_modules_are_outside_packages() -> None:
     beside = {path.name for path in PACKAGE.glob("*.py")}
     assert beside == {"__init__.py", "__main__.py", "app.py"}

@@ -21,7 +21,7 @@ NAME = r"\b(?:asgard|process|python)_[a-z_]+\b"
 def documented() -> set[str]:
     """The names in the table of metrics; of a histogram the one without a suffix."""
     text = (ROOT / "docs" / "operations.md").read_text("utf-8")
-    table = text.partition("## What to watch")[2].partition("\n## ")[0]
+    table = text.partition("## Monitoring")[2].partition("\n## ")[0]
     first_cells = [line.split("|")[1] for line in table.splitlines() if line.startswith("| `")]
     return set(re.findall(NAME, "\n".join(first_cells)))
 
@@ -61,7 +61,7 @@ async def test_each_metric_is_served_documented_and_shown(service: Service) -> N
     assert {name for name in served if name.startswith("asgard_")} <= shown()
 
 
-def test_it_can_be_imported_wherever_prometheus_is() -> None:
+def test_the_dashboard_imports_with_any_data_source() -> None:
     assert DASHBOARD["id"] is None
     assert DASHBOARD["schemaVersion"] >= 39
     variables = {one["name"]: one for one in DASHBOARD["templating"]["list"]}
@@ -74,7 +74,7 @@ def test_it_can_be_imported_wherever_prometheus_is() -> None:
         assert 'instance=~"$instance"' in expression
 
 
-def test_no_panel_covers_another() -> None:
+def test_panels_do_not_overlap() -> None:
     places = set()
     for panel in DASHBOARD["panels"]:
         at = panel["gridPos"]

@@ -24,7 +24,7 @@ def test_versions_agree(distribution: metadata.Distribution) -> None:
     assert f"## {asgard_async.__version__}" in (ROOT / "CHANGELOG.md").read_text("utf-8")
 
 
-def test_metadata(distribution: metadata.Distribution) -> None:
+def test_the_metadata_is_complete(distribution: metadata.Distribution) -> None:
     about = distribution.metadata
     assert about["Name"] == "asgard-async"
     assert about["License-Expression"] == "Apache-2.0"
@@ -34,7 +34,7 @@ def test_metadata(distribution: metadata.Distribution) -> None:
     assert (script.name, script.value) == ("asgard", "asgard_async.cli.main:main")
 
 
-def test_runtime_needs_no_test_tool(distribution: metadata.Distribution) -> None:
+def test_the_runtime_needs_no_test_tools(distribution: metadata.Distribution) -> None:
     needed = {
         requirement.name
         for requirement in map(Requirement, distribution.requires or ())

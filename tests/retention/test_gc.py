@@ -62,7 +62,7 @@ async def submit_archive(service: Service) -> str:
     return job_id
 
 
-async def test_each_kind_goes_and_the_rest_stays(tmp_path: Path, service: Service) -> None:
+async def test_each_kind_is_removed_and_the_rest_stays(tmp_path: Path, service: Service) -> None:
     outside = tmp_path / "outside"
     outside.mkdir()
     (outside / "precious").write_text("precious")
@@ -117,7 +117,7 @@ async def test_each_kind_goes_and_the_rest_stays(tmp_path: Path, service: Servic
     assert (service.data_dir / "jobs" / running / "attempts/1/work").exists()
 
 
-async def test_caches_go_that_no_job_has_used_for_long(tmp_path: Path) -> None:
+async def test_long_unused_caches_are_removed(tmp_path: Path) -> None:
     settings = WITHOUT_MLFLOW | {"ASGARD_ISOLATION__LEVEL": "auto"}
     caches_something = (
         "import os; open(os.environ['XDG_CACHE_HOME'] + '/x', 'wb').write(b'x' * 10**6)"
@@ -139,7 +139,7 @@ async def test_caches_go_that_no_job_has_used_for_long(tmp_path: Path) -> None:
         assert again["reason"] == "succeeded"
 
 
-async def test_the_service_collects_by_itself_and_counts_it(tmp_path: Path) -> None:
+async def test_the_service_collects_by_itself(tmp_path: Path) -> None:
     settings = WITHOUT_MLFLOW | {
         "ASGARD_RETENTION__CHECK_HOURS": "0.00001",
         "ASGARD_RETENTION__JOBS_DAYS": "30",
@@ -172,7 +172,7 @@ async def test_the_service_collects_by_itself_and_counts_it(tmp_path: Path) -> N
         assert status["jobs"]["completed"] == 1
 
 
-async def test_a_crash_in_between_leaves_nothing_for_ever(service: Service) -> None:
+async def test_a_crash_during_collection_leaves_no_orphans(service: Service) -> None:
     job_id = await service.submit("print()")
     await service.finished(job_id)
     await service.kill()
@@ -186,7 +186,7 @@ async def test_a_crash_in_between_leaves_nothing_for_ever(service: Service) -> N
     await eventually(lambda: not folder.exists(), what="the stray directory is gone")
 
 
-async def test_an_archive_that_no_job_names_goes_beside_the_service(
+async def test_orphaned_archives_go_beside_a_running_service(
     service: Service, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """What `asgard gc` leaves that is killed between a job's record and its archive."""
@@ -205,7 +205,7 @@ async def test_an_archive_that_no_job_names_goes_beside_the_service(
     assert list(archives.iterdir()) == [mine]
 
 
-def test_a_database_of_an_older_schema_is_left_as_it_is(tmp_path: Path) -> None:
+def test_a_database_of_an_older_schema_is_unchanged(tmp_path: Path) -> None:
     """A service of an older version may be running on it."""
     data = DataDirectory(root=tmp_path / "data").make()
     old_database(data.database)
@@ -220,7 +220,7 @@ def test_a_database_of_an_older_schema_is_left_as_it_is(tmp_path: Path) -> None:
     assert asgard("gc", "--data-dir", data.root, "--dry-run").returncode == 0
 
 
-def test_for_people(tmp_path: Path) -> None:
+def test_gc_prints_readable_text(tmp_path: Path) -> None:
     done = asgard("gc", "--data-dir", tmp_path)
     assert done.returncode == 1
     assert "there is no database" in done.stderr

@@ -14,9 +14,7 @@ JOB = "0123abcd"
 
 
 @pytest.mark.parametrize("replaced", [JOB, f"{JOB}/attempts", f"{JOB}/attempts/1"])
-def test_a_link_where_a_directory_of_the_job_was_is_not_followed(
-    tmp_path: Path, replaced: str
-) -> None:
+def test_a_link_replacing_a_job_directory_is_not_followed(tmp_path: Path, replaced: str) -> None:
     jobs, outside = tmp_path / "jobs", tmp_path / "outside"
     precious = [outside / name for name in ("job.log", "work/x", "1/work/x", "attempts/1/work/x")]
     for file in precious:
@@ -36,14 +34,14 @@ def test_a_link_where_a_directory_of_the_job_was_is_not_followed(
     assert not (jobs / JOB).exists()
 
 
-def test_what_lies_beside_the_jobs_is_no_job(tmp_path: Path) -> None:
+def test_foreign_files_beside_the_jobs_are_ignored(tmp_path: Path) -> None:
     for name in (JOB, "lost+found", "0123ABCD", "0123abcd.old"):
         (tmp_path / name).mkdir()
     (tmp_path / "README").touch()
-    assert JobFiles(tmp_path).known() == {JOB}
+    assert JobFiles(tmp_path).job_ids() == {JOB}
 
 
-def test_whatever_a_job_calls_its_log_goes(tmp_path: Path) -> None:
+def test_a_renamed_log_is_removed(tmp_path: Path) -> None:
     (tmp_path / JOB / "job.log.d" / "deeper").mkdir(parents=True)
     (tmp_path / JOB / "job.log").write_text("text")
     files = JobFiles(tmp_path)
@@ -52,7 +50,7 @@ def test_whatever_a_job_calls_its_log_goes(tmp_path: Path) -> None:
     assert list((tmp_path / JOB).iterdir()) == []
 
 
-def test_directories_nested_deeper_than_python_walks(tmp_path: Path) -> None:
+def test_very_deep_directories_are_removed(tmp_path: Path) -> None:
     work = tmp_path / JOB / "attempts" / "1" / "work"
     work.mkdir(parents=True)
     here = os.open(work, os.O_RDONLY)
@@ -68,7 +66,7 @@ def test_directories_nested_deeper_than_python_walks(tmp_path: Path) -> None:
     assert not work.exists()
 
 
-def test_what_is_nested_deeper_than_a_path_may_be_long_is_measured(tmp_path: Path) -> None:
+def test_directories_deeper_than_path_max_are_measured(tmp_path: Path) -> None:
     program = """
 import os
 import subprocess

@@ -9,7 +9,15 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from asgard_async.config import RetentionConfig
-from asgard_async.retention.plan import FILES, Bounds, KeptJob, KeptLeased, Kind, Removal, plan
+from asgard_async.retention.plan import (
+    FILES,
+    Bounds,
+    Kind,
+    Removal,
+    StoredDirectory,
+    StoredJob,
+    plan,
+)
 
 AT = datetime(2026, 6, 1, tzinfo=UTC)
 MIB = 1 << 20
@@ -28,9 +36,9 @@ KEEP_ALL = RetentionConfig(
 
 def kept(
     job_id: str, *, days: float, mib: tuple[int, int, int] = (1, 1, 1), is_recorded: bool = True
-) -> KeptJob:
+) -> StoredJob:
     sizes = {kind: size * MIB for kind, size in zip(FILES, mib, strict=True)}
-    return KeptJob(
+    return StoredJob(
         job_id=job_id,
         ended_at=AT - timedelta(days=days),
         is_recorded=is_recorded,
@@ -39,12 +47,12 @@ def kept(
     )
 
 
-def removal(*jobs: KeptJob, **config: Any) -> list[tuple[Kind, str]]:
+def removal(*jobs: StoredJob, **config: Any) -> list[tuple[Kind, str]]:
     found = plan(jobs, {}, dataclasses.replace(KEEP_ALL, **config), bounds={}, at=AT)
     return [(one.kind, one.name) for one in found]
 
 
-def test_nothing_goes_by_itself() -> None:
+def test_nothing_is_removed_by_default() -> None:
     assert removal(kept("a", days=10_000)) == []
 
 
@@ -57,22 +65,22 @@ def test_nothing_goes_by_itself() -> None:
         ("jobs_days", Kind.JOB),
     ],
 )
-def test_each_by_its_age(key: str, kind: Kind) -> None:
+def test_each_kind_is_removed_by_age(key: str, kind: Kind) -> None:
     old, young = kept("old", days=7.1), kept("young", days=6.9)
     assert removal(young, old, **{key: 7}) == [(kind, "old")]
 
 
 @pytest.mark.parametrize("days", [1_000_000, 1_000_000_000])
-def test_what_is_kept_longer_than_there_are_dates_stays(days: float) -> None:
+def test_an_age_beyond_the_calendar_keeps_everything(days: float) -> None:
     assert removal(kept("old", days=10_000), jobs_days=days, directories_days=days) == []
 
 
-def test_a_job_that_mlflow_has_not_told_of_waits_a_week_longer() -> None:
+def test_a_job_with_pending_tracking_stays_a_week_longer() -> None:
     assert removal(kept("a", days=13.9, is_recorded=False), jobs_days=7) == []
     assert removal(kept("a", days=14.1, is_recorded=False), jobs_days=7) == [(Kind.JOB, "a")]
 
 
-def test_a_job_that_goes_takes_its_files_along_once() -> None:
+def test_the_files_of_a_removed_job_go_once() -> None:
     (one,) = plan(
         [kept("old", days=8, mib=(1, 2, 3))],
         {},
@@ -83,7 +91,7 @@ def test_a_job_that_goes_takes_its_files_along_once() -> None:
     assert (one.kind, one.size_bytes, one.archive) == (Kind.JOB, 6 * MIB, "a.zip")
 
 
-def test_by_size_directories_of_the_oldest_go_first_then_logs() -> None:
+def test_by_size_oldest_directories_go_before_logs() -> None:
     jobs = [kept("new", days=1, mib=(4, 4, 0)), kept("old", days=2, mib=(4, 4, 0))]
     assert removal(*jobs, max_files_mb=16) == []
     assert removal(*jobs, max_files_mb=12) == [(Kind.DIRECTORY, "old")]
@@ -95,9 +103,9 @@ def test_by_size_directories_of_the_oldest_go_first_then_logs() -> None:
 
 
 @pytest.mark.parametrize("kind", [Kind.ENVIRONMENT, Kind.CACHE])
-def test_what_jobs_share_by_last_use_and_by_size(kind: Kind) -> None:
+def test_shared_files_go_by_last_use_and_size(kind: Kind) -> None:
     leased = [
-        KeptLeased(
+        StoredDirectory(
             name=name,
             last_used_at=AT - timedelta(days=days),
             size_bytes=10 * MIB,
@@ -134,7 +142,7 @@ job_lists = st.lists(
 
 
 @given(jobs=job_lists, limit=st.integers(1, 100))
-def test_what_stays_fits_and_no_more_goes_than_has_to(jobs: list[KeptJob], limit: int) -> None:
+def test_only_as_much_is_removed_as_needed(jobs: list[StoredJob], limit: int) -> None:
     config = dataclasses.replace(KEEP_ALL, max_files_mb=limit)
     found: list[Removal] = plan(jobs, {}, config, bounds={}, at=AT)
     total = sum(sum(job.bytes_of.values()) for job in jobs)

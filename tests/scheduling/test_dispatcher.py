@@ -20,7 +20,7 @@ async def one_slot(tmp_path: Path) -> AsyncIterator[Service]:
         yield service
 
 
-async def test_higher_priority_first_then_the_older(one_slot: Service, tmp_path: Path) -> None:
+async def test_jobs_start_by_priority_then_age(one_slot: Service, tmp_path: Path) -> None:
     blocker = await one_slot.submit(BLOCK)
     await one_slot.phase(blocker, "running")
     script = f"open({str(tmp_path / 'order')!r}, 'a').write('{{}} ')"
@@ -36,7 +36,7 @@ async def test_higher_priority_first_then_the_older(one_slot: Service, tmp_path:
     assert (tmp_path / "order").read_text() == "a b c d e "
 
 
-async def test_never_more_at_once_than_slots(tmp_path: Path) -> None:
+async def test_running_jobs_never_exceed_the_slots(tmp_path: Path) -> None:
     settings = {**WITHOUT_MLFLOW, "ASGARD_JOBS__MAX_CONCURRENT_JOBS": "3"}
     # each marks its presence, and how many others it met
     script = f"""
@@ -57,7 +57,7 @@ os.remove(mine)
     assert max(met) > 1
 
 
-async def test_full_queue_is_429_with_retry_after(tmp_path: Path) -> None:
+async def test_a_full_queue_is_429_with_retry_after(tmp_path: Path) -> None:
     settings = {**ONE_SLOT, "ASGARD_JOBS__MAX_QUEUED_JOBS": "2"}
     async with running_service(tmp_path / "data", settings) as service:
         blocker = await service.submit(BLOCK)
@@ -70,7 +70,7 @@ async def test_full_queue_is_429_with_retry_after(tmp_path: Path) -> None:
         assert len(listed["jobs"]) == 3
 
 
-async def test_waiting_too_long_ends_a_job_for_its_own_reason(tmp_path: Path) -> None:
+async def test_a_queue_timeout_has_its_own_end_reason(tmp_path: Path) -> None:
     settings = {**ONE_SLOT, "ASGARD_JOBS__QUEUE_TIMEOUT": "0.3"}
     async with running_service(tmp_path / "data", settings) as service:
         blocker = await service.submit(BLOCK)
@@ -88,7 +88,7 @@ async def test_waiting_too_long_ends_a_job_for_its_own_reason(tmp_path: Path) ->
         assert (await service.finished(await service.submit("print()")))["status"] == "completed"
 
 
-async def test_deadline_and_queue_survive_a_restart(tmp_path: Path) -> None:
+async def test_queue_and_deadlines_survive_a_restart(tmp_path: Path) -> None:
     async with running_service(tmp_path / "data", ONE_SLOT) as service:
         running = await service.submit(BLOCK, timeout=3)
         queued = await service.submit("print('ran')")

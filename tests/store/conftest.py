@@ -8,7 +8,8 @@ from typing import Any
 
 import pytest
 
-from asgard_async.domain.job import Job, JobSpec, now
+from asgard_async.core.timestamps import now
+from asgard_async.domain.job import Job, JobSpec
 from asgard_async.store.accepting import NewJob
 from asgard_async.store.database import Database
 from asgard_async.store.jobs import JobStore

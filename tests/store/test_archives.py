@@ -24,14 +24,14 @@ async def received(archives: ArchiveStore, content: bytes = b"content") -> str:
     return incoming.name
 
 
-async def test_what_is_persisted_stays(archives: ArchiveStore) -> None:
+async def test_a_persisted_archive_stays(archives: ArchiveStore) -> None:
     name = await received(archives)
     assert archives.path(name).read_bytes() == b"content"
     assert archives.path(name).stat().st_mode & 0o777 == 0o600
     assert name.endswith(".tar.gz")
 
 
-async def test_what_is_not_persisted_goes(archives: ArchiveStore, tmp_path: Path) -> None:
+async def test_an_unpersisted_archive_is_removed(archives: ArchiveStore, tmp_path: Path) -> None:
     with archives.receiving(".zip") as incoming:
         await incoming.write(b"x")
     with contextlib.suppress(KeyError), archives.receiving(".zip") as incoming:
@@ -40,7 +40,7 @@ async def test_what_is_not_persisted_goes(archives: ArchiveStore, tmp_path: Path
     assert not [*tmp_path.iterdir()]
 
 
-async def test_a_shared_archive_outlives_the_other(archives: ArchiveStore) -> None:
+async def test_a_shared_archive_outlives_the_first_job(archives: ArchiveStore) -> None:
     name = await received(archives)
     twin = await archives.share(name)
     assert twin != name
@@ -52,7 +52,9 @@ async def test_a_shared_archive_outlives_the_other(archives: ArchiveStore) -> No
         await archives.share(name)
 
 
-async def test_sweeping_removes_what_no_row_names(archives: ArchiveStore, tmp_path: Path) -> None:
+async def test_sweeping_removes_unreferenced_archives(
+    archives: ArchiveStore, tmp_path: Path
+) -> None:
     known, stray = await received(archives), await received(archives)
     assert await archives.sweep({known, "gone.zip"}) == 1
     assert [path.name for path in tmp_path.iterdir()] == [known]

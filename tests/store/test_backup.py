@@ -50,7 +50,7 @@ def test_a_copy_under_load_is_consistent(tmp_path: Path) -> None:
     assert sorted(path.name for path in tmp_path.iterdir() if "copy" in path.name) == ["copy.db"]
 
 
-def test_what_is_damaged_is_told_and_leaves_the_old_copy(tmp_path: Path) -> None:
+def test_a_damaged_database_keeps_the_previous_backup(tmp_path: Path) -> None:
     source, target = tmp_path / "source.db", tmp_path / "copy.db"
     with contextlib.closing(made(source)) as writer:
         writer.executemany("INSERT INTO pairs VALUES (1, 1, ?)", [("x" * 500,)] * 1000)
@@ -64,7 +64,7 @@ def test_what_is_damaged_is_told_and_leaves_the_old_copy(tmp_path: Path) -> None
     assert not list(tmp_path.glob("*.partial"))
 
 
-def test_what_is_not_there_cannot_be_copied(tmp_path: Path) -> None:
+def test_a_missing_database_cannot_be_backed_up(tmp_path: Path) -> None:
     with pytest.raises(BackupFailed, match="cannot be copied"):
         back_up(tmp_path / "none.db", tmp_path / "copy.db")
     assert list(tmp_path.iterdir()) == []

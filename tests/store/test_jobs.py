@@ -7,13 +7,14 @@ from pathlib import Path
 
 import pytest
 
+from asgard_async.core.timestamps import now
 from asgard_async.domain.errors import (
     IdempotencyConflict,
     JobNotFinished,
     JobNotFound,
     QueueFull,
 )
-from asgard_async.domain.job import Job, JobRun, JobTracking, Outcome, Started, now
+from asgard_async.domain.job import Job, JobRun, JobTracking, Outcome, Started
 from asgard_async.domain.status import Phase, Reason, Status
 from asgard_async.domain.transitions import TRANSITIONS, TransitionRefused
 from asgard_async.store import jobs as jobs_module
@@ -51,7 +52,7 @@ async def bring_to(store: JobStore, phase: Phase) -> Job:
     return await store.finish(job.job_id, at=now())
 
 
-async def test_accepted_job_comes_back_as_it_was_given(store: JobStore) -> None:
+async def test_an_accepted_job_is_read_back_unchanged(store: JobStore) -> None:
     new = new_job(
         b"\xff\x00script",
         requirements=("numpy>=2",),
@@ -71,7 +72,7 @@ async def test_accepted_job_comes_back_as_it_was_given(store: JobStore) -> None:
     assert [entry.phase for entry in await store.history(job.job_id)] == [Phase.QUEUED]
 
 
-async def test_accepted_job_is_there_for_another_connection(
+async def test_an_accepted_job_is_seen_by_other_connections(
     store: JobStore, database: Database, tmp_path: object
 ) -> None:
     job = await accept(store)
@@ -107,7 +108,7 @@ async def test_concurrent_claims_take_each_job_once(store: JobStore) -> None:
     "target",
     [Phase.STARTING, Phase.RUNNING, Phase.STOPPING, Phase.QUEUED, Phase.RECORDING, Phase.FINISHED],
 )
-async def test_sql_guard_agrees_with_the_table(
+async def test_the_sql_guard_matches_the_transition_table(
     store: JobStore, source: Phase, target: Phase
 ) -> None:
     job = await bring_to(store, source)
@@ -137,7 +138,7 @@ async def test_an_older_attempt_cannot_move_the_job(store: JobStore) -> None:
     assert (await store.get(job.job_id)).started_at is None
 
 
-async def test_a_finished_job_stays_as_it_is(store: JobStore) -> None:
+async def test_a_finished_job_never_changes(store: JobStore) -> None:
     job = await bring_to(store, Phase.FINISHED)
     with pytest.raises(TransitionRefused):
         await store.end(job.job_id, Phase.FINISHED, outcome(Reason.LOST), at=now())
@@ -162,7 +163,7 @@ async def test_cancelling_a_queued_job_ends_it_at_once(store: JobStore) -> None:
     assert await store.claim_next(now()) is None
 
 
-async def test_the_first_wish_to_cancel_counts(store: JobStore) -> None:
+async def test_the_first_cancellation_counts(store: JobStore) -> None:
     job = await bring_to(store, Phase.STOPPING)
     again = await store.request_cancel(job.job_id, at=now() + timedelta(hours=1))
     assert again.cancel_requested_at == job.cancel_requested_at
@@ -185,7 +186,7 @@ async def test_tracking_is_pending_until_it_is_set(store: JobStore) -> None:
     assert known.outcome.detail == "no model"
 
 
-async def test_counts_follow_every_move(store: JobStore) -> None:
+async def test_counts_follow_every_transition(store: JobStore) -> None:
     for phase in (Phase.FINISHED, Phase.QUEUED):
         await bring_to(store, phase)
     await bring_to(store, Phase.QUEUED)
@@ -197,14 +198,14 @@ async def test_counts_follow_every_move(store: JobStore) -> None:
     assert {status: count for status, count in counts.items() if count} == rows
 
 
-async def test_full_queue_refuses_and_leaves_nothing(store: JobStore) -> None:
+async def test_a_full_queue_rejects_without_a_trace(store: JobStore) -> None:
     await accept(store)
     with pytest.raises(QueueFull):
         await store.accept(new_job(), draw_id=lambda: "0" * 8, max_queued=1, at=now())
     assert (await store.counts())[Status.QUEUED] == 1
 
 
-async def test_a_taken_id_is_drawn_again_and_a_deleted_one_never_returns(store: JobStore) -> None:
+async def test_ids_are_never_reused_even_after_deletion(store: JobStore) -> None:
     job = await bring_to(store, Phase.FINISHED)
     await store.delete(job.job_id)
     draws = iter([job.job_id, "0000000a", "0000000a", job.job_id, "0000000b"])
@@ -213,7 +214,7 @@ async def test_a_taken_id_is_drawn_again_and_a_deleted_one_never_returns(store: 
     assert (first.job_id, second.job_id) == ("0000000a", "0000000b")
 
 
-async def test_delete_takes_everything_that_hangs_on_the_job(store: JobStore) -> None:
+async def test_delete_removes_all_rows_of_the_job(store: JobStore) -> None:
     job = await bring_to(store, Phase.FINISHED)
     await store.delete(job.job_id)
     with pytest.raises(JobNotFound):
@@ -228,7 +229,7 @@ async def test_delete_takes_everything_that_hangs_on_the_job(store: JobStore) ->
         await store.delete(running.job_id)
 
 
-async def test_same_key_and_specification_is_the_same_job(store: JobStore) -> None:
+async def test_the_same_key_and_specification_give_one_job(store: JobStore) -> None:
     new = new_job(idempotency_key="k", submitted_by="ci")
     results = await asyncio.gather(
         *(
@@ -241,7 +242,7 @@ async def test_same_key_and_specification_is_the_same_job(store: JobStore) -> No
     assert (await store.counts())[Status.QUEUED] == 1
 
 
-async def test_same_key_for_something_else_is_refused(store: JobStore) -> None:
+async def test_the_same_key_for_another_job_is_rejected(store: JobStore) -> None:
     await accept(store, idempotency_key="k")
     with pytest.raises(IdempotencyConflict):
         await accept(store, idempotency_key="k", priority=1)
@@ -263,7 +264,7 @@ async def test_a_key_outlives_its_job_for_a_day(store: JobStore) -> None:
     assert (await accept(store, new)).job_id != job.job_id
 
 
-async def test_queue_position_counts_who_goes_first(store: JobStore) -> None:
+async def test_queue_position_counts_the_jobs_ahead(store: JobStore) -> None:
     low, high, low2 = [await accept(store, priority=p) for p in (0, 1, 0)]
     assert [await store.queue_position(job) for job in (low, high, low2)] == [2, 1, 3]
     claimed = await store.claim_next(now())
@@ -272,7 +273,7 @@ async def test_queue_position_counts_who_goes_first(store: JobStore) -> None:
     assert await store.queue_position(low) == 1
 
 
-async def test_pages_hold_every_job_once_newest_first(store: JobStore) -> None:
+async def test_pages_list_every_job_once_newest_first(store: JobStore) -> None:
     moment = now()
     for n in range(25):
         # several jobs of one instant: the cursor must tell them apart
@@ -290,7 +291,7 @@ async def test_pages_hold_every_job_once_newest_first(store: JobStore) -> None:
     assert seen == list(range(25, 0, -1))
 
 
-async def test_filters_and_their_combinations(store: JobStore) -> None:
+async def test_filters_can_be_combined(store: JobStore) -> None:
     a = await accept(store, experiment_name="a", tags={"team": "x", "path": "/k:v"})
     b = await accept(store, experiment_name="b", tags={"team": "x"}, model_name="other")
     c = await accept(store, experiment_name="a", tags={"team": "y"})
@@ -321,7 +322,7 @@ async def test_filters_and_their_combinations(store: JobStore) -> None:
         JobFilter(created_after=now()),
     ],
 )
-async def test_a_page_is_read_from_an_index_in_order(database: Database, only: JobFilter) -> None:
+async def test_pages_are_read_from_an_index(database: Database, only: JobFilter) -> None:
     from asgard_async.store.listing import list_statement
 
     sql, parameters = list_statement(only, Cursor(created_at=now(), seq=5), 50)
@@ -334,7 +335,7 @@ async def test_a_page_is_read_from_an_index_in_order(database: Database, only: J
     assert all(step.startswith("SEARCH") for step in plan), plan
 
 
-async def test_counts_learn_what_another_process_deletes(
+async def test_counts_notice_deletions_by_other_processes(
     store: JobStore, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     job = await bring_to(store, Phase.FINISHED)

@@ -38,7 +38,7 @@ def version(connection: sqlite3.Connection) -> int:
     return number
 
 
-def test_each_runs_once(connection: sqlite3.Connection) -> None:
+def test_each_migration_runs_once(connection: sqlite3.Connection) -> None:
     first, second = "CREATE TABLE a (x);", "CREATE TABLE b (x);\n-- done\n"
     assert migrate(connection, migrations(first)) == ["0001_x.sql"]
     assert migrate(connection, migrations(first, second)) == ["0002_x.sql"]
@@ -46,7 +46,7 @@ def test_each_runs_once(connection: sqlite3.Connection) -> None:
     assert (tables(connection), version(connection)) == ({"a", "b"}, 2)
 
 
-def test_one_that_fails_leaves_nothing_of_itself(connection: sqlite3.Connection) -> None:
+def test_a_failed_migration_is_rolled_back(connection: sqlite3.Connection) -> None:
     broken = migrations("CREATE TABLE a (x);", "CREATE TABLE b (x);\nCREATE TABLE a (x);")
     with pytest.raises(sqlite3.OperationalError):
         migrate(connection, broken)
@@ -54,13 +54,13 @@ def test_one_that_fails_leaves_nothing_of_itself(connection: sqlite3.Connection)
     assert not connection.in_transaction
 
 
-def test_a_statement_cut_off_is_noticed(connection: sqlite3.Connection) -> None:
+def test_a_truncated_statement_is_an_error(connection: sqlite3.Connection) -> None:
     with pytest.raises(SchemaError):
         migrate(connection, migrations("CREATE TABLE a (x);\nCREATE TABLE b (x)"))
     assert tables(connection) == set()
 
 
-def test_triggers_are_whole_statements(connection: sqlite3.Connection) -> None:
+def test_triggers_are_single_statements(connection: sqlite3.Connection) -> None:
     sql = (
         "CREATE TABLE a (x);\n"
         "CREATE TRIGGER t AFTER INSERT ON a BEGIN\n  DELETE FROM a;\n  SELECT 1;\nEND;\n"
@@ -70,7 +70,7 @@ def test_triggers_are_whole_statements(connection: sqlite3.Connection) -> None:
     assert connection.execute("SELECT count(*) FROM a").fetchone() == (0,)
 
 
-async def test_a_newer_database_is_refused_untouched(tmp_path: Path) -> None:
+async def test_a_newer_database_is_rejected_untouched(tmp_path: Path) -> None:
     file = tmp_path / "asgard.db"
     async with Database(file):
         pass
@@ -97,12 +97,12 @@ async def test_database_is_private_and_durable(tmp_path: Path) -> None:
     assert (mode, sync) == ("wal", 2)
 
 
-def test_packaged_migrations_are_numbered_without_a_gap() -> None:
+def test_packaged_migrations_are_numbered_without_gaps() -> None:
     versions = [migration.version for migration in packaged_migrations()]
     assert versions == list(range(1, len(versions) + 1))
 
 
-async def test_a_database_without_archives_is_brought_up_to_date(tmp_path: Path) -> None:
+async def test_a_database_without_archives_is_migrated(tmp_path: Path) -> None:
     """Rows and idempotency keys of schema 1 stay as they are."""
     file = tmp_path / "asgard.db"
     old = sqlite3.connect(file, isolation_level=None)

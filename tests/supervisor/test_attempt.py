@@ -97,7 +97,7 @@ async def started(tmp_path: Path, request: pytest.FixtureRequest) -> AsyncIterat
         ("import os; os.kill(os.getpid(), 11)", None, signal.SIGSEGV),
     ],
 )
-async def test_exit_code_and_signal_are_told_apart(
+async def test_exit_codes_and_signals_are_distinguished(
     started: Started, script: str, exit_code: int | None, signal_number: int | None
 ) -> None:
     ended = await started.run(script)
@@ -122,7 +122,7 @@ async def test_stdout_and_stderr_arrive_in_order(started: Started) -> None:
     assert started.output().split() == [str(i // 2) for i in range(100)]
 
 
-async def test_script_finds_what_it_finds_by_hand(started: Started) -> None:
+async def test_the_script_sees_what_it_sees_by_hand(started: Started) -> None:
     script = """
 import os, signal, sys
 print(sys.argv, __name__, __file__ == os.path.abspath("train.py"))
@@ -148,7 +148,7 @@ async def test_timeout_stops_the_script(started: Started) -> None:
     assert (ended.stop, ended.signal, ended.killed) == (Stop.TIMEOUT, signal.SIGTERM, False)
 
 
-async def test_script_that_ignores_sigterm_is_killed_after_the_grace(started: Started) -> None:
+async def test_ignoring_sigterm_ends_in_a_kill_after_the_grace(started: Started) -> None:
     script = "import signal, time\nsignal.signal(15, signal.SIG_IGN)\nprint('up')\ntime.sleep(60)"
     await started.start(started.spec(script))
     await eventually(lambda: "up\n" in started.output(), what="script is up")
@@ -157,7 +157,7 @@ async def test_script_that_ignores_sigterm_is_killed_after_the_grace(started: St
     assert (ended.stop, ended.signal, ended.killed) == (Stop.REQUESTED, signal.SIGKILL, True)
 
 
-async def test_script_may_end_in_its_own_way_when_stopped(started: Started) -> None:
+async def test_a_stopped_script_may_choose_its_exit_code(started: Started) -> None:
     script = """
 import signal, sys, time
 signal.signal(15, lambda *_: (print("saved"), sys.exit(3)))
@@ -172,7 +172,7 @@ time.sleep(60)
     assert started.output() == "up\nsaved\n"
 
 
-async def test_nothing_is_left_of_a_job_that_hides_its_children(started: Started) -> None:
+async def test_hidden_children_do_not_outlive_the_job(started: Started) -> None:
     # new sessions, a double fork, a cleared environment, SIGTERM ignored
     script = """
 import os, signal, time
@@ -190,16 +190,14 @@ time.sleep(0.1)
     assert ended.exit_code == 0  # the fixture sees that nothing is left
 
 
-async def test_output_of_a_background_child_does_not_hold_the_end(started: Started) -> None:
+async def test_a_background_child_does_not_delay_the_end(started: Started) -> None:
     script = "import os, time\nif os.fork() == 0: os.setsid(); time.sleep(60)\nprint('done')"
     ended = await started.run(script)
     assert (ended.exit_code, started.output()) == (0, "done\n")
 
 
 @pytest.mark.parametrize("victim", ["keeper", "shim"])
-async def test_death_of_keeper_or_shim_clears_the_tree_and_is_lost(
-    started: Started, victim: str
-) -> None:
+async def test_death_of_keeper_or_shim_kills_the_tree(started: Started, victim: str) -> None:
     # the grandchild speaks when it is an orphan: it then is the nearer subreaper's
     script = """
 import os, time
@@ -221,7 +219,7 @@ time.sleep(60)
         assert state_of(pid) in {None, "Z"}
 
 
-async def test_a_job_does_not_outlive_its_shim_though_the_keeper_cannot_clear_up(
+async def test_a_job_dies_with_its_shim_despite_a_hung_keeper(
     started: Started,
 ) -> None:
     await started.start(started.spec("import time; time.sleep(60)"))
@@ -233,7 +231,7 @@ async def test_a_job_does_not_outlive_its_shim_though_the_keeper_cannot_clear_up
     assert (await started.attempt.wait()).end is End.LOST
 
 
-async def test_a_full_disk_loses_output_and_not_the_job(started: Started) -> None:
+async def test_a_full_disk_loses_output_but_not_the_job(started: Started) -> None:
     script = """
 import fcntl, os, termios, time
 def say(text):
@@ -263,7 +261,7 @@ os._exit(3)
     assert started.output().endswith("kept\n")
 
 
-async def test_an_end_on_a_full_disk_is_told_when_there_is_room(started: Started) -> None:
+async def test_an_end_on_a_full_disk_is_recorded_later(started: Started) -> None:
     script = "import os, time\nwhile not os.path.exists('go'): time.sleep(0.01)\nos._exit(3)"
     await started.start(started.spec(script))
     shim = started.pids()["shim"]
@@ -278,7 +276,7 @@ async def test_an_end_on_a_full_disk_is_told_when_there_is_room(started: Started
     assert (ended.end, ended.exit_code) == (End.EXITED, 3)
 
 
-async def test_death_of_the_job_is_not_the_death_of_its_shim(started: Started) -> None:
+async def test_killing_the_job_does_not_kill_its_shim(started: Started) -> None:
     await started.start(started.spec("import time; time.sleep(60)"))
     os.kill(started.pids()["job"], signal.SIGKILL)
     ended = await started.attempt.wait()
@@ -295,7 +293,7 @@ async def test_an_attempt_never_starts_twice(started: Started) -> None:
     assert (started.directory / "work" / "runs").read_text() == "x"
 
 
-async def test_an_attempt_that_runs_is_not_started_beside_it(started: Started) -> None:
+async def test_a_running_attempt_is_not_started_again(started: Started) -> None:
     spec = started.spec("open('runs', 'a').write('x')\nimport time; time.sleep(60)")
     await started.start(spec)
     runs = started.directory / "work" / "runs"
@@ -306,7 +304,7 @@ async def test_an_attempt_that_runs_is_not_started_beside_it(started: Started) -
     assert runs.read_text() == "x"
 
 
-async def test_an_attempt_that_somebody_rules_on_is_not_started(started: Started) -> None:
+async def test_a_locked_attempt_is_not_started(started: Started) -> None:
     lock = files.try_lock(str(started.directory))
     assert lock is not None
     assert await started.start(started.spec("print('never')")) is None
@@ -315,27 +313,27 @@ async def test_an_attempt_that_somebody_rules_on_is_not_started(started: Started
     assert not started.log.exists()
 
 
-async def test_a_shim_that_comes_late_finds_the_attempt_ruled_out(started: Started) -> None:
+async def test_a_late_shim_does_not_start_the_job(started: Started) -> None:
     assert (await started.attempt.wait()).end is End.NOT_STARTED
     assert await started.start(started.spec("print('never')")) is None
     assert (await started.attempt.wait()).end is End.NOT_STARTED
     assert not started.log.exists()
 
 
-async def test_stopping_before_the_start_rules_it_out(started: Started) -> None:
+async def test_stopping_before_the_start_prevents_it(started: Started) -> None:
     await started.attempt.stop()
     assert await started.start(started.spec("print('never')")) is None
     assert (await started.attempt.wait()).end is End.NOT_STARTED
 
 
-async def test_program_that_cannot_be_executed(tmp_path: Path) -> None:
+async def test_a_program_that_cannot_be_executed_is_reported(tmp_path: Path) -> None:
     ended = await Started(tmp_path / "1", None).run("", argv=["/nonexistent/python", "train.py"])
     assert ended.end is End.START_FAILED
     assert ended.error
     assert "No such file" in ended.error
 
 
-async def test_a_fork_server_that_is_stuck_is_ended_and_the_job_starts_cold(
+async def test_a_hung_fork_server_is_killed_for_a_cold_start(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr("asgard_async.supervisor.attempt.FORK_SECONDS", 0.2)
@@ -350,14 +348,14 @@ async def test_a_fork_server_that_is_stuck_is_ended_and_the_job_starts_cold(
     assert (tmp_path / "1" / "work" / "runs").read_text() == "x"
 
 
-async def test_another_boot_is_lost_even_if_the_pids_live(started: Started) -> None:
+async def test_an_attempt_of_another_boot_is_lost(started: Started) -> None:
     me = os.getpid()
     facts = {"shim_pid": me, "shim_start_time": 1, "boot_id": "another", "started_at": 1.0}
     (started.directory / files.PID).write_bytes(msgspec.json.encode(facts))
     assert (await started.attempt.wait()).end is End.LOST
 
 
-async def test_a_second_watcher_learns_the_same(started: Started) -> None:
+async def test_a_second_watcher_sees_the_same_outcome(started: Started) -> None:
     await started.start(started.spec("print('x'); raise SystemExit(4)"))
     other = Attempt(started.directory)
     assert (await other.wait()).exit_code == 4
@@ -370,7 +368,7 @@ async def test_memory_limit_raises_memory_error_in_the_script(started: Started) 
     assert started.output().endswith("MemoryError\n")
 
 
-async def test_environment_of_a_job_is_in_no_command_line(started: Started) -> None:
+async def test_no_command_line_shows_the_job_environment(started: Started) -> None:
     spec = started.spec("import time; time.sleep(60)", environment={"SECRET": "s3cr3t-canary"})
     await started.start(spec)
     for pid in started.pids().values():
@@ -382,7 +380,7 @@ async def test_environment_of_a_job_is_in_no_command_line(started: Started) -> N
     await started.attempt.wait()
 
 
-async def test_log_keeps_beginning_and_end_within_its_limit(started: Started) -> None:
+async def test_the_log_keeps_beginning_and_end_within_limits(started: Started) -> None:
     limit = 256 << 10
     lines = "import sys\nfor i in range(200_000): sys.stdout.write(f'line {i}\\n')"
     await started.run(lines, log_limit=limit, environment={})

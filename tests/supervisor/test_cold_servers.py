@@ -27,14 +27,14 @@ async def ran(directory: Path, cold: ColdServers) -> bool:
     return (directory / "work" / "runs").read_text() == "x"
 
 
-async def test_attempts_have_one_server_together(tmp_path: Path, cold: ColdServers) -> None:
+async def test_attempts_share_one_server(tmp_path: Path, cold: ColdServers) -> None:
     server = cold.server()
     assert await ran(tmp_path / "1", cold)
     assert await ran(tmp_path / "2", cold)
     assert cold.server() is server
 
 
-async def test_a_server_that_was_killed_is_replaced(tmp_path: Path, cold: ColdServers) -> None:
+async def test_a_killed_server_is_replaced(tmp_path: Path, cold: ColdServers) -> None:
     first = cold.server()
     assert first is not None
     os.kill(first.pid, signal.SIGKILL)
@@ -45,7 +45,7 @@ async def test_a_server_that_was_killed_is_replaced(tmp_path: Path, cold: ColdSe
     assert second.pid != first.pid
 
 
-async def test_an_attempt_whose_server_dies_meanwhile_is_spawned(
+async def test_an_attempt_is_spawned_when_its_server_dies(
     tmp_path: Path, cold: ColdServers
 ) -> None:
     server = cold.server()
@@ -57,7 +57,7 @@ async def test_an_attempt_whose_server_dies_meanwhile_is_spawned(
     assert (tmp_path / "1" / "work" / "runs").read_text() == "x"
 
 
-async def test_what_was_forked_outlives_its_server(tmp_path: Path, cold: ColdServers) -> None:
+async def test_forked_attempts_outlive_their_server(tmp_path: Path, cold: ColdServers) -> None:
     started = Started(tmp_path / "1", cold.server())
     script = "import pathlib, time\nwhile not pathlib.Path('go').exists(): time.sleep(0.01)"
     await started.start(started.spec(script))

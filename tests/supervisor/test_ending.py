@@ -44,18 +44,20 @@ async def output(script: str, place: Path, server: ForkServer) -> list[str]:
     return (await by_shim(Case(script=script), place, server)).output.splitlines()
 
 
-async def test_what_was_preloaded_is_left_alone(tmp_path: Path, server: ForkServer) -> None:
+async def test_preloaded_modules_are_left_alone(tmp_path: Path, server: ForkServer) -> None:
     said = await output("import library, json; print('end')", tmp_path / "job", server)
     assert "taken apart" not in said
     assert said[0] == "end"
 
 
-async def test_what_it_has_made_is_finalized_as_by_hand(tmp_path: Path, server: ForkServer) -> None:
+async def test_objects_of_the_job_are_finalized_as_by_hand(
+    tmp_path: Path, server: ForkServer
+) -> None:
     assert "freed" in await output("print('end')", tmp_path / "job", server)
 
 
 @pytest.mark.service
-async def test_nothing_of_the_shims_is_taken_for_the_jobs(tmp_path: Path) -> None:
+async def test_objects_of_the_shim_are_not_finalized(tmp_path: Path) -> None:
     async with running_service(tmp_path / "data", WITHOUT_MLFLOW) as service:
         await service.warm()
         job = await service.finished(await service.submit(FINALIZERS))
@@ -72,7 +74,7 @@ async def test_nothing_of_the_shims_is_taken_for_the_jobs(tmp_path: Path) -> Non
     ],
     ids=["a_file", "a_finalizer", "a_child", "a_thread"],
 )
-async def test_it_is_taken_apart_where_something_of_the_jobs_could_hang_on_it(
+async def test_modules_that_may_hold_job_state_are_torn_down(
     tmp_path: Path, server: ForkServer, script: str
 ) -> None:
     assert "taken apart" in await output(script, tmp_path / "job", server)

@@ -16,7 +16,7 @@ from asgard_async.supervisor.attempt import Attempt
 from asgard_async.supervisor.keeper_server import ColdServers, KeeperServer
 from asgard_async.supervisor.sandbox.builder import SandboxBuilder
 from asgard_async.supervisor.sandbox.mounts import write
-from asgard_async.supervisor.sandbox.uids import give
+from asgard_async.supervisor.sandbox.uids import chown_tree
 from asgard_async.supervisor.shim.process_spec import ProcessSpec
 from asgard_async.supervisor.shim.sandbox import SandboxSpec
 from tests.support.service import FIRST_UID
@@ -114,7 +114,7 @@ def _walls(case: Case, place: Path) -> SandboxSpec:
     if os.geteuid() == 0:
         uid = FIRST_UID
         for name in OWN:
-            give(place / name, uid)
+            chown_tree(place / name, uid)
     config = load_config(environ={}).isolation
     caches = Path(variables(case, place)["MPLCONFIGDIR"])
     caches.mkdir(exist_ok=True)

@@ -14,7 +14,7 @@ from tests.support.s3 import ACCESS_KEY, SECRET_KEY, S3Server
 from tests.support.service import running_service
 
 
-async def test_a_job_has_its_model_in_the_bucket_and_never_sees_the_credentials(
+async def test_the_model_is_in_the_bucket_without_credentials(
     tmp_path: Path, s3_server: S3Server
 ) -> None:
     go = tmp_path / "go"

@@ -12,7 +12,7 @@ from tests.system.test_report_checks import fresh
 FOREST = Path(__file__).parent.parent.parent / "examples" / "trainings" / "random_forest.py"
 
 
-async def test_the_summary_tells_of_run_metrics_and_model(
+async def test_the_summary_shows_run_metrics_and_model(
     asgard_service: Service, mlflow_api: MlflowApi
 ) -> None:
     experiment, model = fresh("cli"), fresh("forest")

@@ -30,7 +30,7 @@ async def train(service: Service, example: str, model_name: str) -> dict[str, An
 
 
 @pytest.mark.slow
-async def test_the_examples_run_from_an_empty_cache_and_from_a_full_one(
+async def test_the_examples_run_with_and_without_a_cache(
     asgard_service: Service, mlflow_api: MlflowApi
 ) -> None:
     names = {example: fresh(package) for example, package in EXAMPLES.items()}
@@ -53,7 +53,7 @@ async def test_the_examples_run_from_an_empty_cache_and_from_a_full_one(
 
 
 @pytest.mark.slow
-async def test_requirements_that_pin_another_mlflow_get_that_one(
+async def test_a_pinned_mlflow_version_is_installed(
     asgard_service: Service, mlflow_api: MlflowApi
 ) -> None:
     script = """

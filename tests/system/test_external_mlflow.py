@@ -15,7 +15,7 @@ async def accessible(service: Service) -> bool:
     return bool((await service.get("/mlops/status"))[1]["mlflow_available"])
 
 
-async def test_a_job_without_credentials_for_s3_has_its_model_stored_and_registered(
+async def test_a_job_without_s3_credentials_stores_its_model(
     tmp_path: Path, protected_mlflow: ProtectedMlflow
 ) -> None:
     go, model_name = tmp_path / "go", fresh("external")
@@ -64,11 +64,11 @@ async def test_a_job_without_credentials_for_s3_has_its_model_stored_and_registe
     ("credentials", "hint"),
     [
         ({"ASGARD_MLFLOW__PASSWORD": "mistyped-password"}, "does not accept Asgard's credentials"),
-        ({"ASGARD_MLFLOW__USERNAME": "", "ASGARD_MLFLOW__PASSWORD": ""}, "asks for credentials"),
+        ({"ASGARD_MLFLOW__USERNAME": "", "ASGARD_MLFLOW__PASSWORD": ""}, "requires credentials"),
     ],
     ids=["wrong password", "no password"],
 )
-async def test_an_mlflow_that_does_not_let_us_in_is_unreachable_with_the_reason_told(
+async def test_rejected_credentials_mean_unreachable_with_reason(
     tmp_path: Path, protected_mlflow: ProtectedMlflow, credentials: dict[str, str], hint: str
 ) -> None:
     async with running_service(

@@ -21,7 +21,7 @@ with mlflow.start_run():
 """
 
 
-async def test_two_jobs_at_once_in_one_experiment_report_their_own_runs(
+async def test_concurrent_jobs_report_their_own_runs(
     asgard_service: ServiceApi, mlflow_api: MlflowApi
 ) -> None:
     experiment = fresh("shared")
@@ -43,7 +43,7 @@ async def test_two_jobs_at_once_in_one_experiment_report_their_own_runs(
         assert [run["run_id"] for run in job["runs"]] == [job["run_id"]]
 
 
-async def test_ten_jobs_at_once_may_name_a_new_experiment(
+async def test_ten_concurrent_jobs_may_create_one_experiment(
     asgard_service: ServiceApi, mlflow_api: MlflowApi
 ) -> None:
     experiment = fresh("new")
@@ -61,7 +61,7 @@ async def test_ten_jobs_at_once_may_name_a_new_experiment(
     assert {run["info"]["run_id"] for run in runs["runs"]} == {job["run_id"] for job in ended}
 
 
-async def test_a_failure_that_newcomers_meet_comes_with_advice(asgard_service: ServiceApi) -> None:
+async def test_a_common_failure_gets_advice(asgard_service: ServiceApi) -> None:
     script = """
 import mlflow
 from sklearn.ensemble import RandomForestClassifier

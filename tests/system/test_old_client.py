@@ -62,7 +62,7 @@ def client(asgard_service: ServiceApi) -> OldClient:
     return OldClient(asgard_service.url, poll_seconds=0.2)
 
 
-async def test_it_finds_everything_in_the_poll_that_says_completed(client: OldClient) -> None:
+async def test_the_completed_poll_contains_everything(client: OldClient) -> None:
     source, experiment, model = RANDOM_FOREST.read_bytes(), fresh("churn"), fresh("churn-model")
     job = await asyncio.to_thread(client.train, source, experiment, model)
     assert job["status"] == "completed", job
@@ -75,7 +75,7 @@ async def test_it_finds_everything_in_the_poll_that_says_completed(client: OldCl
     assert job["tags"]["windows"] == r"C:\data\churn.csv"
 
 
-async def test_it_sees_its_variables_and_no_run_where_there_is_none(client: OldClient) -> None:
+async def test_variables_are_shown_and_a_missing_run_is_none(client: OldClient) -> None:
     source = b"import os\nprint('from', os.environ['DATA_SOURCE'])\n"
     job = await asyncio.to_thread(client.train, source, "none", fresh("unused"))
     assert job["status"] == "completed", job
@@ -83,7 +83,7 @@ async def test_it_sees_its_variables_and_no_run_where_there_is_none(client: OldC
     assert (job["run_id"], job["model_version"]) == (None, None)
 
 
-async def test_it_learns_of_a_failure(client: OldClient) -> None:
+async def test_a_failure_is_reported(client: OldClient) -> None:
     source = b"import mlflow\nwith mlflow.start_run():\n    raise ValueError('no churn today')\n"
     job = await asyncio.to_thread(client.train, source, fresh("churn"), fresh("unused"))
     assert job["status"] == "failed"

@@ -9,9 +9,8 @@ from aiohttp.typedefs import Handler, Middleware
 from asgard_async.api.http.foreign_requests import SAFE_METHODS
 from asgard_async.api.http.problem import problem_of
 from asgard_async.api.http.requests import owner, request_id
-from asgard_async.api.views import rfc3339
 from asgard_async.auth.audit import AuditLog
-from asgard_async.domain.job import now
+from asgard_async.core.timestamps import now, rfc3339
 
 AnyHandler = TypeVar("AnyHandler", bound=Callable[..., Any])
 

@@ -6,7 +6,7 @@ from prometheus_client import CONTENT_TYPE_LATEST
 from asgard_async.api.metrics.component import METRICS
 from asgard_async.api.openapi.decorators import docs, text_response
 from asgard_async.config.component import FREE_SPACE
-from asgard_async.domain.job import now
+from asgard_async.core.timestamps import now
 from asgard_async.mlflow.component import MONITOR
 from asgard_async.store.component import STORE
 

@@ -1,7 +1,8 @@
-"""Cancelling a job, wherever on its way it is."""
+"""Cancelling a job in any phase."""
 
+from asgard_async.core.timestamps import now
 from asgard_async.domain.attempt import AttemptId
-from asgard_async.domain.job import Job, now
+from asgard_async.domain.job import Job
 from asgard_async.domain.status import Phase
 from asgard_async.executors.base import Executor
 from asgard_async.jobs.cancellable_waits import CancellableWaits
@@ -9,7 +10,7 @@ from asgard_async.store.jobs import JobStore
 
 
 class Canceller:
-    """Cancels jobs; the wish is durable before anything is stopped."""
+    """Cancels jobs; the request is durable before anything is stopped."""
 
     def __init__(
         self, *, store: JobStore, executor: Executor, cancellable_waits: CancellableWaits
@@ -19,7 +20,7 @@ class Canceller:
         self._cancellable_waits = cancellable_waits
 
     async def cancel(self, job_id: str) -> Job:
-        """Cancel a job and return it; one that has ended stays as it is.
+        """Cancel a job and return it; a job that has ended stays as it is.
 
         Raises:
             JobNotFound: there is no such job.

@@ -1,13 +1,11 @@
 -- name: insert_job<!
 -- A new job at the end of the queue.
 INSERT INTO jobs (
-    job_id, script_name, script_sha256, experiment_name, model_name, requirements,
-    environment_vars, timeout, tags, priority, warm, uses_tracking, retry_of, submitted_by,
-    entrypoint, archive, imports, memory_mb, cpus, status, phase, created_at
+    job_id, spec, experiment_name, model_name, priority, archive, uses_tracking, imports, retry_of,
+    submitted_by, status, phase, created_at
 ) VALUES (
-    :job_id, :script_name, :script_sha256, :experiment_name, :model_name, :requirements,
-    :environment_vars, :timeout, :tags, :priority, :warm, :uses_tracking, :retry_of, :submitted_by,
-    :entrypoint, :archive, :imports, :memory_mb, :cpus, 'queued', 'queued', :created_at
+    :job_id, :spec, :experiment_name, :model_name, :priority, :archive, :uses_tracking, :imports,
+    :retry_of, :submitted_by, 'queued', 'queued', :created_at
 );
 
 -- name: insert_script!

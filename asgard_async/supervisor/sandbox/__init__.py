@@ -1,4 +1,4 @@
-"""What keeps a job from harming others: a ladder of rungs, of which the service takes one.
+"""Isolation of jobs, builds and MLflow from the service and from each other.
 
-The walls themselves are put up by the shim (shim/walls.py). Here it is worked out what they are.
+The level is selected once, when the service starts. shim/sandbox.py applies it to a process.
 """

@@ -1,4 +1,4 @@
-"""The walls of one attempt: what the shim is told to put round it."""
+"""Sandbox specifications: the shim's instructions for confining one process."""
 
 import os
 from collections.abc import Iterable, Sequence
@@ -20,14 +20,14 @@ from asgard_async.supervisor.shim.sandbox import SandboxSpec
 
 
 class SandboxBuilder:
-    """Works out walls. What is the same for all attempts is worked out once."""
+    """Builds sandbox specifications; works out once what all of them have in common."""
 
     def __init__(self, config: IsolationConfig, *, private: Iterable[Path]) -> None:
-        """`private` are files and directories that nobody is shown, wherever they lie."""
+        """`private` are files and directories that no process sees, wherever they lie."""
         system = system_mounts(tmp_mb=config.tmp_mb, shm_mb=config.shm_mb)
-        further = without_covered(map(read, config.read_only))
+        configured = without_covered(map(read, config.read_only))
         self._base = system
-        self._system = [*system, *further, *map(write, config.read_write)]
+        self._system = [*system, *configured, *map(write, config.read_write)]
         self._private = [*private, Path(OWN_SETTINGS)]
 
     def sandbox(
@@ -39,46 +39,50 @@ class SandboxBuilder:
         uid: int | None,
         shared: bool = True,
     ) -> SandboxSpec | None:
-        """The walls on a rung, or None where there are none.
+        """The sandbox of a process at an isolation level; None where there is none.
 
-        `mounts` are what it is shown beside the system and its interpreter. `uid` is the user that
-        it becomes; None where the service is not root, and it stays the same. `shared` is whether
-        it is also shown what administrators give to jobs.
+        `mounts` are added to the system and the interpreter. `uid` is the user that the process
+        becomes; None if the service is not root and the user stays the same. `shared` adds the
+        directories that administrators give to jobs.
         """
         if level is Isolation.PROCESS:
             return None
-        shown = [*(self._system if shared else self._base), *interpreter_mounts(python)]
-        every = [*shown, *hiding(shown, self._private), *mounts]
-        is_boxed = level is Isolation.SANDBOX
+        exposed = [*(self._system if shared else self._base), *interpreter_mounts(python)]
+        every = [*exposed, *hiding(exposed, self._private), *mounts]
+        has_namespaces = level is Isolation.SANDBOX
+        rules: list[tuple[str, bool]] = []
+        if level is not Isolation.USER:
+            rules = _landlock_rules(every, has_namespaces=has_namespaces)
         return SandboxSpec(
-            namespaces=is_boxed,
-            user_namespace=is_boxed and os.geteuid() != 0,
-            mounts=every if is_boxed else [],
+            namespaces=has_namespaces,
+            user_namespace=has_namespaces and os.geteuid() != 0,
+            mounts=every if has_namespaces else [],
             uid=-1 if uid is None else uid,
-            landlock=_as_rules(every, is_boxed=is_boxed) if level is not Isolation.USER else [],
+            landlock=rules,
         )
 
     def landlock_only(self, python: Path, mounts: Sequence[Mount]) -> SandboxSpec:
-        """Landlock alone, round what runs no foreign code but takes in foreign files.
+        """Landlock alone, for a process that runs no foreign code but reads foreign files.
 
-        It stays the service's user. Nothing that administrators give to jobs is shown.
+        It keeps the service's user and sees none of the directories that administrators give to
+        jobs.
         """
-        shown = [*self._base, *interpreter_mounts(python), *mounts]
+        exposed = [*self._base, *interpreter_mounts(python), *mounts]
         return SandboxSpec(
             namespaces=False,
             user_namespace=False,
             mounts=[],
             uid=-1,
-            landlock=_as_rules(shown, is_boxed=False),
+            landlock=_landlock_rules(exposed, has_namespaces=False),
         )
 
 
-def _as_rules(mounts: Sequence[Mount], *, is_boxed: bool) -> list[tuple[str, bool]]:
-    if is_boxed:
-        # the mounts themselves say what can be written; Landlock adds what they cannot tell, that
-        # nothing is signalled outside
+def _landlock_rules(mounts: Sequence[Mount], *, has_namespaces: bool) -> list[tuple[str, bool]]:
+    if has_namespaces:
+        # The mounts themselves restrict writing. Landlock adds what they cannot: no signals to
+        # processes outside.
         return [("/", True)]
-    # /tmp and /dev/shm are the machine's here; without the latter there is no multiprocessing
+    # /tmp and /dev/shm are the machine's here; multiprocessing needs the latter
     kinds = {"read": False, "write": True, "device": True}
     rules = [(target, kinds[kind]) for kind, _, target, _ in mounts if kind in kinds]
     return [*rules, ("/proc", False), ("/dev/shm", True)]  # noqa: S108

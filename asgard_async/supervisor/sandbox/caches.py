@@ -1,9 +1,9 @@
-"""What walled jobs find in XDG_CACHE_HOME and the like: one each for environment and owner.
+"""Caches of sandboxed jobs (XDG_CACHE_HOME and the like), one per environment and owner.
 
-cache/jobs/<environment>/<owner>/lock     held (flock, shared) by every job that has these caches
-cache/jobs/<environment>/<owner>/own/     the caches; a root service has one for each uid instead
+cache/jobs/<environment>/<owner>/lock     held (flock, shared) by every job that uses these caches
+cache/jobs/<environment>/<owner>/own/     the caches; a root service has one per uid instead
 
-Never another owner's: whoever writes a cache decides what is run from it.
+Owners never share a cache: whoever writes to it decides what others run from it.
 """
 
 import contextlib
@@ -22,57 +22,59 @@ class JobCache(LeasedDirectory):
 
     @property
     def name(self) -> str:
-        """Of the environment and, unreadable, of the owner."""
+        """The environment's name and a digest of the owner's."""
         return f"{self.directory.parent.name}/{self.directory.name}"
 
     def of_user(self, uid: int | None) -> Path:
-        """Those for jobs with that user id, or with the service's own."""
+        """The cache directory of jobs with that uid, or with the service's own."""
         return self.directory / (OWN if uid is None else str(uid))
 
 
 class JobCaches:
-    """All of them, below one directory; safe beside other processes that use them."""
+    """All job caches below one directory; safe to use alongside other processes."""
 
     def __init__(self, directory: Path) -> None:
         self.directory = directory
 
     def of(self, environment: str, owner: str) -> JobCache:
-        """Those of an owner, the name of a token (empty while none is needed); they may not be
-        there yet."""
-        hidden = hashlib.sha256(owner.encode()).hexdigest()[:16]
-        return JobCache(directory=self.directory / environment / hidden)
+        """The caches of an owner, which need not exist yet.
+
+        An owner is named by its token; the name is empty while no token is required.
+        """
+        digest = hashlib.sha256(owner.encode()).hexdigest()[:16]
+        return JobCache(directory=self.directory / environment / digest)
 
     @contextlib.contextmanager
     def opened(self, cache: JobCache, uid: int | None) -> Iterator[Path]:
-        """The directory that jobs of a user may write, made if need be and kept meanwhile.
+        """The directory that jobs of a user may write to, created if needed and kept in use.
 
         Raises:
-            OSError: it cannot be made.
+            OSError: it cannot be created.
         """
         with contextlib.ExitStack() as stack:
-            # it may be thrown away before it is held
+            # it may be deleted before its lock is taken
             while not stack.enter_context(cache.in_use()):
                 cache.directory.mkdir(mode=0o700, parents=True, exist_ok=True)
                 with contextlib.suppress(FileNotFoundError):
                     os.close(os.open(cache.lock, os.O_WRONLY | os.O_CREAT | os.O_CLOEXEC, 0o600))
-            kept = cache.of_user(uid)
-            kept.mkdir(mode=0o700, exist_ok=True)
-            kept.chmod(0o700)  # an earlier job had it, and may have closed it to itself
+            directory = cache.of_user(uid)
+            directory.mkdir(mode=0o700, exist_ok=True)
+            directory.chmod(0o700)  # an earlier job may have taken away its own access
             if uid is not None:
-                os.chown(kept, uid, uid)
-            yield kept
+                os.chown(directory, uid, uid)
+            yield directory
 
-    def close_others(self, kept: Path, uid: int) -> None:
-        """Take from a user what other owners' jobs left to it."""
+    def close_others(self, directory: Path, uid: int) -> None:
+        """Take all other owners' caches away from a user that earlier jobs had."""
         for other in self.directory.glob(f"*/*/{uid}"):
-            if other != kept and other.lstat().st_uid == uid:
+            if other != directory and other.lstat().st_uid == uid:
                 os.lchown(other, os.geteuid(), os.getegid())
 
     def all(self) -> list[JobCache]:
-        """Those that there are."""
+        """All existing caches."""
         return [JobCache(directory=lock.parent) for lock in self.directory.glob("[!.]*/[!.]*/lock")]
 
     def sweep(self) -> None:
-        """Finish removals that were killed."""
+        """Finish interrupted deletions."""
         for environment in self.directory.glob("[!.]*"):
             sweep(environment)

@@ -1,4 +1,4 @@
-"""What a sandboxed job sees: the system and its interpreter to read, little of its own to write."""
+"""The file system of a sandboxed job: the system and interpreter read-only, its own directories."""
 
 import os
 import sys
@@ -6,29 +6,29 @@ from collections.abc import Iterable, Iterator, Sequence
 from pathlib import Path
 
 Mount = tuple[str, str, str, str]
-"""Kind, source, target, options; see `shim.file_system.build`."""
+"""Kind, source, target and options; see `shim.file_system.build`."""
 
 SYSTEM = ("bin", "etc", "gnu", "lib", "lib32", "lib64", "libx32", "nix", "opt", "sbin", "usr")
-"""What makes up a system, at the top of its file system."""
+"""The directories of a Linux system, at the top of its file system."""
 DEVICES = ("full", "null", "random", "tty", "urandom", "zero")
 ACCELERATORS = ("nvidia*", "dri", "kfd", "accel", "infiniband")
 RESOLVER = Path("/etc/resolv.conf")
 OWN_SETTINGS = "/etc/asgard"
-"""May hold secrets: the service's configuration, and variables of its unit."""
+"""May hold secrets: the service's configuration, and the variables of its systemd unit."""
 
 
 def read(path: str | Path, at: str | Path | None = None) -> Mount:
-    """A mount that shows `path`, to be read alone, at the same place or at another."""
+    """A read-only mount of `path`, at the same path or another."""
     return ("read", os.path.realpath(path), str(at or path), "")
 
 
 def write(path: str | Path, at: str | Path | None = None) -> Mount:
-    """A mount that shows `path`, for reading and writing."""
+    """A writable mount of `path`, at the same path or another."""
     return ("write", os.path.realpath(path), str(at or path), "")
 
 
 def system_mounts(*, tmp_mb: int, shm_mb: int) -> list[Mount]:
-    """The system, read-only, with fresh /proc, /dev, /tmp and /dev/shm."""
+    """The system read-only, with a new /proc, /dev, /tmp and /dev/shm."""
     mounts = [
         ("tmpfs", "", "/tmp", f"mode=1777,size={tmp_mb}m"),  # noqa: S108
         ("directory", "", "/var", ""),
@@ -51,7 +51,7 @@ def system_mounts(*, tmp_mb: int, shm_mb: int) -> list[Mount]:
         elif path.is_dir():
             mounts.append(read(path))
     if RESOLVER.is_symlink() and RESOLVER.exists():
-        # kept by the system somewhere below /run
+        # the system keeps it somewhere below /run
         mounts.append(read(RESOLVER, RESOLVER.resolve()))
     return mounts
 
@@ -67,9 +67,9 @@ def _devices() -> Iterator[str]:
 
 
 def interpreter_mounts(python: Path) -> list[Mount]:
-    """What `python` needs of the file system beside the system's own directories.
+    """Read-only mounts that `python` needs besides the system's directories.
 
-    A virtual environment, what it was made of, and the links on the way from one to the other.
+    These are a virtual environment, its base interpreter, and the links from one to the other.
     """
     base = os.path.realpath(sys.base_prefix)
     mounts = [read(path) for path in (sys.base_prefix, base, sys.base_exec_prefix)]
@@ -77,7 +77,7 @@ def interpreter_mounts(python: Path) -> list[Mount]:
         mounts += [read(python.parent.parent), read(os.path.realpath(python.parent.parent))]
     for hop in _hops(python):
         prefix = hop.parent.parent
-        # a whole directory only if it is an interpreter's: ~/bin/python must not show ~
+        # the whole directory only if it is an interpreter's: ~/bin/python must not expose ~
         if os.path.realpath(prefix) == base:
             mounts.append(read(prefix))
         else:
@@ -86,7 +86,7 @@ def interpreter_mounts(python: Path) -> list[Mount]:
 
 
 def _hops(path: Path) -> Iterator[Path]:
-    for _ in range(40):  # as many as the kernel follows
+    for _ in range(40):  # the kernel's own limit
         if not path.is_symlink():
             return
         path = path.parent / path.readlink()
@@ -94,21 +94,21 @@ def _hops(path: Path) -> Iterator[Path]:
 
 
 def without_covered(mounts: Iterable[Mount]) -> list[Mount]:
-    """Those mounts to read that no earlier one, nor the system, shows at the same place already."""
-    seen = [os.path.realpath(f"/{name}") for name in SYSTEM]
+    """Those read-only mounts that neither the system nor an earlier mount covers."""
+    covered = [os.path.realpath(f"/{name}") for name in SYSTEM]
     kept = []
     for mount in mounts:
         target = mount[2]
-        if any(_is_below(target, shown) and target == mount[1] for shown in seen):
+        if any(_is_below(target, shown) and target == mount[1] for shown in covered):
             continue
         kept.append(mount)
         if mount[1] == target:
-            seen.append(target)
+            covered.append(target)
     return kept
 
 
 def hiding(mounts: Sequence[Mount], private: Iterable[Path]) -> list[Mount]:
-    """Mounts that cover what `mounts` would show of the `private` files and directories."""
+    """Mounts that hide the parts of `private` files and directories that `mounts` expose."""
     covers: dict[str, Mount] = {}
     for path in private:
         if not path.exists():
@@ -117,9 +117,10 @@ def hiding(mounts: Sequence[Mount], private: Iterable[Path]) -> list[Mount]:
         for kind, source, target, _ in mounts:
             if kind not in {"read", "write"} or not _is_below(real, source):
                 continue
-            place = os.path.normpath(f"{target}/{os.path.relpath(real, source)}")
+            exposed = os.path.normpath(f"{target}/{os.path.relpath(real, source)}")
             kind = "hidden" if path.is_dir() else "blank"
-            covers[place] = (kind, "", place, "mode=755,size=1m" if kind == "hidden" else "")
+            options = "mode=755,size=1m" if kind == "hidden" else ""
+            covers[exposed] = (kind, "", exposed, options)
     return list(covers.values())
 
 

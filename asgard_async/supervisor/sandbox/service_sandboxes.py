@@ -1,4 +1,4 @@
-"""The walls of what the service runs itself: builds of environments, and the embedded MLflow."""
+"""Sandboxes of the service's own processes: environment builds and the embedded MLflow server."""
 
 import contextlib
 import logging
@@ -9,7 +9,7 @@ from pathlib import Path
 
 from asgard_async.supervisor.sandbox.mounts import Mount, read, write
 from asgard_async.supervisor.sandbox.selector import IsolationSelector
-from asgard_async.supervisor.sandbox.uids import give
+from asgard_async.supervisor.sandbox.uids import chown_tree
 from asgard_async.supervisor.shim.sandbox import SandboxSpec
 
 logger = logging.getLogger(__name__)
@@ -20,78 +20,77 @@ CERTIFICATES = ("SSL_CERT_FILE", "SSL_CERT_DIR", "REQUESTS_CA_BUNDLE", "AWS_CA_B
 
 @dataclass(frozen=True, kw_only=True)
 class ServiceSandbox:
-    """What is put round a program."""
+    """The isolation of one of the service's own processes."""
 
-    sandbox: SandboxSpec | None
-    held: Sequence[Path] = ()
-    """Files to be locked as long as it lives."""
+    spec: SandboxSpec | None
+    locks: Sequence[Path] = ()
+    """Files to be locked while the process lives."""
     landlock_only: SandboxSpec | None = None
-    """What is put round that part of it that runs no foreign code."""
+    """The weaker sandbox for those of its steps that run no foreign code."""
 
 
 @contextlib.contextmanager
 def build_sandbox(
     selector: IsolationSelector, *, staging: Path, uv_cache: Path
 ) -> Iterator[ServiceSandbox]:
-    """What a build gets; its keeper has it in the end. Blocks, for some file calls.
+    """Prepare a build's sandbox, reserved until its keeper has taken the locks.
 
-    Foreign code writes to `staging` alone, uv by itself to its cache, too.
+    Foreign code can write only to `staging`; uv alone also to its cache. Blocks for some file
+    operations.
 
     Raises:
-        NoUidLeft, OSError: see there.
+        NoUidLeft: every uid for jobs and builds is in use.
+        OSError: a directory cannot be prepared.
     """
     if not selector.is_sandboxed:
-        yield ServiceSandbox(sandbox=None)
+        yield ServiceSandbox(spec=None)
         return
     uv_cache.mkdir(mode=0o700, parents=True, exist_ok=True)
-    if selector.is_passed_through:
+    if selector.needs_traversal:
         for path in (staging.parent, staging.parent.parent):
             path.chmod(0o711)
-    shown = [write(staging), *_certificates()]
-    with selector.user() as uid:
+    exposed = [write(staging), *_certificates()]
+    with selector.reserve_uid() as uid:
         yield ServiceSandbox(
-            sandbox=selector.sandbox([*shown, *_names(selector, uid)], uid=uid),
-            held=() if uid is None else (selector.lock_of(uid),),
-            landlock_only=selector.landlock_only([*shown, write(uv_cache)]),
+            spec=selector.sandbox([*exposed, *selector.names_of(uid)], uid=uid),
+            locks=() if uid is None else (selector.uids.lock_of(uid),),
+            landlock_only=selector.landlock_only([*exposed, write(uv_cache)]),
         )
 
 
 def mlflow_sandbox(
-    selector: IsolationSelector, *, store: Path, program: Path, places: Sequence[Path]
+    selector: IsolationSelector, *, store: Path, program: Path, artifacts: Sequence[Path]
 ) -> ServiceSandbox:
-    """What the embedded MLflow gets, which writes to `store` and other `places`.
+    """Prepare the sandbox of the embedded MLflow server.
 
-    Blocks: where the service is root, the store becomes that of another user, file by file, the
-    first time.
+    The server can write to its `store`, and to the directories `artifacts` outside of it. Blocks:
+    the first time that the service runs as root, each file of the store is given to another user.
 
     Raises:
-        OSError: see there.
+        OSError: a directory cannot be prepared.
     """
     uid = selector.mlflow_uid
     if not selector.is_sandboxed:
-        return ServiceSandbox(sandbox=None)
-    for path in (store, *places):
+        return ServiceSandbox(spec=None)
+    for path in (store, *artifacts):
         path.mkdir(mode=0o700, parents=True, exist_ok=True)
     if uid is not None:
-        _hand_over(store, uid)
-        for path in places:
-            # not ours: what lies there may be anybody's
+        _give(store, uid)
+        for path in artifacts:
+            # not Asgard's own: the files there may be anybody's
             if not any(path.iterdir()):
-                _hand_over(path, uid)
+                _give(path, uid)
             elif path.stat().st_uid != uid:
-                logger.warning("%s must belong to user %d, who MLflow is: chown -R", path, uid)
-    shown = [read(program), *map(write, (store, *places)), *_certificates()]
-    # not what jobs share: links that they plant there would lead it about in its own store
-    sandbox = selector.sandbox([*shown, *_names(selector, uid)], uid=uid, shared=False)
-    if sandbox is not None:
-        # nothing there is needed, and its variables hold the credentials of the store
-        sandbox["mounts"] = [mount for mount in sandbox["mounts"] if mount[0] != "proc"]
-        sandbox["landlock"] = [rule for rule in sandbox["landlock"] if rule[0] != "/proc"]
-    return ServiceSandbox(sandbox=sandbox, held=() if uid is None else (selector.lock_of(uid),))
-
-
-def _names(selector: IsolationSelector, uid: int | None) -> list[Mount]:
-    return [] if uid is None else selector.names(uid)
+                logger.warning("%s must belong to MLflow's user %d: run chown -R", path, uid)
+    exposed = [read(program), *map(write, (store, *artifacts)), *_certificates()]
+    # without the directories shared by jobs: links planted there would lead MLflow astray
+    spec = selector.sandbox([*exposed, *selector.names_of(uid)], uid=uid, shared=False)
+    if spec is not None:
+        # MLflow does not need /proc, and its variables there hold the store's credentials
+        spec["mounts"] = [mount for mount in spec["mounts"] if mount[0] != "proc"]
+        spec["landlock"] = [rule for rule in spec["landlock"] if rule[0] != "/proc"]
+    locks = () if uid is None else (selector.uids.lock_of(uid),)
+    return ServiceSandbox(spec=spec, locks=locks)
 
 
 def _certificates() -> list[Mount]:
@@ -99,9 +98,9 @@ def _certificates() -> list[Mount]:
     return [read(path) for path in map(Path, filter(None, named)) if path.exists()]
 
 
-def _hand_over(path: Path, uid: int) -> None:
+def _give(path: Path, uid: int) -> None:
     if path.lstat().st_uid != uid:
         for below in path.iterdir():
-            give(below, uid)
-        # last: by this it is told that all is done
+            chown_tree(below, uid)
+        # the directory itself last: its owner says that the rest is done
         os.lchown(path, uid, uid)

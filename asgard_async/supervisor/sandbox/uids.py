@@ -1,7 +1,7 @@
-"""User ids for the jobs of a service that is root: one for each job that runs.
+"""User ids for the jobs of a root service: one for each running job.
 
 uids/<uid>                             locked (shared) by the keeper of the job that has it
-uids/<uid>.starting                    locked by who starts such a job
+uids/<uid>.starting                    locked by whoever starts such a job
 """
 
 import contextlib
@@ -15,44 +15,44 @@ from asgard_async.supervisor.sandbox.mounts import Mount, read
 
 
 class NoUidLeft(Exception):
-    """As many jobs run as there are user ids for them."""
+    """Every uid for jobs and builds is in use."""
 
 
 class Uids:
-    """A range of user ids that no user of this machine has."""
+    """A range of user ids that belong to no user of this machine."""
 
     def __init__(self, directory: Path, *, first: int, count: int) -> None:
         self._directory = directory
         self._range = range(first, first + count - 1)
         self.reserved = first + count - 1
-        """That of no job."""
+        """The uid that no job gets."""
 
     def lock_of(self, uid: int) -> Path:
-        """The file that is locked as long as the uid is in use."""
+        """The file that is locked while the uid is in use."""
         return self._directory / str(uid)
 
     @contextlib.contextmanager
-    def taken(self) -> Iterator[int]:
-        """The lowest uid that is free, for an attempt whose keeper has its lock at the end.
+    def reserve(self) -> Iterator[int]:
+        """Reserve the lowest free uid for an attempt, until its keeper has locked it.
 
-        Caches are kept for each of them, so few are used again and again.
+        Caches are kept per uid, so a few uids are used again and again.
 
         Raises:
-            NoUidLeft: see there.
+            NoUidLeft: every uid is in use.
         """
         self._directory.mkdir(mode=0o700, parents=True, exist_ok=True)
         for uid in self._range:
-            if (lock := self._take(uid)) is not None:
+            if (lock := self._lock_if_free(uid)) is not None:
                 break
         else:
-            raise NoUidLeft("more jobs run than there are user ids ([isolation] uids)")
+            raise NoUidLeft("more jobs are running than there are user ids ([isolation] uids)")
         try:
             yield uid
         finally:
             os.close(lock)
 
     def names(self, uid: int) -> list[Mount]:
-        """Mounts by which the system knows the user: libraries fail that ask for its name."""
+        """Mounts of a passwd and a group file with the user: some libraries fail without a name."""
         mounts = []
         for file, line in (
             ("passwd", f"asgard-job:x:{uid}:{uid}::/tmp:/bin/sh\n"),
@@ -63,7 +63,7 @@ class Uids:
                 continue
             text = system.read_text(errors="surrogateescape") + line
             if not own.exists() or own.read_text(errors="surrogateescape") != text:
-                # never changed in its place: a job may have it mounted
+                # replaced, never changed in place: a job may have it mounted
                 new = own.with_name(f".{own.name}")
                 new.write_text(text, errors="surrogateescape")
                 new.chmod(0o644)
@@ -71,8 +71,8 @@ class Uids:
             mounts.append(read(own, system))
         return mounts
 
-    def _take(self, uid: int) -> int | None:
-        """Keep a uid from all others, `asgard env build` included; None if somebody has it."""
+    def _lock_if_free(self, uid: int) -> int | None:
+        """Lock a uid against all other processes, `asgard env build` included; None if in use."""
         path = self._directory / f"{uid}.starting"
         lock = os.open(path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
         try:
@@ -85,8 +85,8 @@ class Uids:
         return None
 
 
-def give(path: Path, uid: int) -> None:
-    """Make a file or directory, and what is in it, a user's own; no link is followed."""
+def chown_tree(path: Path, uid: int) -> None:
+    """Give a file or directory, with everything in it, to a user; links are not followed."""
     os.lchown(path, uid, uid)
     if path.is_dir() and not path.is_symlink():
         for folder, directories, files in os.walk(path):

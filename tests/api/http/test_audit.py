@@ -23,7 +23,7 @@ RAISED = {
 
 
 @pytest.mark.parametrize("status", RAISED)
-async def test_a_refusal_and_a_failure(
+async def test_refusals_and_failures_are_audited(
     aiohttp_client: AiohttpClient, tmp_path: Path, status: int
 ) -> None:
     @audited_as("change")

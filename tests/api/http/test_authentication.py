@@ -65,7 +65,7 @@ WRONG: dict[str, Headers] = {
 
 @pytest.mark.service
 @pytest.mark.parametrize("path", PATHS)
-async def test_nothing_is_answered_without_a_token(closed: Client, path: str) -> None:
+async def test_requests_without_a_token_are_rejected(closed: Client, path: str) -> None:
     for verb in VERBS:
         response = await closed.request(verb, filled(path), json=submission("print()"))
         if path.startswith("/health/"):
@@ -82,7 +82,7 @@ async def test_nothing_is_answered_without_a_token(closed: Client, path: str) ->
 
 @pytest.mark.service
 @pytest.mark.parametrize("headers", WRONG.values(), ids=WRONG)
-async def test_nothing_is_answered_to_a_wrong_one(closed: Client, headers: Headers) -> None:
+async def test_requests_with_a_wrong_token_are_rejected(closed: Client, headers: Headers) -> None:
     """Every address by every verb, and as a WebSocket, of a job that there is."""
     accepted = await closed.post(
         UPLOAD, json=submission(ENDLESS), headers=bearer(closed, Scope.SUBMIT)
@@ -112,7 +112,7 @@ async def test_nothing_is_answered_to_a_wrong_one(closed: Client, headers: Heade
 
 
 @pytest.mark.service
-async def test_a_token_that_was_one_is_wrong(closed: Client) -> None:
+async def test_a_revoked_token_is_rejected(closed: Client) -> None:
     tokens = tokens_of(closed)
     revoked, other = bearer(closed, Scope.ADMIN), bearer(closed, Scope.ADMIN)
     tokens.revoke(tokens.all()[1].id)
@@ -128,7 +128,7 @@ async def test_a_token_that_was_one_is_wrong(closed: Client) -> None:
 
 
 @pytest.mark.service
-async def test_each_way_to_give_a_token_is_taken(closed: Client) -> None:
+async def test_every_way_to_send_a_token_is_accepted(closed: Client) -> None:
     headers = bearer(closed, Scope.READ)
     secret = headers["Authorization"].split()[1]
     basic = "Basic " + b64encode(f"anybody:{secret}".encode()).decode()
@@ -142,7 +142,7 @@ async def test_each_way_to_give_a_token_is_taken(closed: Client) -> None:
 
 
 @pytest.mark.service
-async def test_a_scope_that_does_not_do_is_403(closed: Client) -> None:
+async def test_an_insufficient_scope_is_403(closed: Client) -> None:
     async def status(scope: Scope, verb: str, path: str) -> int:
         response = await closed.request(verb, path, headers=bearer(closed, scope), json={})
         if response.status == 403:
@@ -162,7 +162,7 @@ async def test_a_scope_that_does_not_do_is_403(closed: Client) -> None:
 
 
 @pytest.mark.service
-async def test_a_job_and_the_audit_log_tell_whose_it_is(closed: Client, tmp_path: Path) -> None:
+async def test_jobs_and_audit_log_name_the_token(closed: Client, tmp_path: Path) -> None:
     headers = bearer(closed, Scope.SUBMIT)
     name = tokens_of(closed).all()[-1].name
     accepted = await closed.post(UPLOAD, json=submission("print()"), headers=headers)
@@ -185,7 +185,7 @@ async def test_a_job_and_the_audit_log_tell_whose_it_is(closed: Client, tmp_path
 
 
 @pytest.mark.service
-async def test_after_many_wrong_ones_an_address_waits_but_right_ones_get_in(closed: Client) -> None:
+async def test_failures_throttle_an_address_but_valid_tokens_pass(closed: Client) -> None:
     wrong = by("asgard_01234567_" + "A" * 43)
     for _ in range(20):
         await problem(await closed.get("/mlops/status", headers=wrong), 401)
@@ -195,7 +195,7 @@ async def test_after_many_wrong_ones_an_address_waits_but_right_ones_get_in(clos
 
 
 @pytest.mark.service
-async def test_the_same_key_of_two_tokens_means_two_jobs(closed: Client) -> None:
+async def test_idempotency_keys_are_scoped_to_the_token(closed: Client) -> None:
     ids = set()
     for _ in range(2):
         headers = bearer(closed, Scope.SUBMIT) | {"Idempotency-Key": "k"}
@@ -206,7 +206,7 @@ async def test_the_same_key_of_two_tokens_means_two_jobs(closed: Client) -> None
 
 
 @pytest.mark.service
-async def test_a_damaged_file_of_tokens_is_no_way_in(
+async def test_a_damaged_token_file_rejects_every_request(
     closed: Client, tmp_path: Path, caplog: pytest.LogCaptureFixture
 ) -> None:
     headers, file = bearer(closed, Scope.ADMIN), tmp_path / "tokens.json"
@@ -230,7 +230,7 @@ async def test_a_damaged_file_of_tokens_is_no_way_in(
 
 
 @pytest.mark.service
-async def test_a_websocket_opens_by_subprotocol(closed: Client) -> None:
+async def test_a_websocket_authenticates_by_subprotocol(closed: Client) -> None:
     headers = bearer(closed, Scope.SUBMIT)
     accepted = await closed.post(UPLOAD, json=submission("print()"), headers=headers)
     path = (await accepted.json())["links"]["stream"]

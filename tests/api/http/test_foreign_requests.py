@@ -14,12 +14,12 @@ FOREIGN = ["evil.example", "localhost.evil.example", "127.0.0.1.nip.io", "evil@l
 
 
 @pytest.mark.parametrize("host", OURS)
-async def test_addresses_and_localhost_are_ours(api: Client, host: str) -> None:
+async def test_loopback_hosts_are_accepted(api: Client, host: str) -> None:
     assert (await api.get("/mlops/status", headers={"Host": host})).status == 200
 
 
 @pytest.mark.parametrize("host", FOREIGN)
-async def test_other_hosts_are_refused(api: Client, host: str) -> None:
+async def test_other_hosts_are_rejected(api: Client, host: str) -> None:
     headers = {"Host": host}
     document = await problem(await api.get("/mlops/training/jobs", headers=headers), 403)
     assert "allowed_hosts" in document["detail"]
@@ -30,7 +30,7 @@ async def test_other_hosts_are_refused(api: Client, host: str) -> None:
 
 
 @pytest.mark.service
-async def test_configured_names_are_ours(tmp_path: Path) -> None:
+async def test_configured_host_names_are_accepted(tmp_path: Path) -> None:
     config = service_config(tmp_path, server={"allowed_hosts": ["Train.example.org"]})
     async with running(config) as client:
         headers = {"Host": "train.EXAMPLE.org:443"}
@@ -47,7 +47,9 @@ CROSS = [
 
 
 @pytest.mark.parametrize("headers", CROSS, ids=str)
-async def test_a_foreign_page_changes_nothing(api: Client, headers: dict[str, str]) -> None:
+async def test_a_cross_origin_page_cannot_change_anything(
+    api: Client, headers: dict[str, str]
+) -> None:
     job = "/mlops/training/jobs/0123abcd"
     for verb, path in (
         ("POST", UPLOAD),
@@ -65,7 +67,7 @@ async def test_a_foreign_page_changes_nothing(api: Client, headers: dict[str, st
 
 
 @pytest.mark.parametrize("headers", [{}, {"Sec-Fetch-Site": "same-origin"}], ids=str)
-async def test_our_own_page_may(api: Client, headers: dict[str, str]) -> None:
+async def test_a_same_origin_page_may_change_things(api: Client, headers: dict[str, str]) -> None:
     own = {"Origin": str(api.make_url("/")).rstrip("/"), **headers}
     assert (await api.post(UPLOAD, json=submission("print()"), headers=own)).status == 202
 
@@ -74,7 +76,7 @@ async def test_our_own_page_may(api: Client, headers: dict[str, str]) -> None:
 @pytest.mark.parametrize(
     "content_type", ["text/plain", "application/x-www-form-urlencoded", "application/jsonp", ""]
 )
-async def test_a_body_that_any_page_may_send_is_415(
+async def test_a_body_type_that_needs_no_preflight_is_415(
     api: Client, path: str, content_type: str
 ) -> None:
     response = await api.post(
@@ -85,5 +87,5 @@ async def test_a_body_that_any_page_may_send_is_415(
     await problem(response, 415)
 
 
-async def test_no_body_needs_no_type(api: Client) -> None:
+async def test_an_empty_body_needs_no_content_type(api: Client) -> None:
     await problem(await api.post("/mlops/training/jobs/0123abcd/cancel"), 404)

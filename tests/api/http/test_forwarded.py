@@ -25,7 +25,7 @@ JOB = "/mlops/training/jobs/0123abcd"
         (["127.0.0.1"], "", "127.0.0.1"),
     ],
 )
-async def test_the_address_of_the_client(
+async def test_the_client_address_comes_from_trusted_proxies(
     tmp_path: Path, proxies: list[str], forwarded: str, remote: str
 ) -> None:
     config = service_config(tmp_path, server={"trusted_proxies": proxies})
@@ -36,7 +36,7 @@ async def test_the_address_of_the_client(
     assert json.loads(line)["remote"] == remote
 
 
-async def test_a_forwarded_host_must_be_ours(tmp_path: Path) -> None:
+async def test_a_forwarded_host_must_be_accepted(tmp_path: Path) -> None:
     config = service_config(tmp_path, server={"trusted_proxies": ["127.0.0.1"]})
     async with running(config) as client:
         foreign = {"X-Forwarded-Host": "evil.example"}

@@ -77,13 +77,13 @@ MISSHAPEN = {
 
 
 @pytest.mark.parametrize("body", MALFORMED.values(), ids=MALFORMED.keys())
-def test_what_is_not_json_is_malformed(body: bytes) -> None:
+def test_invalid_json_is_malformed(body: bytes) -> None:
     with pytest.raises(MalformedBody):
         decode_object(body, FIELDS)
 
 
 @pytest.mark.parametrize("text", ["\\ud83d", "\\uD83D x", "\\ud83d\\ud83d\\ude00", "\\udE00"])
-def test_a_lone_surrogate_is_called_by_its_name(text: str) -> None:
+def test_a_lone_surrogate_is_named_in_the_error(text: str) -> None:
     with pytest.raises(MalformedBody, match=r"half a character at byte 7 \(a lone surrogate"):
         decode_object(f'{{"a": "{text}"}}'.encode(), FIELDS)
     assert decode_object(b'{"a": "\\ud83d\\ude00"}', FIELDS) == {"a": "😀"}
@@ -95,20 +95,20 @@ def test_json_of_another_shape_is_invalid(body: bytes) -> None:
         decode_object(body, FIELDS)
 
 
-def test_a_misshapen_field_is_named() -> None:
+def test_a_malformed_field_is_named() -> None:
     with pytest.raises(InvalidRequest) as refused:
         decode_object(b'{"a": [1, "a"], "b": [[]], "c": 1e999}', FIELDS)
     assert refused.value.errors.keys() == {"b", "c"}
 
 
 @pytest.mark.parametrize("name", ["colour", "", "a`b", "a\nb", "é", "a.b", "A"])
-def test_a_field_that_does_not_exist_is_named(name: str) -> None:
+def test_an_unknown_field_is_named(name: str) -> None:
     with pytest.raises(InvalidRequest) as refused:
         decode_object(json.dumps({"a": 1, name: 2}).encode(), FIELDS)
     assert refused.value.errors == {name: ["There is no such field."]}
 
 
-def test_large_lists_and_objects_are_refused_undecoded() -> None:
+def test_large_lists_and_objects_are_rejected_undecoded() -> None:
     """They take many times their size, while a text takes it once."""
     text = "x" * MAX_COMPOUND_BYTES
     document = json.dumps({"a": [text], "b": {"x": text}, "c": text}, indent=3)
@@ -122,12 +122,12 @@ flat = scalars | st.lists(scalars) | st.dictionaries(st.text(), scalars)
 
 
 @given(st.dictionaries(st.sampled_from(sorted(FIELDS)), flat))
-def test_flat_objects_survive(document: dict[str, Any]) -> None:
+def test_flat_objects_round_trip(document: dict[str, Any]) -> None:
     assert decode_object(json.dumps(document).encode(), FIELDS) == document
 
 
 @given(st.binary())
-def test_any_bytes_are_decoded_or_refused(body: bytes) -> None:
+def test_any_bytes_are_decoded_or_rejected(body: bytes) -> None:
     with contextlib.suppress(AsgardError):
         decode_object(body, FIELDS)
 
@@ -158,7 +158,7 @@ async def test_only_json_in_utf8_is_read(client: Client, content_type: str | Non
 
 
 @pytest.mark.parametrize("content_type", ["application/json", "Application/JSON; charset=UTF-8"])
-async def test_json_is_read(client: Client, content_type: str) -> None:
+async def test_json_in_utf8_is_decoded(client: Client, content_type: str) -> None:
     response = await client.post(
         "/", data=b'{"a": "\xc3\xa9"}', headers={"Content-Type": content_type}
     )
@@ -166,13 +166,13 @@ async def test_json_is_read(client: Client, content_type: str) -> None:
 
 
 @pytest.mark.parametrize("encoding", ["gzip", "deflate", "br", "zstd", "x-unknown"])
-async def test_compressed_bodies_are_refused_unread(client: Client, encoding: str) -> None:
+async def test_compressed_bodies_are_rejected_unread(client: Client, encoding: str) -> None:
     bomb = gzip.compress(b"{" + b" " * 10_000_000 + b"}")
     headers = {"Content-Type": "application/json", "Content-Encoding": encoding}
     await problem(await client.post("/", data=bomb, headers=headers), 415)
 
 
-async def test_a_declared_length_over_the_limit_is_refused_unread(client: Client) -> None:
+async def test_an_oversized_content_length_is_rejected_unread(client: Client) -> None:
     reader, writer = await asyncio.open_connection(client.host, client.port)
     writer.write(
         b"POST / HTTP/1.1\r\nHost: x\r\nContent-Type: application/json\r\n"
@@ -182,7 +182,7 @@ async def test_a_declared_length_over_the_limit_is_refused_unread(client: Client
     writer.close()
 
 
-async def test_a_body_at_the_limit_is_read_and_one_byte_more_is_not(client: Client) -> None:
+async def test_a_body_may_reach_the_limit_but_not_exceed_it(client: Client) -> None:
     headers = {"Content-Type": "application/json"}
 
     async def chunked(size: int) -> AsyncIterator[bytes]:
@@ -199,7 +199,7 @@ def resident_bytes() -> int:
     return pages * 4096
 
 
-async def test_a_chunked_gigabyte_is_refused_in_bounded_memory(client: Client) -> None:
+async def test_a_chunked_gigabyte_is_rejected_in_bounded_memory(client: Client) -> None:
     reader, writer = await asyncio.open_connection(client.host, client.port)
     writer.write(
         b"POST / HTTP/1.1\r\nHost: x\r\nContent-Type: application/json\r\n"
@@ -219,7 +219,7 @@ async def test_a_chunked_gigabyte_is_refused_in_bounded_memory(client: Client) -
     writer.close()
 
 
-async def test_a_body_that_does_not_come_is_given_up(client: Client) -> None:
+async def test_a_body_that_never_arrives_times_out(client: Client) -> None:
     reader, writer = await asyncio.open_connection(client.host, client.port)
     writer.write(
         b"POST /impatient HTTP/1.1\r\nHost: x\r\nContent-Type: application/json\r\n"
@@ -229,7 +229,7 @@ async def test_a_body_that_does_not_come_is_given_up(client: Client) -> None:
     writer.close()
 
 
-async def test_wrong_framing_within_a_body_is_given_up(client: Client) -> None:
+async def test_invalid_chunk_framing_ends_the_request(client: Client) -> None:
     """aiohttp does not tell the reader of the body, so it ends with the time to read it."""
     reader, writer = await asyncio.open_connection(client.host, client.port)
     writer.write(

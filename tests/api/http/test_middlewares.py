@@ -18,7 +18,7 @@ def raising(error: BaseException) -> web.Application:
     return edge(web.get("/", fail))
 
 
-async def test_an_unknown_error_is_a_bland_500_and_a_full_log(
+async def test_an_unexpected_error_is_a_bland_500_logged_in_full(
     caplog: pytest.LogCaptureFixture,
 ) -> None:
     async with serving(raising(RuntimeError("/srv/secret/path"))) as client:
@@ -40,12 +40,12 @@ async def test_an_unknown_error_is_a_bland_500_and_a_full_log(
         ExceptionGroup("g", [ValueError()]),
     ],
 )
-async def test_errors_that_look_like_the_connections_own_are_500(error: Exception) -> None:
+async def test_errors_resembling_connection_errors_are_500(error: Exception) -> None:
     async with serving(raising(error)) as client:
         await problem(await client.get("/"), 500)
 
 
-async def test_a_refusal_has_its_own_status() -> None:
+async def test_a_domain_error_has_its_own_status() -> None:
     async with serving(raising(JobNotFound("00000000"))) as client:
         document = await problem(await client.get("/"), 404)
         assert "00000000" in document["detail"]
@@ -65,7 +65,7 @@ async def test_aiohttps_own_errors_are_problems(error: web.HTTPException, status
         assert "html" not in str(document)
 
 
-async def test_an_unknown_address_and_a_wrong_method() -> None:
+async def test_unknown_paths_are_404_and_wrong_methods_405() -> None:
     async def nothing(request: web.Request) -> web.Response:
         return web.Response()
 
@@ -76,13 +76,13 @@ async def test_an_unknown_address_and_a_wrong_method() -> None:
         assert response.headers["Allow"] == "POST"
 
 
-async def test_a_redirect_passes() -> None:
+async def test_redirects_pass_unchanged() -> None:
     async with serving(raising(web.HTTPFound("/elsewhere"))) as client:
         response = await client.get("/", allow_redirects=False)
         assert (response.status, response.headers["Location"]) == (302, "/elsewhere")
 
 
-async def test_a_failing_stream_is_broken_off_and_not_ended_well() -> None:
+async def test_a_failing_stream_is_aborted_not_completed() -> None:
     """A second response within the first, or a clean end, would pass for the whole."""
 
     async def fail(request: web.Request) -> web.StreamResponse:
@@ -98,7 +98,7 @@ async def test_a_failing_stream_is_broken_off_and_not_ended_well() -> None:
             await response.read()
 
 
-async def test_a_client_that_leaves_is_no_error(caplog: pytest.LogCaptureFixture) -> None:
+async def test_a_client_disconnect_is_not_an_error(caplog: pytest.LogCaptureFixture) -> None:
     ended = asyncio.Event()
 
     async def endless(request: web.Request) -> web.StreamResponse:

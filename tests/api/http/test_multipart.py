@@ -70,7 +70,7 @@ async def test_a_script_is_accepted_and_runs(api: Client) -> None:
     assert await script.text() == HELLO
 
 
-async def test_a_script_may_have_another_name_than_its_file(api: Client) -> None:
+async def test_script_name_overrides_the_file_name(api: Client) -> None:
     made = await accepted(api, form(script=SCRIPT, script_name="other.py"))
     assert made["script_name"] == "other.py"
     nameless = aiohttp.FormData({"script_name": "x.py", **NAMES}, default_to_multipart=True)
@@ -78,7 +78,7 @@ async def test_a_script_may_have_another_name_than_its_file(api: Client) -> None
     assert (await accepted(api, nameless))["script_name"] == "x.py"
 
 
-async def test_form_and_json_are_the_same_submission(api: Client) -> None:
+async def test_form_and_json_give_the_same_submission(api: Client) -> None:
     first = await submit(api, idempotency_key="k1")
     for data, headers in [
         (form(script=SCRIPT), {"Idempotency_Key": "k1"}),
@@ -130,13 +130,13 @@ async def test_a_wrong_field_is_422_under_its_name(api: Client, field: str, valu
     assert not await job_ids(api)
 
 
-async def test_every_wrong_field_is_told_at_once(api: Client) -> None:
+async def test_all_invalid_fields_are_reported_together(api: Client) -> None:
     data = form(script=("train.py", b"\xff"), timeout="x", tags="x", colour="red", model_name="")
     errors = await refused_fields(await send(api, data))
     assert errors.keys() == {"script", "timeout", "tags", "colour", "model_name"}
 
 
-async def test_what_is_given_twice_is_422(api: Client) -> None:
+async def test_duplicate_fields_are_422(api: Client) -> None:
     data = form(script=SCRIPT, model_name=["a", "b"])
     data.add_field("script", b"print(2)", filename="two.py")
     errors = await refused_fields(await send(api, data))
@@ -151,13 +151,13 @@ async def test_a_form_without_a_script_is_422(api: Client) -> None:
 
 
 @pytest.mark.parametrize("script", [b"def broken(:\n", b"", b"\xff", b"#" * 1048577])
-async def test_a_script_that_is_none_is_422(api: Client, script: bytes) -> None:
+async def test_an_invalid_script_part_is_422(api: Client, script: bytes) -> None:
     errors = await refused_fields(await send(api, form(script=("train.py", script))))
     assert errors.keys() == {"script"}
 
 
 @pytest.mark.parametrize("name", [".hidden.py", "a/b.py", "a\\b.py"])
-async def test_a_file_name_keeps_the_rules_of_script_name(api: Client, name: str) -> None:
+async def test_a_file_name_must_be_a_valid_script_name(api: Client, name: str) -> None:
     disposition = f'form-data; name="script"; filename="{name}"'.replace("\\", "\\\\")
     body = WHOLE.replace(b'form-data; name="script"; filename="train.py"', disposition.encode())
     errors = await refused_fields(await api.post(UPLOAD, data=body, headers=MULTIPART))
@@ -179,7 +179,7 @@ async def test_a_file_name_keeps_the_rules_of_script_name(api: Client, name: str
         "secret==1 --hash=sha256:abc",
     ],
 )
-async def test_a_requirements_file_holds_names_alone(api: Client, line: str) -> None:
+async def test_a_requirements_file_may_hold_only_names(api: Client, line: str) -> None:
     content = f"# comment\nmarshmallow\n{line}\naiohttp\n".encode()
     response = await send(api, form(script=SCRIPT, requirements_file=content))
     (message,) = (await refused_fields(response))["requirements"]
@@ -221,12 +221,12 @@ async def test_malformed_multipart_is_400(api: Client, body: bytes) -> None:
         f"multipart/form-data; boundary={'x' * 71}",
     ],
 )
-async def test_a_boundary_that_is_none_is_400(api: Client, content_type: str) -> None:
+async def test_an_invalid_boundary_is_400(api: Client, content_type: str) -> None:
     headers = {"Content-Type": content_type}
     await problem(await api.post(UPLOAD, data=WHOLE, headers=headers), 400)
 
 
-async def test_a_body_written_by_hand_is_accepted(api: Client) -> None:
+async def test_a_hand_written_body_is_accepted(api: Client) -> None:
     """What the malformed ones are made of."""
     response = await api.post(UPLOAD, data=b"preamble\r\n" + WHOLE + b"end", headers=MULTIPART)
     assert response.status == 202, await response.text()
@@ -244,7 +244,7 @@ async def test_too_many_parts_are_422(api: Client) -> None:
     assert await refused_fields(await send(api, data)) == {"body": ["Has more than 1100 parts."]}
 
 
-async def test_a_thousand_requirements_are_taken_and_no_more(api: Client) -> None:
+async def test_at_most_a_thousand_requirements_are_accepted(api: Client) -> None:
     names = [f"aiohttp!=0.{number}" for number in range(1001)]
     for count, status in ((1000, 202), (1001, 422)):
         written = "# all\n\n" + "".join(f"{name}\n" for name in names[:count])
@@ -290,7 +290,7 @@ async def test_fields_over_the_limit_are_413(tmp_path: Path) -> None:
         {"Sec_Fetch_Site": "same-site"},
     ],
 )
-async def test_a_page_of_another_site_may_not_upload(
+async def test_a_cross_origin_page_may_not_upload(
     api: Client, headers: dict[str, str], tmp_path: Path
 ) -> None:
     await problem(await send(api, form(script=SCRIPT), **headers), 403)
@@ -298,7 +298,7 @@ async def test_a_page_of_another_site_may_not_upload(
     assert not kept(tmp_path)
 
 
-async def test_a_page_of_asgard_may_upload(api: Client) -> None:
+async def test_a_same_origin_page_may_upload(api: Client) -> None:
     origin = str(api.make_url("")).rstrip("/")
     headers = {"Origin": origin, "Sec_Fetch_Site": "same-origin"}
     made = await accepted(api, form(script=SCRIPT), **headers)

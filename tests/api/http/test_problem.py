@@ -45,11 +45,11 @@ def document_of(problem: Problem) -> dict[str, Any]:
 
 
 @pytest.mark.parametrize("kind", [*refusals_of(errors), *refusals_of(api_errors)])
-def test_every_refusal_has_a_status_of_its_own(kind: type[AsgardError]) -> None:
+def test_every_domain_error_has_a_status(kind: type[AsgardError]) -> None:
     assert kind in STATUS_OF
 
 
-def test_a_refusal_says_what_to_do() -> None:
+def test_a_problem_says_what_to_do() -> None:
     problem = problem_of_refusal(JobNotFound("00000000"))
     assert document_of(problem) == {
         "type": "urn:asgard:problem:job-not-found",
@@ -60,7 +60,7 @@ def test_a_refusal_says_what_to_do() -> None:
     }
 
 
-def test_a_kind_without_a_line_is_told_as_its_parent() -> None:
+def test_an_unmapped_error_is_reported_as_its_parent() -> None:
     class Special(TrackingUnavailable):
         pass
 
@@ -68,7 +68,7 @@ def test_a_kind_without_a_line_is_told_as_its_parent() -> None:
     assert (problem.status, problem.title) == (503, "Tracking unavailable")
 
 
-def test_what_passes_says_when_to_come_again() -> None:
+def test_transient_errors_carry_retry_after() -> None:
     assert problem_of_refusal(QueueFull(5)).headers == {"Retry-After": "5"}
     assert problem_of_refusal(TrackingUnavailable("Later.")).headers.keys() == {"Retry-After"}
 
@@ -81,14 +81,14 @@ def test_every_422_has_errors() -> None:
     }
 
 
-def test_method_not_allowed_says_which_are() -> None:
+def test_405_lists_the_allowed_methods() -> None:
     problem = problem_of_http(web.HTTPMethodNotAllowed("PUT", ["POST", "GET"]))
     assert (problem.status, problem.headers["Allow"]) == (405, "GET, POST")
     assert "GET, POST" in problem.detail
 
 
 @given(st.dictionaries(st.text(), st.lists(st.text(), min_size=1), max_size=80), st.text())
-def test_any_text_can_be_told(fields: dict[str, list[str]], detail: str) -> None:
+def test_any_text_can_be_a_detail(fields: dict[str, list[str]], detail: str) -> None:
     class Refusal(InvalidSubmission):
         def __str__(self) -> str:
             return detail
@@ -97,16 +97,16 @@ def test_any_text_can_be_told(fields: dict[str, list[str]], detail: str) -> None
     assert len(document["errors"]) <= 51
 
 
-def test_lone_surrogates_can_be_told() -> None:
+def test_lone_surrogates_can_be_a_detail() -> None:
     document = document_of(problem_of_refusal(InvalidSubmission({"\ud800": ["\udfff"]})))
     assert document["errors"] == {"?": ["?"]}
 
 
-def test_an_error_of_the_server_tells_nothing_of_it() -> None:
+def test_a_server_error_reveals_nothing() -> None:
     assert document_of(INTERNAL_ERROR)["detail"].startswith("The server made an error")
 
 
-def test_only_some_of_many_errors_are_told() -> None:
+def test_the_number_of_reported_errors_is_bounded() -> None:
     told = document_of(
         problem_of_refusal(InvalidSubmission({f"field{n}": ["Wrong."] for n in range(1000)}))
     )["errors"]

@@ -10,7 +10,7 @@ from tests.support.api_service import store_of
 from tests.support.served import Client, edge, serving
 
 
-async def test_every_kind_of_response_has_an_id_of_its_own(api: Client) -> None:
+async def test_every_kind_of_response_has_its_own_id(api: Client) -> None:
     made = await accept(store_of(api))
     path = f"/mlops/training/jobs/{made.job_id}"
     seen = set()
@@ -37,7 +37,7 @@ async def test_every_kind_of_response_has_an_id_of_its_own(api: Client) -> None:
 
 
 @pytest.mark.parametrize("given", ["a", "A-b_c.9", "x" * 128])
-async def test_a_well_formed_id_is_taken_over(given: str) -> None:
+async def test_a_valid_request_id_is_kept(given: str) -> None:
     async with serving(edge()) as client:
         response = await client.get("/", headers={"X-Request-ID": given})
         assert response.headers["X-Request-ID"] == given
@@ -45,13 +45,13 @@ async def test_a_well_formed_id_is_taken_over(given: str) -> None:
 
 
 @pytest.mark.parametrize("given", ["", "x" * 129, "a b", "a/b", "é", "<b>", "a;b"])
-async def test_any_other_id_is_replaced(given: str) -> None:
+async def test_an_invalid_request_id_is_replaced(given: str) -> None:
     async with serving(edge()) as client:
         response = await client.get("/", headers={"X-Request-ID": given})
         assert re.fullmatch(r"[0-9a-f]{16}", response.headers["X-Request-ID"])
 
 
-async def test_a_stream_has_its_id_too() -> None:
+async def test_a_stream_has_a_request_id() -> None:
     async def stream(request: web.Request) -> web.StreamResponse:
         response = web.StreamResponse()
         await response.prepare(request)

@@ -45,7 +45,7 @@ async def exchange(client: Client, request: bytes) -> tuple[int, dict[str, str],
 
 
 @pytest.mark.parametrize("request_bytes", [*MALFORMED.values()], ids=[*MALFORMED])
-async def test_what_is_no_http_is_answered_with_a_problem(
+async def test_invalid_http_is_answered_with_a_problem(
     request_bytes: bytes, caplog: pytest.LogCaptureFixture
 ) -> None:
     async with serving(edge()) as client:
@@ -68,7 +68,7 @@ async def test_an_unknown_expectation_is_answered_with_a_problem() -> None:
     assert json.loads(body)["request_id"] == headers["X-Request-ID"]
 
 
-async def test_a_handler_that_answers_nothing_is_a_500(caplog: pytest.LogCaptureFixture) -> None:
+async def test_a_handler_without_a_response_is_500(caplog: pytest.LogCaptureFixture) -> None:
     async def nothing(request: web.Request) -> web.StreamResponse:
         return None  # type: ignore[return-value]  # the error that is made here
 
@@ -77,7 +77,7 @@ async def test_a_handler_that_answers_nothing_is_a_500(caplog: pytest.LogCapture
     assert [record for record in caplog.records if record.levelno == logging.ERROR]
 
 
-async def test_a_client_that_breaks_off_its_body_is_no_error_of_the_server(
+async def test_an_aborted_request_body_is_not_a_server_error(
     caplog: pytest.LogCaptureFixture,
 ) -> None:
     begun, ended = asyncio.Event(), asyncio.Event()
@@ -114,9 +114,7 @@ async def test_a_client_that_breaks_off_its_body_is_no_error_of_the_server(
         b"/\xff",
     ],
 )
-async def test_raw_bytes_in_an_address_are_no_error_of_the_server(
-    api: Client, target: bytes
-) -> None:
+async def test_raw_bytes_in_a_path_are_not_a_server_error(api: Client, target: bytes) -> None:
     status, headers, body = await exchange(
         api, b"GET " + target + b" HTTP/1.1\r\n" + HEADERS + b"\r\n"
     )
@@ -126,7 +124,7 @@ async def test_raw_bytes_in_an_address_are_no_error_of_the_server(
 
 
 @pytest.mark.parametrize("name", [b"X-Request-ID", b"Idempotency-Key", b"Content-Type", b"Host"])
-async def test_raw_bytes_in_a_header_are_no_error_of_the_server(api: Client, name: bytes) -> None:
+async def test_raw_bytes_in_a_header_are_not_a_server_error(api: Client, name: bytes) -> None:
     body = json.dumps(submission("print()")).encode()
     headers = {
         b"Host": b"localhost",

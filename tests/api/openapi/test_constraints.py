@@ -41,7 +41,7 @@ def says(check: Check) -> Callable[[str], bool]:
 @pytest.mark.parametrize("check", CHECKS, ids=lambda check: check.__name__)
 @given(text=texts | names)
 @example(text="")
-def test_what_is_taken_is_let_through(check: Check, text: str) -> None:
+def test_accepted_values_satisfy_the_schema(check: Check, text: str) -> None:
     if text and check(text) is None:  # that a text may not be empty is said by Length
         assert says(check)(text)
 
@@ -64,6 +64,6 @@ def test_what_is_taken_is_let_through(check: Check, text: str) -> None:
         (no_nul, "a\0"),
     ],
 )
-def test_what_is_said_refuses_too(check: Check, text: str) -> None:
+def test_rejected_values_violate_the_schema(check: Check, text: str) -> None:
     assert check(text)
     assert not says(check)(text)

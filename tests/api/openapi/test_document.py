@@ -40,20 +40,20 @@ CONTENTS = {
 }
 
 
-def test_it_is_valid() -> None:
+def test_the_document_is_valid() -> None:
     validate(DOCUMENT)
 
 
-def test_it_has_every_address_of_the_api_and_no_other() -> None:
+def test_the_document_lists_exactly_the_api_paths() -> None:
     assert set(OPERATIONS) == {f"{route.method} {route.path}" for route in ROUTES}
 
 
-def test_pages_for_people_are_the_only_ones_that_it_leaves_out() -> None:
+def test_only_html_pages_are_left_out() -> None:
     assert {route.path for route in PAGES} == {"/docs", "/docs/{file}"}
 
 
 @pytest.mark.parametrize("where", CONTENTS)
-def test_examples_obey_their_schemas(where: str) -> None:
+def test_examples_match_their_schemas(where: str) -> None:
     content = CONTENTS[where]
     # what the schema refers to is looked for within itself
     schema = {**content["schema"], "components": DOCUMENT["components"]}
@@ -62,13 +62,13 @@ def test_examples_obey_their_schemas(where: str) -> None:
 
 
 @pytest.mark.parametrize("name", OPERATIONS)
-def test_every_response_names_its_request(name: str) -> None:
+def test_every_response_has_a_request_id_header(name: str) -> None:
     for response in OPERATIONS[name]["responses"].values():
         assert "X-Request-ID" in response["headers"]
 
 
 @pytest.mark.parametrize("name", OPERATIONS)
-def test_refusals_are_problem_documents(name: str) -> None:
+def test_error_responses_are_problem_documents(name: str) -> None:
     responses = OPERATIONS[name]["responses"]
     for status, response in responses.items():
         refused = int(status) >= 400
@@ -77,7 +77,7 @@ def test_refusals_are_problem_documents(name: str) -> None:
     assert "500" in responses
 
 
-def test_links_lead_to_operations_by_the_parameters_of_their_addresses() -> None:
+def test_links_use_the_path_parameters_of_their_operation() -> None:
     by_id = {operation["operationId"]: operation for operation in OPERATIONS.values()}
     linked = set()
     for operation in OPERATIONS.values():
@@ -93,7 +93,7 @@ def test_links_lead_to_operations_by_the_parameters_of_their_addresses() -> None
     }
 
 
-def test_every_field_that_is_refused_when_wrong_says_its_rules() -> None:
+def test_every_validated_field_documents_its_rules() -> None:
     fields = DOCUMENT["components"]["schemas"]["Submission"]["properties"]
     assert fields["priority"]["minimum"] == -100
     assert fields["script_name"]["maxLength"] == 255
@@ -104,13 +104,13 @@ def test_every_field_that_is_refused_when_wrong_says_its_rules() -> None:
     assert DOCUMENT["components"]["schemas"]["Submission"]["additionalProperties"] is False
 
 
-def test_enums_that_may_be_null_say_so() -> None:
+def test_nullable_enums_include_null() -> None:
     reason = DOCUMENT["components"]["schemas"]["JobInFull"]["properties"]["reason"]
     assert reason["type"] == ["string", "null"]
     assert None in reason["enum"]
 
 
-def test_bounds_are_those_of_the_configuration() -> None:
+def test_bounds_match_the_configuration() -> None:
     limits = SubmissionLimits(max_script_bytes=3, timeout_min=7, timeout_max=9, timeout_default=8)
     document = ApiDocument(ROUTES, configured=[SubmissionSchema(limits)]).build()
     fields = document["components"]["schemas"]["Submission"]["properties"]
@@ -121,7 +121,7 @@ def test_bounds_are_those_of_the_configuration() -> None:
     assert SubmissionSchema().fields["timeout"].metadata["default"] == 300
 
 
-async def test_the_service_answers_with_it(tmp_path: Any) -> None:
+async def test_the_service_serves_the_document(tmp_path: Any) -> None:
     async with running(service_config(tmp_path, jobs={"timeout_max": 4000})) as client:
         document = await served(client)
     validate(document)

@@ -6,7 +6,7 @@ from tests.support.api_service import problem
 from tests.support.served import Client
 
 
-async def test_the_page_loads_what_the_service_has(api: Client) -> None:
+async def test_the_page_loads_only_existing_files(api: Client) -> None:
     response = await api.get("/docs")
     page = await response.text()
     assert response.content_type == "text/html"
@@ -27,14 +27,14 @@ async def test_the_page_describes_this_service(api: Client) -> None:
     assert "http" not in script
 
 
-async def test_it_is_a_swagger_ui_that_reads_openapi_3_1(api: Client) -> None:
+async def test_swagger_ui_supports_openapi_3_1(api: Client) -> None:
     script = await (await api.get("/docs/swagger-ui-bundle.js")).text()
     version = re.search(r'PACKAGE_VERSION:"v?(\d+)\.(\d+)', script)
     assert version is not None
     assert (int(version[1]), int(version[2])) >= (5, 0)
 
 
-async def test_the_policy_allows_the_service_alone(api: Client) -> None:
+async def test_the_content_policy_allows_only_this_service(api: Client) -> None:
     response = await api.get("/docs")
     policy = dict(
         part.split(" ", 1) for part in response.headers["Content-Security-Policy"].split("; ")
@@ -53,7 +53,7 @@ async def test_other_files_of_the_package_are_not_served(api: Client) -> None:
         await problem(await api.get(f"/docs/{name}"), 404)
 
 
-async def test_a_file_that_the_browser_has_is_not_sent_again(api: Client) -> None:
+async def test_a_cached_file_is_not_sent_again(api: Client) -> None:
     first = await api.get("/docs/swagger-ui.css")
     again = await api.get("/docs/swagger-ui.css", headers={"If-None-Match": first.headers["ETag"]})
     assert again.status == 304

@@ -1,6 +1,7 @@
 """Every rule of an upload that can be judged from its fields alone."""
 
 import base64
+import hashlib
 from typing import Any
 
 import pytest
@@ -16,6 +17,7 @@ from asgard_async.api.schemas.submission import (
     decode_script,
     to_submission,
 )
+from asgard_async.domain.job import JobSpec
 from asgard_async.executors.environment_variables import RESERVED_NAMES
 
 SCRIPT = b"print('hello')\n"
@@ -44,21 +46,24 @@ def refusal(**changes: Any) -> dict[str, list[str]]:
 def test_a_minimal_upload_gets_the_defaults() -> None:
     submission = to_submission(load(), owner="ci")
     assert submission.script == SCRIPT
-    assert submission.timeout is None
-    assert submission.requirements == []
-    assert submission.tags == submission.environment_vars == {}
-    assert (submission.priority, submission.warm) == (0, True)
+    assert submission.spec == JobSpec(
+        script_name="train.py",
+        experiment_name="churn",
+        model_name="churn-model",
+        script_sha256=hashlib.sha256(SCRIPT).hexdigest(),
+        timeout=300,
+    )
     assert submission.idempotency_key is None
     assert submission.owner == "ci"
 
 
-def test_a_list_that_is_too_long_is_judged_without_its_items() -> None:
+def test_an_overlong_list_is_rejected_without_its_items() -> None:
     """Half a million of them fit into a body; looking at each would hold the event loop."""
     errors = refusal(requirements=["", 5] * 600)
     assert errors == {"requirements": ["Has 1200 entries; at most 1000."]}
 
 
-def test_the_old_services_client_passes() -> None:
+def test_the_old_client_is_accepted() -> None:
     """It leaves `.py` off, sends an empty requirements list and paths as tag values."""
     loaded = load(
         script_name="train_model",
@@ -104,7 +109,7 @@ WRONG_TYPES: dict[str, list[object]] = {
     ("field", "value"),
     [(field, value) for field, values in WRONG_TYPES.items() for value in values],
 )
-def test_a_wrong_type_is_refused_under_its_field(field: str, value: object) -> None:
+def test_a_wrong_type_is_reported_under_its_field(field: str, value: object) -> None:
     (name,) = refusal(**{field: value})
     assert name.split(".")[0] == field
 
@@ -174,7 +179,7 @@ def test_a_wrong_type_is_refused_under_its_field(field: str, value: object) -> N
         ("tags", {f"a{n}": "é" * 5000 for n in range(4)}),
     ],
 )
-def test_a_broken_rule_is_refused_under_its_field(field: str, value: object) -> None:
+def test_a_broken_rule_is_reported_under_its_field(field: str, value: object) -> None:
     errors = refusal(**{field: value})
     assert {name.partition(".")[0] for name in errors} == {field}
     assert all(message for messages in errors.values() for message in messages)
@@ -204,7 +209,7 @@ def test_a_broken_rule_is_refused_under_its_field(field: str, value: object) -> 
         ("warm", False),
     ],
 )
-def test_what_keeps_the_rules_passes_unchanged(field: str, value: object) -> None:
+def test_valid_values_pass_unchanged(field: str, value: object) -> None:
     assert load(**{field: value})[field] == value
 
 
@@ -252,13 +257,13 @@ def test_scripts_are_strict_base64_of_utf8(script: bytes) -> None:
         "\x00QUJ",
     ],
 )
-def test_what_is_no_strict_base64_is_refused(content: str) -> None:
+def test_lenient_base64_is_rejected(content: str) -> None:
     with pytest.raises(ValidationError):
         decode_script(content, 1 << 20)
 
 
 @given(st.text(max_size=40))
-def test_any_text_as_script_is_decoded_or_refused(content: str) -> None:
+def test_any_script_text_is_decoded_or_rejected(content: str) -> None:
     try:
         script = decode_script(content, 1 << 20)
     except ValidationError:
@@ -271,7 +276,7 @@ anything = scalars | st.lists(scalars, max_size=5) | st.dictionaries(st.text(), 
 
 
 @given(st.dictionaries(st.sampled_from([*schema.fields]) | st.text(max_size=9), anything))
-def test_whatever_decodes_as_json_is_loaded_or_refused(document: dict[str, Value]) -> None:
+def test_any_json_is_loaded_or_rejected(document: dict[str, Value]) -> None:
     try:
         schema.load(document)
     except ValidationError as refused:

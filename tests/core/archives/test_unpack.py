@@ -56,7 +56,7 @@ def everything_below(directory: Path) -> dict[str, int]:
 
 
 @pytest.mark.parametrize(("suffix", "make", "message"), [*REFUSED.values()], ids=[*REFUSED])
-def test_reading_and_unpacking_reject_the_same_archives(
+def test_checking_and_unpacking_reject_the_same(
     tmp_path: Path, work: Path, suffix: str, make: Callable[[], bytes], message: str
 ) -> None:
     archive = written(tmp_path, suffix, make())
@@ -74,7 +74,7 @@ def test_reading_and_unpacking_reject_the_same_archives(
 
 
 @pytest.mark.parametrize(("suffix", "make"), [(".zip", zip_of), (".tar.gz", tar_gz_of)])
-def test_files_and_directories_are_unpacked_private(
+def test_unpacked_files_are_private(
     tmp_path: Path, work: Path, suffix: str, make: Callable[[dict[str, str]], bytes]
 ) -> None:
     archive = written(tmp_path, suffix, make(FILES))
@@ -109,7 +109,7 @@ def test_only_the_executable_bit_of_a_mode_is_kept(
     assert (work / "train.py").stat().st_mode == stat.S_IFREG | 0o600
 
 
-def test_directory_entries_are_members_too(tmp_path: Path, work: Path) -> None:
+def test_explicit_directory_members_count(tmp_path: Path, work: Path) -> None:
     members = [
         (special("./", tarfile.DIRTYPE), b""),
         (special("a", tarfile.DIRTYPE), b""),
@@ -147,7 +147,7 @@ def test_an_entrypoint_must_be_a_script(
 
 
 @pytest.mark.parametrize(("suffix", "make"), [(".zip", zip_of), (".tar.gz", tar_gz_of)])
-def test_a_misplaced_entrypoint_is_named(
+def test_a_script_in_a_folder_is_suggested(
     tmp_path: Path, suffix: str, make: Callable[[dict[str, str]], bytes]
 ) -> None:
     archive = written(tmp_path, suffix, make({"project/readme": "", "project/train.py": TRAIN}))
@@ -156,7 +156,7 @@ def test_a_misplaced_entrypoint_is_named(
 
 
 @pytest.mark.parametrize(("suffix", "make"), [(".zip", zip_of), (".tar.gz", tar_gz_of)])
-def test_the_compression_ratio_is_limited(
+def test_the_compression_ratio_is_bounded(
     tmp_path: Path, work: Path, suffix: str, make: Callable[[dict[str, bytes]], bytes]
 ) -> None:
     wide = ArchiveLimits(max_members=10, max_unpacked_bytes=1 << 40)
@@ -181,7 +181,7 @@ BOUNDARY_PATH = "/".join(["d" * 203] * 4 + ["f" * 207])
 DEEPEST = "d/" * (MAX_DEPTH - 1) + "f"
 
 
-def test_the_limits_themselves_are_accepted() -> None:
+def test_archives_at_the_bounds_are_accepted() -> None:
     assert len(BOUNDARY_PATH) + 1 == MAX_PATH_BYTES
     for name in ("n" * MAX_COMPONENT_BYTES, BOUNDARY_PATH, DEEPEST):
         assert safe_path(name) == name
@@ -207,7 +207,7 @@ def test_a_file_cannot_replace_a_directory() -> None:
         Tally(LIMITS, archive_bytes=100).admit("./", is_directory=False)
 
 
-def test_an_error_shows_a_short_printable_name() -> None:
+def test_errors_show_names_shortened_and_printable() -> None:
     with pytest.raises(ArchiveRefused) as caught:
         safe_path("/" + "\udcff\x1b[31m" + "x" * 5000)
     text = str(caught.value)
@@ -215,8 +215,8 @@ def test_an_error_shows_a_short_printable_name() -> None:
     assert len(text.encode()) < 300
 
 
-def test_a_header_that_claims_a_huge_size_costs_nothing(tmp_path: Path) -> None:
-    """A pax header that claims a TiB: only the claim exists, so there is nothing to read."""
+def test_an_inflated_size_header_costs_nothing(tmp_path: Path) -> None:
+    """A pax header of a TiB: as long as it is only claimed, there is nothing to read."""
     info = tarfile.TarInfo("train.py")
     info.type, info.size = tarfile.XHDTYPE, 1 << 40
     archive = written(tmp_path, ".tar.gz", gzip.compress(info.tobuf() + b"\0" * 4096))

@@ -19,7 +19,7 @@ async def cancel(service: Service, job_id: str) -> dict[str, object]:
     return job
 
 
-async def test_queued_job_never_starts(tmp_path: Path) -> None:
+async def test_a_cancelled_queued_job_never_starts(tmp_path: Path) -> None:
     settings = {**WITHOUT_MLFLOW, "ASGARD_JOBS__MAX_CONCURRENT_JOBS": "1"}
     async with running_service(tmp_path / "data", settings) as service:
         blocker = await service.submit(BLOCK)
@@ -33,7 +33,7 @@ async def test_queued_job_never_starts(tmp_path: Path) -> None:
         assert job["logs"] == ""
 
 
-async def test_running_job_ends_with_all_its_processes(service: Service) -> None:
+async def test_a_cancelled_running_job_leaves_no_processes(service: Service) -> None:
     script = f"import os\nif os.fork() == 0: os.setsid(); os.fork()\n{BLOCK}"
     job_id = await service.submit(script)
     await service.phase(job_id, "running")
@@ -43,14 +43,14 @@ async def test_running_job_ends_with_all_its_processes(service: Service) -> None
     assert processes_with(f"jobs/{job_id}") == []
 
 
-async def test_a_job_cancelled_the_moment_it_is_accepted_is_cancelled(service: Service) -> None:
+async def test_a_job_can_be_cancelled_as_it_is_accepted(service: Service) -> None:
     for _ in range(10):
         job_id = await service.submit(BLOCK)
         await cancel(service, job_id)
         assert (await service.finished(job_id))["status"] == "cancelled"
 
 
-async def test_cancelling_again_and_cancelling_what_has_ended_changes_nothing(
+async def test_cancelling_twice_or_after_the_end_is_a_no_op(
     service: Service,
 ) -> None:
     running = await service.submit(BLOCK)
@@ -64,7 +64,7 @@ async def test_cancelling_again_and_cancelling_what_has_ended_changes_nothing(
     assert (await service.finished(running))["status"] == "cancelled"
 
 
-async def test_the_wish_survives_a_crash(tmp_path: Path) -> None:
+async def test_a_requested_cancellation_survives_a_crash(tmp_path: Path) -> None:
     # the script takes its time to end; the service dies meanwhile
     script = """
 import signal, sys, time
@@ -84,12 +84,12 @@ time.sleep(60)
         assert job["logs"].endswith("saved\n")
 
 
-async def test_unknown_job(service: Service) -> None:
+async def test_cancelling_an_unknown_job_is_an_error(service: Service) -> None:
     status, problem = await service.post("/mlops/training/jobs/00000000/cancel")
     assert (status, problem["status"]) == (404, 404)
 
 
-async def test_a_job_that_waits_for_mlflow_to_start_is_cancelled_at_once(tmp_path: Path) -> None:
+async def test_a_job_waiting_for_mlflow_is_cancelled_at_once(tmp_path: Path) -> None:
     async with running_service(tmp_path / "data") as service:
         # imports more than the standard library, so its experiment is waited for
         job_id = await service.submit("import msgspec\nprint('never')")

@@ -25,7 +25,7 @@ def read_requirements_file(text: str, *, direct_references: bool = False) -> lis
         " pandas ",
     ],
 )
-def test_names_with_versions_extras_and_markers(text: str) -> None:
+def test_versions_extras_and_markers_are_accepted(text: str) -> None:
     (requirement,) = parse_requirements([text])
     assert requirement.name in text
 
@@ -55,7 +55,7 @@ def test_names_with_versions_extras_and_markers(text: str) -> None:
         "numpy==1 --hash=sha256:abc",
     ],
 )
-def test_everything_else_is_refused_without_being_repeated(text: str) -> None:
+def test_other_entries_are_rejected_without_quoting(text: str) -> None:
     with pytest.raises(InvalidSubmission) as caught:
         parse_requirements(["scipy", text])
     (message,) = caught.value.errors["requirements"]
@@ -63,7 +63,7 @@ def test_everything_else_is_refused_without_being_repeated(text: str) -> None:
     assert not text.strip() or text.strip() not in message
 
 
-def test_every_bad_entry_is_told() -> None:
+def test_every_invalid_entry_is_reported() -> None:
     with pytest.raises(InvalidSubmission) as caught:
         parse_requirements(["-e .", "numpy", "./x"])
     assert [message[:7] for message in caught.value.errors["requirements"]] == [
@@ -81,7 +81,7 @@ def test_a_file_may_have_comments_and_blank_lines() -> None:
     assert read_requirements_file("") == []
 
 
-def test_every_wrong_line_of_a_file_is_told_by_its_number() -> None:
+def test_every_invalid_line_of_a_file_is_numbered() -> None:
     with pytest.raises(InvalidSubmission) as caught:
         read_requirements_file("# x\nnumpy\n-r other.txt\n\n./wheel.whl\n")
     messages = caught.value.errors["requirements"]
@@ -89,7 +89,7 @@ def test_every_wrong_line_of_a_file_is_told_by_its_number() -> None:
 
 
 @pytest.mark.parametrize("line", ["numpy \\", "${SECRET}==1", "# comment \\", "-c x.txt"])
-def test_what_pip_would_read_on_in_a_file_is_refused(line: str) -> None:
+def test_options_and_includes_in_a_file_are_rejected(line: str) -> None:
     with pytest.raises(InvalidSubmission, match="errors") as caught:
         read_requirements_file(f"{line}\nnumpy")
     (message,) = caught.value.errors["requirements"]
@@ -97,17 +97,17 @@ def test_what_pip_would_read_on_in_a_file_is_refused(line: str) -> None:
     assert "SECRET" not in message
 
 
-def test_hashes_are_told_once_and_what_to_do() -> None:
+def test_hashes_are_reported_once_with_advice() -> None:
     """As pip-compile writes them: each requirement goes on over several lines."""
     block = "numpy==2.0 \\\n    --hash=sha256:aa \\\n    --hash=sha256:bb\n    # via pandas\n"
     with pytest.raises(InvalidSubmission) as caught:
         read_requirements_file("# locked\n" + block * 200)
     (message,) = caught.value.errors["requirements"]
-    assert message.startswith("Line 3 has a hash (--hash), as 399 others do")
+    assert message.startswith("Line 3 has a hash (--hash), and so do 399 other lines")
     assert "without them" in message
 
 
-def test_a_file_as_pip_freeze_prints_it() -> None:
+def test_the_output_of_pip_freeze_is_accepted() -> None:
     frozen = [f"package{number}==1.{number}" for number in range(300)]
     assert read_requirements_file("\n".join(frozen) + "\n") == frozen
 
@@ -126,7 +126,7 @@ COMMIT = "0123456789abcdef0123456789abcdef01234567"
         "name@https://host.example/x%20y.whl",
     ],
 )
-def test_direct_references_where_they_are_allowed(text: str) -> None:
+def test_direct_references_are_accepted_where_allowed(text: str) -> None:
     (requirement,) = parse_requirements([text], direct_references=True)
     assert requirement.name == "name"
     assert read_requirements_file(f"{text}  # why\n", direct_references=True) == [text]
@@ -158,7 +158,7 @@ def test_direct_references_where_they_are_allowed(text: str) -> None:
         "git+https://host.example/x",
     ],
 )
-def test_other_places_stay_refused(text: str) -> None:
+def test_references_to_other_hosts_are_rejected(text: str) -> None:
     with pytest.raises(InvalidSubmission) as caught:
         parse_requirements([text], direct_references=True)
     (message,) = caught.value.errors["requirements"]
@@ -167,7 +167,7 @@ def test_other_places_stay_refused(text: str) -> None:
     assert "srv" not in message
 
 
-def test_a_json_list_in_one_entry_is_told_apart() -> None:
+def test_a_json_list_in_one_entry_has_its_own_error() -> None:
     with pytest.raises(InvalidSubmission) as caught:
         parse_requirements(['["numpy"]'], direct_references=False)
     assert "repeat the field" in caught.value.errors["requirements"][0]

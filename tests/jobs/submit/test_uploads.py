@@ -57,7 +57,7 @@ async def test_a_large_upload_costs_little_memory(service: Service, tmp_path: Pa
     assert memory(service, "VmHWM") - before < 30 * MIB
 
 
-async def test_an_upload_that_a_crash_cuts_off_leaves_nothing(service: Service) -> None:
+async def test_an_upload_interrupted_by_a_crash_leaves_nothing(service: Service) -> None:
     released = asyncio.Event()
 
     async def slowly() -> AsyncIterator[bytes]:
@@ -79,7 +79,7 @@ async def test_an_upload_that_a_crash_cuts_off_leaves_nothing(service: Service) 
 
 
 @pytest.mark.skipif(shutil.which("curl") is None, reason="needs curl")
-async def test_curl_just_works(service: Service, tmp_path: Path) -> None:
+async def test_curl_can_upload(service: Service, tmp_path: Path) -> None:
     (tmp_path / "train.py").write_text(TRAIN)
     (tmp_path / "requirements.txt").write_text("# what it needs\nmarshmallow>=4\n")
     (tmp_path / "project.zip").write_bytes(zip_of({"src/train.py": TRAIN}))

@@ -31,24 +31,24 @@ async def limited(tmp_path: Path) -> AsyncIterator[Service]:
         yield service
 
 
-async def test_memory_over_four_children_that_are_started_again(limited: Service) -> None:
+async def test_memory_limits_hold_over_respawning_children(limited: Service) -> None:
     job = await limited.finished(await limited.submit(MEMORY_HOG))
     assert (job["status"], job["reason"]) == ("failed", "out_of_memory")
-    assert "256 MiB of memory" in job["error"]
+    assert "limit of 256 MiB" in job["error"]
     assert "[limits] memory_mb" in job["error"]
     assert 200 << 20 < job["resources"]["peak_memory_bytes"] <= 256 << 20
     assert groups_of(job["job_id"]) == []
 
 
-async def test_a_job_asks_for_less(limited: Service) -> None:
+async def test_a_job_may_request_less(limited: Service) -> None:
     hog = await limited.submit(MEMORY_HOG, resources={"memory_mb": 128, "cpus": 0.5})
     job = await limited.finished(hog)
     assert job["limits"] == {"memory_mb": 128, "cpus": 0.5}
     assert job["reason"] == "out_of_memory"
-    assert "128 MiB of memory" in job["error"]
+    assert "limit of 128 MiB" in job["error"]
 
 
-async def test_files_in_dev_shm_are_memory(limited: Service) -> None:
+async def test_files_in_dev_shm_count_as_memory(limited: Service) -> None:
     job = await limited.finished(await limited.submit(SHM_FILLER))
     assert job["reason"] == "out_of_memory"
 
@@ -70,23 +70,23 @@ async def test_a_fork_bomb_gets_eagain(limited: Service) -> None:
         "os.environ['XDG_CACHE_HOME'] + '/a'",
     ],
 )
-async def test_a_filler_of_files(limited: Service, place: str) -> None:
+async def test_a_job_filling_the_disk_is_stopped(limited: Service, place: str) -> None:
     script = f"import os\nPLACE = {place}\n{FILLER}"
     job = await limited.finished(await limited.submit(script))
     assert (job["status"], job["reason"], job["signal"]) == ("failed", "signal", "SIGKILL")
-    assert "more than the 100 MiB" in job["error"]
+    assert "limit of 100 MiB" in job["error"]
     assert "[limits] job_dir_mb" in job["error"]
 
 
 @pytest.mark.parametrize("how", HIDDEN_FILES)
-async def test_a_filler_of_hidden_files(limited: Service, how: str) -> None:
+async def test_a_job_filling_the_disk_unseen_is_stopped(limited: Service, how: str) -> None:
     script = f"import os, time\n{HIDDEN_FILES[how]}\ntime.sleep(60)"
     job = await limited.finished(await limited.submit(script))
     assert (job["reason"], job["signal"]) == ("signal", "SIGKILL"), job["logs"]
     assert "[limits] job_dir_mb" in job["error"]
 
 
-async def test_cpu_time_is_shared_out(limited: Service) -> None:
+async def test_cpu_time_is_shared(limited: Service) -> None:
     script = """
 import os, time
 begun = time.monotonic()
@@ -99,7 +99,7 @@ while time.monotonic() - begun < 2: pass
     assert job["resources"]["cpu_seconds"] < 0.25 * job["duration_seconds"] + 0.3
 
 
-async def test_others_get_what_is_theirs_meanwhile(limited: Service) -> None:
+async def test_other_jobs_keep_their_share(limited: Service) -> None:
     script = "x = bytearray(150 << 20)\nimport subprocess\nprint(subprocess.check_output('true'))"
     attackers = [await limited.submit(one) for one in (MEMORY_HOG, FORK_BOMB)]
     waits = []

@@ -80,14 +80,14 @@ async def is_clean(site: Site) -> None:
     assert job["logs"] == "well\n"
 
 
-async def test_memory(site: Site) -> None:
+async def test_a_build_is_limited_in_memory(site: Site) -> None:
     job = await site.built(MEMORY_HOG)
     assert job["reason"] == "environment_failed"
     assert "[limits] memory_mb" in job["error"]
     await is_clean(site)
 
 
-async def test_a_fork_bomb(site: Site) -> None:
+async def test_a_build_is_limited_in_processes(site: Site) -> None:
     # uv reads until all of them have ended
     job = await site.built(FORK_BOMB.replace("time.sleep(20)", "time.sleep(2)"))
     assert job["reason"] == "environment_failed"
@@ -96,7 +96,7 @@ async def test_a_fork_bomb(site: Site) -> None:
 
 
 @pytest.mark.parametrize("place", ["'.'", "os.environ['TMPDIR']", "os.environ['HOME']"])
-async def test_a_filler_of_files(site: Site, place: str) -> None:
+async def test_a_build_filling_the_disk_is_stopped(site: Site, place: str) -> None:
     job = await site.built(f"import os\nPLACE = {place}\n{FILLER}")
     assert job["reason"] == "environment_failed"
     assert "[limits] job_dir_mb" in job["error"]
@@ -127,7 +127,7 @@ def commands_of(pids: list[int]) -> list[str]:
     return told.stdout.split()
 
 
-async def test_cancelled_while_it_hides(site: Site) -> None:
+async def test_a_cancelled_build_leaves_no_hidden_processes(site: Site) -> None:
     job_id, pids = await hiding(site)
     await site.service.post(f"/mlops/training/jobs/{job_id}/cancel")
     assert (await site.service.finished(job_id))["status"] == "cancelled"
@@ -136,7 +136,7 @@ async def test_cancelled_while_it_hides(site: Site) -> None:
     await is_clean(site)
 
 
-async def test_takes_too_long(site: Site) -> None:
+async def test_a_build_is_limited_in_time(site: Site) -> None:
     job_id, pids = await hiding(site)
     job = await site.service.finished(job_id)
     assert job["reason"] == "environment_failed"

@@ -36,12 +36,14 @@ async def limited(tmp_path: Path) -> AsyncIterator[Service]:
         (None, "resources"),
     ],
 )
-async def test_what_cannot_be_had_is_refused(limited: Service, resources: Any, field: str) -> None:
+async def test_unavailable_resources_are_rejected(
+    limited: Service, resources: Any, field: str
+) -> None:
     status, problem = await limited.upload("print()", resources=resources)
     assert (status, [*problem["errors"]]) == (422, [field])
 
 
-async def test_json_form_and_command_line(limited: Service, tmp_path: Path) -> None:
+async def test_resources_are_set_by_json_form_and_cli(limited: Service, tmp_path: Path) -> None:
     asked = {"memory_mb": 512, "cpus": 1.5}
     ids = [await limited.submit("print()", resources=asked)]
     form = aiohttp.FormData({"experiment_name": "e", "model_name": "m"})
@@ -65,20 +67,20 @@ async def test_json_form_and_command_line(limited: Service, tmp_path: Path) -> N
     assert "512.0 MB of memory, 1.5 CPUs" in shown.stdout.replace("MiB", "MB")
 
 
-async def test_nothing_asked_is_nothing_shown(limited: Service) -> None:
+async def test_without_a_request_no_resources_are_shown(limited: Service) -> None:
     job = await limited.finished(await limited.submit("print()"))
     assert job["limits"] == {"memory_mb": None, "cpus": None}
     assert "limits" not in asgard("show", job["job_id"], ASGARD_URL=limited.url).stdout
 
 
-async def test_a_form_whose_resources_are_no_object(limited: Service) -> None:
+async def test_form_resources_must_be_an_object(limited: Service) -> None:
     form = aiohttp.FormData({"experiment_name": "e", "model_name": "m", "resources": "much"})
     form.add_field("script", b"print()", filename="train.py")
     status, problem = await limited.post("/mlops/training/upload", data=form)
     assert (status, [*problem["errors"]]) == (422, ["resources"])
 
 
-async def test_open_files_and_their_size(tmp_path: Path) -> None:
+async def test_open_files_and_file_size_are_limited(tmp_path: Path) -> None:
     settings = {"ASGARD_LIMITS__OPEN_FILES": "100", "ASGARD_LIMITS__FILE_MB": "3"}
     script = """
 import idna, resource
@@ -91,7 +93,7 @@ print(resource.getrlimit(resource.RLIMIT_NOFILE)[1], resource.getrlimit(resource
             assert (job["start"], job["logs"]) == (start, f"100 {3 << 20}\n")
 
 
-async def test_which_limits_hold_is_told(limited: Service) -> None:
+async def test_the_status_says_which_limits_apply(limited: Service) -> None:
     _, ready = await limited.get("/health/ready")
     _, metrics = await limited.get("/metrics")
     for limit, by in ready["limits"].items():

@@ -73,7 +73,7 @@ async def are_gone(pids: list[int], within: float) -> None:
 
 
 @pytest.mark.parametrize("warm", [True, False])
-async def test_cancel(attacked: Service, warm: bool) -> None:
+async def test_cancelling_kills_the_whole_tree(attacked: Service, warm: bool) -> None:
     await attacked.warm()
     job_id, pids = await hiding(attacked, warm=warm)
     assert (await attacked.job(job_id))["start"] == ("warm" if warm else "cold")
@@ -83,7 +83,7 @@ async def test_cancel(attacked: Service, warm: bool) -> None:
     assert groups_of(job_id) == []
 
 
-async def test_timeout(attacked: Service) -> None:
+async def test_a_timeout_kills_the_whole_tree(attacked: Service) -> None:
     job_id, pids = await hiding(attacked, timeout=3)
     job = await attacked.finished(job_id)
     assert job["reason"] == "timeout"
@@ -98,7 +98,9 @@ def guardians_of(service: Service, job_id: str) -> dict[str, int]:
 
 
 @pytest.mark.parametrize("victims", [["keeper"], ["shim"], ["keeper", "shim"]], ids="+".join)
-async def test_guardians_are_killed(attacked: Service, victims: list[str]) -> None:
+async def test_killing_keeper_and_shim_kills_the_tree(
+    attacked: Service, victims: list[str]
+) -> None:
     job_id, pids = await hiding(attacked)
     guardians = guardians_of(attacked, job_id)
     for victim in victims:  # stopped first: of two, none may notice the other's end
@@ -111,7 +113,7 @@ async def test_guardians_are_killed(attacked: Service, victims: list[str]) -> No
     assert groups_of(job_id) == []
 
 
-async def test_guardians_are_killed_while_the_service_is_away(attacked: Service) -> None:
+async def test_a_tree_orphaned_without_the_service_is_killed(attacked: Service) -> None:
     job_id, pids = await hiding(attacked)
     await attacked.kill()
     for victim in guardians_of(attacked, job_id).values():
@@ -124,7 +126,7 @@ async def test_guardians_are_killed_while_the_service_is_away(attacked: Service)
     assert groups_of(job_id) == []
 
 
-def test_what_no_attempt_tells_of_is_swept(tmp_path: Path) -> None:
+def test_unclaimed_groups_are_swept(tmp_path: Path) -> None:
     """As when a job's directory was removed by hand, and its guardians were killed."""
     limits = load_config(environ={}).limits
     enforcer = LimitEnforcer(limits, jobs_dir=tmp_path, builds_dir=tmp_path)
@@ -141,7 +143,7 @@ def test_what_no_attempt_tells_of_is_swept(tmp_path: Path) -> None:
     assert not left.exists()
 
 
-def test_a_job_that_is_just_starting_keeps_the_place_of_its_group(tmp_path: Path) -> None:
+def test_the_group_of_a_starting_job_is_not_swept(tmp_path: Path) -> None:
     """A service that stops then leaves it: the job's shim has yet to make the group there."""
     enforcer = LimitEnforcer(load_config(environ={}).limits, jobs_dir=tmp_path, builds_dir=tmp_path)
     enforcer.open()

@@ -48,7 +48,7 @@ def proc(directory: Path, own: str, mountinfo: str) -> Path:
     return directory
 
 
-def test_a_service_of_systemd_finds_the_group_of_its_unit(tmp_path: Path) -> None:
+def test_a_systemd_service_finds_the_group_of_its_unit(tmp_path: Path) -> None:
     unit = group(tmp_path / "system.slice" / "asgard.service")
     group(unit / "service")
     here = proc(
@@ -65,7 +65,7 @@ def test_a_service_of_systemd_finds_the_group_of_its_unit(tmp_path: Path) -> Non
     )
 
 
-def test_an_older_systemd_leaves_the_service_in_the_unit_and_it_steps_down(tmp_path: Path) -> None:
+def test_under_older_systemd_it_moves_to_a_subgroup(tmp_path: Path) -> None:
     unit = group(tmp_path / "asgard.service", **{"cgroup.procs": f"{os.getpid()}\n"})
     found = Hierarchy(version=2, directory=unit, own=unit, controllers=frozenset({"memory"}))
     assert give_controllers(found) == {"memory"}
@@ -73,7 +73,7 @@ def test_an_older_systemd_leaves_the_service_in_the_unit_and_it_steps_down(tmp_p
     assert (unit / "cgroup.subtree_control").read_text() == "+memory"
 
 
-def test_a_group_with_other_processes_is_not_left(tmp_path: Path) -> None:
+def test_a_shared_group_is_left_alone(tmp_path: Path) -> None:
     scope = group(tmp_path / "session-1.scope", **{"cgroup.procs": f"1\n{os.getpid()}\n"})
     give_controllers(
         Hierarchy(version=2, directory=scope, own=scope, controllers=frozenset({"memory"}))
@@ -82,13 +82,13 @@ def test_a_group_with_other_processes_is_not_left(tmp_path: Path) -> None:
 
 
 @pytest.mark.skipif(os.geteuid() == 0, reason="root may write everywhere")
-def test_a_group_of_others_is_none_of_ours(tmp_path: Path) -> None:
+def test_a_group_owned_by_others_is_not_used(tmp_path: Path) -> None:
     group(tmp_path / "session-1.scope").chmod(0o555)
     mountinfo = f"{V2_MOUNT.format(tmp_path)}\n"
     assert list(find(proc(tmp_path / "proc", "0::/session-1.scope\n", mountinfo))) == []
 
 
-def test_version_1_in_a_container_without_namespaces(tmp_path: Path) -> None:
+def test_version_1_works_in_a_container(tmp_path: Path) -> None:
     """The container's own group is mounted, not the root of the hierarchy."""
     for name in ("memory", "cpu,cpuacct", "blkio"):
         group(tmp_path / name)
@@ -104,14 +104,14 @@ def test_version_1_in_a_container_without_namespaces(tmp_path: Path) -> None:
     }
 
 
-def test_the_limits_of_a_group_above_count(tmp_path: Path) -> None:
+def test_limits_of_parent_groups_apply(tmp_path: Path) -> None:
     group(tmp_path / "machine.slice", **{"memory.max": "1073741824\n"})
     unit = group(tmp_path / "machine.slice" / "asgard.service")
     found = Hierarchy(version=2, directory=unit, own=unit, controllers=frozenset({"memory"}))
     assert hierarchies.memory_limit(found) == 1 << 30
 
 
-def test_what_is_written_for_a_job(tmp_path: Path) -> None:
+def test_the_limits_of_a_job_are_written(tmp_path: Path) -> None:
     place = enforcer.CgroupParent(
         version=2,
         directory=group(tmp_path / "asgard-0"),
@@ -138,7 +138,7 @@ def test_what_is_written_for_a_job(tmp_path: Path) -> None:
     assert (limits["processes"], kept.address_space_bytes(resource_limits)) == (0, 0)
 
 
-def test_what_the_kernel_has_counted(tmp_path: Path) -> None:
+def test_usage_is_read_from_the_kernel(tmp_path: Path) -> None:
     files = {
         "memory.peak": "268435456\n",
         "memory.events": "low 0\nhigh 0\nmax 12\noom 1\noom_kill 4\noom_group_kill 1\n",
@@ -152,14 +152,14 @@ def test_what_the_kernel_has_counted(tmp_path: Path) -> None:
     assert accounts.reached_memory_limit()
 
 
-def test_a_job_that_was_killed_for_all(tmp_path: Path) -> None:
+def test_an_oom_kill_for_a_parent_group_is_recognised(tmp_path: Path) -> None:
     """The group above was full, which counts as its event."""
     files = {"memory.events": "oom 0\noom_kill 1\n", "memory.events.local": "oom 0\noom_kill 1\n"}
     accounts = Accounts([str(group(tmp_path / "0badcafe.1", **files))])
     assert (accounts.oom_kills(), accounts.reached_memory_limit()) == (1, False)
 
 
-def test_where_there_are_no_groups(tmp_path: Path) -> None:
+def test_without_control_groups_nothing_is_used(tmp_path: Path) -> None:
     accounts = Accounts([])
     assert (accounts.peak_memory_bytes(), accounts.cpu_seconds()) == (None, None)
     assert (accounts.oom_kills(), accounts.reached_memory_limit()) == (0, False)

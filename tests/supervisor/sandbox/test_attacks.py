@@ -16,7 +16,7 @@ from tests.support.users import IS_ROOT
 pytestmark = [pytest.mark.service, pytest.mark.asyncio(loop_scope="module")]
 
 
-async def test_the_services_own_files_are_not_there(target: Target) -> None:
+async def test_files_of_the_service_are_hidden(target: Target) -> None:
     script = """
 data = os.environ["DATA_DIR"]
 for name in ("asgard.db", "asgard.db-wal", "tokens.json", "audit.log", "service.lock", "mlflow",
@@ -34,7 +34,7 @@ attack("the end", lambda: open("../exit.json", "w"))
     assert said.count("held") == 17
 
 
-async def test_what_is_given_to_all_jobs_is_read_without_what_is_private_in_it(
+async def test_shared_directories_hide_private_files(
     target: Target,
 ) -> None:
     script = """
@@ -49,7 +49,7 @@ attack("database", lambda: os.stat(f"{shared}/data/asgard.db"))
     assert said.count("held") == 3
 
 
-async def test_a_secret_of_the_service_is_found_nowhere(target: Target) -> None:
+async def test_secrets_of_the_service_are_not_found(target: Target) -> None:
     script = """
 canary = os.environ["CANARY_REVERSED"][::-1].encode()
 big = {"/usr", "/sys", "/opt", os.path.realpath(sys.prefix), os.path.realpath(sys.base_prefix)}
@@ -78,7 +78,7 @@ print("seen", seen > 100)
     assert "seen True" in await target.attacked(script)
 
 
-async def test_other_jobs_files_and_processes_are_not_there(target: Target) -> None:
+async def test_files_and_processes_of_other_jobs_are_hidden(target: Target) -> None:
     victim = await target.submit(
         "open('secret', 'w').write('x'); print(os.getcwd()); time.sleep(600)", SECRET="hidden-away"
     )
@@ -99,7 +99,7 @@ for name in os.listdir("/proc"):
     await target.service.finished(victim)
 
 
-async def test_processes_outside_are_not_seen_signalled_or_looked_into(target: Target) -> None:
+async def test_processes_outside_are_out_of_reach(target: Target) -> None:
     script = """
 own = str(os.getpid())
 print(sorted(name for name in os.listdir("/proc") if name.isdigit()))
@@ -119,7 +119,7 @@ attack("priority", lambda: os.setpriority(os.PRIO_PROCESS, int(os.environ["SERVI
     assert said.count("held") == 27
 
 
-async def test_the_first_process_of_its_namespace_cannot_be_stopped(target: Target) -> None:
+async def test_the_init_of_its_namespace_cannot_be_stopped(target: Target) -> None:
     script = """
 for number in range(1, signal.SIGRTMAX + 1):
     try:
@@ -161,7 +161,7 @@ print("own places are written")
     assert "own places are written" in said
 
 
-async def test_no_privilege_is_there_or_comes_back(target: Target) -> None:
+async def test_privileges_are_dropped_for_good(target: Target) -> None:
     script = """
 status = dict(line.split(":", 1) for line in open("/proc/self/status"))
 for name in ("CapInh", "CapPrm", "CapEff", "CapBnd", "CapAmb"):
@@ -183,7 +183,7 @@ for number, path in ((7, "/dev/kmsg"), (8, "/dev/mem"), (9, "/dev/sda"), (10, "/
     assert "no new privileges 1" in said
 
 
-async def test_namespaces_of_its_own_uncover_nothing(target: Target) -> None:
+async def test_new_namespaces_uncover_nothing(target: Target) -> None:
     script = """
 CLONE_NEWNS, CLONE_NEWUSER = 0x20000, 0x10000000
 MS_REMOUNT, MS_BIND = 32, 4096
@@ -215,7 +215,7 @@ attack("database", lambda: os.stat(os.environ["DATA_DIR"] + "/asgard.db"))
     assert f"made {is_roots}" in said
 
 
-async def test_shared_memory_and_queues_are_its_own(target: Target) -> None:
+async def test_shared_memory_and_queues_are_private(target: Target) -> None:
     outside = str(Path("/proc/self/ns/ipc").readlink())
     script = """
 attack("ipc", lambda: os.readlink("/proc/self/ns/ipc") == os.environ["OUTSIDE"] or 1 / 0)
@@ -226,7 +226,7 @@ attack("files of others", lambda: [n for n in os.listdir("/tmp") if n not in os.
     assert (await target.attacked(script, OUTSIDE=outside)).count("held") == 4
 
 
-async def test_links_that_a_job_plants_lead_the_service_nowhere(target: Target) -> None:
+async def test_the_service_follows_no_planted_links(target: Target) -> None:
     script = """
 import shutil
 data = os.environ["DATA_DIR"]
@@ -264,7 +264,7 @@ time.sleep(600)
 
 
 @pytest.mark.parametrize("end", ["cancel", "shim", "keeper", "both"])
-async def test_nothing_is_left_of_its_processes(target: Target, end: str) -> None:
+async def test_no_process_outlives_the_job(target: Target, end: str) -> None:
     service, mark = target.service, f"mark-{os.urandom(8).hex()}"
     job_id = await target.submit(HIDING, MARK=mark)
     await service.says(job_id, "hidden")
@@ -284,7 +284,7 @@ async def test_nothing_is_left_of_its_processes(target: Target, end: str) -> Non
     assert not processes_with(mark)
 
 
-async def test_a_timeout_leaves_nothing(target: Target) -> None:
+async def test_a_timeout_leaves_no_processes(target: Target) -> None:
     mark = f"mark-{os.urandom(8).hex()}"
     job_id = await target.service.submit(
         f"import numpy, os, signal, sys, time\n{HIDING}",
@@ -297,7 +297,7 @@ async def test_a_timeout_leaves_nothing(target: Target) -> None:
     assert not processes_with(mark)
 
 
-async def test_a_job_cannot_close_the_cache_to_later_ones(target: Target) -> None:
+async def test_a_job_cannot_lock_the_cache_for_later_jobs(target: Target) -> None:
     await target.attacked("os.chmod(os.environ['XDG_CACHE_HOME'], 0)")
     said = await target.attacked("print(os.listdir(os.environ['XDG_CACHE_HOME']) is not None)")
     assert "True" in said

@@ -99,7 +99,7 @@ async def site(
             yield Site(service=service, packages=folder / "packages", canary=canary)
 
 
-async def test_wheels_are_installed_from_a_cache_that_all_share(site: Site) -> None:
+async def test_wheels_are_installed_from_a_shared_cache(site: Site) -> None:
     make_wheel(site.packages, "plain", "SAID = 'plain'")
     for name in ("plain", "plain>=1"):
         job = await site.job_with(name, "import plain\nprint(plain.SAID)")
@@ -110,14 +110,14 @@ async def test_wheels_are_installed_from_a_cache_that_all_share(site: Site) -> N
     assert [module.stat().st_nlink for module in modules] == [3, 3]
 
 
-async def test_why_nothing_can_be_installed_is_told_once_and_in_uvs_words(site: Site) -> None:
+async def test_an_installation_error_is_reported_once(site: Site) -> None:
     job = await site.job_with("not-to-be-found", "print()")
     assert job["reason"] == "environment_failed"
     assert job["error"].count("not-to-be-found was not found") == 1, job["error"]
     assert job["logs"].count("No solution found") == 1, job["logs"]
 
 
-async def test_a_build_script_sees_nothing_of_the_services(site: Site) -> None:
+async def test_a_build_script_sees_no_files_of_the_service(site: Site) -> None:
     said = await site.attacked("""
 data = told["DATA_DIR"]
 for name in ("asgard.db", "tokens.json", "audit.log", "service.lock", "mlflow", "jobs", "archives",
@@ -197,7 +197,7 @@ print("left", hide)
     assert not processes_with(mark)
 
 
-async def test_a_build_that_forks_for_ever_is_stopped_at_a_number(site: Site) -> None:
+async def test_a_fork_bomb_in_a_build_is_stopped(site: Site) -> None:
     said = await site.attacked("""
 import resource
 limit = resource.getrlimit(resource.RLIMIT_NPROC)[0]
@@ -216,7 +216,7 @@ for pid in children:
     assert (await site.service.get("/health/live"))[0] == 200
 
 
-async def test_what_a_build_caches_is_nobody_elses(site: Site) -> None:
+async def test_a_builds_cache_is_private(site: Site) -> None:
     make_wheel(site.packages, "victim", "SAID = 'as it should be'")
     await site.attacked("""
 import glob
@@ -246,7 +246,7 @@ PLANTED = {
 
 
 @pytest.mark.parametrize("what", PLANTED)
-async def test_what_a_build_plants_in_the_environment_is_refused(site: Site, what: str) -> None:
+async def test_files_planted_by_a_build_are_rejected(site: Site, what: str) -> None:
     name = site.hostile(f"""
 venv = os.path.realpath(os.environ["HOME"] + "/../venv")
 def replace(name, target):
@@ -273,7 +273,7 @@ def _check_environments(data_dir: Path) -> None:
                     assert path.is_file() or path.is_dir(), path
 
 
-async def test_modules_that_run_at_every_start_run_in_the_job_alone(site: Site) -> None:
+async def test_startup_modules_run_only_inside_the_job(site: Site) -> None:
     mark = f"mark-{secrets.token_hex(8)}"
     code = (
         "import os, sys; sys.stderr.write('runs as %d in %s\\n' % (os.getpid(),"

@@ -76,7 +76,7 @@ async def left(service: Service, headers: dict[str, str], name: str) -> str:
 
 
 @pytest.mark.service
-async def test_caches_are_found_again_by_their_owner_alone(service: Service) -> None:
+async def test_caches_are_found_only_by_their_owner(service: Service) -> None:
     anna, berta = await token(service, "anna"), await token(service, "berta")
     assert "found []" in await left(service, anna, "first")
     of_berta = await left(service, berta, "second")
@@ -87,7 +87,7 @@ async def test_caches_are_found_again_by_their_owner_alone(service: Service) -> 
     assert "second" not in of_anna
 
 
-def test_those_in_use_are_not_thrown_away(tmp_path: Path) -> None:
+def test_caches_in_use_are_not_removed(tmp_path: Path) -> None:
     caches = JobCaches(tmp_path)
     cache = caches.of("base", "anna")
     with caches.opened(cache, None) as kept:
@@ -101,7 +101,7 @@ def test_those_in_use_are_not_thrown_away(tmp_path: Path) -> None:
         assert list(kept.iterdir()) == []
 
 
-def test_removals_that_were_killed_are_finished(tmp_path: Path) -> None:
+def test_interrupted_removals_are_finished(tmp_path: Path) -> None:
     caches = JobCaches(tmp_path)
     with caches.opened(caches.of("base", "anna"), None):
         pass

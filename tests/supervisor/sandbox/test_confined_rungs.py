@@ -50,7 +50,7 @@ def mlflow_uid(service: Service) -> int:
 
 
 @pytest.mark.parametrize(("level", "who"), LEVELS)
-async def test_foreign_code_and_mlflow_have_the_walls_that_there_are(
+async def test_builds_and_mlflow_use_the_available_sandbox(
     tmp_path: Path, level: str, who: str
 ) -> None:
     data_dir = tmp_path / "service" / "data"
@@ -93,7 +93,7 @@ async def test_foreign_code_and_mlflow_have_the_walls_that_there_are(
 
 
 @pytest.mark.skipif(not IS_ROOT, reason="the tests are not run by root")
-async def test_a_directory_for_artifacts_that_has_something_in_it_stays_whose_it_is(
+async def test_a_non_empty_artifact_directory_keeps_its_owner(
     tmp_path: Path,
 ) -> None:
     for name in ("empty", "used"):

@@ -51,14 +51,14 @@ async def service(tmp_path: Path, start: str) -> AsyncIterator[Service]:
         yield service
 
 
-async def test_secrets_of_the_services_session_are_not_found(service: Service, start: str) -> None:
+async def test_session_keys_of_the_service_are_not_found(service: Service, start: str) -> None:
     script = f'attack("key", lambda: search(SESSION, b"{with_key.NAME}"))'
     job = await service.finished(await service.submit(PRELUDE + KEYS + script))
     assert (job["start"], job["reason"]) == (start, "succeeded"), job["logs"]
     assert "held key" in job["logs"]
 
 
-async def test_a_job_finds_no_keys_of_an_earlier_one(service: Service, start: str) -> None:
+async def test_keys_of_earlier_jobs_are_not_found(service: Service, start: str) -> None:
     leave = """
 call("syscall", ADD_KEY, b"user", b"left", b"secret", ctypes.c_size_t(6), USER)
 search(USER, b"left")

@@ -115,7 +115,9 @@ async def target(
 
 
 @pytest.mark.parametrize("place", ["its own directory", "a shared directory"])
-async def test_it_is_led_nowhere(target: tuple[Service, str, Path, bool], place: str) -> None:
+async def test_mlflow_follows_no_planted_links(
+    target: tuple[Service, str, Path, bool], place: str
+) -> None:
     service, canary, shared, is_confined = target
     script = PRELUDE.replace("import numpy", "#") + (
         "os.environ['PLACE'] = os.getcwd() + '/planted'\n" if place.startswith("its") else ""
@@ -139,7 +141,7 @@ async def test_it_is_led_nowhere(target: tuple[Service, str, Path, bool], place:
         assert planted
 
 
-async def test_it_is_shut_in(target: tuple[Service, str, Path, bool]) -> None:
+async def test_mlflow_is_sandboxed(target: tuple[Service, str, Path, bool]) -> None:
     service, _, _, is_confined = target
     if not is_confined:
         pytest.skip("the rung process has no walls")

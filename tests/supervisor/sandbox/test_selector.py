@@ -42,7 +42,7 @@ async def refused(service: Service) -> str:
 
 
 @needs_root  # to forbid them to somebody
-async def test_a_service_whose_sandbox_does_not_work_refuses_jobs_and_keeps_the_queue(
+async def test_a_broken_sandbox_rejects_jobs_and_keeps_the_queue(
     tmp_path: Path,
 ) -> None:
     data_dir = tmp_path / "data"
@@ -66,7 +66,7 @@ async def test_a_service_whose_sandbox_does_not_work_refuses_jobs_and_keeps_the_
 
 
 @needs_root
-async def test_auto_takes_the_best_that_is_left_and_says_so(tmp_path: Path) -> None:
+async def test_auto_selects_the_best_level_and_says_so(tmp_path: Path) -> None:
     data_dir = tmp_path / "data"
     settings = {
         **WITHOUT_MLFLOW,
@@ -79,7 +79,7 @@ async def test_auto_takes_the_best_that_is_left_and_says_so(tmp_path: Path) -> N
         _, ready = await service.get("/health/ready")
         assert ready["isolation"] == left
         (warning,) = [text for text in ready["warnings"] if "isolated" in text]
-        assert f"isolated by {left} alone" in warning
+        assert f"isolated only by {left};" in warning
         assert warning.removesuffix(".") in service.log.read_text() or "sandbox does not" in (
             service.log.read_text()
         )
@@ -89,7 +89,7 @@ async def test_auto_takes_the_best_that_is_left_and_says_so(tmp_path: Path) -> N
         assert job["isolation"] == left
 
 
-async def test_the_sandbox_is_told_wherever_one_looks(tmp_path: Path) -> None:
+async def test_the_isolation_level_is_shown_everywhere(tmp_path: Path) -> None:
     async with running_service(tmp_path / "data", WITHOUT_MLFLOW) as service:
         _, ready = await service.get("/health/ready")
         assert ready["isolation"] == "sandbox"
@@ -102,7 +102,7 @@ async def test_the_sandbox_is_told_wherever_one_looks(tmp_path: Path) -> None:
 
 
 @needs_root
-def test_doctor_says_what_to_do_where_a_rung_does_not_work(tmp_path: Path) -> None:
+def test_doctor_explains_an_unavailable_level(tmp_path: Path) -> None:
     (tmp_path / "data").mkdir(mode=0o700)
     done = subprocess.run(
         [*launcher(0, tmp_path / "data"), *command("doctor", "--json")],
@@ -127,7 +127,7 @@ def test_doctor_says_what_to_do_where_a_rung_does_not_work(tmp_path: Path) -> No
     ("level", "forbidden", "reason"),
     [("sandbox-lite", "FORBID_LANDLOCK", "Landlock"), ("sandbox", "FORBID_NAMESPACES", "sandbox")],
 )
-async def test_a_rung_is_refused_without_what_it_stands_on(
+async def test_a_level_is_refused_without_its_prerequisites(
     tmp_path: Path, who: str, level: str, forbidden: str, reason: str
 ) -> None:
     data_dir = tmp_path / "data"
@@ -138,7 +138,7 @@ async def test_a_rung_is_refused_without_what_it_stands_on(
 
 
 @needs_root
-async def test_a_sandbox_does_without_landlock(tmp_path: Path) -> None:
+async def test_the_sandbox_works_without_landlock(tmp_path: Path) -> None:
     data_dir = tmp_path / "data"
     settings = {**WITHOUT_MLFLOW, LEVEL: "sandbox", "FORBID_LANDLOCK": "1"}
     async with running_service(data_dir, settings, launcher_for_ordinary_user(data_dir)) as service:
@@ -146,7 +146,7 @@ async def test_a_sandbox_does_without_landlock(tmp_path: Path) -> None:
         assert (job["isolation"], job["logs"]) == ("sandbox", "well\n")
 
 
-async def test_users_of_their_own_are_refused_where_the_service_is_not_root(
+async def test_separate_users_need_a_service_run_by_root(
     tmp_path: Path,
 ) -> None:
     data_dir = tmp_path / "data"
@@ -173,9 +173,7 @@ for path in (data, f"{data}/asgard.db", f"{data}/jobs", f"{data}/audit.log", os.
 
 @pytest.mark.parametrize("level", ["user", pytest.param("sandbox-lite", marks=needs_landlock)])
 @needs_root
-async def test_a_job_that_is_another_user_reaches_its_own_files_alone(
-    tmp_path: Path, level: str
-) -> None:
+async def test_a_job_run_as_another_user_sees_only_its_files(tmp_path: Path, level: str) -> None:
     data_dir = tmp_path / "data"
     settings = {**WITHOUT_MLFLOW, LEVEL: level, "ASGARD_JOBS__MAX_CONCURRENT_JOBS": "2"}
     async with running_service(data_dir, settings, launcher(0, data_dir)) as service:
@@ -193,7 +191,7 @@ async def test_a_job_that_is_another_user_reaches_its_own_files_alone(
 
 
 @needs_root
-async def test_jobs_at_once_are_different_users_also_over_a_restart(tmp_path: Path) -> None:
+async def test_concurrent_jobs_have_distinct_users(tmp_path: Path) -> None:
     script = "import os, time\nprint('uid', os.getuid())\ntime.sleep(600)"
     settings = {**WITHOUT_MLFLOW, "ASGARD_JOBS__MAX_CONCURRENT_JOBS": "3"}
     async with running_service(tmp_path / "data", settings) as service:
@@ -212,7 +210,7 @@ async def test_jobs_at_once_are_different_users_also_over_a_restart(tmp_path: Pa
             await service.finished(job_id)
 
 
-async def test_a_built_environment_is_seen_and_never_imported_outside(tmp_path: Path) -> None:
+async def test_a_built_environment_is_never_imported_outside(tmp_path: Path) -> None:
     settings = {**WITHOUT_MLFLOW, "ASGARD_WARM__PRELOAD": '["iniconfig"]'}
     script = "import iniconfig, sys\nprint(iniconfig.__file__)\nopen(iniconfig.__file__, 'a')"
     async with running_service(tmp_path / "data", settings) as service:
@@ -223,7 +221,7 @@ async def test_a_built_environment_is_seen_and_never_imported_outside(tmp_path: 
         assert job["logs"].splitlines()[-1].startswith(("OSError", "PermissionError"))
 
 
-async def test_an_orphan_of_the_sandbox_does_not_outlive_its_job(tmp_path: Path) -> None:
+async def test_an_orphan_in_the_sandbox_dies_with_its_job(tmp_path: Path) -> None:
     mark = f"mark-{os.urandom(8).hex()}"
     script = f"""
 import os, time

@@ -68,7 +68,7 @@ async def service(tmp_path: Path) -> AsyncIterator[Service]:
         yield service
 
 
-async def test_no_body_does_harm(service: Service, paths: list[str]) -> None:
+async def test_hostile_bodies_do_no_harm(service: Service, paths: list[str]) -> None:
     await service.upload("syntax error")  # what is loaded with the first request is no growth
     before = peak_memory(service.pid)
     for name, (content_type, body, headers) in ATTACKS.items():
@@ -83,7 +83,7 @@ async def test_no_body_does_harm(service: Service, paths: list[str]) -> None:
     assert jobs["jobs"] == []
 
 
-async def test_a_message_to_a_log_stream_that_is_too_long_ends_it(service: Service) -> None:
+async def test_an_oversized_message_ends_a_log_stream(service: Service) -> None:
     job_id = await service.submit("import time; time.sleep(600)")
     await service.phase(job_id, "running")
     url = f"{service.url}/mlops/training/jobs/{job_id}/logs/ws"

@@ -88,13 +88,15 @@ async def assert_answers_quickly(service: Service) -> None:
     assert statistics.median(taken) < MUCH_SECONDS
 
 
-async def test_a_thousand_idle_sockets(service: Service, many_files: None) -> None:
+async def test_a_thousand_idle_sockets_do_no_harm(service: Service, many_files: None) -> None:
     with contextlib.ExitStack() as held:
         await open_sockets(service, 1000, held)
         await assert_answers_quickly(service)
 
 
-async def test_a_thousand_stalled_readers_of_a_log(service: Service, many_files: None) -> None:
+async def test_a_thousand_stalled_log_readers_do_no_harm(
+    service: Service, many_files: None
+) -> None:
     """Of a log that is over: who has taken all of it is none any more."""
     job_id = await service.submit("print(('x' * 99 + '\\n') * 20_000)")
     await service.finished(job_id)
@@ -152,7 +154,7 @@ async def test_large_bodies_at_once_take_little_memory(service: Service) -> None
     assert peak_memory(service.pid) - before < 100 << 20
 
 
-async def test_few_wait_for_scripts_that_are_slow_to_check(tmp_path: Path) -> None:
+async def test_the_queue_of_slow_script_checks_is_bounded(tmp_path: Path) -> None:
     settings = {
         **WITHOUT_MLFLOW,
         "ASGARD_JOBS__SCRIPT_CHECK_SECONDS": "1",
@@ -171,7 +173,7 @@ def peak_memory(pid: int) -> int:
     return next(int(line.split()[1]) << 10 for line in lines if line.startswith("VmHWM"))
 
 
-async def test_a_low_limit_of_open_files_is_told_and_kept_to(tmp_path: Path) -> None:
+async def test_a_low_open_files_limit_is_reported_and_obeyed(tmp_path: Path) -> None:
     soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
     launcher = ("sh", "-c", 'ulimit -n 300; exec "$@"', "sh")
     async with running_service(tmp_path / "data", WITHOUT_MLFLOW, launcher) as service:
@@ -183,7 +185,7 @@ async def test_a_low_limit_of_open_files_is_told_and_kept_to(tmp_path: Path) -> 
     assert resource.getrlimit(resource.RLIMIT_NOFILE) == (soft, hard)
 
 
-async def test_jobs_have_the_limit_that_the_service_was_started_with(tmp_path: Path) -> None:
+async def test_jobs_inherit_the_original_open_files_limit(tmp_path: Path) -> None:
     launcher = ("sh", "-c", 'ulimit -Sn 512; exec "$@"', "sh")
     async with running_service(tmp_path / "data", WITHOUT_MLFLOW, launcher) as service:
         script = "import resource; print(resource.getrlimit(resource.RLIMIT_NOFILE)[0])"

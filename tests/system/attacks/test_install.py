@@ -43,7 +43,7 @@ async def test_a_fresh_install_is_private(tmp_path: Path) -> None:
         assert not (data / "tokens.json").exists()  # nobody knows a secret of it
 
 
-async def test_sigterm_with_a_running_job(tmp_path: Path) -> None:
+async def test_sigterm_leaves_a_running_job_alone(tmp_path: Path) -> None:
     async with running_service(tmp_path / "data", WITHOUT_MLFLOW) as service:
         job_id = await service.submit("import time\ntime.sleep(2)\nprint('went on')")
         await service.phase(job_id, "running")
@@ -53,12 +53,12 @@ async def test_sigterm_with_a_running_job(tmp_path: Path) -> None:
         assert (job["status"], job["logs"]) == ("completed", "went on\n")
 
 
-def test_the_refusal_of_another_address_has_a_command_that_works(tmp_path: Path) -> None:
+def test_the_public_address_error_suggests_a_valid_command(tmp_path: Path) -> None:
     data = tmp_path / "data"
     serve = ("serve", "--host", "192.0.2.1", "--port", "0", "--data-dir", data)
     done = asgard(*serve)
     assert done.returncode == 1
-    command = done.stderr.split("Make a token first: asgard ")[1].split()
+    command = done.stderr.split("Create a token first: asgard ")[1].split()
     assert asgard(*command).returncode == 0
     # now it is the address alone that is wrong
     done = asgard(

@@ -11,7 +11,7 @@ pytestmark = pytest.mark.service
 PINGS = frame(PING, b"there?") * 300
 
 
-async def test_a_reader_that_is_gone_before_its_pings_are_answered(service: Service) -> None:
+async def test_a_reader_gone_before_its_pongs_does_no_harm(service: Service) -> None:
     """It is forgotten at once, although the job says nothing that could not be sent to it."""
     job_id = await service.submit("import time\ntime.sleep(600)")
     await service.phase(job_id, "running")

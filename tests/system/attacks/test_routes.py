@@ -22,7 +22,7 @@ async def closed(tmp_path: Path) -> AsyncIterator[Client]:
         (tmp_path / "tokens.json").unlink()  # the end of the fixture has none
 
 
-async def test_no_route_is_served_that_the_walks_do_not_know(closed: Client) -> None:
+async def test_every_served_route_is_covered(closed: Client) -> None:
     known = {route.path for route in [*ROUTES, *PAGES]}
     served = {resource.canonical for resource in closed.app.router.resources()}
     assert served == known

@@ -44,7 +44,9 @@ async def impatient(tmp_path: Path) -> AsyncIterator[Service]:
     ],
     ids=["header", "request line", "empty lines", "silence"],
 )
-async def test_a_header_that_trickles_in(impatient: Service, begin: bytes, piece: bytes) -> None:
+async def test_a_trickling_header_is_disconnected(
+    impatient: Service, begin: bytes, piece: bytes
+) -> None:
     async with connected(impatient) as (reader, writer):
         writer.write(begin)
         assert status_of(await until_closed(reader, writer, piece)) in {0, 400}
@@ -63,14 +65,16 @@ async def test_a_header_that_trickles_in(impatient: Service, begin: bytes, piece
     ],
     ids=["json", "silence", "json in chunks", "form", "form in chunks", "registry"],
 )
-async def test_a_body_that_trickles_in(impatient: Service, begin: bytes, piece: bytes) -> None:
+async def test_a_trickling_body_is_disconnected(
+    impatient: Service, begin: bytes, piece: bytes
+) -> None:
     async with connected(impatient) as (reader, writer):
         writer.write(begin)
         assert status_of(await until_closed(reader, writer, piece)) in {0, 408}
 
 
 @pytest.mark.parametrize("verb", [b"GET /mlops/status", b"DELETE /mlops/training/jobs/0123abcd"])
-async def test_a_body_that_nobody_reads(impatient: Service, verb: bytes) -> None:
+async def test_an_unread_body_is_disconnected(impatient: Service, verb: bytes) -> None:
     async with connected(impatient) as (reader, writer):
         writer.write(verb + b" HTTP/1.1\r\nHost: localhost\r\n" + JSON + LENGTH)
         assert status_of(await until_closed(reader, writer, b" ")) in {200, 404}
@@ -85,7 +89,7 @@ async def test_a_connection_that_asks_nothing(tmp_path: Path) -> None:
         assert await until_closed(reader, writer) == b""
 
 
-async def test_an_answer_that_nobody_takes(impatient: Service) -> None:
+async def test_a_client_that_stops_reading_is_disconnected(impatient: Service) -> None:
     """It is cut off, and what was made for it does not stay."""
     job_id = await impatient.submit("print('x' * 9_000_000)")
     await impatient.finished(job_id)

@@ -134,7 +134,7 @@ class Chaos:
 
 
 @pytest.mark.parametrize("warm", [False, True], ids=["cold", "warm"])
-async def test_every_job_ends_exactly_once_whatever_is_killed(tmp_path: Path, warm: bool) -> None:
+async def test_every_job_ends_exactly_once_despite_kills(tmp_path: Path, warm: bool) -> None:
     """Those that could start warm do so unless the fork server, killed with the service, is not
     ready again."""
     begun = time.monotonic()
@@ -185,7 +185,7 @@ def check(job: dict[str, Any], number: int, *, was_killed: bool) -> None:
         assert job["logs"] == expected, job
 
 
-async def test_an_accepted_job_survives_a_crash_at_once(tmp_path: Path) -> None:
+async def test_an_accepted_job_survives_an_immediate_crash(tmp_path: Path) -> None:
     async with running_service(tmp_path / "data", SETTINGS) as service:
         kept = 0
         for number in range(ACCEPTS):

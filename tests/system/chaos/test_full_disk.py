@@ -59,7 +59,7 @@ async def refused(service: Service) -> None:
     assert f"Less than {FLOOR_MB} MiB" in document["detail"]
 
 
-async def test_jobs_end_truly_and_work_goes_on_when_there_is_room(
+async def test_jobs_end_and_work_resumes_after_a_full_disk(
     tmp_path: Path, small_disk: Path
 ) -> None:
     settings = WITHOUT_MLFLOW | UNCONFINED | {"ASGARD_SERVER__MIN_FREE_MB": str(FLOOR_MB)}
@@ -96,7 +96,7 @@ async def test_jobs_end_truly_and_work_goes_on_when_there_is_room(
             assert database.execute("PRAGMA integrity_check").fetchone() == ("ok",)
 
 
-async def test_a_disk_that_fills_below_the_floor_is_507_and_no_job(
+async def test_too_little_free_space_is_507_without_a_job(
     small_disk: Path,
 ) -> None:
     settings = WITHOUT_MLFLOW | UNCONFINED | {"ASGARD_SERVER__MIN_FREE_MB": "0"}

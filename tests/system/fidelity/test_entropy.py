@@ -37,9 +37,7 @@ async def test_two_warm_jobs_share_no_entropy(tmp_path: Path, warm_server: ForkS
     assert [one for one, other in lines if one == other] == []
 
 
-async def test_generators_that_modules_seed_when_imported_differ_as_well(
-    tmp_path: Path, warm_server: ForkServer
-) -> None:
+async def test_generators_seeded_on_import_differ(tmp_path: Path, warm_server: ForkServer) -> None:
     """Such as one that is the default of an argument."""
     script = """
 import gc, numpy
@@ -54,7 +52,7 @@ print(sorted(one.random() for one in found))
     assert first.output != second.output
 
 
-async def test_so_do_generators_of_any_preloaded_module(tmp_path: Path) -> None:
+async def test_generators_of_any_preloaded_module_differ(tmp_path: Path) -> None:
     """Those with a seed of their own are as when they are imported by hand."""
     pytest.importorskip("numpy")
     (tmp_path / "draws.py").write_text(

@@ -13,7 +13,7 @@ from tests.support.fidelity_starts import Case, by_hand, by_shim
 
 
 @pytest.mark.parametrize("case", CASES.values(), ids=CASES)
-async def test_by_hand_cold_and_warm_are_the_same(
+async def test_manual_cold_and_warm_runs_are_identical(
     case: Case, tmp_path: Path, warm_server: ForkServer
 ) -> None:
     expected = by_hand(case, tmp_path / "hand")

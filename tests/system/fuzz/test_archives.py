@@ -25,7 +25,7 @@ entrypoints = st.one_of(st.just("train.py"), st.just("train.py"), names)
 file_names = st.one_of(st.just("project"), st.just("project"), names)
 
 
-def test_archives_are_taken_whole_or_leave_nothing(tmp_path: Path) -> None:
+def test_archives_are_accepted_whole_or_leave_nothing(tmp_path: Path) -> None:
     search = Search("archives")
     with live_service(tmp_path / "data", SETTINGS) as live:
         # what the service makes for itself with the first job is there then

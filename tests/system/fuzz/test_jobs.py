@@ -49,7 +49,7 @@ moments = st.integers(0, 40)
 """Milliseconds after which the service is killed in the middle of something."""
 
 
-def test_jobs_are_what_their_model_says(tmp_path: Path) -> None:
+def test_jobs_behave_as_their_model(tmp_path: Path) -> None:
     search = Search("jobs")
     with live_service(tmp_path / "data", SETTINGS) as live:
 

@@ -36,7 +36,7 @@ WITHIN_SECONDS = 120
 
 
 @pytest.mark.mlflow
-async def test_the_service_answers_as_documented(
+async def test_the_service_responds_as_documented(
     tmp_path: Path, mlflow_server: MlflowServer
 ) -> None:
     settings = {

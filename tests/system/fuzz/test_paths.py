@@ -54,7 +54,7 @@ def targets(draw: st.DrawFn, job_id: str, secret: Path) -> str:
     return path
 
 
-def test_no_address_leads_elsewhere(tmp_path: Path) -> None:
+def test_paths_do_not_escape(tmp_path: Path) -> None:
     search = Search("paths")
     with live_service(tmp_path / "data") as live:
         job_id = live.run(live.service.submit(f"print({job_text()!r})"))

@@ -136,7 +136,7 @@ class Reader:
                 assert text == kept.decode("utf-8", "replace"), (offset, following)
 
 
-def test_readers_that_break_off_get_the_whole_log(tmp_path: Path) -> None:
+def test_interrupted_readers_get_the_whole_log(tmp_path: Path) -> None:
     search = Search("streams")
     with live_service(tmp_path / "data", SETTINGS) as live:
         jobs = {name: live.run(live.service.submit(script)) for name, script in SCRIPTS.items()}
@@ -165,7 +165,7 @@ def test_readers_that_break_off_get_the_whole_log(tmp_path: Path) -> None:
         live.service.assert_unharmed()
 
 
-def test_an_upgrade_is_answered_or_refused(tmp_path: Path) -> None:
+def test_an_upgrade_is_accepted_or_rejected(tmp_path: Path) -> None:
     search = Search("upgrades")
     with live_service(tmp_path / "data", SETTINGS) as live:
         job_id = live.run(live.service.submit(SCRIPTS["short"]))

@@ -31,7 +31,7 @@ async def ready(service: Service, number: int = 1) -> int:
     """Wait for that many fork servers to have become ready; the pid of the base environment's."""
 
     async def there() -> bool:
-        return service.log.read_text().count("the fork server of base is ready") >= number
+        return service.log.read_text().count("fork server of base is ready") >= number
 
     await eventually(there, what="the fork server is ready")
     (pid,) = processes_with_program(service)
@@ -60,7 +60,7 @@ async def start_of(service: Service, script: str, **fields: Any) -> tuple[str, s
     return job["start"], job["cold_reason"]
 
 
-async def test_a_job_that_imports_what_is_preloaded_starts_warm(service: Service) -> None:
+async def test_a_job_importing_preloaded_modules_starts_warm(service: Service) -> None:
     job = await service.finished(await service.submit(USES_NUMPY))
     assert (job["start"], job["cold_reason"]) == ("warm", None)
     assert (job["status"], job["exit_code"], job["logs"]) == ("completed", 0, "hello\n")
@@ -83,7 +83,7 @@ async def test_a_job_that_imports_what_is_preloaded_starts_warm(service: Service
         (USES_NUMPY, {"environment_vars": {"OPENBLAS_MAIN_FREE": "1"}}, "variables"),
     ],
 )
-async def test_why_a_job_starts_cold(
+async def test_a_cold_start_has_its_reason(
     service: Service, script: str, fields: dict[str, Any], reason: str
 ) -> None:
     status, job = await service.upload(script, **fields)
@@ -106,7 +106,7 @@ async def test_variables_that_no_module_reads_do_not_matter(service: Service) ->
         ({"train.py": "import numpy", "numpy/__init__.py": ""}, ("cold", "modules")),
     ],
 )
-async def test_the_modules_of_an_archive_are_looked_at(
+async def test_modules_of_an_archive_are_considered(
     service: Service, files: dict[str, str], expected: tuple[str, str | None]
 ) -> None:
     form = aiohttp.FormData()
@@ -123,7 +123,7 @@ async def test_the_modules_of_an_archive_are_looked_at(
     assert (job["status"], job["start"], job["cold_reason"]) == ("completed", *expected)
 
 
-async def test_a_job_that_has_not_started_has_no_start(service: Service) -> None:
+async def test_a_job_that_never_started_has_no_start_kind(service: Service) -> None:
     waits = "import time; time.sleep(60)"
     running = [await service.submit(waits) for _ in range(2)]
     queued = await service.job(await service.submit(USES_NUMPY))
@@ -133,7 +133,7 @@ async def test_a_job_that_has_not_started_has_no_start(service: Service) -> None
         await service.finished(job_id)
 
 
-async def test_a_server_that_is_killed_is_replaced_and_its_jobs_live(service: Service) -> None:
+async def test_a_killed_server_is_replaced_and_its_jobs_survive(service: Service) -> None:
     script = "import numpy, os, time\nprint('up')\nwhile not os.path.exists('go'): time.sleep(0.01)"
     job_id = await service.submit(script)
     await service.says(job_id, "up")
@@ -147,7 +147,7 @@ async def test_a_server_that_is_killed_is_replaced_and_its_jobs_live(service: Se
     assert await start_of(service, USES_NUMPY) == ("warm", None)
 
 
-async def test_a_job_whose_server_is_gone_starts_cold_without_noticing(service: Service) -> None:
+async def test_a_job_starts_cold_when_its_server_is_gone(service: Service) -> None:
     (pid,) = processes_with_program(service)
     os.kill(pid, signal.SIGSTOP)  # so that orders are accepted, and lost with it
     job_id = await service.submit(USES_NUMPY)
@@ -161,7 +161,7 @@ async def test_a_job_whose_server_is_gone_starts_cold_without_noticing(service: 
     assert [entry["phase"] for entry in job["history"]].count("starting") == 1
 
 
-async def test_servers_end_with_the_service_and_jobs_do_not(service: Service) -> None:
+async def test_servers_stop_with_the_service_but_jobs_continue(service: Service) -> None:
     script = "import numpy, os, time\nprint('up')\nwhile not os.path.exists('go'): time.sleep(0.01)"
     job_id = await service.submit(script)
     await service.says(job_id, "up")
@@ -182,7 +182,7 @@ async def test_a_warm_job_can_be_cancelled(service: Service) -> None:
     assert (job["reason"], job["signal"], job["start"]) == ("cancelled", "SIGTERM", "warm")
 
 
-async def test_a_warm_job_whose_lock_was_removed_is_found_by_its_command_line(
+async def test_a_warm_job_without_its_lock_is_found_by_cmdline(
     service: Service,
 ) -> None:
     script = "import numpy, os, time\nos.remove('../lock')\nprint('gone')\ntime.sleep(60)"
@@ -199,14 +199,14 @@ async def test_a_warm_job_ends_at_its_timeout(service: Service) -> None:
     assert (job["reason"], job["start"]) == ("timeout", "warm")
 
 
-async def test_off_in_the_configuration(tmp_path: Path) -> None:
+async def test_warm_starts_can_be_turned_off(tmp_path: Path) -> None:
     settings = {**SETTINGS, "ASGARD_WARM__ENABLED": "false"}
     async with running_service(tmp_path / "data", settings) as service:
         assert await start_of(service, USES_NUMPY) == ("cold", "off")
         assert processes_with_program(service) == []
 
 
-async def test_a_server_beyond_its_memory_is_not_used(tmp_path: Path) -> None:
+async def test_a_server_over_its_memory_limit_is_not_used(tmp_path: Path) -> None:
     settings = {**SETTINGS, "ASGARD_WARM__MAX_MEMORY_MB": "1"}
     async with running_service(tmp_path / "data", settings) as service:
         await eventually(
@@ -216,7 +216,7 @@ async def test_a_server_beyond_its_memory_is_not_used(tmp_path: Path) -> None:
         assert (start, reason in {"no_server", "not_ready"}) == ("cold", True)
 
 
-async def test_a_memory_limit_that_the_preloaded_would_eat_up(tmp_path: Path) -> None:
+async def test_a_small_memory_limit_starts_the_job_cold(tmp_path: Path) -> None:
     settings = {**SETTINGS, "ASGARD_LIMITS__MEMORY_MB": "200", "ASGARD_LIMITS__CGROUPS": "off"}
     async with running_service(tmp_path / "data", settings) as service:
         await ready(service)
@@ -238,7 +238,7 @@ async def test_before_the_server_is_ready_jobs_start_cold(tmp_path: Path) -> Non
 
 
 @pytest.mark.slow
-async def test_a_built_environment_gets_a_server_of_its_own_while_it_is_used(
+async def test_a_built_environment_in_use_gets_its_own_server(
     tmp_path: Path,
 ) -> None:
     settings = {

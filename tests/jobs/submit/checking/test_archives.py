@@ -35,19 +35,19 @@ async def refusal(archive: Path, checker: ArchiveChecker) -> tuple[str, str]:
     return field, message
 
 
-async def test_the_source_of_the_entrypoint_comes_back(tmp_path: Path) -> None:
+async def test_the_source_of_the_entrypoint_is_returned(tmp_path: Path) -> None:
     archive = tmp_path / "a.tar.gz"
     archive.write_bytes(tar_gz_of({"train.py": TRAIN, "other.py": "1"}))
     assert (await checker().program_in("train.py", archive)).source == TRAIN.encode()
 
 
-async def test_a_missing_entrypoint_is_told_as_such(tmp_path: Path) -> None:
+async def test_a_missing_entrypoint_has_its_own_error(tmp_path: Path) -> None:
     archive = tmp_path / "a.zip"
     archive.write_bytes(zip_of({"other.py": TRAIN}))
     assert await refusal(archive, checker()) == ("entrypoint", "The archive has no such file.")
 
 
-async def test_what_takes_too_long_is_given_up(tmp_path: Path) -> None:
+async def test_a_slow_check_times_out(tmp_path: Path) -> None:
     archive = tmp_path / "a.zip"
     archive.write_bytes(zip_of({"train.py": TRAIN}))
     field, message = await refusal(archive, checker(deadline_seconds=0.001))
@@ -55,7 +55,7 @@ async def test_what_takes_too_long_is_given_up(tmp_path: Path) -> None:
 
 
 @pytest.mark.slow
-async def test_headers_as_large_as_the_memory_are_refused(tmp_path: Path) -> None:
+async def test_headers_as_large_as_the_memory_are_rejected(tmp_path: Path) -> None:
     """A pax header of a GiB of zeros in a MiB: tarfile reads headers at once."""
     archive = tmp_path / "a.tar.gz"
     info = tarfile.TarInfo("x")
@@ -66,11 +66,11 @@ async def test_headers_as_large_as_the_memory_are_refused(tmp_path: Path) -> Non
             file.write(bytes(1 << 24))
     assert archive.stat().st_size < 8 << 20
     field, message = await refusal(archive, checker())
-    assert (field, message) == ("archive", "The archive takes too much memory to be read.")
+    assert (field, message) == ("archive", "Reading the archive takes too much memory.")
 
 
 @pytest.mark.slow
-async def test_a_directory_as_large_as_the_memory_is_refused(tmp_path: Path) -> None:
+async def test_a_directory_as_large_as_memory_is_rejected(tmp_path: Path) -> None:
     """A zip of a million and a half entries that need no data."""
     entry = zip_of({"a": ""})
     begin = entry.index(b"PK\x01\x02")
@@ -84,17 +84,17 @@ async def test_a_directory_as_large_as_the_memory_is_refused(tmp_path: Path) -> 
         size = number * len(central)
         file.write(end[:8] + struct.pack("<HHLLH", 0xFFFF, 0xFFFF, size, begin, 0))
     field, message = await refusal(archive, checker())
-    assert (field, message) == ("archive", "The archive takes too much memory to be read.")
+    assert (field, message) == ("archive", "Reading the archive takes too much memory.")
 
 
-async def test_a_bomb_is_given_up_at_the_limit(tmp_path: Path) -> None:
+async def test_a_zip_bomb_is_stopped_at_the_limit(tmp_path: Path) -> None:
     archive = tmp_path / "a.zip"
     archive.write_bytes(zip_of({"train.py": TRAIN, "zeros": bytes(64 << 20)}))
     field, message = await refusal(archive, checker(max_unpacked_bytes=1 << 20))
     assert (field, "more than the 1048576 bytes" in message) == ("archive", True)
 
 
-async def test_garbage_behind_the_members_is_counted(tmp_path: Path) -> None:
+async def test_trailing_garbage_counts_towards_the_size(tmp_path: Path) -> None:
     archive = tmp_path / "a.tar.gz"
     plain = gzip.decompress(tar_gz_of({"train.py": TRAIN}))
     buffer = io.BytesIO()

@@ -40,17 +40,17 @@ async def refusal(checker: ScriptChecker, script: bytes) -> str:
         (b"'\\d'", set()),
     ],
 )
-async def test_imports_are_read_at_any_depth(
+async def test_imports_are_found_at_any_depth(
     checker: ScriptChecker, script: bytes, imports: set[str]
 ) -> None:
     assert await checker.imports_of(script) == frozenset(imports)
 
 
-async def test_a_large_script_is_compiled_but_not_read(checker: ScriptChecker) -> None:
+async def test_a_large_script_is_compiled_but_not_analysed(checker: ScriptChecker) -> None:
     assert await checker.imports_of(b"import torch\n" + b"x = 1\n" * 50_000) is None
 
 
-async def test_syntax_error_tells_line_and_column(checker: ScriptChecker) -> None:
+async def test_a_syntax_error_has_line_and_column(checker: ScriptChecker) -> None:
     message = await refusal(checker, b"x = 1\ny = = 2\n")
     assert message == "SyntaxError: invalid syntax (line 2, column 5)"
 
@@ -75,17 +75,17 @@ async def test_syntax_error_tells_line_and_column(checker: ScriptChecker) -> Non
         b"a\tb\n \tc",
     ],
 )
-async def test_whatever_compile_raises_is_a_refusal(checker: ScriptChecker, script: bytes) -> None:
+async def test_any_error_of_compile_is_a_rejection(checker: ScriptChecker, script: bytes) -> None:
     assert await refusal(checker, script)
 
 
-async def test_one_refusal_does_not_spoil_the_next_check(checker: ScriptChecker) -> None:
+async def test_a_rejection_does_not_affect_the_next_check(checker: ScriptChecker) -> None:
     for _ in range(3):
         await refusal(checker, b"-" * 900_000 + b"1")
         assert await checker.imports_of(b"import os") == frozenset({"os"})
 
 
-async def test_what_takes_too_long_is_given_up() -> None:
+async def test_a_slow_check_times_out() -> None:
     checker = ScriptChecker(deadline_seconds=0.05, max_waiting=8)
     try:
         message = await refusal(checker, b"x = 1\n" * 170_000)
@@ -94,7 +94,7 @@ async def test_what_takes_too_long_is_given_up() -> None:
     assert "could not be compiled in 0.05 s" in message
 
 
-async def test_of_too_many_that_wait_the_rest_is_refused() -> None:
+async def test_the_number_of_waiting_checks_is_bounded() -> None:
     checker = ScriptChecker(deadline_seconds=10, max_waiting=4)
     try:
         answers = await asyncio.gather(
@@ -115,7 +115,7 @@ async def test_a_killed_process_is_replaced(checker: ScriptChecker) -> None:
     assert await checker.imports_of(b"import os") == frozenset({"os"})
 
 
-async def test_no_process_is_left() -> None:
+async def test_closing_leaves_no_process() -> None:
     checker = ScriptChecker(deadline_seconds=10, max_waiting=8)
     await checker.imports_of(b"import os")
     (process,) = checker._idle

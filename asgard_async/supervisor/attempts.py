@@ -1,0 +1,71 @@
+"""The numbered attempts at one supervised process: adopt the running one, or start the next.
+
+    <directory>/<n>/    attempt n: lock, pid.json, exit.json
+
+A supervised process outlives the service. The service that comes next looks for the latest attempt
+and adopts it if it is still running, so a restart interrupts nothing.
+"""
+
+import asyncio
+from collections.abc import Awaitable, Callable
+from pathlib import Path
+
+from asgard_async.core.files.remove_tree import remove_tree
+from asgard_async.supervisor.attempt import Attempt
+
+
+class AttemptSeries:
+    """The attempts below `directory`, of which at most the latest is running.
+
+    All methods but `adopt_or_start` block for a few file operations.
+    """
+
+    def __init__(self, directory: Path) -> None:
+        self.directory = directory
+
+    def latest(self) -> Attempt | None:
+        """The attempt with the highest number, running or not."""
+        number = self._latest_number()
+        return Attempt(self.directory / str(number)) if number else None
+
+    def running(self) -> Attempt | None:
+        """The latest attempt if it is still running.
+
+        If nobody has started it, it never will be started after this call.
+        """
+        latest = self.latest()
+        return latest if latest is not None and latest.is_alive() else None
+
+    def create_next(self) -> Attempt:
+        """Create the directory of the attempt after the latest one.
+
+        Two processes that do this at the same time may get the same attempt, of which only one
+        can start: its lock sees to that.
+        """
+        directory = self.directory / str(self._latest_number() + 1)
+        directory.mkdir(mode=0o700, parents=True, exist_ok=True)
+        return Attempt(directory)
+
+    async def adopt_or_start(self, start: Callable[[Attempt], Awaitable[object]]) -> Attempt:
+        """Return the running attempt, or a new one on which `start` has been called."""
+        attempt = await asyncio.to_thread(self.running)
+        if attempt is None:
+            attempt = await asyncio.to_thread(self.create_next)
+            await start(attempt)
+        return attempt
+
+    def remove_before(self, attempt: Attempt) -> None:
+        """Remove the directories of all attempts before this one."""
+        for number in self._numbers():
+            if number < int(attempt.directory.name):
+                remove_tree(self.directory / str(number))
+
+    def _latest_number(self) -> int:
+        return max(self._numbers(), default=0)
+
+    def _numbers(self) -> list[int]:
+        try:
+            names = [path.name for path in self.directory.iterdir()]
+        except FileNotFoundError:
+            return []
+        return [int(name) for name in names if name.isdecimal()]

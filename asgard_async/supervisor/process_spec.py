@@ -1,0 +1,84 @@
+"""The specification of a supervised process, with the defaults that most of them share.
+
+Jobs, builds, isolation probes and the embedded MLflow server all run under the shim, which takes a
+plain dictionary: it is marshalled, and read by an interpreter without Asgard's dependencies. Use
+`process_spec` to make one.
+"""
+
+import os
+import sys
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+
+from asgard_async.domain.status import ColdReason, Isolation
+from asgard_async.supervisor.shim.limits import Limits
+from asgard_async.supervisor.shim.process_spec import ProcessSpec
+from asgard_async.supervisor.shim.sandbox import SandboxSpec
+
+PRIVATE_UMASK = 0o077
+READABLE_UMASK = 0o022
+"""For files that processes of other users read. The directories above them are private."""
+MINIMAL_ENVIRONMENT: Mapping[str, str] = {"PATH": os.defpath, "LANG": "C.UTF-8"}
+"""Variables for a process that must get none of the service's."""
+LOG_LIMIT_BYTES = 16 << 20
+
+
+def service_python(*arguments: str | Path) -> list[str]:
+    """The command line of a program that needs only the standard library and Asgard's own files.
+
+    It runs in the service's interpreter, isolated (-I) and without site-packages (-S), which
+    starts in half the time.
+    """
+    return [sys.executable, "-I", "-S", *map(str, arguments)]
+
+
+def process_spec(
+    *,
+    directory: Path,
+    argv: Sequence[str],
+    log: Path,
+    working_directory: Path,
+    environment: Mapping[str, str] = MINIMAL_ENVIRONMENT,
+    umask: int = PRIVATE_UMASK,
+    log_limit_bytes: int = LOG_LIMIT_BYTES,
+    timeout_seconds: float = 0,
+    grace_seconds: float = 0,
+    address_space_bytes: int = 0,
+    open_files: int = 0,
+    locks: Sequence[Path] = (),
+    inherit: Sequence[int] = (),
+    isolation: Isolation | None = None,
+    sandbox: SandboxSpec | None = None,
+    limits: Limits | None = None,
+    cold_reason: ColdReason | None = None,
+) -> ProcessSpec:
+    """Describe one attempt to run a process under the shim; see `ProcessSpec` for each field.
+
+    `directory` belongs to the attempt alone. Zero stands for no limit. The keeper holds a shared
+    lock on each file in `locks` for as long as the attempt lives, and the process inherits the
+    descriptors in `inherit` under their numbers, for example a listening socket.
+    """
+    spec = ProcessSpec(
+        directory=str(directory),
+        argv=list(argv),
+        environment=dict(environment),
+        working_directory=str(working_directory),
+        umask=umask,
+        log=str(log),
+        log_limit=log_limit_bytes,
+        timeout=timeout_seconds,
+        grace=grace_seconds,
+        memory_limit=address_space_bytes,
+        open_files=open_files,
+        held=[str(path) for path in locks],
+        inherit=list(inherit),
+    )
+    if isolation is not None:
+        spec["isolation"] = isolation.value
+    if sandbox is not None:
+        spec["sandbox"] = sandbox
+    if limits is not None:
+        spec["limits"] = limits
+    if cold_reason is not None:
+        spec["cold_reason"] = cold_reason.value
+    return spec

@@ -1,0 +1,61 @@
+"""Restarting a process with exponential backoff."""
+
+import asyncio
+import time
+from collections.abc import Awaitable, Callable
+from dataclasses import dataclass
+from enum import Enum, auto
+
+
+class Restart(Enum):
+    """What follows a run of a process."""
+
+    AFTER_PAUSE = auto()
+    """It failed: start it again, but not in a tight loop."""
+    AT_ONCE = auto()
+    """It was replaced on purpose."""
+    NEVER = auto()
+    """It is no longer needed."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class Backoff:
+    """Pauses between a failure and the next start: doubled from one to the next, up to a limit.
+
+    A run that lasts longer than `healthy_seconds` starts the series again.
+    """
+
+    first_seconds: float = 1.0
+    longest_seconds: float = 60.0
+    healthy_seconds: float = 60.0
+
+    def next_pause(self, last_pause: float | None, run_seconds: float) -> float:
+        """The pause after a run of this length; `last_pause` is None for the first one."""
+        if last_pause is None or run_seconds > self.healthy_seconds:
+            return self.first_seconds
+        return min(last_pause * 2, self.longest_seconds)
+
+
+async def run_with_restarts(
+    run: Callable[[], Awaitable[Restart]],
+    backoff: Backoff,
+    *,
+    before_pause: Callable[[float], Awaitable[None]] | None = None,
+) -> None:
+    """Call `run` again and again; return when it says that no further run is needed.
+
+    `run` covers one run of the process, from its start to its end. `before_pause` receives the
+    length of each pause, to log why the process ended and when it starts again. What either of
+    them raises is not handled here: it ends the loop.
+    """
+    pause: float | None = None
+    while True:
+        started_at = time.monotonic()
+        restart = await run()
+        if restart is Restart.NEVER:
+            return
+        if restart is Restart.AFTER_PAUSE:
+            pause = backoff.next_pause(pause, time.monotonic() - started_at)
+            if before_pause is not None:
+                await before_pause(pause)
+            await asyncio.sleep(pause)

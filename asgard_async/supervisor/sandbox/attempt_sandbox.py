@@ -1,0 +1,91 @@
+"""The sandbox of a job's attempt: its user, its caches and the directories that it may write."""
+
+import contextlib
+import stat
+import subprocess
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+from asgard_async.domain.status import Isolation
+from asgard_async.supervisor.sandbox.mounts import Mount, read, write
+from asgard_async.supervisor.sandbox.selector import IsolationSelector
+from asgard_async.supervisor.sandbox.uids import chown_tree
+from asgard_async.supervisor.shim.sandbox import SandboxSpec
+
+
+@dataclass(frozen=True, kw_only=True)
+class AttemptSandbox:
+    """The isolation of one attempt."""
+
+    level: Isolation
+    spec: SandboxSpec | None
+    cache: Path
+    """The cache directory, as the attempt sees it."""
+    host_cache: Path | None
+    """The same directory, as everybody else sees it; None if it is the service's own."""
+    locks: Sequence[Path]
+    """Files to be locked while the attempt lives."""
+    uid: int | None
+    """The user that the attempt runs as; None for the service's own."""
+
+
+@contextlib.contextmanager
+def attempt_sandbox(
+    selector: IsolationSelector,
+    *,
+    python: Path,
+    environment: Path | None,
+    owner: str,
+    own: Sequence[Path],
+) -> Iterator[AttemptSandbox]:
+    """Prepare an attempt's sandbox, reserved until its keeper has taken the locks.
+
+    `environment` is the directory of a built environment, `owner` the name of the job's token, and
+    `own` the directories that the job may write to. Blocks for some file operations.
+
+    Raises:
+        NoUidLeft: every uid for jobs and builds is in use.
+        OSError: a directory cannot be prepared.
+    """
+    level = selector.selected
+    name = environment.name if environment is not None else "base"
+    cache_path = selector.cache_of(name)
+    if not selector.is_sandboxed:
+        yield AttemptSandbox(
+            level=level, spec=None, cache=cache_path, host_cache=None, locks=(), uid=None
+        )
+        return
+    cache = selector.caches.of(name, owner)
+    with selector.reserve_uid() as uid, selector.caches.opened(cache, uid) as host_cache:
+        if uid is not None:
+            for path in own:
+                chown_tree(path, uid)
+            if environment is not None:
+                _make_readable(environment)
+        if uid is not None and selector.needs_traversal:
+            selector.caches.close_others(host_cache, uid)
+            for path in (*cache.directory.parents[:2], cache.directory):
+                path.chmod(0o711)
+        if level is not Isolation.SANDBOX:
+            cache_path = host_cache
+        mounts: list[Mount] = [] if environment is None else [read(environment)]
+        mounts += [write(host_cache, cache_path), *map(write, own), *selector.names_of(uid)]
+        locks = [cache.lock] if uid is None else [cache.lock, selector.uids.lock_of(uid)]
+        yield AttemptSandbox(
+            level=level,
+            spec=selector.sandbox(mounts, uid=uid, python=python),
+            cache=cache_path,
+            host_cache=host_cache,
+            locks=locks,
+            uid=uid,
+        )
+
+
+def _make_readable(environment: Path) -> None:
+    """Let other users read an environment that was built when jobs ran as the service's user."""
+    if not environment.stat().st_mode & stat.S_IROTH:
+        # the directory itself last: its mode says that the rest is done
+        command = ["/bin/chmod", "-R", "go+rX", *map(str, environment.iterdir())]
+        subprocess.run(command, check=True)
+        environment.chmod(0o755)
