@@ -1,4 +1,4 @@
-"""GET /mlops/training/jobs/{job_id}/script: the script or archive as it was uploaded."""
+"""GET /mlops/training/jobs/{job_id}/script: the uploaded script or archive."""
 
 from aiohttp import web
 from aiohttp.helpers import content_disposition_header
@@ -15,7 +15,7 @@ from asgard_async.store.component import ARCHIVES, STORE
     operation_id="get_script",
     tags=["training"],
     summary="Get a job's script or archive",
-    description="Byte for byte as it was uploaded.",
+    description="The bytes as uploaded.",
     parameters=[JOB_ID],
     responses=refusals(404)
     | text_response(
@@ -26,7 +26,7 @@ from asgard_async.store.component import ARCHIVES, STORE
     ),
 )
 async def get_script(request: web.Request) -> web.StreamResponse:
-    """The script or archive of a job."""
+    """Return the script or archive of a job."""
     store = request.app[STORE]
     job = await store.get(job_id_of(request))
     headers = {
