@@ -241,7 +241,9 @@ async def test_other_multipart_and_compressed_bodies_are_415(api: Client) -> Non
 
 async def test_too_many_parts_are_422(api: Client) -> None:
     data = form(script=SCRIPT, requirements=["x"] * 1101)
-    assert await refused_fields(await send(api, data)) == {"body": ["Must have at most 1100 parts."]}
+    assert await refused_fields(await send(api, data)) == {
+        "body": ["Must have at most 1100 parts."]
+    }
 
 
 async def test_at_most_a_thousand_requirements_are_accepted(api: Client) -> None:
