@@ -100,8 +100,9 @@ class Job(Record, frozen=True, kw_only=True):
     start: str | None = None
     """How it was started, "warm" or "cold"; None before."""
     cold_reason: str | None = None
-    isolation: str | None = None
     """Why it was started cold."""
+    isolation: str | None = None
+    """The isolation level of its latest attempt; None before its first start."""
     resources: Resources = Resources()
     limits: AskedLimits = AskedLimits()
     submitted_by: str | None = None
