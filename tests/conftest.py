@@ -11,6 +11,7 @@ import hypothesis
 import pytest
 import pytest_asyncio
 
+from tests.support import markers
 from tests.support.basic_auth import ProtectedMlflow, running_protected_mlflow
 from tests.support.mlflow_servers import MlflowServer, running_mlflow
 from tests.support.s3 import S3Server, running_s3
@@ -73,6 +74,11 @@ def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item
         items[:] = _shuffled(items, random.Random(seed))
     else:
         items.sort(key=lambda item: item.path.relative_to(TESTS).as_posix() not in LONG)
+
+
+@pytest.hookimpl(tryfirst=True)  # before fixtures, which start services
+def pytest_runtest_setup(item: pytest.Item) -> None:
+    markers.current = frozenset(marker.name for marker in item.iter_markers())
 
 
 def _mark_users_of_services(items: list[pytest.Item]) -> None:
