@@ -1,1 +1,1 @@
-"""Figures, each beside what it is compared to: `python -m benchmarks.NAME` prints them."""
+"""Benchmarks: each figure is measured next to a peer. Run one with `python -m benchmarks.NAME`."""

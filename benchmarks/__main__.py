@@ -1,9 +1,9 @@
-"""All figures in one table, each beside what it is compared to.
+"""All figures in one table, each next to its peer.
 
     python -m benchmarks [--quick] [--rows hello,status] [--json FILE]
 
-Rows that the file has already are replaced, others of it are kept. `python -m benchmarks.render`
-makes the document of it.
+Rows replace those with the same id in the file; others stay. `python -m benchmarks.render` writes
+the document from it.
 """
 
 import argparse
@@ -19,7 +19,7 @@ from benchmarks.table import BENCHES, IDS
 
 
 async def take(wanted: Set[str], quick: bool, file: Path) -> list[str]:
-    """Measure, print and store rows as they come; the names of the benchmarks that failed."""
+    """Measure, print and store the wanted rows; return the names of failed benchmarks."""
     failed = []
     for name, bench in BENCHES.items():
         if wanted.isdisjoint(bench.ids):
@@ -30,18 +30,18 @@ async def take(wanted: Set[str], quick: bool, file: Path) -> list[str]:
             async for row in bench.rows(wanted & set(bench.ids), size, quick):
                 print(table([row], head=False), flush=True)
                 kept(file, [row], IDS).write(file)
-        except Exception:  # the others are to be measured all the same
+        except Exception:  # measure the remaining ones all the same
             traceback.print_exc()
             failed.append(name)
     return failed
 
 
 def rows_named(text: str) -> set[str]:
-    """Ids separated by commas or spaces."""
+    """Row ids, separated by commas or spaces."""
     named = set(text.replace(",", " ").split())
     if unknown := named - set(IDS):
         raise argparse.ArgumentTypeError(
-            f"no such row: {', '.join(sorted(unknown))}; there are {', '.join(IDS)}"
+            f"unknown row: {', '.join(sorted(unknown))}; choose from {', '.join(IDS)}"
         )
     return named
 
@@ -52,13 +52,13 @@ def main() -> int:
         description=__doc__,
         formatter_class=argparse.RawDescriptionHelpFormatter,
     )
-    parser.add_argument("--quick", action="store_true", help="the short form, to try it")
-    parser.add_argument("--rows", type=rows_named, default=set(IDS), help="ids, default all")
+    parser.add_argument("--quick", action="store_true", help="the short form, for trying")
+    parser.add_argument("--rows", type=rows_named, default=set(IDS), help="ids, default: all")
     parser.add_argument("--json", type=Path, default=Path("build/bench.json"), metavar="FILE")
-    given = parser.parse_args()
+    options = parser.parse_args()
     before = load_average()
-    failed = asyncio.run(take(given.rows, given.quick, given.json))
-    rows: list[Row] = [one for one in kept(given.json, (), IDS).rows if one.id in given.rows]
+    failed = asyncio.run(take(options.rows, options.quick, options.json))
+    rows: list[Row] = [one for one in kept(options.json, (), IDS).rows if one.id in options.rows]
     print(f"\n{table(rows)}\n\nload average: {before} before, {load_average()} after")
     if missed := [row.id for row in rows if row.reached is False]:
         print(f"not reached: {', '.join(missed)}")

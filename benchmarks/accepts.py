@@ -1,8 +1,8 @@
-"""Durable accepts per second with 16 clients, beside bare SQLite commits.
+"""Durable accepts per second with 16 clients, compared with bare SQLite commits.
 
     python -m benchmarks.accepts [--uploads 400] [--rounds 5] [--clients 16]
 
-The service has one slot, taken by a sleeping job, so that it does nothing but accept.
+A sleeping job occupies the only slot, so the service does nothing but accept.
 """
 
 import asyncio
@@ -27,7 +27,7 @@ SETTINGS = {
 
 @dataclass(frozen=True)
 class Size:
-    """Uploads, and commits, of one round; rounds; clients at once."""
+    """Uploads (and commits) per round, rounds, concurrent clients."""
 
     uploads: int = 400
     rounds: int = 5
@@ -35,7 +35,7 @@ class Size:
 
 
 def commits_per_second(database: Path, commits: int) -> float:
-    """Bare commits of one small row, with the durability that the store asks for."""
+    """Measure bare commits of one small row, with the durability of the store."""
     connection = sqlite3.connect(database, isolation_level=None)
     connection.execute("PRAGMA journal_mode = WAL")
     connection.execute("PRAGMA synchronous = FULL")
@@ -51,7 +51,7 @@ def commits_per_second(database: Path, commits: int) -> float:
 
 
 async def accepts(service: Service, uploads: int, clients: int) -> tuple[float, list[float]]:
-    """Accepts per second and the seconds of each."""
+    """Upload scripts; accepts per second, and the seconds of each."""
     body = submission("print('hello')\n")
     seconds: list[float] = []
     remaining = iter(range(uploads))
@@ -90,8 +90,8 @@ async def measure(wanted: Set[str], size: Size, folder: Path) -> AsyncIterator[R
         more_is_better=True,
         peer="bare SQLite commits of one row",
         asgard=rates,
-        theirs=commits,
-        remark=f"{size.uploads} uploads a round; one takes {milliseconds[0]} ms at the median, "
+        peer_values=commits,
+        remark=f"{size.uploads} uploads per round; latency {milliseconds[0]} ms at the median, "
         f"{milliseconds[1]} ms at the 95th percentile",
     )
 

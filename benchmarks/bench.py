@@ -1,4 +1,4 @@
-"""What every benchmark is: some rows, and how to measure them; and its command line."""
+"""The description of a benchmark, its rows, and its command line."""
 
 import argparse
 import asyncio
@@ -20,15 +20,15 @@ class Bench(Generic[Size]):
     """A benchmark; `python -m benchmarks.NAME` runs it alone."""
 
     ids: tuple[str, ...]
-    """Its rows, in the order in which they come."""
+    """Its rows, in the order of measurement."""
     measure: Callable[[Set[str], Size, Path], AsyncIterator[Row]]
-    """Measures the rows that are wanted, in an empty directory; may give others that it has."""
+    """Measures the wanted rows in an empty directory; may yield others as well."""
     full: Size
-    """A frozen dataclass of numbers: how often, how many."""
+    """A frozen dataclass of numbers: repetitions and amounts."""
     quick: Size
 
     async def rows(self, wanted: Set[str], size: Size, quick: bool = False) -> AsyncIterator[Row]:
-        """The wanted ones of its rows, each with its target, the time, and the machine's load."""
+        """Measure the wanted rows, each with its target, the time and the machine's load."""
         before = load_average()
         with tempfile.TemporaryDirectory(prefix="asgard-bench-") as folder:
             async for row in self.measure(wanted, size, Path(folder)):
@@ -44,25 +44,25 @@ class Bench(Generic[Size]):
 
 
 def run(bench: Bench[Any], description: str | None) -> None:
-    """The command line of one benchmark: its sizes as options, `--quick`, and which rows."""
+    """Run the command line of one benchmark: sizes as options, `--quick`, `--rows`."""
     parser = argparse.ArgumentParser(
         description=description, formatter_class=argparse.RawDescriptionHelpFormatter
     )
-    parser.add_argument("--quick", action="store_true", help="the short form, to try it")
+    parser.add_argument("--quick", action="store_true", help="the short form, for trying")
     parser.add_argument("--rows", nargs="*", choices=bench.ids, default=list(bench.ids))
     for one in fields(bench.full):
         default = getattr(bench.full, one.name)
         option = f"--{one.name.replace('_', '-')}"
         parser.add_argument(option, type=type(default), help=f"default: {default}")
-    given = vars(parser.parse_args())
-    size = bench.quick if given["quick"] else bench.full
+    options = vars(parser.parse_args())
+    size = bench.quick if options["quick"] else bench.full
     size = replace(
         size,
-        **{one.name: given[one.name] for one in fields(size) if given[one.name] is not None},
+        **{one.name: options[one.name] for one in fields(size) if options[one.name] is not None},
     )
 
     async def show() -> None:
-        async for row in bench.rows(set(given["rows"]), size, given["quick"]):
+        async for row in bench.rows(set(options["rows"]), size, options["quick"]):
             print(table([row]), flush=True)
 
     asyncio.run(show())

@@ -1,4 +1,4 @@
-"""The picture: bars on a logarithmic axis, as SVG that reads on light and on dark pages."""
+"""The picture: bars on a logarithmic axis, as SVG for light and dark pages."""
 
 import math
 from collections.abc import Callable, Sequence
@@ -7,7 +7,7 @@ from html import escape
 from benchmarks.figures import Row, number
 
 WIDTH, LEFT, RIGHT = 960, 340, 190
-"""Of the picture; of the labels; of the figures at the end of a line."""
+"""Widths of the picture, of the labels, and of the figures at the end of a line."""
 TOP, LINE, BAR = 64, 26, 12
 PLOT = WIDTH - LEFT - RIGHT
 
@@ -25,10 +25,10 @@ STYLE = """
 
 
 def chart(rows: Sequence[Row]) -> str:
-    """What each costs, relative to its peer; rows without a peer are left out."""
+    """Draw the cost of each row relative to its peer; rows without a peer are left out."""
     drawn = [(row, row.cost) for row in rows if row.cost]
     values = [cost for _, cost in drawn if cost]
-    values += [row.cost_asked_for for row, _ in drawn if row.cost_asked_for]
+    values += [row.target_cost for row, _ in drawn if row.target_cost]
     low = math.floor(math.log10(min([0.1, *values])))
     high = math.ceil(math.log10(max([10, *values])))
 
@@ -38,11 +38,11 @@ def chart(rows: Sequence[Row]) -> str:
     bottom = TOP + LINE * len(drawn)
     parts = [
         f'<svg xmlns="http://www.w3.org/2000/svg" width="{WIDTH}" height="{bottom + 30}">',
-        "<title>What Asgard costs, relative to what it is compared to</title>",
+        "<title>Cost of Asgard relative to its peers</title>",
         f"<style>{STYLE}</style>",
         f'<rect class="page" width="{WIDTH}" height="{bottom + 30}" rx="6"/>',
-        _text(12, 22, "What Asgard costs, relative to what it is compared to"),
-        _text(12, 40, "less is better; rates are turned round; | marks what is asked for", "small"),
+        _text(12, 22, "Cost of Asgard relative to its peers"),
+        _text(12, 40, "less is better; rates are inverted; | marks the target", "small"),
     ]
     for power in range(low, high + 1):
         at = x(10**power)
@@ -59,16 +59,16 @@ def _bar(row: Row, cost: float, x: Callable[[float], float], top: float) -> list
     begin, end = sorted((x(1), x(cost)))
     middle = top + LINE / 2
     peer = row.peer if len(row.peer) <= 34 else f"{row.peer[:33]}…"
-    said = f"{number(cost)} ×" + {True: "  reached", False: "  not reached", None: ""}[row.reached]
+    label = f"{number(cost)} ×" + {True: "  met", False: "  not met", None: ""}[row.reached]
     size = f'width="{max(end - begin, 2):.1f}" height="{BAR}"'
     parts = [
         _text(12, middle + 4, row.id),
         _text(LEFT - 12, middle + 4, peer, "small", "end"),
         f'<rect class="{kind}" x="{begin:.1f}" y="{middle - BAR / 2:.1f}" {size} rx="2"/>',
-        _text(LEFT + PLOT + 12, middle + 4, said),
+        _text(LEFT + PLOT + 12, middle + 4, label),
     ]
-    if row.cost_asked_for:
-        at = x(row.cost_asked_for)
+    if row.target_cost:
+        at = x(row.target_cost)
         parts.append(_line(at, middle - BAR, at, middle + BAR, "target"))
     return parts
 

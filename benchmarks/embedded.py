@@ -1,4 +1,4 @@
-"""The MLflow that a service has started: where it answers, and its processes."""
+"""The embedded MLflow of a service: its address and its processes."""
 
 from pathlib import Path
 
@@ -7,11 +7,11 @@ from tests.support.processes import processes_with
 from tests.support.service import Service
 
 SOON = {"ASGARD_TRACKING__REFRESH_SECONDS": "1"}
-"""The service looks at its MLflow often, so that requests meet those looks."""
+"""The service polls its MLflow often, so that requests coincide with the polls."""
 
 
 async def mlflow_uri(service: Service) -> str:
-    """Wait until the service's MLflow answers; its address."""
+    """Wait until the service's MLflow answers; return its address."""
 
     async def up() -> str | None:
         _, status = await service.get("/mlops/status")
@@ -21,7 +21,7 @@ async def mlflow_uri(service: Service) -> str:
 
 
 def mlflow_pids(service: Service) -> list[int]:
-    """The processes that run MLflow itself, without what watches over them."""
+    """The processes that run MLflow itself, without keeper and shim."""
     return [
         pid
         for pid in processes_with(str(service.data_dir / "mlflow"))
@@ -30,9 +30,5 @@ def mlflow_pids(service: Service) -> list[int]:
 
 
 async def warm_is_ready(service: Service) -> None:
-    """Wait until the fork server of the base environment has its imports done."""
-    await eventually(
-        lambda: "fork server of base is ready" in service.log.read_text(),
-        within=120,
-        what="the fork server is ready",
-    )
+    """Wait until the fork server of the base environment has finished importing."""
+    await service.warm()

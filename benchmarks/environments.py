@@ -1,11 +1,11 @@
-"""What environments cost: the phase `environment` of jobs, beside `python -m venv` and pip.
+"""Cost of environments: the phase `environment` of jobs, compared with venv and pip.
 
     python -m benchmarks.environments [--rounds 1] [--found 3]
 
-First the example trainings, models logged and registered: from an empty cache, and again with the
-environment in it. Then a new environment of scikit-learn and pandas with uv's cache filled, beside
-pip with pip's cache filled. Asgard adds mlflow to an environment, with all that this needs; pip
-gets the same packages in the same versions, and once more only those asked for.
+First the example trainings, with models logged and registered: from an empty cache, and again with
+the environment cached. Then a new environment of scikit-learn and pandas with uv's cache filled,
+compared with pip and pip's cache filled. Asgard adds mlflow and its dependencies to an environment;
+pip installs the same packages in the same versions, and once more only the requested ones.
 """
 
 import asyncio
@@ -26,8 +26,8 @@ EXAMPLES = {
     "lightgbm_classifier.py": ["lightgbm"],
     "xgboost_classifier.py": ["xgboost"],
 }
-# iniconfig: what Asgard's own environment does not satisfy, so that one is built
-ASKED_FOR = ["scikit-learn", "pandas", "iniconfig<2"]
+# Asgard's own environment does not satisfy iniconfig<2, so an environment is built
+REQUESTED = ["scikit-learn", "pandas", "iniconfig<2"]
 IMPORTS = "import sklearn.ensemble, pandas, iniconfig, mlflow\n"
 SETTINGS = {"ASGARD_TRACKING__SETTLE_SECONDS": "60"}
 COLD = {"ASGARD_WARM__ENABLED": "false"}
@@ -36,14 +36,14 @@ NEW_IDS = ("env-new", "env-new-asked", "env-first-import")
 
 @dataclass(frozen=True)
 class Size:
-    """New environments, none when 0 (pip takes minutes); jobs that find theirs, of each example."""
+    """New environments, 0 for none (pip takes minutes); jobs per example with a cached one."""
 
     rounds: int = 1
     found: int = 3
 
 
 async def finished(service: Service, script: str, **fields: object) -> dict[str, float]:
-    """Run a job to its end; the seconds in each of its phases."""
+    """Run a job to its end; return the seconds in each phase."""
     job = await service.finished(await service.submit(script, **fields), within=900)
     assert job["status"] == "completed", job
     assert "mlflow.start_run" not in script or job["model_version"], job
@@ -61,11 +61,11 @@ async def examples(service: Service, jobs: int) -> Row:
             (found if number else built).append(1000 * timings["environment"])
     return Row(
         id="env-cached",
-        what="phase environment of lightgbm_classifier.py, xgboost_classifier.py; cached",
+        what="phase environment of lightgbm_classifier.py and xgboost_classifier.py; cached",
         unit="ms",
-        peer="the same, the cache empty",
+        peer="the same with an empty cache",
         asgard=found,
-        theirs=built,
+        peer_values=built,
     )
 
 
@@ -77,13 +77,13 @@ async def seconds_of(*command: str, **variables: str) -> float:
         stdout=asyncio.subprocess.DEVNULL,
         stderr=asyncio.subprocess.PIPE,
     )
-    _, said = await process.communicate()
-    assert process.returncode == 0, said.decode()
+    _, errors = await process.communicate()
+    assert process.returncode == 0, errors.decode()
     return time.perf_counter() - begun
 
 
 async def with_pip(folder: Path, requirements: Path) -> float:
-    """Seconds of `python -m venv` and `pip install`, with what pip has cached."""
+    """Seconds of `python -m venv` and `pip install`, with pip's cache."""
     venv = folder / "by-pip"
     variables = {"PIP_CACHE_DIR": str(folder / "pip-cache")}
     seconds = await seconds_of(sys.executable, "-m", "venv", "--clear", str(venv))
@@ -92,7 +92,7 @@ async def with_pip(folder: Path, requirements: Path) -> float:
 
 
 def packages(environment: CachedEnvironment) -> list[str]:
-    """What is installed in an environment, each with its version."""
+    """The installed packages of an environment, with versions."""
     (site,) = (environment.directory / "venv" / "lib").glob("python*/site-packages")
     names = (path.name.removesuffix(".dist-info") for path in site.glob("*.dist-info"))
     return sorted("==".join(name.rsplit("-", 1)) for name in names)
@@ -103,37 +103,41 @@ async def new_environments(service: Service, folder: Path, rounds: int) -> Async
 
     async def with_asgard() -> dict[str, float]:
         await asyncio.to_thread(cache.prune, max_bytes=0)
-        return await finished(service, IMPORTS, requirements=ASKED_FOR)
+        return await finished(service, IMPORTS, requirements=REQUESTED)
 
     await with_asgard()  # fills uv's cache
     (environment,) = cache.all()
     same, asked = folder / "same.txt", folder / "asked.txt"
     same.write_text("\n".join(packages(environment)))
-    asked.write_text("\n".join(ASKED_FOR))
+    asked.write_text("\n".join(REQUESTED))
     await with_pip(folder, same)  # fills pip's
-    ours, first, again, theirs, fewer = [], [], [], [], []
+    with_uv, first, again, same_by_pip, fewer_by_pip = [], [], [], [], []
     for _ in range(rounds):
         timings = await with_asgard()
-        ours.append(timings["environment"])
+        with_uv.append(timings["environment"])
         first.append(timings["running"])
-        again.append((await finished(service, IMPORTS, requirements=ASKED_FOR))["running"])
-        theirs.append(await with_pip(folder, same))
-        fewer.append(await with_pip(folder, asked))
+        again.append((await finished(service, IMPORTS, requirements=REQUESTED))["running"])
+        same_by_pip.append(await with_pip(folder, same))
+        fewer_by_pip.append(await with_pip(folder, asked))
     count = len(same.read_text().split())
-    what = f"a new environment of {', '.join(ASKED_FOR)}, and mlflow"
+    what = f"a new environment of {', '.join(REQUESTED)}, and mlflow"
     for row_id, peer, values in (
-        ("env-new", f"python -m venv, pip install of the same {count} packages", theirs),
-        ("env-new-asked", "python -m venv, pip install of what was asked for alone", fewer),
+        ("env-new", f"python -m venv, pip install of the same {count} packages", same_by_pip),
+        (
+            "env-new-asked",
+            "python -m venv, pip install of the requested packages only",
+            fewer_by_pip,
+        ),
     ):
-        yield Row(id=row_id, what=what, unit="s", peer=peer, asgard=ours, theirs=values)
-    # pip compiles all modules when it installs, uv leaves that to the first import
+        yield Row(id=row_id, what=what, unit="s", peer=peer, asgard=with_uv, peer_values=values)
+    # pip compiles all modules on installation, uv leaves that to the first import
     yield Row(
         id="env-first-import",
-        what="a script of imports, the first in a new environment",
+        what="a script of imports, first run in a new environment",
         unit="s",
-        peer="the same script, the second time",
+        peer="the same script, second run",
         asgard=first,
-        theirs=again,
+        peer_values=again,
     )
 
 
@@ -142,7 +146,7 @@ async def measure(wanted: Set[str], size: Size, folder: Path) -> AsyncIterator[R
         async with running_service(folder / "examples", SETTINGS) as service:
             yield await examples(service, size.found)
     if size.rounds and not wanted.isdisjoint(NEW_IDS):
-        # a fork server keeps its environment in use, which is to be built again
+        # a fork server would keep the environment in use, but it must be built again
         async with running_service(folder / "new", SETTINGS | COLD) as service:
             async for row in new_environments(service, folder, size.rounds):
                 yield row

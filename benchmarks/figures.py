@@ -1,4 +1,4 @@
-"""One figure: what Asgard took, what its peer took, and what is asked for."""
+"""A figure: values of Asgard, values of its peer, and a target."""
 
 import os
 import statistics
@@ -9,24 +9,24 @@ from typing import Any, Self
 
 @dataclass(frozen=True, kw_only=True)
 class Target:
-    """What is asked of a figure."""
+    """The target of a figure."""
 
     text: str
-    """As a person reads it."""
+    """The target in words."""
     limit: float
     of: str = "ratio"
     """`ratio` of the medians, Asgard's to its peer's, or the `median` of Asgard alone."""
     at_least: bool = False
-    """The limit is a lower one."""
+    """The limit is a lower bound."""
     or_within_spread: bool = False
-    """Also reached when Asgard's median lies between the peer's smallest and largest value."""
+    """Also met if Asgard's median is between the peer's smallest and largest value."""
 
 
 @dataclass(frozen=True, kw_only=True)
 class Row:
-    """Both sides of a figure, measured in turns in one run.
+    """Both sides of a figure, interleaved in one run.
 
-    Values are what each repetition gave, in `unit`.
+    There is one value per repetition, in `unit`.
     """
 
     id: str
@@ -34,36 +34,36 @@ class Row:
     unit: str
     peer: str
     asgard: Sequence[float]
-    theirs: Sequence[float] = ()
+    peer_values: Sequence[float] = ()
     more_is_better: bool = False
     target: Target | None = None
     remark: str = ""
-    """What a reader must know of how it was measured, or why there is no peer."""
+    """How it was measured, if a reader must know, or why there is no peer."""
     measured_at: str = ""
     """RFC 3339; filled in by the run."""
     load: Sequence[float] = ()
-    """The machine's load average before its benchmark, and after it; filled in by the run."""
+    """The machine's load average before and after the benchmark; filled in by the run."""
     quick: bool = False
-    """Measured by the short form, which is for trying; filled in by the run."""
+    """Measured with the short form; filled in by the run."""
 
     @property
     def ratio(self) -> float | None:
-        """Asgard's median to the peer's; None where the peer is missing, or took nothing."""
-        theirs = statistics.median(self.theirs) if self.theirs else 0.0
-        return statistics.median(self.asgard) / theirs if theirs else None
+        """Asgard's median divided by the peer's; None without a peer, or if its median is 0."""
+        peer_values = statistics.median(self.peer_values) if self.peer_values else 0.0
+        return statistics.median(self.asgard) / peer_values if peer_values else None
 
     @property
     def cost(self) -> float | None:
-        """The ratio such that less is better, whatever the unit."""
+        """The ratio, inverted for rates, so that less is always better."""
         return self._as_cost(self.ratio)
 
     @property
-    def cost_asked_for(self) -> float | None:
-        """The cost at which the target is just reached; None without target or peer."""
+    def target_cost(self) -> float | None:
+        """The cost at which the target is just met; None without target or peer."""
         if self.target is None or self.ratio is None:
             return None
         limit = self.target.limit
-        ratio = limit if self.target.of == "ratio" else limit / statistics.median(self.theirs)
+        ratio = limit if self.target.of == "ratio" else limit / statistics.median(self.peer_values)
         return self._as_cost(ratio)
 
     def _as_cost(self, ratio: float | None) -> float | None:
@@ -71,7 +71,7 @@ class Row:
 
     @property
     def reached(self) -> bool | None:
-        """Whether the target is reached; None where there is none, or nothing to compare to."""
+        """True if the target is met; None without a target, or without a peer to compare with."""
         if (target := self.target) is None:
             return None
         median = statistics.median(self.asgard)
@@ -82,15 +82,15 @@ class Row:
             return True
         return (
             target.or_within_spread
-            and bool(self.theirs)
-            and min(self.theirs) <= median <= max(self.theirs)
+            and bool(self.peer_values)
+            and min(self.peer_values) <= median <= max(self.peer_values)
         )
 
     def as_json(self) -> dict[str, Any]:
-        """The row, with what follows from it for those who read the JSON."""
+        """The row, with ratio and verdict for readers of the JSON."""
         values = {
             side: [float(f"{value:.5g}") for value in getattr(self, side)]
-            for side in ("asgard", "theirs")
+            for side in ("asgard", "peer_values")
         }
         judged = {"ratio": self.ratio, "reached": self.reached}
         return asdict(self) | values | {"load": list(self.load)} | judged
@@ -98,8 +98,8 @@ class Row:
     @classmethod
     def from_json(cls, row: Mapping[str, Any]) -> Self:
         target = Target(**row["target"]) if row["target"] else None
-        given = {k: v for k, v in row.items() if k not in {"ratio", "reached", "target"}}
-        return cls(target=target, **given)
+        fields = {k: v for k, v in row.items() if k not in {"ratio", "reached", "target"}}
+        return cls(target=target, **fields)
 
 
 def percentile(values: Sequence[float], percent: int) -> float:
@@ -109,15 +109,15 @@ def percentile(values: Sequence[float], percent: int) -> float:
 
 
 def load_average() -> float:
-    """Of the last minute."""
+    """The load average of the last minute."""
     return round(os.getloadavg()[0], 2)
 
 
-# --- as text ------------------------------------------------------------------------------------
+# --- as text --------------------------------------------------------------------------------------
 
 
 def number(value: float) -> str:
-    """A figure with two or three digits that count."""
+    """A number with two or three significant digits."""
     if abs(value) >= 100:
         return f"{value:.0f}"
     if abs(value) >= 0.1:
@@ -131,7 +131,7 @@ def shown(values: Sequence[float], unit: str) -> str:
 
 
 def spread(values: Sequence[float]) -> str:
-    """From the smallest to the largest, and how many."""
+    """The smallest and largest value, and the number of values."""
     if not values:
         return "—"
     if len(values) == 1:
@@ -140,25 +140,23 @@ def spread(values: Sequence[float]) -> str:
 
 
 def verdict(row: Row) -> str:
-    """Whether the target is reached, in a word."""
+    """The verdict on the target, in a word."""
     return {True: "yes", False: "NO", None: "" if row.target is None else "?"}[row.reached]
 
 
 def table(rows: Sequence[Row], *, head: bool = True) -> str:
-    """Rows for a terminal, one line each, what they are beneath."""
-    titles = (
-        f"{'':<22} {'Asgard':>12} {'peer':>12} {'ratio':>7}  {'asked for':<26} {'reached':<8}spread"
-    )
+    """Rows for a terminal, each with its description below."""
+    titles = f"{'':<22} {'Asgard':>12} {'peer':>12} {'ratio':>7}  {'target':<26} {'met':<8}spread"
     lines = [titles] if head else []
     for row in rows:
         ratio = "—" if row.ratio is None else number(row.ratio)
-        asked = row.target.text if row.target else ""
+        target = row.target.text if row.target else ""
         lines.append(
-            f"{row.id:<22} {shown(row.asgard, row.unit):>12} {shown(row.theirs, row.unit):>12}"
-            f" {ratio:>7}  {asked:<26} {verdict(row):<8}"
-            f"{spread(row.asgard)}  |  {spread(row.theirs)}"
+            f"{row.id:<22} {shown(row.asgard, row.unit):>12} {shown(row.peer_values, row.unit):>12}"
+            f" {ratio:>7}  {target:<26} {verdict(row):<8}"
+            f"{spread(row.asgard)}  |  {spread(row.peer_values)}"
         )
-        lines.append(f"    {row.what}, beside {row.peer}")
+        lines.append(f"    {row.what}; compared with {row.peer}")
         if row.remark:
             lines.append(f"    {row.remark}")
     return "\n".join(lines)

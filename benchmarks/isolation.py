@@ -1,9 +1,9 @@
-"""What each rung of the ladder costs: the start of a small job, and a whole training.
+"""Cost of each isolation level: the start of a small job, and a whole training.
 
     python -m benchmarks.isolation [--repetitions 20] [--trainings 7]
 
-The services of all rungs run at once and take turns. Seconds are from the submission of a job until
-its process has ended. `user` is left out where the service is not root.
+The services of all levels run at once; their rounds are interleaved. Seconds are from the
+submission of a job until its process has ended. `user` is left out if the service is not root.
 """
 
 import asyncio
@@ -32,7 +32,7 @@ PLAIN = "process"
 
 @dataclass(frozen=True)
 class Size:
-    """How often each rung has its turn: small jobs, trainings."""
+    """Repetitions per level: small jobs, trainings."""
 
     repetitions: int = 20
     trainings: int = 7
@@ -54,10 +54,10 @@ async def seconds(service: Service, script: str, *, warm: bool) -> float:
 async def in_turns(
     services: Mapping[str, Service], script: str, times: int, *, warm: bool
 ) -> dict[str, list[float]]:
-    """The same job on every rung, again and again."""
+    """Run the same job on every level in turn; seconds by level."""
     taken: dict[str, list[float]] = {level: [] for level in services}
     for service in services.values():
-        await seconds(service, script, warm=warm)  # the first one is slower
+        await seconds(service, script, warm=warm)  # the first job is slower
     for _ in range(times):
         for level, service in services.items():
             taken[level].append(await seconds(service, script, warm=warm))
@@ -94,7 +94,7 @@ async def measure(wanted: Set[str], size: Size, folder: Path) -> AsyncIterator[R
                     unit="s",
                     peer="the same, `process`",
                     asgard=taken[level],
-                    theirs=taken[PLAIN],
+                    peer_values=taken[PLAIN],
                 )
 
 

@@ -1,9 +1,9 @@
-"""What a one-line job costs: by hand, with Ray Jobs, with task-spooler.
+"""Cost of a one-line job: by hand, with Ray Jobs, with task-spooler.
 
     python -m benchmarks.job_cost [--jobs 20] [--burst 100] [--rounds 3] [--ray-burst 10]
 
-Latency: one job at a time, from its submission to its end. Throughput: a burst, two at once, from
-the first submission to the last end. All sides take turns.
+Latency: one job at a time, from submission to end. Throughput: a burst, two jobs at once, from the
+first submission to the last end. Rounds of all sides are interleaved.
 """
 
 import asyncio
@@ -27,15 +27,15 @@ from tests.support.service import UNREACHABLE_MLFLOW, Service, running_service
 SCRIPT = "print('hello')\n"
 SLOTS = 2
 POLL_SECONDS = 0.005
-AFTERMATH_SECONDS = 1.0
-"""Ray's workers end after their job's end, which is not to count for who comes next."""
+RAY_EXIT_SECONDS = 1.0
+"""Pause after a Ray job: its workers exit later, which must not count for the next job."""
 BY_HAND, RAY, TSP = "by hand (subprocess)", "Ray Jobs", "tsp (task-spooler)"
 SETTINGS = {**UNREACHABLE_MLFLOW, "ASGARD_JOBS__MAX_CONCURRENT_JOBS": str(SLOTS)}
 
 
 @dataclass(frozen=True)
 class Size:
-    """Jobs one after the other; jobs of a burst, Ray's of another size; bursts."""
+    """Sequential jobs, jobs per burst, bursts, jobs per burst of Ray."""
 
     jobs: int = 20
     burst: int = 100
@@ -44,7 +44,7 @@ class Size:
 
 
 class Sides:
-    """The same script, run in each way."""
+    """The same script, run by each side."""
 
     def __init__(self, service: Service, script: Path) -> None:
         self.service = service
@@ -54,7 +54,7 @@ class Sides:
         self.missing: dict[str, str] = {}
 
     async def bring_peers(self, wanted: Set[str], folder: Path, stack: AsyncExitStack) -> None:
-        """Start the peers of the wanted rows, as far as they can be had, until the stack ends."""
+        """Start the peers of the wanted rows, if available, until the stack is closed."""
         if not wanted.isdisjoint(RAY_IDS):
             try:
                 self.ray = await stack.enter_async_context(ray_head(SLOTS))
@@ -85,7 +85,7 @@ class Sides:
         command = f"{sys.executable} {self.script}"
         await self.ray.succeeded(await self.ray.submit(command))
 
-    # --- bursts -----------------------------------------------------------------------------
+    # --- bursts -----------------------------------------------------------------------------------
 
     async def burst_by_hand(self, jobs: int) -> None:
         slots = asyncio.Semaphore(SLOTS)
@@ -137,16 +137,16 @@ async def latencies(sides: Sides, jobs: int) -> AsyncIterator[Row]:
         output.append(1000 * await first_output(sides.service))
         if sides.ray:
             ray.append(1000 * await seconds(sides.with_ray()))
-            await asyncio.sleep(AFTERMATH_SECONDS)
+            await asyncio.sleep(RAY_EXIT_SECONDS)
     what = "print('hello'), submit → completed"
-    yield Row(id="hello", what=what, unit="ms", peer=BY_HAND, asgard=done, theirs=hand)
+    yield Row(id="hello", what=what, unit="ms", peer=BY_HAND, asgard=done, peer_values=hand)
     yield Row(
         id="first-output",
         what="print('hello'), submit → its line is in the log",
         unit="ms",
         peer=BY_HAND,
         asgard=output,
-        theirs=hand,
+        peer_values=hand,
     )
     yield Row(
         id="hello-ray",
@@ -154,8 +154,8 @@ async def latencies(sides: Sides, jobs: int) -> AsyncIterator[Row]:
         unit="ms",
         peer=RAY,
         asgard=done,
-        theirs=ray,
-        remark=sides.missing.get(RAY, "Ray's first job, which takes longer, is not counted"),
+        peer_values=ray,
+        remark=sides.missing.get(RAY, "without Ray's first job, which takes longer"),
     )
 
 
@@ -168,10 +168,10 @@ async def throughput(sides: Sides, size: Size) -> AsyncIterator[Row]:
             tsp.append(size.burst / await seconds(sides.burst_with_tsp(size.burst)))
         if sides.ray:
             ray.append(size.ray_burst / await seconds(sides.burst_with_ray(size.ray_burst)))
-    for row_id, peer, theirs, remark in (
+    for row_id, peer, peer_values, remark in (
         ("tiny", BY_HAND, hand, ""),
         ("tiny-tsp", TSP, tsp, ""),
-        ("tiny-ray", RAY, ray, f"Ray's bursts are of {size.ray_burst}, which takes it long enough"),
+        ("tiny-ray", RAY, ray, f"Ray's bursts have {size.ray_burst} jobs, to save time"),
     ):
         yield Row(
             id=row_id,
@@ -180,24 +180,24 @@ async def throughput(sides: Sides, size: Size) -> AsyncIterator[Row]:
             more_is_better=True,
             peer=peer,
             asgard=asgard,
-            theirs=theirs,
+            peer_values=peer_values,
             remark=sides.missing.get(peer, remark),
         )
 
 
 async def starts(sides: Sides, start_seconds: float) -> AsyncIterator[Row]:
-    """What Ray's head takes to be there, beside the service with its fork server."""
+    """Start time and memory of Ray's head, compared with the service and its fork server."""
     start, memory = [], []
     if sides.ray:
         start, memory = [sides.ray.start_seconds], [sides.ray.memory_mb()]
     missing = sides.missing.get(RAY, "")
     yield Row(
         id="ray-start",
-        what="started → takes jobs",
+        what="started → accepts jobs",
         unit="s",
         peer="ray start --head",
         asgard=[start_seconds],
-        theirs=start,
+        peer_values=start,
         remark=missing,
     )
     yield Row(
@@ -206,8 +206,8 @@ async def starts(sides: Sides, start_seconds: float) -> AsyncIterator[Row]:
         unit="MB",
         peer="ray start --head",
         asgard=[pss_mb(processes_with(str(sides.service.data_dir)))],
-        theirs=memory,
-        remark=missing or "Asgard without MLflow, its fork server of the base environment included",
+        peer_values=memory,
+        remark=missing or "Asgard without MLflow, with its fork server",
     )
 
 

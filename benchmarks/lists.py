@@ -1,8 +1,8 @@
-"""A page of 50 jobs among very many, beside one among a hundred.
+"""A page of 50 jobs among very many, compared with one among a hundred.
 
     python -m benchmarks.lists [--seconds 3] [--rounds 5] [--jobs 100000]
 
-Milliseconds that the service spends on one page, 16 connections asking at once.
+Milliseconds that the service spends on one page, with 16 connections.
 """
 
 from collections.abc import AsyncIterator, Set
@@ -28,13 +28,16 @@ SETTINGS = {
 }
 QUERIES = {
     "list": ("", "a page of 50 jobs among {}"),
-    "list-filtered": ("&experiment_name=experiment%201", "a page of 50 of every second one of {}"),
+    "list-filtered": (
+        "&experiment_name=experiment%201",
+        "a page of 50 jobs, filtered to half of {}",
+    ),
 }
 
 
 @dataclass(frozen=True)
 class Size:
-    """Seconds of one round at one of the two services; rounds; jobs of the larger one."""
+    """Seconds per round and service, rounds, jobs of the larger service."""
 
     seconds: float = 3
     rounds: int = 5
@@ -42,7 +45,7 @@ class Size:
 
 
 async def fill(data_dir: Path, jobs: int) -> None:
-    """A database of so many jobs that wait, behind one that keeps the only slot."""
+    """Create a database of queued jobs behind one that occupies the only slot."""
     data_dir.mkdir(parents=True)
     begin = datetime(2026, 1, 1, tzinfo=UTC)
     async with Database(data_dir / "asgard.db") as database:
@@ -79,7 +82,7 @@ async def measure(wanted: Set[str], size: Size, folder: Path) -> AsyncIterator[R
                 unit="ms",
                 peer="the same among 100",
                 asgard=large.ms_of_one,
-                theirs=small.ms_of_one,
+                peer_values=small.ms_of_one,
             )
 
 

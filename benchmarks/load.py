@@ -1,9 +1,9 @@
-"""Asks addresses again and again over several connections, from a process of its own.
+"""A load generator with several connections, in a process of its own.
 
     python -m benchmarks.load URL CONNECTIONS SECONDS [TOKEN]
 
-prints, as JSON, answers per second and the seconds that each took. As bare as it can be, so that it
-is not itself what is measured.
+It prints, as JSON, responses per second and the seconds of each. It does as little as possible, so
+that it is not what is measured.
 """
 
 import asyncio
@@ -20,19 +20,19 @@ CONNECTIONS = 16
 
 @dataclass
 class Answers:
-    """What one address gave, a value for each round."""
+    """The results of one address, a value per round."""
 
     per_second: list[float] = field(default_factory=list)
     p99_ms: list[float] = field(default_factory=list)
 
     @property
     def ms_of_one(self) -> list[float]:
-        """Milliseconds that the server spends on one answer."""
+        """Milliseconds that the server spends on one response."""
         return [1000 / rate for rate in self.per_second]
 
 
 async def in_turns(urls: list[str], seconds: float, rounds: int, token: str = "") -> list[Answers]:
-    """Ask each address for so many seconds, one after the other, so many times."""
+    """Load each address in turn for this many seconds, in this many rounds."""
     answers = [Answers() for _ in urls]
     for _ in range(rounds):
         for url, gathered in zip(urls, answers, strict=True):
@@ -49,11 +49,11 @@ async def in_turns(urls: list[str], seconds: float, rounds: int, token: str = ""
     return answers
 
 
-# --- the process --------------------------------------------------------------------------------
+# --- the process ----------------------------------------------------------------------------------
 
 
 async def ask(host: str, port: int, request: bytes, until: float) -> list[float]:
-    """The seconds of every answer over one connection until the clock says `until`."""
+    """Send requests over one connection until `until`; the seconds of each response."""
     reader, writer = await asyncio.open_connection(host, port)
     seconds = []
     while (begun := time.perf_counter()) < until:

@@ -1,10 +1,10 @@
-"""What a job's log costs, and how soon it is seen.
+"""Cost and latency of a job's log.
 
     python -m benchmarks.logs [--lines 200] [--readers 100] [--megabytes 256] [--rounds 3]
 
-Latency: a job prints the time, a WebSocket client takes it when it sees it; beside `tail -f` on the
-same file, in the same moments. Volume: a job that prints much, beside the same script into a pipe
-that `cat` reads, in turns; memory of the service, also with readers that never read.
+Latency: a job prints the time and a WebSocket client compares it with its clock, next to `tail -f`
+on the same file at the same time. Volume: a job that prints much, compared with the same script
+piped into `cat`; and the service's memory, also with readers that never read.
 """
 
 import asyncio
@@ -53,7 +53,7 @@ print("last line")
 
 @dataclass(frozen=True)
 class Size:
-    """Lines that are seen; readers at once; MB that are printed; rounds; looks at a tail."""
+    """Lines per round, concurrent readers, printed MB, rounds, requests for a tail."""
 
     lines: int = 200
     readers: int = 100
@@ -67,7 +67,7 @@ def log_of(service: Service, job_id: str) -> Path:
 
 
 async def let_go(service: Service, job_id: str) -> None:
-    """Let a job go on that waits for this."""
+    """Let a waiting job continue."""
     await service.phase(job_id, "running")
     (service.data_dir / "jobs" / job_id / "attempts" / "1" / "work" / "go").touch()
 
@@ -88,14 +88,14 @@ async def finished(service: Service, job_id: str) -> None:
 
 
 def memory_of(pid: int) -> int:
-    """What a process holds of its own, in bytes."""
+    """The anonymous resident memory of a process, in bytes."""
     for text in Path(f"/proc/{pid}/status").read_text().splitlines():
         if text.startswith("RssAnon:"):
             return int(text.split()[1]) * 1024
     raise AssertionError(f"{pid} is gone")
 
 
-# --- how soon -----------------------------------------------------------------------------------
+# --- latency --------------------------------------------------------------------------------------
 
 
 def delays_in(text: str, seen: float) -> list[float]:
@@ -112,7 +112,7 @@ async def see_stream(service: Service, job_id: str, delays: list[float]) -> None
 
 
 async def see_tail(log: Path, delays: list[float]) -> None:
-    """`tail -f`, whose own output is read at once."""
+    """Follow a log with `tail -f`, whose output is read at once."""
     tail = await asyncio.create_subprocess_exec(
         *("tail", "-n", "+1", "-f", str(log)), stdout=asyncio.subprocess.PIPE, stderr=-3
     )
@@ -124,11 +124,11 @@ async def see_tail(log: Path, delays: list[float]) -> None:
 
 
 async def latency(service: Service, lines: int, readers: int) -> tuple[list[float], list[float]]:
-    """Milliseconds until each line was seen, by all readers, and by `tail -f`."""
+    """Milliseconds until all readers, and `tail -f`, saw each line."""
     job_id = await service.submit(TICKING.format(lines=lines))
     streams: list[list[float]] = [[] for _ in range(readers)]
     tail: list[float] = []
-    await service.phase(job_id, "running")  # where there is no file yet, tail looks once a second
+    await service.phase(job_id, "running")  # until the file exists, tail polls once a second
     async with asyncio.TaskGroup() as group:
         group.create_task(see_tail(log_of(service, job_id), tail))
         for delays in streams:
@@ -144,22 +144,23 @@ async def seen_rows(service: Service, size: Size) -> AsyncIterator[Row]:
     for row_id, readers in (("log-seen", 1), ("log-seen-many", size.readers)):
         rounds = [await latency(service, size.lines, readers) for _ in range(size.rounds)]
         asgard, tail = zip(*rounds, strict=True)
+        crowd = "one reader" if readers == 1 else f"{readers} readers"
         p95 = [
             number(percentile([ms for one in side for ms in one], 95)) for side in (asgard, tail)
         ]
         yield Row(
             id=row_id,
-            what=f"a line printed → seen over the WebSocket, {readers} at once, medians of rounds",
+            what=f"a line printed → seen over the WebSocket, {crowd}, medians of rounds",
             unit="ms",
             peer="tail -f",
             asgard=[statistics.median(one) for one in asgard],
-            theirs=[statistics.median(one) for one in tail],
-            remark=f"{size.lines} lines a round, one every 20 ms; 95th percentiles of all: "
+            peer_values=[statistics.median(one) for one in tail],
+            remark=f"{size.lines} lines per round, one every 20 ms; 95th percentiles: "
             f"{p95[0]} ms, {p95[1]} ms",
         )
 
 
-# --- how much -----------------------------------------------------------------------------------
+# --- volume ---------------------------------------------------------------------------------------
 
 
 async def into_cat(script: Path, target: Path) -> float:
@@ -176,7 +177,7 @@ async def into_cat(script: Path, target: Path) -> float:
 
 
 async def into_asgard(service: Service, script: str, idle: int) -> tuple[float, int, str]:
-    """Seconds of the job, how much the service grew, and its id."""
+    """Run a printing job; its seconds, the growth of the service in bytes, and its id."""
     job_id = await service.submit(script, timeout=3600)
     await service.phase(job_id, "running")
     before = most = memory_of(service.pid)
@@ -229,14 +230,14 @@ async def volume_rows(service: Service, folder: Path, size: Size) -> AsyncIterat
             unit="s",
             peer="python | cat > file",
             asgard=figures,
-            theirs=by_cat,
-            remark=f"the service grew by at most {max(growths) / MIB:.0f} MB; of the log "
-            f"{kept / MIB:.0f} MB are kept, its beginning and its end",
+            peer_values=by_cat,
+            remark=f"the service grew by at most {max(growths) / MIB:.0f} MB; {kept / MIB:.0f} MB "
+            "of the log are kept, its beginning and its end",
         )
 
 
 async def every_byte(service: Service) -> None:
-    """Very many readers of one job, each of whom must get all of it."""
+    """Check that very many readers of one job all receive the whole log."""
     script = "import time\nfor n in range(20000):\n    print(n, '=' * (n % 99))\n"
     job_id = await service.submit(script + "    n % 200 or time.sleep(0.01)")
 
@@ -253,8 +254,8 @@ async def every_byte(service: Service) -> None:
     assert all(text == stored for text in texts)
 
 
-async def tail_row(service: Service, looks: int) -> Row:
-    """10 GB, of which the file system holds the beginning and the end."""
+async def tail_row(service: Service, requests: int) -> Row:
+    """The tail of a log of 10 GB, of which the file system holds the beginning and the end."""
     job_id = await service.submit("print('first')")
     await finished(service, job_id)
     log = log_of(service, job_id)
@@ -264,7 +265,7 @@ async def tail_row(service: Service, looks: int) -> Row:
         file.write(b"".join(b"line %6d\n" % n for n in range(kept // 12)))
     Path(f"{log}.hole").write_text(f"{kept} {size - kept}")
     by_tail, by_asgard = [], []
-    for _ in range(looks):
+    for _ in range(requests):
         begun = time.perf_counter()
         tail = await asyncio.create_subprocess_exec("tail", "-n10", str(log), stdout=-1)
         expected, _ = await tail.communicate()
@@ -279,7 +280,7 @@ async def tail_row(service: Service, looks: int) -> Row:
         unit="ms",
         peer="tail -n10",
         asgard=by_asgard,
-        theirs=by_tail,
+        peer_values=by_tail,
     )
 
 

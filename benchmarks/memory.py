@@ -1,4 +1,4 @@
-"""Memory of processes, looked at from outside while they work."""
+"""Memory of processes, sampled from outside while they work."""
 
 import asyncio
 import contextlib
@@ -10,7 +10,7 @@ SAMPLE_SECONDS = 0.01
 
 
 def pss_bytes(pid: int) -> int:
-    """A process's share of the memory that it uses, pages shared with others divided; 0 if gone."""
+    """The proportional set size of a process: shared pages are divided; 0 if it is gone."""
     with contextlib.suppress(OSError):
         text = Path(f"/proc/{pid}/smaps_rollup").read_text()
         if found := re.search(r"^Pss: +(\d+) kB", text, re.MULTILINE):
@@ -33,7 +33,7 @@ def pss_mb(pids: Iterable[int]) -> float:
 
 
 def with_descendants(pid: int) -> set[int]:
-    """A process and all that it has started, as far as they are still its own."""
+    """A process and its descendants, except those that were reparented."""
     found, waiting = set[int](), [pid]
     while waiting:
         found.add(one := waiting.pop())
@@ -56,7 +56,7 @@ def processes_running(program: str, parent: int) -> list[int]:
 
 
 class Peaks:
-    """The most that was seen, in bytes."""
+    """The highest samples, in bytes."""
 
     rss = 0
     pss = 0
@@ -65,7 +65,7 @@ class Peaks:
 
 @contextlib.asynccontextmanager
 async def peaks_of(pids: Callable[[], Iterable[int]]) -> AsyncIterator[Peaks]:
-    """Look again and again at what the processes use, together, until the context is left."""
+    """Sample the processes' combined memory until the context is left."""
     peaks = Peaks()
 
     async def watch() -> None:

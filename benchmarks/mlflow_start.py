@@ -1,10 +1,10 @@
-"""The embedded MLflow beside `mlflow server --workers 1`: time until it answers, and memory.
+"""The embedded MLflow compared with `mlflow server --workers 1`: start time and memory.
 
     python -m benchmarks.mlflow_start [--rounds 3]
 
-Both with an empty store, their job runner off, one after the other in turns. Ready means that a
-search of experiments is answered; memory is that of all processes of the server, those that
-supervise it included, after ten such searches.
+Both have an empty store and no job runner, and start in alternation. Ready means that a search for
+experiments is answered; memory is that of all processes of the server, including its supervision,
+after ten such searches.
 """
 
 import asyncio
@@ -35,7 +35,7 @@ class Size:
 
 
 async def ready(uri: str, begun: float) -> float:
-    """Seconds from `begun` until a search is answered; ten of them are made."""
+    """Make ten searches; seconds from `begun` until the first is answered."""
     async with aiohttp.ClientSession() as session:
         first = None
         answered = 0
@@ -54,7 +54,7 @@ async def ready(uri: str, begun: float) -> float:
         return first
 
 
-async def theirs(folder: Path) -> tuple[float, float]:
+async def standalone_server(folder: Path) -> tuple[float, float]:
     """Seconds and MB of `mlflow server`."""
     folder.mkdir()
     begun = time.perf_counter()
@@ -64,8 +64,8 @@ async def theirs(folder: Path) -> tuple[float, float]:
         return seconds, pss_mb(with_descendants(server.pid))
 
 
-async def ours(folder: Path) -> tuple[float, float]:
-    """Seconds and MB of the embedded one, from the start of the service on."""
+async def embedded_server(folder: Path) -> tuple[float, float]:
+    """Seconds and MB of the embedded server, from the start of the service."""
     begun = time.perf_counter()
     async with running_service(folder / "data") as service:
         _, status = await service.get("/mlops/status")
@@ -76,8 +76,8 @@ async def ours(folder: Path) -> tuple[float, float]:
 async def measure(wanted: Set[str], size: Size, folder: Path) -> AsyncIterator[Row]:
     alone, embedded = [], []
     for turn in range(size.rounds):
-        alone.append(await theirs(folder / f"theirs{turn}"))
-        embedded.append(await ours(folder / f"ours{turn}"))
+        alone.append(await standalone_server(folder / f"standalone{turn}"))
+        embedded.append(await embedded_server(folder / f"embedded{turn}"))
     for column, (row_id, what, unit) in enumerate(
         (
             ("mlflow-ready", "embedded MLflow: started → answers a search", "s"),
@@ -90,7 +90,7 @@ async def measure(wanted: Set[str], size: Size, folder: Path) -> AsyncIterator[R
             unit=unit,
             peer=PEER,
             asgard=[one[column] for one in embedded],
-            theirs=[one[column] for one in alone],
+            peer_values=[one[column] for one in alone],
         )
 
 

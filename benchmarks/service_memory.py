@@ -1,9 +1,10 @@
-"""The service's memory: idle, and after many jobs.
+"""Memory of the service: idle, and after many jobs.
 
     python -m benchmarks.service_memory [--jobs 10000]
 
-Resident memory of the service's own process. The jobs are real, one line long, their records kept;
-ten thousand take about ten minutes, since each is some processes on the same two cores.
+Resident memory of the service's own process. The jobs are real, one line long, and their records
+are kept. Ten thousand take about ten minutes, since each starts several processes on the same two
+cores.
 """
 
 import asyncio
@@ -20,9 +21,9 @@ from tests.support.service import UNREACHABLE_MLFLOW, Service, running_service
 
 SETTINGS = {**UNREACHABLE_MLFLOW, "ASGARD_JOBS__MAX_CONCURRENT_JOBS": "4"}
 AHEAD = 100
-"""Jobs in the queue at once."""
-LOOK_SECONDS = 0.2
-"""Between two looks: asking for each job would cost as much as running it."""
+"""Jobs to keep in the queue."""
+POLL_SECONDS = 0.2
+"""Between two polls: asking for each job would cost as much as running it."""
 
 
 @dataclass(frozen=True)
@@ -33,7 +34,7 @@ class Size:
 
 
 async def run_jobs(service: Service, jobs: int) -> None:
-    """Run so many one-line jobs to their end."""
+    """Run this many one-line jobs to their end."""
 
     async def counts() -> dict[str, int]:
         _, status = await service.get("/mlops/status")
@@ -47,7 +48,7 @@ async def run_jobs(service: Service, jobs: int) -> None:
         for _ in range(min(AHEAD - now["queued"], jobs - submitted)):
             await service.submit("print('x')")
             submitted += 1
-        await asyncio.sleep(LOOK_SECONDS)
+        await asyncio.sleep(POLL_SECONDS)
 
 
 def resident_mb(pid: int) -> float:
@@ -66,7 +67,7 @@ async def measure(wanted: Set[str], size: Size, folder: Path) -> AsyncIterator[R
             unit="MB",
             peer="Python that imports aiohttp.web",
             asgard=[idle],
-            theirs=[bare],
+            peer_values=[bare],
         )
         if "memory-10000" not in wanted:
             return
@@ -77,7 +78,7 @@ async def measure(wanted: Set[str], size: Size, folder: Path) -> AsyncIterator[R
             unit="MB",
             peer="itself, idle",
             asgard=[resident_mb(service.pid)],
-            theirs=[idle],
+            peer_values=[idle],
         )
 
 

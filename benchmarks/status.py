@@ -1,9 +1,9 @@
-"""Answers per second of `/mlops/status`, beside a bare aiohttp handler with the same JSON.
+"""Responses per second of `/mlops/status`, compared with a bare aiohttp handler.
 
     python -m benchmarks.status [--seconds 3] [--rounds 5]
 
-Over 16 connections, with every middleware on and a token to be checked; and how long an answer
-takes in that crowd while MLflow hangs.
+The handler returns the same JSON. 16 connections, all middlewares, and a token to check; also the
+latency under this load while MLflow hangs.
 """
 
 import json
@@ -22,25 +22,25 @@ from benchmarks.load import Answers, in_turns
 from benchmarks.peers.bare import bare_server
 from tests.support.service import Service, running_service
 
-BESIDE = "bare aiohttp handler, the same JSON"
-HOLDS = "16 connections that ask without a pause; a bearer token is checked"
+PEER = "bare aiohttp handler, the same JSON"
+CONDITIONS = "16 connections without pauses; a bearer token is checked"
 
 
 @dataclass(frozen=True)
 class Size:
-    """Seconds of one round at one of the two servers; rounds."""
+    """Seconds per round and server, rounds."""
 
     seconds: float = 3
     rounds: int = 5
 
 
 async def token_of(service: Service) -> str:
-    """A new token of the service, which asks for one from now on."""
+    """Create the first token of the service, which requires one from then on."""
     process = await create_subprocess_exec(
         *(sys.executable, "-m", "asgard_async", "token", "create", "--scope", "read"),
         *("--data-dir", str(service.data_dir)),
         stdout=subprocess.PIPE,
-        stderr=subprocess.DEVNULL,  # says which token this is
+        stderr=subprocess.DEVNULL,  # a notice about the token
     )
     output, _ = await process.communicate()
     assert process.returncode == 0
@@ -60,29 +60,29 @@ async def measure(wanted: Set[str], size: Size, folder: Path) -> AsyncIterator[R
                 return await in_turns(urls, size.seconds, size.rounds, token)
 
             if "status" in wanted:
-                ours, theirs = await both()
+                asgard, bare_answers = await both()
                 yield Row(
                     id="status",
-                    what="/mlops/status, answers per second",
+                    what="/mlops/status, responses per second",
                     unit="/s",
                     more_is_better=True,
-                    peer=BESIDE,
-                    asgard=ours.per_second,
-                    theirs=theirs.per_second,
-                    remark=HOLDS,
+                    peer=PEER,
+                    asgard=asgard.per_second,
+                    peer_values=bare_answers.per_second,
+                    remark=CONDITIONS,
                 )
             if "status-hanging" in wanted:
                 for pid in mlflow_pids(service):
                     os.kill(pid, signal.SIGSTOP)
-                ours, theirs = await both()
+                asgard, bare_answers = await both()
                 yield Row(
                     id="status-hanging",
-                    what="/mlops/status while MLflow hangs, 99th percentile of each round",
+                    what="/mlops/status while MLflow hangs, 99th percentile per round",
                     unit="ms",
-                    peer=BESIDE,
-                    asgard=ours.p99_ms,
-                    theirs=theirs.p99_ms,
-                    remark=f"MLflow stopped by SIGSTOP; {HOLDS}",
+                    peer=PEER,
+                    asgard=asgard.p99_ms,
+                    peer_values=bare_answers.p99_ms,
+                    remark=f"MLflow stopped with SIGSTOP; {CONDITIONS}",
                 )
 
 

@@ -1,8 +1,8 @@
-"""`/mlops/status` while MLflow is well, stopped, killed, or refuses connections.
+"""Latency of `/mlops/status` while MLflow is healthy, stopped, killed, or refuses connections.
 
     python -m benchmarks.status_latency [--requests 100] [--rounds 5]
 
-The service that Asgard replaces took 35 s. `/health/live`, which looks at nothing, stands beside.
+The service that Asgard replaces took 35 s. The peer is `/health/live`, which reads no state.
 """
 
 import asyncio
@@ -18,9 +18,9 @@ from benchmarks.embedded import SOON, mlflow_pids, mlflow_uri, warm_is_ready
 from benchmarks.figures import Row, percentile
 from tests.support.service import UNREACHABLE_MLFLOW, Service, running_service
 
-PAUSE_SECONDS = 0.01  # so that the requests meet the monitor's looks at MLflow
+PAUSE_SECONDS = 0.01  # so that requests coincide with the monitor's polls of MLflow
 STATES = {
-    "status-well": "is well",
+    "status-well": "is healthy",
     "status-stopped": "is stopped (SIGSTOP)",
     "status-killed": "was killed and starts again",
     "status-refusing": "refuses connections",
@@ -29,7 +29,7 @@ STATES = {
 
 @dataclass(frozen=True)
 class Size:
-    """Requests of a round, to each of the two addresses; rounds."""
+    """Requests per round and address, rounds."""
 
     requests: int = 100
     rounds: int = 5
@@ -49,11 +49,11 @@ async def row_of(service: Service, row_id: str, size: Size) -> Row:
             rounds.append(percentile(seconds, 99) * 1000)
     return Row(
         id=row_id,
-        what=f"/mlops/status, one client, 99th percentile of each round; MLflow {STATES[row_id]}",
+        what=f"/mlops/status, one client, 99th percentile per round; MLflow {STATES[row_id]}",
         unit="ms",
         peer="/health/live",
         asgard=p99["/mlops/status"],
-        theirs=p99["/health/live"],
+        peer_values=p99["/health/live"],
     )
 
 

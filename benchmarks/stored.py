@@ -1,4 +1,4 @@
-"""Stored figures: rows, one a line, and the machine that they were measured on."""
+"""Stored figures: one row per line, and the machine they were measured on."""
 
 import json
 import os
@@ -13,12 +13,12 @@ from typing import Self
 from benchmarks.figures import Row
 
 DOCUMENTED = Path(__file__).parent / "results" / "bench.json"
-"""What docs/benchmarks.md shows."""
+"""The figures in docs/benchmarks.md."""
 
 
 @dataclass(frozen=True)
 class Results:
-    """Rows in the order of the table, and the machine of the last run."""
+    """Rows in table order, and the machine of the last run."""
 
     machine: Mapping[str, str]
     rows: Sequence[Row]
@@ -29,7 +29,7 @@ class Results:
         return cls(stored["machine"], [Row.from_json(row) for row in stored["rows"]])
 
     def write(self, file: Path) -> None:
-        """One row a line, so that a difference shows which ones were measured again."""
+        """Write one row per line, so that a diff shows which rows were measured again."""
         rows = ",\n".join(json.dumps(row.as_json(), ensure_ascii=False) for row in self.rows)
         file.parent.mkdir(parents=True, exist_ok=True)
         text = f'{{"machine": {json.dumps(self.machine)},\n"rows": [\n{rows}\n]}}\n'
@@ -37,14 +37,14 @@ class Results:
 
 
 def kept(file: Path, new: Iterable[Row], spec: Sequence[str]) -> Results:
-    """What the file holds, with the new rows in place of older ones of the same id."""
+    """The rows of the file, with new rows replacing those of the same id."""
     rows = {row.id: row for row in (Results.read(file).rows if file.exists() else ())}
     rows |= {row.id: row for row in new}
     return Results(machine(), [rows[row_id] for row_id in spec if row_id in rows])
 
 
 def machine() -> dict[str, str]:
-    """What the figures depend on, without anything that tells whose it is."""
+    """The properties of the machine that matter, without anything that identifies it."""
     processor = re.search(r"model name\s*: (.*)", Path("/proc/cpuinfo").read_text())
     memory = os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES")
     return {

@@ -1,4 +1,4 @@
-"""Every benchmark, in the order of the table: first what issue 5 asks for."""
+"""All benchmarks, in the order of the table: those with targets from issue 5 first."""
 
 from typing import Any
 
@@ -34,6 +34,6 @@ BENCHES: dict[str, Bench[Any]] = {
     "environments": environments.BENCH,
     "isolation": isolation.BENCH,
 }
-"""By the name of the module."""
+"""Benchmarks by module name."""
 
 IDS = tuple(row_id for bench in BENCHES.values() for row_id in bench.ids)

@@ -1,8 +1,8 @@
-"""The service's memory while a large archive is uploaded, beside the least that takes one.
+"""Memory of the service during a large upload, compared with a minimal handler.
 
     python -m benchmarks.upload_memory [--mib 1024] [--rounds 1]
 
-Growth is the highest sample less what a small upload left.
+Growth is the highest sample minus the memory after a small upload.
 """
 
 import os
@@ -27,21 +27,21 @@ SETTINGS = {
     **UNREACHABLE_MLFLOW,
     "ASGARD_JOBS__MAX_ARCHIVE_BYTES": str(1 << 36),
     "ASGARD_JOBS__MAX_UNPACKED_BYTES": str(1 << 36),
-    # what is measured is the upload: the job waits behind another, and is cancelled
+    # only the upload is measured: the job waits behind another, and is cancelled
     "ASGARD_JOBS__MAX_CONCURRENT_JOBS": "1",
 }
 
 
 @dataclass(frozen=True)
 class Size:
-    """MiB of the archive; uploads to each side."""
+    """MiB of the archive; uploads per side."""
 
     mib: int = 1024
     rounds: int = 1
 
 
 def write_archive(path: Path, mib: int) -> None:
-    """A zip of a script and 16 files of random bytes, together `mib`."""
+    """Write a zip of a script and 16 files of random bytes, `mib` in total."""
     with zipfile.ZipFile(path, "w", zipfile.ZIP_STORED) as archive:
         archive.writestr("train.py", "print('never run')\n")
         for number in range(16):
@@ -51,7 +51,7 @@ def write_archive(path: Path, mib: int) -> None:
 
 
 async def upload(url: str, archive: Path) -> tuple[float, str]:
-    """Upload an archive; the seconds that it took, and where the job is."""
+    """Upload an archive; the seconds, and the location of the job."""
     form = aiohttp.FormData(default_to_multipart=True)
     for name, value in (("experiment_name", "x"), ("model_name", "x"), ("entrypoint", "train.py")):
         form.add_field(name, value)
@@ -66,7 +66,7 @@ async def upload(url: str, archive: Path) -> tuple[float, str]:
 
 
 async def growth(url: str, pid: int, archive: Path) -> tuple[float, float, str]:
-    """MiB by which the process grew, the seconds of the upload, and where the job is."""
+    """Upload an archive; growth in MiB, seconds, and the location of the job."""
     rss = rss_bytes(pid)
     async with peaks_of(lambda: [pid]) as peaks:
         seconds, location = await upload(url, archive)
@@ -84,20 +84,20 @@ async def measure(wanted: Set[str], size: Size, folder: Path) -> AsyncIterator[R
     ):
         blocker = await service.submit("import time; time.sleep(3000)", timeout=3600)
         await service.phase(blocker, "running")
-        ours = f"{service.url}/mlops/training/upload"
-        # what any upload costs is not what a large one costs
+        upload_url = f"{service.url}/mlops/training/upload"
+        # separates the cost of any upload from that of a large one
         await upload(f"{server.url}/", small)
-        await upload(ours, small)
+        await upload(upload_url, small)
         async with peaks_of(partial(processes_running, CHECKER, service.pid)) as checker:
             for _ in range(size.rounds):
                 bare.append(await growth(f"{server.url}/", server.pid, large))
-                asgard.append(await growth(ours, service.pid, large))
+                asgard.append(await growth(upload_url, service.pid, large))
                 await service.post(f"{asgard[-1][2]}/cancel")
         await service.post(f"/mlops/training/jobs/{blocker}/cancel")
-    read_through = f"the process that reads it through takes {number(checker.rss / MIB)} MiB"
+    inspection = f"the process that inspects it takes {number(checker.rss / MIB)} MiB"
     for column, (row_id, what, unit, remark) in enumerate(
         (
-            ("upload-memory", f"an archive of {size.mib} MiB: growth (RSS)", "MiB", read_through),
+            ("upload-memory", f"an archive of {size.mib} MiB: growth (RSS)", "MiB", inspection),
             ("upload-seconds", f"an archive of {size.mib} MiB: the upload", "s", ""),
         )
     ):
@@ -105,9 +105,9 @@ async def measure(wanted: Set[str], size: Size, folder: Path) -> AsyncIterator[R
             id=row_id,
             what=what,
             unit=unit,
-            peer="bare aiohttp handler that writes it to the disk",
+            peer="bare aiohttp handler that writes it to disk",
             asgard=[float(one[column]) for one in asgard],
-            theirs=[float(one[column]) for one in bare],
+            peer_values=[float(one[column]) for one in bare],
             remark=remark,
         )
 

@@ -1,9 +1,9 @@
-"""Trainings submitted to Asgard, beside the same scripts started by hand with the same MLflow.
+"""Trainings submitted to Asgard, compared with the same scripts run by hand with the same MLflow.
 
     python -m benchmarks.warm [--repetitions 5] [--inferred 3] [--pairs 7] [--bursts 3] [--memory 3]
 
-Both sides take turns. Seconds are from the start to the end that a client sees: of
-`python train.py` to its exit, of a job from its submission to `completed`, its run known and its
+Rounds of both sides are interleaved. Seconds are what a client sees: from the start of `python
+train.py` to its exit, and from the submission of a job to `completed`, with its run known and its
 model registered.
 """
 
@@ -40,14 +40,13 @@ BURST = 10
 BY_HAND = "by hand"
 SETTINGS = {
     "ASGARD_JOBS__MAX_CONCURRENT_JOBS": str(SLOTS),
-    "ASGARD_TRACKING__SETTLE_SECONDS": "60",  # completed means: with its run, however slow
+    "ASGARD_TRACKING__SETTLE_SECONDS": "60",  # completed includes the run, however slow
 }
 
 
 @dataclass(frozen=True)
 class Size:
-    """How often each figure is taken: the trainings, the one whose requirements are inferred, the
-    pairs of cold ones, the bursts, the memory."""
+    """Repetitions: trainings, trainings with inferred requirements, cold pairs, bursts, memory."""
 
     repetitions: int = 5
     inferred: int = 3
@@ -57,7 +56,7 @@ class Size:
 
 
 class Sides:
-    """The service with its MLflow, and a place to start scripts by hand."""
+    """The service with its MLflow, and a directory for scripts run by hand."""
 
     def __init__(self, service: Service, folder: Path, tracking_uri: str) -> None:
         self._service = service
@@ -78,7 +77,7 @@ class Sides:
         return time.perf_counter() - begun
 
     async def begin_by_hand(self, script: str) -> tuple[asyncio.subprocess.Process, Path]:
-        """A script that has started, and its directory."""
+        """Start a script by hand; its process and its directory."""
         self._started += 1
         folder = self._folder / str(self._started)
         folder.mkdir()
@@ -106,13 +105,13 @@ class Sides:
         return seconds
 
     async def _ended(self, job_id: str) -> None:
-        """Follow its log, as the client does: who polls for ten jobs takes the time of one."""
+        """Follow its log, as the client does: polling for ten jobs would take the time of one."""
         path = f"/mlops/training/jobs/{job_id}/logs/ws"
         async with self._service.session.ws_connect(self._service.url + path) as stream:
             while (await stream.receive_json())["type"] != "end":
                 pass
 
-    # --- both, in turns ---------------------------------------------------------------------
+    # --- both sides, interleaved ------------------------------------------------------------------
 
     async def in_turns(
         self, script: str, repetitions: int, **fields: Any
@@ -130,7 +129,7 @@ class Sides:
         return asgard, hand
 
     async def bursts(self, script: str, repetitions: int) -> tuple[list[float], list[float]]:
-        """Seconds until ten of a script have ended, with Asgard, and by hand two at a time."""
+        """Seconds until ten runs of a script have ended, with Asgard, and by hand two at a time."""
         asgard, hand = [], []
         slots = asyncio.Semaphore(SLOTS)
 
@@ -147,10 +146,10 @@ class Sides:
             hand.append(time.perf_counter() - begun)
         return asgard, hand
 
-    # --- memory -----------------------------------------------------------------------------
+    # --- memory -----------------------------------------------------------------------------------
 
     async def memory_by_hand(self, script: str) -> float:
-        """MB (PSS) that a second one adds while a first, which has trained as well, still lives."""
+        """MB (PSS) that a second process adds while a first one, also trained, still lives."""
         begun, sums = [], []
         for _ in range(2):
             process, folder = await self.begin_by_hand(script)
@@ -163,7 +162,7 @@ class Sides:
         return sums[1] - sums[0]
 
     async def memory_with_asgard(self, script: str) -> float:
-        """The same, over fork server, keepers, shims and jobs."""
+        """The same for fork server, keepers, shims and jobs."""
         jobs, sums = [], []
         for _ in range(2):
             job_id = await self._service.submit(script)
@@ -181,7 +180,7 @@ class Sides:
 async def measure(wanted: Set[str], size: Size, folder: Path) -> AsyncIterator[Row]:
     async with running_service(folder / "data", SETTINGS) as service:
         sides = Sides(service, folder, await mlflow_uri(service))
-        await sides.hand(WITHOUT_MODEL)  # so that both find the files in memory
+        await sides.hand(WITHOUT_MODEL)  # so that both find the files in the page cache
         await warm_is_ready(service)
         figures: dict[str, tuple[str, Callable[[], Awaitable[tuple[list[float], list[float]]]]]] = {
             "training": (
@@ -209,20 +208,22 @@ async def measure(wanted: Set[str], size: Size, folder: Path) -> AsyncIterator[R
             if row_id in wanted:
                 asgard, hand = await take()
                 peer = BY_HAND if row_id != "burst" else f"{BY_HAND}, {SLOTS} at a time"
-                yield Row(id=row_id, what=what, unit="s", peer=peer, asgard=asgard, theirs=hand)
+                yield Row(
+                    id=row_id, what=what, unit="s", peer=peer, asgard=asgard, peer_values=hand
+                )
         if "second-job-memory" in wanted:
             script = "import os\n" + WITHOUT_MODEL + WAITS
-            ours, theirs = [], []
+            with_asgard, by_hand = [], []
             for _ in range(size.memory):
-                theirs.append(await sides.memory_by_hand(script))
-                ours.append(await sides.memory_with_asgard(script))
+                by_hand.append(await sides.memory_by_hand(script))
+                with_asgard.append(await sides.memory_with_asgard(script))
             yield Row(
                 id="second-job-memory",
                 what="memory that a second concurrent warm training adds (PSS)",
                 unit="MB",
                 peer=BY_HAND,
-                asgard=ours,
-                theirs=theirs,
+                asgard=with_asgard,
+                peer_values=by_hand,
             )
 
 

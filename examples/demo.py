@@ -222,7 +222,7 @@ def follow(url: str, job_id: str, interrupts: Interrupts) -> dict[str, Any]:
 
 def cancel(url: str, job_id: str) -> None:
     """Cancel the job and wait for its end, so that nothing is left running."""
-    print("\nCancelling the job …", flush=True)
+    print("\nCancelling the job…", flush=True)
     job_url = f"{url}/mlops/training/jobs/{job_id}"
     request("POST", f"{job_url}/cancel")
     deadline = time.monotonic() + STOP_SECONDS

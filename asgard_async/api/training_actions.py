@@ -6,9 +6,9 @@ from asgard_async.api.http.audit import audited_as
 from asgard_async.api.http.requests import job_id_of, owner
 from asgard_async.api.http.responses import reply
 from asgard_async.api.openapi.decorators import docs, response_schema
-from asgard_async.api.schemas.jobs import JOB_LINKS, JobSchema, NewJobSchema
+from asgard_async.api.schemas.jobs import JOB_LINKS, JobSchema, NewJobSchema, job_path
 from asgard_async.api.schemas.problem import JOB_ID, refusals
-from asgard_async.api.views import job_path, view_job
+from asgard_async.api.views import view_job
 from asgard_async.jobs.component import CANCELLER
 from asgard_async.jobs.submit.component import RETRIER
 

@@ -18,7 +18,7 @@ from asgard_async.api.views import Document, view_job, view_job_in_full
 from asgard_async.core.timestamps import now
 from asgard_async.jobs.component import DELETER
 from asgard_async.logs.component import LOGS
-from asgard_async.logs.reader import LogSlice
+from asgard_async.logs.source import LogSlice
 from asgard_async.store.component import STORE
 from asgard_async.store.listing import Cursor, JobFilter
 

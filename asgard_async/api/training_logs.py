@@ -15,9 +15,10 @@ from asgard_async.auth.component import AUTHENTICATOR
 from asgard_async.config.component import CONFIG
 from asgard_async.domain.errors import JobNotFound
 from asgard_async.jobs.component import FOLLOWERS
-from asgard_async.jobs.following import Follower
+from asgard_async.jobs.followers import Follower
 from asgard_async.logs.component import LOGS
-from asgard_async.logs.reader import CHUNK, LogReader, LogSlice, hole_marker
+from asgard_async.logs.reader import CHUNK, LogReader, hole_marker
+from asgard_async.logs.source import LogSlice
 from asgard_async.store.component import STORE
 
 logger = logging.getLogger(__name__)

@@ -11,7 +11,7 @@ from aiohttp import WSCloseCode, WSMsgType, web
 
 from asgard_async.api.errors import UpgradeRequired
 from asgard_async.api.http.authentication import agreed_protocols
-from asgard_async.api.http.connections import give_up_dead_peer
+from asgard_async.api.http.connections import set_dead_peer_timeout
 from asgard_async.api.http.requests import job_id_of, token_of
 from asgard_async.api.metrics.component import METRICS
 from asgard_async.api.openapi.decorators import docs, querystring_schema
@@ -22,7 +22,7 @@ from asgard_async.config.component import CONFIG
 from asgard_async.core.tasks import BackgroundTasks
 from asgard_async.domain.errors import JobNotFound
 from asgard_async.jobs.component import FOLLOWERS
-from asgard_async.jobs.following import Follower
+from asgard_async.jobs.followers import Follower
 from asgard_async.logs.component import LOGS
 from asgard_async.store.component import STORE
 
@@ -80,7 +80,7 @@ async def stream_log(request: web.Request) -> web.StreamResponse:
     await ws.prepare(request)
     patience = request.app[CONFIG].logs.stalled_reader_seconds
     if request.transport is not None:
-        give_up_dead_peer(request.transport, 2 * patience)
+        set_dead_peer_timeout(request.transport, 2 * patience)
     metrics, beside = request.app[METRICS], BackgroundTasks()
     with (
         metrics.log_readers.track_inprogress(),

@@ -16,7 +16,7 @@ from asgard_async.api.http.parser import flatten
 from asgard_async.api.http.requests import owner
 from asgard_async.api.http.responses import reply
 from asgard_async.api.openapi.decorators import docs, documented_body, response_schema
-from asgard_async.api.schemas.jobs import JOB_LINKS, JobSchema, NewJobSchema
+from asgard_async.api.schemas.jobs import JOB_LINKS, JobSchema, NewJobSchema, job_path
 from asgard_async.api.schemas.problem import refusals
 from asgard_async.api.schemas.submission import (
     ARCHIVE_SUBMISSION_SCHEMA,
@@ -26,7 +26,7 @@ from asgard_async.api.schemas.submission import (
     to_archive_submission,
     to_submission,
 )
-from asgard_async.api.views import job_path, view_job
+from asgard_async.api.views import view_job
 from asgard_async.config.component import CONFIG
 from asgard_async.domain.errors import InvalidSubmission
 from asgard_async.domain.submission import Submission

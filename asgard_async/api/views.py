@@ -1,95 +1,84 @@
-"""Jobs as clients see them. The schemas in schemas/jobs.py describe exactly this."""
+"""Documents of jobs for responses, built from the declarations in schemas/jobs.py."""
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from datetime import datetime
+from operator import attrgetter
 from typing import Any
 
-from asgard_async.core.redaction import without_secrets
-from asgard_async.core.timestamps import rfc3339
-from asgard_async.domain.job import HistoryEntry, Job, JobRun, seconds_per_phase
+from marshmallow import Schema, fields
+
+from asgard_async.api.schemas.jobs import HistoryEntrySchema, JobInFullSchema, JobSchema
+from asgard_async.domain.job import HistoryEntry, Job, seconds_per_phase
 
 Document = dict[str, Any]
+Getter = Callable[[Any], Any]
 
 
-def _time(moment: datetime | None) -> str | None:
-    return None if moment is None else rfc3339(moment)
+class View:
+    """Builds the document that a schema describes from a record.
+
+    Much faster than `schema.dump`, which matters for lists of jobs: each field is compiled to one
+    call.
+    """
+
+    def __init__(self, schema: Schema) -> None:
+        self._getters = tuple((name, _getter(field)) for name, field in schema.fields.items())
+
+    def __call__(self, record: object) -> Document:
+        return {name: get(record) for name, get in self._getters}
 
 
-def job_path(job_id: str) -> str:
-    """Where a job is found."""
-    return f"/mlops/training/jobs/{job_id}"
+def _getter(field: fields.Field[Any]) -> Getter:
+    source: str = field.metadata.get("source", field.name)
+    convert = _conversion(field)
+    if not source:  # the record itself
+        assert convert is not None  # noqa: S101  # only nested objects have this source
+        return convert
+    owner, _, name = source.rpartition(".")
+    if owner and field.allow_none:
+        get = _optional(attrgetter(owner), attrgetter(name))
+    else:
+        get = attrgetter(source)
+    return get if convert is None else _converted(get, convert)
 
 
-def view_job(job: Job) -> Document:
-    """A job in lists and in answers to what is done with it."""
-    end = job.final_outcome
-    path = job_path(job.job_id)
-    return {
-        "job_id": job.job_id,
-        "script_name": job.spec.script_name,
-        "experiment_name": job.spec.experiment_name,
-        "model_name": job.spec.model_name,
-        "status": job.status,
-        "phase": job.phase,
-        "reason": end.reason if end else None,
-        "created_at": rfc3339(job.created_at),
-        "started_at": _time(job.started_at),
-        "completed_at": _time(end.ended_at) if end else None,
-        "run_id": job.tracking.run_id,
-        "model_version": job.tracking.model_version,
-        "error": end.error if end else None,
-        "retry_of": job.retry_of,
-        "links": {"self": path, "logs": f"{path}/logs", "stream": f"{path}/logs/ws"},
-    }
+def _conversion(field: fields.Field[Any]) -> Getter | None:
+    if isinstance(field, fields.Nested):
+        return View(field.schema)
+    if isinstance(field, fields.List) and isinstance(field.inner, fields.Nested):
+        view = View(field.inner.schema)
+        return lambda records: [view(record) for record in records]
+    return field.metadata.get("convert")
+
+
+def _optional(owner_of: Getter, value_of: Getter) -> Getter:
+    def get(record: object) -> Any:
+        owner = owner_of(record)
+        return None if owner is None else value_of(owner)
+
+    return get
+
+
+def _converted(get: Getter, convert: Getter) -> Getter:
+    def get_converted(record: object) -> Any:
+        value = get(record)
+        return None if value is None else convert(value)
+
+    return get_converted
+
+
+view_job: Callable[[Job], Document] = View(JobSchema())
+"""A job as lists and actions show it."""
+_view_details = View(JobInFullSchema(exclude=("timings", "queue_position", "history", "logs")))
+_view_entry = View(HistoryEntrySchema())
 
 
 def view_job_in_full(
     job: Job, *, history: Sequence[HistoryEntry], queue_position: int | None, at: datetime
 ) -> Document:
-    """A job with all that is known of it, but for its log."""
-    end = job.final_outcome
-    return view_job(job) | {
-        "exit_code": end.exit_code if end else None,
-        "signal": end.signal if end else None,
-        "duration_seconds": job.duration_seconds,
+    """A job with all its details except its log."""
+    return _view_details(job) | {
         "timings": seconds_per_phase(history, at) if history else {},
         "queue_position": queue_position,
-        "runs": [_view_run(run) for run in job.tracking.runs],
-        "entrypoint": job.spec.entrypoint,
-        "requirements": [without_secrets(one) for one in job.spec.requirements],
-        "tags": dict(job.spec.tags),
-        "timeout": job.spec.timeout,
-        "priority": job.spec.priority,
-        "warm": job.spec.warm,
-        "start": job.start,
-        "cold_reason": job.started.cold_reason if job.started else None,
-        "isolation": job.started.isolation if job.started else None,
-        "resources": {
-            "peak_memory_bytes": job.outcome.peak_memory_bytes if job.outcome else None,
-            "cpu_seconds": job.outcome.cpu_seconds if job.outcome else None,
-        },
-        "limits": {"memory_mb": job.spec.memory_mb, "cpus": job.spec.cpus},
-        "submitted_by": job.submitted_by or None,
         "history": [_view_entry(entry) for entry in history],
-    }
-
-
-def _view_run(run: JobRun) -> Document:
-    return {
-        "run_id": run.run_id,
-        "experiment_id": run.experiment_id,
-        "name": run.name,
-        "status": run.status,
-        "started_at": _time(run.started_at),
-        "ended_at": _time(run.ended_at),
-        "parent_run_id": run.parent_run_id,
-    }
-
-
-def _view_entry(entry: HistoryEntry) -> Document:
-    return {
-        "status": entry.status,
-        "phase": entry.phase,
-        "at": rfc3339(entry.at),
-        "detail": entry.detail,
     }

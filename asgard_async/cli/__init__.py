@@ -1,1 +1,1 @@
-"""The `asgard` command."""
+"""The `asgard` command-line interface."""

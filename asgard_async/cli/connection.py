@@ -1,4 +1,4 @@
-"""How commands speak with the service, and what they say when it refuses or is not there."""
+"""The commands' connection to the service, and their error messages."""
 
 import asyncio
 import errno
@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any, cast
 import click
 
 from asgard_async.cli.options import url_option
-from asgard_async.cli.sanitiser import one_line, several_lines
+from asgard_async.cli.sanitiser import multi_line, one_line
 
 if TYPE_CHECKING:
     from asgard_async.client import AsgardError, AsyncAsgardClient
@@ -18,46 +18,51 @@ if TYPE_CHECKING:
 INTERRUPTED = 130
 
 RETRY_SECONDS = 2.0
-"""How long a command bears that the service does not answer: as long as a restart takes."""
+"""How long a command retries while the service does not answer: enough for a restart."""
 
 RECONNECT_SECONDS = 600.0
-"""The same for one that follows a job."""
+"""The same for a command that follows a job."""
 
 RECENT_JOBS = 5
 
 
 class Failure(click.ClickException):
-    """The command could not do what it was to do; shown as "Error: …" on stderr."""
+    """The command failed; shown as "Error: …" on stderr."""
 
     def __init__(self, message: str, exit_code: int = 1) -> None:
         super().__init__(message)
-        self.exit_code = exit_code  # type: ignore[misc]  # as click's documentation does it
+        self.exit_code = exit_code  # type: ignore[misc]  # as click documents it
 
 
-def speaks(failure: int = 1) -> Callable[[Callable[..., Awaitable[None]]], Callable[..., None]]:
-    """Make a command of a coroutine: it gets a client as its first argument, --url as an option,
-    and exits with `failure` when the service refuses or cannot be reached."""
+def client_command(
+    failure_code: int = 1,
+) -> Callable[[Callable[..., Awaitable[None]]], Callable[..., None]]:
+    """Turn a coroutine function into a command that talks to the service.
+
+    The function gets a client as its first argument. The command has the option --url, and exits
+    with `failure_code` if the service refuses the request or cannot be reached.
+    """
 
     def decorate(command: Callable[..., Awaitable[None]]) -> Callable[..., None]:
         @functools.wraps(command)
         def run(*, url: str | None, **options: Any) -> None:
-            # imported late: help and completion do without
+            # imported late: help and completion work without it
             from asgard_async.client import AsgardError
 
-            async def speak() -> None:
+            async def run_with_client() -> None:
                 async with connect(url) as client:
                     try:
                         await command(client, **options)
                     except AsgardError as error:
-                        raise Failure(await words_for(error, client), failure) from error
+                        raise Failure(await explain(error, client), failure_code) from error
 
             try:
-                asyncio.run(speak())
+                asyncio.run(run_with_client())
             except KeyboardInterrupt:
                 raise SystemExit(INTERRUPTED) from None
             except OSError as error:
                 if error.errno == errno.EPIPE:
-                    raise  # whoever reads has enough: click ends quietly
+                    raise  # the reader has closed the pipe: click exits silently
                 raise Failure(os.strerror(error.errno) if error.errno else str(error)) from error
 
         return cast("Callable[..., None]", url_option(run))
@@ -66,10 +71,10 @@ def speaks(failure: int = 1) -> Callable[[Callable[..., Awaitable[None]]], Calla
 
 
 def connect(url: str | None, *, retry_for: float = RETRY_SECONDS) -> "AsyncAsgardClient":
-    """A client for the service.
+    """Create a client for the service.
 
     Raises:
-        click.UsageError: the address or the token cannot be one.
+        click.UsageError: the URL or the token is malformed.
     """
     from asgard_async.client import AsyncAsgardClient
 
@@ -79,22 +84,26 @@ def connect(url: str | None, *, retry_for: float = RETRY_SECONDS) -> "AsyncAsgar
         raise click.UsageError(str(error)) from error
 
 
-async def words_for(error: "AsgardError", client: "AsyncAsgardClient") -> str:
-    """What is said to a person about a refusal."""
+async def explain(error: "AsgardError", client: "AsyncAsgardClient") -> str:
+    """The message for an error, with hints on what to do about it."""
     from asgard_async.client import NotFound, Unauthorized
 
-    said = [several_lines(str(error))]
+    paragraphs = [multi_line(str(error))]
     if isinstance(error, NotFound) and error.kind.endswith(":job-not-found"):
-        said += await _recent_jobs(client)
+        paragraphs += await _recent_jobs(client)
     if isinstance(error, NotFound) and error.kind == "about:blank":
-        said.append(f"Is {one_line(client.url)} the address of an Asgard? (--url, ASGARD_URL)")
+        paragraphs.append(
+            f"Is {one_line(client.url)} the address of an Asgard service? (--url, ASGARD_URL)"
+        )
     if isinstance(error, Unauthorized) and not os.environ.get("ASGARD_TOKEN"):
-        said.append("A token is given in the variable ASGARD_TOKEN.")
+        paragraphs.append("Authentication required; set ASGARD_TOKEN.")
     elif isinstance(error, Unauthorized) and error.status == 401:
-        said.append("The token in ASGARD_TOKEN is not one of this service, or not any more.")
+        paragraphs.append("The token in ASGARD_TOKEN is invalid or revoked.")
     if error.request_id and error.status == 500:
-        said.append(f"The service's log tells more, under {one_line(error.request_id)}.")
-    return "\n".join(said)
+        paragraphs.append(
+            f"See the service's log for details (request ID {one_line(error.request_id)})."
+        )
+    return "\n".join(paragraphs)
 
 
 async def _recent_jobs(client: "AsyncAsgardClient") -> list[str]:
@@ -104,30 +113,30 @@ async def _recent_jobs(client: "AsyncAsgardClient") -> list[str]:
         jobs = [job async for job in client.list(limit=RECENT_JOBS)]
     except AsgardError:
         return []
-    told = [
+    rows = [
         one_line(f"  {job.job_id}  {job.status:<9}  {job.script_name}  {job.experiment_name}")
         for job in jobs
     ]
-    return ["The newest jobs:", *told] if told else ["There are no jobs."]
+    return ["Recent jobs:", *rows] if rows else ["There are no jobs."]
 
 
-async def resolve(client: "AsyncAsgardClient", given: str) -> str:
-    """The id of the job that is meant: an id, or the beginning of one among the newest 500.
+async def resolve_job_id(client: "AsyncAsgardClient", text: str) -> str:
+    """The id of a job that is given by its id, or by a prefix among the newest 500 jobs.
 
     Raises:
-        Failure: several begin like this.
+        Failure: several ids have this prefix.
     """
-    text = given.strip().lower()
-    if len(text) >= 8 or not text or text.strip("0123456789abcdef"):
-        return given
-    matching = [job.job_id async for job in client.list(limit=500) if job.job_id.startswith(text)]
-    if len(matching) > 1:
-        raise Failure(f"Several jobs begin with {text}: {', '.join(matching[:10])}")
-    return matching[0] if matching else given
+    prefix = text.strip().lower()
+    if len(prefix) >= 8 or not prefix or prefix.strip("0123456789abcdef"):
+        return text
+    job_ids = [job.job_id async for job in client.list(limit=500) if job.job_id.startswith(prefix)]
+    if len(job_ids) > 1:
+        raise Failure(f"Several job IDs start with {prefix}: {', '.join(job_ids[:10])}")
+    return job_ids[0] if job_ids else text
 
 
-def document(value: Any) -> Any:
-    """A record of the client as what json.dumps takes."""
+def as_document(record: Any) -> Any:
+    """A record of the client as built-in types, for JSON."""
     import msgspec
 
-    return msgspec.to_builtins(value)
+    return msgspec.to_builtins(record)

@@ -1,25 +1,25 @@
-"""Waiting for a terminal or a pipe without blocking, so that signals are heard meanwhile."""
+"""Waiting for a terminal or a pipe without blocking, so that signals are handled meanwhile."""
 
 import asyncio
 
 
 async def readable(descriptor: int) -> None:
-    """Wait until there is something to read, or its end."""
+    """Wait until the descriptor has input or reaches its end."""
     loop = asyncio.get_running_loop()
-    there = asyncio.Event()
-    loop.add_reader(descriptor, there.set)
+    ready = asyncio.Event()
+    loop.add_reader(descriptor, ready.set)
     try:
-        await there.wait()
+        await ready.wait()
     finally:
         loop.remove_reader(descriptor)
 
 
 async def writable(descriptor: int) -> None:
-    """Wait until something can be written."""
+    """Wait until the descriptor accepts output."""
     loop = asyncio.get_running_loop()
-    there = asyncio.Event()
-    loop.add_writer(descriptor, there.set)
+    ready = asyncio.Event()
+    loop.add_writer(descriptor, ready.set)
     try:
-        await there.wait()
+        await ready.wait()
     finally:
         loop.remove_writer(descriptor)

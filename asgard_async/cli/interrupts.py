@@ -1,8 +1,9 @@
-"""Ctrl-C and its like while a job is followed.
+"""Ctrl-C and other signals while a job is followed.
 
-On a terminal Ctrl-C asks, and twice detaches; SIGTERM and a hang-up detach, so a closed laptop ends
-no training. Without one nobody can be asked, and who ends a CI job wants its training ended too:
-SIGINT and SIGTERM cancel, and a second one does not wait for that; a hang-up detaches.
+On a terminal Ctrl-C asks what to do, and a second one detaches; SIGTERM and SIGHUP detach, so that
+closing a laptop ends no training. Without a terminal nobody can be asked, and whoever stops a CI
+job wants its training stopped too: SIGINT and SIGTERM cancel the job, a second one detaches without
+waiting for that, and SIGHUP detaches.
 """
 
 import asyncio
@@ -18,99 +19,101 @@ import click
 from asgard_async.cli.descriptors import readable
 from asgard_async.cli.job_view import JobView
 
-QUESTION = "Cancel the job (c), detach and let it run (d), or go on (Enter)? "
-LINE_BYTES = 1024
+QUESTION = "Cancel the job (c), detach and leave it running (d), or continue (Enter)? "
+MAX_ANSWER_BYTES = 1024
 
 
-class Wish(enum.Enum):
-    """What to do with the job that is followed."""
+class Action(enum.Enum):
+    """The user's decision about the job that is being followed."""
 
-    GO_ON = enum.auto()
+    CONTINUE = enum.auto()
     CANCEL = enum.auto()
     DETACH = enum.auto()
 
 
 class Interrupts:
-    """Signals, as wishes."""
+    """Turns signals into actions."""
 
     def __init__(self, view: JobView) -> None:
         self._view = view
         self._signals: asyncio.Queue[signal.Signals] = asyncio.Queue()
         self._can_ask = sys.stdin.isatty() and sys.stderr.isatty()
-        self._cancelled = False
+        self._is_cancelling = False
 
     @contextlib.contextmanager
-    def caught(self) -> Iterator[None]:
-        """Within it signals do not end the program. Those that are ignored, as under nohup, stay
-        ignored."""
+    def handled(self) -> Iterator[None]:
+        """Keep signals from ending the program inside this context.
+
+        Signals that are ignored, as under nohup, stay ignored.
+        """
         loop = asyncio.get_running_loop()
-        caught = []
+        handled = []
         for name in ("SIGINT", "SIGTERM", "SIGHUP"):
             number = getattr(signal, name, None)
             if number is None or signal.getsignal(number) is signal.SIG_IGN:
                 continue
             with contextlib.suppress(NotImplementedError):  # Windows: Ctrl-C ends the program
                 loop.add_signal_handler(number, self._signals.put_nowait, number)
-                caught.append(number)
+                handled.append(number)
         try:
             yield
         finally:
-            for number in caught:
+            for number in handled:
                 loop.remove_signal_handler(number)
 
-    async def next_wish(self) -> Wish:
-        """Wait for a signal; what is wished then."""
+    async def next_action(self) -> Action:
+        """Wait for a signal and return the resulting action."""
         number = await self._signals.get()
         if number == getattr(signal, "SIGHUP", None):
-            return Wish.DETACH
-        if not self._can_ask or self._cancelled:
-            wish = Wish.DETACH if self._cancelled else Wish.CANCEL
+            return Action.DETACH
+        if not self._can_ask or self._is_cancelling:
+            action = Action.DETACH if self._is_cancelling else Action.CANCEL
         elif number == signal.SIGTERM:
-            wish = Wish.DETACH
+            action = Action.DETACH
         else:
-            wish = await self._asked()
-        self._cancelled |= wish is Wish.CANCEL
-        return wish
+            action = await self._ask_unless_interrupted()
+        self._is_cancelling |= action is Action.CANCEL
+        return action
 
-    async def _asked(self) -> Wish:
+    async def _ask_unless_interrupted(self) -> Action:
         question = asyncio.create_task(self._ask())
-        again = asyncio.create_task(self._signals.get())
+        interrupt = asyncio.create_task(self._signals.get())
         try:
-            await asyncio.wait({question, again}, return_when=asyncio.FIRST_COMPLETED)
-            return question.result() if question.done() else Wish.DETACH
+            await asyncio.wait({question, interrupt}, return_when=asyncio.FIRST_COMPLETED)
+            return question.result() if question.done() else Action.DETACH
         finally:
             question.cancel()
-            again.cancel()
-            await asyncio.gather(question, again, return_exceptions=True)
+            interrupt.cancel()
+            await asyncio.gather(question, interrupt, return_exceptions=True)
 
-    async def _ask(self) -> Wish:
-        async with self._view.undisturbed():
-            click.echo(err=True)  # below the terminal's ^C
+    async def _ask(self) -> Action:
+        async with self._view.paused():
+            click.echo(err=True)  # leave the line on which the terminal echoed ^C
             try:
                 while True:
-                    _forget_what_was_typed()
+                    _discard_typed_input()
                     click.echo(QUESTION, err=True, nl=False)
-                    match (await _typed_line()).strip().lower():
+                    match (await _read_line()).strip().lower():
                         case "c":
-                            return Wish.CANCEL
+                            return Action.CANCEL
                         case "d":
-                            return Wish.DETACH
+                            return Action.DETACH
                         case "":
-                            return Wish.GO_ON
+                            return Action.CONTINUE
             except asyncio.CancelledError:
                 click.echo(err=True)
                 raise
 
 
-def _forget_what_was_typed() -> None:
-    """A return key that was hit before the question was asked is no answer."""
-    import termios  # not on Windows, where nothing is asked
+def _discard_typed_input() -> None:
+    """Discard keys pressed before the question, so that a stray Enter does not answer it."""
+    import termios  # missing on Windows, where nothing is asked
 
     termios.tcflush(sys.stdin.fileno(), termios.TCIFLUSH)
 
 
-async def _typed_line() -> str:
-    """A line that is typed; empty at the end of the input."""
+async def _read_line() -> str:
+    """Read a line from the terminal; empty at the end of the input."""
     descriptor = sys.stdin.fileno()
     await readable(descriptor)
-    return os.read(descriptor, LINE_BYTES).decode(errors="replace")
+    return os.read(descriptor, MAX_ANSWER_BYTES).decode(errors="replace")

@@ -1,7 +1,7 @@
-"""What a person sees of a job while it is followed: phases, log, breaks of the connection.
+"""The display of a job that is being followed: its phases, its log, lost connections.
 
-The log goes to one stream, all else to stderr. Where both are the same terminal, neither writes
-into the other's lines.
+The log goes to one stream, everything else to stderr. If both are the same terminal, each starts on
+a line of its own.
 """
 
 import asyncio
@@ -22,70 +22,69 @@ if TYPE_CHECKING:
     from rich.console import RenderableType
     from rich.live import Live
 
-WORDS = {
-    "environment": "building its environment",
-    "stopping": "being stopped",
-    "recording": "looking for its runs in MLflow",
+PHASES = {
+    "environment": "building the environment",
+    "recording": "recording MLflow runs",
 }
 FRAMES_PER_SECOND = 8
 
 
 class JobView:
-    """Shows what happens to one job. `close` must be called at the end."""
+    """Shows the events of one job. Call `close` at the end."""
 
     def __init__(self, log: LogOutput, *, spins: bool = True) -> None:
         self._log = log
         self._spins = spins
         self._can_spin = spins and sys.stderr.isatty() and not is_dumb()
-        self._one_terminal = log.is_terminal and sys.stderr.isatty()
+        self._shares_terminal = log.is_terminal and sys.stderr.isatty()
         self._has_log = False
-        self._away: asyncio.Task[None] | None = None
+        self._outage_note: asyncio.Task[None] | None = None
         self._phase = ""
         self._queue_position: int | None = None
-        self._since = time.monotonic()
+        self._phase_began = time.monotonic()
         self._spinner: Live | None = None
         # held while something is written, and while a question is asked
-        self._turn = asyncio.Lock()
+        self._lock = asyncio.Lock()
 
     async def show(self, event: Event) -> None:
-        """Show what has happened."""
-        await self.connected()
+        """Show an event."""
+        await self.connection_works()
         match event:
             case LogEvent():
-                async with self._turn:
+                async with self._lock:
                     self._has_log = True
-                    if self._one_terminal:
+                    if self._shares_terminal:
                         self._stop_spinner()
                     await self._log.write(event.data)
             case GapEvent():
-                await self.note(f"{event.next - event.offset} bytes of output are not kept.")
+                await self.note(f"{event.next - event.offset} bytes of output were dropped.")
             case StatusEvent():
                 await self._change(event)
 
-    async def connected(self) -> None:
-        """Something has come over the connection; told when it was broken."""
-        if self._away is not None:
-            await self._away
-            self._away = None
-            await self.note("The connection is back; nothing of the log is lost.")
+    async def connection_works(self) -> None:
+        """Record that data has arrived; says so if the connection was lost before."""
+        if self._outage_note is not None:
+            await self._outage_note
+            self._outage_note = None
+            await self.note("Reconnected; the log is complete.")
 
-    def broken(self, error: AsgardError) -> None:
-        """The connection broke and will be made again."""
-        if self._away is None:
-            said = f"The connection broke, which does the job no harm. Trying again … ({error})"
-            self._away = asyncio.create_task(self.note(said))
+    def connection_lost(self, error: AsgardError) -> None:
+        """Say that the connection was lost; the client reconnects."""
+        if self._outage_note is None:
+            text = f"Connection lost; the job is unaffected. Reconnecting… ({error})"
+            self._outage_note = asyncio.create_task(self.note(text))
 
     async def note(self, text: str) -> None:
-        """Say something beside the log."""
-        async with self.undisturbed():
-            say(text)
+        """Print a message beside the log."""
+        async with self.paused():
+            print_note(text)
 
     @contextlib.asynccontextmanager
-    async def undisturbed(self) -> AsyncIterator[None]:
-        """Within it nothing else is shown, and the cursor begins on a fresh line."""
-        async with self._turn:
+    async def paused(self) -> AsyncIterator[None]:
+        """Show nothing inside this context, which starts with the cursor on a fresh line."""
+        async with self._lock:
             self._stop_spinner()
-            if self._one_terminal:
+            if self._shares_terminal:
                 await self._log.leave()
             try:
                 yield
@@ -93,29 +92,29 @@ class JobView:
                 self._spin()
 
     async def close(self) -> None:
-        """Show nothing more; what is written next begins on a fresh line."""
-        async with self._turn:
+        """Stop showing events and move the cursor to a fresh line."""
+        async with self._lock:
             self._stop_spinner()
             self._phase = ""
             await self._log.end()
 
     async def _change(self, event: StatusEvent) -> None:
-        async with self._turn:
+        async with self._lock:
             self._queue_position = event.queue_position
             if event.phase == self._phase:
                 return
-            self._phase, self._since = event.phase, time.monotonic()
+            self._phase, self._phase_began = event.phase, time.monotonic()
             if self._can_spin:
-                if self._one_terminal and event.phase == "recording":
+                if self._shares_terminal and event.phase == "recording":
                     await self._log.leave()
                 self._spin()
             elif self._spins and event.phase == "environment":
-                say(f"The job is {WORDS[event.phase]}.")
+                print_note("Building the environment.")
 
     def _spin(self) -> None:
-        # as long as there is a log, what moves on the same terminal is the log
-        busy = self._one_terminal and self._has_log and self._phase != "recording"
-        if not self._can_spin or self._spinner or self._phase in {"", "finished"} or busy:
+        # once there is a log on the same terminal, the log itself shows the progress
+        log_moves = self._shares_terminal and self._has_log and self._phase != "recording"
+        if not self._can_spin or self._spinner or self._phase in {"", "finished"} or log_moves:
             return
         from rich.live import Live
         from rich.spinner import Spinner
@@ -123,7 +122,7 @@ class JobView:
         spinner = Spinner("dots")
 
         def frame() -> "RenderableType":
-            spinner.update(text=self._doing())
+            spinner.update(text=self._progress())
             return spinner
 
         self._spinner = Live(
@@ -141,15 +140,15 @@ class JobView:
             self._spinner.stop()
             self._spinner = None
 
-    def _doing(self) -> str:
-        words = one_line(WORDS.get(self._phase, self._phase))
+    def _progress(self) -> str:
+        text = one_line(PHASES.get(self._phase, self._phase))
         if self._phase == "queued" and self._queue_position is not None:
-            words += f", number {self._queue_position} in the queue"
-        return f"{words}  {duration(time.monotonic() - self._since)}"
+            text += f", number {self._queue_position} in the queue"
+        return f"{text}  {duration(time.monotonic() - self._phase_began)}"
 
 
-def say(text: str) -> None:
-    """One line to stderr, dim on a terminal."""
+def print_note(text: str) -> None:
+    """Print a line to stderr, dim on a terminal."""
     line = one_line(f"asgard: {text}")
-    with contextlib.suppress(OSError):  # the terminal may be gone
+    with contextlib.suppress(OSError):  # the terminal may have closed
         click.echo(click.style(line, dim=True) if wants_colours(sys.stderr) else line, err=True)

@@ -1,4 +1,4 @@
-"""Where a job's log goes: as it is into a file or a pipe, sanitised onto a terminal."""
+"""Output of a job's log: unchanged to a file or a pipe, sanitised on a terminal."""
 
 import os
 import select
@@ -9,8 +9,8 @@ from asgard_async.cli.descriptors import writable
 from asgard_async.cli.output import is_dumb, wants_colours
 from asgard_async.cli.sanitiser import Sanitiser
 
-PIECE = 4096
-"""Bytes that a pipe takes at once when it takes any (PIPE_BUF), so that writing does not block."""
+CHUNK_BYTES = 4096
+"""PIPE_BUF: a writable pipe accepts this many bytes without blocking."""
 
 
 class LogOutput:
@@ -26,38 +26,38 @@ class LogOutput:
             self._sanitiser = Sanitiser(colours=wants_colours(stream), movements=not is_dumb())
 
     async def write(self, data: bytes) -> None:
-        """Write bytes of the log. Waits as long as nobody takes them, also on a stopped terminal.
+        """Write bytes of the log. Waits while the reader, or a stopped terminal, accepts none.
 
         Raises:
-            OSError: nobody will, as BrokenPipeError; or the disk is full.
+            OSError: the reader is gone (BrokenPipeError), or the disk is full.
         """
-        for at in range(0, len(data), PIECE):
-            piece = data[at : at + PIECE]
+        for start in range(0, len(data), CHUNK_BYTES):
+            chunk = data[start : start + CHUNK_BYTES]
             if self._sanitiser is not None:
-                piece = self._encoded(self._sanitiser.feed(piece))
-            await self._write(piece)
+                chunk = self._encode(self._sanitiser.feed(chunk))
+            await self._write(chunk)
 
     async def leave(self) -> None:
-        """On a terminal: go to a fresh line, so that something else can be written."""
+        """Move a terminal's cursor to a fresh line, so that something else can be written."""
         if self._sanitiser is not None:
-            await self._write(self._encoded(self._sanitiser.leave()))
+            await self._write(self._encode(self._sanitiser.leave()))
 
     async def end(self) -> None:
-        """Write what was held back at the end of the log."""
+        """Write the text held back until the end of the log."""
         if self._sanitiser is not None:
-            await self._write(self._encoded(self._sanitiser.end()))
+            await self._write(self._encode(self._sanitiser.end()))
 
-    def _encoded(self, text: str) -> bytes:
+    def _encode(self, text: str) -> bytes:
         return text.encode(self._encoding, "replace")
 
     async def _write(self, data: bytes) -> None:
         while data:
             if sys.platform != "win32":
-                await self._writable()
+                await self._wait_until_writable()
             data = data[os.write(self._descriptor, data) :]
 
-    async def _writable(self) -> None:
-        # not in a thread: a blocked one could not be left alone when the user wants to go
+    async def _wait_until_writable(self) -> None:
+        # not in a thread: a blocked one would keep the program alive after the user detaches
         poll = select.poll()
         poll.register(self._descriptor, select.POLLOUT)
         if not poll.poll(0):

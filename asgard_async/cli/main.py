@@ -1,4 +1,4 @@
-"""`asgard`: the command and its groups, each imported when it is called, so that help is quick."""
+"""The `asgard` command. Subcommands are imported when called, so that help is fast."""
 
 import importlib
 
@@ -8,32 +8,32 @@ from asgard_async import __version__
 
 COMMANDS = {
     "Trainings": {
-        "run": "Train: submit a script, show its log, exit as it does.",
+        "run": "Run a training and follow it until it ends.",
         "jobs": "List jobs.",
-        "show": "Show all that is known of a job.",
+        "show": "Show job details.",
         "logs": "Print a job's log.",
-        "cancel": "Cancel jobs, queued or running.",
-        "retry": "Run a job again, as a new one.",
-        "rm": "Forget finished jobs with their logs and files.",
+        "cancel": "Cancel queued or running jobs.",
+        "retry": "Submit a job again as a new job.",
+        "rm": "Delete finished jobs with their logs and files.",
         "models": "List registered models.",
-        "status": "Show how the service and its MLflow are.",
+        "status": "Show service and MLflow status.",
     },
-    "The service, on its machine": {
-        "serve": "Run the service until SIGTERM or Ctrl-C.",
-        "config": "Look at the configuration.",
-        "env": "Look at, build and throw away the environments of jobs.",
-        "service": "Run Asgard as a service of systemd.",
-        "token": "Make, list and revoke the tokens that let people use the API.",
-        "gc": "Throw away jobs, their files and environments that need not be kept.",
-        "db": "Back up the databases, or bring their schema up to date.",
-        "doctor": "Check this installation, and say how to mend what is wrong.",
+    "Service administration (on the service's machine)": {
+        "serve": "Run the service in the foreground.",
+        "config": "Check and show the configuration.",
+        "env": "List, build and prune job environments.",
+        "service": "Install Asgard as a systemd service.",
+        "token": "Create, list and revoke API tokens.",
+        "gc": "Delete expired jobs, files and environments.",
+        "db": "Back up the databases and migrate their schema.",
+        "doctor": "Check this installation and suggest fixes.",
     },
 }
-"""Every command with the first sentence of its help, which is thus known without importing it."""
+"""Every command with the first sentence of its help, so that listing them imports none."""
 
 
-class LateGroup(click.Group):
-    """A group whose commands are imported when they are needed."""
+class LazyGroup(click.Group):
+    """A command group that imports its commands on first use."""
 
     def list_commands(self, ctx: click.Context) -> list[str]:
         return [name for section in COMMANDS.values() for name in section]
@@ -54,16 +54,16 @@ class LateGroup(click.Group):
 
 
 @click.group(
-    cls=LateGroup,
+    cls=LazyGroup,
     context_settings={"help_option_names": ["-h", "--help"]},
-    epilog="Where the service is: --url, or ASGARD_URL; a token for it: ASGARD_TOKEN.",
+    epilog="Set the service's URL with --url or ASGARD_URL, and its token with ASGARD_TOKEN.",
 )
 @click.version_option(__version__, prog_name="asgard")
 def main() -> None:
     """Asgard: a training server for one machine.
 
     \b
-    Begin with:
+    Get started:
       asgard serve             # in one terminal
       asgard run train.py      # in another
     """

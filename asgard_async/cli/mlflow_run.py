@@ -1,4 +1,4 @@
-"""What MLflow knows of a job's run: where it is shown, and its metrics."""
+"""MLflow's data on a job's run: the link to its page, and its metrics."""
 
 from typing import TYPE_CHECKING
 from urllib.parse import quote, urlsplit
@@ -27,12 +27,12 @@ class _Run(msgspec.Struct):
     data: _Data
 
 
-class _Answer(msgspec.Struct):
+class _Response(msgspec.Struct):
     run: _Run
 
 
 def run_link(tracking_uri: str, job: "Job") -> str | None:
-    """The page of a job's run; None where there is no run or MLflow has no pages."""
+    """The page of a job's run; None if the job has no run or MLflow is not served over HTTP."""
     experiment = next((run.experiment_id for run in job.runs if run.run_id == job.run_id), None)
     if job.run_id is None or experiment is None or not _is_http(tracking_uri):
         return None
@@ -41,7 +41,7 @@ def run_link(tracking_uri: str, job: "Job") -> str | None:
 
 
 async def metrics_of(tracking_uri: str, run_id: str) -> dict[str, float]:
-    """The metrics of a run; none when MLflow cannot be asked from here."""
+    """The metrics of a run; empty if MLflow cannot be reached from here."""
     if not _is_http(tracking_uri):
         return {}
     try:
@@ -51,11 +51,11 @@ async def metrics_of(tracking_uri: str, run_id: str) -> dict[str, float]:
                 f"{tracking_uri.rstrip('/')}/api/2.0/mlflow/runs/get", params={"run_id": run_id}
             ) as response,
         ):
-            answer = msgspec.json.decode(await response.read(), type=_Answer, strict=False)
+            content = msgspec.json.decode(await response.read(), type=_Response, strict=False)
     except (aiohttp.ClientError, TimeoutError, OSError, ValueError):
-        # they decorate the summary, nothing more
+        # the summary is still useful without them
         return {}
-    return {metric.key: metric.value for metric in answer.run.data.metrics}
+    return {metric.key: metric.value for metric in content.run.data.metrics}
 
 
 def _is_http(tracking_uri: str) -> bool:

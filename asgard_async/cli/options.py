@@ -1,4 +1,4 @@
-"""Options that several commands share."""
+"""Options shared by several commands."""
 
 from collections.abc import Callable
 from pathlib import Path
@@ -14,11 +14,11 @@ config_option: Callable[[Any], Any] = click.option(
     "file",
     type=click.Path(path_type=Path),
     envvar="ASGARD_CONFIG",
-    help="Configuration file; only keys that differ from the defaults need to stand in it.",
+    help="Configuration file (TOML) with the settings to change from their defaults.",
 )
 
 data_dir_option: Callable[[Any], Any] = click.option(
-    "--data-dir", help="The service's data directory."
+    "--data-dir", help="Data directory of the service."
 )
 
 json_option: Callable[[Any], Any] = click.option(
@@ -29,18 +29,18 @@ requirements_option: Callable[[Any], Any] = click.option(
     "--requirements",
     "requirements_file",
     type=click.File("r", encoding="utf-8"),
-    help="A requirements.txt: names and versions, no options.",
+    help="A requirements.txt with names and versions, but no pip options.",
 )
 
 url_option: Callable[[Any], Any] = click.option(
     "--url",
     metavar="URL",
-    help="Where the service is.  [default: ASGARD_URL, or http://127.0.0.1:8000]",
+    help="URL of the service.  [default: ASGARD_URL, or http://127.0.0.1:8000]",
 )
 
 
 def requirements_in(file: TextIO | None) -> list[str]:
-    """The lines of a requirements.txt without comments; the service judges what else is there."""
+    """The lines of a requirements.txt without comments; the service validates them."""
     if file is None:
         return []
     stripped = (line.partition(" #")[0].strip() for line in file)
@@ -48,12 +48,12 @@ def requirements_in(file: TextIO | None) -> list[str]:
 
 
 def load_or_exit(file: Path | None, **server: Any) -> "Config":
-    """The configuration with the given [server] keys on top; exits with 2 when it is wrong."""
-    # imported late: the commands that speak HTTP do without
+    """Load the configuration, overridden by the given [server] keys; exit with 2 if invalid."""
+    # imported late: the commands that speak HTTP work without it
     from asgard_async.config import ConfigError, load_config
 
-    given = {key: value for key, value in server.items() if value is not None}
+    overrides = {key: value for key, value in server.items() if value is not None}
     try:
-        return load_config(file, overrides={"server": given})
+        return load_config(file, overrides={"server": overrides})
     except ConfigError as error:
         raise click.UsageError(str(error)) from error

@@ -1,7 +1,8 @@
-"""What commands print: tables and colours on a terminal, plain text in a pipe, JSON when asked.
+"""Output of commands: tables and colours on a terminal, plain text in a pipe, JSON on request.
 
-Everything that comes from the service is shown by `cell`: names and errors are written by whoever
-submitted a job, and a terminal would obey them. rich is imported late: help does without.
+`cell` escapes everything that comes from the service: whoever submits a job chooses its names and
+error messages, and a terminal would obey control characters in them. rich is imported late, since
+help works without it.
 """
 
 import json
@@ -12,7 +13,7 @@ from typing import TYPE_CHECKING, Any, TextIO
 
 import click
 
-from asgard_async.cli.sanitiser import one_line, several_lines
+from asgard_async.cli.sanitiser import multi_line, one_line
 
 if TYPE_CHECKING:
     from rich.console import Console
@@ -29,28 +30,28 @@ STYLES = {
     "starting": "yellow",
     "unreachable": "red",
 }
-UNBOUNDED = 10_000
+UNLIMITED_WIDTH = 10_000
 
 
 def wants_colours(stream: TextIO) -> bool:
-    """Whether colours may be written there: on a terminal that knows them, without NO_COLOR."""
+    """Return whether to write colours: on a terminal that supports them, without NO_COLOR."""
     return stream.isatty() and not os.environ.get("NO_COLOR") and not is_dumb()
 
 
 def is_dumb() -> bool:
-    """Whether the terminal says that it knows no control sequences."""
+    """Return whether the terminal supports no control sequences, according to TERM."""
     return os.environ.get("TERM", "") in {"dumb", "unknown"}
 
 
 def console(stream: TextIO) -> "Console":
-    """rich's console on a standard stream; in a pipe nothing is cut to a width."""
+    """A rich console on a standard stream; in a pipe its width is unlimited."""
     from rich.console import Console
 
     return Console(
         file=stream,
         force_terminal=stream.isatty(),
         color_system="auto" if wants_colours(stream) else None,
-        width=None if stream.isatty() else UNBOUNDED,
+        width=None if stream.isatty() else UNLIMITED_WIDTH,
         markup=False,
         highlight=False,
         emoji=False,
@@ -58,17 +59,17 @@ def console(stream: TextIO) -> "Console":
 
 
 def cell(value: object, style: str = "") -> "Text":
-    """A value in one line; what a terminal would obey in it is written out."""
+    """A value on one line, with control characters escaped."""
     from rich.text import Text
 
     return Text("-" if value is None or value == "" else one_line(str(value)), style=style)
 
 
-def lines(value: str, style: str = "") -> "Text":
-    """A text that may have several lines; what a terminal would obey in it is written out."""
+def multi_line_cell(text: str, style: str = "") -> "Text":
+    """A text of any number of lines, with control characters escaped."""
     from rich.text import Text
 
-    return Text(several_lines(value), style=style)
+    return Text(multi_line(text), style=style)
 
 
 def status_cell(status: str) -> "Text":
@@ -76,8 +77,8 @@ def status_cell(status: str) -> "Text":
     return cell(status, STYLES.get(status, ""))
 
 
-def columns(*names: str, **options: Any) -> "Table":
-    """An empty table of these columns; the last one takes what is too long in several lines."""
+def empty_table(*names: str, **options: Any) -> "Table":
+    """An empty table with these columns; only the last one wraps."""
     from rich.table import Table
 
     table = Table(box=None, pad_edge=False, header_style="bold", **options)
@@ -98,32 +99,34 @@ def print_table(table: "Table") -> None:
         click.echo(line.rstrip())
 
 
-def print_facts(facts: list[tuple[str, "Text"]], stream: TextIO | None = None) -> None:
-    """Print names and values, to stdout where nothing else is given. The terminal wraps what is
-    too long, so that addresses can be copied."""
+def print_fields(fields: list[tuple[str, "Text"]], stream: TextIO | None = None) -> None:
+    """Print names and values to `stream` (default: stdout).
+
+    The terminal itself wraps long lines, so that URLs can be copied.
+    """
     from rich.text import Text
 
     out = console(stream or sys.stdout)
-    indent = max(len(name) for name, _ in facts) + 2
-    for name, value in facts:
+    indent = max(len(name) for name, _ in fields) + 2
+    for name, value in fields:
         for number, line in enumerate(value.split("\n", allow_blank=True)):
-            shown = Text("" if number else name, style="bold")
-            shown.pad_right(indent - len(shown))
-            out.print(Text.assemble(shown, line), soft_wrap=True)
+            label = Text("" if number else name, style="bold")
+            label.pad_right(indent - len(label))
+            out.print(Text.assemble(label, line), soft_wrap=True)
 
 
 def print_json(document: Any) -> None:
-    """Print a document to stdout."""
+    """Print a JSON document to stdout."""
     click.echo(json.dumps(document, indent=2, ensure_ascii=False))
 
 
 def print_json_line(document: Any) -> None:
-    """Print a document as one line to stdout, at once."""
+    """Print a JSON document to stdout as a single line."""
     click.echo(json.dumps(document, ensure_ascii=False))
 
 
 def duration(seconds: float | None) -> str | None:
-    """Such as "0.4 s", "12 s", "3 min 05 s", "2 h 07 min"."""
+    """A duration, such as "0.4 s", "12 s", "3 min 05 s", "2 h 07 min"."""
     if seconds is None:
         return None
     if seconds < 10:
@@ -137,7 +140,7 @@ def duration(seconds: float | None) -> str | None:
 
 
 def age(moment: datetime | None) -> str | None:
-    """How long ago, such as "4 min"; coarse, for tables."""
+    """The time since a moment in one unit, such as "4 min"."""
     if moment is None:
         return None
     seconds = max(0, int((datetime.now(UTC) - moment).total_seconds()))
@@ -148,12 +151,12 @@ def age(moment: datetime | None) -> str | None:
 
 
 def local_time(moment: datetime | None) -> str | None:
-    """In the time zone of whoever looks."""
+    """A moment in the user's time zone."""
     return None if moment is None else moment.astimezone().strftime("%Y-%m-%d %H:%M:%S %Z")
 
 
 def size(count: int | None) -> str | None:
-    """Such as "512 B", "3.4 MiB"."""
+    """A number of bytes, such as "512 B" or "3.4 MiB"."""
     if count is None:
         return None
     amount = float(count)

@@ -1,9 +1,10 @@
-"""What of a job's log may reach the terminal: the log is written by whoever wrote the script.
+"""Filtering a job's log for the terminal, since a script can write anything to its log.
 
-Kept: text, colours and the few movements that progress bars need, none of which leaves the lines
-that the job itself has written. Everything else that a terminal would obey is dropped: positions,
+Text, colours and the cursor movements that progress bars need pass, and the movements stay within
+the lines that the job itself has written. Every other control sequence is dropped: positions,
 titles, the clipboard, queries (whose answers would be typed into the user's shell), other screens,
-modes, character sets. What passes is written anew, so no terminal parses it in another way.
+modes, character sets. Sequences that pass are written anew, so that every terminal parses them in
+the same way.
 """
 
 import codecs
@@ -11,19 +12,19 @@ import enum
 import re
 
 MAX_SEQUENCE = 64
-"""Characters of a control sequence that are looked at; a longer one is dropped, and not kept."""
+"""Longest control sequence in characters; a longer one is dropped and not buffered."""
 
 MAX_STEPS = 9999
-"""Columns that one movement within a line may go."""
+"""Largest movement within a line, in columns."""
 
-# Embedding, overriding and isolating marks show text in another order than it was written.
+# Embedding, overriding and isolating marks display text in another order than it was written.
 _BIDI = "\u202a-\u202e\u2066-\u2069"
 _PLAIN = re.compile(f"[^\x00-\x07\x0b\x0c\x0e-\x1f\x7f-\x9f{_BIDI}]+")
 _PARAMETERS = re.compile("[\x20-\x3f]*")
 _STRING_END = re.compile("[\x07\x18\x1a\x1b\x9c\n]")
 _COLOURS = re.compile("[0-9;:]*")
 _NUMBER = re.compile("[0-9]{0,9}")
-_UNSEEN = re.compile(f"[\x00-\x1f\x7f-\x9f\u2028\u2029{_BIDI}]")
+_UNPRINTABLE = re.compile(f"[\x00-\x1f\x7f-\x9f\u2028\u2029{_BIDI}]")
 _C1 = {
     "\x90": "P",
     "\x98": "X",
@@ -43,14 +44,14 @@ class _Mode(enum.Enum):
 
 
 class Sanitiser:
-    """Turns the bytes of one log, in whatever pieces they come, into text for a terminal.
+    """Turns the bytes of one log into text for a terminal.
 
-    The pieces do not matter: the concatenated results are the same however a log was cut. Of what
-    is not yet decided, at most `MAX_SEQUENCE` characters are held back.
+    The result does not depend on how the log is split into pieces. At most `MAX_SEQUENCE`
+    characters of an unfinished sequence are held back.
 
-    The bound on movements counts line feeds alone. A line that the terminal wraps takes more rows
-    than that, and one at its upper edge goes up fewer, so the real row is never above the counted
-    one, whatever the terminal's size is or becomes.
+    The limit on movements counts line feeds only. A line that the terminal wraps takes more rows
+    than that, and a cursor at the upper edge moves up fewer, so the real row is never above the
+    counted one, whatever the terminal's size is or becomes.
     """
 
     def __init__(self, *, colours: bool = True, movements: bool = True) -> None:
@@ -60,63 +61,65 @@ class Sanitiser:
         self._mode = _Mode.TEXT
         self._sequence = ""
         self._styled = False
-        # rows below the one where the log began: where the cursor is, and the lowest written to
+        # the cursor's row and the lowest row with output, relative to where the log began
         self._row = 0
         self._last_row = 0
         self._last_row_has_text = False
 
     def feed(self, data: bytes) -> str:
-        """What may be written for the next bytes of the log."""
-        return self._filtered(self._decoder.decode(data))
+        """Filter the next bytes of the log."""
+        return self._filter(self._decoder.decode(data))
 
     def end(self) -> str:
-        """What is left at the end of the log, and `leave`."""
-        rest = self._filtered(self._decoder.decode(b"", final=True))
+        """The rest of the log at its end, followed by `leave`."""
+        rest = self._filter(self._decoder.decode(b"", final=True))
         return rest + self.leave()
 
     def leave(self) -> str:
-        """What brings the cursor to a fresh line below the log, in plain colours, so that
-        something else can be written. The log does not get back above it."""
-        down = "\n" * (self._last_row - self._row + self._last_row_has_text)
-        plain = "\x1b[0m" if self._styled else ""
+        """The text that moves the cursor to a fresh line below the log and resets colours.
+
+        Something else can be written then; the log cannot move back above that line.
+        """
+        line_feeds = "\n" * (self._last_row - self._row + self._last_row_has_text)
+        reset = "\x1b[0m" if self._styled else ""
         self._row = self._last_row = 0
         self._last_row_has_text = self._styled = False
-        return plain + down
+        return reset + line_feeds
 
-    def _filtered(self, text: str) -> str:
-        written: list[str] = []
+    def _filter(self, text: str) -> str:
+        output: list[str] = []
         at = 0
         while at < len(text):
             if self._mode is _Mode.TEXT:
                 if plain := _PLAIN.match(text, at):
-                    self._count(plain[0])
-                    written.append(plain[0])
+                    self._track_rows(plain[0])
+                    output.append(plain[0])
                     at = plain.end()
                 else:
                     self._control(text[at])
                     at += 1
             elif self._mode is _Mode.SEQUENCE:
                 parameters = _PARAMETERS.match(text, at)
-                assert parameters is not None  # it may be empty  # noqa: S101
+                assert parameters is not None  # matches the empty string too  # noqa: S101
                 self._sequence = (self._sequence + parameters[0])[: MAX_SEQUENCE + 1]
                 at = parameters.end()
                 if at < len(text):
                     self._mode = _Mode.TEXT
                     if "@" <= text[at] <= "~":
-                        written.append(self._obeyed(self._sequence, text[at]))
+                        output.append(self._rewrite(self._sequence, text[at]))
                         at += 1
             elif self._mode is _Mode.STRING:
                 end = _STRING_END.search(text, at)
                 if end is None:
                     break
-                # also at the end of a line, or one forgotten terminator would hide all that follows
+                # a line's end counts too, or one missing terminator would hide the rest of the log
                 self._mode = _Mode.ESCAPE if end[0] == "\x1b" else _Mode.TEXT
                 at = end.start() if end[0] == "\n" else end.end()
             else:
-                at += self._escaped(text[at])
-        return "".join(written)
+                at += self._continue_escape(text[at])
+        return "".join(output)
 
-    def _count(self, plain: str) -> None:
+    def _track_rows(self, plain: str) -> None:
         self._row += plain.count("\n")
         has_text = bool(plain[plain.rfind("\n") + 1 :].strip("\r\b"))
         if self._row > self._last_row:
@@ -130,8 +133,8 @@ class Sanitiser:
         elif char in _C1:
             self._begin(_C1[char])
 
-    def _escaped(self, char: str) -> int:
-        """Goes on after ESC; how many characters were taken."""
+    def _continue_escape(self, char: str) -> int:
+        """Process a character after ESC; return 1 if it belongs to the sequence, else 0."""
         first = self._mode is _Mode.ESCAPE
         self._mode = _Mode.TEXT
         if " " <= char <= "/":
@@ -139,15 +142,15 @@ class Sanitiser:
         elif first and char in _C1.values():
             self._begin(char)
         elif not "0" <= char <= "~":
-            return 0  # no part of it
+            return 0
         return 1
 
     def _begin(self, kind: str) -> None:
         self._mode = _Mode.SEQUENCE if kind == "[" else _Mode.STRING
         self._sequence = ""
 
-    def _obeyed(self, parameters: str, final: str) -> str:
-        """A control sequence as it may pass, or nothing."""
+    def _rewrite(self, parameters: str, final: str) -> str:
+        """A control sequence in the form that passes, or an empty string."""
         if len(parameters) > MAX_SEQUENCE:
             return ""
         if final == "m":
@@ -164,23 +167,22 @@ class Sanitiser:
             self._last_row_has_text |= self._row == self._last_row
             return f"\x1b[{min(max(number, 1), MAX_STEPS)}{final}"
         if final in "ABEF":
-            return self._to_another_row(max(number, 1), final)
+            return self._move_row(max(number, 1), final)
         return ""
 
-    def _to_another_row(self, steps: int, final: str) -> str:
+    def _move_row(self, steps: int, final: str) -> str:
         up = final in "AF"
         steps = min(steps, self._row if up else self._last_row - self._row)
         self._row += -steps if up else steps
-        moved = f"\x1b[{steps}{'A' if up else 'B'}" if steps else ""
-        return moved + ("\r" if final in "EF" else "")
+        movement = f"\x1b[{steps}{'A' if up else 'B'}" if steps else ""
+        return movement + ("\r" if final in "EF" else "")
 
 
 def one_line(text: str) -> str:
-    """A name or message from elsewhere, fit to be shown within a line: whatever a terminal would
-    obey is written out, as in `\\x1b`."""
-    return _UNSEEN.sub(lambda found: found[0].encode("unicode_escape").decode("ascii"), text)
+    """Escape line ends and control characters, as in `\\x1b`, so that text fits on one line."""
+    return _UNPRINTABLE.sub(lambda match: match[0].encode("unicode_escape").decode("ascii"), text)
 
 
-def several_lines(text: str) -> str:
-    """The same for a text that may have line ends."""
+def multi_line(text: str) -> str:
+    """Escape control characters but keep line ends."""
     return "\n".join(one_line(line) for line in text.split("\n"))

@@ -1,10 +1,10 @@
-"""What `asgard run` says when the job has ended."""
+"""The summary that `asgard run` prints when the job has ended."""
 
 import sys
 from typing import TYPE_CHECKING
 
 from asgard_async.cli.mlflow_run import metrics_of, run_link
-from asgard_async.cli.output import cell, duration, lines, print_facts, status_cell
+from asgard_async.cli.output import cell, duration, multi_line_cell, print_fields, status_cell
 from asgard_async.client import AsgardError
 
 if TYPE_CHECKING:
@@ -12,41 +12,41 @@ if TYPE_CHECKING:
 
     from asgard_async.client import AsyncAsgardClient, Job
 
-    Facts = list[tuple[str, Text]]
+    Fields = list[tuple[str, Text]]
 
-MOST_METRICS = 12
+MAX_METRICS = 12
 
 
 async def print_summary(client: "AsyncAsgardClient", job: "Job") -> None:
-    """Print it to stderr: how the job ended, its run, its metrics, its model."""
-    facts: Facts = []
-    head = status_cell(job.status)
+    """Print a finished job's outcome, run, metrics and model version to stderr."""
+    fields: Fields = []
+    outcome = status_cell(job.status)
     if job.reason and job.reason not in {"succeeded", "cancelled"}:
-        head.append(f" ({job.reason.replace('_', ' ')})")
+        outcome.append(f" ({job.reason.replace('_', ' ')})")
     if job.duration_seconds is not None:
-        head.append(f" after {duration(job.duration_seconds)}")
-    facts.append(("job", cell(job.job_id)))
-    facts.append(("ended", head))
+        outcome.append(f" after {duration(job.duration_seconds)}")
+    fields.append(("job", cell(job.job_id)))
+    fields.append(("ended", outcome))
     if job.error and job.reason != "cancelled":
-        facts.append(("error", lines(job.error)))
+        fields.append(("error", multi_line_cell(job.error)))
     if job.run_id is not None:
-        await _add_run(facts, client, job)
+        await _add_run(fields, client, job)
     if job.model_version is not None:
-        facts.append(("model", cell(f"{job.model_name}, version {job.model_version}")))
-    print_facts(facts, sys.stderr)
+        fields.append(("model", cell(f"{job.model_name}, version {job.model_version}")))
+    print_fields(fields, sys.stderr)
 
 
-async def _add_run(facts: "Facts", client: "AsyncAsgardClient", job: "Job") -> None:
-    facts.append(("run", cell(job.run_id)))
+async def _add_run(fields: "Fields", client: "AsyncAsgardClient", job: "Job") -> None:
+    fields.append(("run", cell(job.run_id)))
     try:
         tracking_uri = (await client.status()).mlflow_tracking_uri
     except AsgardError:
-        return  # it has just gone; the job's end is known all the same
+        return  # the service has just stopped; the outcome is known anyway
     if (link := run_link(tracking_uri, job)) is not None:
-        facts.append(("", cell(link)))
+        fields.append(("", cell(link)))
     metrics = await metrics_of(tracking_uri, job.run_id or "")
     if metrics:
-        told = [f"{name} = {value:.6g}" for name, value in sorted(metrics.items())]
-        if len(told) > MOST_METRICS:
-            told[MOST_METRICS:] = [f"and {len(told) - MOST_METRICS} more"]
-        facts.append(("metrics", cell(", ".join(told))))
+        texts = [f"{name} = {value:.6g}" for name, value in sorted(metrics.items())]
+        if len(texts) > MAX_METRICS:
+            texts[MAX_METRICS:] = [f"and {len(texts) - MAX_METRICS} more"]
+        fields.append(("metrics", cell(", ".join(texts))))

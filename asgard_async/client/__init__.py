@@ -1,4 +1,4 @@
-"""The Python client: speaks HTTP only, on any system.
+"""The Python client for Asgard's HTTP API. Runs on any system.
 
 from asgard_async.client import AsgardClient
 

@@ -1,4 +1,4 @@
-"""Where the service is, and how the client names itself to it."""
+"""The service's address and the client's credentials."""
 
 import os
 from base64 import b64encode
@@ -8,13 +8,13 @@ DEFAULT_URL = "http://127.0.0.1:8000"
 
 
 class Address:
-    """The service's URL without credentials, and the header that carries those."""
+    """The service's URL without credentials, and the header that carries them."""
 
     def __init__(self, url: str | None, token: str | None) -> None:
-        """Read what is not given from ASGARD_URL and ASGARD_TOKEN.
+        """Fall back to ASGARD_URL and ASGARD_TOKEN for arguments that are None.
 
         Raises:
-            ValueError: no address can be like this. The message has no credentials in it.
+            ValueError: the URL or the token is malformed. The message contains no credentials.
         """
         parts = urlsplit((url or os.environ.get("ASGARD_URL") or DEFAULT_URL).strip())
         token = (token if token is not None else os.environ.get("ASGARD_TOKEN", "")).strip()
@@ -22,21 +22,21 @@ class Address:
         if parts.scheme not in {"http", "https"} or not parts.hostname:
             raise ValueError(
                 "The URL of Asgard must begin with http:// or https:// and name a host,"
-                f" as {DEFAULT_URL} does."
+                f" such as {DEFAULT_URL}."
             )
         if user and token:
-            raise ValueError("Give either a token or a URL with user and password.")
+            raise ValueError("Pass either a token or a URL with a user name and password.")
         if not (token.isascii() and token.isprintable()) or " " in token:
-            raise ValueError("The token of Asgard has characters that no token has.")
+            raise ValueError("The Asgard token contains invalid characters.")
         self.url = urlunsplit((parts.scheme, host, parts.path.rstrip("/"), "", ""))
         self.headers: dict[str, str] = {}
         if user:
             name, _, password = user.partition(":")
-            pair = f"{unquote(name)}:{unquote(password)}".encode()
-            self.headers["Authorization"] = f"Basic {b64encode(pair).decode()}"
+            credentials = f"{unquote(name)}:{unquote(password)}".encode()
+            self.headers["Authorization"] = f"Basic {b64encode(credentials).decode()}"
         elif token:
             self.headers["Authorization"] = f"Bearer {token}"
 
-    def of(self, *path: str) -> str:
-        """The URL of something of the service; each part of its path is quoted."""
+    def url_of(self, *path: str) -> str:
+        """The URL of a resource; each part of its path is quoted."""
         return "/".join([self.url, *(quote(part, safe="") for part in path)])

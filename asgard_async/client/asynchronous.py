@@ -1,4 +1,4 @@
-"""The client for asyncio."""
+"""The asyncio client."""
 
 from types import TracebackType
 from typing import Self
@@ -10,12 +10,12 @@ from asgard_async.client.calls.wait import WaitCall
 
 
 class AsyncAsgardClient(SubmitCall, WaitCall, ModelCalls, ServiceCalls):
-    """Talks to a running Asgard.
+    """An asynchronous client for a running Asgard service.
 
-    Jobs are given as a `Job` or by their id. Every method may raise an `AsgardError`. Connections
-    that fail, 429 and 503 are tried again where the same request twice does what it does once.
+    Methods accept a `Job` or a job id. Every method may raise an `AsgardError`. Requests that are
+    safe to repeat are retried after a failed connection, 429 or 503.
 
-    For one event loop; `AsgardClient` serves several threads.
+    Use it in one event loop; `AsgardClient` can be shared between threads.
     """
 
     async def __aenter__(self) -> Self:

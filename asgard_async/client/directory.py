@@ -1,4 +1,4 @@
-"""A directory as an archive."""
+"""Packing a directory into an archive."""
 
 import gzip
 import os
@@ -8,19 +8,20 @@ from pathlib import Path
 from typing import IO
 
 MAX_ARCHIVE_BYTES = 100 << 20
-"""What the service takes by default."""
+"""The service's default limit for uploads."""
 
 
 def write_archive(directory: Path, file: IO[bytes], max_bytes: int = MAX_ARCHIVE_BYTES) -> None:
-    """Write a .tar.gz of what is in `directory`; the same files make the same bytes.
+    """Write the contents of `directory` to `file` as a reproducible .tar.gz.
 
-    What is hidden (its name begins with a dot), `__pycache__` and virtual environments stay out.
+    Hidden files (whose names begin with a dot), `__pycache__` and virtual environments are left
+    out.
 
     Raises:
-        ValueError: there is a link or something else that is no file, or the archive is too large.
-        OSError: something cannot be read.
+        ValueError: there is a link or another special file, or the archive is too large.
+        OSError: a file cannot be read.
     """
-    # times and owners are left out: an idempotency key stands for content
+    # without times and owners, since an idempotency key identifies the content
     with (
         gzip.GzipFile(fileobj=file, mode="wb", filename="", mtime=0, compresslevel=6) as packed,
         tarfile.open(fileobj=packed, mode="w", format=tarfile.PAX_FORMAT) as tar,
@@ -34,14 +35,14 @@ def write_archive(directory: Path, file: IO[bytes], max_bytes: int = MAX_ARCHIVE
                 member.mode = 0o755 if status.st_mode & 0o100 else 0o644
                 tar.addfile(member, content)
             _check_size(file, directory, max_bytes)
-    _check_size(file, directory, max_bytes)  # the rest is compressed when the archive is closed
+    _check_size(file, directory, max_bytes)  # closing the archive compresses the rest
 
 
 def _check_size(file: IO[bytes], directory: Path, max_bytes: int) -> None:
     if file.tell() > max_bytes:
         raise ValueError(
-            f"{directory} makes an archive of more than {max_bytes} bytes. Leave data out, or make"
-            " an archive of your own if the service takes larger ones."
+            f"The archive of {directory} exceeds {max_bytes} bytes. Leave data out, or create the"
+            " archive yourself if the service accepts larger ones."
         )
 
 
@@ -50,7 +51,7 @@ def _files(directory: Path) -> Iterator[Path]:
         if path.name.startswith(".") or path.name == "__pycache__":
             continue
         if path.is_symlink():
-            raise ValueError(f"{path} is a link, which archives may not hold.")
+            raise ValueError(f"{path} is a link; archives must not contain links.")
         if path.is_dir():
             if not (path / "pyvenv.cfg").exists():
                 yield from _files(path)

@@ -1,4 +1,4 @@
-"""What can go wrong, as exceptions; `AsgardError` is the parent of them all."""
+"""Exceptions that the client raises; `AsgardError` is the base of them all."""
 
 from collections.abc import Mapping
 from typing import TYPE_CHECKING
@@ -8,13 +8,13 @@ if TYPE_CHECKING:
 
 
 class AsgardError(Exception):
-    """The service refused, or could not be asked.
+    """The service refused the request or could not be reached.
 
     Attributes:
         detail: a sentence that says what to do.
-        status: the HTTP status; None when there was no answer.
-        errors: for `InvalidRequest`, what is wrong with each field.
-        request_id: under which the service's own log tells more.
+        status: the HTTP status; None without a response.
+        errors: for `InvalidRequest`, the messages for each field.
+        request_id: identifies the request in the service's log.
         kind: the problem's `type`, such as "urn:asgard:problem:job-not-found".
     """
 
@@ -35,16 +35,16 @@ class AsgardError(Exception):
         self.kind = kind
 
     def __str__(self) -> str:
-        told = (f"  {name}: {' '.join(messages)}" for name, messages in self.errors.items())
-        return "\n".join([self.detail, *told])
+        fields = (f"  {name}: {' '.join(messages)}" for name, messages in self.errors.items())
+        return "\n".join([self.detail, *fields])
 
 
 class InvalidRequest(AsgardError):
-    """What was sent is wrong: `errors` says where (422), or it is malformed or too large."""
+    """The request is invalid (422; `errors` names the fields), malformed or too large."""
 
 
 class Unauthorized(AsgardError):
-    """A token is missing or wrong (401), or does not allow this (403)."""
+    """The token is missing or invalid (401), or lacks the required scope (403)."""
 
 
 class NotFound(AsgardError):
@@ -52,23 +52,23 @@ class NotFound(AsgardError):
 
 
 class Conflict(AsgardError):
-    """Not in this state of the job, or the idempotency key was used for something else (409)."""
+    """The job's state forbids this, or the idempotency key belongs to another submission (409)."""
 
 
 class TooManyRequests(AsgardError):
-    """More than the service takes at the moment (429)."""
+    """The service is handling as many requests as it allows (429)."""
 
 
 class QueueFull(TooManyRequests):
-    """As many jobs wait as may wait (429)."""
+    """The queue is full (429)."""
 
 
 class Unavailable(AsgardError):
-    """The service is stopping, or the answer needs MLflow, which does not answer (503)."""
+    """The service is stopping, or the request needs MLflow, which does not answer (503)."""
 
 
 class ConnectionFailed(AsgardError):
-    """The service could not be reached, or broke the connection off.
+    """The service could not be reached, or the connection was lost.
 
     Attributes:
         sent: whether the request may have reached the service.
@@ -80,10 +80,10 @@ class ConnectionFailed(AsgardError):
 
 
 class JobFailed(AsgardError):
-    """The job that was waited for did not complete.
+    """The awaited job did not complete.
 
     Attributes:
-        job: as it ended.
+        job: the finished job.
     """
 
     def __init__(self, job: "Job") -> None:
@@ -93,7 +93,7 @@ class JobFailed(AsgardError):
         self.job = job
 
 
-KINDS: Mapping[int, type[AsgardError]] = {
+ERRORS_BY_STATUS: Mapping[int, type[AsgardError]] = {
     400: InvalidRequest,
     401: Unauthorized,
     403: Unauthorized,
@@ -111,7 +111,7 @@ QUEUE_FULL = "urn:asgard:problem:queue-full"
 DRAINING = "urn:asgard:problem:service-draining"
 
 
-def error_of(
+def error_for(
     status: int,
     detail: str,
     *,
@@ -119,6 +119,6 @@ def error_of(
     request_id: str | None = None,
     kind: str = "about:blank",
 ) -> AsgardError:
-    """The exception for a refusal."""
-    exception = QueueFull if kind == QUEUE_FULL else KINDS.get(status, AsgardError)
+    """The exception for an HTTP error status."""
+    exception = QueueFull if kind == QUEUE_FULL else ERRORS_BY_STATUS.get(status, AsgardError)
     return exception(detail, status=status, errors=errors, request_id=request_id, kind=kind)

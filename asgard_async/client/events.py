@@ -1,4 +1,4 @@
-"""What happens to a job while it is followed."""
+"""The events of a job that is being followed."""
 
 from datetime import datetime
 
@@ -8,7 +8,7 @@ from asgard_async.client.jobs import Record, Status
 
 
 class StatusEvent(Record, frozen=True, kw_only=True):
-    """The job is in this status and phase now; `queue_position` is told while it is queued."""
+    """The job's current status and phase; `queue_position` is set while it is queued."""
 
     status: Status
     phase: str
@@ -16,29 +16,29 @@ class StatusEvent(Record, frozen=True, kw_only=True):
 
 
 class LogEvent(Record, frozen=True, kw_only=True):
-    """Bytes `offset` up to `next` of the log, exactly as the job wrote them."""
+    """Bytes `offset` to `next` of the log, exactly as the job wrote them."""
 
     offset: int
     next: int
     data: bytes
     time: datetime | None = None
-    """When they were written, where that is known."""
+    """When they were written, if known."""
 
     @property
     def text(self) -> str:
-        """The bytes as text; what is no UTF-8 becomes U+FFFD."""
+        """The bytes as text; invalid UTF-8 becomes U+FFFD."""
         return self.data.decode("utf-8", "replace")
 
 
 class GapEvent(Record, frozen=True, kw_only=True):
-    """Bytes `offset` up to `next` are not kept: the job printed more than may be."""
+    """Bytes `offset` to `next` were dropped: the job exceeded the log's size limit."""
 
     offset: int
     next: int
 
 
 class EndEvent(Record, frozen=True, kw_only=True):
-    """The job is final, and all of its log has been told. Nothing comes after this."""
+    """The job has finished and its log is complete. This is the last event."""
 
     status: Status
     reason: str | None = None
@@ -52,7 +52,7 @@ Event = StatusEvent | LogEvent | GapEvent | EndEvent
 
 
 class LogFrame(Record, frozen=True, kw_only=True):
-    """A LogEvent as it is sent: as text, in which what is no UTF-8 became U+FFFD."""
+    """A LogEvent as it is sent: as text, with invalid UTF-8 replaced by U+FFFD."""
 
     offset: int
     next: int
@@ -80,10 +80,10 @@ _decoders: dict[str, msgspec.json.Decoder[Frame]] = {
 
 
 def read_frame(frame: str | bytes) -> Frame | None:
-    """What a frame of the stream says; None for a kind that only a newer client knows.
+    """Decode a frame of the stream; None for a type that only a newer client knows.
 
     Raises:
-        msgspec.DecodeError: it is no frame.
+        msgspec.DecodeError: it is not a frame.
     """
     decoder = _decoders.get(_kind.decode(frame).type)
     return None if decoder is None else decoder.decode(frame)

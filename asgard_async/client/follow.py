@@ -1,4 +1,4 @@
-"""Following a job: the WebSocket, and polling where there is none; resumed by offset."""
+"""Following a job over a WebSocket, or by polling where none is served; resumes by offset."""
 
 import asyncio
 import logging
@@ -25,19 +25,19 @@ from asgard_async.client.events import (
 )
 from asgard_async.client.jobs import Job
 from asgard_async.client.log import SLICE_BYTES, read_slice
-from asgard_async.client.patience import Patience
+from asgard_async.client.retry_budget import RetryBudget
 from asgard_async.client.transport import Transport
 
 log = logging.getLogger(__name__)
 
-POLL_FIRST_SECONDS = 0.1
-POLL_MOST_SECONDS = 2.0
-# After these the same may go well.
-PASSING = (ConnectionFailed, TooManyRequests, Unavailable)
+FIRST_POLL_SECONDS = 0.1
+MAX_POLL_SECONDS = 2.0
+TRANSIENT = (ConnectionFailed, TooManyRequests, Unavailable)
+"""Errors after which the same request may succeed."""
 
 
-class NoStream(Exception):
-    """No WebSocket is served: an old service, or a proxy that knows none."""
+class WebSocketNotServed(Exception):
+    """No WebSocket is served: an old service, or a proxy without support for them."""
 
 
 async def follow(
@@ -46,57 +46,59 @@ async def follow(
     offset: int,
     *,
     reconnect_for: float,
-    patience: Patience | None = None,
+    budget: RetryBudget | None = None,
     on_break: Callable[[AsgardError], None] | None = None,
 ) -> AsyncGenerator[Event, None]:
-    """Everything that happens to a job, its log from `offset` on, up to its end.
+    """Yield a job's events until it ends, with its log from `offset` on.
 
-    Connections that break are made again, and go on at the byte where they broke.
+    Reconnects after a lost connection and continues at the byte where it broke.
 
     Raises:
-        NotFound: there is no such job (any more).
+        NotFound: there is no such job, or it was deleted.
         ConnectionFailed: the service was away for longer than `reconnect_for` seconds.
     """
-    patience = patience or Patience(transport.retry_for)
-    connect, known = streamed, None
+    budget = budget or RetryBudget(transport.retry_for)
+    connect, last_status = stream_events, None
     while True:
         try:
             async with aclosing(connect(transport, job_id, offset)) as events:
                 async for event in events:
-                    patience.renew(reconnect_for)
+                    budget.reset(reconnect_for)
                     match event:
                         case StatusEvent():
-                            if event == known:  # told again after reconnecting
+                            if event == last_status:  # repeated after reconnecting
                                 continue
-                            known = event
+                            last_status = event
                         case LogEvent() | GapEvent():
                             offset = event.next
                     yield event
                     if isinstance(event, EndEvent):
                         return
-        except NoStream:
+        except WebSocketNotServed:
             log.info("job %s cannot be followed over a WebSocket; polling", job_id)
-            connect = polled
-        except PASSING as error:
-            log.info("following job %s from byte %d again: %s", job_id, offset, error)
+            connect = poll_events
+        except TRANSIENT as error:
+            log.info("following job %s again from byte %d: %s", job_id, offset, error)
             if on_break is not None:
                 on_break(error)
-            await patience.bear(error)
+            await budget.pause(error)
 
 
-async def streamed(transport: Transport, job_id: str, offset: int) -> AsyncGenerator[Event, None]:
-    """What one WebSocket tells.
+async def stream_events(
+    transport: Transport, job_id: str, offset: int
+) -> AsyncGenerator[Event, None]:
+    """Yield the events of one WebSocket.
 
     Raises:
-        NoStream: there is none.
-        ConnectionFailed: it ended before the job did.
-        AsgardError: it is not what it should be.
+        WebSocketNotServed: there is none.
+        ConnectionFailed: it closed before the job ended.
+        AsgardError: a frame is malformed or out of order.
     """
     path = ("mlops", "training", "jobs", job_id, "logs", "ws")
     socket = await transport.websocket(*path, offset=offset)
     if socket is None:
-        await transport.get(*path[:-2], logs="none")  # NotFound, if that is why
-        raise NoStream
+        await transport.get(*path[:-2], logs="none")  # raises NotFound if that is the cause
+        raise WebSocketNotServed
     is_first = True
     async with socket:
         async for message in socket:
@@ -105,31 +107,31 @@ async def streamed(transport: Transport, job_id: str, offset: int) -> AsyncGener
             try:
                 frame = read_frame(message.data)
             except msgspec.DecodeError as error:
-                raise AsgardError(f"The stream of the log cannot be read: {error}") from error
+                raise AsgardError(f"The log stream cannot be decoded: {error}") from error
             match frame:
                 case LogFrame() | GapEvent():
-                    # the first may begin earlier: a log that ends before `offset` goes on there
+                    # the first may begin earlier: a log shorter than `offset` continues at its end
                     if frame.offset > offset or (frame.offset < offset and not is_first):
                         raise AsgardError(
-                            f"The stream of the log went on at {frame.offset}, not at {offset}."
+                            f"The log stream continued at byte {frame.offset}, not at {offset}."
                         )
                     offset, is_first = frame.next, False
                     if isinstance(frame, GapEvent):
                         yield frame
                     else:
-                        async for part in _exact(transport, job_id, frame):
+                        async for part in _exact_bytes(transport, job_id, frame):
                             yield part
                 case StatusEvent() | EndEvent():
                     yield frame
-    raise ConnectionFailed(f"The stream of the log broke off (code {socket.close_code}).")
+    raise ConnectionFailed(f"The log stream was interrupted (code {socket.close_code}).")
 
 
-async def _exact(
+async def _exact_bytes(
     transport: Transport, job_id: str, frame: LogFrame
 ) -> AsyncGenerator[LogEvent | GapEvent, None]:
-    """The bytes that a frame stands for, asked for where its text does not tell them."""
+    """Yield the bytes of a frame, fetched separately if its text does not determine them."""
     data = frame.data.encode("utf-8", "surrogatepass")
-    # the length alone would not do: three bytes that are no UTF-8 may become one U+FFFD, of three
+    # the length alone is not enough: three invalid bytes may become one U+FFFD, which has three
     if "\ufffd" not in frame.data and len(data) == frame.next - frame.offset:
         yield LogEvent(offset=frame.offset, next=frame.next, data=data, time=frame.time)
         return
@@ -144,29 +146,31 @@ async def _exact(
         if part is None and gap is None:
             raise ConnectionFailed(f"The log of job {job_id} ends before byte {frame.next}.")
         if part is not None and part.offset < frame.next:
-            kept = part.data[: frame.next - part.offset]
-            offset = part.offset + len(kept)
-            yield LogEvent(offset=part.offset, next=offset, data=kept, time=frame.time)
+            data = part.data[: frame.next - part.offset]
+            offset = part.offset + len(data)
+            yield LogEvent(offset=part.offset, next=offset, data=data, time=frame.time)
 
 
-async def polled(transport: Transport, job_id: str, offset: int) -> AsyncGenerator[Event, None]:
-    """The same by asking again and again, less often while nothing happens."""
-    delay, known = POLL_FIRST_SECONDS, None
+async def poll_events(
+    transport: Transport, job_id: str, offset: int
+) -> AsyncGenerator[Event, None]:
+    """Yield the same events by polling, less often while nothing happens."""
+    delay, last_status = FIRST_POLL_SECONDS, None
     while True:
-        # asked for before the log: what is read after the end is all there will be
-        answer = await transport.get("mlops", "training", "jobs", job_id, logs="none")
-        job = answer.read(Job)
+        # before the log: once the job has ended, the log read after this is complete
+        response = await transport.get("mlops", "training", "jobs", job_id, logs="none")
+        job = response.read(Job)
         status = StatusEvent(
             status=job.status, phase=job.phase or "", queue_position=job.queue_position
         )
-        if status != known:
+        if status != last_status:
             yield status
-            known, delay = status, POLL_FIRST_SECONDS
+            last_status, delay = status, FIRST_POLL_SECONDS
         while True:
             parts = await read_slice(transport, job_id, offset, SLICE_BYTES)
             if parts == (None, None):
                 break
-            delay = POLL_FIRST_SECONDS
+            delay = FIRST_POLL_SECONDS
             for part in parts:
                 if part is not None:
                     yield part
@@ -182,4 +186,4 @@ async def polled(transport: Transport, job_id: str, offset: int) -> AsyncGenerat
             )
             return
         await asyncio.sleep(delay)
-        delay = min(delay * 1.5, POLL_MOST_SECONDS)
+        delay = min(delay * 1.5, MAX_POLL_SECONDS)

@@ -1,4 +1,4 @@
-"""Jobs as the service tells them. Fields that a newer service adds are ignored."""
+"""Jobs as the service returns them. Fields added by a newer service are ignored."""
 
 from datetime import datetime
 from enum import StrEnum
@@ -8,7 +8,7 @@ import msgspec
 
 
 class Status(StrEnum):
-    """What a job is. One that was not cancelled ends in COMPLETED or FAILED."""
+    """The status of a job. A job that is not cancelled ends as COMPLETED or FAILED."""
 
     QUEUED = "queued"
     RUNNING = "running"
@@ -18,16 +18,16 @@ class Status(StrEnum):
 
     @property
     def is_finished(self) -> bool:
-        """Whether it is final."""
+        """True if the status is final."""
         return self in {Status.COMPLETED, Status.FAILED, Status.CANCELLED}
 
 
 class Record(msgspec.Struct, frozen=True, kw_only=True):
-    """What the service answered: immutable, by name."""
+    """An immutable record that the service returned."""
 
 
 class Run(Record, frozen=True, kw_only=True):
-    """An MLflow run that a job made."""
+    """An MLflow run that a job created."""
 
     run_id: str
     experiment_id: str
@@ -39,7 +39,7 @@ class Run(Record, frozen=True, kw_only=True):
 
 
 class HistoryEntry(Record, frozen=True, kw_only=True):
-    """One move of a job."""
+    """One transition of a job."""
 
     status: Status
     phase: str
@@ -48,7 +48,7 @@ class HistoryEntry(Record, frozen=True, kw_only=True):
 
 
 class Resources(Record, frozen=True, kw_only=True):
-    """What a job has used; None where that is not known."""
+    """The resources that a job has used; None if unknown."""
 
     peak_memory_bytes: int | None = None
     cpu_seconds: float | None = None
@@ -100,8 +100,9 @@ class Job(Record, frozen=True, kw_only=True):
     start: str | None = None
     """How it was started, "warm" or "cold"; None before."""
     cold_reason: str | None = None
-    isolation: str | None = None
     """Why it was started cold."""
+    isolation: str | None = None
+    """The isolation level of its latest attempt; None before its first start."""
     resources: Resources = Resources()
     limits: AskedLimits = AskedLimits()
     submitted_by: str | None = None
@@ -112,12 +113,12 @@ class Job(Record, frozen=True, kw_only=True):
 
     @property
     def is_finished(self) -> bool:
-        """Whether the job has ended, however it did."""
+        """True if the job has ended, with any outcome."""
         return self.status.is_finished
 
     @property
     def succeeded(self) -> bool:
-        """Whether the job has ended well."""
+        """True if the job has completed."""
         return self.status is Status.COMPLETED
 
     def __repr__(self) -> str:
@@ -125,7 +126,7 @@ class Job(Record, frozen=True, kw_only=True):
         return f"<Job {self.job_id} {self.script_name!r} {self.status}{why}>"
 
     def _repr_html_(self) -> str:
-        """The job as a small table, for notebooks. Everything in it is escaped."""
+        """A small HTML table for notebooks, with every value escaped."""
         shown: dict[str, object] = {
             "job": self.job_id,
             "status": f"{self.status} ({self.reason or self.phase})"
@@ -149,12 +150,12 @@ class Job(Record, frozen=True, kw_only=True):
 
 
 class JobPage(Record, frozen=True, kw_only=True):
-    """A page of the list of jobs."""
+    """A page of a job list."""
 
     jobs: tuple[Job, ...]
     next_cursor: str | None = None
 
 
 def id_of(job: Job | str) -> str:
-    """The id of what is a job or an id itself."""
+    """The id of a job that is given as a `Job` or by its id."""
     return job.job_id if isinstance(job, Job) else job

@@ -1,4 +1,4 @@
-"""Reading a log as it stands: exact bytes by offset, text, lines."""
+"""Reading the present contents of a log: exact bytes by offset, text, lines."""
 
 import codecs
 from collections.abc import AsyncGenerator
@@ -6,45 +6,48 @@ from contextlib import aclosing
 
 from asgard_async.client.errors import AsgardError
 from asgard_async.client.events import Event, GapEvent, LogEvent
-from asgard_async.client.patience import Patience
-from asgard_async.client.transport import Answer, Transport
+from asgard_async.client.retry_budget import RetryBudget
+from asgard_async.client.transport import Response, Transport
 
 SLICE_BYTES = 1 << 20
-MAX_LINE = 1 << 20
+MAX_LINE_CHARACTERS = 1 << 20
 
 
 async def read_slice(
-    transport: Transport, job_id: str, offset: int, limit: int, patience: Patience | None = None
+    transport: Transport, job_id: str, offset: int, limit: int, budget: RetryBudget | None = None
 ) -> tuple[GapEvent | None, LogEvent | None]:
-    """At most `limit` bytes from `offset` on, and what is not kept before them; none at the end."""
-    answer = await transport.request(
-        "GET", _path(job_id), params={"offset": offset, "limit": limit}, patience=patience
+    """Up to `limit` bytes from `offset` on, and the dropped bytes before them, if any.
+
+    Both are None at the end of the log.
+    """
+    response = await transport.request(
+        "GET", _path(job_id), params={"offset": offset, "limit": limit}, budget=budget
     )
-    following = _next_offset(answer)
-    begin = following - len(answer.body)
+    end = _next_offset(response)
+    begin = end - len(response.body)
     gap = GapEvent(offset=offset, next=begin) if begin > offset else None
-    if not answer.body:
+    if not response.body:
         return gap, None
-    return gap, LogEvent(offset=begin, next=following, data=answer.body)
+    return gap, LogEvent(offset=begin, next=end, data=response.body)
 
 
-async def log_end(transport: Transport, job_id: str, patience: Patience | None = None) -> int:
-    """How many bytes the job has written so far."""
-    answer = await transport.request("GET", _path(job_id), params={"tail": 0}, patience=patience)
-    return _next_offset(answer)
+async def log_end(transport: Transport, job_id: str, budget: RetryBudget | None = None) -> int:
+    """The number of bytes that the job has written so far."""
+    response = await transport.request("GET", _path(job_id), params={"tail": 0}, budget=budget)
+    return _next_offset(response)
 
 
 async def read_tail(transport: Transport, job_id: str, lines: int) -> LogEvent:
-    """The last lines; their event has the offset from which to go on."""
-    answer = await transport.get(*_path(job_id), tail=lines)
-    following = _next_offset(answer)
-    return LogEvent(offset=following - len(answer.body), next=following, data=answer.body)
+    """The last lines, as an event whose `next` is the offset to continue from."""
+    response = await transport.get(*_path(job_id), tail=lines)
+    end = _next_offset(response)
+    return LogEvent(offset=end - len(response.body), next=end, data=response.body)
 
 
 async def read_up_to_now(
     transport: Transport, job_id: str, offset: int
 ) -> AsyncGenerator[LogEvent | GapEvent, None]:
-    """The log from `offset` up to where it ends at this moment."""
+    """Yield the log from `offset` to its present end."""
     end = await log_end(transport, job_id)
     while offset < end:
         parts = await read_slice(transport, job_id, offset, min(SLICE_BYTES, end - offset))
@@ -57,7 +60,7 @@ async def read_up_to_now(
 
 
 async def as_bytes(events: AsyncGenerator[Event, None]) -> AsyncGenerator[bytes, None]:
-    """The bytes of a log, without what is not kept."""
+    """Yield the bytes of a log; gaps are skipped."""
     async with aclosing(events):
         async for event in events:
             if isinstance(event, LogEvent):
@@ -65,7 +68,10 @@ async def as_bytes(events: AsyncGenerator[Event, None]) -> AsyncGenerator[bytes,
 
 
 async def as_text(events: AsyncGenerator[Event, None]) -> AsyncGenerator[str, None]:
-    """The text of a log as it comes: no character is cut, and a line tells of what is not kept."""
+    """Yield the text of a log as it arrives.
+
+    Characters are never split, and a line of its own marks each gap.
+    """
     decoder = codecs.getincrementaldecoder("utf-8")("replace")
     async with aclosing(events):
         async for event in events:
@@ -73,9 +79,9 @@ async def as_text(events: AsyncGenerator[Event, None]) -> AsyncGenerator[str, No
             if isinstance(event, LogEvent):
                 text = decoder.decode(event.data)
             elif isinstance(event, GapEvent):
-                lost = event.next - event.offset
+                size = event.next - event.offset
                 text = decoder.decode(b"", final=True)
-                text += f"\n[asgard: {lost} bytes of output are not kept]\n"
+                text += f"\n[asgard: {size} bytes of output were dropped]\n"
                 decoder.reset()
             if text:
                 yield text
@@ -84,26 +90,26 @@ async def as_text(events: AsyncGenerator[Event, None]) -> AsyncGenerator[str, No
 
 
 async def as_lines(texts: AsyncGenerator[str, None]) -> AsyncGenerator[str, None]:
-    """Lines without their ends; one of more than `MAX_LINE` characters comes in pieces."""
-    begun = ""
+    """Yield lines without their ends; longer ones than `MAX_LINE_CHARACTERS` in pieces."""
+    partial = ""
     async with aclosing(texts):
         async for text in texts:
-            *lines, begun = (begun + text).split("\n")
+            *lines, partial = (partial + text).split("\n")
             for line in lines:
                 yield line.removesuffix("\r")
-            while len(begun) > MAX_LINE:
-                yield begun[:MAX_LINE]
-                begun = begun[MAX_LINE:]
-    if begun:
-        yield begun
+            while len(partial) > MAX_LINE_CHARACTERS:
+                yield partial[:MAX_LINE_CHARACTERS]
+                partial = partial[MAX_LINE_CHARACTERS:]
+    if partial:
+        yield partial
 
 
 def _path(job_id: str) -> tuple[str, ...]:
     return "mlops", "training", "jobs", job_id, "logs"
 
 
-def _next_offset(answer: Answer) -> int:
+def _next_offset(response: Response) -> int:
     try:
-        return int(answer.headers["X-Log-Next-Offset"])
+        return int(response.headers["X-Log-Next-Offset"])
     except (KeyError, ValueError) as error:
-        raise AsgardError("What answers for the log does not say where it goes on.") from error
+        raise AsgardError("The response for the log lacks a valid X-Log-Next-Offset.") from error

@@ -1,4 +1,4 @@
-"""An event loop in a thread of its own, for callers that have none or are inside another one."""
+"""An event loop in its own thread, for callers without one or already inside another."""
 
 import asyncio
 import contextlib
@@ -11,19 +11,19 @@ from typing import Any, TypeVar
 
 T = TypeVar("T")
 
-# On Windows nothing interrupts a thread that waits for a lock, so Ctrl-C is looked for.
-LOOK_SECONDS = 0.2 if sys.platform == "win32" else None
-INTERRUPTED_SECONDS = 5.0
-"""How long an interrupted call may take to clean up after itself."""
+# On Windows nothing interrupts a thread that waits for a lock, so it wakes up to notice Ctrl-C.
+WAKE_UP_SECONDS = 0.2 if sys.platform == "win32" else None
+CLEAN_UP_SECONDS = 5.0
+"""Time limit for an interrupted call to clean up after itself."""
 
 
 class LoopThread:
-    """Runs coroutines for any number of threads. Starts with the first call."""
+    """A thread that runs coroutines for any number of threads. Starts with the first call."""
 
-    def __init__(self, name: str, at_end: Callable[[], Coroutine[Any, Any, None]]) -> None:
-        """`at_end` is run in the loop when it stops, after every call has ended."""
+    def __init__(self, name: str, on_close: Callable[[], Coroutine[Any, Any, None]]) -> None:
+        """`on_close` runs in the loop when it stops, after every call has ended."""
         self._name = name
-        self._at_end = at_end
+        self._on_close = on_close
         self._lock = threading.Lock()
         self._thread: threading.Thread | None = None
         self._loop: asyncio.AbstractEventLoop | None = None
@@ -32,11 +32,11 @@ class LoopThread:
         self._pid = os.getpid()
 
     def run(self, coroutine: Coroutine[Any, Any, T]) -> T:
-        """The result of a coroutine. An interrupt (Ctrl-C) while waiting cancels it.
+        """Run a coroutine and return its result. Ctrl-C while waiting cancels it.
 
         Raises:
-            RuntimeError: the thread is stopped, belongs to the process that this one was forked
-                from, or is the caller's own.
+            RuntimeError: the thread was stopped, belongs to the process that this one was forked
+                from, or is the calling thread.
         """
         result: Future[T] = Future()
         tasks: list[asyncio.Task[T]] = []
@@ -44,7 +44,7 @@ class LoopThread:
         def begin() -> None:
             task = asyncio.get_running_loop().create_task(coroutine)
             tasks.append(task)
-            task.add_done_callback(lambda done: _pass_on(done, result))
+            task.add_done_callback(lambda done: _copy_result(done, result))
 
         def cancel() -> None:
             for task in tasks:
@@ -58,14 +58,14 @@ class LoopThread:
         try:
             return _wait(result)
         except BaseException:
-            if not result.done():  # an interrupt of this thread, not the coroutine's own error
+            if not result.done():  # this thread was interrupted; the coroutine did not fail
                 loop.call_soon_threadsafe(cancel)
                 with contextlib.suppress(Exception):
-                    result.result(INTERRUPTED_SECONDS)
+                    result.result(CLEAN_UP_SECONDS)
             raise
 
     def iterate(self, generator: AsyncGenerator[T, None]) -> Iterator[T]:
-        """The items of a generator, one asked for at a time."""
+        """Yield the items of a generator, advancing it one item at a time."""
         try:
             while True:
                 try:
@@ -74,11 +74,11 @@ class LoopThread:
                     return
                 yield item
         finally:
-            # not waited for: this may be the garbage collector, in whatever thread
-            self._soon(generator.aclose())
+            # not awaited: the garbage collector may run this, in any thread
+            self._call_soon(generator.aclose())
 
     def close(self) -> None:
-        """Cancel every call, run `at_end` and end the thread. Any number of times."""
+        """Cancel every call, run `on_close` and stop the thread. May be called repeatedly."""
         if self._pid != os.getpid():
             return
         with self._lock:
@@ -86,26 +86,26 @@ class LoopThread:
         thread = self._thread
         if self._loop is None or self._stop is None or thread is None or not thread.is_alive():
             return
-        with contextlib.suppress(RuntimeError):  # another thread closes it in this moment
+        with contextlib.suppress(RuntimeError):  # another thread is closing it right now
             self._loop.call_soon_threadsafe(self._stop.set)
         if thread is not threading.current_thread():
             thread.join()
 
     def _schedule(self, begin: Callable[[], None]) -> asyncio.AbstractEventLoop:
-        # a fork has the lock but no thread, so this comes before the lock
+        # checked before taking the lock, which a forked process may inherit locked
         if self._pid != os.getpid():
             raise RuntimeError(
-                "This client was made before the process forked; make one in each process."
+                "This client was created before the process forked; create one in each process."
             )
         if self._thread is threading.current_thread():
-            raise RuntimeError("A call from within the client's own event loop would never end.")
-        # with the lock: what begins before `close` is there to be cancelled by it
+            raise RuntimeError("A call from within the client's own event loop would deadlock.")
+        # under the lock, so that `close` finds and cancels every call that began before it
         with self._lock:
             if self._closed:
                 raise RuntimeError("The client is closed.")
             if self._loop is None:
                 started: Future[asyncio.AbstractEventLoop] = Future()
-                # a daemon, so that a forgotten client does not keep the interpreter from ending
+                # a daemon, so that an unclosed client does not keep the interpreter alive
                 self._thread = threading.Thread(
                     target=self._main, args=(started,), name=self._name, daemon=True
                 )
@@ -115,7 +115,7 @@ class LoopThread:
             return self._loop
 
     def _main(self, started: Future[asyncio.AbstractEventLoop]) -> None:
-        # not asyncio.run: it ends with a new thread, which cannot be had while Python exits
+        # not asyncio.run: it ends by starting a thread, which fails during interpreter shutdown
         loop = asyncio.new_event_loop()
         try:
             loop.run_until_complete(self._serve(started))
@@ -131,16 +131,16 @@ class LoopThread:
         for call in calls:
             call.cancel()
         await asyncio.gather(*calls, return_exceptions=True)
-        await self._at_end()
+        await self._on_close()
 
-    def _soon(self, coroutine: Coroutine[Any, Any, Any]) -> None:
+    def _call_soon(self, coroutine: Coroutine[Any, Any, Any]) -> None:
         loop = self._loop
         if loop is None or self._closed or self._pid != os.getpid():
             coroutine.close()
             return
         try:
             loop.call_soon_threadsafe(lambda: loop.create_task(coroutine))
-        except RuntimeError:  # closed in this moment, and what it ran with it
+        except RuntimeError:  # the loop has just closed
             coroutine.close()
 
 
@@ -151,13 +151,13 @@ async def _next(generator: AsyncGenerator[T, None]) -> T:
 def _wait(result: Future[T]) -> T:
     while True:
         try:
-            return result.result(LOOK_SECONDS)
+            return result.result(WAKE_UP_SECONDS)
         except TimeoutError:
             if result.done():
                 return result.result()
 
 
-def _pass_on(done: asyncio.Task[T], result: Future[T]) -> None:
+def _copy_result(done: asyncio.Task[T], result: Future[T]) -> None:
     if done.cancelled():
         result.set_exception(RuntimeError("The client was closed during the call."))
     elif (error := done.exception()) is not None:

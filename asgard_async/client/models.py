@@ -1,4 +1,4 @@
-"""Registered models as the service tells them."""
+"""Registered models as the service returns them."""
 
 from datetime import datetime
 

@@ -1,4 +1,4 @@
-"""How the service is."""
+"""The state of the service."""
 
 from datetime import datetime
 
@@ -8,11 +8,11 @@ from asgard_async.client.jobs import Record
 
 
 class ServiceStatus(Record, frozen=True, kw_only=True):
-    """Asgard and its MLflow, as last seen. Counts are None before MLflow answered once."""
+    """The last known state of Asgard and MLflow. Counts are None until MLflow has answered."""
 
     asgard_api: str
     mlflow_api: str
-    """accessible, unreachable or starting"""
+    """One of accessible, unreachable and starting."""
     mlflow_available: bool
     mlflow_tracking_uri: str
     registered_models: int | None = None
@@ -20,7 +20,7 @@ class ServiceStatus(Record, frozen=True, kw_only=True):
     jobs: dict[str, int] = msgspec.field(default_factory=dict)
     """Number of jobs by status."""
     checked_at: datetime | None = None
-    """When MLflow was last asked."""
+    """When MLflow was last checked."""
     age_seconds: float | None = None
     mlflow_latency_ms: float | None = None
     version: str
@@ -28,7 +28,7 @@ class ServiceStatus(Record, frozen=True, kw_only=True):
 
 
 class Readiness(Record, frozen=True, kw_only=True):
-    """Whether the service takes jobs; true and false are that. `reasons` says why not."""
+    """The service's readiness; true if it accepts jobs. Otherwise `reasons` says why not."""
 
     ready: bool
     reasons: tuple[str, ...] = ()
@@ -38,6 +38,6 @@ class Readiness(Record, frozen=True, kw_only=True):
 
 
 class Reasons(Record, frozen=True, kw_only=True):
-    """Why the service takes no jobs, as it tells it."""
+    """The reasons for which the service accepts no jobs."""
 
     reasons: tuple[str, ...] = ()

@@ -1,4 +1,4 @@
-"""What is submitted: a script, an archive or a directory, as the body of an upload."""
+"""The body of an upload, made from a script, an archive or a directory."""
 
 import asyncio
 import json
@@ -25,10 +25,10 @@ def check_requirements(requirements: Sequence[str]) -> list[str]:
     """The requirements as a list.
 
     Raises:
-        TypeError: they are one text, whose characters would be taken for requirements.
+        TypeError: they are a string, whose characters would be taken for requirements.
     """
     if isinstance(requirements, str):
-        raise TypeError(f"requirements is a list: requirements=[{requirements!r}]")
+        raise TypeError(f"requirements must be a list: requirements=[{requirements!r}]")
     return list(requirements)
 
 
@@ -41,16 +41,16 @@ def upload_of(
     entrypoint: str | None,
     fields: Mapping[str, Any],
 ) -> Iterator[tuple[Body, str | None]]:
-    """The body of an upload and its Content-Type (None: the body knows it).
+    """The body of an upload and its Content-Type (None: the body sets it).
 
-    Blocks: reads files, and archives directories into a temporary one that is gone at the end.
+    Blocking: reads files, and archives a directory into a temporary file, deleted on exit.
 
     Raises:
-        ValueError, TypeError: it is not said, or not clearly, what to submit.
-        OSError: that cannot be read.
+        ValueError, TypeError: the arguments do not say clearly what to submit.
+        OSError: a file cannot be read.
     """
     if (script is None) == (source is None):
-        raise TypeError("Give either the path of a script, or source= with its text.")
+        raise TypeError("Pass either the path of a script, or source= with its text.")
     if source is not None:
         content = source.encode() if isinstance(source, str) else source
         name = script_name or NAME_OF_SOURCE
@@ -58,23 +58,23 @@ def upload_of(
         path = _path_of(script)
         if path.is_dir() or path.name.lower().endswith(ARCHIVES):
             if entrypoint is None:
-                raise ValueError(f"{path.name} holds many files: entrypoint= says which is run.")
+                raise ValueError(f"{path.name} needs entrypoint=, the .py file to run.")
             if script_name is not None:
-                raise ValueError("An archive is named by its file: leave script_name out.")
+                raise ValueError("script_name= is for scripts; an archive is named by its file.")
             with _archive(path) as (name, file):
                 yield _form_body(name, file, {**fields, "entrypoint": entrypoint}), None
             return
         content = path.read_bytes()
         name = script_name or path.name
     if entrypoint is not None:
-        raise ValueError("Only an archive or a directory has an entrypoint.")
+        raise ValueError("entrypoint= is only for an archive or a directory.")
     document = {**fields, "script_name": name, "script_content": b64encode(content).decode()}
     yield json_body(document), "application/json"
 
 
 @asynccontextmanager
 async def in_thread(blocking: AbstractContextManager[T]) -> AsyncIterator[T]:
-    """Enter and leave what blocks without blocking the event loop."""
+    """Enter and exit a blocking context manager without blocking the event loop."""
     entered = await asyncio.to_thread(blocking.__enter__)
     try:
         yield entered
@@ -85,10 +85,10 @@ async def in_thread(blocking: AbstractContextManager[T]) -> AsyncIterator[T]:
 def _path_of(script: str | os.PathLike[str] | None) -> Path:
     text = os.fspath(script or "")
     if "\n" in text:
-        raise ValueError("That is no path but a text; submit(source=…) takes the text of a script.")
+        raise ValueError("Expected a path, not the text of a script; pass that as source=.")
     path = Path(text).expanduser()
     if not path.exists():
-        raise FileNotFoundError(f"There is no {text!r}; source= takes the text of a script.")
+        raise FileNotFoundError(f"{text!r} does not exist; pass the text of a script as source=.")
     return path
 
 
@@ -97,7 +97,7 @@ def _archive(path: Path) -> Iterator[tuple[str, IO[bytes]]]:
     if path.is_dir():
         with TemporaryFile() as file:
             write_archive(path, file)
-            file.flush()  # it is sent by another file object
+            file.flush()  # another file object sends it
             yield f"{path.resolve().name or 'directory'}.tar.gz", file
     else:
         with path.open("rb") as file:
@@ -112,7 +112,7 @@ def _form_body(name: str, file: IO[bytes], fields: Mapping[str, Any]) -> Body:
         for field, value in fields.items():
             for entry in value if isinstance(value, list) else [value]:
                 form.add_field(field, entry if isinstance(entry, str) else json.dumps(entry))
-        # aiohttp closes what it has sent, and it may have to be sent again
+        # aiohttp closes the file that it has sent, and a retry sends it again
         copy = os.fdopen(os.dup(descriptor), "rb")
         copy.seek(0)
         form.add_field("archive", copy, filename=name, content_type="application/octet-stream")

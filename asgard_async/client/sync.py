@@ -1,7 +1,7 @@
-"""The client without asyncio: the same methods, run in a thread that has an event loop.
+"""The synchronous client: the same methods, run in a thread with an event loop.
 
-No method is written twice: each one here is made of that of `AsyncAsgardClient`, with its
-parameters, types and documentation.
+Each method is derived from the one of `AsyncAsgardClient`, with its parameters, types and
+documentation, so that none is written twice.
 """
 
 import functools
@@ -21,7 +21,7 @@ T = TypeVar("T")
 def _blocking(
     method: Callable[Concatenate[Any, P], Coroutine[Any, Any, T]],
 ) -> Callable[Concatenate["AsgardClient", P], T]:
-    """A method that waits for what `method` returns."""
+    """A method that waits for the result of `method`."""
 
     def call(self: "AsgardClient", /, *args: P.args, **kwargs: P.kwargs) -> T:
         return self._thread.run(method(self._client, *args, **kwargs))
@@ -33,7 +33,7 @@ def _blocking(
 def _iterating(
     method: Callable[Concatenate[Any, P], AsyncGenerator[T, None]],
 ) -> Callable[Concatenate["AsgardClient", P], Generator[T, None, None]]:
-    """A method that gives what `method` gives, to a `for` without `async`."""
+    """A method that yields the items of `method` to an ordinary `for`."""
 
     def call(
         self: "AsgardClient", /, *args: P.args, **kwargs: P.kwargs
@@ -46,21 +46,22 @@ def _iterating(
 
 
 def _document(call: Callable[..., Any], method: Callable[..., Any], returns: object) -> None:
-    """What help() and notebooks show: as `method`, but that it returns at once."""
+    """Copy the signature and documentation that help() and notebooks show."""
     functools.update_wrapper(call, method)
     call.__dict__["__signature__"] = inspect.signature(method).replace(return_annotation=returns)
-    del call.__dict__["__wrapped__"]  # or inspect would call it asynchronous
+    del call.__dict__["__wrapped__"]  # otherwise inspect reports it as asynchronous
 
 
 class AsgardClient:
-    """Talks to a running Asgard; works in scripts and in notebooks, whose own loop it leaves alone.
+    """A client for a running Asgard service, for scripts and notebooks.
 
-    Jobs are given as a `Job` or by their id. Every method may raise an `AsgardError`. Connections
-    that fail, 429 and 503 are tried again where the same request twice does what it does once.
+    Methods accept a `Job` or a job id. Every method may raise an `AsgardError`. Requests that are
+    safe to repeat are retried after a failed connection, 429 or 503.
 
-    Several threads may share a client. Ctrl-C ends the call that waits, not the job. A client does
-    not survive a fork: one that was made before raises RuntimeError in the child. Close it, or use
-    it with `with`; one that is forgotten closes itself at the end.
+    Threads can share a client. Ctrl-C interrupts the waiting call, not the job. A client does not
+    survive a fork: in the child process it raises RuntimeError. Close it, or use it in a `with`
+    statement; otherwise it is closed when it is garbage-collected or Python exits. A notebook's
+    own event loop is not used.
     """
 
     def __init__(
@@ -72,7 +73,7 @@ class AsgardClient:
         retry_for: float = 10,
         reconnect_for: float = 300,
     ) -> None:
-        """As `AsyncAsgardClient`."""
+        """Create a client; nothing connects before the first call. See `AsyncAsgardClient`."""
         self._client = AsyncAsgardClient(
             url, token=token, timeout=timeout, retry_for=retry_for, reconnect_for=reconnect_for
         )
@@ -81,7 +82,7 @@ class AsgardClient:
 
     @property
     def url(self) -> str:
-        """Where the service is, without credentials."""
+        """The service's URL without credentials."""
         return self._client.url
 
     def __repr__(self) -> str:
@@ -99,11 +100,11 @@ class AsgardClient:
         self.close()
 
     def close(self) -> None:
-        """Cancel calls of other threads, and close the connections. For good."""
+        """Cancel the calls of other threads and close the connections, permanently."""
         self._thread.close()
 
     def _iterate(self, generator: AsyncGenerator[T, None]) -> Generator[T, None, None]:
-        # a generator of this object, so that it lives as long as its iterators
+        # a generator that refers to this object keeps it alive as long as its iterators
         yield from self._thread.iterate(generator)
 
     submit = _blocking(AsyncAsgardClient.submit)

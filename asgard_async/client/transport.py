@@ -1,4 +1,4 @@
-"""Requests and their answers: what is tried again, and which exception an answer becomes."""
+"""HTTP requests: which are retried, and which exception an error response becomes."""
 
 import asyncio
 import logging
@@ -19,56 +19,61 @@ from asgard_async.client.errors import (
     ConnectionFailed,
     TooManyRequests,
     Unavailable,
-    error_of,
+    error_for,
 )
-from asgard_async.client.patience import Patience
+from asgard_async.client.retry_budget import RetryBudget
 
 T = TypeVar("T")
 Body = Callable[[], AbstractContextManager[Any]]
-"""Makes the body of a request anew for each time that it is sent."""
+"""Creates the body of a request, anew for each attempt."""
 
 log = logging.getLogger(__name__)
 
 PROBLEM = "application/problem+json"
 MAX_FRAME_BYTES = 64 << 20
 HEARTBEAT_SECONDS = 20.0
-# An answer that was cut short, or none; what aiohttp raises for a connection that fails.
-BROKEN = (aiohttp.ClientConnectionError, aiohttp.ClientPayloadError, TimeoutError, OSError)
-# The connection was never there, so nothing was sent.
-UNSENT = (aiohttp.ClientConnectorError, aiohttp.ConnectionTimeoutError)
+CONNECTION_ERRORS = (
+    aiohttp.ClientConnectionError,
+    aiohttp.ClientPayloadError,
+    TimeoutError,
+    OSError,
+)
+"""aiohttp's exceptions for a connection that failed or a response that was cut short."""
+CONNECT_ERRORS = (aiohttp.ClientConnectorError, aiohttp.ConnectionTimeoutError)
+"""Those for a connection that was never established, so nothing was sent."""
 
 
-class Repeat(Enum):
+class Retry(Enum):
     """When a request may be sent again."""
 
-    ALWAYS = "doing it twice is doing it once"
-    UNDONE = "only when the service has surely not done it"
+    ALWAYS = "the request is idempotent"
+    IF_NOT_PROCESSED = "only when the service certainly has not processed it"
 
 
-class Answer(msgspec.Struct, frozen=True, kw_only=True):
-    """What came back."""
+class Response(msgspec.Struct, frozen=True, kw_only=True):
+    """A complete HTTP response."""
 
     status: int
     headers: Mapping[str, str]
     body: bytes
 
     def read(self, kind: type[T]) -> T:
-        """The body as a record.
+        """Decode the body as a record.
 
         Raises:
-            AsgardError: it is none.
+            AsgardError: it does not have that form.
         """
         try:
             return msgspec.json.decode(self.body, type=kind)
         except msgspec.DecodeError as error:
             raise AsgardError(
-                f"The service answered what this client ({__version__}) cannot read: {error}.",
+                f"This client ({__version__}) cannot read the service's response: {error}.",
                 status=self.status,
             ) from error
 
 
 def json_body(document: Mapping[str, Any]) -> Body:
-    """A document as a body; its Content-Type is the caller's to say."""
+    """A JSON document as a body; the caller sets the Content-Type."""
     encoded = msgspec.json.encode(document)
     return lambda: nullcontext(encoded)
 
@@ -81,7 +86,7 @@ class _Problem(msgspec.Struct, kw_only=True):
 
 
 class Transport:
-    """A session with the service, opened by the first request."""
+    """An HTTP session with the service, opened by the first request."""
 
     def __init__(self, address: Address, *, timeout: float, retry_for: float) -> None:
         self.address = address
@@ -95,8 +100,8 @@ class Transport:
         if session is not None:
             await session.close()
 
-    async def get(self, *path: str, **params: str | int | None) -> Answer:
-        """Ask for something; parameters that are None are left out."""
+    async def get(self, *path: str, **params: str | int | None) -> Response:
+        """Send a GET request; parameters that are None are left out."""
         return await self.request("GET", path, params=params)
 
     async def request(
@@ -107,46 +112,46 @@ class Transport:
         params: Mapping[str, str | int | None] | None = None,
         headers: Mapping[str, str] | None = None,
         body: Body = nullcontext,
-        repeat: Repeat = Repeat.ALWAYS,
-        patience: Patience | None = None,
-        gone: bool = False,
-    ) -> Answer:
-        """Send a request, again with growing pauses where that is safe, and read the answer.
+        retry: Retry = Retry.ALWAYS,
+        budget: RetryBudget | None = None,
+        missing_ok: bool = False,
+    ) -> Response:
+        """Send a request, retry it with growing pauses where that is safe, and read the response.
 
-        With `gone`, 404 after a try whose answer got lost means that it did what it should.
+        With `missing_ok`, 404 after an attempt whose response was lost counts as success.
 
         Raises:
-            AsgardError: it was refused, or no answer came.
+            AsgardError: the request was refused, or no response came.
         """
-        patience = patience or Patience(self.retry_for)
-        lost = False
+        budget = budget or RetryBudget(self.retry_for)
+        response_lost = False
         while True:
             try:
                 with body() as data:
-                    answer = await self._send(method, path, params or {}, headers or {}, data)
+                    response = await self._send(method, path, params or {}, headers or {}, data)
             except ConnectionFailed as error:
-                if error.sent and repeat is Repeat.UNDONE:
+                if error.sent and retry is Retry.IF_NOT_PROCESSED:
                     raise
-                lost = lost or error.sent
-                log.info("%s %s failed, trying again: %s", method, "/".join(path), error)
-                await patience.bear(error)
+                response_lost = response_lost or error.sent
+                log.info("%s %s failed; retrying: %s", method, "/".join(path), error)
+                await budget.pause(error)
                 continue
-            if answer.status < 400 or (gone and lost and answer.status == 404):
-                return answer
-            refusal = self._refusal(answer)
-            # a stopping service refuses before it does anything; other 503 may come from behind
-            passing = isinstance(refusal, TooManyRequests) or refusal.kind == DRAINING
-            if not passing and not (isinstance(refusal, Unavailable) and repeat is Repeat.ALWAYS):
-                refusal.add_note(f"{method} {self.address.of(*path)}")
+            if response.status < 400 or (missing_ok and response_lost and response.status == 404):
+                return response
+            refusal = self._refusal(response)
+            # a draining service refuses before it does anything; other 503s may come later
+            unprocessed = isinstance(refusal, TooManyRequests) or refusal.kind == DRAINING
+            if not unprocessed and not (isinstance(refusal, Unavailable) and retry is Retry.ALWAYS):
+                refusal.add_note(f"{method} {self.address.url_of(*path)}")
                 raise refusal
-            log.info("%s %s was refused, trying again: %s", method, "/".join(path), refusal)
-            await patience.bear(refusal, _retry_after(answer.headers))
+            log.info("%s %s was refused; retrying: %s", method, "/".join(path), refusal)
+            await budget.pause(refusal, _retry_after(response.headers))
 
-    async def once(self, *path: str) -> Answer:
-        """Ask for something once and take any answer, refusals too.
+    async def get_once(self, *path: str) -> Response:
+        """Send a GET request without retries and return any response, errors included.
 
         Raises:
-            ConnectionFailed: none came.
+            ConnectionFailed: no response came.
         """
         return await self._send("GET", path, {}, {}, None)
 
@@ -157,22 +162,22 @@ class Transport:
 
         Raises:
             Unauthorized: the token does not allow it.
-            Unavailable, TooManyRequests: not at the moment.
+            Unavailable, TooManyRequests: the service cannot serve it at the moment.
             ConnectionFailed: the service could not be reached.
         """
-        url = URL(self.address.of(*path), encoded=True).update_query(params)
+        url = URL(self.address.url_of(*path), encoded=True).update_query(params)
         try:
             async with asyncio.timeout(self._timeout):
-                return await self._opened().ws_connect(
+                return await self._open_session().ws_connect(
                     url, heartbeat=HEARTBEAT_SECONDS, max_msg_size=MAX_FRAME_BYTES
                 )
         except aiohttp.ClientResponseError as error:
             # not chained: the exception holds the request's headers and with them the token
             status = error.status
-        except BROKEN as error:
-            raise self._failed(error) from error
+        except CONNECTION_ERRORS as error:
+            raise self._connection_failed(error) from error
         if status in {401, 403, 429} or status >= 500:
-            raise error_of(status, f"The log cannot be followed at the moment: HTTP {status}.")
+            raise error_for(status, f"The log cannot be followed at the moment: HTTP {status}.")
         return None
 
     async def _send(
@@ -182,106 +187,108 @@ class Transport:
         params: Mapping[str, str | int | None],
         headers: Mapping[str, str],
         data: Any,
-    ) -> Answer:
-        url = URL(self.address.of(*path), encoded=True)
-        given = {name: value for name, value in params.items() if value is not None}
+    ) -> Response:
+        url = URL(self.address.url_of(*path), encoded=True)
+        query = {name: value for name, value in params.items() if value is not None}
         try:
-            async with self._opened().request(
+            async with self._open_session().request(
                 method,
-                url.update_query(given) if given else url,
+                url.update_query(query) if query else url,
                 data=data,
                 headers=headers,
-                # elsewhere is not where the token belongs, and a POST would become a GET
+                # a redirect would take the token to another host and turn a POST into a GET
                 allow_redirects=False,
             ) as response:
                 content = await response.read()
                 if response.status in {301, 302, 303, 307, 308}:
                     raise AsgardError(
-                        f"{self.address.url} leads elsewhere, to"
+                        f"{self.address.url} redirects to"
                         f" {response.headers.get('Location', 'nowhere')}; use that address.",
                         status=response.status,
                     )
-                return Answer(status=response.status, headers=response.headers, body=content)
+                return Response(status=response.status, headers=response.headers, body=content)
         except aiohttp.ClientResponseError as error:
             # not chained: the exception holds the request's headers and with them the token
             message = error.message
         except aiohttp.ClientSSLError as error:
-            raise AsgardError(f"{self.address.url} cannot be trusted: {error}") from error
-        except BROKEN as error:
-            raise self._failed(error) from error
-        raise AsgardError(f"What answers at {self.address.url} does not speak HTTP: {message}")
+            raise AsgardError(
+                f"The TLS connection to {self.address.url} failed: {error}"
+            ) from error
+        except CONNECTION_ERRORS as error:
+            raise self._connection_failed(error) from error
+        raise AsgardError(f"The server at {self.address.url} does not speak HTTP: {message}")
 
-    def _opened(self) -> aiohttp.ClientSession:
+    def _open_session(self) -> aiohttp.ClientSession:
         if self._session is None:
             self._session = aiohttp.ClientSession(
-                middlewares=[_send_once],
+                middlewares=[_prevent_resending],
                 headers={**self.address.headers, "User-Agent": f"asgard-client/{__version__}"},
-                # how long the service may be silent; uploads and logs take as long as they take
+                # limits how long the service may be silent; uploads and logs may take any time
                 timeout=aiohttp.ClientTimeout(
                     total=None, sock_connect=self._timeout, sock_read=self._timeout
                 ),
             )
         return self._session
 
-    def _failed(self, error: BaseException) -> ConnectionFailed:
-        if isinstance(error, UNSENT):
+    def _connection_failed(self, error: BaseException) -> ConnectionFailed:
+        if isinstance(error, CONNECT_ERRORS):
             return ConnectionFailed(
-                f"Asgard does not answer at {self.address.url} ({_words(error)})."
-                " Is it running? It is started with: asgard serve",
+                f"Asgard does not answer at {self.address.url} ({_describe(error)})."
+                " Is it running? Start it with: asgard serve",
                 sent=False,
             )
         if isinstance(error, TimeoutError):
-            why = f"was silent for {self._timeout:g} s"
+            problem = f"did not respond within {self._timeout:g} s"
         else:
-            why = f"broke the connection off ({_words(error)})"
+            problem = f"closed the connection ({_describe(error)})"
         return ConnectionFailed(
-            f"Asgard at {self.address.url} {why}. If it does not run any more, it is started with:"
+            f"Asgard at {self.address.url} {problem}. If it is not running, start it with:"
             " asgard serve"
         )
 
-    def _refusal(self, answer: Answer) -> AsgardError:
-        request_id = answer.headers.get("X-Request-ID")
-        if answer.headers.get("Content-Type", "").partition(";")[0] == PROBLEM:
+    def _refusal(self, response: Response) -> AsgardError:
+        request_id = response.headers.get("X-Request-ID")
+        if response.headers.get("Content-Type", "").partition(";")[0] == PROBLEM:
             try:
-                problem = msgspec.json.decode(answer.body, type=_Problem)
+                problem = msgspec.json.decode(response.body, type=_Problem)
             except msgspec.DecodeError:
                 pass
             else:
-                return error_of(
-                    answer.status,
+                return error_for(
+                    response.status,
                     problem.detail,
                     errors=problem.errors,
                     request_id=problem.request_id or request_id,
                     kind=problem.type,
                 )
-        return error_of(
-            answer.status,
-            f"What answers at {self.address.url} refuses with HTTP {answer.status}.",
+        return error_for(
+            response.status,
+            f"The server at {self.address.url} answered HTTP {response.status}.",
             request_id=request_id,
         )
 
 
-class _BrokenOff(aiohttp.ClientConnectionError):
-    """The connection failed after it had been there."""
+class _ConnectionLost(aiohttp.ClientConnectionError):
+    """An established connection failed."""
 
 
-async def _send_once(
+async def _prevent_resending(
     request: aiohttp.ClientRequest, handler: aiohttp.ClientHandlerType
 ) -> aiohttp.ClientResponse:
-    # aiohttp sends some requests again by itself, and nobody would know that an answer was lost
+    # aiohttp resends some requests by itself, which would hide that a response was lost
     try:
         return await handler(request)
-    except UNSENT:
+    except CONNECT_ERRORS:
         raise
     except (aiohttp.ClientOSError, aiohttp.ServerDisconnectedError) as error:
-        raise _BrokenOff(_words(error)) from error
+        raise _ConnectionLost(_describe(error)) from error
 
 
-def _words(error: BaseException) -> str:
+def _describe(error: BaseException) -> str:
     cause = getattr(error, "os_error", None) or error
     return getattr(cause, "strerror", None) or str(cause) or type(cause).__name__
 
 
 def _retry_after(headers: Mapping[str, str]) -> float:
-    given = headers.get("Retry-After", "")
-    return float(given) if given.isascii() and given.isdigit() else 0.0
+    value = headers.get("Retry-After", "")
+    return float(value) if value.isascii() and value.isdigit() else 0.0

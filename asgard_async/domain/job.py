@@ -7,6 +7,7 @@ from dataclasses import MISSING, Field, dataclass, field, fields
 from datetime import datetime
 from typing import Any
 
+from asgard_async.domain.resources import ResourceRequest
 from asgard_async.domain.status import ColdReason, Isolation, Phase, Reason, Start, Status
 from asgard_async.domain.transitions import status_in
 
@@ -33,6 +34,11 @@ class JobSpec:
     """None for the configured limit."""
     cpus: float | None = None
     """None for the configured limit."""
+
+    @property
+    def resources(self) -> ResourceRequest:
+        """The resources that the job asks for."""
+        return ResourceRequest(memory_mb=self.memory_mb, cpus=self.cpus)
 
     def digest(self) -> str:
         """SHA-256 of the fields: submissions with the same digest ask for the same job.

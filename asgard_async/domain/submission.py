@@ -1,12 +1,13 @@
-"""A submission as it arrives at the door: checked for form, not yet for content."""
+"""A submission as it arrives: its fields are valid, its program is not checked yet."""
 
-from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass
+
+from asgard_async.domain.job import JobSpec
 
 
 @dataclass(frozen=True, kw_only=True)
 class UploadedArchive:
-    """An archive that was received, under its name in the archive store."""
+    """An archive that was received, and its name in the archive store."""
 
     name: str
     sha256: str
@@ -14,26 +15,11 @@ class UploadedArchive:
 
 @dataclass(frozen=True, kw_only=True)
 class Submission:
-    """The fields of an upload, defaults filled in, the script decoded from base64."""
+    """A specification with its program: either a script or an archive."""
 
-    script_name: str
-    """Of an archive, the name of its file."""
+    spec: JobSpec
     script: bytes = b""
     archive: UploadedArchive | None = None
-    """In place of a script; `entrypoint` says which of its files is run."""
-    entrypoint: str | None = None
-    experiment_name: str
-    model_name: str
-    requirements: Sequence[str] = ()
-    environment_vars: Mapping[str, str] = field(default_factory=dict)
-    timeout: int | None = None
-    """Seconds; None takes the configured default."""
-    tags: Mapping[str, str] = field(default_factory=dict)
-    priority: int = 0
-    warm: bool = True
-    memory_mb: int | None = None
-    """At most what is configured, as the next; None takes that."""
-    cpus: float | None = None
     idempotency_key: str | None = None
     owner: str = ""
-    """Name of the token that submitted it; empty while the API is open."""
+    """The name of the token it was submitted with; empty while the API is open."""

@@ -78,7 +78,7 @@ class EnvironmentCache:
                 continue
             environment = CachedEnvironment(directory=path)
             # others may remove it meanwhile, and builds/ has no lock
-            with contextlib.suppress(FileNotFoundError):
+            with contextlib.suppress(FileNotFoundError, NotADirectoryError):
                 found.append((environment.last_used_at, environment))
         return [environment for _, environment in sorted(found, key=lambda one: one[0])]
 

@@ -1,10 +1,11 @@
-"""What the jobs room needs of something that runs attempts.
+"""The executor protocol: everything the service needs from a place where attempts run.
 
-An attempt is named before it is started, so there is no moment at which it runs under a name that
-the database does not know. The name alone is enough to find it again.
+An attempt is named before it is started, so it never runs under a name that the database does not
+know. The name alone is enough to find it again.
 """
 
 from collections.abc import Mapping, Sequence
+from contextlib import AbstractAsyncContextManager
 from dataclasses import dataclass, field
 from datetime import datetime
 from pathlib import Path
@@ -12,73 +13,121 @@ from typing import Protocol
 
 from asgard_async.domain.attempt import AttemptId, Ended
 from asgard_async.domain.job import Started
+from asgard_async.domain.resources import ResourceRequest
+from asgard_async.environments.spec import EnvironmentSpec
+from asgard_async.logs.source import LogSource
 from asgard_async.supervisor.limits.resource_limits import ResourceLimits
 
 
 @dataclass(frozen=True, kw_only=True)
 class AttemptRequest:
-    """What to run, and within which bounds; times in seconds."""
+    """A program to run, and the bounds within which it runs; times in seconds."""
 
     attempt: AttemptId
     script_name: str
-    """What is run: a path below the working directory."""
+    """The program: a path below the working directory."""
     script: bytes = b""
-    """Its source, where it comes in no archive."""
+    """Its source, unless it comes in an archive."""
     archive: Path | None = None
-    """Unpacked into the working directory, with `script_name` in it."""
-    python: Path
-    """The interpreter of the job's environment."""
-    warm: bool = True
-    """Whether it may run in a fork of an interpreter that has its imports done."""
-    imports: frozenset[str] | None = None
-    """The packages that it imports at most; None where that is not known."""
+    """The service's copy of an archive to unpack into the working directory, `script_name` in it.
+    """
+    environment: EnvironmentSpec | None = None
+    """The environment to run in, made available by `Executor.environment`; None for the base."""
     requirements: Sequence[str] = ()
+    """The requirements as the job states them."""
+    imports: frozenset[str] | None = None
+    """The packages that the program imports at most; None if unknown."""
+    warm: bool = True
+    """True if it may run in a fork of an interpreter that has its imports done."""
+    variables: Mapping[str, str] = field(repr=False)
+    """Environment variables, in addition to those that the executor sets."""
     own_variables: frozenset[str] = frozenset()
-    """Names of those in `environment` that the job brought itself."""
-    held: Sequence[Path] = ()
-    """Files that are locked (shared) as long as the attempt lives."""
+    """Names of the variables that the job brought itself."""
     owner: str = ""
-    """Name of the token that it was submitted with; caches are shared with no other."""
-    environment: Mapping[str, str] = field(repr=False)
+    """Name of the token that submitted the job; its caches are shared with no other owner."""
+    resources: ResourceRequest = field(default_factory=ResourceRequest)
     timeout: float
     grace: float
-    resource_limits: ResourceLimits
+    """Time between SIGTERM and SIGKILL when the attempt is stopped."""
 
 
 class CannotStart(Exception):
-    """An attempt cannot be started, however often it is tried; the text says why and what to do, as
-    the end of a sentence, without paths of this machine."""
+    """An attempt cannot be started, however often it is tried.
+
+    The text names the cause and the remedy as the end of a sentence, without paths of the service.
+    """
+
+
+class EnvironmentFailed(Exception):
+    """An environment cannot be made available; the text says why, for the owner of the job."""
 
 
 class Executor(Protocol):
-    """Runs attempts; none of them may depend on the service being alive."""
+    """A place where attempts run. No attempt depends on the service being alive."""
+
+    @property
+    def logs(self) -> LogSource:
+        """The logs of the executor's jobs."""
 
     async def ready(self) -> None:
         """Wait until attempts can be started at all."""
 
-    async def start(self, request: AttemptRequest) -> datetime | None:
-        """Start an attempt and return when its script began to run.
+    def limits(self, resources: ResourceRequest) -> ResourceLimits:
+        """Return the limits of a job that asks for these resources."""
 
-        None when it did not: `wait` then says why. An attempt starts at most once, whoever asks.
+    # --- environments ---------------------------------------------------------------------
+
+    def environment_for(
+        self, requirements: Sequence[str], *, job_id: str = ""
+    ) -> EnvironmentSpec | None:
+        """Return the environment that a job's requirements need.
+
+        None if the base environment satisfies them, or if attempts make their own environment when
+        they start: the job then skips phase ENVIRONMENT. May be called in any thread.
+        """
+
+    def environment(
+        self, environment: EnvironmentSpec, *, job_id: str
+    ) -> AbstractAsyncContextManager[None]:
+        """Make an environment available to attempts that start inside the context.
+
+        It is built if necessary, shared with other jobs that need the same one; the output of the
+        build goes to the job's log. Cancellation leaves the build alone, so that a restarted
+        service finds it; see `abandon`.
 
         Raises:
-            CannotStart, OSError: most likely nothing was started; `wait` is certain.
+            EnvironmentFailed: on entry, if it cannot be built.
+        """
+
+    async def abandon(self, environment: EnvironmentSpec) -> None:
+        """Stop building an environment unless another job waits for it."""
+
+    # --- attempts -------------------------------------------------------------------------
+
+    async def start(self, request: AttemptRequest) -> datetime | None:
+        """Start an attempt and return the time at which its script began to run.
+
+        Return None if it did not: `wait` then says why. An attempt starts at most once, however
+        often and by whomever it is started.
+
+        Raises:
+            CannotStart, OSError: when most likely nothing was started; `wait` knows for certain.
         """
 
     async def wait(self, attempt: AttemptId) -> Ended:
-        """Wait until an attempt and all its processes are over; may be asked again at any time.
+        """Wait until an attempt and all its processes have ended; may be repeated at any time.
 
-        For an attempt that nobody has started this rules out that it ever will be.
+        An attempt that nobody has started is ruled out: it never starts afterwards.
         """
 
     async def started(self, attempt: AttemptId) -> Started | None:
-        """When and how an attempt's script began to run, as far as is known."""
+        """Return when and how an attempt's script began to run, as far as that is known."""
 
     async def stop(self, attempt: AttemptId) -> None:
-        """Ask an attempt to end: SIGTERM, the launch's grace, SIGKILL. Returns at once.
+        """Stop an attempt with SIGTERM and, after its grace, SIGKILL. Return at once.
 
-        One that has not been started never will be.
+        An attempt that has not been started never will be.
         """
 
     async def remove(self, job_id: str) -> None:
-        """Remove what the attempts of a job left behind."""
+        """Remove everything that a job's attempts left behind, its log included."""

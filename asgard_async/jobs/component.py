@@ -8,13 +8,12 @@ from asgard_async.config.component import CONFIG
 from asgard_async.core.component import BACKGROUND, READINESS
 from asgard_async.core.tasks import BackgroundTasks
 from asgard_async.core.timestamps import now
-from asgard_async.environments.component import ENVIRONMENTS
-from asgard_async.executors.local.component import EXECUTOR
+from asgard_async.executors.component import EXECUTOR
 from asgard_async.jobs.actions.cancel import Canceller
 from asgard_async.jobs.actions.delete import Deleter
 from asgard_async.jobs.cancellable_waits import CancellableWaits
 from asgard_async.jobs.environment_phase import EnvironmentPhase
-from asgard_async.jobs.following import Followers
+from asgard_async.jobs.followers import Followers
 from asgard_async.jobs.lifecycle import Lifecycle
 from asgard_async.jobs.recorder import Recorder
 from asgard_async.jobs.submit.component import SUBMITTER
@@ -36,22 +35,17 @@ FOLLOWERS = web.AppKey("followers", Followers)
 
 
 async def jobs(app: web.Application) -> AsyncIterator[None]:
-    """Take jobs from the queue to their end, and let others follow, cancel and delete them."""
+    """Take jobs from the queue to their end; let clients follow, cancel and delete them."""
     config, store, executor, tasks = app[CONFIG], app[STORE], app[EXECUTOR], app[BACKGROUND]
     app[JOB_TASKS] = job_tasks = BackgroundTasks()
     app[FOLLOWERS] = Followers(store=store, feeds=app[FEEDS])
     recorder = await _recorder(app)
     cancellable_waits = CancellableWaits(store)
-    environment_phase = EnvironmentPhase(
-        cancellable_waits=cancellable_waits,
-        environments=app[ENVIRONMENTS],
-        log_of=executor.log_of,
-        log_limit_bytes=config.logs.max_bytes_per_job,
-    )
+    environment_phase = EnvironmentPhase(cancellable_waits=cancellable_waits, executor=executor)
     app[FIRST_PHASE] = environment_phase.first_phase
     app[EXECUTOR_READY] = executor.ready
     app[JOB_RUNNER] = Lifecycle(
-        config=config,
+        config=config.jobs,
         store=store,
         archives=app[ARCHIVES],
         executor=executor,
@@ -84,13 +78,13 @@ async def _recorder(app: web.Application) -> Recorder:
 
 
 async def stop_following(app: web.Application) -> None:
-    """Close the log streams: their readers resume with the next service."""
+    """Close the log streams: their readers reconnect to the next service process."""
     if FOLLOWERS in app:
         app[FOLLOWERS].close()
 
 
 async def drain(app: web.Application) -> None:
-    """Start no more jobs and wait until those that run have ended."""
+    """Stop starting jobs and wait until running jobs have ended."""
     app[READINESS].drain()
     app[SUBMITTER].close()
     await app[BACKGROUND].stop("dispatcher")

@@ -1,63 +1,47 @@
-"""Phase ENVIRONMENT: a job whose requirements the base environment does not satisfy waits for one
-that does."""
+"""Phase ENVIRONMENT: a job waits for an environment that the base environment cannot replace."""
 
 import contextlib
-from collections.abc import AsyncIterator, Callable
-from pathlib import Path
+from collections.abc import AsyncIterator
 
 from asgard_async.domain.job import Job, JobSpec
 from asgard_async.domain.status import Phase
-from asgard_async.environments.cache import CachedEnvironment
-from asgard_async.environments.output import JobLogCopy
-from asgard_async.environments.provider import EnvironmentProvider
 from asgard_async.environments.spec import EnvironmentSpec
+from asgard_async.executors.base import Executor
 from asgard_async.jobs.cancellable_waits import CancellableWaits, JobCancelled
 
 
 class EnvironmentPhase:
-    """Gets jobs their environment."""
+    """Provides jobs with their environments, as the executor makes them."""
 
-    def __init__(
-        self,
-        *,
-        cancellable_waits: CancellableWaits,
-        environments: EnvironmentProvider,
-        log_of: Callable[[str], Path],
-        log_limit_bytes: int,
-    ) -> None:
+    def __init__(self, *, cancellable_waits: CancellableWaits, executor: Executor) -> None:
         self._cancellable_waits = cancellable_waits
-        self._environments = environments
-        self._log_of = log_of
-        self._log_limit = log_limit_bytes
+        self._executor = executor
 
     def first_phase(self, spec: JobSpec) -> Phase:
-        """The phase in which a job leaves the queue."""
-        if self._environments.is_base(spec.requirements):
+        """Return the phase that a job enters when it leaves the queue."""
+        if self._executor.environment_for(spec.requirements) is None:
             return Phase.STARTING
         return Phase.ENVIRONMENT
 
     @contextlib.asynccontextmanager
-    async def provided(self, job: Job) -> AsyncIterator[CachedEnvironment]:
-        """The job's environment, built if need be, and kept inside of the context.
+    async def provided(self, job: Job) -> AsyncIterator[EnvironmentSpec | None]:
+        """Provide the job's environment inside the context; None is the base environment.
 
         Raises:
-            BuildFailed: it cannot be built.
-            Interrupted: the job was cancelled meanwhile.
+            EnvironmentFailed: it cannot be made available.
+            JobCancelled: the job was cancelled meanwhile.
         """
-        environment_spec = self._environments.spec_for(job.spec.requirements, job_id=job.job_id)
-        while True:
-            with self._environments.held(environment_spec) as environment:
-                if environment is not None:
-                    yield environment
-                    return
-            await self._build(job, environment_spec)
-
-    async def _build(self, job: Job, environment_spec: EnvironmentSpec) -> None:
-        log = JobLogCopy(self._log_of(job.job_id), limit_bytes=self._log_limit)
-        try:
-            await self._cancellable_waits.unless_cancelled(
-                job.job_id, self._environments.build(environment_spec, log)
-            )
-        except JobCancelled:
-            await self._environments.abandon(environment_spec)
-            raise
+        environment = self._executor.environment_for(job.spec.requirements, job_id=job.job_id)
+        if environment is None:
+            yield None
+            return
+        async with contextlib.AsyncExitStack() as stack:
+            available = self._executor.environment(environment, job_id=job.job_id)
+            try:
+                await self._cancellable_waits.unless_cancelled(
+                    job.job_id, stack.enter_async_context(available)
+                )
+            except JobCancelled:
+                await self._executor.abandon(environment)
+                raise
+            yield environment

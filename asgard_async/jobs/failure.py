@@ -1,7 +1,7 @@
-"""Which exception ended a script, as its own output tells. Standard library only.
+"""The exception that ended a script, found in its output. Standard library only.
 
-The output is whatever the script wrote, so it may be cut, interleaved or made up: every look at it
-is one pass, and the answer is one bounded line.
+The output is whatever the script wrote: it may be cut, interleaved or made up. So the search is a
+single pass, and the result is one line of bounded length.
 """
 
 import re
@@ -9,18 +9,18 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 
 LONGEST_LINE = 1000
-# Text after the last traceback may belong to its message; so much of it does not.
+# Text after the last traceback may belong to its message, unless there is more than this.
 LONGEST_MESSAGE_LINES = 200
 
 HEADER = "Traceback (most recent call last):"
-# An exception group is drawn behind a margin, and its parts behind a wider one.
+# An exception group is printed behind a margin, and its parts behind a wider one.
 GROUP_HEADER = f"  + Exception Group {HEADER}"
 GROUP_MARGIN = "  | "
 INSIDE_GROUP = re.compile(r" +(?:\||\+-)")
 FRAME = re.compile(r' {2}File "[^"]{1,4096}", line \d{1,9}(?:, in (?P<function>.{1,400}))?$')
 EXCEPTION = re.compile(r"[^\W\d][\w.<>]{0,300}(?:: .*|:)?$")
 MEMORY_ERRORS = {"MemoryError", "_ArrayMemoryError"}
-# MLflow's words about a run that ends with the interpreter, after the traceback.
+# Printed by MLflow after the traceback about a run that ends with the interpreter.
 AFTERWORDS = ("🏃 View run ", "🧪 View experiment at")
 
 
@@ -30,29 +30,29 @@ class _Traceback:
     ends_at: int
     """Index of `line` among the lines."""
     outermost: bool
-    """It begins at the top of a script, as that of an exception which nobody caught does."""
+    """True if it begins at the top of a script, like that of an exception that was not caught."""
 
 
 def last_exception_line(log_tail: str) -> str | None:
-    """The line that names the exception which ended the script, or None if none did.
+    """Return the line that names the exception which ended the script, or None.
 
-    Of several tracebacks the last one counts, which for chained exceptions is the one that was not
-    caught. Of a message of several lines it is the first, with the exception's name.
+    The last of several tracebacks counts; for chained exceptions it is the one that was not caught.
+    Of a message of several lines the first is returned, with the exception's name.
     """
     lines = [line.rstrip("\r") for line in log_tail.split("\n")]
     last = None
-    for last in _tracebacks(lines):  # noqa: B007  # the last one is what is looked for
+    for last in _tracebacks(lines):  # noqa: B007  # only the last one counts
         pass
     if last is None or not _ended_the_script(last, lines):
         return None
     line = last.line
-    if line.rstrip().endswith(":"):  # the message begins on the next line
+    if line.rstrip().endswith(":"):  # the message starts on the next line
         line = f"{line.rstrip()} {next(filter(str.strip, lines[last.ends_at + 1 :]), '')}"
     return _presentable(line)
 
 
 def is_memory_error(exception_line: str) -> bool:
-    """Whether the line names a MemoryError, or numpy's own kind of it."""
+    """Return whether the line names a MemoryError, or numpy's subclass of it."""
     return exception_line.partition(":")[0].rpartition(".")[2] in MEMORY_ERRORS
 
 
@@ -81,14 +81,14 @@ def _tracebacks(lines: list[str]) -> Iterator[_Traceback]:
 
 def _ended_the_script(last: _Traceback, lines: list[str]) -> bool:
     after = lines[last.ends_at + 1 :]
-    if all(_is_no_word_of_the_script(line) for line in after):
+    if all(_is_not_output_of_the_script(line) for line in after):
         return True
-    # What follows is the rest of a long message, or the script caught and showed the exception and
-    # went on. One that was caught shows its frames only up to where it was caught.
+    # The rest is either the end of a long message, or output of a script that caught and printed
+    # the exception. A caught exception shows its frames only up to where it was caught.
     return last.outermost and len(after) <= LONGEST_MESSAGE_LINES
 
 
-def _is_no_word_of_the_script(line: str) -> bool:
+def _is_not_output_of_the_script(line: str) -> bool:
     return not line.strip() or line.startswith(AFTERWORDS) or bool(INSIDE_GROUP.match(line))
 
 

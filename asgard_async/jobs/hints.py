@@ -1,7 +1,7 @@
-"""What to do about failures that every newcomer meets. Standard library only.
+"""Hints on common failures of scripts. Standard library only.
 
-Each pattern is of a real message, kept in tests/jobs/test_hints.py. What is quoted from a message
-is short and of harmless characters, since a script may print anything.
+Each pattern matches a real message, kept in tests/jobs/outputs. Text quoted from a message is short
+and of harmless characters, because a script may print anything.
 """
 
 import re
@@ -9,11 +9,11 @@ from collections.abc import Callable
 
 from asgard_async.jobs.failure import is_memory_error
 
-# Modules whose package goes by another name.
+# Modules whose package has another name.
 PACKAGES = {
     "attr": "attrs",
     "bs4": "beautifulsoup4",
-    "cv2": "opencv-python-headless",  # opencv-python needs a display's libraries
+    "cv2": "opencv-python-headless",  # opencv-python needs the libraries of a display
     "dateutil": "python-dateutil",
     "dotenv": "python-dotenv",
     "fitz": "PyMuPDF",
@@ -35,9 +35,9 @@ PACKAGES = {
 }
 
 OUT_OF_MEMORY = (
-    "The job ran out of memory: use less data at a time or smaller types (float32), or fewer"
-    ' workers (n_jobs). A job that named a "memory_mb" may name more; the administrator may allow'
-    " more: [limits] memory_mb."
+    "The job ran out of memory: process less data at a time, use smaller types (float32) or fewer"
+    ' workers (n_jobs). If the job set "memory_mb", raise it; the administrator can raise the limit'
+    " for all jobs ([limits] memory_mb)."
 )
 
 Match = re.Match[str]
@@ -48,9 +48,9 @@ MOST_TYPES_SHOWN = 8
 
 
 def hint_for(log_tail: str, error_line: str | None) -> str | None:
-    """A sentence on what to do, for an exception that is well known, or None.
+    """Return advice for a well-known exception, or None.
 
-    `error_line` is what `last_exception_line` found in `log_tail`.
+    `error_line` is the result of `last_exception_line` for `log_tail`.
     """
     if error_line is None:
         return None
@@ -66,15 +66,15 @@ def _untrusted_types(match: Match, log_tail: str) -> str:
     listed = UNTRUSTED_TYPES.search(log_tail)
     types = re.findall(r"'([\w.]{1,200})'", listed["types"]) if listed else []
     if not types:
-        given = "[…]  # the types that the message names"
+        shown = "[…]  # the types named in the message"
     elif len(types) > MOST_TYPES_SHOWN:
-        given = f"{types[:MOST_TYPES_SHOWN]}"[:-1] + ", …]"
+        shown = f"{types[:MOST_TYPES_SHOWN]}"[:-1] + ", …]"
     else:
-        given = f"{types}"
+        shown = f"{types}"
     if "skops_trusted_types" not in match.string:
-        return f"Pass trusted={given} to skops.io.load, if you trust who made the file."
+        return f"Pass trusted={shown} to skops.io.load if you trust the author of the file."
     return (
-        f"Pass skops_trusted_types={given} to log_model, or"
+        f"Pass skops_trusted_types={shown} to log_model, or"
         ' serialization_format="cloudpickle" to store the model as a pickle.'
     )
 
@@ -84,21 +84,21 @@ def _no_module(match: Match, log_tail: str) -> str:
     top, _, inner = module.partition(".")
     if inner:
         return (
-            f'There is a "{top}", but no "{module}" in it: look at the spelling and at the version'
-            f' of {PACKAGES.get(top, top)} (pin it in "requirements").'
+            f'"{top}" is installed but has no "{module}": check the spelling and the version of'
+            f' {PACKAGES.get(top, top)} (pin it in "requirements").'
         )
     return (
-        f'Add "{PACKAGES.get(top, top)}" to "requirements". If {top} is a file of your own: only'
-        " the script itself is uploaded, so put its code there."
+        f'Add "{PACKAGES.get(top, top)}" to "requirements". If {top} is your own module: only the'
+        " script itself was uploaded; put the code there, or submit the directory as an archive."
     )
 
 
 def _no_file(match: Match, log_tail: str) -> str:
     if match["path"].startswith(("/", "~")):
-        return "The path is looked for on the machine that runs Asgard, not on yours."
+        return "Paths refer to the machine that runs Asgard, not to yours."
     return (
-        "A job runs in a directory of its own, which is empty at first: give the absolute path of a"
-        " file on the machine that runs Asgard, or let the script fetch the data."
+        "A job starts in an empty directory of its own: use the absolute path of a file on the"
+        " machine that runs Asgard, or download the data in the script."
     )
 
 
@@ -118,25 +118,27 @@ HINTS: tuple[tuple[re.Pattern[str], Hint], ...] = (
     ),
     (
         re.compile(r"^PermissionError: "),
-        _always("Write to the working directory: it is the job's own, and so is $TMPDIR."),
+        _always("Write to the working directory or to $TMPDIR; both belong to the job."),
     ),
     (
         re.compile(r"^EOFError: EOF when reading a line"),
-        _always('A job has no keyboard: pass values in "environment_vars" and read os.environ.'),
+        _always(
+            'A job has no standard input: pass values in "environment_vars" and read os.environ.'
+        ),
     ),
     (
         re.compile(r"RESOURCE_ALREADY_EXISTS: Experiment"),
         _always(
-            "Leave create_experiment out: Asgard makes the experiment of the submission and sets"
-            " it. For another one, mlflow.set_experiment(name) also takes one that exists."
+            "Remove create_experiment: Asgard creates the submission's experiment and selects it."
+            " For another one use mlflow.set_experiment(name), which also accepts existing ones."
         ),
     ),
     (
         re.compile(r"RESOURCE_ALREADY_EXISTS: Registered Model"),
         _always(
-            "Leave create_registered_model out: Asgard registers the job's model under"
-            ' "model_name" when it has completed. mlflow.register_model also takes a name that'
-            " exists, and adds a version."
+            'Remove create_registered_model: Asgard registers the job\'s model under "model_name"'
+            " once the job has completed. mlflow.register_model also accepts an existing name and"
+            " adds a version."
         ),
     ),
     (
@@ -145,37 +147,38 @@ HINTS: tuple[tuple[re.Pattern[str], Hint], ...] = (
             r"Connection refused|Max retries exceeded|timed out|NameResolutionError)"
         ),
         _always(
-            "MLflow did not answer at that address. Leave set_tracking_uri out: Asgard sets"
-            " MLFLOW_TRACKING_URI. If it was Asgard's own, see GET /mlops/status and retry the job."
+            "MLflow did not answer at that address. Remove set_tracking_uri: Asgard sets"
+            " MLFLOW_TRACKING_URI. If the address is Asgard's, see GET /mlops/status and"
+            " retry the job."
         ),
     ),
     (
         re.compile(r"Changing param values is not allowed"),
         _always(
-            "A parameter can be logged once per run: log what changes with log_metric and a step,"
-            " or start a nested run for each value (mlflow.start_run(nested=True))."
+            "A parameter can be logged once per run: log changing values with log_metric and a"
+            " step, or start a nested run for each value (mlflow.start_run(nested=True))."
         ),
     ),
     (
         re.compile(r"^Exception: Run with UUID \w{1,64} is already active"),
         _always(
-            "Use `with mlflow.start_run():`, which ends the run at its end, or pass nested=True"
-            " for a run inside another. A call of log_param or log_metric before start_run has"
-            " opened a run already."
+            "Use `with mlflow.start_run():`, which ends the run when the block ends, or pass"
+            " nested=True for a run inside another. Calling log_param or log_metric before"
+            " start_run opens a run as well."
         ),
     ),
     (
         re.compile(r"INVALID_PARAMETER_VALUE: Invalid model name \("),
         _always(
-            'log_model names the model within its run: name="model" will do. The name it is'
-            ' registered under is the submission\'s "model_name".'
+            'log_model names the model within its run: name="model" is enough. The registered name'
+            ' is the submission\'s "model_name".'
         ),
     ),
     (
         re.compile(r"INVALID_PARAMETER_VALUE: Invalid model name '"),
         _always(
-            "Leave registered_model_name out: Asgard registers the model under the submission's"
-            ' "model_name". A registered name has neither "/" nor ":".'
+            "Remove registered_model_name: Asgard registers the model under the submission's"
+            ' "model_name". Registered names must not contain "/" or ":".'
         ),
     ),
 )

@@ -1,65 +1,63 @@
-"""One job's way from the queue to its end, as the service follows it.
+"""The lifecycle of a job from the queue to its end, as the service follows it.
 
-Nothing here is needed for the job to run: shim and keeper do that. Each step can be cut off at any
-point by a crash or a cancellation, and is taken up again by `resume` from what is on the disk.
+A running job does not depend on anything here: the executor keeps it running. A crash or a
+cancellation may cut off each step at any point; `resume` continues from the durable state.
 """
 
 import asyncio
 import contextlib
 import logging
-import sys
-from collections.abc import Awaitable, Callable, Sequence
+from collections.abc import Awaitable, Callable
 from dataclasses import replace
 from functools import partial
-from pathlib import Path
 from typing import Protocol
 
-from asgard_async.config import Config
+from asgard_async.config import JobsConfig
 from asgard_async.core.timestamps import now
 from asgard_async.domain.attempt import AttemptId, End, Ended
 from asgard_async.domain.errors import JobNotFound
 from asgard_async.domain.job import Job, Outcome
 from asgard_async.domain.status import Phase, Reason
 from asgard_async.domain.transitions import TransitionRefused
-from asgard_async.environments.builder import BuildFailed
-from asgard_async.executors.base import AttemptRequest, Executor
+from asgard_async.environments.spec import EnvironmentSpec
+from asgard_async.executors.base import AttemptRequest, EnvironmentFailed, Executor
 from asgard_async.jobs.cancellable_waits import CancellableWaits, JobCancelled
 from asgard_async.jobs.environment_phase import EnvironmentPhase
 from asgard_async.jobs.outcome import outcome_of
-from asgard_async.jobs.start_failure import in_words, is_transient
+from asgard_async.jobs.start_failure import describe, is_transient
 from asgard_async.logs.reader import LogReader
 from asgard_async.store.archives import ArchiveStore
 from asgard_async.store.jobs import JobStore
-from asgard_async.supervisor.limits.resource_limits import ResourceLimits
 
 logger = logging.getLogger(__name__)
 
 LOG_TAIL_BYTES = 64 * 1024
-AGAIN_SECONDS = 2.0
+RETRY_SECONDS = 2.0
+"""Pause before a failed step is tried again."""
 MAX_STARTS = 4
-"""How often a job is started that a busy machine refuses to start; about 12 s in all."""
+"""Attempts to start a job on a machine short of resources; about 12 s in all."""
 
 
 class Recording(Protocol):
-    """What the lifecycle needs of the tracking side (see recorder.py)."""
+    """The recording of MLflow runs, as the lifecycle needs it; see recorder.py."""
 
     async def prepare(self, job: Job) -> dict[str, str]:
-        """Make sure that the job's experiment exists, if MLflow answers; its MLflow variables."""
+        """Create the job's experiment if MLflow answers; return the job's MLflow variables."""
 
     def expect(self, job_id: str) -> None:
-        """Hear that a job's end is about to be recorded, for the first time."""
+        """Note that a job's end is about to be recorded for the first time."""
 
     async def settle(self, job: Job) -> None:
-        """Wait until the job's runs are known, but not longer than configured."""
+        """Wait until the job's runs are known, at most for the configured time."""
 
 
 class Lifecycle:
-    """Follows jobs. `requeued` is called after one was put back into the queue."""
+    """Takes jobs to their end. `requeued` is called after a job was put back into the queue."""
 
     def __init__(
         self,
         *,
-        config: Config,
+        config: JobsConfig,
         store: JobStore,
         archives: ArchiveStore,
         executor: Executor,
@@ -80,51 +78,53 @@ class Lifecycle:
         self._requeued = requeued
 
     async def run(self, job: Job, release_slot: Callable[[], None]) -> None:
-        """Take a job that was just claimed (STARTING) to its end."""
+        """Take a job that was just claimed to its end."""
         try:
             if job.phase is Phase.ENVIRONMENT:
                 await self._insist(job, self._start_in_own_environment)
             else:
-                await self._start(job, Path(sys.executable))
-            await self._insist(job, partial(self._see_end, claimed_here=True))
+                await self._start(job, None)
+            await self._insist(job, partial(self._await_end, claimed_here=True))
         finally:
             release_slot()
         await self._insist(job, self._finish)
 
     async def resume(self, job: Job, release_slot: Callable[[], None]) -> None:
-        """Take a job to its end that an earlier life of the service left unfinished."""
+        """Take a job to its end that an earlier service process left unfinished."""
         try:
             starts_here = job.phase is Phase.ENVIRONMENT
             if starts_here:
                 await self._insist(job, self._start_in_own_environment)
-            await self._insist(job, partial(self._see_end, claimed_here=starts_here))
+            await self._insist(job, partial(self._await_end, claimed_here=starts_here))
         finally:
             release_slot()
         await self._insist(job, self._finish)
 
     async def _insist(self, job: Job, step: Callable[[Job], Awaitable[None]]) -> None:
-        """Take a step, again and again if the disk is full or the database does not answer.
+        """Take a step; try again while the disk is full or the database does not answer.
 
-        A job that is given up here would hang until the service is started again.
+        A job that is given up here would hang until the service restarts.
         """
         while True:
             try:
-                # as it stands: somebody may have cancelled it, or the last try came far
-                present = await self._store.get(job.job_id)
-                if present.attempt == job.attempt:  # else it was queued again: not ours any more
-                    await step(present)
+                # read again: it may have been cancelled, or the last try may have moved it
+                current = await self._store.get(job.job_id)
+                if current.attempt == job.attempt:  # else it was requeued and claimed again
+                    await step(current)
             except JobNotFound:
-                return  # it has finished, and was deleted at once
+                return  # it has finished and was deleted
             except Exception:
-                logger.exception("job %s is looked at again in %g s", job.job_id, AGAIN_SECONDS)
+                logger.exception(
+                    "step of job %s failed; trying again in %g s", job.job_id, RETRY_SECONDS
+                )
             else:
                 return
-            await asyncio.sleep(AGAIN_SECONDS)
+            await asyncio.sleep(RETRY_SECONDS)
 
     # --- start ----------------------------------------------------------------------------
 
     async def _start_in_own_environment(self, job: Job) -> None:
-        """Take a job out of ENVIRONMENT: started, or ended if it cannot be."""
+        """Take a job out of ENVIRONMENT: start it, or end it if that is impossible."""
         if job.phase is not Phase.ENVIRONMENT:
             return
         try:
@@ -132,73 +132,72 @@ class Lifecycle:
                 job = await self._store.move(
                     job.job_id, Phase.STARTING, at=now(), attempt=job.attempt
                 )
-                await self._start(job, environment.python, environment.lock)
+                await self._start(job, environment)
         except JobCancelled:
             job = await self._store.get(job.job_id)
             await self._record_end(job, Ended(end=End.NOT_STARTED), claimed_here=True)
-        except BuildFailed as error:
+        except EnvironmentFailed as error:
             outcome = Outcome(reason=Reason.ENVIRONMENT_FAILED, error=str(error), ended_at=now())
             await self._store.end(
                 job.job_id, Phase.FINISHED, outcome, at=now(), attempt=job.attempt
             )
 
-    async def _start(self, job: Job, python: Path, *held: Path) -> None:
+    async def _start(self, job: Job, environment: EnvironmentSpec | None) -> None:
         try:
-            await self._launch(job, python, held)
+            await self._request_start(job, environment)
         except JobCancelled:
             await self._executor.stop(_attempt(job))  # rules the attempt out
         except Exception as error:
             logger.exception("job %s could not be started", job.job_id)
-            await self._insist(job, partial(self._see_failed_start, error=error))
+            await self._insist(job, partial(self._handle_failed_start, error=error))
 
-    async def _see_failed_start(self, job: Job, error: Exception) -> None:
-        """Put a job whose start raised `error` back into the queue, if there is hope; or end it."""
+    async def _handle_failed_start(self, job: Job, error: Exception) -> None:
+        """Put a job whose start raised `error` back into the queue if it may succeed, or end it."""
         again = is_transient(error) and job.attempt < MAX_STARTS
         if again:
             with contextlib.suppress(JobCancelled):  # a cancelled job ends below
-                pause = asyncio.sleep(AGAIN_SECONDS * job.attempt)
+                pause = asyncio.sleep(RETRY_SECONDS * job.attempt)
                 await self._cancellable_waits.unless_cancelled(job.job_id, pause)
         ended = await self._executor.wait(_attempt(job))
         if ended.end is End.NOT_STARTED:
-            ended = replace(ended, end=End.START_FAILED, error=in_words(error))
+            ended = replace(ended, end=End.START_FAILED, error=describe(error))
         else:
-            again = False  # it did start, after all
+            again = False  # it did start after all
         job = await self._store.get(job.job_id)
         await self._record_end(job, ended, claimed_here=True, start_again=again)
 
-    async def _launch(self, job: Job, python: Path, held: Sequence[Path]) -> None:
+    async def _request_start(self, job: Job, environment: EnvironmentSpec | None) -> None:
         await self._cancellable_waits.unless_cancelled(job.job_id, self._executor.ready())
         variables = await self._cancellable_waits.unless_cancelled(
             job.job_id, self._recording.prepare(job)
         )
-        launch = AttemptRequest(
+        request = AttemptRequest(
             attempt=_attempt(job),
             script_name=job.spec.entrypoint or job.spec.script_name,
             script=await self._store.script(job.job_id) if job.archive is None else b"",
             archive=self._archives.path(job.archive) if job.archive is not None else None,
-            python=python,
-            warm=job.spec.warm,
-            imports=job.imports,
+            environment=environment,
             requirements=job.spec.requirements,
-            own_variables=frozenset(job.spec.environment_vars),
-            held=held,
-            owner=job.submitted_by,
-            environment={
+            imports=job.imports,
+            warm=job.spec.warm,
+            variables={
                 **job.spec.environment_vars,
                 **variables,
                 "ASGARD_JOB_ID": job.job_id,
             },
+            own_variables=frozenset(job.spec.environment_vars),
+            owner=job.submitted_by,
+            resources=job.spec.resources,
             timeout=job.spec.timeout,
-            grace=self._config.jobs.stop_grace_seconds,
-            resource_limits=ResourceLimits.of(self._config.limits, job.spec),
+            grace=self._config.stop_grace_seconds,
         )
-        await self._executor.start(launch)
+        await self._executor.start(request)
 
     async def _note_start(self, job: Job) -> None:
         started = await self._executor.started(_attempt(job))
         if started is None:
             return
-        # refused when the job was cancelled meanwhile: then it is stopping, and known as started
+        # refused if the job was cancelled meanwhile: then it is stopping, and known as started
         with contextlib.suppress(TransitionRefused):
             await self._store.move(
                 job.job_id,
@@ -207,12 +206,12 @@ class Lifecycle:
                 attempt=job.attempt,
                 started=started,
             )
-        logger.info("job %s runs", job.job_id, extra={"job_id": job.job_id})
+        logger.info("job %s is running", job.job_id, extra={"job_id": job.job_id})
 
     # --- end ------------------------------------------------------------------------------
 
-    async def _see_end(self, job: Job, *, claimed_here: bool) -> None:
-        """Wait for the end of a job's attempt and make it durable."""
+    async def _await_end(self, job: Job, *, claimed_here: bool) -> None:
+        """Wait for the end of a job's attempt and record it."""
         if job.phase in {Phase.QUEUED, Phase.RECORDING, Phase.FINISHED}:
             return
         if job.phase is Phase.STOPPING:
@@ -227,7 +226,7 @@ class Lifecycle:
     ) -> None:
         """Move a job whose attempt has ended into RECORDING or FINISHED, or back to QUEUED."""
         if ended.end is End.NOT_STARTED and job.started_at is not None:
-            # its files were removed, but the database remembers that it ran
+            # its files were removed, but the database knows that it ran
             ended = replace(ended, end=End.LOST)
         if self._runs_again(job, ended, claimed_here=claimed_here, start_again=start_again):
             await self._store.move(
@@ -235,7 +234,7 @@ class Lifecycle:
                 Phase.QUEUED,
                 at=now(),
                 attempt=job.attempt,
-                detail=f"attempt {job.attempt} {_in_words(ended)}",
+                detail=f"attempt {job.attempt} {_describe_end(ended)}",
             )
             self._requeued()
             return
@@ -243,7 +242,7 @@ class Lifecycle:
             ended,
             job,
             log_tail=await self._log_tail(job),
-            resource_limits=ResourceLimits.of(self._config.limits, job.spec),
+            resource_limits=self._executor.limits(job.spec.resources),
             at=now(),
         )
         ran = ended.end in {End.EXITED, End.LOST}
@@ -251,8 +250,8 @@ class Lifecycle:
             self._recording.expect(job.job_id)
         await self._store.end(
             job.job_id,
-            # one that is taken for running has no other way: what it is comes to light only when
-            # its program is executed
+            # RUNNING has no direct way to FINISHED, yet a program that counts as running may fail
+            # to be executed
             Phase.RECORDING if ran or job.phase is Phase.RUNNING else Phase.FINISHED,
             outcome,
             at=now(),
@@ -265,8 +264,8 @@ class Lifecycle:
     async def _log_tail(self, job: Job) -> str:
         try:
             tail = await self._logs.tail_bytes(job.job_id, LOG_TAIL_BYTES)
-        except OSError as error:  # something else lies in its place, or it cannot be read
-            logger.warning("the log of job %s tells nothing of its end: %s", job.job_id, error)
+        except OSError as error:  # something else is in its place, or it is not readable
+            logger.warning("the log of job %s cannot be read for its end: %s", job.job_id, error)
             return ""
         return tail.data.decode(errors="replace")
 
@@ -276,8 +275,8 @@ class Lifecycle:
         if start_again:
             return True
         if ended.end is End.NOT_STARTED:
-            return not claimed_here  # the service died between claim and start
-        return ended.end is End.LOST and self._config.jobs.requeue_lost
+            return not claimed_here  # the service crashed between claim and start
+        return ended.end is End.LOST and self._config.requeue_lost
 
     async def _finish(self, job: Job) -> None:
         if job.phase is not Phase.RECORDING:
@@ -290,7 +289,7 @@ def _attempt(job: Job) -> AttemptId:
     return AttemptId(job_id=job.job_id, number=job.attempt)
 
 
-def _in_words(ended: Ended) -> str:
+def _describe_end(ended: Ended) -> str:
     if ended.error is not None:
         return f"could not be started: {ended.error}"
     return "was lost" if ended.end is End.LOST else "was never started"

@@ -1,4 +1,4 @@
-"""From the facts of an ended attempt to why the job ended, in words."""
+"""The outcome of a job, derived from the facts of its last attempt."""
 
 import signal
 from datetime import datetime
@@ -11,18 +11,20 @@ from asgard_async.jobs.hints import OUT_OF_MEMORY, hint_for
 from asgard_async.supervisor.limits.resource_limits import ResourceLimits
 
 INFERRED_FROM_MEMORY_ERROR = "Inferred from the final MemoryError."
-OVER_THE_DISK_LIMIT = "It was killed for what it had written."
+OVER_THE_DISK_LIMIT = "It was killed because it exceeded its disk limit."
 NO_SHIM = (
-    "the process that was to supervise it ended at once. The machine may be short of processes,"
-    " memory or disk, and shim.log of this attempt tells more; retry the job when that is mended"
+    "its supervising process exited at once. The machine may be short of processes, memory or disk"
+    " space; see shim.log of this attempt, and retry the job once the cause is fixed"
 )
 
 
 def outcome_of(
     ended: Ended, job: Job, *, log_tail: str, resource_limits: ResourceLimits, at: datetime
 ) -> Outcome:
-    """Why an attempt of `job` ended, which could use no more than its `allowance`. `log_tail` is
-    the last output; `at` stands in for an unknown end."""
+    """Return the outcome of an attempt of `job` that ran within `resource_limits`.
+
+    `log_tail` is its last output; `at` stands in for an unknown time of the end.
+    """
     exception = last_exception_line(log_tail)
     reason, detail = _reason(ended, job, exception, resource_limits)
     return Outcome(
@@ -58,12 +60,12 @@ def _reason(
     if resource_limits.memory_bytes and exception is not None and is_memory_error(exception):
         return Reason.OUT_OF_MEMORY, INFERRED_FROM_MEMORY_ERROR
     if ended.stop is Stop.REQUESTED:
-        return Reason.SIGNAL, "The shim was told to stop, but not by Asgard."
+        return Reason.SIGNAL, "It was stopped by a signal to its supervisor, not by Asgard."
     return (Reason.SIGNAL if ended.signal is not None else Reason.EXIT_CODE), None
 
 
 def _killed(ended: Ended) -> str | None:
-    return "It did not end on SIGTERM and was killed." if ended.killed else None
+    return "It did not exit on SIGTERM and was killed." if ended.killed else None
 
 
 def _error(
@@ -78,53 +80,48 @@ def _error(
         case Reason.SUCCEEDED:
             return None
         case Reason.TIMEOUT:
-            return f"The script ran longer than its timeout of {job.spec.timeout} s."
+            return f"The script exceeded its timeout of {job.spec.timeout} s."
         case Reason.CANCELLED:
             return "The job was cancelled."
         case Reason.LOST:
             return (
-                "The job's processes vanished without telling how they ended: the machine or the"
-                " container restarted, or they were killed from outside. Submit it again if that"
-                " is safe."
+                "The job's processes vanished without a result: the machine or the container"
+                " restarted, or they were killed from outside. Submit the job again if it is safe"
+                " to run twice."
             )
         case Reason.START_FAILED:
             return f"The script could not be started: {ended.error or NO_SHIM}."
         case Reason.OUT_OF_MEMORY:
-            told = f"{_out_of_memory(ended, resource_limits)}. Hint: {OUT_OF_MEMORY}"
-            return told if exception is None else f"{told}\n{exception}"
+            cause = f"{_out_of_memory(ended, resource_limits)}. Hint: {OUT_OF_MEMORY}"
+            return cause if exception is None else f"{cause}\n{exception}"
         case Reason.SIGNAL if ended.stop is Stop.DISK:
             limit_mb = resource_limits.directory_bytes >> 20
             return (
-                f"The script wrote more than the {limit_mb} MiB that the directories of a job may"
-                " take, and was killed. Write less, or remove what is no longer needed; the"
-                " administrator may allow more: [limits] job_dir_mb."
+                f"The script was killed because its files exceeded the limit of {limit_mb} MiB."
+                " Write less, or delete files that are no longer needed; the administrator can"
+                " raise the limit ([limits] job_dir_mb)."
             )
         case Reason.SIGNAL:
-            told = f"The script was ended by {_signal_name(ended.signal) or 'a request to stop'}"
+            cause = f"The script was ended by {_signal_name(ended.signal) or 'a request to stop'}."
         case _:
-            told = f"The script exited with code {ended.exit_code}"
-    if exception is None:
-        return _with_hint(f"{told}.", log_tail, None)
-    return f"{_with_hint(f'{told}.', log_tail, exception)}\n{exception}"
-
-
-def _with_hint(told: str, log_tail: str, exception: str | None) -> str:
-    hint = hint_for(log_tail, exception)
-    return f"{told} Hint: {hint}" if hint else told
+            cause = f"The script exited with code {ended.exit_code}."
+    if hint := hint_for(log_tail, exception):
+        cause = f"{cause} Hint: {hint}"
+    return cause if exception is None else f"{cause}\n{exception}"
 
 
 def _oom_kills(ended: Ended) -> str:
-    return f"The kernel killed {ended.oom_kills} of its processes for want of memory."
+    return f"The kernel killed {ended.oom_kills} of its processes: out of memory."
 
 
 def _out_of_memory(ended: Ended, resource_limits: ResourceLimits) -> str:
-    """Whose limit it was; what to do follows as a hint."""
+    """Name the limit that was exceeded; the hint says what to do."""
     limit = resource_limits.memory_bytes >> 20
     if limit and (ended.reached_memory_limit or not ended.oom_kills):
-        return f"The script needed more than the {limit} MiB of memory that it may use"
+        return f"The script exceeded its memory limit of {limit} MiB"
     return (
-        "The jobs together needed more memory than there is for them, and this one was killed."
-        " Run fewer at once, or give each a limit"
+        "The running jobs together exceeded the memory available to them, and this one was killed."
+        " Run fewer jobs at once, or set a limit for each"
     )
 
 

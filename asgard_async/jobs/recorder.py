@@ -1,5 +1,7 @@
-"""Phase RECORDING and after: what MLflow knows of a job is fetched and noted, however long MLflow
-is away."""
+"""Phase RECORDING: the MLflow runs of ended jobs are looked up and recorded.
+
+A job does not wait for long in that phase; its runs are recorded later if MLflow is unavailable.
+"""
 
 import asyncio
 import contextlib
@@ -19,17 +21,17 @@ from asgard_async.store.jobs import JobStore
 logger = logging.getLogger(__name__)
 
 BATCH = 200
-LEISURE_SECONDS = 2.0
-"""How long a job that hardly made a run waits for others to share a search with."""
+BATCHING_SECONDS = 2.0
+"""Time that a job without MLflow imports waits for others to share a search with."""
 OUTAGE_SECONDS = 1.0
 FAILED_SECONDS = 30.0
-"""When those are asked about again that MLflow could not tell."""
-START_PATIENCE_SECONDS = 60.0
-"""How long a job that names a new experiment waits for an MLflow server that is starting."""
+"""Pause before MLflow is asked again about jobs for which it failed."""
+START_TIMEOUT_SECONDS = 60.0
+"""Longest wait for a starting MLflow server before a job's experiment is created."""
 
 
 class Recorder:
-    """Asks MLflow about ended jobs, many with one search, until all are known."""
+    """Looks up the runs of ended jobs, many with one search, until all are recorded."""
 
     def __init__(
         self,
@@ -50,17 +52,17 @@ class Recorder:
         self._server_id = server_id
         self._settle_seconds = settle_seconds
         self._waiting: dict[str, asyncio.Future[None]] = {}
-        self._unasked: set[str] = set()
-        """Jobs that have ended in this life, and that MLflow has not been asked about."""
+        self._new: set[str] = set()
+        """Jobs that ended in this service process and that MLflow was not asked about yet."""
         self._due = asyncio.Event()
-        self._due.set()  # an earlier life may have left some
+        self._due.set()  # an earlier service process may have left some
         self._timer: asyncio.TimerHandle | None = None
 
     async def prepare(self, job: Job) -> dict[str, str]:
         """See `lifecycle.Recording`."""
         if job.uses_tracking:
             if self._monitor.snapshot.mlflow_api == "starting":
-                await self._monitor.wait_accessible(START_PATIENCE_SECONDS)
+                await self._monitor.wait_accessible(START_TIMEOUT_SECONDS)
             if self._monitor.snapshot.available:
                 await self._experiments.ensure_experiment(job.spec.experiment_name)
         return job_environment(
@@ -74,84 +76,84 @@ class Recorder:
 
     def expect(self, job_id: str) -> None:
         """See `lifecycle.Recording`."""
-        self._unasked.add(job_id)
+        self._new.add(job_id)
 
     async def settle(self, job: Job) -> None:
         """See `lifecycle.Recording`."""
         if not job.uses_tracking:
-            self._look_again(after=LEISURE_SECONDS)
+            self._schedule(after=BATCHING_SECONDS)
             return
-        known = asyncio.get_running_loop().create_future()
-        self._waiting[job.job_id] = known
+        recorded = asyncio.get_running_loop().create_future()
+        self._waiting[job.job_id] = recorded
         self._due.set()
         try:
             # not wait_for: in Python 3.11 it can swallow a cancellation
             with contextlib.suppress(TimeoutError):
                 async with asyncio.timeout(self._settle_seconds):
-                    await known
+                    await recorded
         finally:
             self._waiting.pop(job.job_id, None)
 
-    def _look_again(self, *, after: float) -> None:
+    def _schedule(self, *, after: float) -> None:
         loop = asyncio.get_running_loop()
         if self._timer is not None:
             if self._timer.when() <= loop.time() + after:
                 return
             self._timer.cancel()
-        self._timer = loop.call_later(after, self._time_is_up)
+        self._timer = loop.call_later(after, self._wake)
 
-    def _time_is_up(self) -> None:
+    def _wake(self) -> None:
         self._timer = None
         self._due.set()
 
     async def run(self) -> None:
-        """Note what becomes known, for as long as the service lives."""
+        """Record runs for as long as the service runs."""
         while True:
             await self._due.wait()
             await self._monitor.wait_accessible()
-            self._due.clear()  # before looking: what comes meanwhile sets it again
+            self._due.clear()  # before looking: a job that ends meanwhile sets it again
             try:
                 await self._record_pending()
             except TrackingUnavailable as error:
-                logger.warning("jobs' runs are recorded when MLflow answers again: %s", error)
-                self._monitor.doubt()
-                self._look_again(after=OUTAGE_SECONDS)
+                logger.warning("runs of jobs will be recorded once MLflow answers: %s", error)
+                self._monitor.report_failure()
+                self._schedule(after=OUTAGE_SECONDS)
             except Exception:
-                self._due.set()  # for when this is started again
+                self._due.set()  # for the restart of this task
                 raise
 
     async def _record_pending(self) -> None:
-        expected = frozenset(self._unasked)
+        expected = frozenset(self._new)
         jobs = await self._store.to_track(BATCH)
         await self._record(jobs)
         while len(jobs) == BATCH:
-            # those that MLflow fails on stay, and must not stand before the others for ever
+            # jobs for which MLflow fails stay pending, and must not block the others
             jobs = await self._store.to_track(BATCH, after=jobs[-1].seq)
             await self._record(jobs)
-        self._unasked -= expected  # those that are left have been deleted
+        self._new -= expected  # the rest were deleted
 
     async def _record(self, jobs: Sequence[Job]) -> None:
-        ended = [_ended(job, may_be_registered=job.job_id not in self._unasked) for job in jobs]
-        self._unasked.difference_update(job.job_id for job in jobs)
-        settled = await self._reconciler.settle(ended)
+        ended = [_ended(job, may_be_registered=job.job_id not in self._new) for job in jobs]
+        self._new.difference_update(job.job_id for job in jobs)
+        settled = await self._reconciler.reconcile(ended)
         for job_id, result in settled.items():
             await self._store.set_tracking(job_id, result.tracking, problem=result.problem)
-            if (known := self._waiting.get(job_id)) is not None and not known.done():
-                known.set_result(None)
+            if (recorded := self._waiting.get(job_id)) is not None and not recorded.done():
+                recorded.set_result(None)
         if any(result.tracking.model_version for result in settled.values()):
-            self._monitor.check_now()  # the status counts one more
+            self._monitor.check_now()  # the status counts model versions
         if len(settled) < len(jobs):
-            # MLflow fails on some of them, again and again perhaps: the others do not wait for it
-            self._look_again(after=FAILED_SECONDS)
+            # MLflow failed for some of them, and may do so again: the others do not wait
+            self._schedule(after=FAILED_SECONDS)
 
 
 def _ended(job: Job, *, may_be_registered: bool) -> EndedJob:
-    assert job.outcome is not None  # noqa: S101  # pending only from the outcome on
+    assert job.outcome is not None  # noqa: S101  # tracking is pending only after the outcome is known
     return EndedJob(
         job_id=job.job_id,
         attempt=job.attempt,
         reason=job.outcome.reason,
-        started_at=job.created_at,  # runs of earlier attempts count too
+        started_at=job.created_at,  # includes the runs of earlier attempts
         ended_at=job.outcome.ended_at,
         model_name=job.spec.model_name,
         tags=job.spec.tags,

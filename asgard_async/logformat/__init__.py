@@ -1,3 +1,4 @@
-"""The format of a job's log on disk.
+"""The format of a job's log on disk, written by the shim and read by the service.
 
-Standard library alone: the shim writes it, the service reads it."""
+Standard library alone: the shim runs in interpreters of jobs.
+"""

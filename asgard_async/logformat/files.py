@@ -1,18 +1,18 @@
-"""What lies beside the text of a log, as the shim writes it and the service reads it.
+"""The files beside the text of a log, written by the shim and read by the service.
 
-`<log>.hole` tells which bytes were punched out of the file: two numbers, start and end.
-`<log>.times` tells when which byte was written: entries of two numbers, an offset and the
-milliseconds since 1970 at which the output from there on was written.
+`<log>.hole` holds the range of bytes that were punched out of the log: two numbers, start and end.
+`<log>.times` holds the times of output: entries of two numbers, an offset and the time in
+milliseconds since 1970 at which the output from that offset on was written.
 """
 
 HOLE_SUFFIX = ".hole"
 TIMES_SUFFIX = ".times"
 ENTRY_BYTES = 16
-"""Two unsigned numbers in the machine's own order: the file does not leave the machine."""
+"""Two unsigned 64-bit numbers in native byte order: the file stays on the machine."""
 
 
 def read_hole(path: str) -> "tuple[int, int]":
-    """Start and end of the hole in the log at `path`; (0, 0) where there is none."""
+    """Return start and end of the hole in the log at `path`; (0, 0) if there is none."""
     try:
         with open(path + HOLE_SUFFIX, "rb") as file:
             start, end = file.read().split()
@@ -22,7 +22,7 @@ def read_hole(path: str) -> "tuple[int, int]":
 
 
 def read_times(path: str) -> "memoryview[int]":
-    """Offset, time, offset, time … of the log at `path`, in order, but for a torn last entry."""
+    """Return offset, time, offset, time … of the log at `path`, without a torn last entry."""
     try:
         with open(path + TIMES_SUFFIX, "rb") as file:
             entries = file.read()

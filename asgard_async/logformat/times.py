@@ -1,4 +1,4 @@
-"""When which part of a log was written."""
+"""The parts of a log by the time at which they were written."""
 
 from bisect import bisect_right
 from collections.abc import Iterator
@@ -7,13 +7,13 @@ from pathlib import Path
 from asgard_async.logformat.files import read_times
 
 TOGETHER_MS = 10
-"""What was written within so many milliseconds is one part."""
+"""Output within this many milliseconds forms one part."""
 
 
 def parts_by_time(log: Path, offset: int, end: int) -> Iterator[tuple[int, int | None]]:
-    """The parts of bytes `offset` up to `end`: where each ends, and when it was written.
+    """Yield the parts of bytes `offset` up to `end`: the end of each, and its time.
 
-    In milliseconds since 1970; None where that is not known.
+    Times are milliseconds since 1970, None where the time is unknown.
     """
     times = read_times(str(log))
     offsets = times[::2]
@@ -23,7 +23,7 @@ def parts_by_time(log: Path, offset: int, end: int) -> Iterator[tuple[int, int |
         next_at = times[2 * number + 1]
         if at is not None and next_at - at < TOGETHER_MS:
             continue
-        if offsets[number] > offset:  # else what was announced before was never written
+        if offsets[number] > offset:  # else the output announced before was never written
             yield offsets[number], at
         offset, at = offsets[number], next_at
     yield end, at

@@ -1,1 +1,1 @@
-"""How a job's output is kept and read."""
+"""Reading and following the logs of jobs."""

@@ -1,28 +1,28 @@
-"""Many readers of one log: what one of them has read, the others need not read again.
+"""Feeds of logs: followers of the same log share what one of them has read.
 
-Readers that keep up stand at the same offset, so each piece is read, decoded and encoded once for
-all of them. One that lags behind reads for itself, at its own pace; nothing is kept for it.
+Followers that keep up stand at the same offset, so each piece is read, decoded and encoded once for
+all of them. A slow follower reads for itself at its own pace; nothing is kept for it.
 """
 
 import asyncio
 from collections import OrderedDict
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from contextlib import contextmanager
-from pathlib import Path
 
-from asgard_async.logs.frames import Piece, read_piece
-from asgard_async.logs.watch import LogWatch, Wake
+from asgard_async.logs.frames import PIECE_BYTES, Piece, piece_of
+from asgard_async.logs.source import LogSource, Wake
 
 KEPT_PIECES = 4
 READERS_AT_ONCE = 16
-"""So many get a piece in one turn of the event loop: what else is asked comes between."""
+"""Followers that get a piece in one turn of the event loop; other requests run in between."""
 
 
 class Feed:
-    """One log, while somebody follows it."""
+    """The pieces of one log while it is followed."""
 
-    def __init__(self, log: Path, turns: asyncio.Semaphore) -> None:
-        self._log = log
+    def __init__(self, source: LogSource, job_id: str, turns: asyncio.Semaphore) -> None:
+        self._source = source
+        self._job_id = job_id
         self._turns = turns
         self._changes = 0
         self._reading: dict[tuple[int, bool, int], asyncio.Future[Piece]] = {}
@@ -31,11 +31,11 @@ class Feed:
         """Offset, completeness and number of changes at which nothing more was there."""
 
     def changed(self) -> None:
-        """The log has changed: a reading that has begun may not see it."""
+        """Note that the log has changed: a reading that has begun may not see it."""
         self._changes += 1
 
     async def piece(self, offset: int, *, is_complete: bool) -> Piece:
-        """What follows `offset` now; `is_complete` says that the log grows no more."""
+        """Return the piece at `offset`; `is_complete` means that the log grows no more."""
         piece = await self._piece(offset, is_complete=is_complete)
         if piece.frames:
             async with self._turns:
@@ -43,23 +43,28 @@ class Feed:
         return piece
 
     async def _piece(self, offset: int, *, is_complete: bool) -> Piece:
-        place = (offset, is_complete)
-        if (kept := self._kept.get(place)) is not None:
+        position = (offset, is_complete)
+        if (kept := self._kept.get(position)) is not None:
             return kept
-        key = (*place, self._changes)
+        key = (*position, self._changes)
         if key == self._end:
             return Piece(frames=(), offset=offset, next=offset, reaches_end=True)
         reading = self._reading.get(key)
         if reading is None:
-            # in the loop's threads, and not cancelled with the reader who came first
-            reading = asyncio.ensure_future(
-                asyncio.to_thread(read_piece, self._log, offset, is_complete=is_complete)
-            )
+            # a task of its own: not cancelled with the follower who came first
+            reading = asyncio.ensure_future(self._read(offset, is_complete=is_complete))
             self._reading[key] = reading
-            reading.add_done_callback(lambda done: self._read(key, done))
+            reading.add_done_callback(lambda done: self._keep(key, done))
         return await asyncio.shield(reading)
 
-    def _read(self, key: tuple[int, bool, int], done: "asyncio.Future[Piece]") -> None:
+    async def _read(self, offset: int, *, is_complete: bool) -> Piece:
+        part = await self._source.read_timed(self._job_id, offset, PIECE_BYTES)
+        if not part.data:
+            return piece_of(part, offset, is_complete=is_complete)
+        # decoding and encoding take a while: not in the event loop
+        return await asyncio.to_thread(piece_of, part, offset, is_complete=is_complete)
+
+    def _keep(self, key: tuple[int, bool, int], done: "asyncio.Future[Piece]") -> None:
         del self._reading[key]
         if done.cancelled() or done.exception() is not None:
             return
@@ -74,18 +79,18 @@ class Feed:
 
 
 class Feeds:
-    """The feeds of all logs that are followed at this moment."""
+    """The feeds of all logs that are being followed."""
 
-    def __init__(self, log_of: Callable[[str], Path], watch: LogWatch) -> None:
-        self._log_of = log_of
-        self._watch = watch
+    def __init__(self, source: LogSource) -> None:
+        self._source = source
         self._feeds: dict[str, tuple[Feed, int]] = {}
         self._turns = asyncio.Semaphore(READERS_AT_ONCE)
 
     @contextmanager
     def following(self, job_id: str, wake: Wake) -> Iterator[Feed]:
-        """The feed of a job's log; inside of the context `wake` is called when the log changes."""
-        feed, readers = self._feeds.get(job_id) or (Feed(self._log_of(job_id), self._turns), 0)
+        """Follow a job's log inside the context; `wake` is called when the log changes."""
+        known = self._feeds.get(job_id)
+        feed, readers = known or (Feed(self._source, job_id, self._turns), 0)
         self._feeds[job_id] = (feed, readers + 1)
 
         def changed() -> None:
@@ -93,7 +98,7 @@ class Feeds:
             wake()
 
         try:
-            with self._watch.watching(self._log_of(job_id), changed):
+            with self._source.watching(job_id, changed):
                 yield feed
         finally:
             _, readers = self._feeds.pop(job_id)

@@ -1,47 +1,43 @@
-"""From bytes of a log to the frames of its stream; see docs/api.md for what they mean.
+"""Frames of a log's stream, made from the bytes of the log; see docs/api.md for their meaning.
 
-A frame stands for bytes `offset` up to `next`. Where it ends depends on when its bytes were
-written, and never cuts a character; the text of all frames is that of all bytes.
+A frame stands for bytes `offset` up to `next`. Its end depends on when its bytes were written and
+never cuts a character; the text of all frames is the text of all bytes.
 """
 
 import codecs
 from collections.abc import Iterator
 from dataclasses import dataclass
 from itertools import islice
-from pathlib import Path
 from typing import Any
 
 import msgspec
 
 from asgard_async.core.timestamps import rfc3339_of_ms
-from asgard_async.logformat.times import parts_by_time
-from asgard_async.logs.reader import read_slice
+from asgard_async.logs.source import TimedSlice
 
 PIECE_BYTES = 64 * 1024
 PIECE_FRAMES = 64
-"""At most: they are sent in one go, and others wait meanwhile."""
+"""Most frames in a piece: they are sent in one go, and other requests wait meanwhile."""
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Piece:
-    """Frames of bytes `offset` up to `next`, as JSON; none when there is nothing new."""
+    """Frames of bytes `offset` up to `next` as JSON; empty when there is nothing new."""
 
     frames: tuple[bytes, ...]
     offset: int
     next: int
     reaches_end: bool = False
-    """Whether there was nothing more to be told when it was read."""
+    """True if there was nothing more to send when the log was read."""
     is_gone: bool = False
-    """Whether the log ends before `offset`: it was deleted."""
+    """True if the log ends before `offset`: it was deleted."""
 
 
-def read_piece(log: Path, offset: int, *, is_complete: bool) -> Piece:
-    """What follows `offset`, up to PIECE_BYTES of it in PIECE_FRAMES.
+def piece_of(part: TimedSlice, offset: int, *, is_complete: bool) -> Piece:
+    """Make the piece that follows `offset` from the slice read there, in at most PIECE_FRAMES.
 
-    While the log may grow (not `is_complete`), a character of which only a part is there waits for
-    its rest.
+    While the log may grow (not `is_complete`), an incomplete character waits for its rest.
     """
-    part = read_slice(log, offset, PIECE_BYTES)
     if part.size < offset:
         return Piece(frames=(), offset=offset, next=offset, is_gone=True)
     frames = []
@@ -51,27 +47,26 @@ def read_piece(log: Path, offset: int, *, is_complete: bool) -> Piece:
     end, texts = part.offset, 0
     if part.data:
         at_end = part.is_cut or (is_complete and part.next >= part.size)
-        text_frames = _text_frames(log, part.data, part.offset, at_end=at_end)
-        for frame in islice(text_frames, PIECE_FRAMES):
+        for frame in islice(_text_frames(part, at_end=at_end), PIECE_FRAMES):
             frames.append(msgspec.json.encode(frame))
             end, texts = frame["next"], texts + 1
-    # but for the first bytes of a character
+    # except the first bytes of an incomplete character
     reaches_end = part.next >= part.size and texts < PIECE_FRAMES
     return Piece(frames=tuple(frames), offset=offset, next=end, reaches_end=reaches_end)
 
 
-def _text_frames(log: Path, data: bytes, offset: int, *, at_end: bool) -> Iterator[dict[str, Any]]:
+def _text_frames(part: TimedSlice, *, at_end: bool) -> Iterator[dict[str, Any]]:
     begin = 0
-    for part_end, at_ms in parts_by_time(log, offset, offset + len(data)):
-        end = part_end - offset
+    for part_end, at_ms in part.parts:
+        end = part_end - part.offset
         # the first half of a character that was written in two waits for the second
-        is_last = at_end and end == len(data)
-        text, taken = codecs.utf_8_decode(data[begin:end], "replace", is_last)
+        is_last = at_end and end == len(part.data)
+        text, taken = codecs.utf_8_decode(part.data[begin:end], "replace", is_last)
         if taken:
             yield {
                 "type": "log",
-                "offset": offset + begin,
-                "next": offset + begin + taken,
+                "offset": part.offset + begin,
+                "next": part.offset + begin + taken,
                 "data": text,
                 "time": rfc3339_of_ms(at_ms) if at_ms is not None else None,
             }

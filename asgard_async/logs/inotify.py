@@ -1,4 +1,4 @@
-"""inotify(7): the kernel tells what changes in a directory."""
+"""A minimal binding of inotify(7): events for changes in a directory."""
 
 import ctypes
 import os
@@ -19,7 +19,7 @@ _libc = ctypes.CDLL(None, use_errno=True)
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Event:
-    """Something happened to `name` in the directory that `watch` is for."""
+    """An event for `name` in the directory that `watch` stands for."""
 
     watch: int
     mask: int
@@ -27,16 +27,16 @@ class Event:
 
 
 def open_inotify() -> int:
-    """A new descriptor, which does not block.
+    """Open a new non-blocking descriptor.
 
     Raises:
-        OSError: the user has too many of them (fs.inotify.max_user_instances).
+        OSError: the user has too many instances (fs.inotify.max_user_instances).
     """
     return _checked(_libc.inotify_init1(os.O_CLOEXEC | os.O_NONBLOCK))
 
 
 def add_watch(descriptor: int, directory: str, mask: int) -> int:
-    """Watch a directory; the same one again has the same number.
+    """Watch a directory and return the watch; watching it again returns the same number.
 
     Raises:
         FileNotFoundError: there is no such directory.
@@ -49,12 +49,12 @@ def add_watch(descriptor: int, directory: str, mask: int) -> int:
 
 
 def remove_watch(descriptor: int, watch: int) -> None:
-    """Watch a directory no longer; nothing if it is gone."""
+    """Stop watching a directory; do nothing if it is gone."""
     _libc.inotify_rm_watch(descriptor, watch)
 
 
 def read_events(descriptor: int) -> Iterator[Event]:
-    """What has happened since the last call."""
+    """Yield the events since the last call."""
     try:
         buffer = os.read(descriptor, 1 << 16)
     except BlockingIOError:

@@ -1,25 +1,24 @@
-"""Tells at once when a log has grown. One inotify for all of them, whoever reads.
+"""Notification of growing logs, with one inotify instance for all followers.
 
-What is watched is the directory of a log, since the log itself may not exist yet, and where that
-does not exist either, its parent.
+The directory of a log is watched, because the log itself may not exist yet, and the parent where
+that directory does not exist either.
 """
 
 import asyncio
 import logging
 import os
 from collections import defaultdict
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
 from asgard_async.logs import inotify
+from asgard_async.logs.source import Wake
 
 logger = logging.getLogger(__name__)
 
-Wake = Callable[[], None]
-
-LOOK_SECONDS = 0.5
-"""How often those logs are looked at that the kernel does not watch for us."""
+POLL_SECONDS = 0.5
+"""Interval at which logs are polled that inotify does not watch."""
 
 
 class LogWatch:
@@ -28,17 +27,17 @@ class LogWatch:
     def __init__(self, directory: Path) -> None:
         self._directory = directory
         self._inotify: int | None = None
-        self._readers: dict[Path, list[Wake]] = defaultdict(list)
+        self._wakes: dict[Path, list[Wake]] = defaultdict(list)
         self._watches: dict[Path, int] = {}
         self._parents: dict[int, Path] = {}
         self._timer: asyncio.TimerHandle | None = None
 
     def open(self) -> None:
-        """Begin to watch; where the kernel refuses, logs are looked at from time to time."""
-        made = inotify.IN_CREATE | inotify.IN_MOVED_TO
+        """Start to watch; poll the logs where the kernel refuses to."""
+        mask = inotify.IN_CREATE | inotify.IN_MOVED_TO
         try:
             self._inotify = inotify.open_inotify()
-            inotify.add_watch(self._inotify, str(self._directory), made)
+            inotify.add_watch(self._inotify, str(self._directory), mask)
         except OSError as error:
             self._report(error)
             self._close_inotify()
@@ -46,7 +45,7 @@ class LogWatch:
             asyncio.get_running_loop().add_reader(self._inotify, self._read_events)
 
     def close(self) -> None:
-        """Watch nothing any longer."""
+        """Stop watching."""
         if self._timer is not None:
             self._timer.cancel()
         if self._inotify is not None:
@@ -60,15 +59,15 @@ class LogWatch:
 
     @contextmanager
     def watching(self, log: Path, wake: Wake) -> Iterator[None]:
-        """Inside of the context `wake` is called when the log has changed, perhaps more often."""
-        self._readers[log].append(wake)
+        """Call `wake` inside the context when the log has changed, and perhaps more often."""
+        self._wakes[log].append(wake)
         self._watch(log.parent)
         try:
             yield
         finally:
-            self._readers[log].remove(wake)
-            if not self._readers[log]:
-                del self._readers[log]
+            self._wakes[log].remove(wake)
+            if not self._wakes[log]:
+                del self._wakes[log]
                 self._unwatch(log.parent)
 
     def _watch(self, parent: Path) -> None:
@@ -80,11 +79,11 @@ class LogWatch:
             mask = inotify.IN_MODIFY | inotify.IN_CREATE
             watch = inotify.add_watch(self._inotify, str(parent), mask)
         except FileNotFoundError:
-            return  # when it is made, `_directory` changes
+            return  # its creation is an event of `_directory`
         except OSError as error:
             if self._inotify is not None:
                 self._report(error)
-            self._look_again()
+            self._poll_soon()
             return
         self._watches[parent] = watch
         self._parents[watch] = parent
@@ -99,46 +98,44 @@ class LogWatch:
         assert self._inotify is not None  # noqa: S101  # it is read only while it is open
         changed: dict[Path, None] = {}
         for event in inotify.read_events(self._inotify):
-            if event.mask & inotify.IN_Q_OVERFLOW:  # some were lost: it may have been any
-                changed.update(dict.fromkeys(self._readers))
+            if event.mask & inotify.IN_Q_OVERFLOW:  # events were lost: any log may have changed
+                changed.update(dict.fromkeys(self._wakes))
             elif (parent := self._parents.get(event.watch)) is not None:
                 if event.mask & inotify.IN_IGNORED:  # the directory was removed
                     del self._parents[event.watch], self._watches[parent]
                     changed.update(
-                        dict.fromkeys(log for log in self._readers if log.parent == parent)
+                        dict.fromkeys(log for log in self._wakes if log.parent == parent)
                     )
                 else:
                     changed[parent / event.name] = None
             else:
-                changed.update(self._made(self._directory / event.name))
+                changed.update(self._created(self._directory / event.name))
         for log in changed:
             self._wake(log)
 
-    def _made(self, parent: Path) -> dict[Path, None]:
-        """The logs that are awaited in a directory that was just made."""
-        logs = [log for log in self._readers if log.parent == parent]
+    def _created(self, parent: Path) -> dict[Path, None]:
+        """Watch a new directory if logs are expected in it, and return these logs."""
+        logs = [log for log in self._wakes if log.parent == parent]
         if logs:
             self._watch(parent)
         return dict.fromkeys(logs)
 
     def _wake(self, log: Path) -> None:
-        for wake in tuple(self._readers.get(log, ())):
+        for wake in tuple(self._wakes.get(log, ())):
             wake()
 
-    # --- where the kernel does not help ------------------------------------------------------
+    # --- polling, where inotify is not available ----------------------------------------------
 
     def _report(self, error: OSError) -> None:
-        logger.warning(
-            "logs are looked at every %g s, since inotify refuses: %s", LOOK_SECONDS, error
-        )
+        logger.warning("polling logs every %g s, inotify is unavailable: %s", POLL_SECONDS, error)
 
-    def _look_again(self) -> None:
+    def _poll_soon(self) -> None:
         if self._timer is None:
-            self._timer = asyncio.get_running_loop().call_later(LOOK_SECONDS, self._look)
+            self._timer = asyncio.get_running_loop().call_later(POLL_SECONDS, self._poll)
 
-    def _look(self) -> None:
+    def _poll(self) -> None:
         self._timer = None
-        unwatched = [log for log in self._readers if log.parent not in self._watches]
+        unwatched = [log for log in self._wakes if log.parent not in self._watches]
         for log in unwatched:
             self._wake(log)
-            self._watch(log.parent)  # asks for the next look where that is needed
+            self._watch(log.parent)  # schedules the next poll if needed

@@ -1,1 +1,1 @@
-"""MLflow, spoken to over REST: the service never imports mlflow."""
+"""MLflow over its REST API; the service never imports mlflow itself."""

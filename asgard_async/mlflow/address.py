@@ -1,4 +1,4 @@
-"""Where MLflow is and how to be let in; credentials are kept apart from what may be shown."""
+"""MLflow's address and credentials, kept apart so that the address can be shown."""
 
 import base64
 from dataclasses import dataclass, field
@@ -8,8 +8,8 @@ from yarl import URL
 
 from asgard_async.config import MlflowConfig
 
-SHORTEST_SECRET = 4
-"""A shorter one would be found in any text, and is none."""
+MIN_SECRET_LENGTH = 4
+"""Shorter secrets are not redacted: they would match almost any text."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -17,7 +17,7 @@ class MlflowAddress:
     """A tracking server's address and the credentials for it."""
 
     public_uri: str
-    """The address without user name and password: fit for logs, answers and job environments."""
+    """The address without user name and password, for logs, responses and jobs."""
     username: str = ""
     password: str = field(default="", repr=False)
     token: str = field(default="", repr=False)
@@ -26,7 +26,7 @@ class MlflowAddress:
     def parse(
         cls, tracking_uri: str, *, username: str = "", password: str = "", token: str = ""
     ) -> Self:
-        """Take an address apart. A user name and password in it count unless others are given."""
+        """Parse an address. Its user name and password are used unless others are passed."""
         uri = URL(tracking_uri)
         if not (username or token):
             username, password = uri.user or "", uri.password or ""
@@ -35,7 +35,7 @@ class MlflowAddress:
 
     @classmethod
     def configured(cls, mlflow: MlflowConfig, *, embedded_uri: str = "") -> Self:
-        """The address in [mlflow], or that of the embedded server where none is configured."""
+        """The address in [mlflow], or the embedded server's if none is configured."""
         return cls.parse(
             mlflow.tracking_uri or embedded_uri,
             username=mlflow.username,
@@ -45,17 +45,17 @@ class MlflowAddress:
 
     @property
     def authorization(self) -> str | None:
-        """The value of the Authorization header, if credentials are known."""
+        """The value of the Authorization header, if there are credentials."""
         if self.token:
             return f"Bearer {self.token}"
         if self.username:
-            pair = f"{self.username}:{self.password}".encode()
-            return f"Basic {base64.b64encode(pair).decode()}"
+            credentials = f"{self.username}:{self.password}".encode()
+            return f"Basic {base64.b64encode(credentials).decode()}"
         return None
 
     def without_credentials(self, text: bytes) -> bytes:
-        """`text` without the credentials, as far as a server repeats what it was sent."""
+        """Redact the credentials in a text, since a server may repeat what it was sent."""
         for secret in ((self.authorization or "").partition(" ")[2], self.password, self.token):
-            if len(secret) >= SHORTEST_SECRET:
+            if len(secret) >= MIN_SECRET_LENGTH:
                 text = text.replace(secret.encode(), b"(hidden)")
         return text

@@ -1,7 +1,7 @@
-"""Where artifacts go: whether MLflow can get there, asked before a training finds out.
+"""Checks of MLflow's artifact store, so that problems show before a training runs into them.
 
-A job that cannot store its model learns it late and badly: MLflow answers 500 without a word, and
-its client library tries again for minutes.
+A job that cannot store its model fails late and obscurely: MLflow answers 500 without a message,
+and its client library retries for minutes.
 """
 
 import asyncio
@@ -19,7 +19,7 @@ logger = logging.getLogger(__name__)
 
 CHECK_SECONDS = 300.0
 CHECK_AGAIN_SECONDS = 15.0
-"""While something is wrong."""
+"""The interval while there is a problem."""
 
 DRIVERS = {
     "s3": ("boto3", "asgard-async[s3]"),
@@ -28,41 +28,42 @@ DRIVERS = {
     "gs": ("google.cloud.storage", "google-cloud-storage"),
     "wasbs": ("azure.storage.blob", "azure-storage-blob"),
 }
-"""What MLflow imports for an address, at the first artifact: module, and what to install."""
+"""By URL scheme, the module that MLflow imports for the first artifact, and its package."""
 
 
 def check_destination(config: Config) -> None:
-    """Refuse an artifact store that the embedded server has no driver for.
+    """Check that the embedded server has a driver for the configured artifact store.
 
     Raises:
-        ConfigError: the text names what to install.
+        ConfigError: the driver is missing (the message names the package to install), or the
+            address names no bucket.
     """
     destination = config.mlflow.artifacts_destination
     scheme, separator, rest = destination.partition("://")
     if not config.mlflow.embedded or not separator:
         return
     source = config.sources.get("mlflow.artifacts_destination", "config.toml")
-    place = f"{source}: [mlflow] artifacts_destination"
+    setting = f"{source}: [mlflow] artifacts_destination"
     if scheme in DRIVERS:
         module, package = DRIVERS[scheme]
         if not _is_installed(module):
             raise ConfigError(
-                f"{place}: {scheme}:// needs {module}, which is not installed here; install it"
+                f"{setting}: {scheme}:// requires {module}, which is not installed; install it"
                 f" with: pip install '{package}'"
             )
         if not rest.partition("/")[0]:
-            raise ConfigError(f"{place}: names no bucket; expected {scheme}://bucket/path")
+            raise ConfigError(f"{setting}: the bucket is missing; expected {scheme}://bucket/path")
 
 
 def _is_installed(module: str) -> bool:
     try:
         return find_spec(module) is not None
-    except ModuleNotFoundError:  # what a dotted name lies in
+    except ModuleNotFoundError:  # the parent package of a dotted name
         return False
 
 
 class ArtifactStoreWatch:
-    """Has MLflow look into its artifact store now and then, and knows what is wrong with it."""
+    """Checks at intervals that MLflow can access its artifact store."""
 
     def __init__(
         self,
@@ -76,27 +77,27 @@ class ArtifactStoreWatch:
         self._monitor = monitor
         self._check_seconds = check_seconds
         self._check_again_seconds = check_again_seconds
-        self._noted = ""
+        self._last_warning = ""
         self.problem = ""
-        """Why models cannot be stored, for an administrator; empty when nothing is known."""
+        """Why models cannot be stored, for an administrator; empty if no problem is known."""
 
     async def run(self) -> NoReturn:
-        """Look for ever; to be run as a task and cancelled."""
+        """Check at intervals until cancelled."""
         while True:
             await self._monitor.wait_accessible()
-            await self._look()
+            await self._check()
             await asyncio.sleep(self._check_again_seconds if self.problem else self._check_seconds)
 
-    async def _look(self) -> None:
-        self.problem = note = ""
+    async def _check(self) -> None:
+        self.problem = warning = ""
         try:
-            await self._gateway.look_into_artifacts()
+            await self._gateway.check_artifact_store()
         except ArtifactsNotServed as error:
-            note = str(error)  # may be meant so, where jobs bring credentials
+            warning = str(error)  # not a problem by itself: jobs may bring their own credentials
         except AsgardError as error:
-            note = self.problem = f"Artifacts cannot be stored: {error}"
-        if note and note != self._noted:
-            logger.warning("%s", note)
-        if self._noted and not note:
-            logger.info("artifacts can be stored")
-        self._noted = note
+            warning = self.problem = f"Artifacts cannot be stored: {error}"
+        if warning and warning != self._last_warning:
+            logger.warning("%s", warning)
+        if self._last_warning and not warning:
+            logger.info("artifacts can be stored again")
+        self._last_warning = warning

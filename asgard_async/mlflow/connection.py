@@ -1,4 +1,4 @@
-"""HTTP to one MLflow server: one session, bounded in time and size, credentials kept in."""
+"""The HTTP session with an MLflow server, with limits on time and size."""
 
 from collections.abc import Mapping
 from http import HTTPStatus
@@ -15,20 +15,20 @@ from asgard_async.mlflow.refusals import AnswerTooLarge, read_refusal, refuse_un
 
 API = "/api/2.0/mlflow/"
 ARTIFACTS = "/api/2.0/mlflow-artifacts/artifacts"
-MAX_ANSWER_BYTES = 32 * 1024 * 1024
-# MLflow's own server closes idle connections after 5 s; let them go before it does, so that no
-# request is sent into a connection that is about to be closed
+MAX_RESPONSE_BYTES = 32 * 1024 * 1024
+# MLflow's own server closes idle connections after 5 s; closing them earlier here avoids sending a
+# request over a connection that is about to be closed
 KEEPALIVE_SECONDS = 4.0
 MAX_CONNECTIONS = 16
 
-AnswerT = TypeVar("AnswerT", bound=wire.Answer)
+ResponseT = TypeVar("ResponseT", bound=wire.Response)
 
 
 class MlflowConnection:
-    """Requests to one MLflow server. Use as an asynchronous context manager.
+    """A connection to an MLflow server. Use it as an asynchronous context manager.
 
-    Every method raises TrackingUnavailable (no answer, or not one of MLflow's), TrackingNotFound,
-    or TrackingRejected (with MLflow's own words).
+    Every method raises TrackingUnavailable (no response, or one that is not MLflow's),
+    TrackingNotFound, or TrackingRejected (with MLflow's message).
     """
 
     def __init__(
@@ -36,11 +36,11 @@ class MlflowConnection:
         address: MlflowAddress,
         *,
         timeout_seconds: float,
-        max_answer_bytes: int = MAX_ANSWER_BYTES,
+        max_response_bytes: int = MAX_RESPONSE_BYTES,
     ) -> None:
         self._address = address
         self._timeout_seconds = timeout_seconds
-        self._max_answer_bytes = max_answer_bytes
+        self._max_response_bytes = max_response_bytes
         self._session: aiohttp.ClientSession | None = None
 
     @property
@@ -49,7 +49,7 @@ class MlflowConnection:
         return self._address
 
     def move_to(self, address: MlflowAddress) -> None:
-        """Ask at another address from now on."""
+        """Send requests to another address from now on."""
         self._address = address
 
     @property
@@ -80,21 +80,21 @@ class MlflowConnection:
         self,
         method: str,
         path: str,
-        answer: type[AnswerT],
+        kind: type[ResponseT],
         *,
         params: Mapping[str, str] | None = None,
         body: Mapping[str, Any] | None = None,
-    ) -> AnswerT:
-        """Call `path` of the REST API and read its JSON as `answer`."""
+    ) -> ResponseT:
+        """Call `path` of the REST API and decode the JSON response as `kind`."""
         status, content = await self._exchange(method, API + path, params=params, body=body)
         if status != HTTPStatus.OK:
             raise self._refusal(status, content)
         try:
-            # not strict: some servers write 64-bit numbers as text
-            return msgspec.json.decode(content, type=answer, strict=False)
+            # not strict: some servers write 64-bit numbers as strings
+            return msgspec.json.decode(content, type=kind, strict=False)
         except (msgspec.MsgspecError, RecursionError, ValueError):
             raise TrackingUnavailable(
-                f"{self.public_uri} does not answer as an MLflow server does;"
+                f"{self.public_uri} does not respond like an MLflow server;"
                 " check [mlflow] tracking_uri"
             ) from None
 
@@ -128,7 +128,7 @@ class MlflowConnection:
                 f"MLflow at {self.public_uri} did not answer within {self._timeout_seconds:g} s"
             ) from None
         except (aiohttp.ClientError, OSError) as error:
-            # neither chained nor quoted: aiohttp's exceptions hold the request with its headers
+            # neither chained nor quoted: aiohttp's exceptions contain the request's headers
             raise TrackingUnavailable(
                 f"MLflow at {self.public_uri} cannot be reached ({type(error).__name__})"
             ) from None
@@ -137,26 +137,26 @@ class MlflowConnection:
         content = bytearray()
         async for chunk in response.content.iter_any():
             content += chunk
-            if len(content) > self._max_answer_bytes:
+            if len(content) > self._max_response_bytes:
                 raise AnswerTooLarge(
-                    f"MLflow's answer is larger than {self._max_answer_bytes} bytes"
+                    f"MLflow's response is larger than {self._max_response_bytes} bytes"
                 )
         return bytes(content)
 
     async def health(self) -> None:
-        """Return when the server says that it is up."""
+        """Check that the server reports itself healthy."""
         status, content = await self._exchange("GET", "/health")
         if status != HTTPStatus.OK:
             raise self._refusal(status, content)
 
-    async def look_into_artifacts(self) -> None:
-        """Return when the server has listed a directory of its artifact store.
+    async def check_artifact_store(self) -> None:
+        """Check that the server can list a directory of its artifact store.
 
         Raises:
-            ArtifactsNotServed: it leaves the store to its clients.
-            AsgardError: the store does not let it, or it does not answer.
+            ArtifactsNotServed: it leaves access to the store to its clients.
+            AsgardError: the store refuses access, or MLflow does not answer.
         """
-        # there need not be such a directory; the store is asked all the same
+        # the directory need not exist: MLflow accesses the store either way
         status, content = await self._exchange("GET", ARTIFACTS, params={"path": "asgard"})
         if status in {HTTPStatus.NOT_FOUND, HTTPStatus.SERVICE_UNAVAILABLE}:
             refuse_unserved(status, content, self.public_uri)
@@ -164,5 +164,5 @@ class MlflowConnection:
             raise self._refusal(status, content)
 
     def _refusal(self, status: int, content: bytes) -> AsgardError:
-        # a proxy in between may quote the headers; its words go to clients and into the log
+        # a proxy may quote the headers, and its message goes to clients and into the log
         return read_refusal(status, self._address.without_credentials(content), self._address)

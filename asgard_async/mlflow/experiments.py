@@ -1,6 +1,7 @@
-"""Makes sure that an experiment exists before jobs that name it start.
+"""Creation of experiments before the jobs that name them start.
 
-Jobs that create one experiment at once fail in the client library with RESOURCE_ALREADY_EXISTS.
+Jobs that create the same experiment at once fail in the client library with
+RESOURCE_ALREADY_EXISTS.
 """
 
 import asyncio
@@ -18,7 +19,7 @@ TTL_SECONDS = 60.0
 
 
 class Experiments:
-    """Looks experiments up and creates them, one request at a time for each name."""
+    """Looks up and creates experiments, one request at a time for each name."""
 
     def __init__(
         self,
@@ -32,44 +33,44 @@ class Experiments:
         self._wait_seconds = wait_seconds
         self._ttl_seconds = ttl_seconds
         self._clock = clock
-        self._known: dict[str, tuple[str, float]] = {}
-        self._flights: dict[str, asyncio.Task[str | None]] = {}
+        self._cache: dict[str, tuple[str, float]] = {}
+        self._requests: dict[str, asyncio.Task[str | None]] = {}
 
     async def ensure_experiment(self, name: str) -> str | None:
-        """The id of the experiment called `name`, created if need be.
+        """Return the id of the experiment called `name`, which is created if necessary.
 
-        None when MLflow does not answer in time or refuses; the reason is logged. A job may start
-        all the same: its script then meets MLflow as it is.
+        None if MLflow refuses or does not answer in time; the reason is logged. The job can start
+        anyway: its script then handles MLflow as it is.
         """
-        if (known := self._known.get(name)) is not None and self._clock() < known[1]:
-            return known[0]
-        flight = self._flights.get(name)
-        if flight is None:
-            flight = asyncio.create_task(self._look_up(name), name="ensure-experiment")
-            self._flights[name] = flight
-            flight.add_done_callback(lambda _: self._flights.pop(name))
-        # wait, unlike wait_for, leaves the request to the others when this caller gives up
-        await asyncio.wait([flight], timeout=self._wait_seconds)
-        if not flight.done():
-            logger.warning("MLflow is too slow to make sure that an experiment exists")
+        if (cached := self._cache.get(name)) is not None and self._clock() < cached[1]:
+            return cached[0]
+        request = self._requests.get(name)
+        if request is None:
+            request = asyncio.create_task(self._look_up(name), name="ensure-experiment")
+            self._requests[name] = request
+            request.add_done_callback(lambda _: self._requests.pop(name))
+        # wait, unlike wait_for, keeps the request for other callers when this one gives up
+        await asyncio.wait([request], timeout=self._wait_seconds)
+        if not request.done():
+            logger.warning("MLflow took too long to look up an experiment")
             return None
-        return None if flight.cancelled() else flight.result()
+        return None if request.cancelled() else request.result()
 
     async def aclose(self) -> None:
-        """Give up the requests that are under way."""
-        flights = list(self._flights.values())
-        for flight in flights:
-            flight.cancel()
-        await asyncio.gather(*flights, return_exceptions=True)
+        """Cancel the pending requests."""
+        requests = list(self._requests.values())
+        for request in requests:
+            request.cancel()
+        await asyncio.gather(*requests, return_exceptions=True)
 
     async def _look_up(self, name: str) -> str | None:
         try:
             experiment_id = await self._find_or_create(name)
         except AsgardError as error:
-            logger.warning("An experiment could not be made sure of: %s", error)
+            logger.warning("an experiment could not be looked up or created: %s", error)
             return None
         if experiment_id is not None:
-            self._remember(name, experiment_id)
+            self._add_to_cache(name, experiment_id)
         return experiment_id
 
     async def _find_or_create(self, name: str) -> str | None:
@@ -81,18 +82,18 @@ class Experiments:
             except MlflowRefused as error:
                 if error.error_code != ALREADY_EXISTS:
                     raise
-            # somebody else, a script perhaps, was quicker
+            # another client, such as a script, has just created it
             experiment = await self._gateway.experiment_named(name)
         if experiment.lifecycle_stage != "active":
             logger.warning(
-                "Experiment %s is deleted in MLflow; restore it there, or jobs that log to it fail",
+                "experiment %s is deleted in MLflow; jobs that log to it fail until it is restored",
                 experiment.experiment_id,
             )
             return None
         return experiment.experiment_id
 
-    def _remember(self, name: str, experiment_id: str) -> None:
+    def _add_to_cache(self, name: str, experiment_id: str) -> None:
         now = self._clock()
-        for stale in [known for known, (_, until) in self._known.items() if until <= now]:
-            del self._known[stale]
-        self._known[name] = (experiment_id, now + self._ttl_seconds)
+        for stale in [cached for cached, (_, expiry) in self._cache.items() if expiry <= now]:
+            del self._cache[stale]
+        self._cache[name] = (experiment_id, now + self._ttl_seconds)

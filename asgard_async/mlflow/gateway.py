@@ -1,4 +1,4 @@
-"""The one door to MLflow: what Asgard asks of its REST API, a method for each question."""
+"""The gateway to MLflow: one method per REST request that Asgard makes."""
 
 from collections.abc import AsyncIterator, Mapping, Sequence
 from typing import Any, TypeVar
@@ -13,48 +13,50 @@ PageT = TypeVar("PageT", bound=wire.Page)
 
 
 class MlflowGateway(MlflowConnection):
-    """What Asgard asks of MLflow. Filters take ids that MLflow gave out, never a user's text."""
+    """Asgard's requests to MLflow. Filters contain only ids issued by MLflow, never user input."""
 
     # -- experiments --
 
     async def experiment_named(self, name: str) -> wire.Experiment:
         """The experiment called `name`, deleted or not."""
-        answer = await self.request(
+        response = await self.request(
             "GET",
             "experiments/get-by-name",
-            wire.ExperimentAnswer,
+            wire.ExperimentResponse,
             params={"experiment_name": name},
         )
-        return answer.experiment
+        return response.experiment
 
     async def create_experiment(self, name: str) -> str:
-        """Create an experiment; its id."""
-        answer = await self.request(
+        """Create an experiment and return its id."""
+        response = await self.request(
             "POST", "experiments/create", wire.ExperimentCreated, body={"name": name}
         )
-        return answer.experiment_id
+        return response.experiment_id
 
     async def active_experiment_ids(self) -> list[str]:
-        """Ids of all experiments that are not deleted."""
+        """The ids of all experiments that are not deleted."""
         pages = self._pages(
             "POST",
             "experiments/search",
             wire.ExperimentsPage,
             {"max_results": PAGE_SIZE, "view_type": "ACTIVE_ONLY"},
         )
-        return [one.experiment_id async for page in pages for one in page.experiments]
+        return [experiment.experiment_id async for page in pages for experiment in page.experiments]
 
     # -- runs --
 
     async def get_run(self, run_id: str) -> wire.Run:
-        """The run, deleted or not."""
-        answer = await self.request("GET", "runs/get", wire.RunAnswer, params={"run_id": run_id})
-        return answer.run
+        """The run with this id, deleted or not."""
+        response = await self.request(
+            "GET", "runs/get", wire.RunResponse, params={"run_id": run_id}
+        )
+        return response.run
 
     async def search_runs(
         self, experiment_ids: Sequence[str], filter_text: str, *, max_results: int, page_token: str
     ) -> wire.RunsPage:
-        """One page of the runs that are not deleted; without experiments there are none."""
+        """One page of the matching runs that are not deleted; empty without experiments."""
         body = {
             "experiment_ids": list(experiment_ids),
             "filter": filter_text,
@@ -64,15 +66,15 @@ class MlflowGateway(MlflowConnection):
         return await self.request("POST", "runs/search", wire.RunsPage, body=body)
 
     async def end_run(self, run_id: str, status: str, end_time_ms: int) -> wire.RunInfo:
-        """Set a run's final status and end."""
+        """Set a run's final status and end time."""
         body = {"run_id": run_id, "status": status, "end_time": end_time_ms}
-        answer = await self.request("POST", "runs/update", wire.RunUpdated, body=body)
-        return answer.run_info
+        response = await self.request("POST", "runs/update", wire.RunUpdated, body=body)
+        return response.run_info
 
     async def logged_models_of(
         self, run_id: str, experiment_id: str
     ) -> AsyncIterator[wire.LoggedModel]:
-        """The models that a run logged, newest first, in whatever state."""
+        """Yield the models that a run logged, newest first, in any state."""
         body = {
             "experiment_ids": [experiment_id],
             "filter": f"source_run_id = '{run_id}'",
@@ -84,7 +86,7 @@ class MlflowGateway(MlflowConnection):
                 yield model
 
     async def list_artifacts(self, run_id: str, path: str = "") -> wire.ArtifactsPage:
-        """What a directory of a run's artifacts holds; a missing one holds nothing."""
+        """The contents of a directory of a run's artifacts; empty if it does not exist."""
         params = {"run_id": run_id} | ({"path": path} if path else {})
         return await self.request("GET", "artifacts/list", wire.ArtifactsPage, params=params)
 
@@ -93,18 +95,18 @@ class MlflowGateway(MlflowConnection):
     async def create_registered_model(self, name: str) -> None:
         """Create a registered model without versions."""
         await self.request(
-            "POST", "registered-models/create", wire.RegisteredModelAnswer, body={"name": name}
+            "POST", "registered-models/create", wire.RegisteredModelResponse, body={"name": name}
         )
 
     async def registered_model(self, name: str) -> wire.RegisteredModel:
         """The registered model called `name`."""
-        answer = await self.request(
-            "GET", "registered-models/get", wire.RegisteredModelAnswer, params={"name": name}
+        response = await self.request(
+            "GET", "registered-models/get", wire.RegisteredModelResponse, params={"name": name}
         )
-        return answer.registered_model
+        return response.registered_model
 
     async def registered_models(self) -> list[wire.RegisteredModel]:
-        """All registered models, with the newest version of each stage; prompts are left out."""
+        """All registered models except prompts, with the newest version of each stage."""
         pages = self._pages(
             "GET",
             "registered-models/search",
@@ -114,7 +116,7 @@ class MlflowGateway(MlflowConnection):
         return [model async for page in pages for model in page.registered_models]
 
     async def count_registered_models(self) -> int:
-        """How many registered models there are."""
+        """The number of registered models."""
         pages = self._pages(
             "GET",
             "registered-models/search",
@@ -124,7 +126,7 @@ class MlflowGateway(MlflowConnection):
         return sum([len(page.registered_models) async for page in pages])
 
     async def search_model_versions(self, filter_text: str) -> list[wire.ModelVersion]:
-        """The model versions, of whatever registered model, that a filter lets through."""
+        """The versions of all registered models that match a filter."""
         pages = self._pages(
             "GET",
             "model-versions/search",
@@ -143,7 +145,7 @@ class MlflowGateway(MlflowConnection):
         description: str,
         tags: Mapping[str, str],
     ) -> wire.ModelVersion:
-        """Add a version to a registered model. MLflow adds another one when asked twice."""
+        """Add a version to a registered model. Not idempotent: a repetition adds another."""
         body: dict[str, Any] = {
             "name": name,
             "source": source,
@@ -153,21 +155,21 @@ class MlflowGateway(MlflowConnection):
         }
         if model_id is not None:
             body["model_id"] = model_id
-        answer = await self.request(
-            "POST", "model-versions/create", wire.ModelVersionAnswer, body=body
+        response = await self.request(
+            "POST", "model-versions/create", wire.ModelVersionResponse, body=body
         )
-        return answer.model_version
+        return response.model_version
 
     async def _pages(
-        self, method: str, path: str, answer: type[PageT], query: Mapping[str, Any]
+        self, method: str, path: str, kind: type[PageT], query: Mapping[str, Any]
     ) -> AsyncIterator[PageT]:
         token = ""
         while True:
-            asked = {**query, "page_token": token} if token else query
+            page_query = {**query, "page_token": token} if token else query
             if method == "GET":
-                page = await self.request(method, path, answer, params=asked)
+                page = await self.request(method, path, kind, params=page_query)
             else:
-                page = await self.request(method, path, answer, body=asked)
+                page = await self.request(method, path, kind, body=page_query)
             yield page
             if not (token := page.next_page_token):
                 return

@@ -1,4 +1,4 @@
-"""The MLflow variables of a job: where to log, and the marks by which its runs are found again."""
+"""A job's MLflow variables: the server to log to, and the tags that identify its runs."""
 
 import json
 from collections.abc import Mapping
@@ -8,18 +8,6 @@ from asgard_async.mlflow.address import MlflowAddress
 JOB_TAG = "asgard.job_id"
 ATTEMPT_TAG = "asgard.attempt"
 SERVER_TAG = "asgard.server_id"
-
-VARIABLES = frozenset(
-    {
-        "MLFLOW_TRACKING_URI",
-        "MLFLOW_TRACKING_USERNAME",
-        "MLFLOW_TRACKING_PASSWORD",
-        "MLFLOW_TRACKING_TOKEN",
-        "MLFLOW_EXPERIMENT_NAME",
-        "MLFLOW_RUN_CONTEXT",
-    }
-)
-"""Every variable that Asgard may set for tracking; a job's own variables must not name them."""
 
 
 def job_environment(
@@ -31,15 +19,15 @@ def job_environment(
     server_id: str,
     tags: Mapping[str, str],
 ) -> dict[str, str]:
-    """The variables that make a script's runs appear in its experiment, marked as the job's.
+    """The variables that make a script log to its experiment and tag its runs as the job's.
 
-    The marks travel in MLFLOW_RUN_CONTEXT: the fluent API and autologging put them on every run.
+    The tags are passed in MLFLOW_RUN_CONTEXT: the fluent API and autologging set them on every run.
     """
-    marks = {**tags, JOB_TAG: job_id, ATTEMPT_TAG: str(attempt), SERVER_TAG: server_id}
+    run_tags = {**tags, JOB_TAG: job_id, ATTEMPT_TAG: str(attempt), SERVER_TAG: server_id}
     variables = {
         "MLFLOW_TRACKING_URI": address.public_uri,
         "MLFLOW_EXPERIMENT_NAME": experiment_name,
-        "MLFLOW_RUN_CONTEXT": json.dumps(marks, ensure_ascii=False),
+        "MLFLOW_RUN_CONTEXT": json.dumps(run_tags, ensure_ascii=False),
     }
     if address.token:
         variables["MLFLOW_TRACKING_TOKEN"] = address.token

@@ -1,4 +1,4 @@
-"""Registered models as `GET /mlops/models` and `POST /mlops/registry` show them."""
+"""Registered models as `GET /mlops/models` and `POST /mlops/registry` return them."""
 
 from collections.abc import Sequence
 from typing import TypedDict
@@ -8,8 +8,8 @@ from asgard_async.domain.errors import TrackingNotFound, TrackingRejected, Track
 from asgard_async.mlflow import wire
 from asgard_async.mlflow.gateway import MlflowGateway
 
-# MLflow keeps prompts among the registered models; its own lists leave them out
 PROMPT_TAG = "mlflow.prompt.is_prompt"
+"""Marks a prompt, which MLflow stores as a registered model but leaves out of its lists."""
 
 
 class ModelVersionView(TypedDict):
@@ -28,7 +28,7 @@ class ModelVersionView(TypedDict):
 class RegisteredModelView(TypedDict):
     """A registered model with the newest version of each stage, newest first.
 
-    Where stages are not used that is the newest version alone.
+    Without stages, this is only the newest version.
     """
 
     name: str
@@ -44,20 +44,20 @@ async def list_models(gateway: MlflowGateway) -> list[RegisteredModelView]:
     """All registered models, by name.
 
     Raises:
-        TrackingUnavailable: MLflow does not tell them.
+        TrackingUnavailable: MLflow does not answer, or refuses to list them.
     """
     try:
         return [view_model(model) for model in await gateway.registered_models()]
     except TrackingRejected as error:
-        # nothing in the request is the client's own, so it is for the administrator to mend
-        raise TrackingUnavailable(f"MLflow refuses to tell its models: {error}") from error
+        # the request contains nothing from the client, so the administrator must fix this
+        raise TrackingUnavailable(f"MLflow refuses to list its models: {error}") from error
 
 
 async def get_model(gateway: MlflowGateway, name: str) -> RegisteredModelView:
     """One registered model.
 
     Raises:
-        TrackingNotFound: there is none of that name.
+        TrackingNotFound: there is no model of that name.
     """
     model = await gateway.registered_model(name)
     if _dictionary(model.tags).get(PROMPT_TAG, "").lower() == "true":
@@ -66,7 +66,7 @@ async def get_model(gateway: MlflowGateway, name: str) -> RegisteredModelView:
 
 
 def view_model(model: wire.RegisteredModel) -> RegisteredModelView:
-    """A registered model as clients see it."""
+    """The public view of a registered model."""
     newest_first = sorted(
         model.latest_versions, key=lambda version: int(version.version), reverse=True
     )
@@ -82,7 +82,7 @@ def view_model(model: wire.RegisteredModel) -> RegisteredModelView:
 
 
 def view_version(version: wire.ModelVersion) -> ModelVersionView:
-    """A model version as clients see it."""
+    """The public view of a model version."""
     return {
         "name": version.name,
         "version": version.version,

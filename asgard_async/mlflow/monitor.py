@@ -1,4 +1,4 @@
-"""Keeps an eye on MLflow, so that nobody who asks how it is has to wait for it."""
+"""Monitoring of MLflow in the background, so that status requests need not wait for it."""
 
 import asyncio
 import contextlib
@@ -21,15 +21,15 @@ MlflowState = Literal["accessible", "unreachable", "starting"]
 
 @dataclass(frozen=True, kw_only=True)
 class TrackingSnapshot:
-    """MLflow as it was last seen. The counts are the last ones known, None before the first."""
+    """MLflow's state at the last check. Counts are the last known ones, None before the first."""
 
     mlflow_api: MlflowState = "unreachable"
     registered_models: int | None = None
     active_experiments: int | None = None
     checked_at: datetime | None = None
-    """When MLflow last answered or failed to."""
+    """When MLflow last answered, or failed to."""
     latency_ms: float | None = None
-    """Of the last answer; None while there is none."""
+    """Response time of the last check; None if it failed."""
 
     @property
     def available(self) -> bool:
@@ -37,7 +37,7 @@ class TrackingSnapshot:
 
 
 class Monitor:
-    """Looks at MLflow at intervals and tells those who wait for it."""
+    """Checks MLflow at intervals and wakes those who wait for it."""
 
     def __init__(
         self,
@@ -51,41 +51,41 @@ class Monitor:
         self._first_retry_seconds = min(first_retry_seconds, refresh_seconds)
         self._snapshot = TrackingSnapshot()
         self._accessible = asyncio.Event()
-        self._nudge = asyncio.Event()
+        self._check_requested = asyncio.Event()
         self._starting = False
         self._problem = ""
 
     @property
     def snapshot(self) -> TrackingSnapshot:
-        """MLflow as it was last seen; never waits."""
+        """MLflow's state at the last check."""
         return self._snapshot
 
     @property
     def problem(self) -> str:
-        """Why MLflow is unreachable, for an administrator; empty unless it is."""
+        """Why MLflow is unreachable, for an administrator; otherwise empty."""
         return self._problem if self._snapshot.mlflow_api == "unreachable" else ""
 
     def expect_start(self) -> None:
-        """Say that the server has just been started.
+        """Record that the server has just been started.
 
-        Until it answers it counts as starting instead of unreachable.
+        Until it answers, its state is "starting" instead of "unreachable".
         """
         self._starting = True
-        self._accessible.clear()  # whatever was there has gone, seen or not
+        self._accessible.clear()  # the previous server is gone, even if no check has noticed
         self._snapshot = replace(self._snapshot, mlflow_api="starting")
         self.check_now()
 
     def check_now(self) -> None:
-        """Look at once instead of at the next interval."""
-        self._nudge.set()
+        """Check immediately instead of at the next interval."""
+        self._check_requested.set()
 
-    def doubt(self) -> None:
-        """Say that a request has failed: hold those who wait until a look at MLflow succeeds."""
+    def report_failure(self) -> None:
+        """Record that a request has failed: waiters wait until the next successful check."""
         self._accessible.clear()
         self.check_now()
 
     async def wait_accessible(self, seconds: float | None = None) -> bool:
-        """Wait until MLflow answers; False when it did not within `seconds` (None: for ever)."""
+        """Wait until MLflow answers; False after `seconds` (None: no limit)."""
         try:
             async with asyncio.timeout(seconds):
                 return await self._accessible.wait()
@@ -93,26 +93,26 @@ class Monitor:
             return False
 
     async def run(self) -> NoReturn:
-        """Look at MLflow for ever; to be run as a task and cancelled."""
+        """Check MLflow at intervals until cancelled."""
         pause = self._first_retry_seconds
         while True:
-            self._nudge.clear()
-            if await self._look():
+            self._check_requested.clear()
+            if await self._check():
                 pause = self._first_retry_seconds
-                await self._rest(self._refresh_seconds)
+                await self._sleep(self._refresh_seconds)
                 continue
             if self._starting:
-                pause = self._first_retry_seconds  # it is local and will soon be there
-            await self._rest(pause)
+                pause = self._first_retry_seconds  # no backoff: it is local and soon answers
+            await self._sleep(pause)
             pause = min(pause * 2, self._refresh_seconds)
 
-    async def _rest(self, seconds: float) -> None:
-        # not wait_for: that of Python 3.11 swallows a cancellation that meets the nudge
+    async def _sleep(self, seconds: float) -> None:
+        # not wait_for: in Python 3.11 it swallows a cancellation that coincides with the event
         with contextlib.suppress(TimeoutError):
             async with asyncio.timeout(seconds):
-                await self._nudge.wait()
+                await self._check_requested.wait()
 
-    async def _look(self) -> bool:
+    async def _check(self) -> bool:
         begun = time.perf_counter()
         try:
             experiments = len(await self._gateway.active_experiment_ids())
@@ -128,7 +128,7 @@ class Monitor:
         try:
             return await self._gateway.count_registered_models()
         except (EndpointMissing, TrackingNotFound, TrackingRejected):
-            return None  # a tracking server without a registry is of use all the same
+            return None  # a tracking server without a registry is still useful
 
     def _record_success(self, experiments: int, models: int | None, latency_ms: float) -> None:
         if not self._snapshot.available:

@@ -1,4 +1,4 @@
-"""Settles ended jobs with MLflow: finds their runs, ends what is open, registers their models."""
+"""Reconciliation of ended jobs with MLflow: find runs, end open ones, register models."""
 
 import asyncio
 import contextlib
@@ -27,118 +27,118 @@ from asgard_async.mlflow.wire import ModelVersion, Run
 
 logger = logging.getLogger(__name__)
 
-PARALLEL_JOBS = 4
+MAX_CONCURRENT_JOBS = 4
 
 
 @dataclass(frozen=True, kw_only=True)
-class Settled:
-    """What came of a job. It is final: asking again would give the same."""
+class Reconciliation:
+    """The final result for a job: reconciling it again gives the same."""
 
     tracking: JobTracking
     problem: str | None = None
-    """Why something of it could not be recorded, in a sentence for a person."""
+    """Why some of it could not be recorded, as a sentence for users."""
 
 
 class RunReconciler:
-    """Settles jobs as often as asked, with the same result and nothing made twice."""
+    """Reconciles jobs with MLflow. Repeated calls give the same result and create nothing twice."""
 
     def __init__(self, gateway: MlflowGateway, *, server_id: str) -> None:
         self._gateway = gateway
         self._server_id = server_id
-        # two calls for one job at once would both see that it has no version yet
-        self._one_at_a_time = asyncio.Lock()
+        # two concurrent calls for a job could both find no model version and create one each
+        self._lock = asyncio.Lock()
 
-    async def settle(self, ended: Sequence[EndedJob]) -> Mapping[str, Settled]:
-        """What MLflow knows of each job; one that is missing in the result is to be asked again.
+    async def reconcile(self, jobs: Sequence[EndedJob]) -> Mapping[str, Reconciliation]:
+        """The result for each job, by id; jobs missing from it must be reconciled again later.
 
         Raises:
-            TrackingUnavailable: MLflow does not answer, and none could be settled before that.
+            TrackingUnavailable: MLflow does not answer, and no job was reconciled before that.
         """
-        async with self._one_at_a_time:
-            return await self._settle(ended) if ended else {}
+        async with self._lock:
+            return await self._reconcile(jobs) if jobs else {}
 
-    async def _settle(self, ended: Sequence[EndedJob]) -> Mapping[str, Settled]:
+    async def _reconcile(self, jobs: Sequence[EndedJob]) -> Mapping[str, Reconciliation]:
         try:
-            runs = await find_runs(self._gateway, self._server_id, ended)
+            runs = await find_runs(self._gateway, self._server_id, jobs)
         except (AnswerTooLarge, TrackingNotFound, TrackingRejected) as error:
-            if len(ended) > 1:
-                # one job's runs are too large, or this MLflow does not understand the search
-                return await self._settle_apart(ended)
-            return self._give_up(ended[0], error)
-        return await _Round(self._gateway, runs).settle(ended)
+            if len(jobs) > 1:
+                # one job's runs are too large, or this MLflow does not support the search
+                return await self._reconcile_separately(jobs)
+            return self._give_up(jobs[0], error)
+        return await _Batch(self._gateway, runs).reconcile(jobs)
 
-    async def _settle_apart(self, ended: Sequence[EndedJob]) -> Mapping[str, Settled]:
-        settled: dict[str, Settled] = {}
-        for job in ended:
+    async def _reconcile_separately(self, jobs: Sequence[EndedJob]) -> Mapping[str, Reconciliation]:
+        results: dict[str, Reconciliation] = {}
+        for job in jobs:
             try:
-                settled |= await self._settle([job])
+                results |= await self._reconcile([job])
             except TrackingUnavailable:
-                if not settled:
+                if not results:
                     raise
                 break
-        return settled
+        return results
 
-    def _give_up(self, job: EndedJob, error: AsgardError) -> Mapping[str, Settled]:
+    def _give_up(self, job: EndedJob, error: AsgardError) -> Mapping[str, Reconciliation]:
         if not isinstance(error, AnswerTooLarge):
-            # nothing in the request is the job's own, so it is for the administrator to mend
-            raise TrackingUnavailable(f"MLflow refuses to tell its runs: {error}") from error
-        logger.warning("Runs cannot be read: %s", error, extra={"job_id": job.job_id})
+            # the request contains nothing from the job, so the administrator must fix this
+            raise TrackingUnavailable(f"MLflow refuses to list its runs: {error}") from error
+        logger.warning("runs cannot be read: %s", error, extra={"job_id": job.job_id})
         problem = f"The runs of this job cannot be read. {error}"
-        return {job.job_id: Settled(tracking=JobTracking(), problem=problem)}
+        return {job.job_id: Reconciliation(tracking=JobTracking(), problem=problem)}
 
 
-class _Round:
-    """One pass over the jobs, with the runs found for it."""
+class _Batch:
+    """The reconciliation of several jobs whose runs were found by one search."""
 
     def __init__(self, gateway: MlflowGateway, runs: Mapping[str, list[Run]]) -> None:
         self._gateway = gateway
         self._runs = runs
-        self._places = asyncio.Semaphore(PARALLEL_JOBS)
+        self._semaphore = asyncio.Semaphore(MAX_CONCURRENT_JOBS)
         self._versions: Sequence[ModelVersion] | None = None
-        self._settled: dict[str, Settled] = {}
+        self._results: dict[str, Reconciliation] = {}
         self._outage: TrackingUnavailable | None = None
 
-    async def settle(self, ended: Sequence[EndedJob]) -> Mapping[str, Settled]:
-        run_ids = [run_id for job in ended if job.completed for run_id in self._latest(job)]
-        # where that is refused each job is asked about by itself, and told of its own refusal
+    async def reconcile(self, jobs: Sequence[EndedJob]) -> Mapping[str, Reconciliation]:
+        run_ids = [run_id for job in jobs if job.completed for run_id in self._latest_runs(job)]
+        # if MLflow refuses this, each job asks separately and reports its own error
         with contextlib.suppress(AsgardError):
             self._versions = await versions_from(self._gateway, run_ids)
         async with asyncio.TaskGroup() as group:
-            for job in ended:
-                group.create_task(self._settle_one(job))
-        if self._outage is not None and not self._settled:
+            for job in jobs:
+                group.create_task(self._reconcile_job(job))
+        if self._outage is not None and not self._results:
             raise self._outage
-        return self._settled
+        return self._results
 
-    async def _settle_one(self, job: EndedJob) -> None:
-        async with self._places:
+    async def _reconcile_job(self, job: EndedJob) -> None:
+        async with self._semaphore:
             if self._outage is not None:
-                return  # every further request would wait for its timeout
+                return  # every further request would run into its timeout
             try:
-                self._settled[job.job_id] = await self._record(job)
+                self._results[job.job_id] = await self._record(job)
             except TrackingUnavailable as error:
                 if not isinstance(error, MlflowInternalError):
                     self._outage = error
-                logger.warning("Not recorded yet: %s", error, extra={"job_id": job.job_id})
+                logger.warning("not recorded yet: %s", error, extra={"job_id": job.job_id})
 
-    async def _record(self, job: EndedJob) -> Settled:
+    async def _record(self, job: EndedJob) -> Reconciliation:
         runs = await end_open_runs(self._gateway, job, self._runs.get(job.job_id, []))
-        latest = self._latest(job)
+        latest = self._latest_runs(job)
         run = job_run([run for run in runs if run.run_id in latest])
         if run is None:
-            return Settled(tracking=JobTracking(runs=runs))
+            return Reconciliation(tracking=JobTracking(runs=runs))
         version = problem = None
         if job.completed:
             try:
-                made = await self._versions_from(latest)
-                version = await register_for_job(self._gateway, job, run, made)
+                versions = await self._versions_from(latest)
+                version = await register_for_job(self._gateway, job, run, versions)
             except (TrackingNotFound, TrackingRejected) as error:
                 problem = f"The model was not registered: {error}"
                 logger.warning("%s", problem, extra={"job_id": job.job_id})
         tracking = JobTracking(run_id=run.run_id, model_version=version, runs=runs)
-        return Settled(tracking=tracking, problem=problem)
+        return Reconciliation(tracking=tracking, problem=problem)
 
-    def _latest(self, job: EndedJob) -> frozenset[str]:
+    def _latest_runs(self, job: EndedJob) -> frozenset[str]:
         return runs_of_attempt(self._runs.get(job.job_id, []), job.attempt)
 
     async def _versions_from(self, run_ids: Collection[str]) -> Sequence[ModelVersion]:

@@ -1,4 +1,4 @@
-"""Turns the model that a run logged into a version of a registered model."""
+"""Registration of the model that a run logged, as a version of a registered model."""
 
 from collections import deque
 from collections.abc import Iterable, Mapping, Sequence
@@ -15,60 +15,60 @@ from asgard_async.mlflow.wire import ModelVersion
 READY = "LOGGED_MODEL_READY"
 MODEL_FILE = "MLmodel"
 MAX_DIRECTORIES = 20
-RUNS_PER_SEARCH = 100  # they stand in a URL
+RUNS_PER_SEARCH = 100  # limited because the ids are part of a URL
 
 
 @dataclass(frozen=True, kw_only=True)
 class ModelSource:
-    """Where a run's model is: an address that MLflow understands."""
+    """The location of a run's model, as a URI for MLflow."""
 
     uri: str
     model_id: str | None = None
-    """Set for a logged model; MLflow then insists that it matches the address."""
+    """The id of a logged model; MLflow requires it to match the URI."""
 
 
 async def find_source(
     gateway: MlflowGateway, run_id: str, experiment_id: str
 ) -> ModelSource | None:
-    """The newest model of a run that is wholly logged, or None. `run_id` is one of MLflow's."""
+    """The newest completely logged model of a run, or None. MLflow must have issued `run_id`."""
     try:
         async for model in gateway.logged_models_of(run_id, experiment_id):
-            # filtered here: MLflow's own filter finds nothing by status
+            # filtered here, since MLflow's search by status finds nothing
             if model.info.status == READY:
                 model_id = model.info.model_id
                 return ModelSource(uri=f"models:/{model_id}", model_id=model_id)
     except EndpointMissing:
-        pass  # MLflow 2: models are artifacts there
+        pass  # MLflow 2 logs models as artifacts
     return await _find_model_directory(gateway, run_id)
 
 
 async def _find_model_directory(gateway: MlflowGateway, run_id: str) -> ModelSource | None:
-    """A directory with an MLmodel among the run's artifacts, as MLflow 2 logs models.
+    """The run's artifact directory with an MLmodel file, as MLflow 2 logs models.
 
-    The one nearest to the root counts; the number of directories looked into is bounded.
+    Searches breadth-first, up to MAX_DIRECTORIES directories.
     """
-    waiting = deque([""])
+    pending = deque([""])
     for _ in range(MAX_DIRECTORIES):
-        if not waiting:
+        if not pending:
             return None
-        directory = waiting.popleft()
+        directory = pending.popleft()
         page = await gateway.list_artifacts(run_id, directory)
         if any(not file.is_dir and file.path.split("/")[-1] == MODEL_FILE for file in page.files):
             return ModelSource(uri="/".join(filter(None, (page.root_uri, directory))))
-        waiting.extend(sorted(file.path for file in page.files if file.is_dir))
+        pending.extend(sorted(file.path for file in page.files if file.is_dir))
     return None
 
 
 async def register_for_job(
-    gateway: MlflowGateway, job: EndedJob, run: JobRun, made: Sequence[ModelVersion]
+    gateway: MlflowGateway, job: EndedJob, run: JobRun, versions: Sequence[ModelVersion]
 ) -> str | None:
-    """The version of the job's model that holds that of its run; None if the run has none.
+    """Return the version of the job's model that has the model of its run; None without a model.
 
-    It is made only if neither an earlier call (cut off by a crash, perhaps) nor the script did so.
-    `made` are the versions from any of the job's runs; where its run has no model, one that the
-    script made from another counts.
+    Creates the version unless the script or an earlier call (interrupted by a crash, for example)
+    has done so. `versions` are those created from any of the job's runs; if the job's run has no
+    model, a version that the script created from another run is returned.
     """
-    by_script = [version for version in made if version.name == job.model_name]
+    by_script = [version for version in versions if version.name == job.model_name]
     version = _newest(version for version in by_script if version.run_id == run.run_id)
     if version is not None:
         return version.version
@@ -76,7 +76,7 @@ async def register_for_job(
     if source is None:
         version = _newest(by_script)
         return version.version if version else None
-    if job.may_be_registered and (version := await _find_marked(gateway, job)) is not None:
+    if job.may_be_registered and (version := await _find_tagged(gateway, job)) is not None:
         return version.version
     tags = {**job.tags, JOB_TAG: job.job_id}
     version = await _create_version(gateway, job.model_name, source, run_id=run.run_id, tags=tags)
@@ -91,18 +91,18 @@ async def register_run(
     description: str = "",
     tags: Mapping[str, str] | None = None,
 ) -> ModelVersion:
-    """Add a version of `model_name` with the model of a run, as a user asks for it.
+    """Register the model of a run as a version of `model_name`, at a user's request.
 
     Raises:
         TrackingNotFound: there is no such run.
-        TrackingRejected: the run logged no model, or MLflow does not take the name.
+        TrackingRejected: the run logged no model, or MLflow rejects the name.
     """
     run = await gateway.get_run(run_id)
     source = await find_source(gateway, run.info.run_id, run.info.experiment_id)
     if source is None:
         raise TrackingRejected(
-            f"Run {run.info.run_id} has no model; log one in it, for example with"
-            " mlflow.sklearn.log_model(model, name=...), and register it then."
+            f"Run {run.info.run_id} has no model to register; log one in it, for example with"
+            " mlflow.sklearn.log_model(model, name=...)."
         )
     return await _create_version(
         gateway,
@@ -114,11 +114,11 @@ async def register_run(
     )
 
 
-# ids alone stand in the filters: a name may hold both kinds of quotes, which cannot be written
+# Filters contain only ids: a name with both kinds of quotes cannot be expressed in them.
 
 
 async def versions_from(gateway: MlflowGateway, run_ids: Sequence[str]) -> list[ModelVersion]:
-    """The versions, of whatever model, that were made from any of these runs."""
+    """The versions, of any model, that were created from any of these runs."""
     versions: list[ModelVersion] = []
     for first in range(0, len(run_ids), RUNS_PER_SEARCH):
         ids = ", ".join(f"'{run_id}'" for run_id in run_ids[first : first + RUNS_PER_SEARCH])
@@ -126,8 +126,8 @@ async def versions_from(gateway: MlflowGateway, run_ids: Sequence[str]) -> list[
     return versions
 
 
-async def _find_marked(gateway: MlflowGateway, job: EndedJob) -> ModelVersion | None:
-    """The version of its model that was made for a job, from whichever run."""
+async def _find_tagged(gateway: MlflowGateway, job: EndedJob) -> ModelVersion | None:
+    """The version of the job's model that is tagged with the job's id, from any run."""
     versions = await gateway.search_model_versions(f"tags.`{JOB_TAG}` = '{job.job_id}'")
     return _newest(version for version in versions if version.name == job.model_name)
 
@@ -160,7 +160,7 @@ async def _create_version(
     except TrackingNotFound:
         pass
     except MlflowRefused as error:
-        # where rights are checked, those of a model that does not exist may be too few for it
+        # with access control, MLflow denies access to a model that does not exist
         if error.error_code != DENIED:
             raise
     await _ensure_registered_model(gateway, model_name)

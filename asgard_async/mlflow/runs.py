@@ -1,4 +1,4 @@
-"""Which MLflow runs a job made, and which of them is the job's run."""
+"""The MLflow runs of a job, and the choice of the job's run among them."""
 
 import logging
 from collections import defaultdict
@@ -18,28 +18,29 @@ logger = logging.getLogger(__name__)
 
 PAGE_SIZE = 200
 EXPERIMENTS_PER_SEARCH = 1000
-# a run cannot begin before its job's script; the clock may have been set back in between
 CLOCK_MARGIN = timedelta(minutes=5)
+"""Tolerance for runs that seem older than their job's script because the clock was set back."""
 PARENT_TAG = "mlflow.parentRunId"
 OPEN_STATES = frozenset({MlflowRunStatus.RUNNING, MlflowRunStatus.SCHEDULED})
 
 
 @dataclass(frozen=True, kw_only=True)
 class EndedJob:
-    """What has to be known of a job to find its runs and register its model."""
+    """The data of an ended job that is needed to find its runs and register its model."""
 
     job_id: str
     attempt: int
-    """The last one; runs of earlier attempts are listed but none of them is the job's run."""
+    """The last attempt; runs of earlier ones are listed but cannot be the job's run."""
     reason: Reason
     started_at: datetime
-    """When its first attempt started, or any moment before that."""
+    """When its first attempt started, or any earlier moment."""
     ended_at: datetime
     model_name: str
     tags: Mapping[str, str] = field(default_factory=dict)
-    """The user's, for the model version."""
+    """The user's tags for the model version."""
     may_be_registered: bool = True
-    """Whether it was settled before, as far as that came: then its version is looked for."""
+    """True if an earlier reconciliation may have registered its model, so that this must be
+    checked."""
 
     @property
     def completed(self) -> bool:
@@ -49,25 +50,25 @@ class EndedJob:
 async def find_runs(
     gateway: MlflowGateway, server_id: str, jobs: Sequence[EndedJob]
 ) -> dict[str, list[Run]]:
-    """The runs of each job that are not deleted, by one search for all of them."""
-    wanted = {job.job_id for job in jobs}
-    found: dict[str, list[Run]] = defaultdict(list)
+    """The runs of each job that are not deleted, found by one search for all jobs."""
+    job_ids = {job.job_id for job in jobs}
+    runs: dict[str, list[Run]] = defaultdict(list)
     filter_text = _filter(server_id, jobs)
-    # without experiment_ids MLflow finds nothing, and a script may have chosen its own experiment
+    # MLflow requires experiment_ids, and a script may have chosen its own experiment
     experiment_ids = await gateway.active_experiment_ids()
     for first in range(0, len(experiment_ids), EXPERIMENTS_PER_SEARCH):
         chunk = experiment_ids[first : first + EXPERIMENTS_PER_SEARCH]
         for run in await _search(gateway, chunk, filter_text):
-            if (job_id := run.tags.get(JOB_TAG, "")) in wanted:
-                found[job_id].append(run)
-    return found
+            if (job_id := run.tags.get(JOB_TAG, "")) in job_ids:
+                runs[job_id].append(run)
+    return runs
 
 
 def _filter(server_id: str, jobs: Sequence[EndedJob]) -> str:
     server = f"tags.`{SERVER_TAG}` = '{server_id}'"
     if len(jobs) == 1:
         return f"{server} AND tags.`{JOB_TAG}` = '{jobs[0].job_id}'"
-    # MLflow has no IN for tags
+    # MLflow does not support IN for tags
     since = _milliseconds(min(job.started_at for job in jobs) - CLOCK_MARGIN)
     return f"{server} AND tags.`{JOB_TAG}` IS NOT NULL AND attributes.start_time > {since}"
 
@@ -75,7 +76,7 @@ def _filter(server_id: str, jobs: Sequence[EndedJob]) -> str:
 async def _search(
     gateway: MlflowGateway, experiment_ids: Sequence[str], filter_text: str
 ) -> list[Run]:
-    """All pages of a search, in smaller pages where runs are so large that one is refused."""
+    """The results of a search, with smaller pages if the runs make a response too large."""
     runs: list[Run] = []
     token, size = "", PAGE_SIZE
     while True:
@@ -86,7 +87,7 @@ async def _search(
         except AnswerTooLarge:
             if size == 1:
                 raise
-            size = max(1, size // 8)  # MLflow's token is an offset, valid for any page size
+            size = max(1, size // 8)  # the page token is an offset, valid for any page size
             continue
         runs.extend(page.runs)
         if not (token := page.next_page_token):
@@ -96,8 +97,8 @@ async def _search(
 async def end_open_runs(
     gateway: MlflowGateway, job: EndedJob, runs: Sequence[Run]
 ) -> tuple[JobRun, ...]:
-    """The job's runs in the order of their start, those that it left open ended with it."""
-    ended = []
+    """End the runs that a job left open, and return all its runs in the order of their start."""
+    ended_runs = []
     for run in sorted(runs, key=lambda run: (run.info.start_time or 0, run.info.run_id)):
         info = run.info
         if info.status in OPEN_STATES:
@@ -105,11 +106,11 @@ async def end_open_runs(
             try:
                 info = await gateway.end_run(info.run_id, final_status(job.reason), end_ms)
             except (TrackingNotFound, TrackingRejected) as error:
-                # deleted in the meantime, most likely
+                # most likely it has just been deleted
                 logger.warning(
-                    "Run %s cannot be ended: %s", info.run_id, error, extra={"job_id": job.job_id}
+                    "run %s cannot be ended: %s", info.run_id, error, extra={"job_id": job.job_id}
                 )
-        ended.append(
+        ended_runs.append(
             JobRun(
                 run_id=info.run_id,
                 experiment_id=info.experiment_id,
@@ -120,11 +121,11 @@ async def end_open_runs(
                 parent_run_id=run.tags.get(PARENT_TAG),
             )
         )
-    return tuple(ended)
+    return tuple(ended_runs)
 
 
 def final_status(reason: Reason) -> MlflowRunStatus:
-    """How a run counts that its job left open: as ended by the script, or together with it."""
+    """The final status of a run that was still open when its job ended for `reason`."""
     if reason is Reason.SUCCEEDED:
         return MlflowRunStatus.FINISHED
     if reason is Reason.EXIT_CODE:
@@ -133,12 +134,12 @@ def final_status(reason: Reason) -> MlflowRunStatus:
 
 
 def runs_of_attempt(runs: Sequence[Run], attempt: int) -> frozenset[str]:
-    """Ids of the runs that an attempt made."""
+    """The ids of the runs that an attempt created."""
     return frozenset(run.info.run_id for run in runs if run.tags.get(ATTEMPT_TAG) == str(attempt))
 
 
 def job_run(runs: Sequence[JobRun]) -> JobRun | None:
-    """The run that ended last, whatever its status; of several, the top-level one."""
+    """The run that ended last, whatever its status; a top-level run if several did."""
     return max(
         runs,
         key=lambda run: (

@@ -1,4 +1,4 @@
-"""What Asgard reads in MLflow's answers. Fields that are not named here are skipped unparsed."""
+"""The parts of MLflow's responses that Asgard reads. Other fields are skipped unparsed."""
 
 from collections.abc import Sequence
 from enum import StrEnum
@@ -7,7 +7,7 @@ import msgspec
 
 
 class MlflowRunStatus(StrEnum):
-    """The states of a run that Asgard sets or asks for."""
+    """The states of a run that Asgard sets or queries."""
 
     RUNNING = "RUNNING"
     SCHEDULED = "SCHEDULED"
@@ -16,28 +16,28 @@ class MlflowRunStatus(StrEnum):
     KILLED = "KILLED"
 
 
-class Answer(msgspec.Struct, frozen=True):
-    """MLflow leaves out what is empty, so every field but an identifier has a default."""
+class Response(msgspec.Struct, frozen=True):
+    """Base of MLflow's objects, which omit empty fields: all but identifiers have defaults."""
 
 
-class Page(Answer, frozen=True):
-    """A part of a list; an empty token means that it is the last one."""
+class Page(Response, frozen=True):
+    """A page of a list; an empty token marks the last one."""
 
     next_page_token: str = ""
 
 
-class Tag(Answer, frozen=True):
+class Tag(Response, frozen=True):
     key: str
     value: str = ""
 
 
-class Experiment(Answer, frozen=True):
+class Experiment(Response, frozen=True):
     experiment_id: str
     name: str = ""
     lifecycle_stage: str = "active"
 
 
-class RunInfo(Answer, frozen=True):
+class RunInfo(Response, frozen=True):
     run_id: str
     experiment_id: str
     run_name: str | None = None
@@ -46,11 +46,11 @@ class RunInfo(Answer, frozen=True):
     end_time: int | None = None
 
 
-class RunData(Answer, frozen=True):
+class RunData(Response, frozen=True):
     tags: Sequence[Tag] = ()
 
 
-class Run(Answer, frozen=True):
+class Run(Response, frozen=True):
     info: RunInfo
     data: RunData = RunData()
 
@@ -59,26 +59,26 @@ class Run(Answer, frozen=True):
         return {tag.key: tag.value for tag in self.data.tags}
 
 
-class LoggedModelInfo(Answer, frozen=True):
+class LoggedModelInfo(Response, frozen=True):
     model_id: str
     status: str = ""
 
 
-class LoggedModel(Answer, frozen=True):
+class LoggedModel(Response, frozen=True):
     info: LoggedModelInfo
 
 
-class ArtifactFile(Answer, frozen=True):
+class ArtifactFile(Response, frozen=True):
     path: str
     is_dir: bool = False
 
 
-class Alias(Answer, frozen=True):
+class Alias(Response, frozen=True):
     alias: str
     version: str
 
 
-class ModelVersion(Answer, frozen=True):
+class ModelVersion(Response, frozen=True):
     name: str
     version: str
     current_stage: str = "None"
@@ -89,7 +89,7 @@ class ModelVersion(Answer, frozen=True):
     last_updated_timestamp: int = 0
 
 
-class RegisteredModel(Answer, frozen=True):
+class RegisteredModel(Response, frozen=True):
     name: str
     description: str = ""
     tags: Sequence[Tag] = ()
@@ -99,16 +99,16 @@ class RegisteredModel(Answer, frozen=True):
     last_updated_timestamp: int = 0
 
 
-class Refusal(Answer, frozen=True):
+class Refusal(Response, frozen=True):
     error_code: str = ""
     message: str = ""
 
 
-class ExperimentAnswer(Answer, frozen=True):
+class ExperimentResponse(Response, frozen=True):
     experiment: Experiment
 
 
-class ExperimentCreated(Answer, frozen=True):
+class ExperimentCreated(Response, frozen=True):
     experiment_id: str
 
 
@@ -116,11 +116,11 @@ class ExperimentsPage(Page, frozen=True):
     experiments: Sequence[Experiment] = ()
 
 
-class RunAnswer(Answer, frozen=True):
+class RunResponse(Response, frozen=True):
     run: Run
 
 
-class RunUpdated(Answer, frozen=True):
+class RunUpdated(Response, frozen=True):
     run_info: RunInfo
 
 
@@ -137,7 +137,7 @@ class ArtifactsPage(Page, frozen=True):
     files: Sequence[ArtifactFile] = ()
 
 
-class RegisteredModelAnswer(Answer, frozen=True):
+class RegisteredModelResponse(Response, frozen=True):
     registered_model: RegisteredModel
 
 
@@ -145,7 +145,7 @@ class RegisteredModelsPage(Page, frozen=True):
     registered_models: Sequence[RegisteredModel] = ()
 
 
-class ModelVersionAnswer(Answer, frozen=True):
+class ModelVersionResponse(Response, frozen=True):
     model_version: ModelVersion
 
 
@@ -153,11 +153,11 @@ class ModelVersionsPage(Page, frozen=True):
     model_versions: Sequence[ModelVersion] = ()
 
 
-class Name(Answer, frozen=True):
+class Name(Response, frozen=True):
     name: str
 
 
 class RegisteredModelNames(Page, frozen=True):
-    """A page of registered models of which only the number counts."""
+    """A page of registered models, to count them."""
 
     registered_models: Sequence[Name] = ()

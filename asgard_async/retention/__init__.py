@@ -1,1 +1,1 @@
-"""What is thrown away, and when: jobs, their directories, logs and archives, and environments."""
+"""Retention: deletion of expired jobs, their files, environments and caches."""

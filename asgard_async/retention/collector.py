@@ -1,4 +1,4 @@
-"""Throws away what need not be kept; in the service at intervals, and by `asgard gc`."""
+"""Deletion of expired items, at intervals in the service and by `asgard gc`."""
 
 import asyncio
 import contextlib
@@ -17,10 +17,10 @@ from asgard_async.environments.cache import EnvironmentCache
 from asgard_async.retention.job_files import JobFiles, size_of
 from asgard_async.retention.plan import (
     Bounds,
-    KeptJob,
-    KeptLeased,
     Kind,
     Removal,
+    StoredDirectory,
+    StoredJob,
     plan,
 )
 from asgard_async.store.archives import ArchiveStore
@@ -31,14 +31,14 @@ from asgard_async.supervisor.shared_directory import LeasedDirectory
 
 logger = logging.getLogger(__name__)
 
-Removed = Callable[[Removal], None]
+OnRemoved = Callable[[Removal], None]
 
 
 class Collector:
-    """Finds what has to go and removes it. Safe beside running jobs, and beside another one.
+    """Finds and deletes expired items. Safe with running jobs and with another collector.
 
-    A job's record goes first and its files after it, so that a crash leaves files without a record
-    at worst, which the next time are strays.
+    A job's record is deleted before its files, so that a crash leaves at worst files without a
+    record, which the next collection deletes as strays.
     """
 
     def __init__(
@@ -67,41 +67,41 @@ class Collector:
             ),
         }
 
-    async def run(self, removed: Removed) -> NoReturn:
-        """Collect at intervals for ever; to be run as a task and cancelled."""
+    async def run(self, on_removed: OnRemoved) -> NoReturn:
+        """Collect at intervals until cancelled."""
         while True:
-            done = await self.collect(removed)
-            if done:
-                counts = Counter(one.kind for one in done)
+            removed = await self.collect(on_removed)
+            if removed:
+                counts = Counter(removal.kind for removal in removed)
                 logger.info(
-                    "thrown away by [retention]: %s; %.1f MB",
+                    "deleted by [retention]: %s; %.1f MB",
                     ", ".join(f"{number} {kind}" for kind, number in sorted(counts.items())),
-                    sum(one.size_bytes for one in done) / 1e6,
+                    sum(removal.size_bytes for removal in removed) / 1e6,
                 )
             await asyncio.sleep(self._config.check_hours * 3600)
 
-    async def collect(self, removed: Removed = lambda _: None) -> Sequence[Removal]:
-        """Remove what has to go now; what went. `removed` is called with each."""
-        gone = []
-        for one in await self.find():
+    async def collect(self, on_removed: OnRemoved = lambda _: None) -> Sequence[Removal]:
+        """Delete all expired items and return them. Calls `on_removed` for each."""
+        removed = []
+        for removal in await self.find():
             try:
-                done = await self._remove(one)
+                done = await self._remove(removal)
             except OSError:
-                # the others must go all the same
-                logger.exception("%s %s cannot be thrown away", one.kind, one.name)
+                # go on with the others
+                logger.exception("%s %s cannot be deleted", removal.kind, removal.name)
                 continue
             if done:
-                removed(one)
-                gone.append(one)
+                on_removed(removal)
+                removed.append(removal)
         await run_in_daemon_thread(self._caches.sweep)
         await self._store.purge_idempotency_keys(at=now())
-        return gone
+        return removed
 
     async def find(self) -> list[Removal]:
-        """What has to go now."""
-        on_disk = await run_in_daemon_thread(self._files.known)
+        """Find all expired items."""
+        on_disk = await run_in_daemon_thread(self._files.job_ids)
         archives = await run_in_daemon_thread(self._archives.settled)
-        # read after the listing: whatever was listed and has no row now will never have one
+        # queried after the listing: a listed job without a row now will never have one
         strays = on_disk - await self._store.all_job_ids()
         stray_archives = archives - set(await self._store.all_archives())
         ended = await self._store.ended()
@@ -110,14 +110,17 @@ class Collector:
     def _plan(
         self, ended: Sequence[FinishedJob], strays: Iterable[str], stray_archives: Iterable[str]
     ) -> list[Removal]:
-        removal = plan(
-            map(self._kept, ended),
-            {kind: list(_kept(them)) for kind, them in self._leased().items()},
+        directories = {
+            kind: list(_measure_directories(leased)) for kind, leased in self._leased().items()
+        }
+        removals = plan(
+            map(self._measure_job, ended),
+            directories,
             self._config,
             bounds=self._bounds,
             at=now(),
         )
-        removal += [
+        removals += [
             Removal(
                 kind=Kind.STRAY,
                 name=name,
@@ -126,75 +129,77 @@ class Collector:
             )
             for name in sorted(strays)
         ]
-        removal += [
+        removals += [
             Removal(
                 kind=Kind.STRAY,
                 name=name,
                 size_bytes=size_of(self._archives.path(name)),
-                why="an archive of no job",
+                why="archive belongs to no job",
                 archive=name,
             )
             for name in sorted(stray_archives)
         ]
-        return removal
+        return removals
 
-    def _kept(self, job: FinishedJob) -> KeptJob:
-        found = {
+    def _measure_job(self, job: FinishedJob) -> StoredJob:
+        bytes_of = {
             Kind.DIRECTORY: self._files.directory_bytes(job.job_id),
             Kind.LOG: self._files.log_bytes(job.job_id),
         }
         if job.archive is not None:
-            found[Kind.ARCHIVE] = size_of(self._archives.path(job.archive))
-        return KeptJob(
+            bytes_of[Kind.ARCHIVE] = size_of(self._archives.path(job.archive))
+        return StoredJob(
             job_id=job.job_id,
             ended_at=job.ended_at,
             is_recorded=job.is_recorded,
             archive=job.archive,
-            bytes_of=found,
+            bytes_of=bytes_of,
         )
 
-    async def _remove(self, one: Removal) -> bool:
-        match one.kind:
+    async def _remove(self, removal: Removal) -> bool:
+        match removal.kind:
             case Kind.JOB:
                 try:
-                    await self._store.delete(one.name)
+                    await self._store.delete(removal.name)
                 except (JobNotFound, JobNotFinished):
-                    return False  # somebody else was quicker
-                await run_in_daemon_thread(partial(self._files.remove_all, one.name))
-                if one.archive is not None:
-                    await self._archives.remove(one.archive)
+                    return False  # already deleted
+                await run_in_daemon_thread(partial(self._files.remove_all, removal.name))
+                if removal.archive is not None:
+                    await self._archives.remove(removal.archive)
             case Kind.DIRECTORY:
-                await run_in_daemon_thread(partial(self._files.remove_directory, one.name))
+                await run_in_daemon_thread(partial(self._files.remove_directory, removal.name))
             case Kind.LOG:
-                await run_in_daemon_thread(partial(self._files.remove_log, one.name))
+                await run_in_daemon_thread(partial(self._files.remove_log, removal.name))
             case Kind.ARCHIVE:
-                assert one.archive is not None  # noqa: S101  # see plan
-                await self._archives.remove(one.archive)
-            case Kind.STRAY if one.archive is not None:
-                await self._archives.remove(one.archive)
+                assert removal.archive is not None  # noqa: S101  # set by plan
+                await self._archives.remove(removal.archive)
+            case Kind.STRAY if removal.archive is not None:
+                await self._archives.remove(removal.archive)
             case Kind.STRAY:
-                await run_in_daemon_thread(partial(self._files.remove_all, one.name))
+                await run_in_daemon_thread(partial(self._files.remove_all, removal.name))
             case Kind.ENVIRONMENT | Kind.CACHE:
-                return await run_in_daemon_thread(partial(self._remove_leased, one))
+                return await run_in_daemon_thread(partial(self._remove_leased, removal))
         return True
 
-    def _remove_leased(self, one: Removal) -> bool:
-        leased = self._leased()[one.kind].get(one.name)
-        return leased is not None and leased.remove()
+    def _remove_leased(self, removal: Removal) -> bool:
+        directory = self._leased()[removal.kind].get(removal.name)
+        return directory is not None and directory.remove()
 
     def _leased(self) -> Mapping[Kind, Mapping[str, LeasedDirectory]]:
         return {
-            Kind.ENVIRONMENT: {one.key: one for one in self._environments.all()},
-            Kind.CACHE: {one.name: one for one in self._caches.all()},
+            Kind.ENVIRONMENT: {
+                environment.key: environment for environment in self._environments.all()
+            },
+            Kind.CACHE: {cache.name: cache for cache in self._caches.all()},
         }
 
 
-def _kept(leased: Mapping[str, LeasedDirectory]) -> Iterator[KeptLeased]:
-    for name, one in leased.items():
-        with contextlib.suppress(FileNotFoundError):  # somebody else has removed it
-            yield KeptLeased(
+def _measure_directories(leased: Mapping[str, LeasedDirectory]) -> Iterator[StoredDirectory]:
+    for name, directory in leased.items():
+        with contextlib.suppress(FileNotFoundError):  # deleted meanwhile
+            yield StoredDirectory(
                 name=name,
-                last_used_at=one.last_used_at,
-                size_bytes=one.size_bytes(),
-                is_in_use=one.is_in_use(),
+                last_used_at=directory.last_used_at,
+                size_bytes=directory.size_bytes(),
+                is_in_use=directory.is_in_use(),
             )

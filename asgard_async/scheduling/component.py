@@ -10,6 +10,7 @@ from asgard_async.core.component import BACKGROUND
 from asgard_async.core.tasks import BackgroundTasks
 from asgard_async.domain.job import JobSpec
 from asgard_async.domain.status import Phase
+from asgard_async.scheduling.admission import SlotAdmission
 from asgard_async.scheduling.dispatcher import Dispatcher, JobRunner
 from asgard_async.scheduling.queue_deadline import QueueDeadline
 from asgard_async.store.component import STORE
@@ -17,7 +18,7 @@ from asgard_async.store.component import STORE
 logger = logging.getLogger(__name__)
 
 JOB_TASKS = web.AppKey("job_tasks", BackgroundTasks)
-"""One task for each job between queue and end."""
+"""A task for each job that has left the queue and has not finished."""
 JOB_RUNNER = web.AppKey[JobRunner]("job_runner")
 FIRST_PHASE = web.AppKey[Callable[[JobSpec], Phase]]("first_phase")
 EXECUTOR_READY = web.AppKey[Callable[[], Awaitable[None]]]("executor_ready")
@@ -26,18 +27,17 @@ QUEUE_DEADLINE = web.AppKey("queue_deadline", QueueDeadline)
 
 
 async def recovery(app: web.Application) -> AsyncIterator[None]:
-    """Follow the jobs again that an earlier service left unfinished."""
-    config, store = app[CONFIG], app[STORE]
+    """Resume the jobs that an earlier service process left unfinished."""
     app[DISPATCHER] = dispatcher = Dispatcher(
-        store=store,
+        store=app[STORE],
         lifecycle=app[JOB_RUNNER],
         first_phase=app[FIRST_PHASE],
         ready=app[EXECUTOR_READY],
         background=app[JOB_TASKS],
-        slots=config.jobs.slots,
+        admission=SlotAdmission(app[CONFIG].jobs.slots),
     )
     if recovered := await dispatcher.recover():
-        logger.info("following %d jobs of an earlier service again", recovered)
+        logger.info("resuming %d jobs of an earlier service process", recovered)
     yield
 
 
@@ -54,6 +54,6 @@ async def dispatching(app: web.Application) -> AsyncIterator[None]:
 
 
 def wake(app: web.Application) -> None:
-    """Look at the queue: a job was put into it."""
+    """Look at the queue: a job was added."""
     app[DISPATCHER].wake()
     app[QUEUE_DEADLINE].wake()

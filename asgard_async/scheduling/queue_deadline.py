@@ -1,4 +1,4 @@
-"""Jobs that wait too long in the queue ([jobs] queue_timeout) fail."""
+"""The deadline of queued jobs: those that wait too long fail ([jobs] queue_timeout)."""
 
 import asyncio
 import contextlib
@@ -12,7 +12,7 @@ from asgard_async.store.jobs import JobStore
 
 
 class QueueDeadline:
-    """Ends jobs that have waited longer than `seconds`."""
+    """Fails jobs that have waited in the queue for more than `seconds`."""
 
     def __init__(self, *, store: JobStore, seconds: float) -> None:
         self._store = store
@@ -20,33 +20,33 @@ class QueueDeadline:
         self._submitted = asyncio.Event()
 
     def wake(self) -> None:
-        """A job was submitted."""
+        """Note that a job was submitted."""
         self._submitted.set()
 
     async def run(self) -> None:
-        """Sleep until the oldest job's time is up, or until there is one."""
+        """Fail overdue jobs; sleep until the oldest job's deadline, or until a job is submitted."""
         while True:
             self._submitted.clear()
             oldest = await self._store.oldest_queued_at()
             if oldest is None:
                 await self._submitted.wait()
                 continue
-            patience = oldest + timedelta(seconds=self._seconds) - now()
-            if patience > timedelta():
-                await asyncio.sleep(patience.total_seconds())
-            await self._end_overdue()
+            remaining = oldest + timedelta(seconds=self._seconds) - now()
+            if remaining > timedelta():
+                await asyncio.sleep(remaining.total_seconds())
+            await self._fail_overdue()
 
-    async def _end_overdue(self) -> None:
+    async def _fail_overdue(self) -> None:
         moment = now()
         for job in await self._store.queued_since_before(moment - timedelta(seconds=self._seconds)):
             outcome = Outcome(
-                # the contract has no reason of its own for this; `timeout` is that of the script
+                # the API has no reason of its own for this; `timeout` is that of the script
                 reason=Reason.START_FAILED,
                 error=f"The job waited in the queue for more than {self._seconds:g} s"
                 " ([jobs] queue_timeout).",
                 detail="queue deadline",
                 ended_at=moment,
             )
-            # refused when it was started or cancelled this very moment
+            # refused if it was started or cancelled just now
             with contextlib.suppress(TransitionRefused):
                 await self._store.end(job.job_id, Phase.FINISHED, outcome, at=moment, attempt=0)

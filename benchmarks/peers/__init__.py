@@ -1,4 +1,4 @@
-"""What Asgard is compared to, each installed below `.bench/` when it is first needed.
+"""The peers that Asgard is compared with, installed below `.bench/` when first needed.
 
 The directory is kept between runs; `make clean` removes it.
 """
@@ -9,4 +9,4 @@ INSTALLED = Path(__file__).parent.parent.parent / ".bench"
 
 
 class PeerMissing(Exception):
-    """A peer cannot be had on this machine; says why."""
+    """A peer is not available on this machine; the text says why."""

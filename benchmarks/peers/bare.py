@@ -1,4 +1,4 @@
-"""The least that answers: an aiohttp application with one handler, in a process of its own."""
+"""A minimal server: an aiohttp application with one handler, in a process of its own."""
 
 import asyncio
 import contextlib
@@ -15,7 +15,7 @@ from tests.support.service import free_port
 
 @dataclass(frozen=True)
 class BareServer:
-    """Where it listens, and its process."""
+    """The address and process of a bare server."""
 
     url: str
     pid: int
@@ -23,7 +23,7 @@ class BareServer:
 
 @contextlib.asynccontextmanager
 async def bare_server(module: str, argument: str) -> AsyncIterator[BareServer]:
-    """`python -m MODULE PORT ARGUMENT`, listening; gone at the end."""
+    """Run `python -m MODULE PORT ARGUMENT` until the context is left."""
     port = free_port()
     process = await asyncio.create_subprocess_exec(
         sys.executable, "-m", module, str(port), argument
@@ -45,7 +45,7 @@ async def bare_server(module: str, argument: str) -> AsyncIterator[BareServer]:
 
 
 def bare_start() -> tuple[float, float]:
-    """Seconds until Python has imported aiohttp's server side and does nothing, and MB it takes."""
+    """Seconds until Python has imported aiohttp.web, and its memory in MB."""
     code = "import aiohttp.web; print(flush=True); input()"
     begun = time.perf_counter()
     with subprocess.Popen(

@@ -1,4 +1,4 @@
-"""The least that answers a status: `python -m benchmarks.peers.bare_status PORT JSON`."""
+"""A minimal status handler: `python -m benchmarks.peers.bare_status PORT JSON`."""
 
 import json
 import sys
@@ -9,7 +9,7 @@ document = json.loads(sys.argv[2])
 
 
 async def status(request: web.Request) -> web.Response:
-    """The document, serialised anew each time."""
+    """Return the document, serialised for each request."""
     return web.json_response(document)
 
 

@@ -1,6 +1,6 @@
-"""The least that takes an upload: aiohttp writes the body's one file to the disk.
+"""A minimal upload handler: aiohttp writes the one file of the body to disk.
 
-`python -m benchmarks.peers.bare_upload PORT FILE`, until it is ended.
+`python -m benchmarks.peers.bare_upload PORT FILE` runs until it is stopped.
 """
 
 import asyncio
@@ -13,7 +13,7 @@ CHUNK = 1 << 16
 
 
 async def upload(request: web.Request) -> web.Response:
-    """Write each part that is a file to the disk."""
+    """Write each file part to disk."""
     parts = await request.multipart()
     while (part := await parts.next()) is not None:
         assert isinstance(part, BodyPartReader)

@@ -1,9 +1,10 @@
-"""Runs a server in a network of its own, so that no other machine reaches what it opens.
+"""Run a server in a network namespace, so that no other machine can reach its ports.
 
     python -m benchmarks.peers.own_network SOCKET PORT COMMAND…
 
-For servers that listen on every address, whatever they are told. Inside there is loopback alone;
-what connects to the Unix socket is led to that port of it. Ends with the command, or on SIGTERM.
+For servers that listen on every address regardless of their options. The namespace has loopback
+only; connections to the Unix socket are forwarded to the port inside. Exits with the command, or on
+SIGTERM.
 """
 
 import asyncio
@@ -23,10 +24,10 @@ CHUNK = 1 << 16
 
 
 def enter() -> None:
-    """Move this process into a network that has loopback alone.
+    """Move this process into a network namespace that has loopback only.
 
     Raises:
-        OSError: the kernel does not allow it.
+        OSError: The kernel does not allow it.
     """
     uid, gid = os.geteuid(), os.getegid()
     libc = ctypes.CDLL(None, use_errno=True)
@@ -53,7 +54,7 @@ async def main(path: str, port: int, command: list[str]) -> int:
     process = await asyncio.create_subprocess_exec(*command)
     asyncio.get_running_loop().add_signal_handler(signal.SIGTERM, process.terminate)
 
-    async def lead(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+    async def forward(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         try:
             inner_reader, inner_writer = await asyncio.open_connection("127.0.0.1", port)
         except OSError:
@@ -61,7 +62,7 @@ async def main(path: str, port: int, command: list[str]) -> int:
             return
         await asyncio.gather(copy(reader, inner_writer), copy(inner_reader, writer))
 
-    async with await asyncio.start_unix_server(lead, path):
+    async with await asyncio.start_unix_server(forward, path):
         return await process.wait()
 
 

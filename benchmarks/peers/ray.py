@@ -1,7 +1,7 @@
-"""Ray Jobs as Ray's documentation says: `pip install "ray[default]"`, `ray start --head`.
+"""Ray Jobs as in Ray's documentation: `pip install "ray[default]"`, `ray start --head`.
 
-Jobs go through the REST API that `ray job submit` and `JobSubmissionClient` use, so that both sides
-have one and the same client. Ray listens on every address, so it gets a network of its own.
+Jobs use the REST API of `ray job submit` and `JobSubmissionClient`, so both sides have the same
+client. Ray listens on every address, so it runs in a network namespace of its own.
 """
 
 import asyncio
@@ -31,10 +31,10 @@ ENDED = {"SUCCEEDED", "FAILED", "STOPPED"}
 
 
 def installed() -> Path:
-    """The `ray` program, of an environment of its own that is made when there is none.
+    """The `ray` program, from an environment of its own that is created if it does not exist.
 
     Raises:
-        PeerMissing: it could not be installed, for lack of a network for instance.
+        PeerMissing: It could not be installed, for instance without a network.
     """
     home = INSTALLED / "ray"
     program, done = home / "bin" / "ray", home / "installed"
@@ -48,29 +48,29 @@ def installed() -> Path:
         ("-m", "venv", "--python", sys.executable, home),
         ("-m", "pip", "install", "--python", python, "ray[default]"),
     ):
-        made = subprocess.run(
+        run = subprocess.run(
             [sys.executable, "-m", "uv", "--quiet", *map(str, command[1:])],
             capture_output=True,
             text=True,
             check=False,
         )
-        if made.returncode:
-            raise PeerMissing(f"Ray could not be installed: {made.stderr.strip()[-200:]}")
+        if run.returncode:
+            raise PeerMissing(f"Ray could not be installed: {run.stderr.strip()[-200:]}")
     done.touch()
     return program
 
 
 class RayHead:
-    """A head node of its own."""
+    """A running head node."""
 
     def __init__(self, session: aiohttp.ClientSession, folder: Path, start_seconds: float) -> None:
         self._session = session
         self._folder = folder
         self.start_seconds = start_seconds
-        """From `ray start` until jobs are taken."""
+        """From `ray start` until jobs are accepted."""
 
     async def submit(self, command: str) -> str:
-        """Submit a job that takes one core; its id."""
+        """Submit a job that uses one core; return its id."""
         body = {"entrypoint": command, "entrypoint_num_cpus": 1}
         async with self._session.post("/api/jobs/", json=body) as response:
             assert response.status == 200, await response.text()
@@ -78,7 +78,7 @@ class RayHead:
             return submission
 
     async def succeeded(self, submission: str) -> None:
-        """Wait for the end of a job, which must be a good one."""
+        """Wait for a job to succeed."""
         while True:
             async with self._session.get(f"/api/jobs/{submission}") as response:
                 job = await response.json()
@@ -88,21 +88,21 @@ class RayHead:
             await asyncio.sleep(POLL_SECONDS)
 
     def memory_mb(self) -> float:
-        """PSS of all its processes."""
+        """The PSS of all its processes."""
         return pss_mb(processes_with(str(self._folder)))
 
 
 @contextlib.asynccontextmanager
 async def ray_head(cores: int) -> AsyncIterator[RayHead]:
-    """A head with so many cores that takes jobs; all its processes are gone at the end.
+    """Run a head with this many cores; all its processes are gone at the end.
 
     Raises:
-        PeerMissing: Ray cannot be installed or shut in here.
+        PeerMissing: Ray cannot be installed, or not isolated from the network.
     """
     program = await asyncio.to_thread(installed)
-    # paths of Unix sockets lie below it, which may have 107 characters
+    # Unix sockets are created below it; their paths are limited to 107 characters
     folder = Path(tempfile.mkdtemp(prefix="ray-", dir="/tmp"))
-    authenticator, log = folder / "door", folder / "start.log"
+    entry, log = folder / "entry", folder / "start.log"
     begun = time.perf_counter()
     with log.open("wb") as output:
         process = await asyncio.create_subprocess_exec(
@@ -110,7 +110,7 @@ async def ray_head(cores: int) -> AsyncIterator[RayHead]:
                 sys.executable,
                 "-m",
                 "benchmarks.peers.own_network",
-                str(authenticator),
+                str(entry),
                 DASHBOARD_PORT,
             ),
             *(str(program), "start", "--head", "--block", "--disable-usage-stats"),
@@ -124,18 +124,18 @@ async def ray_head(cores: int) -> AsyncIterator[RayHead]:
         )
     try:
         async with aiohttp.ClientSession(
-            "http://127.0.0.1", connector=aiohttp.UnixConnector(str(authenticator))
+            "http://127.0.0.1", connector=aiohttp.UnixConnector(str(entry))
         ) as session:
 
-            async def takes_jobs() -> bool:
+            async def accepts_jobs() -> bool:
                 if process.returncode is not None:
-                    raise PeerMissing(f"Ray does not start: {log.read_text()[-200:]}")
+                    raise PeerMissing(f"Ray did not start: {log.read_text()[-200:]}")
                 with contextlib.suppress(aiohttp.ClientError):
                     async with session.get("/api/jobs/") as response:
                         return response.status == 200
                 return False
 
-            await eventually(takes_jobs, within=START_SECONDS, what="Ray takes jobs")
+            await eventually(accepts_jobs, within=START_SECONDS, what="Ray accepts jobs")
             yield RayHead(session, folder, time.perf_counter() - begun)
     finally:
         await _end(process, folder)
@@ -143,7 +143,7 @@ async def ray_head(cores: int) -> AsyncIterator[RayHead]:
 
 
 async def _end(process: asyncio.subprocess.Process, folder: Path) -> None:
-    """End the head; not by `ray stop`, which ends every Ray of this user."""
+    """Stop the head, but not with `ray stop`, which stops every Ray of this user."""
 
     def left() -> list[int]:
         return processes_with(str(folder))

@@ -1,4 +1,4 @@
-"""task-spooler: Debian's package, unpacked below `.bench/` where it is not installed."""
+"""task-spooler: Debian's package, unpacked below `.bench/` if it is not installed."""
 
 import asyncio
 import contextlib
@@ -13,10 +13,10 @@ from benchmarks.peers import INSTALLED, PeerMissing
 
 
 def installed() -> Path:
-    """The `tsp` program: the machine's own, else that of the package.
+    """The `tsp` program: the machine's own, otherwise the package's.
 
     Raises:
-        PeerMissing: it is not there, and this machine's apt-get does not have it.
+        PeerMissing: It is not installed, and apt-get cannot download it.
     """
     home = INSTALLED / "task-spooler"
     found = shutil.which("tsp") or shutil.which("tsp", path=str(home / "usr" / "bin"))
@@ -25,22 +25,22 @@ def installed() -> Path:
     home.mkdir(parents=True, exist_ok=True)
     print("  (unpacking task-spooler into .bench/task-spooler)", file=sys.stderr, flush=True)
     try:
-        # without root, and without touching the machine: no installation, only the files
+        # without root and without changing the machine: only the files, no installation
         for command in (
             ("apt-get", "download", "--quiet", "task-spooler"),
             ("sh", "-c", "dpkg-deb --extract task-spooler_*.deb ."),
         ):
             subprocess.run(command, cwd=home, capture_output=True, text=True, check=True)
     except FileNotFoundError as error:
-        raise PeerMissing(f"tsp is not installed, and there is no {error.filename}") from error
+        raise PeerMissing(f"tsp is not installed, and {error.filename} was not found") from error
     except subprocess.CalledProcessError as error:
-        said = error.stderr.strip()[-200:]
-        raise PeerMissing(f"tsp is not installed, and apt-get has none: {said}") from error
+        reason = error.stderr.strip()[-200:]
+        raise PeerMissing(f"tsp is not installed, and apt-get failed: {reason}") from error
     return home / "usr" / "bin" / "tsp"
 
 
 class TaskSpooler:
-    """A spooler of its own, with its own socket."""
+    """A spooler with a socket of its own."""
 
     def __init__(self, program: Path, folder: Path) -> None:
         self._program = str(program)
@@ -51,7 +51,7 @@ class TaskSpooler:
         }
 
     async def call(self, *arguments: str) -> str:
-        """Run `tsp` to its end; what it prints."""
+        """Run `tsp` to its end; return its output."""
         process = await asyncio.create_subprocess_exec(
             *(self._program, *arguments), env=self._environment, stdout=asyncio.subprocess.PIPE
         )
@@ -60,7 +60,7 @@ class TaskSpooler:
         return output.decode().strip()
 
     async def run_all(self, *command: str, times: int) -> None:
-        """Queue a command so often, and wait for the end of all."""
+        """Queue a command this many times, and wait for all of them."""
         numbers = [await self.call(*command) for _ in range(times)]
         for number in numbers:
             await self.call("-w", number)
@@ -68,10 +68,10 @@ class TaskSpooler:
 
 @contextlib.asynccontextmanager
 async def task_spooler(folder: Path, slots: int) -> AsyncIterator[TaskSpooler]:
-    """A spooler that runs so many commands at once.
+    """Run a spooler with this many slots.
 
     Raises:
-        PeerMissing: it cannot be had here.
+        PeerMissing: It is not available on this machine.
     """
     program = await asyncio.to_thread(installed)
     folder.mkdir()

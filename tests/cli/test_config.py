@@ -72,7 +72,7 @@ def test_a_missing_artifact_driver_stops_the_start(
         assert done.returncode != 0
         assert done.stderr.splitlines()[-1] == (
             "Error: ASGARD_MLFLOW__ARTIFACTS_DESTINATION: [mlflow] artifacts_destination: s3://"
-            " needs boto3, which is not installed here; install it with:"
+            " requires boto3, which is not installed; install it with:"
             " pip install 'asgard-async[s3]'"
         )
         assert "Traceback" not in done.stderr

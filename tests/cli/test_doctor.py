@@ -43,7 +43,7 @@ async def test_doctor_beside_a_running_service(service: Service) -> None:
     await service.finished(await service.submit("print()"))
     environ = WITHOUT_MLFLOW | {"ASGARD_SERVER__PORT": str(service.port)}
     code, found = examine(service.data_dir, **environ)
-    assert found["service"]["found"] == f"takes jobs at {service.url}"
+    assert found["service"]["found"] == f"accepts jobs at {service.url}"
     assert found["database"]["level"] == "ok"
     # nothing listens there
     assert (code, found["MLflow"]["level"]) == (1, "fail")
@@ -57,7 +57,7 @@ def test_doctor_finds_an_unreadable_token_file(tmp_path: Path) -> None:
     file.write_text("[")
     _, found = examine(tmp_path)
     assert found["access"]["level"] == "fail"
-    assert "nobody is let in" in found["access"]["found"]
+    assert "every request is refused" in found["access"]["found"]
     assert "asgard db backup" in found["access"]["remedy"]
     file.unlink()
     file.mkdir()
@@ -97,7 +97,7 @@ async def test_doctor_finds_what_is_broken(service: Service) -> None:
 
 def test_doctor_prints_readable_text(tmp_path: Path) -> None:
     done = asgard("doctor", "--data-dir", tmp_path / "data")
-    assert "warn  access: open to whoever reaches 127.0.0.1" in done.stdout
+    assert "warn  access: open to anyone who can connect to 127.0.0.1" in done.stdout
     assert "      → asgard token create" in done.stdout
     assert "\x1b" not in done.stdout
 

@@ -39,17 +39,17 @@ def env(data_dir: Path, *arguments: str) -> str:
 
 
 def test_environments_are_built_listed_and_pruned(build: Build, tmp_path: Path) -> None:
-    assert "There are none" in env(tmp_path, "list")
+    assert "No environments" in env(tmp_path, "list")
     built = build("-r", "iniconfig<2")
     assert built.returncode == 0, built.stderr
     key = built.stdout.split()[1]
     assert built.stdout == f"built {key}\n"
-    assert build("-r", "iniconfig < 2").stdout == f"{key} is there already.\n"
+    assert build("-r", "iniconfig < 2").stdout == f"{key} is already built.\n"
     (one,) = json.loads(env(tmp_path, "list", "--json"))
     assert (one["key"], one["in_use"]) == (key, False)
     assert "iniconfig<2" in one["requirements"]
     assert key in env(tmp_path, "list")
-    assert env(tmp_path, "prune") == "Nothing to remove.\n"
+    assert env(tmp_path, "prune") == "Nothing to delete.\n"
     assert env(tmp_path, "prune", "--max-mb", "0") == f"removed {key}\n"
     assert json.loads(env(tmp_path, "list", "--json")) == []
 
@@ -60,7 +60,7 @@ def test_a_requirements_file_is_built(build: Build, tmp_path: Path) -> None:
     built = build("--requirements", file)
     assert built.returncode == 0, built.stderr
     key = built.stdout.split()[1]
-    assert build("-r", "iniconfig<2").stdout == f"{key} is there already.\n"
+    assert build("-r", "iniconfig<2").stdout == f"{key} is already built.\n"
     # its modules are compiled, so that no job has to do it
     assert list((tmp_path / "environments" / key).rglob("__pycache__/iniconfig.*.pyc"))
 

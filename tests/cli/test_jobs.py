@@ -86,7 +86,7 @@ async def test_escape_sequences_in_names_are_not_obeyed(shared: Service) -> None
 async def test_watch_shows_changes(service: Service, tmp_path: Path) -> None:
     flag = tmp_path / "flag"
     with in_terminal("jobs", "--watch", ASGARD_URL=service.url) as terminal:
-        await terminal.shows("There are none.")
+        await terminal.shows("No matching jobs.")
         job_id = await service.submit(WAITS.format(flag=str(flag)))
         await terminal.shows(f"{job_id}  running")
         flag.touch()
@@ -120,7 +120,7 @@ async def test_a_job_can_be_named_by_an_id_prefix(service: Service) -> None:
     digit = next(c for c in "0123456789abcdef" if sum(i.startswith(c) for i in ids) > 1)
     done = asgard("show", digit, ASGARD_URL=service.url)
     assert done.returncode == 1
-    assert f"Several jobs begin with {digit}: " in done.stderr
+    assert f"Several job IDs start with {digit}: " in done.stderr
 
 
 async def test_an_unknown_job_suggests_the_newest(service: Service) -> None:
@@ -142,12 +142,12 @@ async def test_jobs_are_cancelled_retried_and_removed(shared: Service, tmp_path:
     (cancelled,) = parsed(shared, "cancel", job_id)
     assert cancelled["job_id"] == job_id
     await shared.finished(job_id)
-    assert told(shared, "cancel", job_id) == f"{job_id} is cancelled\n"
+    assert told(shared, "cancel", job_id) == f"Cancelled job {job_id}.\n"
     flag.touch()
     again = told(shared, "retry", job_id).strip()
     assert parsed(shared, "show", again)["retry_of"] == job_id
     assert parsed(shared, "retry", job_id)["retry_of"] == job_id
-    assert told(shared, "rm", job_id) == f"{job_id} is gone\n"
+    assert told(shared, "rm", job_id) == f"Deleted job {job_id}.\n"
     await shared.finished(again)
     assert parsed(shared, "rm", again) == [again]
 
@@ -207,7 +207,7 @@ def test_an_invalid_url_is_a_usage_error(url: str) -> None:
 async def test_an_unknown_api_path_is_explained(shared: Service) -> None:
     done = asgard("jobs", ASGARD_URL=f"{shared.url}/elsewhere")
     assert done.returncode == 1
-    assert f"Is {shared.url}/elsewhere the address of an Asgard?" in done.stderr
+    assert f"Is {shared.url}/elsewhere the address of an Asgard service?" in done.stderr
 
 
 async def test_one_failure_does_not_stop_the_other_jobs(shared: Service, tmp_path: Path) -> None:
@@ -215,7 +215,7 @@ async def test_one_failure_does_not_stop_the_other_jobs(shared: Service, tmp_pat
     given = (ids[0], "00000000", ids[1])
     done = asgard("cancel", *given, ASGARD_URL=shared.url)
     assert done.returncode == 1
-    assert done.stdout == "".join(f"{job_id} is cancelled\n" for job_id in ids)
+    assert done.stdout == "".join(f"Cancelled job {job_id}.\n" for job_id in ids)
     assert "00000000" in done.stderr
     for job_id in ids:
         await shared.finished(job_id)

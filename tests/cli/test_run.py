@@ -57,7 +57,7 @@ async def test_stdout_is_the_log_byte_for_byte(
         assert await command.ended() == 0
     assert command.stdout == BYTES
     job_id = await job_of(shared, script)
-    assert f"asgard: Job {job_id} is accepted" in command.stderr
+    assert f"asgard: Submitted job {job_id}" in command.stderr
     assert "completed after" in command.stderr
     assert "\x1b" not in command.stderr
     async with running(tmp_path, "logs", job_id, "--url", shared.url) as command:
@@ -93,7 +93,7 @@ async def test_a_job_cancelled_elsewhere_exits_with_130(
         await command.printed(b"waiting")
         job_id = await job_of(shared, script)
         done = await asyncio.to_thread(asgard, "cancel", job_id, ASGARD_URL=shared.url)
-        assert done.stdout == f"{job_id} is cancelled\n"
+        assert done.stdout == f"Cancelled job {job_id}.\n"
         assert await command.ended() == 130
 
 
@@ -194,14 +194,14 @@ async def test_a_service_restart_loses_and_repeats_nothing(
             else:
                 await service.kill()
             Path(flag).touch()
-            await command.said("The connection broke")
+            await command.said("Connection lost")
             await service.start()
         assert await command.ended() == 5
     job_id = await job_of(service, script)
     async with service.session.get(f"{service.url}/mlops/training/jobs/{job_id}/logs") as answer:
         assert command.stdout == await answer.read()
     assert command.stdout.count(BYTES) == 3
-    assert "nothing of the log is lost" in command.stderr
+    assert "Reconnected; the log is complete" in command.stderr
 
 
 async def test_options_reach_the_job(shared: Service, tmp_path: Path, script: Path) -> None:
@@ -269,7 +269,7 @@ def test_a_malformed_pair_is_a_usage_error(script: Path, option: tuple[str, str]
     script.write_text("")
     done = asgard("run", script, *option)
     assert done.returncode == 2
-    assert f"'{option[0]}': '{option[1]}' is not K=V" in done.stderr
+    assert f"'{option[0]}': '{option[1]}' is not of the form K=V" in done.stderr
 
 
 def test_without_a_service_it_says_how_to_start_one(script: Path) -> None:

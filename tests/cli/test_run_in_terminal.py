@@ -44,7 +44,7 @@ async def test_bars_and_colours_are_readable(shared: Service, script: Path) -> N
     assert only(terminal.lines, "outer").startswith("outer: 100%|█")
     assert "3/3" in only(terminal.lines, "outer")
     assert not [line for line in terminal.lines if "inner" in line]
-    order = ["is accepted", "outer", "trained", "green", "completed"]
+    order = ["Submitted job", "outer", "trained", "green", "completed"]
     assert [word for line in terminal.lines for word in order if word in line] == order
     assert terminal.colour_of("green") == "green"
     assert terminal.colour_of("completed") == "green"
@@ -55,7 +55,7 @@ async def test_a_hostile_log_changes_only_its_own_lines(shared: Service, script:
     script.write_text(HOSTILE)
     with in_terminal("run", script, ASGARD_URL=shared.url) as terminal:
         assert await terminal.ended() == 0
-    assert "is accepted" in terminal.lines[0]
+    assert "Submitted job" in terminal.lines[0]
     # up as far as the log's own first line
     assert terminal.lines[1:3] == ["last linee of the log", "red plain"]
     assert terminal.title == ""
@@ -111,7 +111,7 @@ class Waiting:
     async def interrupt(self) -> None:
         await self.terminal.shows("waiting")
         self.terminal.type(CTRL_C)
-        await self.terminal.shows("go on (Enter)?")
+        await self.terminal.shows("continue (Enter)?")
 
 
 async def test_ctrl_c_asks_and_c_cancels_the_job(
@@ -160,8 +160,8 @@ async def test_detaching_reports_a_job_that_ended_meanwhile(
         terminal.type("d\n")
         assert await terminal.ended() == 125
     said = only(terminal.lines, "Detached")
-    assert ("no job" if is_removed else "has ended: completed") in said
-    assert not [line for line in terminal.lines if "goes on" in line]
+    assert ("has been deleted" if is_removed else "has completed") in said
+    assert not [line for line in terminal.lines if "still running" in line]
 
 
 async def test_enter_resumes_following(shared: Service, tmp_path: Path, script: Path) -> None:
@@ -170,7 +170,7 @@ async def test_enter_resumes_following(shared: Service, tmp_path: Path, script: 
     with in_terminal("run", script, ASGARD_URL=shared.url) as terminal:
         await Waiting(terminal, flag).interrupt()
         terminal.type("what?\n")
-        await terminal.shows("go on (Enter)?", times=2)
+        await terminal.shows("continue (Enter)?", times=2)
         terminal.type("\n")
         flag.touch()
         assert await terminal.ended() == 0
@@ -218,11 +218,11 @@ async def test_a_restart_is_reported_on_its_own_lines(
     with in_terminal("run", script, ASGARD_URL=service.url) as terminal:
         await terminal.shows("waiting")
         await service.kill()
-        await terminal.shows("The connection broke")
+        await terminal.shows("Connection lost")
         await service.start()
         flag.touch()
         assert await terminal.ended() == 0
-    broke = next(n for n, line in enumerate(terminal.lines) if "The connection broke" in line)
+    broke = next(n for n, line in enumerate(terminal.lines) if "Connection lost" in line)
     assert terminal.lines[broke - 1] == "waiting"
     assert "went on" in terminal.lines[broke:]
 

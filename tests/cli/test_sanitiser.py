@@ -10,7 +10,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from asgard_async.cli.sanitiser import MAX_SEQUENCE, Sanitiser, one_line, several_lines
+from asgard_async.cli.sanitiser import MAX_SEQUENCE, Sanitiser, multi_line, one_line
 
 COLUMNS, ROWS = 20, 8
 BEFORE = ["$ secret prompt", "$ asgard logs"]
@@ -303,4 +303,4 @@ def test_progress_of_rich_is_readable() -> None:
 def test_escape_sequences_in_names_are_not_obeyed() -> None:
     assert one_line("a\x1b[2Jb\nc\u202e") == "a\\x1b[2Jb\\nc\\u202e"
     assert one_line("Größe 漢") == "Größe 漢"
-    assert several_lines("a\x07\nb") == "a\\x07\nb"
+    assert multi_line("a\x07\nb") == "a\\x07\nb"

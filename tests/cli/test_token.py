@@ -23,11 +23,11 @@ async def test_tokens_take_effect_and_are_revoked_at_once(service: Service) -> N
     headers = {"Authorization": f"Bearer {secret}"}
     assert (await service.get("/mlops/training/jobs", headers=headers))[0] == 200
     assert secret not in token(service.data_dir, "list", "--json")
-    assert token(service.data_dir, "revoke", "ci").startswith("revoked 'ci'")
+    assert token(service.data_dir, "revoke", "ci").startswith("Revoked token 'ci'")
     assert (await service.get("/mlops/training/jobs", headers=headers))[0] == 401
     refused = asgard("jobs", ASGARD_URL=service.url, ASGARD_TOKEN=secret)
     assert refused.returncode == 1
-    assert "The token in ASGARD_TOKEN is not one of this service" in refused.stderr
+    assert "The token in ASGARD_TOKEN is invalid or revoked" in refused.stderr
     assert secret not in service.log.read_text()
 
 
@@ -62,4 +62,4 @@ def test_only_the_secret_is_on_stdout(tmp_path: Path) -> None:
     done = asgard("token", "create", "--data-dir", tmp_path)
     assert done.stdout.startswith("asgard_")
     assert done.stdout.count("\n") == 1
-    assert "shown this once" in done.stderr
+    assert "shown only once" in done.stderr

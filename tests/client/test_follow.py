@@ -180,7 +180,7 @@ async def test_following_or_awaiting_an_unknown_job_fails(
 
 async def test_waiting_ends_with_the_job_or_the_timeout(client: AsyncAsgardClient) -> None:
     job = await client.submit(source="import time; time.sleep(60)", **NAMES)
-    with pytest.raises(TimeoutError, match="it goes on"):
+    with pytest.raises(TimeoutError, match="it continues to run"):
         await client.wait(job, timeout=0.2)
     assert not (await client.get(job)).is_finished
     waiting = asyncio.create_task(client.wait(job, check=True))

@@ -145,7 +145,7 @@ async def test_unknown_frames_of_a_newer_service_are_skipped() -> None:
 async def test_a_stream_with_gaps_or_overlaps_is_an_error(
     frames: list[dict[str, object]],
 ) -> None:
-    with pytest.raises(AsgardError, match="stream of the log"):
+    with pytest.raises(AsgardError, match="log stream"):
         await events_of(Streams(b"", [[*frames, END]]))
 
 

@@ -7,33 +7,40 @@ from pathlib import Path
 import pytest
 
 from asgard_async.logformat.times import TOGETHER_MS
-from asgard_async.logs import feed as feed_module
 from asgard_async.logs.feed import READERS_AT_ONCE, Feed, Feeds
-from asgard_async.logs.frames import PIECE_FRAMES, Piece, read_piece
-from asgard_async.logs.watch import LogWatch
+from asgard_async.logs.file_source import FileLogSource
+from asgard_async.logs.frames import PIECE_FRAMES
+from asgard_async.logs.source import TimedSlice
 from tests.logs.test_times import START, write
 
 
 @pytest.fixture
 def log(tmp_path: Path) -> Path:
-    return tmp_path / "job.log"
+    """The log of job a."""
+    (tmp_path / "a").mkdir()
+    return tmp_path / "a" / "job.log"
 
 
 @pytest.fixture
 def readings(monkeypatch: pytest.MonkeyPatch) -> list[int]:
-    """The offsets at which the file was read."""
+    """The offsets at which the log was read."""
     offsets: list[int] = []
+    read_timed = FileLogSource.read_timed
 
-    def counted(path: Path, offset: int, *, is_complete: bool) -> Piece:
+    async def counted(source: FileLogSource, job_id: str, offset: int, limit: int) -> TimedSlice:
         offsets.append(offset)
-        return read_piece(path, offset, is_complete=is_complete)
+        return await read_timed(source, job_id, offset, limit)
 
-    monkeypatch.setattr(feed_module, "read_piece", counted)
+    monkeypatch.setattr(FileLogSource, "read_timed", counted)
     return offsets
 
 
+def source_of(log: Path) -> FileLogSource:
+    return FileLogSource(log.parent.parent, log.name)
+
+
 def feed_of(log: Path) -> Feed:
-    return Feed(log, asyncio.Semaphore(READERS_AT_ONCE))
+    return Feed(source_of(log), "a", asyncio.Semaphore(READERS_AT_ONCE))
 
 
 async def test_a_piece_is_read_once_for_all(log: Path, readings: list[int]) -> None:
@@ -115,7 +122,7 @@ async def test_parts_beyond_one_piece_are_all_sent(log: Path) -> None:
 
 
 async def test_a_feed_lives_while_it_has_readers(log: Path) -> None:
-    feeds = Feeds(lambda _: log, LogWatch(log.parent.parent))
+    feeds = Feeds(source_of(log))
     with feeds.following("a", lambda: None) as first:
         with feeds.following("a", lambda: None) as second:
             assert second is first

@@ -10,13 +10,19 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from asgard_async.logs.frames import PIECE_BYTES, PIECE_FRAMES, read_piece
+from asgard_async.logs.file_source import read_timed
+from asgard_async.logs.frames import PIECE_BYTES, PIECE_FRAMES, Piece, piece_of
 from asgard_async.supervisor.shim.pump import Log
 
 LIMIT = 128 << 10
 HALF = LIMIT // 2
 
 Frame = dict[str, Any]
+
+
+def read_piece(log: Path, offset: int, *, is_complete: bool) -> Piece:
+    part = read_timed(log, offset, PIECE_BYTES)
+    return piece_of(part, offset, is_complete=is_complete)
 
 
 class Reader:

@@ -1,9 +1,10 @@
-"""Reading logs, also those with a hole, as execution/shim/pump.py makes it."""
+"""Reading logs, also those with a hole, as supervisor/shim/pump.py makes it."""
 
 from pathlib import Path
 
 import pytest
 
+from asgard_async.logs.file_source import FileLogSource
 from asgard_async.logs.reader import LogReader
 from asgard_async.supervisor.shim.pump import Log
 
@@ -13,12 +14,14 @@ HALF = LIMIT // 2
 
 @pytest.fixture
 def log(tmp_path: Path) -> Path:
-    return tmp_path / "job.log"
+    """The log of job x."""
+    (tmp_path / "x").mkdir()
+    return tmp_path / "x" / "job.log"
 
 
 @pytest.fixture
 def reader(log: Path) -> LogReader:
-    return LogReader(lambda job_id: log)
+    return LogReader(FileLogSource(log.parent.parent, "job.log"))
 
 
 def write(path: Path, data: bytes) -> None:

@@ -30,17 +30,17 @@ class Told:
         self._event.clear()
 
 
-@pytest.fixture(params=["inotify", "looking"])
+@pytest.fixture(params=["inotify", "polling"])
 async def watch(
     request: pytest.FixtureRequest, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> AsyncIterator[LogWatch]:
-    if request.param == "looking":
+    if request.param == "polling":
 
         def refuse() -> int:
             raise OSError(24, "Too many open files")
 
         monkeypatch.setattr(inotify, "open_inotify", refuse)
-        monkeypatch.setattr(watch_module, "LOOK_SECONDS", 0.01)
+        monkeypatch.setattr(watch_module, "POLL_SECONDS", 0.01)
     made = LogWatch(tmp_path)
     made.open()
     yield made

@@ -46,7 +46,7 @@ async def test_a_vanished_and_restored_bucket_is_noticed(
             await eventually(lambda: "bucket does not exist" in watch.problem)
             protected_mlflow.s3.make_bucket(BUCKET)
             await eventually(lambda: not watch.problem)
-            await eventually(lambda: "artifacts can be stored" in caplog.text)
+            await eventually(lambda: "artifacts can be stored again" in caplog.text)
     finally:
         protected_mlflow.s3.make_bucket(BUCKET)  # also where it is there already
     assert caplog.text.count("bucket does not exist") == 1
@@ -55,7 +55,7 @@ async def test_a_vanished_and_restored_bucket_is_noticed(
 @pytest.mark.mlflow
 async def test_a_directory_store_is_healthy(mlflow_server: MlflowServer) -> None:
     async with MlflowGateway(MlflowAddress.parse(mlflow_server.uri), timeout_seconds=30) as gateway:
-        await gateway.look_into_artifacts()
+        await gateway.check_artifact_store()
 
 
 @pytest.mark.parametrize(
@@ -83,7 +83,7 @@ async def test_a_server_not_proxying_artifacts_is_only_noted(
         return web.json_response({})
 
     async with serving(answer) as uri, watching(MlflowAddress.parse(uri)) as watch:
-        await eventually(lambda: "with credentials of their own" in caplog.text)
+        await eventually(lambda: "their own credentials for it" in caplog.text)
         assert watch.problem == ""
 
 
@@ -101,7 +101,7 @@ def test_a_store_with_its_driver_is_accepted(uri: str) -> None:
 
 
 def test_a_bucket_must_be_named() -> None:
-    with pytest.raises(ConfigError, match="names no bucket; expected s3://bucket/path"):
+    with pytest.raises(ConfigError, match="the bucket is missing; expected s3://bucket/path"):
         destination("s3:///below")
 
 

@@ -3,7 +3,7 @@
 import json
 
 from asgard_async.mlflow.address import MlflowAddress
-from asgard_async.mlflow.job_variables import VARIABLES, job_environment
+from asgard_async.mlflow.job_variables import job_environment
 
 
 def environment(address: MlflowAddress, tags: dict[str, str] | None = None) -> dict[str, str]:
@@ -44,9 +44,3 @@ def test_credentials_are_passed_separately() -> None:
 def test_user_tags_cannot_override_the_job_tags() -> None:
     variables = environment(MlflowAddress.parse("http://host"), {"asgard.job_id": "ffffffff"})
     assert json.loads(variables["MLFLOW_RUN_CONTEXT"])["asgard.job_id"] == "0a1b2c3d"
-
-
-def test_every_variable_set_is_declared() -> None:
-    basic = environment(MlflowAddress.parse("http://u:p@host"))
-    bearer = environment(MlflowAddress.parse("http://host", token="t"))
-    assert basic.keys() | bearer.keys() == VARIABLES

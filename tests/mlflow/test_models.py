@@ -170,5 +170,5 @@ async def test_a_rejected_listing_is_not_a_client_error() -> None:
         serving(refuse) as uri,
         MlflowGateway(MlflowAddress.parse(uri), timeout_seconds=5) as gateway,
     ):
-        with pytest.raises(TrackingUnavailable, match="refuses to tell its models"):
+        with pytest.raises(TrackingUnavailable, match="refuses to list its models"):
             await list_models(gateway)

@@ -136,7 +136,7 @@ async def test_waiters_are_held_until_the_next_check(relay: Relay) -> None:
         assert await monitor.wait_accessible(30)
         assert await monitor.wait_accessible(0)
         gate = relay.gate(EXPERIMENTS)
-        monitor.doubt()
+        monitor.report_failure()
         assert not await monitor.wait_accessible(0)
         gate.set()
         assert await monitor.wait_accessible(30)

@@ -9,8 +9,8 @@ from asgard_async.domain.status import Reason
 from asgard_async.mlflow import runs as runs_module
 from asgard_async.mlflow.address import MlflowAddress
 from asgard_async.mlflow.gateway import MlflowGateway
-from asgard_async.mlflow.reconciler import RunReconciler, Settled
-from tests.support.ended_jobs import SERVER, Script, after, ended_job, settle_one
+from asgard_async.mlflow.reconciler import Reconciliation, RunReconciler
+from tests.support.ended_jobs import SERVER, Script, after, ended_job, reconcile_one
 from tests.support.mlflow_servers import MlflowServer, Relay, serving
 from tests.support.mlflow_user import MlflowUser, all_of, fresh, fresh_job_id, ms
 from tests.support.service import free_port
@@ -25,7 +25,7 @@ async def test_two_jobs_in_one_experiment_each_have_their_own_run(
 ) -> None:
     other = Script(user, script.experiment_id)
     mine, theirs = await script.run(ended=20), await other.run(ended=30)
-    settled = await RunReconciler(gateway, server_id=SERVER).settle(
+    settled = await RunReconciler(gateway, server_id=SERVER).reconcile(
         [ended_job(script.job_id), ended_job(other.job_id)]
     )
     assert settled[script.job_id].tracking.run_id == mine
@@ -38,7 +38,7 @@ async def test_one_search_serves_all_jobs(
 ) -> None:
     scripts = [Script(user, await user.experiment()) for _ in range(6)]
     made = await all_of(*(script.run() for script in scripts))
-    settled = await RunReconciler(relayed, server_id=SERVER).settle(
+    settled = await RunReconciler(relayed, server_id=SERVER).reconcile(
         [ended_job(script.job_id, reason=Reason.EXIT_CODE) for script in scripts]
     )
     assert [settled[script.job_id].tracking.run_id for script in scripts] == made
@@ -53,7 +53,7 @@ async def test_runs_are_read_over_all_pages_and_experiments(
     made.append(await elsewhere.run(ended=20))
     monkeypatch.setattr(runs_module, "PAGE_SIZE", 2)
     monkeypatch.setattr(runs_module, "EXPERIMENTS_PER_SEARCH", 1)
-    settled = await settle_one(gateway, ended_job(script.job_id))
+    settled = await reconcile_one(gateway, ended_job(script.job_id))
     assert sorted(run.run_id for run in settled.tracking.runs) == sorted(made)
     assert settled.tracking.run_id == made[-1]
 
@@ -63,11 +63,11 @@ async def test_the_last_attempt_counts_and_earlier_are_listed(
 ) -> None:
     first = await script.run(ended=50, attempt=1)
     second = await script.run(ended=20, attempt=2)
-    settled = await settle_one(gateway, ended_job(script.job_id, attempt=2))
+    settled = await reconcile_one(gateway, ended_job(script.job_id, attempt=2))
     assert settled.tracking.run_id == second
     assert {run.run_id for run in settled.tracking.runs} == {first, second}
 
-    third = await settle_one(gateway, ended_job(script.job_id, attempt=3))
+    third = await reconcile_one(gateway, ended_job(script.job_id, attempt=3))
     assert third.tracking.run_id is None
     assert {run.run_id for run in third.tracking.runs} == {first, second}
 
@@ -77,12 +77,12 @@ async def test_runs_of_another_service_do_not_count(
 ) -> None:
     stranger = await script.run(ended=None, server="server-2")
     other = fresh_job_id()
-    settled = await RunReconciler(gateway, server_id=SERVER).settle(
+    settled = await RunReconciler(gateway, server_id=SERVER).reconcile(
         [ended_job(script.job_id, reason=Reason.LOST), ended_job(other, reason=Reason.LOST)]
     )
-    assert settled[script.job_id] == Settled(tracking=JobTracking())
-    alone = await settle_one(gateway, ended_job(script.job_id, reason=Reason.LOST))
-    assert alone == Settled(tracking=JobTracking())
+    assert settled[script.job_id] == Reconciliation(tracking=JobTracking())
+    alone = await reconcile_one(gateway, ended_job(script.job_id, reason=Reason.LOST))
+    assert alone == Reconciliation(tracking=JobTracking())
     assert (await user.run_info(stranger))["status"] == "RUNNING"
 
 
@@ -101,7 +101,7 @@ async def test_runs_left_open_are_ended_with_their_job(
     closed = await script.run(ended=10)
     parent = await script.run(ended=None)
     child = await script.run(ended=None, mlflow__parentRunId=parent)
-    settled = await settle_one(gateway, ended_job(script.job_id, reason=reason))
+    settled = await reconcile_one(gateway, ended_job(script.job_id, reason=reason))
     for run_id in (parent, child):
         info = await user.run_info(run_id)
         assert (info["status"], info["end_time"]) == (status, ms(after(60)))
@@ -122,7 +122,7 @@ async def test_a_run_that_cannot_be_ended_is_reported_open(relay: Relay, script:
     async with serving(refuse_update) as uri:
         address = MlflowAddress.parse(uri)
         async with MlflowGateway(address, timeout_seconds=30) as gateway:
-            settled = await settle_one(gateway, ended_job(script.job_id, reason=Reason.LOST))
+            settled = await reconcile_one(gateway, ended_job(script.job_id, reason=Reason.LOST))
     assert settled.tracking.run_id == run_id
     assert [run.status for run in settled.tracking.runs] == ["RUNNING"]
 
@@ -135,7 +135,7 @@ async def test_a_rejected_search_waits_for_the_administrator(script: Script) -> 
         address = MlflowAddress.parse(uri)
         async with MlflowGateway(address, timeout_seconds=30) as gateway:
             with pytest.raises(TrackingUnavailable, match="refuses"):
-                await RunReconciler(gateway, server_id=SERVER).settle(
+                await RunReconciler(gateway, server_id=SERVER).reconcile(
                     [ended_job(script.job_id), ended_job(fresh_job_id())]
                 )
 
@@ -150,10 +150,10 @@ async def test_a_failure_at_one_job_does_not_block_the_others(
     jobs = [ended_job(script.job_id, model_name=poison)]
     jobs += [ended_job(one.job_id, model_name=fresh("good")) for one in others]
     relay.fail(CREATE, 500, poison.encode())
-    settled = await RunReconciler(relayed, server_id=SERVER).settle(jobs)
+    settled = await RunReconciler(relayed, server_id=SERVER).reconcile(jobs)
     assert settled.keys() == {one.job_id for one in others}
     relay.mend()
-    late = await RunReconciler(relayed, server_id=SERVER).settle(jobs)
+    late = await RunReconciler(relayed, server_id=SERVER).reconcile(jobs)
     assert late.keys() == {job.job_id for job in jobs}
     for job in jobs:
         assert len(await user.versions(job.model_name)) == 1
@@ -165,7 +165,7 @@ async def test_a_failure_at_the_only_job_is_not_an_outage(
     await script.run_with_model()
     relay.fail(CREATE, 500)
     job = ended_job(script.job_id, model_name=fresh("poison"))
-    assert await RunReconciler(relayed, server_id=SERVER).settle([job]) == {}
+    assert await RunReconciler(relayed, server_id=SERVER).reconcile([job]) == {}
 
 
 async def test_an_outage_loses_and_repeats_nothing(
@@ -178,9 +178,9 @@ async def test_an_outage_loses_and_repeats_nothing(
     address = MlflowAddress.parse(mlflow_server.uri)
     async with MlflowGateway(address, timeout_seconds=0.3) as impatient:
         with mlflow_server.stopped(), pytest.raises(TrackingUnavailable):
-            await settle_one(impatient, job)
+            await reconcile_one(impatient, job)
     async with MlflowGateway(address, timeout_seconds=30) as gateway:
-        settled = [await settle_one(gateway, job) for _ in range(2)]
+        settled = [await reconcile_one(gateway, job) for _ in range(2)]
     assert settled[0] == settled[1]
     assert settled[0].tracking.model_version is None  # the run left open ended last
     assert len(settled[0].tracking.runs) == 2
@@ -197,11 +197,11 @@ async def test_registering_is_retried_after_an_outage(
     jobs = [ended_job(one.job_id, model_name=name) for one in (script, *others)]
     relay.fail("logged-models/search", 503)
     with pytest.raises(TrackingUnavailable):
-        await RunReconciler(relayed, server_id=SERVER).settle(jobs)
+        await RunReconciler(relayed, server_id=SERVER).reconcile(jobs)
     # an outage is an outage for all: those not yet begun are not even tried
     assert relay.seen["logged-models/search"] < len(jobs)
     relay.mend()
-    settled = await RunReconciler(relayed, server_id=SERVER).settle(jobs)
+    settled = await RunReconciler(relayed, server_id=SERVER).reconcile(jobs)
     assert settled.keys() == {job.job_id for job in jobs}
     assert len(await user.versions(name)) == len(jobs)
 
@@ -210,8 +210,8 @@ async def test_an_absent_mlflow_is_unavailable() -> None:
     address = MlflowAddress.parse(f"http://127.0.0.1:{free_port()}")
     async with MlflowGateway(address, timeout_seconds=30) as gateway:
         with pytest.raises(TrackingUnavailable):
-            await settle_one(gateway, ended_job(fresh_job_id()))
-        assert await RunReconciler(gateway, server_id=SERVER).settle([]) == {}
+            await reconcile_one(gateway, ended_job(fresh_job_id()))
+        assert await RunReconciler(gateway, server_id=SERVER).reconcile([]) == {}
 
 
 async def test_an_oversized_run_does_not_affect_other_jobs(
@@ -221,8 +221,8 @@ async def test_an_oversized_run_does_not_affect_other_jobs(
     await script.run(ended=20, huge="x" * 100_000)
     fine = await other.run(ended=20)
     address = MlflowAddress.parse(mlflow_server.uri)
-    async with MlflowGateway(address, timeout_seconds=30, max_answer_bytes=90_000) as gateway:
-        settled = await RunReconciler(gateway, server_id=SERVER).settle(
+    async with MlflowGateway(address, timeout_seconds=30, max_response_bytes=90_000) as gateway:
+        settled = await RunReconciler(gateway, server_id=SERVER).reconcile(
             [ended_job(script.job_id), ended_job(other.job_id)]
         )
     assert settled[other.job_id].tracking.run_id == fine
@@ -235,7 +235,7 @@ async def test_many_large_runs_are_read_in_smaller_pages(
 ) -> None:
     made = [await script.run(ended=20 + n, large="x" * 20_000) for n in range(6)]
     address = MlflowAddress.parse(mlflow_server.uri)
-    async with MlflowGateway(address, timeout_seconds=30, max_answer_bytes=60_000) as gateway:
-        settled = await settle_one(gateway, ended_job(script.job_id))
+    async with MlflowGateway(address, timeout_seconds=30, max_response_bytes=60_000) as gateway:
+        settled = await reconcile_one(gateway, ended_job(script.job_id))
     assert settled.tracking.run_id == made[-1]
     assert len(settled.tracking.runs) == 6

@@ -8,7 +8,7 @@ from asgard_async.domain.status import Reason
 from asgard_async.mlflow.address import MlflowAddress
 from asgard_async.mlflow.gateway import MlflowGateway
 from asgard_async.mlflow.reconciler import RunReconciler
-from tests.support.ended_jobs import SERVER, Script, ended_job, settle_one
+from tests.support.ended_jobs import SERVER, Script, ended_job, reconcile_one
 from tests.support.mlflow_servers import Relay, serving
 from tests.support.mlflow_user import MlflowUser, all_of, fresh
 
@@ -23,10 +23,10 @@ async def test_the_model_of_a_completed_job_is_registered_once(
     run_id, model_id = await script.run_with_model()
     name = fresh('it\'s "m"')
     job = ended_job(script.job_id, model_name=name, tags={"team": "a"})
-    first = await settle_one(gateway, job)
+    first = await reconcile_one(gateway, job)
     assert (first.tracking.run_id, first.tracking.model_version) == (run_id, "1")
     assert first.problem is None
-    assert await settle_one(gateway, job) == first
+    assert await reconcile_one(gateway, job) == first
     model = await gateway.registered_model(name)
     [version] = model.latest_versions
     assert version.version == "1"
@@ -43,7 +43,7 @@ async def test_concurrent_reconciliation_registers_once(
     name = fresh("twice")
     reconciler = RunReconciler(gateway, server_id=SERVER)
     job = ended_job(script.job_id, model_name=name)
-    first, second = await all_of(reconciler.settle([job]), reconciler.settle([job]))
+    first, second = await all_of(reconciler.reconcile([job]), reconciler.reconcile([job]))
     assert first == second
     assert len(await user.versions(name)) == 1
 
@@ -54,7 +54,7 @@ async def test_jobs_sharing_a_model_name_get_own_versions(
     scripts = [script, *(Script(user, script.experiment_id) for _ in range(4))]
     made = await all_of(*(one.run_with_model() for one in scripts))
     name = fresh("contested")
-    settled = await RunReconciler(gateway, server_id=SERVER).settle(
+    settled = await RunReconciler(gateway, server_id=SERVER).reconcile(
         [ended_job(one.job_id, model_name=name) for one in scripts]
     )
     versions = {settled[one.job_id].tracking.model_version for one in scripts}
@@ -74,7 +74,7 @@ async def test_a_version_registered_by_the_script_is_used(
         await user.add_version(other_name, run_id, model_id)
     await user.register(name, run_id, model_id)
     newer = await user.add_version(name, run_id, model_id)
-    settled = await settle_one(gateway, ended_job(script.job_id, model_name=name))
+    settled = await reconcile_one(gateway, ended_job(script.job_id, model_name=name))
     assert settled.tracking.model_version == newer == "2"
     assert len(await user.versions(name)) == 2
 
@@ -87,11 +87,11 @@ async def test_a_version_from_another_run_is_the_fallback(
     await user.register(name, earlier, await user.log_model(script.experiment_id, earlier))
     last = await script.run(ended=20)
     job = ended_job(script.job_id, model_name=name)
-    settled = await settle_one(gateway, job)
+    settled = await reconcile_one(gateway, job)
     assert (settled.tracking.run_id, settled.tracking.model_version) == (last, "1")
 
     await user.log_model(script.experiment_id, last)
-    assert (await settle_one(gateway, job)).tracking.model_version == "2"
+    assert (await reconcile_one(gateway, job)).tracking.model_version == "2"
     assert [version["run_id"] for version in await user.versions(name)] == [earlier, last]
 
 
@@ -108,10 +108,10 @@ async def test_the_versions_run_does_not_matter(
         "POST", "model-versions/set-tag", {"name": other_name, "version": marked, **mark}
     )
     job = ended_job(script.job_id, model_name=name)
-    assert (await settle_one(gateway, job)).tracking.model_version == "1"
+    assert (await reconcile_one(gateway, job)).tracking.model_version == "1"
     await user.call("POST", "runs/delete", {"run_id": first})
     await script.run_with_model()
-    assert (await settle_one(gateway, job)).tracking.model_version == "1"
+    assert (await reconcile_one(gateway, job)).tracking.model_version == "1"
     assert len(await user.versions(name)) == 1
 
 
@@ -131,7 +131,7 @@ async def test_an_older_mlflow_is_supported(relay: Relay, user: MlflowUser, scri
     async with serving(be_older) as uri:
         address = MlflowAddress.parse(uri)
         async with MlflowGateway(address, timeout_seconds=30) as gateway:
-            settled = await RunReconciler(gateway, server_id=SERVER).settle(
+            settled = await RunReconciler(gateway, server_id=SERVER).reconcile(
                 [ended_job(one.job_id, model_name=name) for one in scripts]
             )
     assert [settled[one.job_id].tracking.model_version for one in scripts] == ["1", "2"]
@@ -143,7 +143,7 @@ async def test_an_incomplete_job_registers_nothing(
     run_id, _ = await script.run_with_model()
     name = fresh("failed")
     job = ended_job(script.job_id, model_name=name, reason=Reason.EXIT_CODE)
-    settled = await settle_one(gateway, job)
+    settled = await reconcile_one(gateway, job)
     assert (settled.tracking.run_id, settled.tracking.model_version) == (run_id, None)
     assert await user.versions(name) == []
 
@@ -152,7 +152,7 @@ async def test_a_run_without_a_model_is_not_a_problem(
     gateway: MlflowGateway, script: Script
 ) -> None:
     run_id = await script.run()
-    settled = await settle_one(gateway, ended_job(script.job_id, model_name=fresh("none")))
+    settled = await reconcile_one(gateway, ended_job(script.job_id, model_name=fresh("none")))
     assert (settled.tracking.run_id, settled.tracking.model_version) == (run_id, None)
     assert settled.problem is None
 
@@ -163,7 +163,7 @@ async def test_a_rejected_model_name_affects_only_its_job(
     other = Script(user, script.experiment_id)
     refused, _ = await script.run_with_model()
     await other.run_with_model()
-    settled = await RunReconciler(gateway, server_id=SERVER).settle(
+    settled = await RunReconciler(gateway, server_id=SERVER).reconcile(
         [
             ended_job(script.job_id, model_name="a/b"),
             ended_job(other.job_id, model_name=fresh("fine")),
@@ -183,8 +183,8 @@ async def test_a_lost_registration_response_is_not_repeated(
     relay.lose_answer(CREATE)
     job = ended_job(script.job_id, model_name=name)
     with pytest.raises(TrackingUnavailable):
-        await settle_one(relayed, job)
-    settled = await settle_one(relayed, job)
+        await reconcile_one(relayed, job)
+    settled = await reconcile_one(relayed, job)
     assert settled.tracking.model_version == "1"
     assert len(await user.versions(name)) == 1
 
@@ -198,7 +198,7 @@ async def test_one_search_finds_all_registered_versions(
     await user.register(name, run_id, model_id)
     await all_of(*(one.run_with_model() for one in scripts[1:]))
     jobs = [ended_job(one.job_id, model_name=name, may_be_registered=False) for one in scripts]
-    settled = await RunReconciler(relayed, server_id=SERVER).settle(jobs)
+    settled = await RunReconciler(relayed, server_id=SERVER).reconcile(jobs)
     assert settled[script.job_id].tracking.model_version == "1"
     assert len(await user.versions(name)) == len(scripts)
     assert relay.seen["model-versions/search"] == 1

@@ -105,7 +105,7 @@ async def test_runs_and_models_of_a_real_script_are_found(
         for job_id, reason in ((completed_id, Reason.SUCCEEDED), (killed_id, Reason.SIGNAL))
     )
     reconciler = RunReconciler(gateway, server_id=SERVER)
-    settled = await reconciler.settle([completed, killed])
+    settled = await reconciler.reconcile([completed, killed])
     for job, printed, status in (
         (completed, output, "FINISHED"),
         (killed, killed_output, "KILLED"),
@@ -130,4 +130,4 @@ async def test_runs_and_models_of_a_real_script_are_found(
     [own] = await user.versions(own_name)
     by_itself = [run for run in settled[completed_id].tracking.runs if run.name == "by itself"]
     assert own["run_id"] == by_itself[0].run_id
-    assert await reconciler.settle([completed, killed]) == settled
+    assert await reconciler.reconcile([completed, killed]) == settled

@@ -13,15 +13,27 @@ from asgard_async.config import SECTIONS
 from asgard_async.domain.transitions import TRANSITIONS
 
 ROOT = Path(__file__).parents[2]
-DOCUMENTS = sorted([*ROOT.glob("*.md"), *(ROOT / "docs").glob("*.md")])
+PACKAGE = ROOT / "asgard_async"
+DOCUMENTS = sorted([*ROOT.glob("*.md"), *(ROOT / "docs").rglob("*.md")])
+DECISIONS = sorted((ROOT / "docs" / "decisions").glob("[0-9]*.md"))
+FOR_DEVELOPERS = [
+    *DECISIONS,
+    *(ROOT / "docs" / name for name in ("architecture.md", "glossary.md")),
+    ROOT / "CONTRIBUTING.md",
+]
 
 
 def text_of(name: str) -> str:
     return (ROOT / name).read_text("utf-8")
 
 
-def test_the_diagram_shows_exactly_the_transitions() -> None:
-    drawn = set(re.findall(r"^    (\w+) --> (\w+)", text_of("docs/architecture.md"), re.MULTILINE))
+def relative(document: Path) -> str:
+    return str(document.relative_to(ROOT))
+
+
+def test_the_diagram_shows_every_move_and_no_other() -> None:
+    text = text_of("docs/decisions/003-job-phases.md")
+    drawn = set(re.findall(r"^    (\w+) --> (\w+)", text, re.MULTILINE))
     assert drawn == {
         (source, target) for source, targets in TRANSITIONS.items() for target in targets
     }
@@ -34,28 +46,61 @@ def routes_in(text: str) -> set[str]:
     return {path.replace("{id}", "{job_id}").rstrip(",.") for path in (*paths, *below)}
 
 
-@pytest.mark.parametrize("document", ["README.md", "docs/api.md"])
-def test_documented_routes_are_exactly_the_served_ones(document: str) -> None:
+def test_every_route_is_documented_and_exists() -> None:
     exist = {route.path for route in ROUTES}
-    named = routes_in(text_of(document))
+    named = routes_in(text_of("docs/api.md"))
     assert exist - named == set()
     examples = {path for path in named if re.search(r"/jobs/[0-9a-f]{8}\b", path)}
     assert named - exist - examples == set()
 
 
-@pytest.mark.parametrize("document", DOCUMENTS, ids=lambda path: path.name)
-def test_links_between_documents_resolve(document: Path) -> None:
+@pytest.mark.parametrize("document", DOCUMENTS, ids=relative)
+def test_links_between_documents_lead_somewhere(document: Path) -> None:
     for target in re.findall(r"\]\((?!https?:)([^)#]+)", document.read_text("utf-8")):
         assert (document.parent / target).exists(), target
 
 
-@pytest.mark.parametrize("document", DOCUMENTS, ids=lambda path: path.name)
-def test_configuration_named_in_documents_exists(document: Path) -> None:
+@pytest.mark.parametrize("document", DOCUMENTS, ids=relative)
+def test_configuration_that_documents_name_exists(document: Path) -> None:
     text = document.read_text("utf-8")
     named = re.findall(r"\[(\w+)\] (\w+)", text)
     named += [(a.lower(), b.lower()) for a, b in re.findall(r"ASGARD_([A-Z]+)__([A-Z_]+)", text)]
     known = {(name, key) for name, kind in SECTIONS.items() for key in kind.__annotations__}
     assert {(section, key) for section, key in named if section in SECTIONS} <= known
+
+
+def test_decisions_are_numbered_and_indexed() -> None:
+    assert [page.name[:3] for page in DECISIONS] == [
+        f"{number:03}" for number in range(1, len(DECISIONS) + 1)
+    ]
+    index = re.findall(r"^- \[(\d+)\]\((.+?)\) (.+)$", text_of("docs/decisions/README.md"), re.M)
+    assert sorted(index) == [
+        (page.name[:3], page.name, page.read_text("utf-8").splitlines()[0].partition(": ")[2])
+        for page in DECISIONS
+    ]
+
+
+@pytest.mark.parametrize("page", DECISIONS, ids=lambda path: path.name[:3])
+def test_a_decision_has_its_three_parts_on_one_page(page: Path) -> None:
+    text = page.read_text("utf-8")
+    assert text.startswith(f"# {page.name[:3]}: ")
+    assert re.findall(r"^## (.+)", text, re.M) == ["Context", "Decision", "Consequences"]
+    assert len(text.split()) <= 500
+
+
+def test_the_overview_is_short() -> None:
+    assert len(text_of("docs/architecture.md").split()) <= 1_500
+
+
+@pytest.mark.parametrize("document", FOR_DEVELOPERS, ids=relative)
+def test_modules_that_documents_name_exist(document: Path) -> None:
+    """Every path whose first part is a package or a directory of the repository."""
+    roots = (ROOT, PACKAGE, PACKAGE / "supervisor")
+    named = re.findall(r"`((?:[a-z_]+/)+(?:[a-z_0-9]+\.[a-z]+)?)`", document.read_text("utf-8"))
+    beginnings = {path.name for root in roots for path in root.iterdir() if path.is_dir()}
+    for path in named:
+        if path.partition("/")[0] in beginnings:
+            assert any((root / path).exists() for root in roots), path
 
 
 def command_lines() -> list[str]:

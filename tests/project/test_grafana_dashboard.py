@@ -21,7 +21,7 @@ NAME = r"\b(?:asgard|process|python)_[a-z_]+\b"
 def documented() -> set[str]:
     """The names in the table of metrics; of a histogram the one without a suffix."""
     text = (ROOT / "docs" / "operations.md").read_text("utf-8")
-    table = text.partition("## What to watch")[2].partition("\n## ")[0]
+    table = text.partition("## Monitoring")[2].partition("\n## ")[0]
     first_cells = [line.split("|")[1] for line in table.splitlines() if line.startswith("| `")]
     return set(re.findall(NAME, "\n".join(first_cells)))
 

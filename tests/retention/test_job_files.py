@@ -38,7 +38,7 @@ def test_foreign_files_beside_the_jobs_are_ignored(tmp_path: Path) -> None:
     for name in (JOB, "lost+found", "0123ABCD", "0123abcd.old"):
         (tmp_path / name).mkdir()
     (tmp_path / "README").touch()
-    assert JobFiles(tmp_path).known() == {JOB}
+    assert JobFiles(tmp_path).job_ids() == {JOB}
 
 
 def test_a_renamed_log_is_removed(tmp_path: Path) -> None:

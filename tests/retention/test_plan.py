@@ -9,7 +9,15 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from asgard_async.config import RetentionConfig
-from asgard_async.retention.plan import FILES, Bounds, KeptJob, KeptLeased, Kind, Removal, plan
+from asgard_async.retention.plan import (
+    FILES,
+    Bounds,
+    Kind,
+    Removal,
+    StoredDirectory,
+    StoredJob,
+    plan,
+)
 
 AT = datetime(2026, 6, 1, tzinfo=UTC)
 MIB = 1 << 20
@@ -28,9 +36,9 @@ KEEP_ALL = RetentionConfig(
 
 def kept(
     job_id: str, *, days: float, mib: tuple[int, int, int] = (1, 1, 1), is_recorded: bool = True
-) -> KeptJob:
+) -> StoredJob:
     sizes = {kind: size * MIB for kind, size in zip(FILES, mib, strict=True)}
-    return KeptJob(
+    return StoredJob(
         job_id=job_id,
         ended_at=AT - timedelta(days=days),
         is_recorded=is_recorded,
@@ -39,7 +47,7 @@ def kept(
     )
 
 
-def removal(*jobs: KeptJob, **config: Any) -> list[tuple[Kind, str]]:
+def removal(*jobs: StoredJob, **config: Any) -> list[tuple[Kind, str]]:
     found = plan(jobs, {}, dataclasses.replace(KEEP_ALL, **config), bounds={}, at=AT)
     return [(one.kind, one.name) for one in found]
 
@@ -97,7 +105,7 @@ def test_by_size_oldest_directories_go_before_logs() -> None:
 @pytest.mark.parametrize("kind", [Kind.ENVIRONMENT, Kind.CACHE])
 def test_shared_files_go_by_last_use_and_size(kind: Kind) -> None:
     leased = [
-        KeptLeased(
+        StoredDirectory(
             name=name,
             last_used_at=AT - timedelta(days=days),
             size_bytes=10 * MIB,
@@ -134,7 +142,7 @@ job_lists = st.lists(
 
 
 @given(jobs=job_lists, limit=st.integers(1, 100))
-def test_only_as_much_is_removed_as_needed(jobs: list[KeptJob], limit: int) -> None:
+def test_only_as_much_is_removed_as_needed(jobs: list[StoredJob], limit: int) -> None:
     config = dataclasses.replace(KEEP_ALL, max_files_mb=limit)
     found: list[Removal] = plan(jobs, {}, config, bounds={}, at=AT)
     total = sum(sum(job.bytes_of.values()) for job in jobs)

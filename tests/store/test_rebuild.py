@@ -34,7 +34,9 @@ NEW_TABLE = """\
 -- rebuild: parents
 CREATE TABLE new_parents (id INTEGER PRIMARY KEY AUTOINCREMENT, colour TEXT) STRICT;
 """
-REBUILD = NEW_TABLE + "INSERT INTO new_parents SELECT id, colour FROM parents;\n"
+COPY = "INSERT INTO new_parents SELECT id, colour FROM parents;\n"
+REBUILD = NEW_TABLE + COPY
+LOSS = "DELETE FROM children;\n"
 
 
 @pytest.fixture
@@ -99,9 +101,9 @@ def test_rowids_of_deleted_rows_are_not_reused(connection: sqlite3.Connection) -
     ("sql", "error"),
     [
         (NEW_TABLE, "row counts"),
-        (f"{REBUILD}DELETE FROM children;\n", "row counts"),
-        (f"{NEW_TABLE}INSERT INTO new_parents SELECT id + 5, id FROM parents;\n", "children"),
-        (f"{REBUILD}CREATE TABLE deleted (x);\n", "already exists"),
+        (REBUILD + LOSS, "row counts"),
+        (NEW_TABLE + COPY.replace("id, colour", "id + 5, id"), "children"),
+        (REBUILD + "CREATE TABLE deleted (x);\n", "already exists"),
         ("-- rebuild: parents\nSELECT 1;\n", "no such table"),
     ],
     ids=["lost", "lost elsewhere", "dangling", "wrong", "no new table"],

@@ -17,7 +17,8 @@ from asgard_async.config import Config, load_config
 from asgard_async.config.component import CONFIG
 from asgard_async.config.data_directory import DataDirectory
 from asgard_async.core.timestamps import now
-from asgard_async.executors.local.component import EXECUTOR
+from asgard_async.executors.component import EXECUTOR
+from asgard_async.logs.file_source import FileLogSource
 from asgard_async.store.component import STORE
 from asgard_async.store.jobs import JobStore
 from tests.support.documented import only_documented
@@ -78,7 +79,9 @@ def bearer(client: Client, scope: Scope) -> dict[str, str]:
 
 def log_of(client: Client, job_id: str) -> Path:
     """Where the log of a job is, its directory made."""
-    path: Path = client.app[EXECUTOR].log_of(job_id)
+    logs = client.app[EXECUTOR].logs
+    assert isinstance(logs, FileLogSource)
+    path = logs.path_of(job_id)
     path.parent.mkdir(parents=True, exist_ok=True)
     return path
 

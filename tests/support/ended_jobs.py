@@ -5,7 +5,7 @@ from datetime import UTC, datetime, timedelta
 
 from asgard_async.domain.status import Reason
 from asgard_async.mlflow.gateway import MlflowGateway
-from asgard_async.mlflow.reconciler import RunReconciler, Settled
+from asgard_async.mlflow.reconciler import Reconciliation, RunReconciler
 from asgard_async.mlflow.runs import EndedJob
 from tests.support.mlflow_user import MlflowUser, fresh_job_id
 
@@ -71,5 +71,5 @@ class Script:
         return run_id, await self._user.log_model(self.experiment_id, run_id)
 
 
-async def settle_one(gateway: MlflowGateway, job: EndedJob) -> Settled:
-    return (await RunReconciler(gateway, server_id=SERVER).settle([job]))[job.job_id]
+async def reconcile_one(gateway: MlflowGateway, job: EndedJob) -> Reconciliation:
+    return (await RunReconciler(gateway, server_id=SERVER).reconcile([job]))[job.job_id]

@@ -17,9 +17,12 @@ Client: TypeAlias = TestClient[web.Request, Any]
 
 
 class _Served(TestServer):
-    async def _make_runner(self, **kwargs: Any) -> web.AppRunner:
+    async def _make_runner(
+        self, *, handler_cancellation: bool = False, **kwargs: Any
+    ) -> web.AppRunner:
+        # TestServer asks for handler_cancellation, with which the service does not run
         assert isinstance(self.app, web.Application)
-        # a refused body lingers no longer than a test should last
+        # a rejected body lingers no longer than a test should last
         return Runner(self.app, **{"lingering_time": 0.2, **kwargs})
 
 

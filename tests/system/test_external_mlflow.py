@@ -64,7 +64,7 @@ async def test_a_job_without_s3_credentials_stores_its_model(
     ("credentials", "hint"),
     [
         ({"ASGARD_MLFLOW__PASSWORD": "mistyped-password"}, "does not accept Asgard's credentials"),
-        ({"ASGARD_MLFLOW__USERNAME": "", "ASGARD_MLFLOW__PASSWORD": ""}, "asks for credentials"),
+        ({"ASGARD_MLFLOW__USERNAME": "", "ASGARD_MLFLOW__PASSWORD": ""}, "requires credentials"),
     ],
     ids=["wrong password", "no password"],
 )

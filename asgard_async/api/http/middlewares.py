@@ -18,7 +18,7 @@ async def problems(request: web.Request, handler: Handler) -> web.StreamResponse
     try:
         return await handler(request)
     except Exception as error:
-        if isinstance(error, ConnectionError) and is_gone(request):
+        if isinstance(error, ConnectionError) and is_disconnected(request):
             raise
         if isinstance(error, web.HTTPException) and error.status < 400:
             raise
@@ -35,7 +35,7 @@ async def problems(request: web.Request, handler: Handler) -> web.StreamResponse
         return answer_error(request, error)
 
 
-def is_gone(request: web.BaseRequest) -> bool:
+def is_disconnected(request: web.BaseRequest) -> bool:
     """Whether the client has closed the connection."""
     return request.transport is None or request.transport.is_closing()
 

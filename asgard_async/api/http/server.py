@@ -1,7 +1,8 @@
-"""aiohttp's server, with bounds on connections, and problem documents where no handler is reached.
+"""aiohttp's server with bounds on connections, deadlines, and problem documents for every error.
 
-That is: what cannot be read as HTTP, an unknown `Expect` header, and errors in aiohttp itself.
-aiohttp has no deadline for headers, nor for answers that nobody takes, and no bound on connections.
+aiohttp itself has no deadline for headers, none for clients that stop reading a response, and no
+bound on connections. It answers malformed HTTP, unknown `Expect` headers and its own errors with
+HTML.
 """
 
 import asyncio
@@ -11,9 +12,10 @@ from typing import Any, cast
 import msgspec
 from aiohttp import web
 
-from asgard_async.api.http.connections import Connections, give_up_dead_peer
+from asgard_async.api.http.aiohttp_internals import ObservableRequestHandler, ReplacingRunner
+from asgard_async.api.http.connections import Connections, set_dead_peer_timeout
 from asgard_async.api.http.forwarded import as_forwarded
-from asgard_async.api.http.middlewares import answer_error, is_gone
+from asgard_async.api.http.middlewares import answer_error, is_disconnected
 from asgard_async.api.http.problem import (
     CONTENT_TYPE,
     INTERNAL_ERROR,
@@ -27,93 +29,115 @@ from asgard_async.config.component import CONFIG
 log = logging.getLogger(__name__)
 
 DEFAULTS = {
-    # compressed bodies are refused, so nothing is ever to be decompressed
+    # compressed bodies are rejected, so there is nothing to decompress
     "auto_decompress": False,
-    # Seconds for which the rest of a refused body is read and thrown away, so that the client
-    # gets to read the refusal. A connection that is gone meanwhile is not noticed before.
+    # Seconds for which the rest of a rejected body is read and discarded, so that the client
+    # gets to read the response. A disconnect is not noticed before.
     "lingering_time": 2.0,
-    # Bytes of a body that are kept for a handler that does not read on.
+    # Bytes of a body that are buffered for a handler that does not read on.
     "read_bufsize": 1 << 16,
 }
 
 
-class Runner(web.AppRunner):
-    """Runs the application; to be used wherever `web.AppRunner` would be.
+class Runner(ReplacingRunner):
+    """Runs the application; use it in place of `web.AppRunner`.
 
-    With room for `max_connections` if that is less than what the application's config allows.
+    `max_connections` lowers the limit from the application's configuration.
     """
 
     def __init__(
-        self, app: web.Application, *, max_connections: int | None = None, **kwargs: Any
+        self,
+        app: web.Application,
+        *,
+        max_connections: int | None = None,
+        handle_signals: bool = False,
+        shutdown_timeout: float = 60.0,
+        **options: Any,
     ) -> None:
-        super().__init__(app, **{**DEFAULTS, **kwargs})
         config = app[CONFIG]
-        self._connections = Connections(
-            config.http, most=max_connections, proxies=config.server.proxies
+        self._handler_options = {
+            **DEFAULTS,
+            "keepalive_timeout": config.http.idle_seconds,
+            **options,
+        }
+        super().__init__(
+            app,
+            handle_signals=handle_signals,
+            shutdown_timeout=shutdown_timeout,
+            **self._handler_options,
         )
-        self._kwargs.setdefault("keepalive_timeout", config.http.idle_seconds)
+        self._admission = Connections(
+            config.http, limit=max_connections, proxies=config.server.proxies
+        )
 
-    async def _make_server(self) -> web.Server:
-        made = await super()._make_server()
-        connections = self._connections
+    def replace_server(self, server: web.Server) -> web.Server:
+        admission = self._admission
 
         async def handle(request: web.BaseRequest) -> web.StreamResponse:
             try:
-                return await made.request_handler(request)
+                return await server.request_handler(request)
             except web.HTTPClientError as error:
                 return answer_error(request, error)
 
         def make_request(*args: Any) -> web.BaseRequest:
-            request = made.request_factory(*args)
-            return as_forwarded(request, connections.is_proxy)
+            return as_forwarded(server.request_factory(*args), admission.is_proxy)
 
-        return _Server(connections, handle, request_factory=make_request, **made._kwargs)
+        return _Server(
+            admission, handle, request_factory=make_request, handler_options=self._handler_options
+        )
 
 
 class _Server(web.Server):
-    def __init__(self, admitted: Connections, *args: Any, **kwargs: Any) -> None:
-        super().__init__(*args, **kwargs)
-        self._admitted = admitted
+    def __init__(
+        self,
+        admission: Connections,
+        handler: Any,
+        *,
+        request_factory: Any,
+        handler_options: dict[str, Any],
+    ) -> None:
+        super().__init__(handler, request_factory=request_factory)
+        self._admission = admission
+        self._handler_options = handler_options
 
     def __call__(self) -> web.RequestHandler:
-        return _RequestHandler(self, admitted=self._admitted, loop=self._loop, **self._kwargs)
+        return _RequestHandler(
+            self,
+            admission=self._admission,
+            loop=asyncio.get_running_loop(),
+            **self._handler_options,
+        )
 
 
-class _RequestHandler(web.RequestHandler):
-    __slots__ = ("_admitted", "_answer_deadline", "_connection", "_head_deadline", "address")
+class _RequestHandler(ObservableRequestHandler):
+    __slots__ = ("_admission", "_client", "_header_deadline", "_response_deadline", "address")
 
-    def __init__(self, *args: Any, admitted: Connections, **kwargs: Any) -> None:
-        super().__init__(*args, **kwargs)
-        self._admitted = admitted
-        self._connection: asyncio.Transport | None = None  # aiohttp forgets its own early
-        self._head_deadline: asyncio.TimerHandle | None = None
-        self._answer_deadline: asyncio.TimerHandle | None = None
+    def __init__(self, *args: Any, admission: Connections, **options: Any) -> None:
+        super().__init__(*args, **options)
+        self._admission = admission
+        # aiohttp clears its own `transport` early
+        self._client: asyncio.Transport | None = None
+        self._header_deadline: asyncio.TimerHandle | None = None
+        self._response_deadline: asyncio.TimerHandle | None = None
         self.address = ""
 
     # --- connections ----------------------------------------------------------------------
 
-    @property
-    def idle_since(self) -> float | None:
-        """When the last request had been answered; None while there is one."""
-        if self._request_in_progress or self._messages or self._upgraded:
-            return None
-        return self._next_keepalive_close_time - self._keepalive_timeout
-
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
-        self._connection = connection = cast(asyncio.Transport, transport)
+        self._client = client = cast(asyncio.Transport, transport)
         self.address = str((transport.get_extra_info("peername") or ("",))[0])
-        if not self._admitted.admit(self):
-            log.info("a connection from %s is one too many", self.address)
-            self._force_close = True
-            connection.write(_too_many_connections())
-            connection.close()
+        if not self._admission.admit(self):
+            log.info("Connection from %s rejected: too many connections", self.address)
+            self.force_close()  # what the client sends from now on is ignored
+            client.write(_too_many_connections())
+            client.close()
             return
-        give_up_dead_peer(transport, 2 * self._admitted.http.stalled_client_seconds)
+        set_dead_peer_timeout(transport, 2 * self._admission.http.stalled_client_seconds)
         super().connection_made(transport)
 
     def connection_lost(self, exc: BaseException | None) -> None:
-        self._admitted.gone(self)
-        for deadline in (self._head_deadline, self._answer_deadline):
+        self._admission.remove(self)
+        for deadline in (self._header_deadline, self._response_deadline):
             if deadline is not None:
                 deadline.cancel()
         super().connection_lost(exc)
@@ -123,40 +147,40 @@ class _RequestHandler(web.RequestHandler):
     def data_received(self, data: bytes) -> None:
         super().data_received(data)
         if self.idle_since is None:
-            if self._head_deadline is not None:
-                self._head_deadline.cancel()
-                self._head_deadline = None
-        elif self._head_deadline is None and data:
-            self._head_deadline = self._loop.call_later(
-                self._admitted.http.header_seconds, self._head_is_late
+            if self._header_deadline is not None:
+                self._header_deadline.cancel()
+                self._header_deadline = None
+        elif self._header_deadline is None and data:
+            self._header_deadline = self.event_loop.call_later(
+                self._admission.http.header_seconds, self._on_late_header
             )
 
     def pause_writing(self) -> None:
         super().pause_writing()
-        # WebSockets have a deadline of their own for each message
-        if not self._upgraded:
-            seconds = self._admitted.http.stalled_client_seconds
-            self._answer_deadline = self._loop.call_later(seconds, self._answer_is_stuck)
+        # WebSockets have a deadline for each message instead
+        if not self.is_websocket:
+            seconds = self._admission.http.stalled_client_seconds
+            self._response_deadline = self.event_loop.call_later(seconds, self._on_stalled_client)
 
     def resume_writing(self) -> None:
         super().resume_writing()
-        if self._answer_deadline is not None:
-            self._answer_deadline.cancel()
-            self._answer_deadline = None
+        if self._response_deadline is not None:
+            self._response_deadline.cancel()
+            self._response_deadline = None
 
-    def _head_is_late(self) -> None:
-        self._head_deadline = None
-        if self.idle_since is not None:  # else it came in the same moment
-            self._cut_off("took too long to send the header of a request")
+    def _on_late_header(self) -> None:
+        self._header_deadline = None
+        if self.idle_since is not None:  # else the header arrived at the last moment
+            self._disconnect("request header took too long")
 
-    def _answer_is_stuck(self) -> None:
-        self._cut_off("takes nothing of its answer")
+    def _on_stalled_client(self) -> None:
+        self._disconnect("client stopped reading the response")
 
-    def _cut_off(self, why: str) -> None:
-        # anybody can cause it, so it must not fill the log
-        log.info("a connection is cut off: %s %s", self.address, why)
-        if self._connection is not None:
-            self._connection.abort()
+    def _disconnect(self, reason: str) -> None:
+        # any client can cause this, so it must not fill the log
+        log.info("Connection from %s closed: %s", self.address, reason)
+        if self._client is not None:
+            self._client.abort()
 
     # --- errors ---------------------------------------------------------------------------
 
@@ -168,9 +192,9 @@ class _RequestHandler(web.RequestHandler):
         message: str | None = None,
     ) -> web.StreamResponse:
         if request.writer.output_size > 0:
-            raise ConnectionError("a response has begun; there can be no other")
-        if isinstance(exc, ConnectionError) and is_gone(request):
-            log.info("Request %s was broken off by its client", request_id(request))
+            raise ConnectionError("the response has already started")
+        if isinstance(exc, ConnectionError) and is_disconnected(request):
+            log.info("Request %s aborted by its client", request_id(request))
             problem = INTERNAL_ERROR  # nobody reads it
         elif status < 500:
             log.info("Malformed request from %s: %s", request.remote, type(exc).__name__)
@@ -185,15 +209,13 @@ class _RequestHandler(web.RequestHandler):
 
 
 def _too_many_connections() -> bytes:
-    """What a connection is answered that there is no room for, before it has asked anything."""
-    problem = Problem(
-        status=503, detail="The service has as many connections as it may; try again shortly."
-    )
-    drawn = draw_request_id()
-    body = msgspec.json.encode(problem.document(drawn))
+    """The response to a connection over the limit, sent before it has made a request."""
+    problem = Problem(status=503, detail="The service has too many connections; try again shortly.")
+    new_id = draw_request_id()
+    body = msgspec.json.encode(problem.document(new_id))
     headers = {
         **COMMON_HEADERS,
-        "X-Request-ID": drawn,
+        "X-Request-ID": new_id,
         "Content-Type": CONTENT_TYPE,
         "Content-Length": str(len(body)),
         "Retry-After": str(RETRY_AFTER_SECONDS),

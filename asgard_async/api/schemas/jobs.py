@@ -1,15 +1,36 @@
-"""Jobs as they are asked for and answered."""
+"""Queries for jobs, and jobs as responses show them.
 
-from collections.abc import Mapping
+`api.views` builds documents from these declarations. A field shows the attribute of its own name,
+or the one that `source` in its metadata names: a path from the record, on which None gives null.
+`convert` in the metadata is applied to values other than None. What a submission asks for is shown
+without being listed here, `HIDDEN` fields excepted.
+"""
+
+from collections.abc import Collection, Mapping
+from dataclasses import fields as fields_of
 from typing import Any
 
 from marshmallow import Schema, ValidationError, fields
 from marshmallow.validate import Length, OneOf, Range
 
-from asgard_async.api.schemas.fields import Moment, QueryNumber
+from asgard_async.api.schemas.fields import (
+    Flag,
+    Moment,
+    Number,
+    QueryNumber,
+    TextList,
+    TextMap,
+    WholeNumber,
+)
+from asgard_async.api.schemas.submission import ArchiveSubmissionSchema, ResourcesAskedSchema
+from asgard_async.core.redaction import without_secrets
+from asgard_async.core.timestamps import rfc3339
+from asgard_async.domain.job import JobSpec
 from asgard_async.domain.status import ColdReason, Isolation, Phase, Reason, Start, Status
 
 MAX_PAGE = 500
+HIDDEN = frozenset({"script_content", "environment_vars", "idempotency_key"})
+"""Fields of a submission that responses never show."""
 
 
 class TagFilter(fields.String):
@@ -25,7 +46,7 @@ class TagFilter(fields.String):
 
 
 class JobListQuery(Schema):
-    """Filters of the list; all given ones must hold."""
+    """Filters of the job list, combined with AND."""
 
     status = fields.Enum(Status, by_value=True)
     experiment_name = fields.String()
@@ -33,54 +54,128 @@ class JobListQuery(Schema):
     tag = TagFilter(metadata={"description": "key:value", "example": "team:fraud"})
     created_after = Moment()
     cursor = fields.String(
-        validate=Length(1, 200), metadata={"description": "'next_cursor' of the page before."}
+        validate=Length(1, 200),
+        metadata={"description": "The `next_cursor` of the previous page."},
     )
     limit = QueryNumber(load_default=100, validate=Range(1, MAX_PAGE))
 
 
 class JobQuery(Schema):
-    """How much of its log comes with a job."""
+    """Options for showing a job."""
 
     logs = fields.String(
         load_default="tail",
         validate=OneOf(["none", "tail", "full"]),
-        metadata={"description": "Nothing, the last 64 KiB, or the whole log."},
+        metadata={"description": "How much of the log to include; tail is the last 64 KiB."},
     )
+
+
+def job_path(job_id: str) -> str:
+    """The URL path of a job."""
+    return f"/mlops/training/jobs/{job_id}"
+
+
+def _logs_path(job_id: str) -> str:
+    return f"{job_path(job_id)}/logs"
+
+
+def _stream_path(job_id: str) -> str:
+    return f"{job_path(job_id)}/logs/ws"
 
 
 class LinksSchema(Schema):
-    """Where more is found."""
+    """Related resources."""
 
-    self = fields.String(required=True)
-    logs = fields.String(required=True)
+    self = fields.String(required=True, metadata={"source": "job_id", "convert": job_path})
+    logs = fields.String(required=True, metadata={"source": "job_id", "convert": _logs_path})
     stream = fields.String(
-        required=True, metadata={"description": "For a WebSocket; not served yet."}
+        required=True,
+        metadata={
+            "source": "job_id",
+            "convert": _stream_path,
+            "description": "WebSocket with the log and every change of the job.",
+        },
     )
 
 
-def _moment(description: str = "", **options: Any) -> fields.String:
-    metadata = {"format": "date-time", "description": description}
+def _time(description: str = "", *, source: str | None = None, **options: Any) -> fields.String:
+    metadata = {"format": "date-time", "description": description, "convert": rfc3339}
+    if source is not None:
+        metadata["source"] = source
     return fields.String(required=True, metadata=metadata, **options)
+
+
+def _nested_in_job(schema: type[Schema]) -> fields.Nested:
+    """An object of some of the job's own attributes."""
+    return fields.Nested(schema, required=True, metadata={"source": ""})
+
+
+def _shown(schema: Schema, *, but: Collection[str] = ()) -> dict[str, fields.Field[Any]]:
+    """Fields that show what a submission of `schema` asked for."""
+    nullable = {field.name for field in fields_of(JobSpec) if field.default is None}
+    return {
+        name: _shown_field(field, is_nullable=name in nullable)
+        for name, field in schema.fields.items()
+        if name not in HIDDEN and name not in but
+    }
+
+
+def _shown_field(field: fields.Field[Any], *, is_nullable: bool) -> fields.Field[Any]:
+    options: dict[str, Any] = {
+        "required": True,
+        "allow_none": is_nullable,
+        "metadata": {
+            "source": f"spec.{field.name}",
+            "description": field.metadata.get("description", ""),
+        },
+    }
+    match field:
+        case Flag():
+            return fields.Boolean(**options)
+        case WholeNumber():
+            return fields.Integer(**options)
+        case Number():
+            return fields.Float(**options)
+        case TextList():
+            return fields.List(fields.String(), **options)
+        case TextMap():
+            return fields.Dict(keys=fields.String(), values=fields.String(), **options)
+        case _:
+            return fields.String(**options)
 
 
 class JobSchema(Schema):
     """A job in short."""
 
     job_id = fields.String(required=True, metadata={"pattern": "^[0-9a-f]{8}$"})
-    script_name = fields.String(required=True)
-    experiment_name = fields.String(required=True)
-    model_name = fields.String(required=True)
+    script_name = fields.String(required=True, metadata={"source": "spec.script_name"})
+    experiment_name = fields.String(required=True, metadata={"source": "spec.experiment_name"})
+    model_name = fields.String(required=True, metadata={"source": "spec.model_name"})
     status = fields.Enum(Status, by_value=True, required=True)
     phase = fields.Enum(Phase, by_value=True, required=True)
-    reason = fields.Enum(Reason, by_value=True, required=True, allow_none=True)
-    created_at = _moment()
-    started_at = _moment("When the script began to run.", allow_none=True)
-    completed_at = _moment("When the script ended; null until the job is final.", allow_none=True)
-    run_id = fields.String(required=True, allow_none=True)
-    model_version = fields.String(required=True, allow_none=True)
-    error = fields.String(required=True, allow_none=True)
+    reason = fields.Enum(
+        Reason,
+        by_value=True,
+        required=True,
+        allow_none=True,
+        metadata={"source": "final_outcome.reason"},
+    )
+    created_at = _time()
+    started_at = _time("When the script started.", allow_none=True)
+    completed_at = _time(
+        "When the script ended; null until the job has finished.",
+        source="final_outcome.ended_at",
+        allow_none=True,
+    )
+    run_id = fields.String(required=True, allow_none=True, metadata={"source": "tracking.run_id"})
+    model_version = fields.String(
+        required=True, allow_none=True, metadata={"source": "tracking.model_version"}
+    )
+    error = fields.String(
+        required=True, allow_none=True, metadata={"source": "final_outcome.error"}
+    )
     retry_of = fields.String(required=True, allow_none=True)
-    links = fields.Nested(LinksSchema, required=True)
+    links = _nested_in_job(LinksSchema)
 
     class Meta:
         example: Mapping[str, Any] = {
@@ -125,50 +220,66 @@ class NewJobSchema(JobSchema):
 JOB_LINKS: Mapping[str, str] = dict.fromkeys(
     ("get_job", "get_logs", "get_script", "cancel", "retry", "delete_job"), "job_id"
 )
-"""What can be done with a job that was answered."""
+"""The operations that take the id of a returned job."""
 
 
 class RunSchema(Schema):
-    """An MLflow run that a job made."""
+    """An MLflow run that a job created."""
 
     run_id = fields.String(required=True)
     experiment_id = fields.String(required=True)
     name = fields.String(required=True, allow_none=True)
     status = fields.String(required=True)
-    started_at = _moment(allow_none=True)
-    ended_at = _moment(allow_none=True)
+    started_at = _time(allow_none=True)
+    ended_at = _time(allow_none=True)
     parent_run_id = fields.String(required=True, allow_none=True)
 
 
 class ResourcesSchema(Schema):
-    """What a job has used."""
+    """The resources that a job used."""
 
-    peak_memory_bytes = fields.Integer(required=True, allow_none=True)
-    cpu_seconds = fields.Float(required=True, allow_none=True)
+    peak_memory_bytes = fields.Integer(
+        required=True, allow_none=True, metadata={"source": "outcome.peak_memory_bytes"}
+    )
+    cpu_seconds = fields.Float(
+        required=True, allow_none=True, metadata={"source": "outcome.cpu_seconds"}
+    )
 
 
 class AskedLimitsSchema(Schema):
-    """What a job may use at most, as it asked in `resources`; null: what is configured."""
+    """The limits that a job asked for in `resources`; null stands for the configured limit."""
 
-    memory_mb = fields.Integer(required=True, allow_none=True)
-    cpus = fields.Float(required=True, allow_none=True)
+    class Meta:
+        include = _shown(ResourcesAskedSchema())
 
 
 class HistoryEntrySchema(Schema):
-    """One move of a job."""
+    """A transition of a job."""
 
     status = fields.Enum(Status, by_value=True, required=True)
     phase = fields.Enum(Phase, by_value=True, required=True)
-    at = _moment()
+    at = _time()
     detail = fields.String(required=True, allow_none=True)
 
 
-class JobInFullSchema(JobSchema):
-    """A job with all that is known of it."""
+def _redacted(requirements: Collection[str]) -> list[str]:
+    return [without_secrets(requirement) for requirement in requirements]
 
-    exit_code = fields.Integer(required=True, allow_none=True)
+
+def _or_null(name: str) -> str | None:
+    return name or None
+
+
+class JobInFullSchema(JobSchema):
+    """A job with all its details."""
+
+    exit_code = fields.Integer(
+        required=True, allow_none=True, metadata={"source": "final_outcome.exit_code"}
+    )
     signal = fields.String(
-        required=True, allow_none=True, metadata={"description": "Such as SIGKILL."}
+        required=True,
+        allow_none=True,
+        metadata={"source": "final_outcome.signal", "description": "Such as SIGKILL."},
     )
     duration_seconds = fields.Float(required=True, allow_none=True)
     timings = fields.Dict(
@@ -178,18 +289,13 @@ class JobInFullSchema(JobSchema):
         metadata={"description": "Seconds spent in each phase."},
     )
     queue_position = fields.Integer(required=True, allow_none=True)
-    runs = fields.List(fields.Nested(RunSchema), required=True)
-    entrypoint = fields.String(
-        required=True,
-        allow_none=True,
-        metadata={"description": "The file of an archive that is run; null for a script."},
+    runs = fields.List(
+        fields.Nested(RunSchema), required=True, metadata={"source": "tracking.runs"}
     )
-    requirements = fields.List(fields.String(), required=True)
-    tags = fields.Dict(keys=fields.String(), values=fields.String(), required=True)
-    timeout = fields.Integer(required=True)
-    priority = fields.Integer(required=True)
-    warm = fields.Boolean(
-        required=True, metadata={"description": "As submitted: whether it may start warm."}
+    requirements = fields.List(
+        fields.String(),
+        required=True,
+        metadata={"source": "spec.requirements", "convert": _redacted},
     )
     start = fields.Enum(
         Start,
@@ -197,8 +303,8 @@ class JobInFullSchema(JobSchema):
         required=True,
         allow_none=True,
         metadata={
-            "description": "Whether its interpreter was forked from one that has its imports done;"
-            " null until it has started."
+            "description": "warm: forked from an interpreter with preloaded imports; cold: a new"
+            " interpreter; null until the job has started."
         },
     )
     cold_reason = fields.Enum(
@@ -207,12 +313,13 @@ class JobInFullSchema(JobSchema):
         required=True,
         allow_none=True,
         metadata={
-            "description": "Why it started cold: warm starts are off; it asked for it; it imports"
-            " nothing of what is preloaded; it brings a module of the same name; one of its"
-            " variables is read while modules are imported; its requirements name an mlflow of"
-            " their own; the memory limit; its environment has no fork server, or none that is"
-            " ready; or that ended just then; or its environment was built for it, and is imported"
-            " within the job's own walls alone."
+            "source": "started.cold_reason",
+            "description": "Why the job started cold: warm starts are off; the job asked for it; it"
+            " imports none of the preloaded packages; it brings a module of the same name; one of"
+            " its environment variables is read during imports; its requirements name their own"
+            " mlflow; the memory limit is too low; its environment has no fork server, or one that"
+            " is not ready or has just exited; or its environment was built for the job and is"
+            " imported only inside its sandbox.",
         },
     )
     isolation = fields.Enum(
@@ -221,21 +328,29 @@ class JobInFullSchema(JobSchema):
         required=True,
         allow_none=True,
         metadata={
-            "description": "What keeps it from harming others, see [isolation] level; null until it"
-            " has started."
+            "source": "started.isolation",
+            "description": "The isolation level it runs with, see [isolation] level; null until it"
+            " has started.",
         },
     )
-    resources = fields.Nested(ResourcesSchema, required=True)
-    limits = fields.Nested(AskedLimitsSchema, required=True)
+    resources = _nested_in_job(ResourcesSchema)
+    limits = _nested_in_job(AskedLimitsSchema)
     submitted_by = fields.String(
         required=True,
         allow_none=True,
-        metadata={"description": "Name of the token; null where none was needed."},
+        metadata={
+            "convert": _or_null,
+            "description": "Name of the token; null if none was required.",
+        },
     )
     history = fields.List(fields.Nested(HistoryEntrySchema), required=True)
     logs = fields.String(metadata={"description": "Absent with ?logs=none."})
 
     class Meta:
+        include = _shown(
+            ArchiveSubmissionSchema(),
+            but={"script_name", "experiment_name", "model_name", "requirements", "resources"},
+        )
         example: Mapping[str, Any] = {
             **JobSchema.Meta.example,
             "exit_code": 0,

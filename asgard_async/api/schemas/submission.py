@@ -5,6 +5,7 @@ What a requirement means and whether a script compiles is judged by the jobs roo
 
 import base64
 import binascii
+import hashlib
 import json
 import posixpath
 import re
@@ -27,6 +28,7 @@ from asgard_async.api.schemas.fields import (
     no_nul,
 )
 from asgard_async.config import LARGEST, JobsConfig, LimitsConfig
+from asgard_async.domain.job import JobSpec
 from asgard_async.domain.submission import Submission, UploadedArchive
 from asgard_async.executors.environment_variables import is_reserved
 
@@ -203,7 +205,7 @@ class SubmissionSchema(Schema):
         # this instance's own fields: what the configuration says is said of them in the document
         timeout, script = self.fields["timeout"], self.fields.get("script_content")
         timeout.validators = [Range(limits.timeout_min, limits.timeout_max)]
-        timeout.metadata = {**timeout.metadata, "default": limits.timeout_default}
+        timeout.load_default = limits.timeout_default
         resources = self.fields["resources"]
         assert isinstance(resources, fields.Nested)  # noqa: S101
         resources.nested = resources_within(limits)
@@ -383,22 +385,34 @@ def check_script(script: bytes, max_bytes: int) -> bytes:
 
 def to_submission(loaded: Mapping[str, Any], *, owner: str) -> Submission:
     """The submission that loaded fields of SubmissionSchema describe."""
-    values = dict(loaded)
-    script = values.pop("script_content")
-    return Submission(script=script, owner=owner, **_flat(values))
+    spec = dict(loaded)
+    script, key = spec.pop("script_content"), spec.pop("idempotency_key")
+    return Submission(
+        spec=_to_spec(spec, script_sha256=hashlib.sha256(script).hexdigest()),
+        script=script,
+        idempotency_key=key,
+        owner=owner,
+    )
 
 
 def to_archive_submission(
     loaded: Mapping[str, Any], archive: UploadedArchive, *, owner: str
 ) -> Submission:
     """The submission that an archive and loaded fields of ArchiveSubmissionSchema describe."""
-    return Submission(archive=archive, owner=owner, **_flat(loaded))
+    spec = dict(loaded)
+    key = spec.pop("idempotency_key")
+    return Submission(
+        spec=_to_spec(spec, script_sha256=archive.sha256),
+        archive=archive,
+        idempotency_key=key,
+        owner=owner,
+    )
 
 
-def _flat(loaded: Mapping[str, Any]) -> dict[str, Any]:
-    values = dict(loaded)
-    values.update(values.pop("resources"))
-    return values
+def _to_spec(fields: dict[str, Any], script_sha256: str) -> JobSpec:
+    fields |= fields.pop("resources")
+    fields["requirements"] = tuple(fields["requirements"])
+    return JobSpec(script_sha256=script_sha256, **fields)
 
 
 SUBMISSION_SCHEMA = web.AppKey("submission_schema", SubmissionSchema)

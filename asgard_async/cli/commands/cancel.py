@@ -4,8 +4,8 @@ from typing import TYPE_CHECKING
 
 import click
 
-from asgard_async.cli.connection import document, speaks
-from asgard_async.cli.each_job import exit_unless, for_each_job
+from asgard_async.cli.connection import as_document, client_command
+from asgard_async.cli.for_each_job import exit_unless, for_each_job
 from asgard_async.cli.options import json_option
 from asgard_async.cli.output import print_json
 
@@ -16,26 +16,29 @@ if TYPE_CHECKING:
 @click.command()
 @click.argument("job_ids", metavar="JOB…", nargs=-1, required=True)
 @json_option
-@speaks()
+@client_command()
 async def cancel(client: "AsyncAsgardClient", *, job_ids: tuple[str, ...], as_json: bool) -> None:
-    """Cancel jobs, queued or running.
+    """Cancel queued or running jobs.
 
-    The script gets SIGTERM and some seconds to end. A job that has ended stays as it is.
+    A running script gets SIGTERM and a few seconds to exit before it is killed. Finished jobs do
+    not change.
 
     \b
     Examples:
       asgard cancel 3f9c01ab
-      asgard cancel 3f9 8ab2      # the beginning of an id is enough
+      asgard cancel 3f9 8ab2      # a unique prefix of the ID is enough
     """
 
-    async def cancel_one(job_id: str) -> "Job":
+    async def cancel_and_report(job_id: str) -> "Job":
         job = await client.cancel(job_id)
         if not as_json:
-            what = f"has {job.status}" if job.status in {"completed", "failed"} else "is cancelled"
-            click.echo(f"{job.job_id} {what}")
+            if job.status in {"completed", "failed"}:
+                click.echo(f"Job {job.job_id} has already {job.status}.")
+            else:
+                click.echo(f"Cancelled job {job.job_id}.")
         return job
 
-    jobs, complete = await for_each_job(client, job_ids, cancel_one)
+    jobs, succeeded = await for_each_job(client, job_ids, cancel_and_report)
     if as_json:
-        print_json([document(job) for job in jobs])
-    exit_unless(complete)
+        print_json([as_document(job) for job in jobs])
+    exit_unless(succeeded)

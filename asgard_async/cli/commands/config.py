@@ -1,4 +1,4 @@
-"""`asgard config`: look at the configuration."""
+"""`asgard config`."""
 
 import dataclasses
 from pathlib import Path
@@ -12,13 +12,13 @@ from asgard_async.mlflow.artifact_store import check_destination
 
 @click.group()
 def config() -> None:
-    """Look at the configuration."""
+    """Check and show the configuration."""
 
 
 @config.command()
 @config_option
 def check(file: Path | None) -> None:
-    """Check the configuration and print what applies, with where it comes from.
+    """Validate the configuration and print every setting with its source.
 
     \b
     Examples:

@@ -1,4 +1,4 @@
-"""`asgard db`: copies of what cannot be made again, and the schema."""
+"""`asgard db`."""
 
 import contextlib
 import os
@@ -19,7 +19,7 @@ from asgard_async.store.migrate import SchemaError
 
 @click.group()
 def db() -> None:
-    """Back up the databases, or bring their schema up to date."""
+    """Back up the databases and migrate their schema."""
 
 
 @db.command()
@@ -27,18 +27,18 @@ def db() -> None:
 @data_dir_option
 @click.argument("target", type=click.Path(path_type=Path, file_okay=False))
 def backup(file: Path | None, data_dir: str | None, target: Path) -> None:
-    """Copy the databases, the uploaded archives and the tokens to the directory TARGET.
+    """Back up the databases, uploaded archives and tokens to the directory TARGET.
 
-    Safe beside a running service: each database is copied as it is at one moment, and checked.
-    Logs (jobs/) and models (mlflow/artifacts/) are plain files, which any tool can copy. To
-    restore, copy TARGET to where the data directory shall be.
+    Safe while the service is running: each database is copied as a consistent snapshot and then
+    checked. Logs (jobs/) and models (mlflow/artifacts/) are plain files, which any tool can copy.
+    To restore a backup, copy TARGET to the place of the data directory.
 
     \b
     Examples:
       asgard db backup /backup/asgard-$(date +%F)
       cp -a /backup/asgard-2026-11-22 restored && asgard serve --data-dir restored
     """
-    data = _existing(file, data_dir)
+    data = _existing_directory(file, data_dir)
     copy = DataDirectory(root=target)
     try:
         copy.make()
@@ -61,25 +61,32 @@ def backup(file: Path | None, data_dir: str | None, target: Path) -> None:
 @config_option
 @data_dir_option
 def migrate(file: Path | None, data_dir: str | None) -> None:
-    """Bring the schema up to date, as the service does when it starts. It must not be running."""
-    data = _existing(file, data_dir)
+    """Migrate the database to this version's schema.
+
+    The service does the same when it starts. It must not be running.
+
+    \b
+    Example:
+      asgard db migrate --data-dir /srv/asgard
+    """
+    data = _existing_directory(file, data_dir)
     try:
         lock = data.lock()
     except ConfigError as error:
         raise click.ClickException(str(error)) from error
     try:
-        ran = bring_up_to_date(data.database)
+        migrations = bring_up_to_date(data.database)
     except (SchemaError, sqlite3.Error) as error:
         raise click.ClickException(f"{data.database}: {error}") from error
     finally:
         os.close(lock)
-    for name in ran:
-        click.echo(f"ran {name}")
-    if not ran:
+    for name in migrations:
+        click.echo(f"applied {name}")
+    if not migrations:
         click.echo("The schema is up to date.")
 
 
-def _existing(file: Path | None, data_dir: str | None) -> DataDirectory:
+def _existing_directory(file: Path | None, data_dir: str | None) -> DataDirectory:
     data = DataDirectory(root=load_or_exit(file, data_dir=data_dir).data_dir)
     if not data.database.exists():
         raise click.ClickException(f"there is no database in {data.root}; see --data-dir")
@@ -87,12 +94,12 @@ def _existing(file: Path | None, data_dir: str | None) -> DataDirectory:
 
 
 def _copy_archives(data: DataDirectory, copy: DataDirectory) -> int:
-    """Copy the archives that are not there yet: one never changes."""
+    """Copy the archives that the backup lacks; existing ones never change."""
     copied = 0
     for archive in sorted(data.archives.iterdir()):
         target = copy.archives / archive.name
         if not target.exists():
-            with contextlib.suppress(FileNotFoundError):  # its job is deleted meanwhile
+            with contextlib.suppress(FileNotFoundError):  # its job has just been deleted
                 _copy(archive, target)
         copied += target.exists()
     return copied

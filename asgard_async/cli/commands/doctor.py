@@ -1,17 +1,41 @@
-"""`asgard doctor`: is everything as it should be, and what to do where it is not."""
+"""`asgard doctor`."""
 
 import asyncio
 import json
 import sys
+from collections.abc import Awaitable, Callable
 from pathlib import Path
 
 import click
 
-from asgard_async.cli.checks import CHECKS, Finding, Level
-from asgard_async.cli.limits_check import limits
+from asgard_async.cli.checks.access import access
+from asgard_async.cli.checks.configuration import configuration
+from asgard_async.cli.checks.finding import Finding, Level
+from asgard_async.cli.checks.machine import isolation, limits, open_files, uv
+from asgard_async.cli.checks.mlflow import mlflow
+from asgard_async.cli.checks.service import service
+from asgard_async.cli.checks.storage import clock, data_directory, database, disk
 from asgard_async.cli.options import config_option, data_dir_option, json_option, load_or_exit
 from asgard_async.config import Config
 from asgard_async.config.data_directory import DataDirectory
+
+Check = Callable[[Config, DataDirectory], Awaitable[Finding]]
+
+CHECKS: tuple[Check, ...] = (
+    configuration,
+    service,
+    access,
+    data_directory,
+    isolation,
+    disk,
+    database,
+    clock,
+    mlflow,
+    uv,
+    open_files,
+    limits,
+)
+"""The checks in the order in which they are shown."""
 
 MARKS = {Level.OK: ("ok", "green"), Level.WARN: ("warn", "yellow"), Level.FAIL: ("FAIL", "red")}
 
@@ -21,10 +45,10 @@ MARKS = {Level.OK: ("ok", "green"), Level.WARN: ("warn", "yellow"), Level.FAIL: 
 @data_dir_option
 @json_option
 def doctor(file: Path | None, data_dir: str | None, as_json: bool) -> None:
-    """Check this installation, and say how to mend what is wrong.
+    """Check this installation and suggest fixes.
 
-    Works whether the service runs or not, and changes nothing. Exits with 1 if a check fails;
-    warnings are no failure.
+    Works with or without a running service, and changes nothing. Exits with status 1 if a check
+    fails; warnings do not count.
 
     \b
     Examples:
@@ -32,8 +56,7 @@ def doctor(file: Path | None, data_dir: str | None, as_json: bool) -> None:
       asgard doctor --data-dir /srv/asgard --json
     """
     config = load_or_exit(file, data_dir=data_dir)
-    data = DataDirectory(root=config.data_dir)
-    findings = asyncio.run(_examine_all(config, data))
+    findings = asyncio.run(_run_checks(config, DataDirectory(root=config.data_dir)))
     if as_json:
         click.echo(json.dumps([finding.as_dict() for finding in findings], indent=2))
     else:
@@ -43,12 +66,12 @@ def doctor(file: Path | None, data_dir: str | None, as_json: bool) -> None:
         sys.exit(1)
 
 
-async def _examine_all(config: Config, data: DataDirectory) -> list[Finding]:
-    return [await check(config, data) for check in (*CHECKS, limits)]
+async def _run_checks(config: Config, data: DataDirectory) -> list[Finding]:
+    return [await check(config, data) for check in CHECKS]
 
 
 def _show(finding: Finding) -> None:
-    word, colour = MARKS[finding.level]
-    click.echo(f"{click.style(f'{word:>4}', fg=colour)}  {finding.about}: {finding.found}")
+    mark, colour = MARKS[finding.level]
+    click.echo(f"{click.style(f'{mark:>4}', fg=colour)}  {finding.about}: {finding.found}")
     if finding.remedy:
         click.echo(f"      → {finding.remedy}")

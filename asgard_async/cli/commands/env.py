@@ -1,4 +1,4 @@
-"""`asgard env`: the environments that were built for jobs. Works beside a running service."""
+"""`asgard env`. Works while the service is running."""
 
 import asyncio
 import json
@@ -28,7 +28,7 @@ from asgard_async.supervisor.sandbox.selector import IsolationSelector
 
 @click.group()
 def env() -> None:
-    """Look at, build and throw away the environments of jobs."""
+    """List, build and prune job environments."""
 
 
 @env.command("list")
@@ -36,24 +36,32 @@ def env() -> None:
 @data_dir_option
 @json_option
 def list_environments(file: Path | None, data_dir: str | None, as_json: bool) -> None:
-    """List the built environments, the one used longest ago first."""
+    """List the built environments, least recently used first.
+
+    \b
+    Examples:
+      asgard env list
+      asgard env list --json
+    """
     cache = EnvironmentCache(_data(load_or_exit(file, data_dir=data_dir)).environments)
-    described = [_describe(environment) for environment in cache.all()]
+    environments = [_describe(environment) for environment in cache.all()]
     if as_json:
-        click.echo(json.dumps(described, indent=2))
+        click.echo(json.dumps(environments, indent=2))
         return
-    for one in described:
-        use = "in use" if one["in_use"] else f"last used {one['last_used_at']}"
-        click.echo(f"{one['key']}  {one['size_bytes'] >> 20:6d} MiB  {use}")
-        click.echo(f"    {', '.join(one['requirements'])}")
-    if not described:
-        click.echo("There are none: jobs have run in Asgard's own environment.")
+    for environment in environments:
+        use = "in use" if environment["in_use"] else f"last used {environment['last_used_at']}"
+        click.echo(f"{environment['key']}  {environment['size_bytes'] >> 20:6d} MiB  {use}")
+        click.echo(f"    {', '.join(environment['requirements'])}")
+    if not environments:
+        click.echo("No environments; all jobs so far ran in Asgard's own.")
 
 
 @env.command()
 @config_option
 @data_dir_option
-@click.option("-r", "requirement", multiple=True, help="A requirement; repeatable.")
+@click.option(
+    "-r", "requirement", multiple=True, metavar="REQ", help="Add a requirement; repeatable."
+)
 @requirements_option
 def build(
     file: Path | None,
@@ -61,18 +69,19 @@ def build(
     requirement: tuple[str, ...],
     requirements_file: TextIO | None,
 ) -> None:
-    """Build the environment for the given requirements, so that the first job need not wait.
+    """Build the environment for some requirements before a job needs it.
 
     \b
-    Example:
+    Examples:
       asgard env build -r xgboost -r 'lightgbm>=4'
       asgard env build --requirements requirements.txt
     """
     requirements = (*requirement, *requirements_in(requirements_file))
     if not requirements:
-        raise click.UsageError("Name what it is to have: -r NAME, or --requirements FILE.")
+        raise click.UsageError("Give at least one requirement: -r NAME, or --requirements FILE.")
     config = load_or_exit(file, data_dir=data_dir)
-    become_owner_of(config.data_dir)  # who also runs the service; a build's script is foreign code
+    # the user who runs the service: a build script is foreign code and must not run as root
+    become_owner_of(config.data_dir)
     try:
         parse_requirements(
             requirements, direct_references=config.environments.allow_direct_references
@@ -87,9 +96,15 @@ def build(
 @env.command()
 @config_option
 @data_dir_option
-@click.option("--max-mb", type=click.IntRange(min=0), help="Keep this much; 0 throws all away.")
+@click.option(
+    "--max-mb",
+    type=click.IntRange(min=0),
+    help="Size to keep, in MiB; 0 deletes all.  [default: [environments] max_cache_mb]",
+)
 def prune(file: Path | None, data_dir: str | None, max_mb: int | None) -> None:
-    """Throw away environments used longest ago until the rest fits; never one in use.
+    """Delete the least recently used environments until the rest fits.
+
+    Environments that a job is using are kept.
 
     \b
     Examples:
@@ -100,9 +115,9 @@ def prune(file: Path | None, data_dir: str | None, max_mb: int | None) -> None:
     limit = config.environments.max_cache_mb if max_mb is None else max_mb
     removed = EnvironmentCache(_data(config).environments).prune(max_bytes=limit << 20)
     for key in removed:
-        click.echo(f"removed {key}")
+        click.echo(f"deleted {key}")
     if not removed:
-        click.echo("Nothing to remove.")
+        click.echo("Nothing to delete.")
 
 
 async def _build(config: Config, requirements: tuple[str, ...]) -> None:
@@ -117,20 +132,20 @@ async def _build(config: Config, requirements: tuple[str, ...]) -> None:
     environment_spec = environments.spec_for(requirements)
     if environment_spec.moving:
         raise click.UsageError(
-            f"What {', '.join(environment_spec.moving)} points to may change, so each job builds an"
-            " environment of its own. Name a full commit or a file's #sha256=… for one to keep."
+            f"{', '.join(environment_spec.moving)} may change between builds, so every job builds"
+            " its own environment. To share one, pin a full commit or the file's #sha256=…."
         )
     if environments.is_base(requirements):
-        click.echo("Asgard's own environment satisfies these; nothing to build.")
+        click.echo("Asgard's own environment satisfies the requirements; nothing to build.")
         return
-    with environments.held(environment_spec) as found:
-        if found is not None:
-            click.echo(f"{environment_spec.key} is there already.")
+    with environments.held(environment_spec) as environment:
+        if environment is not None:
+            click.echo(f"{environment_spec.key} is already built.")
             return
     await selector.choose()
     if selector.problem is not None:
         raise click.ClickException(selector.problem)
-    click.echo(f"building {environment_spec.key} …", err=True)
+    click.echo(f"building {environment_spec.key}…", err=True)
     await environments.build(environment_spec)
     await environments.compiled()
     click.echo(f"built {environment_spec.key}")

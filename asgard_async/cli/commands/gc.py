@@ -1,4 +1,4 @@
-"""`asgard gc`: throw away what [retention] says, now."""
+"""`asgard gc`."""
 
 import asyncio
 import json
@@ -21,13 +21,13 @@ from asgard_async.store.migrate import SchemaError
 @click.command()
 @config_option
 @data_dir_option
-@click.option("--dry-run", is_flag=True, help="Only show what would go.")
+@click.option("--dry-run", is_flag=True, help="Show what would be deleted, but delete nothing.")
 @json_option
 def gc(file: Path | None, data_dir: str | None, dry_run: bool, as_json: bool) -> None:
-    """Throw away jobs, their files and environments that need not be kept.
+    """Delete expired jobs, files and environments.
 
-    The service does the same by itself every [retention] check_hours; this is safe beside it. What
-    goes is set in [retention] and [environments]; nothing of a job that has not ended ever does.
+    The limits are set in [retention] and [environments]. Unfinished jobs are never touched. The
+    service runs the same clean-up every [retention] check_hours; both can run at the same time.
 
     \b
     Examples:
@@ -39,22 +39,21 @@ def gc(file: Path | None, data_dir: str | None, dry_run: bool, as_json: bool) ->
     if not data.database.exists():
         raise click.ClickException(f"there is no database in {data.root}; see --data-dir")
     try:
-        found = asyncio.run(_collect(config, data, dry_run=dry_run))
+        removals = asyncio.run(_collect(config, data, dry_run=dry_run))
     except SchemaError as error:
         raise click.ClickException(f"{data.database}: {error}") from error
     if as_json:
-        click.echo(json.dumps([_describe(one) for one in found], indent=2))
+        click.echo(json.dumps([_describe(removal) for removal in removals], indent=2))
         return
-    for one in found:
-        size = f"{one.size_bytes / 1e6:.1f} MB"
-        click.echo(f"{one.kind:<11}  {one.name:<16}  {size:>12}  {one.why}")
-    total = f"{sum(one.size_bytes for one in found) / 1e6:.1f} MB"
-    if not found:
-        click.echo("Nothing to throw away.")
-    elif dry_run:
-        click.echo(f"Would throw away {len(found)}, {total}.")
-    else:
-        click.echo(f"Threw away {len(found)}, {total}.")
+    for removal in removals:
+        size = f"{removal.size_bytes / 1e6:.1f} MB"
+        click.echo(f"{removal.kind:<11}  {removal.name:<16}  {size:>12}  {removal.why}")
+    if not removals:
+        click.echo("Nothing to delete.")
+        return
+    items = f"{len(removals)} {'item' if len(removals) == 1 else 'items'}"
+    total = f"{sum(removal.size_bytes for removal in removals) / 1e6:.1f} MB"
+    click.echo(f"{'Would delete' if dry_run else 'Deleted'} {items} ({total}).")
 
 
 async def _collect(config: Config, data: DataDirectory, *, dry_run: bool) -> Sequence[Removal]:
@@ -71,10 +70,10 @@ async def _collect(config: Config, data: DataDirectory, *, dry_run: bool) -> Seq
         return await collector.find() if dry_run else await collector.collect()
 
 
-def _describe(one: Removal) -> dict[str, str | int]:
+def _describe(removal: Removal) -> dict[str, str | int]:
     return {
-        "kind": one.kind.value,
-        "name": one.name,
-        "size_bytes": one.size_bytes,
-        "why": one.why,
+        "kind": removal.kind.value,
+        "name": removal.name,
+        "size_bytes": removal.size_bytes,
+        "why": removal.why,
     }

@@ -8,14 +8,14 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from asgard_async.cli.connection import Failure, document, speaks
+from asgard_async.cli.connection import Failure, as_document, client_command
 from asgard_async.cli.options import json_option
 from asgard_async.cli.output import (
     age,
     cell,
-    columns,
     console,
     duration,
+    empty_table,
     print_json,
     print_json_line,
     print_table,
@@ -27,30 +27,38 @@ if TYPE_CHECKING:
 
     from asgard_async.client import AsyncAsgardClient, Job
 
-LOOK_AGAIN_SECONDS = 1.0
+REFRESH_SECONDS = 1.0
+NO_JOBS = "No matching jobs."
 STATUSES = ("queued", "running", "completed", "failed", "cancelled")
 LISTED = (
     *("job_id", "script_name", "experiment_name", "model_name", "status", "phase", "reason"),
     *("created_at", "started_at", "completed_at", "run_id", "model_version", "error", "retry_of"),
 )
-"""What is known of a job in a list."""
+"""The fields of a job in a list."""
 
 
 @click.command()
-@click.option("--status", type=click.Choice(STATUSES), help="Only these.")
-@click.option("--experiment", help="Only of this experiment.")
-@click.option("--model", help="Only for this model.")
-@click.option("--tag", metavar="K=V", help="Only with this tag.")
+@click.option("--status", type=click.Choice(STATUSES), help="Show only jobs with this status.")
+@click.option("--experiment", metavar="NAME", help="Show only jobs of this experiment.")
+@click.option("--model", metavar="NAME", help="Show only jobs that train this model.")
+@click.option("--tag", metavar="K=V", help="Show only jobs with this tag.")
 @click.option(
     "--since",
     type=click.DateTime(["%Y-%m-%d", "%Y-%m-%dT%H:%M:%S"]),
-    help="Only those made after this time, in your time zone.",
+    help="Show only jobs submitted after this local time.",
 )
-@click.option("-n", "--limit", type=click.IntRange(min=1), default=20, show_default=True)
-@click.option("--all", "every", is_flag=True, help="Without a limit.")
-@click.option("-w", "--watch", is_flag=True, help="Go on until Ctrl-C, showing what changes.")
+@click.option(
+    "-n",
+    "--limit",
+    type=click.IntRange(min=1),
+    default=20,
+    show_default=True,
+    help="Maximum number of jobs.",
+)
+@click.option("--all", "every", is_flag=True, help="Show all jobs, without a limit.")
+@click.option("-w", "--watch", is_flag=True, help="Keep the list up to date until Ctrl-C.")
 @json_option
-@speaks()
+@client_command()
 async def jobs(
     client: "AsyncAsgardClient",
     *,
@@ -66,8 +74,8 @@ async def jobs(
 ) -> None:
     """List jobs.
 
-    Newest first. --json prints an array, and with --watch a line for each job that is new or has
-    changed.
+    The newest come first. --json prints an array or, with --watch, one line for each new or
+    changed job.
 
     \b
     Examples:
@@ -78,7 +86,7 @@ async def jobs(
     """
     key, equals, value = (tag or "").partition("=")
     if tag is not None and not (key and equals):
-        raise click.BadParameter(f"{tag!r} is not K=V.", param_hint="'--tag'")
+        raise click.BadParameter(f"{tag!r} is not of the form K=V.", param_hint="'--tag'")
     filters: dict[str, Any] = {
         "status": status,
         "experiment_name": experiment,
@@ -90,28 +98,28 @@ async def jobs(
     if watch:
         await (_print_changes if as_json else _watch)(client, filters)
         return
-    found = await _listed(client, filters)
+    matching = await _fetch(client, filters)
     if as_json:
-        print_json([_described(job) for job in found])
-    elif found:
-        print_table(_table(found))
+        print_json([_describe(job) for job in matching])
+    elif matching:
+        print_table(_table(matching))
     else:
-        click.echo("There are none.", err=True)
+        click.echo(NO_JOBS, err=True)
 
 
-async def _listed(client: "AsyncAsgardClient", filters: dict[str, Any]) -> list["Job"]:
-    async with aclosing(client.list(**filters)) as listed:
-        return [job async for job in listed]
+async def _fetch(client: "AsyncAsgardClient", filters: dict[str, Any]) -> list["Job"]:
+    async with aclosing(client.list(**filters)) as matching:
+        return [job async for job in matching]
 
 
-def _described(job: "Job") -> dict[str, Any]:
-    known = document(job)
-    return {name: known[name] for name in LISTED}
+def _describe(job: "Job") -> dict[str, Any]:
+    document = as_document(job)
+    return {name: document[name] for name in LISTED}
 
 
-def _table(listed: list["Job"]) -> "Table":
-    table = columns("job", "status", "why", "age", "ran", "script", "experiment", "model")
-    for job in listed:
+def _table(matching: list["Job"]) -> "Table":
+    table = empty_table("job", "status", "why", "age", "ran", "script", "experiment", "model")
+    for job in matching:
         ran = None
         if job.started_at is not None:
             ran = ((job.completed_at or datetime.now(UTC)) - job.started_at).total_seconds()
@@ -134,22 +142,22 @@ async def _watch(client: "AsyncAsgardClient", filters: dict[str, Any]) -> None:
 
     out = console(sys.stdout)
     if not out.is_terminal:
-        raise Failure("--watch needs a terminal; for a program, add --json.")
+        raise Failure("--watch needs a terminal; without one, add --json.")
     with Live(
         console=out, auto_refresh=False, redirect_stdout=False, redirect_stderr=False
     ) as live:
         while True:
-            found = await _listed(client, filters)
-            live.update(_table(found) if found else cell("There are none."), refresh=True)
-            await asyncio.sleep(LOOK_AGAIN_SECONDS)
+            matching = await _fetch(client, filters)
+            live.update(_table(matching) if matching else cell(NO_JOBS), refresh=True)
+            await asyncio.sleep(REFRESH_SECONDS)
 
 
 async def _print_changes(client: "AsyncAsgardClient", filters: dict[str, Any]) -> None:
-    known: dict[str, dict[str, Any]] = {}
+    printed: dict[str, dict[str, Any]] = {}
     while True:
-        told = {job.job_id: _described(job) for job in await _listed(client, filters)}
-        for job_id, described in reversed(told.items()):
-            if known.get(job_id) != described:
-                print_json_line(described)
-        known |= told
-        await asyncio.sleep(LOOK_AGAIN_SECONDS)
+        documents = {job.job_id: _describe(job) for job in await _fetch(client, filters)}
+        for job_id, document in reversed(documents.items()):
+            if printed.get(job_id) != document:
+                print_json_line(document)
+        printed |= documents
+        await asyncio.sleep(REFRESH_SECONDS)

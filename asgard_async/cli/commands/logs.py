@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING
 
 import click
 
-from asgard_async.cli.connection import document, resolve, speaks
+from asgard_async.cli.connection import as_document, client_command, resolve_job_id
 from asgard_async.cli.options import json_option
 from asgard_async.cli.output import print_json_line
 
@@ -16,12 +16,16 @@ if TYPE_CHECKING:
 
 @click.command()
 @click.argument("job_id", metavar="JOB")
-@click.option("-f", "--follow", is_flag=True, help="Go on until the job ends.")
-@click.option("-n", "--tail", type=click.IntRange(min=0), help="Begin with the last N lines.")
-@click.option("--offset", type=click.IntRange(min=0), default=0, help="Begin at this byte.")
-@click.option("--raw", is_flag=True, help="Pass the log to the terminal unfiltered.")
+@click.option("-f", "--follow", is_flag=True, help="Follow the log until the job ends.")
+@click.option(
+    "-n", "--tail", type=click.IntRange(min=0), metavar="N", help="Start with the last N lines."
+)
+@click.option(
+    "--offset", type=click.IntRange(min=0), default=0, metavar="BYTE", help="Start at this byte."
+)
+@click.option("--raw", is_flag=True, help="Do not filter control sequences on a terminal.")
 @json_option
-@speaks()
+@client_command()
 async def logs(
     client: "AsyncAsgardClient",
     *,
@@ -34,10 +38,11 @@ async def logs(
 ) -> None:
     """Print a job's log.
 
-    Byte for byte when stdout is no terminal. On one, sequences that would do more to it than
-    colours and progress bars need are dropped, unless --raw is given. With --json a line for each
-    piece: {"type": "log", "offset", "next", "time", "text"}, where bytes are not kept "gap", and
-    with -f "status" for each change and "end".
+    Prints the exact bytes unless stdout is a terminal. On a terminal, control sequences other than
+    those of colours and progress bars are dropped; --raw keeps them.
+
+    --json prints one line per piece: {"type": "log", "offset", "next", "time", "text"}, or "gap"
+    for dropped bytes. With -f it also prints "status" for each change and, last, "end".
 
     \b
     Examples:
@@ -45,27 +50,27 @@ async def logs(
       asgard logs -f 3f9
       asgard logs -f --tail 20 3f9c01ab
     """
-    # imported late: help does without
+    # imported late: help works without it
     from asgard_async.cli.job_view import JobView
     from asgard_async.cli.log_output import LogOutput
     from asgard_async.client import EndEvent
 
     if tail is not None and offset:
-        raise click.UsageError("Give either --tail or --offset.")
+        raise click.UsageError("--tail and --offset cannot be combined.")
     view = JobView(LogOutput(sys.stdout, raw=raw), spins=False)
     events = client.log_events(
-        await resolve(client, job_id),
+        await resolve_job_id(client, job_id),
         follow=follow,
         offset=offset,
         tail=tail,
-        on_break=view.broken,
+        on_break=view.connection_lost,
     )
     try:
         async with aclosing(events):
             async for event in events:
                 if as_json:
-                    await view.connected()
-                    print_json_line(_described(event))
+                    await view.connection_works()
+                    print_json_line(_describe(event))
                 elif not isinstance(event, EndEvent):
                     await view.show(event)
     finally:
@@ -73,12 +78,12 @@ async def logs(
             await view.close()
 
 
-def _described(event: "Event") -> dict[str, object]:
+def _describe(event: "Event") -> dict[str, object]:
     from asgard_async.client import EndEvent, GapEvent, LogEvent, StatusEvent
 
-    kinds = {LogEvent: "log", GapEvent: "gap", StatusEvent: "status", EndEvent: "end"}
-    described: dict[str, object] = {"type": kinds[type(event)], **document(event)}
+    types = {LogEvent: "log", GapEvent: "gap", StatusEvent: "status", EndEvent: "end"}
+    document: dict[str, object] = {"type": types[type(event)], **as_document(event)}
     if isinstance(event, LogEvent):
-        del described["data"]
-        described["text"] = event.text
-    return described
+        del document["data"]
+        document["text"] = event.text
+    return document

@@ -4,9 +4,9 @@ from typing import TYPE_CHECKING
 
 import click
 
-from asgard_async.cli.connection import document, speaks
+from asgard_async.cli.connection import as_document, client_command
 from asgard_async.cli.options import json_option
-from asgard_async.cli.output import age, cell, columns, print_json, print_table
+from asgard_async.cli.output import age, cell, empty_table, print_json, print_table
 
 if TYPE_CHECKING:
     from asgard_async.client import AsyncAsgardClient, RegisteredModel
@@ -15,11 +15,11 @@ if TYPE_CHECKING:
 @click.command()
 @click.argument("name", required=False)
 @json_option
-@speaks()
+@client_command()
 async def models(client: "AsyncAsgardClient", *, name: str | None, as_json: bool) -> None:
     """List registered models.
 
-    With NAME only that one.
+    With NAME, show only that model.
 
     \b
     Examples:
@@ -28,12 +28,15 @@ async def models(client: "AsyncAsgardClient", *, name: str | None, as_json: bool
     """
     found = await client.models() if name is None else (await client.model(name),)
     if as_json:
-        print_json([document(model) for model in found] if name is None else document(found[0]))
+        documents = [as_document(model) for model in found]
+        print_json(documents if name is None else documents[0])
         return
     if not found:
-        click.echo("There are none. A completed job's model is registered by itself.", err=True)
+        click.echo(
+            "No models yet; the model of a completed job is registered automatically.", err=True
+        )
         return
-    table = columns("model", "version", "changed", "run", "aliases", "description")
+    table = empty_table("model", "version", "updated", "run", "aliases", "description")
     for model in found:
         for version in model.latest_versions or (None,):
             table.add_row(
@@ -48,4 +51,4 @@ async def models(client: "AsyncAsgardClient", *, name: str | None, as_json: bool
 
 
 def _aliases(model: "RegisteredModel", version: str | None) -> str:
-    return ", ".join(sorted(name for name, of in model.aliases.items() if of == version))
+    return ", ".join(sorted(alias for alias, target in model.aliases.items() if target == version))

@@ -4,7 +4,7 @@ from typing import TYPE_CHECKING
 
 import click
 
-from asgard_async.cli.connection import document, resolve, speaks
+from asgard_async.cli.connection import as_document, client_command, resolve_job_id
 from asgard_async.cli.options import json_option
 from asgard_async.cli.output import print_json
 
@@ -15,18 +15,18 @@ if TYPE_CHECKING:
 @click.command()
 @click.argument("job_id", metavar="JOB")
 @json_option
-@speaks()
+@client_command()
 async def retry(client: "AsyncAsgardClient", *, job_id: str, as_json: bool) -> None:
-    """Run a job again, as a new one.
+    """Submit a job again as a new job.
 
-    Prints the id of the new job, whose script and settings are the same.
+    The new job has the same script and settings. Prints its ID.
 
     \b
     Example:
       asgard logs -f $(asgard retry 3f9c01ab)
     """
-    job = await client.retry(await resolve(client, job_id))
+    job = await client.retry(await resolve_job_id(client, job_id))
     if as_json:
-        print_json(document(job))
+        print_json(as_document(job))
     else:
         click.echo(job.job_id)

@@ -4,8 +4,8 @@ from typing import TYPE_CHECKING
 
 import click
 
-from asgard_async.cli.connection import speaks
-from asgard_async.cli.each_job import exit_unless, for_each_job
+from asgard_async.cli.connection import client_command
+from asgard_async.cli.for_each_job import exit_unless, for_each_job
 from asgard_async.cli.options import json_option
 from asgard_async.cli.output import print_json
 
@@ -16,11 +16,11 @@ if TYPE_CHECKING:
 @click.command()
 @click.argument("job_ids", metavar="JOB…", nargs=-1, required=True)
 @json_option
-@speaks()
+@client_command()
 async def rm(client: "AsyncAsgardClient", *, job_ids: tuple[str, ...], as_json: bool) -> None:
-    """Forget finished jobs with their logs and files.
+    """Delete finished jobs with their logs and files.
 
-    Their MLflow runs and models stay.
+    Their MLflow runs and registered models are kept.
 
     \b
     Examples:
@@ -28,13 +28,13 @@ async def rm(client: "AsyncAsgardClient", *, job_ids: tuple[str, ...], as_json: 
       asgard rm $(asgard jobs --status failed --json | jq -r '.[].job_id')
     """
 
-    async def remove_one(job_id: str) -> str:
+    async def delete_and_report(job_id: str) -> str:
         await client.delete(job_id)
         if not as_json:
-            click.echo(f"{job_id} is gone")
+            click.echo(f"Deleted job {job_id}.")
         return job_id
 
-    removed, complete = await for_each_job(client, job_ids, remove_one)
+    deleted, succeeded = await for_each_job(client, job_ids, delete_and_report)
     if as_json:
-        print_json(removed)
-    exit_unless(complete)
+        print_json(deleted)
+    exit_unless(succeeded)

@@ -1,4 +1,4 @@
-"""`asgard run`: submit a training, show its log, exit as it does."""
+"""`asgard run`."""
 
 import asyncio
 import contextlib
@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, TextIO
 
 import click
 
-from asgard_async.cli.connection import Failure, connect, document, speaks
+from asgard_async.cli.connection import Failure, as_document, client_command, connect
 from asgard_async.cli.exit_codes import NO_RESULT, exit_code_of
 from asgard_async.cli.options import json_option, requirements_in, requirements_option
 from asgard_async.cli.output import print_json
@@ -19,14 +19,14 @@ from asgard_async.cli.sanitiser import one_line
 if TYPE_CHECKING:
     from asgard_async.client import AsyncAsgardClient, Job
 
-FAREWELL_SECONDS = 2.0
-"""How long who detaches waits to be told what became of the job."""
-MIB_IN = {"M": 1, "G": 1024, "T": 1024**2}
-ENDINGS = (".py", ".tar.gz", ".tgz", ".zip")
+DETACH_SECONDS = 2.0
+"""Time limit for looking up the job's state after detaching."""
+MIB_PER_UNIT = {"M": 1, "G": 1024, "T": 1024**2}
+SUFFIXES = (".py", ".tar.gz", ".tgz", ".zip")
 
 
 class MemorySize(click.ParamType[int]):
-    """4G, 512M or 512MiB: powers of 1024, made MiB."""
+    """A size such as 4G, 512M or 512MiB (powers of 1024), converted to MiB."""
 
     name = "size"
 
@@ -34,37 +34,41 @@ class MemorySize(click.ParamType[int]):
         self, value: object, param: click.Parameter | None, ctx: click.Context | None
     ) -> int:
         match = re.fullmatch(r"(\d{1,9}(?:\.\d{1,3})?)([MGT])(?:i?B)?", str(value), re.IGNORECASE)
-        mib = round(float(match[1]) * MIB_IN[match[2].upper()]) if match else 0
+        mib = round(float(match[1]) * MIB_PER_UNIT[match[2].upper()]) if match else 0
         if mib < 1:
-            self.fail(f"{value!r} is no size such as 512M or 4G.", param, ctx)
+            is_number = str(value).replace(".", "", 1).isdecimal()
+            hint = "add a unit, e.g. 4G" if is_number else "expected e.g. 512M or 4G"
+            self.fail(f"Invalid size {value!r}; {hint}.", param, ctx)
         return mib
 
 
 @click.command()
 @click.argument("script", type=click.Path(exists=True, path_type=Path))
-@click.option("--entrypoint", help="Of an archive or a directory: its .py file to run.")
+@click.option("--entrypoint", help="The .py file to run in an archive or a directory.")
 @click.option("--experiment", help="MLflow experiment.  [default: the script's name without .py]")
-@click.option("--model", help="Name of the registered model.  [default: the same]")
-@click.option("-r", "requirement", multiple=True, help="A requirement; repeatable.")
+@click.option("--model", help="Name of the registered model.  [default: the experiment's name]")
+@click.option(
+    "-r", "requirement", multiple=True, metavar="REQ", help="Add a requirement; repeatable."
+)
 @requirements_option
 @click.option(
     "--env",
     multiple=True,
     metavar="K=V",
-    help="A variable for the script; repeatable. K alone passes on the present value.",
+    help="Set an environment variable; repeatable. K alone passes on its current value.",
 )
-@click.option("--timeout", type=int, metavar="S", help="Seconds that the script may run.")
-@click.option("--tag", multiple=True, metavar="K=V", help="A tag for its MLflow runs; repeatable.")
+@click.option("--timeout", type=int, metavar="S", help="Stop the script after S seconds.")
+@click.option("--tag", multiple=True, metavar="K=V", help="Tag the MLflow runs; repeatable.")
 @click.option("--priority", type=int, default=0, help="-100 to 100; higher runs first.")
 @click.option(
-    "--memory", type=MemorySize(), metavar="SIZE", help="Memory that it may use: 512M, 4G."
+    "--memory", type=MemorySize(), metavar="SIZE", help="Memory limit, such as 512M or 4G."
 )
-@click.option("--cpus", type=click.FloatRange(min=0.01), help="CPUs that it may use, such as 1.5.")
-@click.option("--no-warm", is_flag=True, help="Run in a new interpreter.")
-@click.option("--detach", is_flag=True, help="Print the job's id and leave it running.")
-@click.option("--raw", is_flag=True, help="Pass the log to the terminal unfiltered.")
+@click.option("--cpus", type=click.FloatRange(min=0.01), help="CPU limit, such as 1.5.")
+@click.option("--no-warm", is_flag=True, help="Start in a new interpreter, without preloading.")
+@click.option("--detach", is_flag=True, help="Print the job's ID and leave it running.")
+@click.option("--raw", is_flag=True, help="Do not filter control sequences on a terminal.")
 @json_option
-@speaks(failure=NO_RESULT)
+@client_command(failure_code=NO_RESULT)
 async def run(
     client: "AsyncAsgardClient",
     *,
@@ -85,22 +89,22 @@ async def run(
     raw: bool,
     as_json: bool,
 ) -> None:
-    """Train: submit a script, show its log, exit as it does.
+    """Run a training and follow it until it ends.
 
-    SCRIPT is a .py file or, with --entrypoint, an archive (.zip, .tar.gz) or a directory. stdout
-    gets the log, byte for byte when it is no terminal; all else goes to stderr. With --json the log
-    goes to stderr too, and stdout gets the job when it has ended.
+    SCRIPT is a .py file or, with --entrypoint, an archive (.zip, .tar.gz) or a directory. The log
+    goes to stdout, byte for byte unless that is a terminal; everything else goes to stderr. With
+    --json the log goes to stderr too, and stdout gets the finished job.
 
-    Ctrl-C asks what to do, and twice leaves the job running. Without a terminal, SIGINT and SIGTERM
-    cancel it. Connections that break are made again.
+    Ctrl-C asks what to do; pressed twice, it leaves the job running. Without a terminal, SIGINT and
+    SIGTERM cancel the job. Lost connections are restored.
 
     \b
     Exit code: the script's, or
-      124      it took longer than its timeout
-      125      it never ran or its end is unknown; the service refused or cannot be
-               reached; detached by Ctrl-C
-      128 + N  it was ended by signal N
-      130      it was cancelled
+      124      the timeout expired
+      125      the script did not run or its outcome is unknown, the service refused
+               the job or cannot be reached, or you detached
+      128 + N  signal N ended the script
+      130      the job was cancelled
 
     \b
     Examples:
@@ -131,81 +135,83 @@ async def run(
     if detach:
         _print_detached(job, as_json=as_json)
         return
-    await _stay(client.url, job, as_json=as_json, raw=raw)
+    await _follow(client.url, job, as_json=as_json, raw=raw)
 
 
 def _name_of(script: Path) -> str:
     name = script.resolve().name
-    for ending in ENDINGS:
-        if name.lower().endswith(ending):
-            return name[: -len(ending)]
+    for suffix in SUFFIXES:
+        if name.lower().endswith(suffix):
+            return name[: -len(suffix)]
     return name
 
 
 def _pairs(
-    option: str, given: tuple[str, ...], present: "os._Environ[str] | dict[str, str]"
+    option: str, texts: tuple[str, ...], defaults: "os._Environ[str] | dict[str, str]"
 ) -> dict[str, str]:
     pairs = {}
-    for pair in given:
-        key, equals, value = pair.partition("=")
-        if not equals and key not in present:
-            raise click.BadParameter(f"{pair!r} is not K=V.", param_hint=f"'{option}'")
-        pairs[key] = value if equals else present[key]
+    for text in texts:
+        key, equals, value = text.partition("=")
+        if not equals and key not in defaults:
+            raise click.BadParameter(f"{text!r} is not of the form K=V.", param_hint=f"'{option}'")
+        pairs[key] = value if equals else defaults[key]
     return pairs
 
 
 def _print_detached(job: "Job", *, as_json: bool) -> None:
     if as_json:
-        print_json(document(job))
+        print_json(as_document(job))
         return
     click.echo(job.job_id)
     if sys.stdout.isatty():
-        click.echo(f"It goes on by itself. To see its log: asgard logs -f {job.job_id}", err=True)
+        click.echo(
+            f"The job runs in the background. Its log: asgard logs -f {job.job_id}", err=True
+        )
 
 
-async def _stay(url: str, job: "Job", *, as_json: bool, raw: bool) -> None:
-    # imported late: --detach and refusals do without
+async def _follow(url: str, job: "Job", *, as_json: bool, raw: bool) -> None:
+    # imported late: --detach and errors need none of it
     from asgard_async.cli.connection import RECONNECT_SECONDS
     from asgard_async.cli.follow_job import follow_job
-    from asgard_async.cli.job_view import JobView, say
+    from asgard_async.cli.job_view import JobView, print_note
     from asgard_async.cli.log_output import LogOutput
     from asgard_async.cli.summary import print_summary
 
-    say(f"Job {job.job_id} is accepted: {job.script_name} for experiment {job.experiment_name}.")
+    print_note(f"Submitted job {job.job_id}: {job.script_name}, experiment {job.experiment_name}.")
     view = JobView(LogOutput(sys.stderr if as_json else sys.stdout, raw=raw))
-    # from here on the job is worth waiting for
+    # the job has been accepted, so a longer outage is tolerated from here on
     async with connect(url, retry_for=RECONNECT_SECONDS) as client:
         try:
-            ended = await follow_job(client, job.job_id, view)
+            finished_job = await follow_job(client, job.job_id, view)
         except OSError as error:
-            say(f"The log cannot be written: {error.strerror}.")
-            ended = None
+            print_note(f"The log cannot be written: {error.strerror}.")
+            finished_job = None
         finally:
-            with contextlib.suppress(OSError):  # the terminal may be gone
+            with contextlib.suppress(OSError):  # the terminal may have closed
                 await view.close()
-    if ended is None:
-        say(await _farewell(url, job.job_id))
+    if finished_job is None:
+        print_note(await _detached_message(url, job.job_id))
         raise SystemExit(NO_RESULT)
     async with connect(url) as client:
         if as_json:
-            print_json(document(ended))
+            print_json(as_document(finished_job))
         else:
-            await print_summary(client, ended)
-    raise SystemExit(exit_code_of(ended))
+            await print_summary(client, finished_job)
+    raise SystemExit(exit_code_of(finished_job))
 
 
-async def _farewell(url: str, job_id: str) -> str:
-    """What is said when nobody waits for the job any more: it may have ended, or be gone."""
+async def _detached_message(url: str, job_id: str) -> str:
+    """The message after detaching, by which time the job may have ended or been deleted."""
     from asgard_async.client import AsgardError, NotFound
 
     with contextlib.suppress(AsgardError, TimeoutError):  # jobs go on without the service too
-        async with asyncio.timeout(FAREWELL_SECONDS), connect(url, retry_for=0) as client:
+        async with asyncio.timeout(DETACH_SECONDS), connect(url, retry_for=0) as client:
             try:
                 job = await client.get(job_id)
             except NotFound:
-                return f"Detached; there is no job {job_id} any more."
+                return f"Detached; job {job_id} has been deleted."
             if job.is_finished:
-                return f"Detached; the job has ended: {job.status}. All of it: asgard show {job_id}"
+                return f"Detached; the job has {job.status}. Details: asgard show {job_id}"
             if job.phase == "stopping":
-                return f"Detached; the job is being stopped. To see more: asgard logs -f {job_id}"
-    return f"Detached; the job goes on. To see more: asgard logs -f {job_id}"
+                return f"Detached; the job is being stopped. Its log: asgard logs -f {job_id}"
+    return f"Detached; the job is still running. Its log: asgard logs -f {job_id}"

@@ -1,4 +1,4 @@
-"""`asgard serve`: run the service in the foreground."""
+"""`asgard serve`."""
 
 import asyncio
 import logging
@@ -20,10 +20,10 @@ from asgard_async.core.logging import set_up_logging
 from asgard_async.mlflow.artifact_store import check_destination
 
 STOP_SECONDS = 1.0
-"""How long open requests may go on when the service stops."""
+"""Time limit for open requests when the service stops."""
 
 BACKLOG = 1024
-"""Connections that wait to be taken; the kernel has a limit of its own (net.core.somaxconn)."""
+"""Pending connections; the kernel also applies net.core.somaxconn."""
 
 logger = logging.getLogger(__name__)
 
@@ -31,15 +31,16 @@ logger = logging.getLogger(__name__)
 @click.command()
 @config_option
 @click.option("--host", help="Address to listen on.  [default: 127.0.0.1]")
-@click.option("--port", type=int, help="Port to listen on, 0 for any free one.  [default: 8000]")
-@click.option("--data-dir", help="Where jobs, logs and MLflow's store are kept.")
-@click.option("--drain", is_flag=True, help="On SIGTERM, wait for the running jobs to end.")
+@click.option("--port", type=int, help="Port to listen on; 0 for any free one.  [default: 8000]")
+@click.option("--data-dir", help="Directory for jobs, logs and the MLflow store.")
+@click.option("--drain", is_flag=True, help="Wait for running jobs to end before stopping.")
 def serve(
     file: Path | None, host: str | None, port: int | None, data_dir: str | None, drain: bool
 ) -> None:
-    """Run the service until SIGTERM or Ctrl-C.
+    """Run the service in the foreground.
 
-    Running jobs do not end with it: the next start follows them again.
+    Stop it with SIGTERM or Ctrl-C. Running jobs continue, and the next start resumes following
+    them.
 
     \b
     Examples:
@@ -55,8 +56,8 @@ def serve(
         set_up_logging(level=config.logging.level, format=config.logging.format)
         for warning in config.warnings:
             logger.warning("%s", warning)
-        _warn_of_root(config)
-        # what it makes is for its owner alone
+        _warn_if_root(config)
+        # only the owner may access the files that the service creates
         os.umask(0o077)
         asyncio.run(_serve(config, drain=drain))
     except (ConfigError, OSError) as error:
@@ -64,8 +65,11 @@ def serve(
 
 
 def _occupy_standard_descriptors() -> None:
-    """Where we are started with some of them closed, files and sockets of ours would get their
-    numbers, and with them whatever a library prints."""
+    """Open /dev/null for standard descriptors that are closed.
+
+    Otherwise a file or socket of the service could get such a number, and with it everything that
+    libraries print.
+    """
     while (descriptor := os.open(os.devnull, os.O_RDWR)) <= 2:
         pass
     os.close(descriptor)
@@ -75,24 +79,25 @@ def _refuse_public(config: Config) -> None:
     host, tokens = config.server.host, TokenFile(DataDirectory(root=config.data_dir).tokens)
     if not config.server.is_loopback and not tokens.is_closed():
         raise ConfigError(
-            f"[server] host: {host} is not a loopback address, and whoever reaches the API can run"
-            " code here. Make a token first: asgard token create"
+            f"[server] host: {host} is not a loopback address, and without tokens anyone who can"
+            " connect could run code on this machine. Create a token first: asgard token create"
             f" --data-dir {shlex.quote(str(config.data_dir))}"
         )
 
 
-def _warn_of_root(config: Config) -> None:
+def _warn_if_root(config: Config) -> None:
     if (owner := other_owner(config.data_dir)) is not None:
         logger.warning(
-            "the service runs as root, and %s belongs to %s: what is made there is root's. Run it"
-            " as its owner, or give root the directory (chown -R root)",
+            "the service runs as root, but %s belongs to uid %d; new files there will belong to"
+            " root. Run the service as the directory's owner, or give the directory to root"
+            " (chown -R root)",
             config.data_dir,
-            f"uid {owner.st_uid}",
+            owner.st_uid,
         )
 
 
 async def _serve(config: Config, *, drain: bool) -> None:
-    # imported late: `asgard --help` and `asgard config` do without
+    # imported late, only once the configuration is known to be valid
     from asgard_async.api.http.runner import create_runner
     from asgard_async.app import create_app
     from asgard_async.jobs.component import drain as drain_app
@@ -111,23 +116,23 @@ async def _serve(config: Config, *, drain: bool) -> None:
         site = web.TCPSite(runner, config.server.host, config.server.port, backlog=BACKLOG)
         await site.start()
         host, port = runner.addresses[0][:2]
-        where = f"[{host}]" if ":" in host else host
-        logger.info("asgard %s listens on http://%s:%d", __version__, where, port)
+        url_host = f"[{host}]" if ":" in host else host
+        logger.info("asgard %s listens on http://%s:%d", __version__, url_host, port)
         await stop.wait()
-        logger.info("stopping; running jobs go on")
+        logger.info("stopping; running jobs continue")
         if drain:
-            stop.clear()  # a second signal does not wait any longer
+            stop.clear()  # a second signal ends the wait
             await asyncio.wait(
                 [
                     asyncio.create_task(drain_app(app), name="drain"),
-                    asyncio.create_task(stop.wait(), name="impatience"),
+                    asyncio.create_task(stop.wait(), name="second-signal"),
                 ],
                 return_when=asyncio.FIRST_COMPLETED,
             )
     finally:
-        # also what a failed setup had opened: the database's threads would keep the process alive
+        # needed after a failed setup too: the database's threads would keep the process alive
         await runner.cleanup()
-        # closing the loop, asyncio would still answer signals, by a socket that is closed
+        # while the loop closes, asyncio's handlers would still write to a socket already closed
         for number in (signal.SIGTERM, signal.SIGINT, signal.SIGHUP, signal.SIGCHLD):
             if loop.remove_signal_handler(number) and number is not signal.SIGCHLD:
                 signal.signal(number, signal.SIG_IGN)

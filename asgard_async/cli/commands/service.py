@@ -1,4 +1,4 @@
-"""`asgard service`: run Asgard under systemd."""
+"""`asgard service`."""
 
 import os
 import pwd
@@ -18,23 +18,31 @@ SYSTEM_DATA = Path("/var/lib/asgard")
 
 @click.group()
 def service() -> None:
-    """Run Asgard as a service of systemd."""
+    """Install Asgard as a systemd service."""
 
 
 @service.command()
 @config_option
-@click.option("--system", is_flag=True, help="For the whole machine, not for the present user.")
-@click.option("--data-dir", help="Where it keeps everything.")
-@click.option("--user", "user_name", default="asgard", help="Who it runs as, with --system.")
-@click.option("--folder", type=click.Path(path_type=Path), help="Write the unit there instead.")
+@click.option("--system", is_flag=True, help="Install for the machine, not for the current user.")
+@click.option("--data-dir", help="Data directory of the service.")
+@click.option(
+    "--user",
+    "user_name",
+    default="asgard",
+    show_default=True,
+    help="User that the service runs as, with --system.",
+)
+@click.option(
+    "--folder", type=click.Path(path_type=Path), help="Write the unit to this directory instead."
+)
 def install(
     file: Path | None, system: bool, data_dir: str | None, user_name: str, folder: Path | None
 ) -> None:
-    """Write the unit for this installation and say how to start it.
+    """Write the unit file for this installation and print how to start it.
 
     \b
     Examples:
-      asgard service install                    # for the present user
+      asgard service install                    # for the current user
       sudo asgard service install --system      # for the machine, as the user "asgard"
     """
     config = load_or_exit(file, data_dir=data_dir)
@@ -59,8 +67,11 @@ def install(
 
 
 def render(*, command: str, data_dir: Path, user_name: str | None) -> str:
-    """The packaged unit with this installation's paths; without `user_name`, one for systemd's
-    user manager, which may not use what the block for the system holds."""
+    """The packaged unit with this installation's paths.
+
+    Without `user_name`, a unit for systemd's user manager, which does not support the settings in
+    the block for the system.
+    """
     unit = (resources.files("asgard_async") / "contrib" / UNIT).read_text("utf-8")
     unit = re.sub(r"^ExecStart=.*$", lambda _: f"ExecStart={command}", unit, flags=re.M)
     data_line = f'Environment="ASGARD_DATA_DIR={_escaped(str(data_dir))}"'
@@ -77,12 +88,12 @@ def _command(file: Path | None) -> str:
     words = [sys.executable, "-m", "asgard_async", "serve"]
     if file is not None:
         words += ["--config", str(file.absolute())]
-    # in a command, unlike in Environment=, $ begins a variable
+    # in a command, unlike in Environment=, $ starts a variable
     return " ".join(f'"{_escaped(word).replace("$", "$$")}"' for word in words)
 
 
 def _escaped(text: str) -> str:
-    """For between double quotes in a unit, where % begins a specifier (systemd.syntax(7))."""
+    """Escape text for double quotes in a unit, where % starts a specifier (systemd.syntax(7))."""
     return re.sub(r'([\\"])', r"\\\1", text).replace("%", "%%")
 
 
@@ -95,7 +106,7 @@ def _next_steps(*, system: bool, user_name: str) -> list[str]:
     if not system:
         return [
             "systemctl --user daemon-reload && systemctl --user enable --now asgard",
-            "loginctl enable-linger        # to keep it running when you log out",
+            "loginctl enable-linger        # keep it running after you log out",
             "journalctl --user -u asgard   # its log",
         ]
     steps = [

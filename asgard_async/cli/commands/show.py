@@ -4,14 +4,14 @@ from typing import TYPE_CHECKING
 
 import click
 
-from asgard_async.cli.connection import document, resolve, speaks
+from asgard_async.cli.connection import as_document, client_command, resolve_job_id
 from asgard_async.cli.options import json_option
 from asgard_async.cli.output import (
     cell,
     duration,
-    lines,
     local_time,
-    print_facts,
+    multi_line_cell,
+    print_fields,
     print_json,
     size,
     status_cell,
@@ -24,30 +24,30 @@ if TYPE_CHECKING:
 @click.command()
 @click.argument("job_id", metavar="JOB")
 @json_option
-@speaks()
+@client_command()
 async def show(client: "AsyncAsgardClient", *, job_id: str, as_json: bool) -> None:
-    """Show all that is known of a job.
+    """Show job details.
 
     \b
     Examples:
       asgard show 3f9c01ab
       asgard show 3f9 --json | jq .timings
     """
-    job = await client.get(await resolve(client, job_id))
+    job = await client.get(await resolve_job_id(client, job_id))
     if as_json:
-        print_json(document(job))
+        print_json(as_document(job))
         return
-    state = status_cell(job.status)
-    state.append_text(cell(f" ({job.reason or job.phase})"))
-    facts = [("job", cell(job.job_id)), ("status", state)]
-    for name, value in _facts(job).items():
+    status = status_cell(job.status)
+    status.append_text(cell(f" ({job.reason or job.phase})"))
+    fields = [("job", cell(job.job_id)), ("status", status)]
+    for name, value in _fields(job).items():
         if value:
-            facts.append((name, lines(value) if name == "error" else cell(value)))
-    facts += [("run", cell(f"{run.run_id} {run.status} {run.name or ''}")) for run in job.runs]
+            fields.append((name, multi_line_cell(value) if name == "error" else cell(value)))
+    fields += [("run", cell(f"{run.run_id} {run.status} {run.name or ''}")) for run in job.runs]
     for entry in job.history:
-        moved = f"{local_time(entry.at)}  {entry.phase}"
-        facts.append(("history", cell(f"{moved}: {entry.detail}" if entry.detail else moved)))
-    print_facts(facts)
+        change = f"{local_time(entry.at)}  {entry.phase}"
+        fields.append(("history", cell(f"{change}: {entry.detail}" if entry.detail else change)))
+    print_fields(fields)
 
 
 def _asked(job: "Job") -> list[str]:
@@ -58,7 +58,7 @@ def _asked(job: "Job") -> list[str]:
     ]
 
 
-def _facts(job: "Job") -> dict[str, str | None]:
+def _fields(job: "Job") -> dict[str, str | None]:
     end = job.signal or (None if job.exit_code is None else f"exit code {job.exit_code}")
     used = [
         f"{size(job.resources.peak_memory_bytes)} of memory"

@@ -1,4 +1,4 @@
-"""`asgard token`: who may use the API. Works beside a running service, and counts at once."""
+"""`asgard token`. Changes take effect at once, also in a running service."""
 
 import json
 from pathlib import Path
@@ -16,22 +16,23 @@ from asgard_async.core.timestamps import now
 
 @click.group()
 def token() -> None:
-    """Make, list and revoke the tokens that let people use the API.
+    """Create, list and revoke API tokens.
 
-    As long as there has never been one, the API is open to whoever reaches it, and the service
-    listens on loopback only.
+    Until the first token is created, the API requires none, and the service listens only on the
+    loopback interface.
     """
 
 
 @token.command()
 @config_option
 @data_dir_option
-@click.option("--name", help="Whose it is, or what for.  [default: its id]")
+@click.option("--name", help="The token's owner or purpose.  [default: its ID]")
 @click.option(
     "--scope",
     type=click.Choice([scope.value for scope in Scope]),
     multiple=True,
-    help="read: look; submit: jobs, too; admin: everything. The highest counts.  [default: submit]",
+    help="read: view only; submit: also submit jobs; admin: everything. If repeated, the highest"
+    " applies.  [default: submit]",
 )
 @json_option
 def create(
@@ -41,7 +42,9 @@ def create(
     scope: tuple[str, ...],
     as_json: bool,
 ) -> None:
-    """Make a token and print it. It cannot be shown again: only a digest is kept.
+    """Create a token and print it.
+
+    It cannot be shown again, since only its digest is stored.
 
     \b
     Examples:
@@ -49,24 +52,24 @@ def create(
       export ASGARD_TOKEN=$(asgard token create --name laptop --scope admin)
       asgard token create --name dashboard --scope read
     """
-    tokens = _tokens(file, data_dir, make=True)
-    given = [Scope(one) for one in scope] or [Scope.SUBMIT]
-    highest = max(given, key=list(Scope).index)
+    tokens = _tokens(file, data_dir, create_directory=True)
+    scopes = [Scope(value) for value in scope] or [Scope.SUBMIT]
+    highest = max(scopes, key=list(Scope).index)
     if name is not None and not (name.isprintable() and 0 < len(name) <= 100):
-        raise click.UsageError("--name: up to 100 printable characters are expected.")
+        raise click.UsageError("--name: expected 1 to 100 printable characters.")
     try:
         new = tokens.create(name=name, scope=highest, at=now())
     except NameTaken as error:
         raise click.ClickException(
-            f"there is a token called {name!r} already; revoke it, or choose another name."
+            f"there is already a token named {name!r}; revoke it or choose another name."
         ) from error
     except (ConfigError, OSError) as error:
         raise click.ClickException(str(error)) from error
     if as_json:
         click.echo(json.dumps(_describe(new.token) | {"token": new.secret}))
         return
-    # the secret alone goes to stdout, to be taken by a script
-    click.echo(f"Token '{new.token.name}' with the scope '{highest}'; shown this once:", err=True)
+    # stdout gets only the secret, so that scripts can capture it
+    click.echo(f"Token '{new.token.name}', scope '{highest}'. It is shown only once:", err=True)
     click.echo(new.secret)
 
 
@@ -75,22 +78,28 @@ def create(
 @data_dir_option
 @json_option
 def list_tokens(file: Path | None, data_dir: str | None, as_json: bool) -> None:
-    """List the tokens, the oldest first; never their secrets."""
-    tokens = _tokens(file, data_dir)
+    """List the tokens, oldest first, without their secrets.
+
+    \b
+    Examples:
+      asgard token list
+      asgard token list --json
+    """
+    token_file = _tokens(file, data_dir)
     try:
-        found, closed = tokens.all(), tokens.is_closed()
+        tokens, closed = token_file.all(), token_file.is_closed()
     except ConfigError as error:
         raise click.ClickException(str(error)) from error
     if as_json:
-        click.echo(json.dumps([_describe(one) for one in found], indent=2))
+        click.echo(json.dumps([_describe(token) for token in tokens], indent=2))
         return
-    for one in found:
-        click.echo(f"{one.id}  {one.scope:<6}  {one.created_at:%Y-%m-%d %H:%M}  {one.name}")
-    if not found:
+    for token in tokens:
+        click.echo(f"{token.id}  {token.scope:<6}  {token.created_at:%Y-%m-%d %H:%M}  {token.name}")
+    if not tokens:
         click.echo(
-            "There are none, and so nobody is let in: 'asgard token create' makes one."
+            "No tokens are left, so every request is refused; create one: asgard token create"
             if closed
-            else "There are none: the API is open to whoever reaches it."
+            else "No tokens; the API is open to anyone who can connect."
         )
 
 
@@ -99,9 +108,9 @@ def list_tokens(file: Path | None, data_dir: str | None, as_json: bool) -> None:
 @data_dir_option
 @click.argument("token_id", metavar="ID|NAME")
 def revoke(file: Path | None, data_dir: str | None, token_id: str) -> None:
-    """Take a token back: it is refused from now on.
+    """Revoke a token.
 
-    Revoking the last one does not open the API again.
+    The service refuses it from then on. Revoking the last token does not open the API again.
 
     \b
     Example:
@@ -109,21 +118,23 @@ def revoke(file: Path | None, data_dir: str | None, token_id: str) -> None:
     """
     tokens = _tokens(file, data_dir)
     try:
-        gone = tokens.revoke(token_id)
+        revoked = tokens.revoke(token_id)
     except NoSuchToken as error:
         raise click.ClickException(
-            f"there is no token {token_id!r}; 'asgard token list' shows them."
+            f"there is no token {token_id!r}; list them with: asgard token list"
         ) from error
     except (ConfigError, OSError) as error:
         raise click.ClickException(str(error)) from error
-    click.echo(f"revoked '{gone.name}' ({gone.id})")
+    click.echo(f"Revoked token '{revoked.name}' ({revoked.id}).")
     if not tokens.all():
-        click.echo("No token is left, so nobody is let in until you create one.", err=True)
+        click.echo("That was the last token; the API stays closed until you create one.", err=True)
 
 
-def _tokens(file: Path | None, data_dir: str | None, *, make: bool = False) -> TokenFile:
+def _tokens(
+    file: Path | None, data_dir: str | None, *, create_directory: bool = False
+) -> TokenFile:
     data = DataDirectory(root=load_or_exit(file, data_dir=data_dir).data_dir)
-    if make:
+    if create_directory:
         try:
             data.make()
         except ConfigError as error:
@@ -133,10 +144,10 @@ def _tokens(file: Path | None, data_dir: str | None, *, make: bool = False) -> T
     return TokenFile(data.tokens)
 
 
-def _describe(one: Token) -> dict[str, Any]:
+def _describe(token: Token) -> dict[str, Any]:
     return {
-        "id": one.id,
-        "name": one.name,
-        "scope": one.scope.value,
-        "created_at": one.created_at.strftime("%Y-%m-%dT%H:%M:%SZ"),
+        "id": token.id,
+        "name": token.name,
+        "scope": token.scope.value,
+        "created_at": token.created_at.strftime("%Y-%m-%dT%H:%M:%SZ"),
     }

@@ -1,1 +1,1 @@
-"""What can be asked of the service, a file per resource; AsyncAsgardClient is all of them."""
+"""The client's methods, one module per resource; AsyncAsgardClient combines them."""

@@ -1,4 +1,4 @@
-"""What every call needs: where the service is, and the session with it."""
+"""The address of the service and the session with it, shared by every call."""
 
 from asgard_async.client.address import Address
 from asgard_async.client.transport import Transport
@@ -18,17 +18,17 @@ class Connection:
         retry_for: float = 10,
         reconnect_for: float = 300,
     ) -> None:
-        """Nothing is connected before the first call.
+        """Create a client; nothing connects before the first call.
 
         Args:
-            url: of the service; else ASGARD_URL, else http://127.0.0.1:8000.
-            token: access token; else ASGARD_TOKEN.
-            timeout: seconds that the service may be silent in an answer.
-            retry_for: seconds for which a call is tried again while it fails.
-            reconnect_for: seconds for which `wait` and `follow` bear that the service is away.
+            url: the service's URL; default: ASGARD_URL, else http://127.0.0.1:8000.
+            token: access token; default: ASGARD_TOKEN.
+            timeout: seconds without data after which a request fails.
+            retry_for: seconds for which a failing call is retried.
+            reconnect_for: seconds for which `wait` and `follow` try to reach the service again.
 
         Raises:
-            ValueError: URL or token cannot be one.
+            ValueError: the URL or the token is malformed.
         """
         self._address = Address(url, token)
         self._transport = Transport(self._address, timeout=timeout, retry_for=retry_for)
@@ -36,7 +36,7 @@ class Connection:
 
     @property
     def url(self) -> str:
-        """Where the service is, without credentials."""
+        """The service's URL without credentials."""
         return self._address.url
 
     def __repr__(self) -> str:

@@ -1,4 +1,4 @@
-"""One job, the list of jobs, and what is done with a job."""
+"""Reading, listing, cancelling, retrying and deleting jobs."""
 
 from collections.abc import AsyncGenerator, Mapping
 from datetime import UTC, datetime
@@ -6,23 +6,23 @@ from typing import Literal
 
 from asgard_async.client.calls.connection import JOBS, Connection
 from asgard_async.client.jobs import Job, JobPage, Status, id_of
-from asgard_async.client.transport import Repeat
+from asgard_async.client.transport import Retry
 
 PAGE = 500
-"""The most that the service gives at once."""
+"""The service's largest page size."""
 
 
 class JobCalls(Connection):
     """/mlops/training/jobs."""
 
     async def get(self, job: Job | str, *, logs: Literal["none", "tail", "full"] = "none") -> Job:
-        """A job with all that is known of it, and with nothing, the end or all of its log.
+        """Return a job in full, with none, the end or all of its log.
 
         Raises:
             NotFound: there is no such job.
         """
-        answer = await self._transport.get(*JOBS, id_of(job), logs=logs)
-        return answer.read(Job)
+        response = await self._transport.get(*JOBS, id_of(job), logs=logs)
+        return response.read(Job)
 
     async def list(
         self,
@@ -34,23 +34,25 @@ class JobCalls(Connection):
         created_after: datetime | None = None,
         limit: int | None = None,
     ) -> AsyncGenerator[Job, None]:
-        """Jobs in short, newest first, of which all filters hold; page after page is asked for.
+        """Yield jobs that match all filters, newest first, fetching pages as needed.
+
+        They have a short form: some fields are set only by `get`.
 
         Args:
             status: such as "running".
-            experiment_name: exactly this.
-            model_name: exactly this.
+            experiment_name: the exact name.
+            model_name: the exact name.
             tags: one tag and its value.
-            created_after: an aware time.
-            limit: at most so many; else all.
+            created_after: an aware datetime.
+            limit: maximum number of jobs; default: all.
 
         Raises:
-            ValueError: there is more than one tag, or the time is naive.
+            ValueError: there is more than one tag, or the datetime is naive.
         """
         if tags is not None and len(tags) > 1:
-            raise ValueError("The service filters by one tag.")
+            raise ValueError("tags= accepts one tag.")
         if created_after is not None and created_after.tzinfo is None:
-            raise ValueError("created_after has no time zone; datetime.now(UTC) has one.")
+            raise ValueError("created_after needs a time zone, as in datetime.now(UTC).")
         filters: dict[str, str | int | None] = {
             "status": status,
             "experiment_name": experiment_name,
@@ -61,8 +63,8 @@ class JobCalls(Connection):
         cursor, left = None, limit
         while left is None or left > 0:
             size = PAGE if left is None else min(PAGE, left)
-            answer = await self._transport.get(*JOBS, **filters, cursor=cursor, limit=size)
-            page = answer.read(JobPage)
+            response = await self._transport.get(*JOBS, **filters, cursor=cursor, limit=size)
+            page = response.read(JobPage)
             for job in page.jobs:
                 yield job
             left = None if left is None else left - len(page.jobs)
@@ -71,29 +73,29 @@ class JobCalls(Connection):
                 return
 
     async def cancel(self, job: Job | str) -> Job:
-        """Cancel a job, queued or running; one that has ended stays as it is."""
-        return await self._act(id_of(job), "cancel", Repeat.ALWAYS)
+        """Cancel a queued or running job; a finished job does not change."""
+        return await self._act(id_of(job), "cancel", Retry.ALWAYS)
 
     async def retry(self, job: Job | str) -> Job:
-        """Submit a job's specification again, as a new job, which is returned.
+        """Submit a job's specification again and return the new job.
 
-        Not tried again when the connection breaks in the middle: the new job may exist already.
+        Not retried after a lost connection: the new job may exist already.
         """
-        return await self._act(id_of(job), "retry", Repeat.UNDONE)
+        return await self._act(id_of(job), "retry", Retry.IF_NOT_PROCESSED)
 
-    async def _act(self, job_id: str, action: str, repeat: Repeat) -> Job:
-        answer = await self._transport.request("POST", (*JOBS, job_id, action), repeat=repeat)
-        return answer.read(Job)
+    async def _act(self, job_id: str, action: str, retry: Retry) -> Job:
+        response = await self._transport.request("POST", (*JOBS, job_id, action), retry=retry)
+        return response.read(Job)
 
     async def delete(self, job: Job | str) -> None:
-        """Forget a finished job with its script, log and files; its runs and models stay.
+        """Delete a finished job with its script, log and files; its runs and models are kept.
 
         Raises:
             NotFound: there is no such job.
             Conflict: it has not finished.
         """
-        await self._transport.request("DELETE", (*JOBS, id_of(job)), gone=True)
+        await self._transport.request("DELETE", (*JOBS, id_of(job)), missing_ok=True)
 
     async def script(self, job: Job | str) -> bytes:
-        """A job's script or archive as it was uploaded."""
+        """Return a job's script or archive as it was uploaded."""
         return (await self._transport.get(*JOBS, id_of(job), "script")).body

@@ -1,4 +1,4 @@
-"""A job's log, and what happens to it while it is followed."""
+"""Reading and following a job's log."""
 
 from collections.abc import AsyncGenerator, Callable
 from contextlib import aclosing
@@ -9,20 +9,20 @@ from asgard_async.client.calls.connection import Connection
 from asgard_async.client.errors import AsgardError
 from asgard_async.client.events import Event
 from asgard_async.client.jobs import Job, id_of
-from asgard_async.client.patience import Patience
+from asgard_async.client.retry_budget import RetryBudget
 
 
 class LogCalls(Connection):
     """/mlops/training/jobs/{job_id}/logs and …/logs/ws."""
 
     def follow(self, job: Job | str, offset: int = 0) -> AsyncGenerator[Event, None]:
-        """What happens to a job from now on, with its log from byte `offset` on, up to its end.
+        """Yield a job's events until it ends, with its log from byte `offset` on.
 
-        Ends after an `EndEvent`. Connections that break, also by a restart of the service, are made
-        again by themselves: no byte is lost or comes twice.
+        The last one is an `EndEvent`. Reconnects after a lost connection or a restart of the
+        service; no byte is lost or repeated.
 
         Raises:
-            NotFound: there is no such job (any more).
+            NotFound: there is no such job, or it was deleted.
             ConnectionFailed: the service was away for too long (`reconnect_for`).
         """
         return self._follow(id_of(job), offset)
@@ -31,7 +31,7 @@ class LogCalls(Connection):
         self,
         job_id: str,
         offset: int,
-        patience: Patience | None = None,
+        budget: RetryBudget | None = None,
         on_break: Callable[[AsgardError], None] | None = None,
     ) -> AsyncGenerator[Event, None]:
         return following.follow(
@@ -39,7 +39,7 @@ class LogCalls(Connection):
             job_id,
             offset,
             reconnect_for=self._reconnect_for,
-            patience=patience,
+            budget=budget,
             on_break=on_break,
         )
 
@@ -52,19 +52,19 @@ class LogCalls(Connection):
         tail: int | None = None,
         on_break: Callable[[AsgardError], None] | None = None,
     ) -> AsyncGenerator[Event, None]:
-        """A job's log with its offsets; with `follow`, all that `follow` tells. See `logs`.
+        """Yield a job's log with offsets; with `follow`, all the events of `follow`.
 
         Args:
-            job: whose log.
-            follow: go on up to the job's end, else up to where the log ends now.
-            offset: the first byte that is wanted.
-            tail: begin with that many of the last lines.
-            on_break: called with the reason each time that a connection failed, before the next.
+            job: the job.
+            follow: continue until the job ends; otherwise stop at the log's present end.
+            offset: the first byte to read.
+            tail: start with this many of the last lines.
+            on_break: called with the error after each lost connection, before reconnecting.
         """
         job_id = id_of(job)
         if tail is not None:
             if offset:
-                raise ValueError("Give either an offset or tail.")
+                raise ValueError("Pass either offset= or tail=, not both.")
             end = await log.read_tail(self._transport, job_id, tail)
             yield end
             offset = end.next
@@ -81,26 +81,26 @@ class LogCalls(Connection):
     def log_bytes(
         self, job: Job | str, *, follow: bool = False, offset: int = 0, tail: int | None = None
     ) -> AsyncGenerator[bytes, None]:
-        """A job's log in pieces, byte for byte, without what is not kept; see `logs`."""
+        """Yield a job's log as exact bytes, skipping gaps. See `logs` for the arguments."""
         return log.as_bytes(self.log_events(job, follow=follow, offset=offset, tail=tail))
 
     def logs(
         self, job: Job | str, *, follow: bool = False, offset: int = 0, tail: int | None = None
     ) -> AsyncGenerator[str, None]:
-        """A job's log as text, in pieces as they come: `print(text, end="")`.
+        """Yield a job's log as text, in pieces as they arrive: `print(text, end="")`.
 
         Args:
-            job: whose log.
-            follow: go on up to the job's end, else up to where the log ends now.
-            offset: the first byte that is wanted.
-            tail: begin with that many of the last lines.
+            job: the job.
+            follow: continue until the job ends; otherwise stop at the log's present end.
+            offset: the first byte to read.
+            tail: start with this many of the last lines.
         """
         return log.as_text(self.log_events(job, follow=follow, offset=offset, tail=tail))
 
     def log_lines(
         self, job: Job | str, *, follow: bool = False, offset: int = 0, tail: int | None = None
     ) -> AsyncGenerator[str, None]:
-        """A job's log line by line, without line ends; see `logs`."""
+        """Yield a job's log line by line, without line ends. See `logs` for the arguments."""
         return log.as_lines(
             log.as_text(self.log_events(job, follow=follow, offset=offset, tail=tail))
         )

@@ -4,26 +4,26 @@ from collections.abc import Mapping
 
 from asgard_async.client.calls.connection import Connection
 from asgard_async.client.models import ModelVersion, RegisteredModel
-from asgard_async.client.transport import Repeat, json_body
+from asgard_async.client.transport import Retry, json_body
 
 
 class ModelCalls(Connection):
     """/mlops/models and /mlops/registry."""
 
     async def models(self) -> tuple[RegisteredModel, ...]:
-        """The registered models, by name.
+        """Return the registered models, sorted by name.
 
         Raises:
             Unavailable: MLflow does not answer.
         """
-        answer = await self._transport.get("mlops", "models")
-        return answer.read(tuple[RegisteredModel, ...])
+        response = await self._transport.get("mlops", "models")
+        return response.read(tuple[RegisteredModel, ...])
 
     async def model(self, name: str) -> RegisteredModel:
-        """One registered model.
+        """Return a registered model.
 
         Raises:
-            NotFound: there is none of that name.
+            NotFound: there is no model of that name.
         """
         return (await self._transport.get("mlops", "models", name)).read(RegisteredModel)
 
@@ -35,9 +35,9 @@ class ModelCalls(Connection):
         description: str = "",
         tags: Mapping[str, str] | None = None,
     ) -> ModelVersion:
-        """Make a version of a registered model of the newest model that a run logged.
+        """Register the newest model that a run logged as a version of `model_name`.
 
-        Not tried again when the connection breaks in the middle: the version may exist already.
+        Not retried after a lost connection: the version may exist already.
         """
         document = {
             "model_name": model_name,
@@ -45,11 +45,11 @@ class ModelCalls(Connection):
             "description": description,
             "tags": dict(tags or {}),
         }
-        answer = await self._transport.request(
+        response = await self._transport.request(
             "POST",
             ("mlops", "registry"),
             headers={"Content-Type": "application/json"},
             body=json_body(document),
-            repeat=Repeat.UNDONE,
+            retry=Retry.IF_NOT_PROCESSED,
         )
-        return answer.read(ModelVersion)
+        return response.read(ModelVersion)

@@ -1,4 +1,4 @@
-"""How the service is."""
+"""The service's status and readiness."""
 
 from asgard_async.client.calls.connection import Connection
 from asgard_async.client.service import Readiness, Reasons, ServiceStatus
@@ -8,12 +8,12 @@ class ServiceCalls(Connection):
     """/mlops/status and /health/ready."""
 
     async def status(self) -> ServiceStatus:
-        """How Asgard and its MLflow are."""
+        """Return the status of Asgard and MLflow."""
         return (await self._transport.get("mlops", "status")).read(ServiceStatus)
 
     async def ready(self) -> Readiness:
-        """Whether jobs are taken, and if not, why."""
-        answer = await self._transport.once("health", "ready")
-        if answer.status == 503:
-            return Readiness(ready=False, reasons=answer.read(Reasons).reasons)
-        return Readiness(ready=answer.status == 200)
+        """Return whether the service accepts jobs, and why not."""
+        response = await self._transport.get_once("health", "ready")
+        if response.status == 503:
+            return Readiness(ready=False, reasons=response.read(Reasons).reasons)
+        return Readiness(ready=response.status == 200)

@@ -31,10 +31,10 @@ class SubmitCall(Connection):
         script_name: str | None = None,
         entrypoint: str | None = None,
     ) -> Job:
-        """Submit a training. When this returns, the job survives any crash of the service.
+        """Submit a training. Once this returns, the job survives a crash of the service.
 
-        Safe against connections that break: an idempotency key is made where none is given, so
-        that trying again never makes a second job.
+        Safe to retry after a lost connection: without an idempotency key, one is generated, so
+        that a retry never creates a second job.
 
         Args:
             script: path of a .py file, of an archive (.zip, .tar.gz, .tgz) or of a directory.
@@ -81,7 +81,7 @@ class SubmitCall(Connection):
         async with in_thread(upload) as (body, content_type):
             if content_type is not None:
                 headers["Content-Type"] = content_type
-            answer = await self._transport.request(
+            response = await self._transport.request(
                 "POST", ("mlops", "training", "upload"), headers=headers, body=body
             )
-        return answer.read(Job)
+        return response.read(Job)

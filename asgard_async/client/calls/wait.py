@@ -1,4 +1,4 @@
-"""Waiting for a job's end."""
+"""Waiting for a job to end."""
 
 import asyncio
 from contextlib import aclosing
@@ -10,59 +10,59 @@ from asgard_async.client.calls.logs import LogCalls
 from asgard_async.client.errors import JobFailed
 from asgard_async.client.events import EndEvent
 from asgard_async.client.jobs import Job, id_of
-from asgard_async.client.patience import Patience
+from asgard_async.client.retry_budget import RetryBudget
 
 
 class WaitCall(JobCalls, LogCalls):
-    """Follows the job from the present end of its log, and so hears of its end at once."""
+    """Waiting, by following the job from the present end of its log."""
 
     async def wait(
         self,
         job: Job | str,
         *,
-        timeout: float | None = None,  # noqa: ASYNC109  # the caller is told what became of it
+        timeout: float | None = None,  # noqa: ASYNC109  # the error says that the job goes on
         check: bool = False,
     ) -> Job:
-        """Wait for a job's end and return it in full. Bears that the service is restarted.
+        """Wait for a job to end and return it in full. Survives restarts of the service.
 
         Args:
-            job: what to wait for.
-            timeout: seconds after which to give up; the job goes on.
-            check: raise when it does not complete.
+            job: the job to wait for.
+            timeout: seconds after which to give up; the job continues.
+            check: raise `JobFailed` unless the job completes.
 
         Raises:
-            TimeoutError: it has not ended within `timeout`.
-            JobFailed: it did not complete, with `check`.
-            NotFound: there is no such job (any more).
+            TimeoutError: the job has not ended within `timeout`.
+            JobFailed: with `check`, the job did not complete.
+            NotFound: there is no such job, or it was deleted.
         """
         job_id = id_of(job)
         try:
             async with asyncio.timeout(timeout) as deadline:
-                ended = await self._ended(job_id)
+                finished_job = await self._wait_until_finished(job_id)
         except TimeoutError:
             if not deadline.expired():
                 raise
             raise TimeoutError(
-                f"Job {job_id} has not ended within {timeout:g} s; it goes on."
+                f"Job {job_id} has not ended within {timeout:g} s; it continues to run."
             ) from None
-        if check and not ended.succeeded:
-            raise JobFailed(ended)
-        return ended
+        if check and not finished_job.succeeded:
+            raise JobFailed(finished_job)
+        return finished_job
 
-    async def _ended(self, job_id: str) -> Job:
+    async def _wait_until_finished(self, job_id: str) -> Job:
         job = await self.get(job_id)
         while not job.is_finished:
-            patience = Patience(self._reconnect_for)
-            end = await log.log_end(self._transport, job_id, patience)
-            async with aclosing(self._follow(job_id, end, patience)) as events:
+            budget = RetryBudget(self._reconnect_for)
+            end = await log.log_end(self._transport, job_id, budget)
+            async with aclosing(self._follow(job_id, end, budget)) as events:
                 async for event in events:
                     if isinstance(event, EndEvent):
                         break
-            answer = await self._transport.request(
+            response = await self._transport.request(
                 "GET",
                 (*JOBS, job_id),
                 params={"logs": "none"},
-                patience=Patience(self._reconnect_for),
+                budget=RetryBudget(self._reconnect_for),
             )
-            job = answer.read(Job)
+            job = response.read(Job)
         return job

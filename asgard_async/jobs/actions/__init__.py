@@ -1,1 +1,1 @@
-"""Actions on an accepted job, one per file."""
+"""Actions on an accepted job, one per module."""

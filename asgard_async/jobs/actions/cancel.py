@@ -1,4 +1,4 @@
-"""Cancelling a job, wherever on its way it is."""
+"""Cancelling a job in any phase."""
 
 from asgard_async.core.timestamps import now
 from asgard_async.domain.attempt import AttemptId
@@ -10,7 +10,7 @@ from asgard_async.store.jobs import JobStore
 
 
 class Canceller:
-    """Cancels jobs; the wish is durable before anything is stopped."""
+    """Cancels jobs; the request is durable before anything is stopped."""
 
     def __init__(
         self, *, store: JobStore, executor: Executor, cancellable_waits: CancellableWaits
@@ -20,7 +20,7 @@ class Canceller:
         self._cancellable_waits = cancellable_waits
 
     async def cancel(self, job_id: str) -> Job:
-        """Cancel a job and return it; one that has ended stays as it is.
+        """Cancel a job and return it; a job that has ended stays as it is.
 
         Raises:
             JobNotFound: there is no such job.

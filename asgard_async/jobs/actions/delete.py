@@ -6,7 +6,8 @@ from asgard_async.store.jobs import JobStore
 
 
 class Deleter:
-    """Forgets jobs: the row first, so that a crash leaves files without a row, swept at start."""
+    """Deletes jobs: the row first, so that a crash leaves files without a row, which are removed at
+    the next start."""
 
     def __init__(self, *, store: JobStore, archives: ArchiveStore, executor: Executor) -> None:
         self._store = store
@@ -18,7 +19,7 @@ class Deleter:
 
         Raises:
             JobNotFound: there is no such job.
-            JobNotFinished: it has not ended.
+            JobNotFinished: the job has not finished.
         """
         job = await self._store.get(job_id)
         await self._store.delete(job_id)

@@ -1,4 +1,4 @@
-"""Running a job's specification once more, as a new job."""
+"""Retrying a job: its specification runs again as a new job."""
 
 from asgard_async.domain.job import Job
 from asgard_async.jobs.submit.submitter import Submitter
@@ -6,7 +6,7 @@ from asgard_async.store.jobs import JobStore
 
 
 class Retrier:
-    """Makes new jobs of old ones."""
+    """Submits jobs again."""
 
     def __init__(self, *, store: JobStore, submitter: Submitter) -> None:
         self._store = store
@@ -16,6 +16,8 @@ class Retrier:
         """Submit the same specification and script again.
 
         Raises:
-            JobNotFound, QueueFull, ServiceDraining: see there.
+            JobNotFound: there is no such job.
+            ArchiveNotKept: its archive was deleted.
+            AsgardError: no jobs are accepted at the moment; see `Submitter.submit_again`.
         """
         return await self._submitter.submit_again(await self._store.get(job_id), owner)

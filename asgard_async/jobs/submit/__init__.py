@@ -1,1 +1,1 @@
-"""Accepting a job: check its program and requirements, then commit it."""
+"""Submission of a job: its program and requirements are checked, then it is committed."""

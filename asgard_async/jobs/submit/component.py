@@ -1,4 +1,4 @@
-"""Accepting jobs, as a part of the application."""
+"""The submission of jobs, as a part of the application."""
 
 from collections.abc import AsyncIterator
 from functools import partial
@@ -21,7 +21,7 @@ RETRIER = web.AppKey("retrier", Retrier)
 
 
 async def submission(app: web.Application) -> AsyncIterator[None]:
-    """Accept jobs from now on, until the service stops."""
+    """Accept jobs until the service stops."""
     config, store, selector = app[CONFIG], app[STORE], app[ISOLATION]
     checker = ScriptChecker(
         deadline_seconds=config.jobs.script_check_seconds,

@@ -1,6 +1,5 @@
-"""Accepting a job: content checked, then one durable commit."""
+"""The submitter: checks the content of a submission, then accepts it in one durable commit."""
 
-import hashlib
 import secrets
 import sys
 from collections.abc import Callable
@@ -15,7 +14,7 @@ from asgard_async.domain.errors import (
     NotIsolated,
     ServiceDraining,
 )
-from asgard_async.domain.job import Job, JobSpec
+from asgard_async.domain.job import Job
 from asgard_async.domain.submission import Submission
 from asgard_async.jobs.submit.checking.archives import ArchiveChecker
 from asgard_async.jobs.submit.checking.checker import ScriptChecker
@@ -26,12 +25,12 @@ from asgard_async.store.jobs import JobStore
 
 
 def draw_job_id() -> str:
-    """8 lower-case hexadecimal digits at random."""
+    """Return a random job id: 8 lower-case hexadecimal digits."""
     return secrets.token_hex(4)
 
 
 class Submitter:
-    """Takes submissions until it is closed. `accepted` is called after each new job."""
+    """Accepts submissions until it is closed. `accepted` is called after each new job."""
 
     def __init__(
         self,
@@ -58,14 +57,16 @@ class Submitter:
         self._draining = False
 
     def close(self) -> None:
-        """Take no more jobs: the service is stopping."""
+        """Stop accepting jobs: the service is stopping."""
         self._draining = True
 
     def refuse_if_closed(self) -> None:
-        """To be asked before work is put into a submission.
+        """Refuse a submission before any work is put into it, if none is accepted now.
 
         Raises:
-            ServiceDraining, NotIsolated, DiskShort: see there.
+            ServiceDraining: the service is stopping.
+            NotIsolated: jobs cannot be isolated as configured.
+            DiskShort: too little disk space is free.
         """
         if self._draining:
             raise ServiceDraining
@@ -75,32 +76,34 @@ class Submitter:
             raise DiskShort
 
     async def submit(self, submission: Submission) -> tuple[Job, bool]:
-        """Accept a job; it survives any crash once this returns.
+        """Accept a job, which survives any crash once this returns.
 
         Returns:
-            The job, and False when the idempotency key stands for one accepted earlier.
+            The job, and False if the idempotency key belongs to a job accepted earlier.
 
         Raises:
-            InvalidSubmission: the script does not compile, its archive is not taken, or a
-                requirement cannot be met.
-            IdempotencyConflict, QueueFull, ServiceDraining, DiskShort: see there.
+            InvalidSubmission: the script does not compile, or its archive or a requirement is
+                invalid.
+            IdempotencyConflict: the idempotency key was used for another submission.
+            QueueFull: the queue is full.
+            ServiceDraining, NotIsolated, DiskShort: as `refuse_if_closed`.
         """
         self.refuse_if_closed()
-        spec = self._specify(submission)
+        spec = submission.spec
         if submission.idempotency_key is not None:
             twin = await self._store.find_twin(
                 submission.owner, submission.idempotency_key, spec.digest()
             )
             if twin is not None:
                 return twin, False
-        parse_requirements(submission.requirements, direct_references=self._direct_references)
+        parse_requirements(spec.requirements, direct_references=self._direct_references)
         imports = await self._imports(submission)
         archive = submission.archive
         new = NewJob(
             spec=spec,
             script=submission.script if archive is None else None,
             archive=archive.name if archive is not None else None,
-            # of an archive too much may be imported by name to rely on what was read
+            # the imports that were found in an archive need not be all: modules import each other
             uses_tracking=archive is not None
             or imports is None
             or not imports <= sys.stdlib_module_names,
@@ -111,12 +114,12 @@ class Submitter:
         return await self._accept(new)
 
     async def _imports(self, submission: Submission) -> frozenset[str] | None:
-        """What the script is known to import at most; None where that is not known."""
+        """Return the packages that the script imports at most; None if unknown."""
         if submission.archive is None:
             return await self._checker.imports_of(submission.script, submission.owner)
-        assert submission.entrypoint is not None  # noqa: S101  # they come together
+        assert submission.spec.entrypoint is not None  # noqa: S101  # an archive has an entrypoint
         program = await self._archive_checker.program_in(
-            submission.entrypoint,
+            submission.spec.entrypoint,
             self._archives.path(submission.archive.name),
             submission.owner,
         )
@@ -124,12 +127,13 @@ class Submitter:
         return program.imports
 
     async def submit_again(self, job: Job, owner: str) -> Job:
-        """Accept a new job with the specification of `job`, noted as its retry.
+        """Accept a new job with the specification of `job`, recorded as its retry.
 
         Raises:
-            QueueFull, ServiceDraining, DiskShort: see there.
             JobNotFound: the job was deleted meanwhile.
-            ArchiveNotKept: see there.
+            ArchiveNotKept: its archive was deleted.
+            QueueFull: the queue is full.
+            ServiceDraining, NotIsolated, DiskShort: as `refuse_if_closed`.
         """
         self.refuse_if_closed()
         new = NewJob(
@@ -149,7 +153,7 @@ class Submitter:
         try:
             return await self._archives.share(job.archive)
         except FileNotFoundError:
-            await self._store.get(job.job_id)  # JobNotFound, if it was deleted meanwhile
+            await self._store.get(job.job_id)  # raises JobNotFound if it was deleted meanwhile
             raise ArchiveNotKept(job.job_id) from None
 
     async def _accept(self, new: NewJob) -> tuple[Job, bool]:
@@ -162,8 +166,8 @@ class Submitter:
         except AsgardError:
             await self._discard(new)
             raise
-        # Whatever else is raised, a cancellation too, leaves open whether there is a row: then the
-        # archive stays, and goes when the service starts again if there is none.
+        # After any other exception, a cancellation included, there may be a row or not: the archive
+        # stays, and is removed at the next start if there is none.
         if created:
             self._accepted()
         else:
@@ -173,23 +177,3 @@ class Submitter:
     async def _discard(self, new: NewJob) -> None:
         if new.archive is not None:
             await self._archives.remove(new.archive)
-
-    def _specify(self, submission: Submission) -> JobSpec:
-        timeout, archive = submission.timeout, submission.archive
-        return JobSpec(
-            script_name=submission.script_name,
-            script_sha256=(
-                hashlib.sha256(submission.script).hexdigest() if archive is None else archive.sha256
-            ),
-            entrypoint=submission.entrypoint,
-            experiment_name=submission.experiment_name,
-            model_name=submission.model_name,
-            requirements=tuple(submission.requirements),
-            environment_vars=dict(submission.environment_vars),
-            timeout=self._config.timeout_default if timeout is None else timeout,
-            tags=dict(submission.tags),
-            priority=submission.priority,
-            warm=submission.warm,
-            memory_mb=submission.memory_mb,
-            cpus=submission.cpus,
-        )

@@ -4,7 +4,7 @@ import os
 from dataclasses import dataclass
 
 from asgard_async.config import LimitsConfig
-from asgard_async.domain.job import JobSpec
+from asgard_async.domain.resources import ResourceRequest
 
 MIB = 1 << 20
 LEFT_TO_THE_SYSTEM = 10
@@ -25,11 +25,11 @@ class ResourceLimits:
     file_bytes: int = 0
 
     @classmethod
-    def of(cls, config: LimitsConfig, spec: JobSpec) -> "ResourceLimits":
-        """What a job with this specification gets."""
+    def of(cls, config: LimitsConfig, request: ResourceRequest) -> "ResourceLimits":
+        """The limits of a job that asks for these resources."""
         return cls(
-            memory_bytes=int(_lower(config.memory_mb, spec.memory_mb) * MIB),
-            cpus=_lower(config.cpus, spec.cpus),
+            memory_bytes=int(_lower(config.memory_mb, request.memory_mb) * MIB),
+            cpus=_lower(config.cpus, request.cpus),
             processes=config.processes,
             open_files=config.open_files,
             directory_bytes=config.job_dir_mb * MIB,

@@ -1,6 +1,7 @@
 """Every rule of an upload that can be judged from its fields alone."""
 
 import base64
+import hashlib
 from typing import Any
 
 import pytest
@@ -16,6 +17,7 @@ from asgard_async.api.schemas.submission import (
     decode_script,
     to_submission,
 )
+from asgard_async.domain.job import JobSpec
 from asgard_async.executors.environment_variables import RESERVED_NAMES
 
 SCRIPT = b"print('hello')\n"
@@ -44,10 +46,13 @@ def refusal(**changes: Any) -> dict[str, list[str]]:
 def test_a_minimal_upload_gets_the_defaults() -> None:
     submission = to_submission(load(), owner="ci")
     assert submission.script == SCRIPT
-    assert submission.timeout is None
-    assert submission.requirements == []
-    assert submission.tags == submission.environment_vars == {}
-    assert (submission.priority, submission.warm) == (0, True)
+    assert submission.spec == JobSpec(
+        script_name="train.py",
+        experiment_name="churn",
+        model_name="churn-model",
+        script_sha256=hashlib.sha256(SCRIPT).hexdigest(),
+        timeout=300,
+    )
     assert submission.idempotency_key is None
     assert submission.owner == "ci"
 

@@ -7,6 +7,7 @@ import pytest
 from asgard_async.config import load_config
 from asgard_async.config.data_directory import DataDirectory
 from asgard_async.core.archives.names import ArchiveLimits
+from asgard_async.environments.provider import create_environment_provider
 from asgard_async.executors.local.executor import LocalExecutor
 from asgard_async.executors.local.warm.pool import WarmServers
 from asgard_async.supervisor.limits.enforcer import LimitEnforcer
@@ -17,14 +18,20 @@ from asgard_async.supervisor.sandbox.selector import IsolationSelector
 def executor(tmp_path: Path) -> LocalExecutor:
     config = load_config(environ={})
     data = DataDirectory(root=tmp_path).make()
+    selector = IsolationSelector(config, data)
+    enforcer = LimitEnforcer(config.limits, jobs_dir=data.jobs, builds_dir=data.builds)
     return LocalExecutor(
         jobs_dir=tmp_path / "jobs",
         log_limit_bytes=1 << 20,
         in_use=tmp_path / "jobs.lock",
         archive_limits=ArchiveLimits(max_members=10, max_unpacked_bytes=1 << 20),
         warm=WarmServers(config.warm, directory=tmp_path, cache_dir=data.cache, base_alone=False),
-        selector=IsolationSelector(config, data),
-        enforcer=LimitEnforcer(config.limits, jobs_dir=data.jobs, builds_dir=data.builds),
+        selector=selector,
+        enforcer=enforcer,
+        limits=config.limits,
+        environments=create_environment_provider(
+            config, data, selector, enforcer=enforcer, compile_niceness=0
+        ),
     )
 
 

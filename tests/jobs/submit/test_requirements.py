@@ -103,7 +103,7 @@ def test_hashes_are_reported_once_with_advice() -> None:
     with pytest.raises(InvalidSubmission) as caught:
         read_requirements_file("# locked\n" + block * 200)
     (message,) = caught.value.errors["requirements"]
-    assert message.startswith("Line 3 has a hash (--hash), as 399 others do")
+    assert message.startswith("Line 3 has a hash (--hash), and so do 399 other lines")
     assert "without them" in message
 
 

@@ -34,7 +34,7 @@ async def limited(tmp_path: Path) -> AsyncIterator[Service]:
 async def test_memory_limits_hold_over_respawning_children(limited: Service) -> None:
     job = await limited.finished(await limited.submit(MEMORY_HOG))
     assert (job["status"], job["reason"]) == ("failed", "out_of_memory")
-    assert "256 MiB of memory" in job["error"]
+    assert "limit of 256 MiB" in job["error"]
     assert "[limits] memory_mb" in job["error"]
     assert 200 << 20 < job["resources"]["peak_memory_bytes"] <= 256 << 20
     assert groups_of(job["job_id"]) == []
@@ -45,7 +45,7 @@ async def test_a_job_may_request_less(limited: Service) -> None:
     job = await limited.finished(hog)
     assert job["limits"] == {"memory_mb": 128, "cpus": 0.5}
     assert job["reason"] == "out_of_memory"
-    assert "128 MiB of memory" in job["error"]
+    assert "limit of 128 MiB" in job["error"]
 
 
 async def test_files_in_dev_shm_count_as_memory(limited: Service) -> None:
@@ -74,7 +74,7 @@ async def test_a_job_filling_the_disk_is_stopped(limited: Service, place: str) -
     script = f"import os\nPLACE = {place}\n{FILLER}"
     job = await limited.finished(await limited.submit(script))
     assert (job["status"], job["reason"], job["signal"]) == ("failed", "signal", "SIGKILL")
-    assert "more than the 100 MiB" in job["error"]
+    assert "limit of 100 MiB" in job["error"]
     assert "[limits] job_dir_mb" in job["error"]
 
 

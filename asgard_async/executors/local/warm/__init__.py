@@ -1,4 +1,4 @@
 """Warm starts: one fork server for each environment in use, with its imports done.
 
-The service's side; what a fork server itself does is in shim/forking.py.
+This is the service's side; supervisor/shim/fork_server.py is the fork server itself.
 """

@@ -1,17 +1,16 @@
-"""The fork servers of a service: one for each environment in use, up to a number.
+"""The fork servers of a service: one for each environment in use, up to a maximum.
 
-The base environment has one as long as the service lives, others while jobs come. One that ends,
-grows or grows old is replaced; jobs start cold while there is none.
+The base environment's server runs as long as the service, those of other environments while jobs
+use them. A server that exits, grows too large or too old is replaced; jobs start cold meanwhile.
 
-    warm/<environment>/server.log         what its imports print
-    warm/<environment>/{home,tmp,work}    HOME, TMPDIR and working directory while it imports
+    warm/<environment>/server.log         output of its imports
+    warm/<environment>/{home,tmp,work}    HOME, TMPDIR and working directory during its imports
 """
 
 import asyncio
 import contextlib
 import logging
 import math
-import sys
 import time
 from collections import Counter
 from collections.abc import Mapping
@@ -24,6 +23,7 @@ from asgard_async.core.tasks import BackgroundTasks
 from asgard_async.domain.status import ColdReason
 from asgard_async.executors.base import AttemptRequest
 from asgard_async.executors.environment_variables import job_variables
+from asgard_async.executors.local.interpreter import Interpreter
 from asgard_async.executors.local.warm.eligibility import reason_of_job, reason_of_match
 from asgard_async.executors.local.warm.server import ForkServer, WarmUpFailed
 from asgard_async.supervisor.restart import Backoff, Restart, run_with_restarts
@@ -35,72 +35,71 @@ BACKOFF = Backoff(first_seconds=1.0, longest_seconds=300.0, healthy_seconds=60.0
 LARGEST_LOG_BYTES = 1 << 20
 
 
-class _Place:
-    """Where the fork server of one environment is kept."""
+class _Entry:
+    """The fork server of one environment, over all its restarts."""
 
-    def __init__(self, *, python: Path, lock: Path | None) -> None:
-        self.python = python
-        self.lock = lock
-        """Held while there is a server, so that its environment is not thrown away."""
+    def __init__(self, interpreter: Interpreter) -> None:
+        self.interpreter = interpreter
         self.server: ForkServer | None = None
-        """The one that is ready."""
+        """The server that is ready, if any."""
         self.warming_up = True
         self.used_at = time.monotonic()
         self.grown = asyncio.Event()
 
     @property
     def is_base(self) -> bool:
-        return self.lock is None
+        return self.interpreter.is_base
 
     @property
     def name(self) -> str:
-        return self.lock.parent.name if self.lock else "base"
+        return self.interpreter.name
 
 
 class WarmServers:
-    """Chooses what a job is forked from, and keeps the servers for it."""
+    """The pool of fork servers: keeps them running and chooses one for each job."""
 
     def __init__(
         self, config: WarmConfig, *, directory: Path, cache_dir: Path, base_alone: bool
     ) -> None:
-        """With `base_alone` only the base environment has a server: others are strangers' code."""
+        """With `base_alone` only the base environment has a server: the code in other environments
+        is not trusted outside of a job's sandbox."""
         self._config = config
         self._directory = directory
         self._cache_dir = cache_dir
         self._base_alone = base_alone
         self._preload = frozenset(name.partition(".")[0] for name in config.preload)
-        self._places: dict[Path, _Place] = {}
+        self._entries: dict[str, _Entry] = {}
         self._tasks = BackgroundTasks()
         self._starts: Counter[ColdReason | None] = Counter()
 
     def start(self) -> None:
-        """Begin to warm up the base environment's server."""
+        """Start to warm up the base environment's server."""
         if self._config.enabled:
-            self._open(_Place(python=Path(sys.executable), lock=None))
+            self._open(_Entry(Interpreter()))
 
     async def close(self) -> None:
-        """End all servers; their jobs live on."""
+        """Stop all servers; their jobs keep running."""
         await self._tasks.stop()
 
     # --- figures --------------------------------------------------------------------------
 
     @property
     def starts(self) -> Mapping[ColdReason | None, int]:
-        """How many jobs have been started, by why cold; None for the warm ones."""
+        """Numbers of started jobs by the reason of a cold start; None for warm starts."""
         return self._starts
 
     @property
     def servers(self) -> int:
-        """How many fork servers there are, those that still import included."""
-        return sum(place.server is not None or place.warming_up for place in self._places.values())
+        """The number of fork servers, those that still import included."""
+        return sum(entry.server is not None or entry.warming_up for entry in self._entries.values())
 
     @property
     def ready(self) -> int:
-        """How many of them are ready."""
-        return sum(place.server is not None for place in self._places.values())
+        """The number of fork servers that are ready."""
+        return sum(entry.server is not None for entry in self._entries.values())
 
     def count(self, reason: ColdReason | None) -> None:
-        """Note how a job was started."""
+        """Count the start of a job; `reason` is None for a warm one."""
         self._starts[reason] += 1
 
     # --- choosing -------------------------------------------------------------------------
@@ -108,136 +107,140 @@ class WarmServers:
     def choose(
         self,
         request: AttemptRequest,
-        beside: frozenset[str],
-        environment: Mapping[str, str],
+        interpreter: Interpreter,
+        modules: frozenset[str],
+        variables: Mapping[str, str],
         memory_limit_bytes: int,
     ) -> ForkServer | ColdReason:
-        """What a job with these variables is forked from, or why it starts cold.
+        """Return the server to fork a job from, or the reason for its cold start.
 
-        `beside` are the modules beside its script, by which it may mean another than ours;
-        `memory_limit_bytes` is the limit of its address space, 0 for none.
+        `modules` are those beside its script, which shadow installed ones of the same name;
+        `variables` are all its environment variables; `memory_limit_bytes` is the limit of its
+        address space, 0 for none.
 
-        For an environment that has no server yet, one is begun.
+        A server is started for an environment that has none yet.
         """
         if not self._config.enabled:
             return ColdReason.OFF
-        if (reason := reason_of_job(request)) is not None:
+        if (reason := reason_of_job(request, interpreter)) is not None:
             return reason
-        if request.held and self._base_alone:
+        if self._base_alone and not interpreter.is_base:
             return ColdReason.ISOLATION
-        place = self._places.get(request.python)
-        if place is None or place.server is None:
+        entry = self._entries.get(interpreter.name)
+        if entry is None or entry.server is None:
             if request.imports is not None and not request.imports & self._preload:
                 return ColdReason.IMPORTS
-            return self._reason_of_place(request, place)
-        place.used_at = time.monotonic()
-        reason = reason_of_match(request, beside, environment, place.server, memory_limit_bytes)
+            return self._reason_without_server(interpreter, entry)
+        entry.used_at = time.monotonic()
+        reason = reason_of_match(request, modules, variables, entry.server, memory_limit_bytes)
         if reason is not None:
             return reason
-        if place.server.private_bytes() > self._config.max_memory_mb << 20:
-            place.grown.set()
-        return place.server
+        if entry.server.private_bytes() > self._config.max_memory_mb << 20:
+            entry.grown.set()
+        return entry.server
 
-    def _reason_of_place(self, request: AttemptRequest, place: _Place | None) -> ColdReason:
-        if place is None:
-            if not request.held or not self._make_room():
+    def _reason_without_server(self, interpreter: Interpreter, entry: _Entry | None) -> ColdReason:
+        if entry is None:
+            if interpreter.is_base or not self._evict_for_one():
                 return ColdReason.NO_SERVER
-            place = _Place(python=request.python, lock=request.held[0])
-            self._open(place)
-        place.used_at = time.monotonic()
-        return ColdReason.NOT_READY if place.warming_up else ColdReason.NO_SERVER
+            entry = _Entry(interpreter)
+            self._open(entry)
+        entry.used_at = time.monotonic()
+        return ColdReason.NOT_READY if entry.warming_up else ColdReason.NO_SERVER
 
-    def _make_room(self) -> bool:
-        if len(self._places) < self._config.max_servers:
+    def _evict_for_one(self) -> bool:
+        if len(self._entries) < self._config.max_servers:
             return True
-        others = [place for place in self._places.values() if not place.is_base]
+        others = [entry for entry in self._entries.values() if not entry.is_base]
         if not others:
             return False
-        oldest = min(others, key=lambda place: place.used_at)
-        del self._places[oldest.python]  # at once: others may want room before it has ended
+        oldest = min(others, key=lambda entry: entry.used_at)
+        del self._entries[oldest.name]  # at once: the next job may come before it has stopped
         self._tasks.cancel(_task_name(oldest))
         return True
 
     # --- keeping --------------------------------------------------------------------------
 
-    def _open(self, place: _Place) -> None:
-        self._places[place.python] = place
-        self._tasks.start(_task_name(place), self._keep(place))
+    def _open(self, entry: _Entry) -> None:
+        self._entries[entry.name] = entry
+        self._tasks.start(_task_name(entry), self._keep(entry))
 
-    async def _keep(self, place: _Place) -> None:
-        """Keep a place's server until nobody has used it for long."""
+    async def _keep(self, entry: _Entry) -> None:
+        """Keep an environment's server running until it has been idle for long."""
         try:
-            with held(place.lock) if place.lock else contextlib.nullcontext():
-                await run_with_restarts(partial(self._run_once, place), BACKOFF)
+            with contextlib.ExitStack() as stack:
+                for lock in entry.interpreter.locks:
+                    stack.enter_context(held(lock))
+                await run_with_restarts(partial(self._run_once, entry), BACKOFF)
         finally:
-            if place.server is not None:
-                place.server.close()
-            if self._places.get(place.python) is place:
-                del self._places[place.python]
+            if entry.server is not None:
+                entry.server.close()
+            if self._entries.get(entry.name) is entry:
+                del self._entries[entry.name]
 
-    async def _run_once(self, place: _Place) -> Restart:
+    async def _run_once(self, entry: _Entry) -> Restart:
         try:
-            await self._warm_up(place)
-            restart = await self._until_over(place)
+            await self._warm_up(entry)
+            restart = await self._until_over(entry)
         except WarmUpFailed as error:
-            logger.warning("the fork server of %s failed: %s", place.name, error)
+            logger.warning("fork server of %s failed: %s", entry.name, error)
             restart = Restart.AFTER_PAUSE
         if restart is Restart.AFTER_PAUSE:
-            if place.server is not None:
-                place.server.close()
-            place.server, place.warming_up = None, False
+            if entry.server is not None:
+                entry.server.close()
+            entry.server, entry.warming_up = None, False
         return restart
 
-    async def _warm_up(self, place: _Place) -> None:
-        """Put a new server in its place, and close the one before it, if any."""
-        place.warming_up = True
-        directory = self._directory / place.name
+    async def _warm_up(self, entry: _Entry) -> None:
+        """Start a server; once it is ready it replaces the previous one."""
+        entry.warming_up = True
+        directory = self._directory / entry.name
         await asyncio.to_thread(_prepare, directory)
-        variables = job_variables(directory, self._cache_dir, place.python)
+        variables = job_variables(directory, self._cache_dir, entry.interpreter.python)
         try:
-            server = ForkServer(place.python, directory, variables)
+            server = ForkServer(entry.interpreter.python, directory, variables)
         except OSError as error:
-            raise WarmUpFailed(f"it cannot be started: {error}") from error
+            raise WarmUpFailed(f"it could not be started: {error}") from error
         try:
             facts = await server.ready(self._config.preload)
             if (size := server.private_bytes()) > self._config.max_memory_mb << 20:
                 raise WarmUpFailed(
-                    f"it takes {size >> 20} MiB, more than [warm] max_memory_mb; preload less"
+                    f"it uses {size >> 20} MiB, more than [warm] max_memory_mb; preload less"
                 )
         except BaseException:
             server.close()
             raise
-        previous, place.server = place.server, server
-        place.warming_up = False
-        place.grown.clear()
+        previous, entry.server = entry.server, server
+        entry.warming_up = False
+        entry.grown.clear()
         if previous is not None:
             previous.close()
         logger.info(
-            "the fork server of %s is ready after %.1f s; not there: %s",
-            place.name,
+            "fork server of %s is ready after %.1f s; modules not found: %s",
+            entry.name,
             facts.seconds,
-            ", ".join(facts.failed) or "nothing",
+            ", ".join(facts.failed) or "none",
         )
 
-    async def _until_over(self, place: _Place) -> Restart:
-        assert place.server is not None  # noqa: S101  # it was just put there
+    async def _until_over(self, entry: _Entry) -> Restart:
+        assert entry.server is not None  # noqa: S101  # set by `_warm_up`
         idle, old_at = self._config.idle_seconds, time.monotonic() + OLD_AFTER_SECONDS
-        ended = asyncio.create_task(place.server.ended())
-        grown = asyncio.create_task(place.grown.wait())
+        ended = asyncio.create_task(entry.server.ended())
+        grown = asyncio.create_task(entry.grown.wait())
         try:
             while True:
-                idle_at = math.inf if place.is_base else place.used_at + idle
+                idle_at = math.inf if entry.is_base else entry.used_at + idle
                 await asyncio.wait(
                     {ended, grown},
                     timeout=max(0.0, min(idle_at, old_at) - time.monotonic()),
                     return_when=asyncio.FIRST_COMPLETED,
                 )
                 if ended.done():
-                    logger.warning("the fork server of %s has ended", place.name)
+                    logger.warning("fork server of %s exited", entry.name)
                     return Restart.AFTER_PAUSE
                 if grown.done() or time.monotonic() >= old_at:
                     return Restart.AT_ONCE
-                if not place.is_base and time.monotonic() >= place.used_at + idle:
+                if not entry.is_base and time.monotonic() >= entry.used_at + idle:
                     return Restart.NEVER
         finally:
             ended.cancel()
@@ -245,8 +248,8 @@ class WarmServers:
             await asyncio.gather(ended, grown, return_exceptions=True)
 
 
-def _task_name(place: _Place) -> str:
-    return f"fork server {place.name}"
+def _task_name(entry: _Entry) -> str:
+    return f"fork server {entry.name}"
 
 
 def _prepare(directory: Path) -> None:

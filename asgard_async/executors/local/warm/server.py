@@ -1,4 +1,4 @@
-"""One fork server, as the service sees it: started, ready, sent orders, ended."""
+"""A fork server as the service sees it: started, ready, given process specs, stopped."""
 
 import asyncio
 import marshal
@@ -18,24 +18,24 @@ WARM_UP_SECONDS = 600.0
 
 
 class WarmUpFailed(Exception):
-    """A fork server did not become ready; the text says where to look."""
+    """A fork server did not become ready; the text says where to look for the cause."""
 
 
 @dataclass(frozen=True, kw_only=True)
 class Facts:
-    """What a fork server tells when it is ready."""
+    """The facts that a fork server reports when it is ready."""
 
     packages: frozenset[str]
-    """What it has imported, by the names of the top level, the standard library aside."""
+    """Imported top-level packages, without the standard library."""
     modules: frozenset[str]
-    """The same with the standard library."""
+    """Imported top-level modules, with the standard library."""
     variables: frozenset[str]
-    """Environment variables that were read meanwhile."""
+    """Environment variables that the imports read."""
     failed: Mapping[str, str]
-    """Modules that could not be imported, and why."""
+    """Modules that could not be imported, with the cause."""
     seconds: float
     address_space: int
-    """Bytes that it has mapped."""
+    """Bytes of mapped memory."""
 
 
 class ForkServer(KeeperServer):
@@ -50,7 +50,7 @@ class ForkServer(KeeperServer):
         }
         self._directory = directory
         self.facts: Facts | None = None
-        # Scripts write to a pipe, and so the objects for it must be made: see fork_server.py.
+        # Scripts write to a pipe, so the stream objects are made for one: see fork_server.py.
         reader, writer = os.pipe2(os.O_CLOEXEC)
         try:
             super().__init__([str(python), str(PROGRAM)], self.environment, output=(writer, writer))
@@ -59,10 +59,10 @@ class ForkServer(KeeperServer):
             os.close(reader)
 
     async def ready(self, preload: Sequence[str]) -> Facts:
-        """Have it import `preload`, and wait for that.
+        """Let it import `preload` and wait until that is done.
 
         Raises:
-            WarmUpFailed: it has ended instead, or takes for ever.
+            WarmUpFailed: it exits meanwhile, or takes longer than WARM_UP_SECONDS.
         """
         log = self._directory / "server.log"
         settings = {
@@ -78,20 +78,20 @@ class ForkServer(KeeperServer):
         except OSError as error:  # also a timeout
             raise WarmUpFailed(f"{error!r}; see {log}") from error
         if not answer:
-            raise WarmUpFailed(f"it has ended; see {log}")
-        told: dict[str, Any] = marshal.loads(answer)  # noqa: S302  # our own program
+            raise WarmUpFailed(f"it exited; see {log}")
+        report: dict[str, Any] = marshal.loads(answer)  # noqa: S302  # our own program
         self.facts = Facts(
-            packages=frozenset(told["packages"]),
-            modules=frozenset(told["modules"]),
-            variables=frozenset(told["variables"]),
-            failed=told["failed"],
-            seconds=told["seconds"],
-            address_space=told["address_space"],
+            packages=frozenset(report["packages"]),
+            modules=frozenset(report["modules"]),
+            variables=frozenset(report["variables"]),
+            failed=report["failed"],
+            seconds=report["seconds"],
+            address_space=report["address_space"],
         )
         return self.facts
 
     def private_bytes(self) -> int:
-        """Memory that is its own, not a file's; 0 when it has ended."""
+        """Return its anonymous memory in bytes; 0 if it has exited."""
         try:
             status = Path(f"/proc/{self.pid}/status").read_text()
         except OSError:

@@ -1,6 +1,6 @@
-"""Checking scripts in a process of their own.
+"""Checking scripts and archives in separate processes.
 
-`compile` holds the interpreter's lock for as long as it takes, and can exhaust its stack and crash
-(https://docs.python.org/3/library/functions.html#compile): in a thread, one hostile script would
-stall or end the service.
+`compile` holds the GIL while it runs, and can exhaust the stack and crash the interpreter
+(https://docs.python.org/3/library/functions.html#compile): in a thread, a hostile script would
+stall or crash the service.
 """

@@ -1,7 +1,8 @@
-"""The process that looks through one archive: `python -I -S archive_program.py`.
+"""The process that checks one archive: `python -I -S archive_program.py`.
 
-A request on standard input, a socket, is a length in 8 bytes and a marshalled dict; the answer is
-alike: {"source": bytes, "imports": list or None} of the program, or {"error": str, "field": str}.
+Standard input is a socket. A request is a length in 8 bytes and a marshalled dict; the answer has
+the same format: {"source": bytes, "imports": list or None} for the program, or {"error": str,
+"field": str}.
 """
 
 import marshal
@@ -12,7 +13,7 @@ import warnings
 from pathlib import Path
 from typing import Any
 
-# found by its place; last, since that place is site-packages where Asgard is installed
+# found by its location; last, because that is site-packages for an installed Asgard
 sys.path.append(str(Path(__file__).parents[4]))
 
 from asgard_async.core.archives.names import ArchiveLimits, ArchiveRefused
@@ -22,7 +23,7 @@ MEMORY_LIMIT = 512 << 20
 
 
 def check(archive: str, entrypoint: str, max_bytes: int, **limits: int) -> "dict[str, Any]":
-    """Look through an archive; what is known of its program, or why it is refused."""
+    """Check an archive; return the facts of its program, or the reason for refusing it."""
     try:
         program = read_program(
             Path(archive), entrypoint, limits=ArchiveLimits(**limits), max_bytes=max_bytes
@@ -30,7 +31,7 @@ def check(archive: str, entrypoint: str, max_bytes: int, **limits: int) -> "dict
     except ArchiveRefused as error:
         return {"error": str(error), "field": error.field}
     except MemoryError:
-        return {"error": "The archive takes too much memory to be read.", "field": "archive"}
+        return {"error": "Reading the archive takes too much memory.", "field": "archive"}
     imports = sorted(program.imports) if program.imports is not None else None
     return {"source": program.source, "imports": imports}
 

@@ -1,6 +1,6 @@
-"""The service's side of checking archives: a process for each, with bounds and a deadline.
+"""Checking archives: a process for each, with limits and a deadline.
 
-In the service itself a hostile archive could take its memory, its interpreter's lock, or its life.
+In the service's own process a hostile archive could exhaust the memory, hold the GIL, or crash it.
 """
 
 import asyncio
@@ -23,7 +23,7 @@ PROCESSES = 2
 
 
 class ArchiveChecker:
-    """Says whether an archive can be unpacked without harm, and what its entrypoint holds."""
+    """Checks that archives can be unpacked safely, and reads their entrypoints."""
 
     def __init__(
         self,
@@ -41,12 +41,12 @@ class ArchiveChecker:
         )
 
     async def program_in(self, entrypoint: str, archive: Path, owner: str = "") -> Program:
-        """What is known of an archive's program, after every member was found harmless.
+        """Check every member of an archive and return the facts of its program.
 
         Raises:
-            InvalidSubmission: a member is not taken, the entrypoint is missing, or the archive
-                cannot be read in time.
-            TooManyChecks: too many wait, of all or of this owner.
+            InvalidSubmission: a member is refused, the entrypoint is missing, or the archive cannot
+                be read in time.
+            TooManyChecks: too many checks are waiting, in total or of this owner.
         """
         request = {
             "archive": str(archive),
@@ -70,11 +70,11 @@ class ArchiveChecker:
             async with asyncio.timeout(self._deadline):
                 return await process.ask(request)
         except TimeoutError:
-            logger.warning("an archive took too long to look through")
-            error = f"The archive could not be looked through in {self._deadline:g} s."
+            logger.warning("checking an archive timed out")
+            error = f"The archive could not be checked in {self._deadline:g} s."
         except (asyncio.IncompleteReadError, ConnectionError) as failure:
-            logger.warning("an archive ended the process that looked through it: %r", failure)
-            error = "The archive could not be looked through; pack it anew."
+            logger.warning("an archive crashed the process that checked it: %r", failure)
+            error = "The archive could not be checked; create it again."
         finally:
-            await process.end()
+            await process.kill()
         return {"error": error, "field": "archive"}

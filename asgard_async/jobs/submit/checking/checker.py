@@ -1,4 +1,4 @@
-"""The service's side of checking: a small pool of processes, each with a deadline per script."""
+"""Checking scripts: a small pool of processes, with a deadline for each script."""
 
 import asyncio
 import contextlib
@@ -15,11 +15,11 @@ logger = logging.getLogger(__name__)
 COMPILER = Path(__file__).parent / "compiler.py"
 PROCESSES = 2
 PATIENCE_SECONDS = 60.0
-"""For a turn; a client waits no longer than that for its answer."""
+"""Longest wait for a process: a client does not wait longer for its answer."""
 
 
 class ScriptChecker:
-    """Says whether a script compiles, and what it imports."""
+    """Checks that scripts compile, and finds their imports."""
 
     def __init__(self, *, deadline_seconds: float, max_waiting: int) -> None:
         self._deadline = deadline_seconds
@@ -31,11 +31,11 @@ class ScriptChecker:
         self._idle: list[CheckingProcess] = []
 
     async def imports_of(self, script: bytes, owner: str = "") -> frozenset[str] | None:
-        """The top-level packages that `script` imports; None for one too large to look.
+        """Return the top-level packages that `script` imports; None if it is too large to tell.
 
         Raises:
             InvalidSubmission: it does not compile, or not in time.
-            TooManyChecks: too many wait, of all or of this owner.
+            TooManyChecks: too many checks are waiting, in total or of this owner.
         """
         try:
             async with self._semaphore.hold(owner):
@@ -55,14 +55,14 @@ class ScriptChecker:
         return None if answer["imports"] is None else frozenset(answer["imports"])
 
     async def _ask(self, script: bytes) -> dict[str, Any] | None:
-        # an idle process may have been killed unnoticed; a fresh one that dies has met its script
+        # an idle process may have been killed meanwhile; a new one only dies of its script
         while self._idle:
             with contextlib.suppress(asyncio.IncompleteReadError, ConnectionError):
                 return await self._ask_process(self._idle.pop(), script)
         try:
             return await self._ask_process(await CheckingProcess.start(COMPILER), script)
         except (asyncio.IncompleteReadError, ConnectionError) as error:
-            logger.warning("a script ended the process that compiled it: %r", error)
+            logger.warning("a script crashed the process that compiled it: %r", error)
             return None
 
     async def _ask_process(self, process: CheckingProcess, script: bytes) -> dict[str, Any] | None:
@@ -71,16 +71,16 @@ class ScriptChecker:
             async with asyncio.timeout(self._deadline):
                 answer = await process.ask(script)
         except TimeoutError:
-            logger.warning("a script took too long to compile")
+            logger.warning("compiling a script timed out")
             return None
         finally:
             if answer["last"]:
-                await process.end()
+                await process.kill()
             else:
                 self._idle.append(process)
         return answer
 
     async def close(self) -> None:
-        """End the processes."""
+        """Kill the idle processes."""
         while self._idle:
-            await self._idle.pop().end()
+            await self._idle.pop().kill()

@@ -1,8 +1,8 @@
-"""The checking process: `python -I -S compiler.py`, a socket on standard input. Runs no script.
+"""The process that checks scripts: `python -I -S compiler.py`. It runs none of them.
 
-A request is the source's length in 8 bytes and the source; an answer is a length in 8 bytes and a
-marshalled dict: {"error": str} or {"imports": list of top-level names, or None if not looked for},
-with "last": True when the process has grown and ends.
+Standard input is a socket. A request is the length of the source in 8 bytes and the source; an
+answer is a length in 8 bytes and a marshalled dict: {"error": str} or {"imports": list of top-level
+names, or None if there was no search}, with "last": True if the process has grown and exits.
 """
 
 import ast
@@ -13,12 +13,12 @@ import sys
 import warnings
 
 MEMORY_LIMIT = 2 << 30
-FRESH_START_AT = 256 << 20
+RESTART_AT = 256 << 20
 LARGEST_WITH_IMPORTS = 256 << 10
 
 
 def check(source: bytes) -> "dict[str, str | list[str] | None]":
-    """Compile `source`; what is wrong with it, or what it imports."""
+    """Compile `source`; return its error or its imports."""
     try:
         compile(source, "script", "exec", dont_inherit=True)
         if len(source) > LARGEST_WITH_IMPORTS:
@@ -34,7 +34,7 @@ def check(source: bytes) -> "dict[str, str | list[str] | None]":
 
 
 def top_level_imports(tree: ast.AST) -> "set[str]":
-    """The packages that a program names in import statements, at any depth."""
+    """Return the packages in the import statements of a program, at any depth."""
     names: set[str] = set()
     for node in ast.walk(tree):
         if isinstance(node, ast.Import):
@@ -45,7 +45,7 @@ def top_level_imports(tree: ast.AST) -> "set[str]":
 
 
 def peak_memory() -> int:
-    """Bytes. Not from getrusage: after a vfork its maximum is that of the parent."""
+    """Return the peak memory in bytes. After a vfork, getrusage returns that of the parent."""
     with open("/proc/self/status") as file:
         return next(int(line.split()[1]) << 10 for line in file if line.startswith("VmHWM"))
 
@@ -55,25 +55,25 @@ def _read_exactly(length: int) -> bytes:
     while length:
         part = os.read(0, length)
         if not part:
-            sys.exit()  # the service is gone
+            sys.exit()  # the service has exited
         parts.append(part)
         length -= len(part)
     return b"".join(parts)
 
 
 def main() -> None:
-    """Answer requests until the other end closes."""
+    """Answer requests until the peer closes the socket."""
     warnings.simplefilter("ignore")
     resource.setrlimit(resource.RLIMIT_AS, (MEMORY_LIMIT, MEMORY_LIMIT))
     resource.setrlimit(resource.RLIMIT_CORE, (0, 0))
     while True:
         source = _read_exactly(int.from_bytes(_read_exactly(8), "big"))
-        verdict = check(source)
-        last = peak_memory() > FRESH_START_AT
-        answer = marshal.dumps({**verdict, "last": last}, 2)
+        result = check(source)
+        last = peak_memory() > RESTART_AT
+        answer = marshal.dumps({**result, "last": last}, 2)
         os.write(0, len(answer).to_bytes(8, "big") + answer)
         if last:
-            return  # gives the memory back; the service starts another
+            return  # releases the memory; the service starts another process
 
 
 if __name__ == "__main__":

@@ -1,4 +1,4 @@
-"""A checking process as the service sees it: requests and answers, each with its length."""
+"""A checking process, as the service sees it: requests and answers, prefixed with their length."""
 
 import asyncio
 import contextlib
@@ -16,7 +16,7 @@ from asgard_async.supervisor.processes import readable
 
 @dataclass(frozen=True, kw_only=True)
 class CheckingProcess:
-    """A program that answers requests on a socket; started by `start`, ended by `end`."""
+    """A process that answers requests on a socket, from `start` to `kill`."""
 
     pidfd: int
     reader: asyncio.StreamReader
@@ -24,28 +24,29 @@ class CheckingProcess:
 
     @classmethod
     async def start(cls, program: Path) -> "CheckingProcess":
-        ours, theirs = socket.socketpair()
-        with theirs:
-            pidfd = _spawn(program, theirs.fileno())
-        reader, writer = await asyncio.open_connection(sock=ours)
+        """Start a program that serves requests."""
+        own_end, child_end = socket.socketpair()
+        with child_end:
+            pidfd = _spawn(program, child_end.fileno())
+        reader, writer = await asyncio.open_connection(sock=own_end)
         return cls(pidfd=pidfd, reader=reader, writer=writer)
 
     async def ask(self, request: bytes) -> dict[str, Any]:
-        """Send a request and wait for its answer.
+        """Send a request and return its answer.
 
         Raises:
-            asyncio.IncompleteReadError, ConnectionError: the process ended before it answered.
+            asyncio.IncompleteReadError, ConnectionError: the process exited before it answered.
         """
         self.writer.write(len(request).to_bytes(8, "big") + request)
         await self.writer.drain()
         length = int.from_bytes(await self.reader.readexactly(8), "big")
-        answer: dict[str, Any] = marshal.loads(  # noqa: S302  # from our own program
+        answer: dict[str, Any] = marshal.loads(  # noqa: S302  # from Asgard's own program
             await self.reader.readexactly(length)
         )
         return answer
 
-    async def end(self) -> None:
-        """Kill the process and wait until it is gone."""
+    async def kill(self) -> None:
+        """Kill the process and wait until it has exited."""
         self.writer.close()
         with contextlib.suppress(ProcessLookupError):
             signal.pidfd_send_signal(self.pidfd, signal.SIGKILL)
@@ -55,7 +56,7 @@ class CheckingProcess:
 
 
 def _spawn(program: Path, channel: int) -> int:
-    """Start a program on `channel`; its pidfd."""
+    """Start a program with `channel` as standard input; return its pidfd."""
     pid = os.posix_spawn(
         sys.executable,
         [sys.executable, "-I", "-S", str(program)],

@@ -6,28 +6,28 @@ from pathlib import Path
 from asgard_async.config import load_config
 from asgard_async.domain.attempt import AttemptId
 from asgard_async.domain.status import ColdReason
+from asgard_async.environments.cache import CachedEnvironment
 from asgard_async.executors.base import AttemptRequest
+from asgard_async.executors.local.interpreter import Interpreter
 from asgard_async.executors.local.warm.pool import WarmServers
-from asgard_async.supervisor.limits.resource_limits import ResourceLimits
 from tests.support.eventually import eventually
 
+REQUEST = AttemptRequest(
+    attempt=AttemptId(job_id="j", number=1),
+    script_name="train.py",
+    variables={},
+    timeout=60,
+    grace=1,
+)
 
-def request(environment: Path) -> AttemptRequest:
-    """A job of a built environment, with an interpreter under a name of its own."""
-    environment.mkdir()
-    python = environment / "python"
-    python.symlink_to(sys.executable)
-    (environment / "lock").touch()
-    return AttemptRequest(
-        attempt=AttemptId(job_id="j", number=1),
-        script_name="train.py",
-        python=python,
-        held=[environment / "lock"],
-        environment={},
-        timeout=60,
-        grace=1,
-        resource_limits=ResourceLimits(),
-    )
+
+def interpreter(directory: Path) -> Interpreter:
+    """The interpreter of a built environment."""
+    environment = CachedEnvironment(directory=directory)
+    environment.python.parent.mkdir(parents=True)
+    environment.python.symlink_to(sys.executable)
+    environment.lock.touch()
+    return Interpreter(environment=environment)
 
 
 async def test_the_number_of_fork_servers_is_bounded(
@@ -39,12 +39,13 @@ async def test_the_number_of_fork_servers_is_bounded(
     )
     servers.start()
     try:
-        launches = [request(tmp_path / name) for name in "abcd"]
-        for one in launches:
-            assert servers.choose(one, frozenset(), {}, 0) is ColdReason.NOT_READY
+        interpreters = [interpreter(tmp_path / name) for name in "abcd"]
+        for one in interpreters:
+            assert servers.choose(REQUEST, one, frozenset(), {}, 0) is ColdReason.NOT_READY
         assert servers.servers == 2
         await eventually(lambda: servers.ready == 2, what="the base's and the last one's are ready")
-        assert not isinstance(servers.choose(launches[-1], frozenset(), {}, 0), ColdReason)
+        server = servers.choose(REQUEST, interpreters[-1], frozenset(), {}, 0)
+        assert not isinstance(server, ColdReason)
         # the base environment's stays
         names = {path.name for path in (tmp_path / "warm").iterdir()}
         assert {"base", "d"} <= names

@@ -32,7 +32,7 @@ async def ready(service: Service, number: int = 1) -> int:
     """Wait for that many fork servers to have become ready; the pid of the base environment's."""
 
     async def there() -> bool:
-        return service.log.read_text().count("the fork server of base is ready") >= number
+        return service.log.read_text().count("fork server of base is ready") >= number
 
     await eventually(there, what="the fork server is ready")
     (pid,) = processes_with_program(service)

@@ -1,4 +1,4 @@
-"""What somebody who follows a job waits for: its log grows, it moves, its place in the queue."""
+"""Followers of jobs: they wait for a job's log, its status and its position in the queue."""
 
 import asyncio
 from collections.abc import Iterator, Sequence
@@ -14,16 +14,16 @@ from asgard_async.store.jobs import JobStore
 
 @dataclass(frozen=True, kw_only=True)
 class State:
-    """Where a job stood at some moment."""
+    """The state of a job at some moment."""
 
     status: Status
     phase: Phase
     queue_position: int | None
-    """Only of the present state, and while it waits."""
+    """Set for the current state only, and while the job is queued."""
 
 
 class Follower:
-    """Follows one job. Look (`states`, `feed`), then `wait`: nothing is missed in between."""
+    """Follows one job: read `states` and `feed`, then `wait`. No change in between is missed."""
 
     def __init__(self, store: JobStore, job_id: str, feed: Feed) -> None:
         self._store = store
@@ -34,75 +34,75 @@ class Follower:
         self._last: State | None = None
         self.feed = feed
         self.is_over = False
-        """Whether the job had finished when last looked at: its log grows no more."""
+        """True if the job had finished when its states were last read: its log grows no more."""
         self.is_stopped = False
-        """Whether to follow no longer: the service stops, or the reader has gone."""
+        """True if following must stop: the service is stopping, or the client has left."""
 
     async def states(self) -> Sequence[State]:
-        """The states of the job since the last call, at first the present one alone.
+        """Return the states of the job since the last call; on the first call the current one.
 
         Raises:
-            JobNotFound: it was deleted.
+            JobNotFound: the job was deleted.
         """
         if not self._job_changed:
             return ()
-        self._job_changed = False  # before looking: what comes meanwhile sets it again
+        self._job_changed = False  # before reading: a change meanwhile sets it again
         moves = await self._store.history(self._job_id)
-        job = await self._store.get(self._job_id)  # afterwards: it tells of a deletion
+        job = await self._store.get(self._job_id)  # afterwards: it notices a deletion
         states = [
             State(status=move.status, phase=move.phase, queue_position=None)
             for move in moves[max(self._moves_seen, 1) - 1 :]
         ]
-        # the first of them is told already, unless its place in the queue has changed
-        present = states[-1]
-        if present.phase is Phase.QUEUED:
-            states[-1] = present = State(
-                status=present.status,
-                phase=present.phase,
+        # the first was returned before, unless its position in the queue has changed
+        current = states[-1]
+        if current.phase is Phase.QUEUED:
+            states[-1] = current = State(
+                status=current.status,
+                phase=current.phase,
                 queue_position=await self._store.queue_position(job),
             )
         if self._moves_seen == 0:
-            states = [present]
-        elif len(states) > 1 or present == self._last:
+            states = [current]
+        elif len(states) > 1 or current == self._last:
             states = states[1:]
-        self._moves_seen, self._last = len(moves), present
-        self.is_over = present.phase is Phase.FINISHED
+        self._moves_seen, self._last = len(moves), current
+        self.is_over = current.phase is Phase.FINISHED
         return states
 
     async def job(self) -> Job:
-        """The job as it stands."""
+        """Return the job as it is now."""
         return await self._store.get(self._job_id)
 
     async def wait(self) -> None:
-        """Wait until there is something to look at."""
+        """Wait for a change."""
         await self._event.wait()
 
     def look(self) -> None:
-        """Begin to look: what changes from now on ends the next `wait`."""
+        """Start to read: changes from now on end the next `wait`."""
         self._event.clear()
 
     def wake(self) -> None:
-        """The log has changed."""
+        """Note that the log has changed."""
         self._event.set()
 
     def job_changed(self) -> None:
-        """The job has changed."""
+        """Note that the job has changed."""
         self._job_changed = True
         self._event.set()
 
     def queue_changed(self) -> None:
-        """Some job has changed."""
+        """Note that some job has changed, and the position in the queue with it."""
         if self._last is not None and self._last.phase is Phase.QUEUED:
             self.job_changed()
 
     def stop(self) -> None:
-        """Have the follower give up."""
+        """Stop the follower."""
         self.is_stopped = True
         self._event.set()
 
 
 class Followers:
-    """All who follow jobs at this moment."""
+    """All current followers."""
 
     def __init__(self, *, store: JobStore, feeds: Feeds) -> None:
         self._store = store
@@ -112,7 +112,7 @@ class Followers:
 
     @contextmanager
     def following(self, job_id: str) -> Iterator[Follower]:
-        """Follow a job inside of the context."""
+        """Follow a job inside the context."""
 
         def wake() -> None:
             follower.wake()
@@ -133,7 +133,7 @@ class Followers:
                     self._followers.discard(follower)
 
     def close(self) -> None:
-        """Have all of them give up, and those who come."""
+        """Stop all followers, and those that come later."""
         self._is_closed = True
         for follower in self._followers:
             follower.stop()

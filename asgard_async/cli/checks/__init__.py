@@ -1,0 +1,1 @@
+"""The checks of `asgard doctor`, none of which changes anything."""

@@ -1,0 +1,93 @@
+"""The directories of attempts on this machine.
+
+jobs/<job_id>/job.log                   output of all attempts
+jobs/<job_id>/attempts/<n>/             lock, pid.json, exit.json, shim.log
+jobs/<job_id>/attempts/<n>/work         the working directory: the script, or the content of its
+                                        archive, and the files that it writes
+jobs/<job_id>/attempts/<n>/{home,tmp}   HOME and TMPDIR
+"""
+
+import contextlib
+import os
+from pathlib import Path
+
+from asgard_async.core.archives.names import ArchiveLimits, ArchiveRefused
+from asgard_async.core.archives.unpack import unpack
+from asgard_async.core.files.remove_tree import remove_tree
+from asgard_async.domain.attempt import AttemptId
+from asgard_async.executors.base import AttemptRequest, CannotStart
+
+LOG_NAME = "job.log"
+WORK = "work"
+OWN_DIRECTORIES = (WORK, "home", "tmp")
+"""The directories that a job may write, below its attempt's directory."""
+
+
+class AttemptDirectories:
+    """Creates and removes the directories of attempts below `jobs_dir`. Methods block."""
+
+    def __init__(self, jobs_dir: Path, archive_limits: ArchiveLimits) -> None:
+        self._jobs_dir = jobs_dir
+        self._archive_limits = archive_limits
+
+    def of(self, attempt: AttemptId) -> Path:
+        """Return the directory of an attempt."""
+        return self._jobs_dir / attempt.job_id / "attempts" / str(attempt.number)
+
+    def existing(self, attempt: AttemptId) -> Path:
+        """Return the directory of an attempt, creating it so that the attempt can be ruled out."""
+        directory = self.of(attempt)
+        directory.mkdir(mode=0o700, parents=True, exist_ok=True)
+        return directory
+
+    def prepare(self, request: AttemptRequest, *, for_all_users: bool) -> frozenset[str]:
+        """Create a job's files; return the modules beside its script, the script included.
+
+        With `for_all_users` any user can traverse the private directories above those of the job.
+
+        Raises:
+            CannotStart: the archive is missing or cannot be unpacked.
+        """
+        directory = self.of(request.attempt)
+        for path in (directory, *own_directories(directory)):
+            path.mkdir(mode=0o700, parents=True, exist_ok=True)
+        if for_all_users:
+            for path in (directory, directory.parent, directory.parent.parent):
+                path.chmod(0o711)
+        script = directory / WORK / request.script_name
+        if request.archive is None:
+            _write_script(script, request.script)
+            return frozenset({Path(request.script_name).stem})
+        if not request.archive.exists():
+            raise CannotStart("its archive is missing on the service's disk. Submit the job again")
+        try:
+            # checked again: the limits may have changed, and so may the file
+            unpack(request.archive, directory / WORK, self._archive_limits)
+        except ArchiveRefused as error:
+            raise CannotStart(
+                f"its archive cannot be unpacked. {error} Submit the job again"
+            ) from error
+        return frozenset(path.name.partition(".")[0] for path in script.parent.iterdir())
+
+    def reclaim(self, attempt: AttemptId) -> None:
+        """Take the job's directories back from the user it ran as, who may be the next job's."""
+        for path in own_directories(self.of(attempt)):
+            with contextlib.suppress(OSError):  # removed, or replaced by the job
+                if path.lstat().st_uid != os.geteuid() and path.is_dir():
+                    os.lchown(path, os.geteuid(), os.getegid())
+                    path.chmod(0o700)
+
+    def remove(self, job_id: str) -> None:
+        """Remove everything that a job left."""
+        remove_tree(self._jobs_dir / job_id)
+
+
+def own_directories(directory: Path) -> list[Path]:
+    """Return the directories that a job may write, below its attempt's `directory`."""
+    return [directory / name for name in OWN_DIRECTORIES]
+
+
+def _write_script(path: Path, script: bytes) -> None:
+    flags = os.O_WRONLY | os.O_CREAT | os.O_TRUNC | os.O_CLOEXEC
+    with os.fdopen(os.open(path, flags, 0o600), "wb") as file:
+        file.write(script)

@@ -1,0 +1,116 @@
+"""Logs in files on this machine, as the shim writes them.
+
+A log may have a hole (see supervisor/shim/pump.py), and a file beside it tells when each part was
+written (see logformat/files.py).
+"""
+
+import asyncio
+import contextlib
+import os
+from collections.abc import Iterator
+from contextlib import AbstractContextManager
+from pathlib import Path
+
+from asgard_async.logformat.files import read_hole
+from asgard_async.logformat.times import parts_by_time
+from asgard_async.logs.source import LogSlice, TimedSlice, Wake
+from asgard_async.logs.watch import LogWatch
+
+
+class FileLogSource:
+    """A `LogSource` for logs at `directory`/<job_id>/`name`."""
+
+    def __init__(self, directory: Path, name: str) -> None:
+        self._directory = directory
+        self._name = name
+        self._watch = LogWatch(directory)
+
+    def open(self) -> None:
+        """Start to watch the logs."""
+        self._watch.open()
+
+    def close(self) -> None:
+        """Stop watching."""
+        self._watch.close()
+
+    def path_of(self, job_id: str) -> Path:
+        """Return the path of a job's log, whether it exists or not."""
+        return self._directory / job_id / self._name
+
+    async def size(self, job_id: str) -> int:
+        """See `LogSource.size`."""
+        return await asyncio.to_thread(_size, self.path_of(job_id))
+
+    async def read(self, job_id: str, offset: int, limit: int) -> LogSlice:
+        """See `LogSource.read`."""
+        return await asyncio.to_thread(read_slice, self.path_of(job_id), offset, limit)
+
+    async def read_timed(self, job_id: str, offset: int, limit: int) -> TimedSlice:
+        """See `LogSource.read_timed`."""
+        return await asyncio.to_thread(read_timed, self.path_of(job_id), offset, limit)
+
+    async def tail(self, job_id: str, count: int) -> LogSlice:
+        """See `LogSource.tail`."""
+        return await asyncio.to_thread(_tail, self.path_of(job_id), count)
+
+    def watching(self, job_id: str, wake: Wake) -> AbstractContextManager[None]:
+        """See `LogSource.watching`."""
+        return self._watch.watching(self.path_of(job_id), wake)
+
+
+def read_slice(path: Path, offset: int, limit: int) -> LogSlice:
+    """Read part of the log at `path`; see `LogSource.read`."""
+    with _opened(path) as descriptor:
+        if descriptor is None:
+            return LogSlice(data=b"", offset=0, next=0)
+        while True:
+            hole, size = read_hole(str(path)), os.fstat(descriptor).st_size
+            begin = hole[1] if hole[0] <= offset < hole[1] else offset
+            begin = min(begin, size)
+            length = min(limit, hole[0] - begin) if begin < hole[0] else limit
+            data = os.pread(descriptor, length, begin)
+            # The hole is recorded before it is punched: unchanged means that no zeros were read.
+            if begin < hole[0] or read_hole(str(path)) == hole:
+                end = begin + len(data)
+                is_cut = bool(data) and end == hole[0]
+                return LogSlice(data=data, offset=begin, next=end, is_cut=is_cut, size=size)
+
+
+def read_timed(path: Path, offset: int, limit: int) -> TimedSlice:
+    """Read part of the log at `path` with its times; see `LogSource.read_timed`."""
+    part = read_slice(path, offset, limit)
+    parts = tuple(parts_by_time(path, part.offset, part.next)) if part.data else ()
+    return TimedSlice(
+        data=part.data,
+        offset=part.offset,
+        next=part.next,
+        is_cut=part.is_cut,
+        size=part.size,
+        parts=parts,
+    )
+
+
+def _size(path: Path) -> int:
+    try:
+        return path.stat().st_size
+    except FileNotFoundError:
+        return 0
+
+
+def _tail(path: Path, count: int) -> LogSlice:
+    size, hole = _size(path), read_hole(str(path))
+    offset = max(0, size - count, hole[1] if hole[1] <= size else 0)
+    return read_slice(path, offset, size - offset)
+
+
+@contextlib.contextmanager
+def _opened(path: Path) -> Iterator[int | None]:
+    try:
+        descriptor = os.open(path, os.O_RDONLY | os.O_CLOEXEC | os.O_NOFOLLOW)
+    except FileNotFoundError:
+        yield None
+        return
+    try:
+        yield descriptor
+    finally:
+        os.close(descriptor)
