@@ -121,6 +121,7 @@ def test_bounds_match_the_configuration() -> None:
     assert SubmissionSchema().fields["timeout"].load_default == 300
 
 
+@pytest.mark.service
 async def test_the_service_serves_the_document(tmp_path: Any) -> None:
     async with running(service_config(tmp_path, jobs={"timeout_max": 4000})) as client:
         document = await served(client)
