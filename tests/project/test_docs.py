@@ -1,4 +1,4 @@
-"""What the documents say is so, where that can be compared."""
+"""The documentation agrees with the code, where that can be compared."""
 
 import re
 import shlex
