@@ -1,4 +1,4 @@
-"""Health: the process answers, and jobs are taken or not."""
+"""Health: the process answers, and accepts jobs or not."""
 
 from asgard_async.core.component import READINESS
 from tests.support.api_service import get_json, problem

@@ -1,4 +1,4 @@
-"""Tokens are kept as digests in one private file, which every process sees at once."""
+"""Tokens are stored as digests in one private file; changes apply in every process at once."""
 
 import json
 import multiprocessing

@@ -1,4 +1,4 @@
-"""What holds the event loop up is measured, and named in the log while it does."""
+"""Event loop lag is measured, and the code that blocks the loop is logged meanwhile."""
 
 import asyncio
 import logging
@@ -18,7 +18,7 @@ async def test_the_code_that_blocks_the_loop_is_named(caplog: pytest.LogCaptureF
     async def culprit() -> None:
         end = time.monotonic() + 30
         while not caplog.records and time.monotonic() < end:
-            time.sleep(0.01)  # noqa: ASYNC251  # what is to be found
+            time.sleep(0.01)  # noqa: ASYNC251  # the blocking call under test
 
     with caplog.at_level(logging.WARNING):
         await asyncio.create_task(culprit(), name="the culprit")
