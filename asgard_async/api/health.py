@@ -55,7 +55,7 @@ async def ready(request: web.Request) -> web.Response:
                 "status": "ready",
                 "warnings": request.app[READINESS].warnings(),
                 "isolation": request.app[ISOLATION].level,
-                "limits": dict(request.app[LIMITS].by),
+                "limits": dict(request.app[LIMITS].mechanisms),
             }
         )
     return not_ready(reasons).response(request_id(request))

@@ -92,7 +92,7 @@ def test_a_damaged_file_authenticates_nobody(file: Path, text: str) -> None:
     secret = make(tokens)
     file.write_text(text)
     for _ in range(2):
-        with pytest.raises(ConfigError, match="cannot be read"):
+        with pytest.raises(ConfigError, match="cannot read the tokens"):
             tokens.find(secret)
         with pytest.raises(ConfigError):
             tokens.is_closed()

@@ -215,7 +215,7 @@ async def test_a_damaged_token_file_rejects_every_request(
         file.write_bytes(damaged)
         for given in ({}, headers):
             document = await problem(await closed.get("/mlops/status", headers=given), 503)
-            assert "an administrator has to look" in document["detail"]
+            assert "An administrator must fix it" in document["detail"]
             assert str(tmp_path) not in json.dumps(document)
             response = await closed.post(UPLOAD, json=submission("print()"), headers=given)
             await problem(response, 503)

@@ -264,6 +264,7 @@ async def test_at_most_a_thousand_requirements_are_accepted(api: Client) -> None
                 assert errors == {"requirements": ["At most 1000 entries; got 1001."]}
 
 
+@pytest.mark.service
 async def test_fields_over_the_limit_are_413(tmp_path: Path) -> None:
     config = service_config(
         tmp_path,
