@@ -1,4 +1,4 @@
-"""One `asgard serve` for the tests that leave it alone, and clients of it."""
+"""A running service shared by the tests that do not stop it, and clients for it."""
 
 from collections.abc import AsyncIterator
 from pathlib import Path
@@ -26,7 +26,7 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
 async def shared(tmp_path_factory: pytest.TempPathFactory) -> AsyncIterator[Service]:
     """A service without MLflow that no test stops."""
     data_dir = tmp_path_factory.mktemp("client") / "data"
-    # each test and its jobs leave files for each other in a directory of the test
+    # each test exchanges files with its jobs in the test's directory
     async with running_service(data_dir, WITHOUT_MLFLOW | UNCONFINED) as service:
         yield service
 

@@ -1,4 +1,4 @@
-"""The gateway: what every kind of answer, and of silence, means."""
+"""The gateway: the exception for every kind of response, and for none."""
 
 import asyncio
 import logging
@@ -99,15 +99,17 @@ async def test_foreign_responses_mean_unavailable(
     async with serving(handler) as uri, open_gateway(uri, timeout_seconds) as gateway:  # type: ignore[arg-type]  # each is a Handler
         with pytest.raises(TrackingUnavailable) as caught:
             await gateway.experiment_named("x")
-    told = "".join(traceback.format_exception(caught.value)) + repr(caught.value) + caplog.text
-    assert "hush" not in told
-    assert "Authorization" not in told
+    visible_text = (
+        "".join(traceback.format_exception(caught.value)) + repr(caught.value) + caplog.text
+    )
+    assert "hush" not in visible_text
+    assert "Authorization" not in visible_text
 
 
 async def test_credentials_echoed_by_a_server_are_redacted() -> None:
     async def echo(request: web.Request) -> web.StreamResponse:
-        told = f"hush-hush, or {request.headers['Authorization']}"
-        return web.json_response({"error_code": "INTERNAL_ERROR", "message": told}, status=500)
+        message = f"hush-hush, or {request.headers['Authorization']}"
+        return web.json_response({"error_code": "INTERNAL_ERROR", "message": message}, status=500)
 
     async with serving(echo) as uri, open_gateway(uri) as gateway:
         with pytest.raises(MlflowInternalError, match=r"\(hidden\), or Basic \(hidden\)$"):

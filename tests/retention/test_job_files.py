@@ -1,4 +1,4 @@
-"""What of the jobs directory is a job's, and what only looks like it."""
+"""The files of jobs, and entries of the jobs directory that only look like them."""
 
 import os
 import subprocess
@@ -53,13 +53,13 @@ def test_a_renamed_log_is_removed(tmp_path: Path) -> None:
 def test_very_deep_directories_are_removed(tmp_path: Path) -> None:
     work = tmp_path / JOB / "attempts" / "1" / "work"
     work.mkdir(parents=True)
-    here = os.open(work, os.O_RDONLY)
+    parent = os.open(work, os.O_RDONLY)
     for _ in range(3000):
-        os.mkdir("d", dir_fd=here)  # pathlib has no descriptors
-        there = os.open("d", os.O_RDONLY, dir_fd=here)
-        os.close(here)
-        here = there
-    os.close(here)
+        os.mkdir("d", dir_fd=parent)  # pathlib does not support directory descriptors
+        child = os.open("d", os.O_RDONLY, dir_fd=parent)
+        os.close(parent)
+        parent = child
+    os.close(parent)
     files = JobFiles(tmp_path)
     assert files.directory_bytes(JOB) > 0
     files.remove_directory(JOB)
