@@ -16,7 +16,7 @@ from asgard_async.domain.errors import (
 from asgard_async.mlflow import gateway as gateway_module
 from asgard_async.mlflow.address import MlflowAddress
 from asgard_async.mlflow.gateway import MlflowGateway
-from asgard_async.mlflow.refusals import AnswerTooLarge, MlflowInternalError, MlflowRefused
+from asgard_async.mlflow.refusals import MlflowInternalError, MlflowRefused, ResponseTooLarge
 from tests.support.basic_auth import ProtectedMlflow
 from tests.support.mlflow_servers import MlflowServer, Relay, serving
 from tests.support.mlflow_user import MlflowUser, all_of, fresh
@@ -158,7 +158,7 @@ async def test_the_response_size_is_bounded() -> None:
             await response.write(b" " * 10_000)
 
     async with serving(endless) as uri, open_gateway(uri) as gateway:
-        with pytest.raises(AnswerTooLarge):
+        with pytest.raises(ResponseTooLarge):
             await gateway.experiment_named("x")
 
 
