@@ -34,7 +34,8 @@ LONG = {
     "system/attacks/test_slow_clients.py",
     "cli/test_run_in_terminal.py",
     "supervisor/sandbox/test_attacks.py",
-    "supervisor/sandbox/test_confined_rungs.py",
+    "supervisor/sandbox/test_weaker_levels.py",
+    "system/test_upgrade.py",
 }
 """Files that take longest (`make test PYTEST_ARGS=--durations=0`): they start first, so that no
 worker is left alone with one at the end."""

@@ -1,4 +1,4 @@
-"""Environments get their bytecode once, beside the jobs."""
+"""Environments are compiled to bytecode once, while jobs are running."""
 
 import asyncio
 import sys

@@ -118,7 +118,7 @@ def test_bounds_match_the_configuration() -> None:
     assert (timeout["minimum"], timeout["default"], timeout["maximum"]) == (7, 8, 9)
     assert fields["script_content"]["maxLength"] == 4
     # those of other instances stay as they were
-    assert SubmissionSchema().fields["timeout"].metadata["default"] == 300
+    assert SubmissionSchema().fields["timeout"].load_default == 300
 
 
 @pytest.mark.service

@@ -1,4 +1,4 @@
-"""Fork servers under a real service: what starts warm, what cold and why, what replaces them."""
+"""Fork servers of a real service: warm and cold starts, their reasons, and restarts of servers."""
 
 import contextlib
 import os
@@ -21,7 +21,7 @@ pytestmark = [pytest.mark.service, pytest.mark.asyncio(loop_scope="module")]
 PRELOAD = '["numpy", "no_such_module"]'
 SETTINGS = {
     **WITHOUT_MLFLOW,
-    **UNCONFINED,  # so that environments that were built have fork servers, too
+    **UNCONFINED,  # built environments have fork servers only without isolation
     "ASGARD_WARM__PRELOAD": PRELOAD,
     "ASGARD_JOBS__MAX_CONCURRENT_JOBS": "2",
 }
@@ -29,7 +29,7 @@ USES_NUMPY = "import numpy\nprint('hello')\n"
 
 
 async def ready(service: Service, number: int = 1) -> int:
-    """Wait for that many fork servers to have become ready; the pid of the base environment's."""
+    """Wait until `number` fork servers became ready; return the pid of the base environment's."""
 
     async def there() -> bool:
         return service.log.read_text().count("fork server of base is ready") >= number
@@ -42,7 +42,7 @@ async def ready(service: Service, number: int = 1) -> int:
 def processes_with_program(service: Service) -> list[int]:
     found = []
     for pid in processes_with(str(service.data_dir / "warm")):
-        with contextlib.suppress(OSError):  # it has just ended
+        with contextlib.suppress(OSError):  # it has just exited
             if b"fork_server.py" in Path(f"/proc/{pid}/cmdline").read_bytes():
                 found.append(pid)
     return found
@@ -89,7 +89,7 @@ async def test_a_job_importing_preloaded_modules_starts_warm(unharmed: Service) 
         (USES_NUMPY, {"environment_vars": {"LD_PRELOAD": ""}}, "variables"),
         (USES_NUMPY, {"environment_vars": {"OPENSSL_CONF": "/dev/null"}}, "variables"),
         (USES_NUMPY, {"environment_vars": {"MLFLOW_DISABLE_TELEMETRY": "1"}}, "variables"),
-        # numpy looks it up when it is imported: nobody has listed it
+        # numpy looks it up on import; the fork server notices
         (USES_NUMPY, {"environment_vars": {"OPENBLAS_MAIN_FREE": "1"}}, "variables"),
     ],
 )
@@ -159,11 +159,11 @@ async def test_a_killed_server_is_replaced_and_its_jobs_survive(service: Service
 
 async def test_a_job_starts_cold_when_its_server_is_gone(service: Service) -> None:
     (pid,) = processes_with_program(service)
-    os.kill(pid, signal.SIGSTOP)  # so that orders are accepted, and lost with it
+    os.kill(pid, signal.SIGSTOP)  # it accepts specs, which are lost with it
     job_id = await service.submit(USES_NUMPY)
-    # which is opened in the moment of the order
+    # it is opened together with the spec
     shim_log = service.data_dir / "jobs" / job_id / "attempts" / "1" / "shim.log"
-    await eventually(shim_log.exists, what="the server has the order")
+    await eventually(shim_log.exists, what="the server has the spec")
     os.kill(pid, signal.SIGKILL)
     job = await service.finished(job_id)
     assert (job["status"], job["logs"]) == ("completed", "hello\n")
@@ -177,7 +177,7 @@ async def test_servers_stop_with_the_service_but_jobs_continue(service: Service)
     await service.says(job_id, "up")
     (pid,) = processes_with_program(service)
     await service.kill()
-    await eventually(lambda: state_of(pid) in {None, "Z"}, what="the fork server has ended")
+    await eventually(lambda: state_of(pid) in {None, "Z"}, what="the fork server has exited")
     await service.start()
     (service.data_dir / "jobs" / job_id / "attempts" / "1" / "work" / "go").touch()
     job = await service.finished(job_id)
@@ -220,7 +220,8 @@ async def test_a_server_over_its_memory_limit_is_not_used(tmp_path: Path) -> Non
     settings = {**SETTINGS, "ASGARD_WARM__MAX_MEMORY_MB": "1"}
     async with running_service(tmp_path / "data", settings) as service:
         await eventually(
-            lambda: "more than [warm] max_memory_mb" in service.log.read_text(), what="it is told"
+            lambda: "more than [warm] max_memory_mb" in service.log.read_text(),
+            what="the log says so",
         )
         start, reason = await start_of(service, USES_NUMPY)
         assert (start, reason in {"no_server", "not_ready"}) == ("cold", True)
@@ -270,8 +271,8 @@ async def test_a_built_environment_in_use_gets_its_own_server(
         assert (second["status"], second["start"]) == ("completed", "warm")
         assert second["logs"].startswith(environments)
         assert second["logs"] == first["logs"][-len(second["logs"]) :]
-        # nobody uses it any longer
-        await eventually(lambda: len(processes_with_program(service)) == 1, what="it has ended")
+        # it has become idle
+        await eventually(lambda: len(processes_with_program(service)) == 1, what="it has exited")
         named = await service.submit(script, requirements=[*requirements, "mlflow-skinny>=3"])
         third = await service.finished(named, within=300)
         assert (third["status"], third["cold_reason"]) == ("completed", "requirements")
