@@ -1,4 +1,4 @@
-"""The local executor's own part: the files around attempts."""
+"""The files of the local executor's attempts."""
 
 from pathlib import Path
 
@@ -38,7 +38,7 @@ def executor(tmp_path: Path) -> LocalExecutor:
 async def test_directories_that_a_job_made_read_only_are_removed(
     executor: LocalExecutor, tmp_path: Path
 ) -> None:
-    # root may write everywhere: this tells something only for other users
+    # root may write everywhere: the test is only meaningful for other users
     closed = tmp_path / "jobs" / "0000000a" / "attempts" / "1" / "home" / "cache"
     (closed / "deeper").mkdir(parents=True)
     (closed / "deeper" / "file").touch()

@@ -1,4 +1,4 @@
-"""How many fork servers there are."""
+"""The number of fork servers."""
 
 import sys
 from pathlib import Path
