@@ -61,7 +61,21 @@ class AskedLimits(Record, frozen=True, kw_only=True):
     cpus: float | None = None
 
 
-class Job(Record, frozen=True, kw_only=True):
+class Specification(Record, frozen=True, kw_only=True):
+    """What a job was submitted with, as responses show it."""
+
+    script_name: str
+    experiment_name: str
+    model_name: str
+    entrypoint: str | None = None
+    requirements: tuple[str, ...] = ()
+    tags: dict[str, str] = msgspec.field(default_factory=dict)
+    timeout: int | None = None
+    priority: int = 0
+    warm: bool = True
+
+
+class Job(Specification, frozen=True, kw_only=True):
     """A job. What follows `reason` is known of jobs that were got, not of those in lists.
 
     Times are aware, in UTC. `phase` is one of queued, environment, starting, running, stopping,
@@ -70,9 +84,6 @@ class Job(Record, frozen=True, kw_only=True):
     """
 
     job_id: str
-    script_name: str
-    experiment_name: str
-    model_name: str
     status: Status
     created_at: datetime
     started_at: datetime | None = None
@@ -91,12 +102,6 @@ class Job(Record, frozen=True, kw_only=True):
     """Seconds in each phase."""
     queue_position: int | None = None
     runs: tuple[Run, ...] = ()
-    entrypoint: str | None = None
-    requirements: tuple[str, ...] = ()
-    tags: dict[str, str] = msgspec.field(default_factory=dict)
-    timeout: int | None = None
-    priority: int = 0
-    warm: bool = True
     start: str | None = None
     """How it was started, "warm" or "cold"; None before."""
     cold_reason: str | None = None

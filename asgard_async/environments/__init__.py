@@ -1,1 +1,1 @@
-"""Environments of jobs: the base one, cached ones, and how a new one is built."""
+"""Python environments of jobs: the base environment, cached ones, and building new ones."""

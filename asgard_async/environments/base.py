@@ -1,4 +1,4 @@
-"""The base environment: the service's own interpreter and what is installed beside it."""
+"""The base environment: the service's own interpreter and its installed packages."""
 
 import importlib.metadata
 from collections.abc import Iterable, Sequence
@@ -9,16 +9,16 @@ from packaging.version import Version
 
 
 class BaseEnvironment:
-    """What is installed, read once: it does not change while the service runs."""
+    """The installed packages, read once: they do not change while the service runs."""
 
     def __init__(self) -> None:
         self._installed: dict[NormalizedName, importlib.metadata.Distribution] = {}
         for distribution in importlib.metadata.distributions():
             name = canonicalize_name(distribution.metadata["Name"])
-            self._installed.setdefault(name, distribution)  # the first on sys.path is imported
+            self._installed.setdefault(name, distribution)  # the first one on sys.path is imported
 
     def missing(self, requirements: Iterable[Requirement]) -> Sequence[str]:
-        """Those of `requirements` that are not satisfied, each with what is there instead."""
+        """The unsatisfied requirements, each with the reason."""
         return [
             problem
             for requirement in requirements
@@ -29,7 +29,7 @@ class BaseEnvironment:
         if requirement.marker is not None and not requirement.marker.evaluate({"extra": ""}):
             return None
         if requirement.url is not None:
-            return f"{requirement.name} (from a place of its own)"
+            return f"{requirement.name} (from an address of its own)"
         distribution = self._installed.get(canonicalize_name(requirement.name))
         if distribution is None:
             return f"{requirement} (not installed)"
@@ -51,7 +51,7 @@ class BaseEnvironment:
         for text in distribution.requires or ():
             needed = Requirement(text)
             marker = needed.marker
-            # needed with the extra, and not without it
+            # required with the extra, but not without it
             if marker and marker.evaluate({"extra": extra}) and not marker.evaluate({"extra": ""}):
                 needed.marker = None
                 yield needed

@@ -1,12 +1,12 @@
-"""Builds one environment; runs under a shim, so that it outlives the service.
+"""Builds one environment; runs under the shim, so it outlives the service.
 
-`python -I -S build_program.py PLAN`, where PLAN is a file as `Plan` below. What it prints is shown
-to the waiting jobs, addresses without their credentials. Standard library alone.
+`python -I -S build_program.py PLAN`, where PLAN is a file with a `Plan`, see below. Its output goes
+to the logs of waiting jobs, without credentials in addresses. Uses only the standard library.
 
-Within walls (see the isolation package) there are two steps. The first installs wheels alone: that
-runs none of their code, so it may use the cache of all builds. Where a source distribution has to
-be built, all is done again, shut in, in an empty cache that is thrown away: a build script that
-wrote to the common one could change what others install.
+With sandboxes there are two steps. The first installs only wheels, which runs none of their code,
+so it may use the shared cache. If a source distribution must be built, everything is done again in
+the sandbox, with an empty cache that is deleted afterwards: a build script that could write to the
+shared cache could change what others install.
 """
 
 import json
@@ -15,7 +15,7 @@ import shutil
 import sys
 from typing import TypedDict
 
-# found by its place; last, since that place is site-packages where Asgard is installed
+# the directory of the package, last on the path: it is site-packages if Asgard is installed
 sys.path.append(os.path.abspath(f"{__file__}/../../.."))
 
 from asgard_async.core.redaction import without_secrets, without_user
@@ -24,37 +24,37 @@ from asgard_async.environments.sandboxed import run
 from asgard_async.supervisor.shim import linux
 from asgard_async.supervisor.shim.sandbox import SandboxSpec
 
-FROM_SOURCE = "Not all of it is there as wheels: what is not gets built, apart from other builds."
+FROM_SOURCE = "Some packages have no wheel; building them in isolation."
 INDEXES = ("UV_DEFAULT_INDEX", "UV_INDEX")
 PROXIES = ("http_proxy", "https_proxy", "all_proxy")
 
 
 class Plan(TypedDict):
-    """What is to be built."""
+    """Instructions for one build."""
 
     uv: str
     python: str
     requirements: "list[str]"
     refreshed: "list[str]"
-    """Packages of which nothing that uv has cached is taken."""
+    """Packages that must not come from uv's cache."""
     staging: str
-    """A directory to build in, which is made and removed."""
+    """The directory to build in, created and removed by the build."""
     final: str
-    """Where the environment is to be in the end; it is whole when it is there."""
+    """The final directory of the environment, which is complete once it exists."""
     landlock_only: "SandboxSpec | None"
-    """What uv is kept within when it runs no foreign code; none of both to do all in one step."""
+    """The sandbox for uv while it runs no foreign code; without both, there is only one step."""
     sandbox: "SandboxSpec | None"
-    """What it is kept within when it does."""
+    """The sandbox for uv when it runs foreign code."""
     only_source: bool
-    """Whether foreign code is run in any case: something comes from an address of its own."""
+    """True if foreign code runs in any case: a package comes from an address of its own."""
 
 
 def main() -> int:
-    """Build aside, then rename: what is called by its final name is whole."""
+    """Build in the staging directory, then rename: the final directory is always complete."""
     with open(sys.argv[1]) as file:
         plan: Plan = json.load(file)
     if os.path.isdir(plan["final"]):
-        return 0  # somebody else was quicker
+        return 0  # another process was quicker
     linux.become_subreaper()
     try:
         return _build(plan)
@@ -66,18 +66,18 @@ def main() -> int:
 
 
 def _build(plan: Plan) -> int:
-    common = dict(os.environ)
+    shared = dict(os.environ)
     if plan["sandbox"] is None:
-        code = _install(plan, common, None, [f"--refresh-package={n}" for n in plan["refreshed"]])
+        code = _install(plan, shared, None, [f"--refresh-package={n}" for n in plan["refreshed"]])
     else:
         code = -1
         if not plan["only_source"]:
             code = _install(
-                plan, common, plan["landlock_only"], ["--only-binary=:all:"], is_first=True
+                plan, shared, plan["landlock_only"], ["--only-binary=:all:"], is_first=True
             )
         if code:
             print(FROM_SOURCE, flush=True)  # noqa: T201
-            code = _install(plan, _private(plan, common), plan["sandbox"], [])
+            code = _install(plan, _private(plan, shared), plan["sandbox"], [])
     return code
 
 
@@ -89,40 +89,42 @@ def _install(
     *,
     is_first: bool = False,
 ) -> int:
-    """Make an environment and, unless that fails, publish it; uv's exit code."""
+    """Create an environment and publish it if that succeeds; return uv's exit code."""
     staging = plan["staging"]
     shutil.rmtree(staging, ignore_errors=True)
     for path in (staging, *(f"{staging}/{name}" for name in ("home", "tmp"))):
         os.mkdir(path, 0o755)
-    asked = f"{staging}/asked.txt"
-    with open(asked, "w") as file:
-        file.writelines(f"{one}\n" for one in plan["requirements"])
-    # by uv alone, before anything of others is there
-    make = ["venv", "--quiet", "--relocatable", "--python", plan["python"], f"{staging}/venv"]
-    if code := run([plan["uv"], *make], dict(os.environ), plan["landlock_only"]):
+    requirements = f"{staging}/asked.txt"
+    with open(requirements, "w") as file:
+        file.writelines(f"{requirement}\n" for requirement in plan["requirements"])
+    # by uv alone, before there is any foreign code
+    create = ["venv", "--quiet", "--relocatable", "--python", plan["python"], f"{staging}/venv"]
+    if code := run([plan["uv"], *create], dict(os.environ), plan["landlock_only"]):
         return code
     venv = Venv(f"{staging}/venv")
     if sandbox is not None and sandbox["uid"] >= 0:
         venv.give(staging, sandbox["uid"])
     install = ["pip", "install", "--no-progress", "--python", f"{staging}/venv/bin/python"]
     code = run(
-        [plan["uv"], *install, "--requirements", asked, *options],
+        [plan["uv"], *install, "--requirements", requirements, *options],
         environment,
         sandbox,
-        holds_back_errors=is_first,
+        hide_errors=is_first,
     )
     if code:
         return code
-    # whose code ran here is over
+    # all foreign processes have exited by now
     whole = f"{staging}-whole"
     shutil.rmtree(whole, ignore_errors=True)
     os.mkdir(whole, 0o755)
     try:
         venv.take(f"{whole}/venv", sandbox["uid"] if sandbox is not None else -1)
         with open(f"{whole}/requirements.txt", "w") as kept:
-            kept.writelines(without_secrets(f"{one}\n") for one in plan["requirements"])
+            kept.writelines(
+                without_secrets(f"{requirement}\n") for requirement in plan["requirements"]
+            )
         os.close(os.open(f"{whole}/lock", os.O_CREAT | os.O_WRONLY, 0o600))
-        # not one fsync per file of thousands: the environment can be built again
+        # one sync instead of thousands of fsync calls: the environment can be built again
         os.sync()
         os.rename(whole, plan["final"])
     finally:
@@ -130,14 +132,14 @@ def _install(
     return 0
 
 
-def _private(plan: Plan, common: "dict[str, str]") -> "dict[str, str]":
-    """The variables for foreign code: places of its own, and no password of the administrator's."""
-    environment = dict(common)
+def _private(plan: Plan, shared: "dict[str, str]") -> "dict[str, str]":
+    """Variables for foreign code: its own cache, and no password of the administrator."""
+    environment = dict(shared)
     for name in INDEXES:
-        if name in common:
-            environment[name] = " ".join(map(without_user, common[name].split()))
-    for name in common:
-        if name.lower() in PROXIES and without_user(common[name]) != common[name]:
+        if name in shared:
+            environment[name] = " ".join(map(without_user, shared[name].split()))
+    for name in shared:
+        if name.lower() in PROXIES and without_user(shared[name]) != shared[name]:
             del environment[name]
     return environment | {"UV_CACHE_DIR": f"{plan['staging']}/cache", "UV_LINK_MODE": "hardlink"}
 

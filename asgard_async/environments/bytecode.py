@@ -1,6 +1,6 @@
-"""Has the modules of an environment compiled once, since uv leaves that to who imports them.
+"""Compilation of an environment's modules to bytecode, which uv leaves to their first import.
 
-A job may not write to its environment, and so would compile what it imports again and again.
+A job cannot write to its environment, so without this every job would compile what it imports.
 """
 
 import asyncio
@@ -10,22 +10,24 @@ import sys
 from pathlib import Path
 
 from asgard_async.environments.cache import CachedEnvironment, EnvironmentCache
+from asgard_async.supervisor.process_spec import service_python
 from asgard_async.supervisor.processes import identify
 
 PROGRAM = Path(__file__).parent / "compile_program.py"
 
 
 async def compile_modules(cache: EnvironmentCache, key: str, *, niceness: int) -> None:
-    """Compile an environment, unless that is done already or it has gone.
+    """Compile an environment, unless it is already compiled or deleted.
 
-    It is in use meanwhile. Cancelling ends the work; what is compiled stays.
+    The environment counts as in use meanwhile. Cancelling stops the compilation; compiled modules
+    stay.
     """
     with cache.held(key) as environment:
         if environment is None or environment.is_compiled:
             return
         process = identify(_spawn(environment, niceness))
         if process is None:
-            return  # ended and reaped already
+            return  # exited and reaped already
         try:
             await process.gone()
         except asyncio.CancelledError:
@@ -35,14 +37,13 @@ async def compile_modules(cache: EnvironmentCache, key: str, *, niceness: int) -
 
 
 def _spawn(environment: CachedEnvironment, niceness: int) -> int:
-    # by hand: the service reaps every child, so the program itself notes that it came to its end
+    # posix_spawn, since the service reaps all children; the program itself records its success
     return os.posix_spawn(
         sys.executable,
-        [
-            *(sys.executable, "-I", "-S", str(PROGRAM)),
-            *(str(environment.modules), str(environment.compiled)),
+        service_python(
+            *(PROGRAM, environment.modules, environment.compiled),
             *(str(os.getpid()), str(niceness)),
-        ],
+        ),
         {},
         file_actions=[
             (os.POSIX_SPAWN_OPEN, number, os.devnull, os.O_RDWR, 0) for number in range(3)
@@ -51,5 +52,9 @@ def _spawn(environment: CachedEnvironment, niceness: int) -> int:
 
 
 def uncompiled(cache: EnvironmentCache) -> list[CachedEnvironment]:
-    """Those whose compiling was not finished, but for those of one job."""
-    return [one for one in cache.all() if not one.is_compiled and not one.is_for_one_job]
+    """Environments whose compilation was not finished, except those for one job."""
+    return [
+        environment
+        for environment in cache.all()
+        if not environment.is_compiled and not environment.is_for_one_job
+    ]

@@ -1,10 +1,10 @@
-"""The environments on the disk: found, held while in use, and thrown away when there is no room.
+"""Environments on disk: looked up, protected while in use, deleted to free space.
 
 environments/<key>/venv                the environment
-environments/<key>/requirements.txt    what it was made of
+environments/<key>/requirements.txt    its requirements
 environments/<key>/lock                held (flock, shared) by every job that runs in it;
-                                       its time of change is that of the last use
-environments/<key>/compiled            there once its modules have bytecode
+                                       its modification time is that of the last use
+environments/<key>/compiled            exists once its modules have bytecode
 environments/builds/<key>/             see builder.py
 """
 
@@ -17,7 +17,7 @@ from asgard_async.supervisor.shared_directory import LeasedDirectory, sweep
 
 
 class CachedEnvironment(LeasedDirectory):
-    """A whole environment."""
+    """A complete environment."""
 
     @property
     def key(self) -> str:
@@ -29,12 +29,12 @@ class CachedEnvironment(LeasedDirectory):
 
     @property
     def python(self) -> Path:
-        """Its interpreter; a link, not to be resolved."""
+        """Its interpreter, a link that must not be resolved."""
         return self.directory / "venv" / "bin" / "python"
 
     @property
     def modules(self) -> Path:
-        """Where its packages are."""
+        """The directory of its packages."""
         return self.directory / "venv" / "lib"
 
     @property
@@ -43,7 +43,7 @@ class CachedEnvironment(LeasedDirectory):
 
     @property
     def is_compiled(self) -> bool:
-        """Whether its modules have bytecode."""
+        """True once its modules have bytecode."""
         return self.compiled.exists()
 
     @property
@@ -52,24 +52,24 @@ class CachedEnvironment(LeasedDirectory):
 
 
 class EnvironmentCache:
-    """The environments below one directory; safe beside other processes that use it."""
+    """The environments below one directory; safe to use alongside other processes."""
 
     def __init__(self, directory: Path) -> None:
         self.directory = directory
 
     def path_of(self, key: str) -> Path:
-        """Where the environment of that name is, or will be."""
+        """The directory of an environment, whether it exists or not."""
         return self.directory / key
 
     @contextlib.contextmanager
     def held(self, key: str) -> Iterator[CachedEnvironment | None]:
-        """The environment of that name, kept from being thrown away; None if there is none."""
+        """The environment, protected from deletion; None if it does not exist."""
         environment = CachedEnvironment(directory=self.path_of(key))
-        with environment.in_use() as is_there:
-            yield environment if is_there else None
+        with environment.in_use() as exists:
+            yield environment if exists else None
 
     def all(self) -> list[CachedEnvironment]:
-        """All whole environments, the one used longest ago first."""
+        """All complete environments, the least recently used one first."""
         if not self.directory.exists():
             return []
         found = []
@@ -77,19 +77,20 @@ class EnvironmentCache:
             if path.name.startswith("."):
                 continue
             environment = CachedEnvironment(directory=path)
-            # others may remove it meanwhile, and builds/ has no lock
+            # other processes may delete it meanwhile, and builds/ has no lock
             with contextlib.suppress(FileNotFoundError, NotADirectoryError):
                 found.append((environment.last_used_at, environment))
-        return [environment for _, environment in sorted(found, key=lambda one: one[0])]
+        return [environment for _, environment in sorted(found, key=lambda pair: pair[0])]
 
     def sweep(self) -> None:
-        """Finish removals that were killed."""
+        """Finish interrupted deletions."""
         sweep(self.directory)
 
     def prune(self, *, max_bytes: int, but: str = "") -> list[str]:
-        """Throw away those used longest ago, but for one, until the rest fits; their keys.
+        """Delete the least recently used environments until the rest fits; return their keys.
 
-        Those made for one job that has ended go in any case.
+        `but` names an environment to keep. Those built for one job that has ended are always
+        deleted.
         """
         environments = [environment for environment in self.all() if environment.key != but]
         sizes = {environment.key: environment.size_bytes() for environment in environments}

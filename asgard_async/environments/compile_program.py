@@ -1,9 +1,9 @@
 """Compiles modules: `python -I -S compile_program.py DIRECTORY DONE PARENT NICENESS`.
 
-DONE is a file that is there once all that can be compiled has been.
+DONE is a file to create once every module that can be compiled has been.
 
-Nothing of the environment is run. Only as long as PARENT lives: jobs do without, they only import
-more slowly. Standard library alone.
+None of the environment's code runs. The program is killed with PARENT, since jobs work without
+bytecode, only more slowly. Uses only the standard library.
 """
 
 import compileall
@@ -11,14 +11,14 @@ import os
 import signal
 import sys
 
-# the folder that holds the package; last, since it is site-packages where Asgard is installed
+# the directory of the package, last on the path: it is site-packages if Asgard is installed
 sys.path.append(os.path.abspath(f"{__file__}/../../.."))
 
 from asgard_async.supervisor.shim import linux
 
 
 def main() -> None:
-    """Compile what has no bytecode yet; modules that cannot be compiled are left."""
+    """Compile modules without bytecode, skipping those that cannot be compiled."""
     directory, done, parent, niceness = sys.argv[1:]
     linux.signal_at_parents_death(signal.SIGKILL, int(parent))
     os.nice(int(niceness))

@@ -1,36 +1,36 @@
-"""Direct references, `name @ address`: which addresses are taken, and which stay what they are."""
+"""Direct references, `name @ address`: accepted addresses, and those with fixed content."""
 
 import re
 from urllib.parse import urlsplit
 
-# Printable ASCII without what uv reads as more than an address in a requirements file (white space,
-# `${VARIABLE}`, a backslash at the end), and without quotes.
+# Printable ASCII without quotes, and without characters that uv treats specially in a requirements
+# file (white space, `${VARIABLE}`, a backslash at the end).
 _ADDRESS = re.compile(r"[A-Za-z0-9\-._~:/?#@!&*+,;=%\[\]()]+")
 _COMMIT = re.compile(r"@[0-9a-f]{40}\Z")
 _SHA256 = re.compile(r"(?:\A|&)sha256=[0-9a-f]{64}(?:&|\Z)")
 
 
-def what_is_wrong_with(address: str) -> str | None:
-    """Why an address cannot be taken, as the end of a sentence that does not repeat it; or None."""
+def problem_with(address: str) -> str | None:
+    """The reason for rejecting an address, as the end of a sentence; None if it is accepted."""
     if not _ADDRESS.fullmatch(address):
-        return "has an address with characters that must be written as %XX."
+        return "has an address with characters that must be percent-encoded (%XX)."
     try:
         parts = urlsplit(address)
         host, _ = parts.hostname, parts.port
     except ValueError:
-        return "has an address that is none."
+        return "has an invalid address."
     match parts.scheme:
         case "https" | "git+https" if host:
             if "@-" in parts.path:
-                return "names a branch that begins with '-'."
+                return "names a branch that starts with '-'."
             return None
         case "file" if not parts.netloc and parts.path.startswith("/"):
             return None
-    return "points to a place other than https://…, git+https://… and file:///…"
+    return "must point to https://…, git+https://… or file:///…"
 
 
 def is_fixed(address: str) -> bool:
-    """Whether what lies there can be only one thing: a full commit, or a file with its SHA-256."""
+    """Return whether the content cannot change: a full commit, or a file with its SHA-256."""
     parts = urlsplit(address)
     if parts.scheme == "git+https":
         return bool(_COMMIT.search(parts.path))

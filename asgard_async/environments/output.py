@@ -1,4 +1,4 @@
-"""A build's output in the log of each job that waits for it."""
+"""A build's output, copied to the log of each job that waits for it."""
 
 import asyncio
 import contextlib
@@ -9,34 +9,34 @@ from asgard_async.logformat.times import parts_by_time
 from asgard_async.supervisor.shim.pump import Log
 
 COPY_SECONDS = 0.1
-"""How often a build's output is looked at: a person reads it, and no job waits for it."""
+"""The polling interval: only people read the output."""
 
 
 class JobLogCopy:
-    """Copies a build's log to the beginning of a job's, before the job's own shim opens it."""
+    """Copies a build's log to the start of a job's log, before the job's own shim opens it."""
 
     def __init__(self, job_log: Path, *, limit_bytes: int) -> None:
         self._job_log = job_log
         self._limit = limit_bytes
 
     async def follow(self, build_log: Path, done: "asyncio.Future[None]") -> None:
-        """Copy what is in `build_log`, and what comes, until `done`; then the rest."""
+        """Copy `build_log`, present and future content, until `done`; then the rest."""
         offset = await asyncio.to_thread(self._already_copied, build_log)
         while True:
-            # looked at before copying: what was written before the end is then copied too
+            # read before copying, so that output from just before the end is copied, too
             is_last = done.done()
             copying = asyncio.ensure_future(asyncio.to_thread(self._copy, build_log, offset))
             try:
                 offset = await asyncio.shield(copying)
             except asyncio.CancelledError:
-                await asyncio.wait({copying})  # nothing is written once the job goes on
+                await asyncio.wait({copying})  # nothing may be written once the job continues
                 raise
             if is_last:
                 return
             await asyncio.wait({done}, timeout=COPY_SECONDS)
 
     def _already_copied(self, build_log: Path) -> int:
-        """How much of it an earlier life of the service has copied."""
+        """The number of bytes that an earlier service process has copied."""
         with contextlib.suppress(FileNotFoundError):
             copied = self._job_log.read_bytes()
             if build_log.read_bytes().startswith(copied):
@@ -49,7 +49,7 @@ class JobLogCopy:
         except FileNotFoundError:
             return offset
         try:
-            if os.fstat(source).st_size > offset:  # else the job's log need not even be opened
+            if os.fstat(source).st_size > offset:  # otherwise the job's log stays closed
                 offset = self._append(source, build_log, offset)
         finally:
             os.close(source)
@@ -60,7 +60,7 @@ class JobLogCopy:
         log = Log(str(self._job_log), self._limit)
         try:
             while data := os.pread(source, log.chunk, offset):
-                # each part with the time at which the build wrote it
+                # each part is dated with the time of the build's write
                 begin, end = 0, offset + len(data)
                 for part_end, at_ms in parts_by_time(build_log, offset, end):
                     log.write(data[begin : part_end - offset], at_ms)

@@ -1,4 +1,4 @@
-"""The environment that a job's requirements ask for: the base one, a cached one, or a new one."""
+"""Choice of the environment for a job's requirements: the base one, a cached one, or a new one."""
 
 import asyncio
 import contextlib
@@ -27,23 +27,32 @@ logger = logging.getLogger(__name__)
 
 
 @dataclass(kw_only=True)
-class _Flight:
-    """One build and how many wait for it."""
+class _SharedBuild:
+    """A build, and the number of jobs that wait for it."""
 
     started: asyncio.Future[Build]
     done: asyncio.Task[None] = field(init=False)
     waiting: int = 0
-    has_place: bool = False
-    """Whether it is one of those that may run at once."""
+    has_slot: bool = False
+    """True if it has one of the slots for concurrent builds."""
 
     async def started_or_done(self) -> None:
-        """Wait until it is started, or cannot be."""
+        """Wait until it has started, or has failed to."""
         either: set[asyncio.Future[Any]] = {self.started, self.done}
         await asyncio.wait(either, return_when=asyncio.FIRST_COMPLETED)
 
+    @contextlib.contextmanager
+    def counted(self) -> Iterator[None]:
+        """Count one more waiting job."""
+        self.waiting += 1
+        try:
+            yield
+        finally:
+            self.waiting -= 1
+
 
 class EnvironmentProvider:
-    """Finds or builds environments. Who asks for the same one shares a build."""
+    """Finds or builds environments; concurrent requests for the same one share a build."""
 
     def __init__(
         self,
@@ -58,18 +67,18 @@ class EnvironmentProvider:
         self._base = base
         self._cache = cache
         self._builder = builder
-        self._flights: dict[str, _Flight] = {}
-        self._places = asyncio.Semaphore(config.max_concurrent_builds)
+        self._builds: dict[str, _SharedBuild] = {}
+        self._slots = asyncio.Semaphore(config.max_concurrent_builds)
         self._compiling = BackgroundTasks()
         self._compile_niceness = compile_niceness
         self._compilers = asyncio.Semaphore(1)
 
     def is_base(self, requirements: Sequence[str]) -> bool:
-        """Whether the base environment satisfies them all."""
+        """Return whether the base environment satisfies all requirements."""
         return not self._base.missing(map(Requirement, requirements))
 
     def spec_for(self, requirements: Sequence[str], *, job_id: str = "") -> EnvironmentSpec:
-        """What an environment for them is made of, if need be for that job alone."""
+        """The environment for these requirements, reserved for the job if they demand it."""
         return environment_spec_for(
             requirements,
             job_id=job_id,
@@ -80,88 +89,90 @@ class EnvironmentProvider:
     def held(
         self, environment_spec: EnvironmentSpec
     ) -> contextlib.AbstractContextManager[CachedEnvironment | None]:
-        """The environment of a recipe, kept from being thrown away; None if it has to be built."""
+        """The cached environment, protected from deletion; None if it must be built."""
         return self._cache.held(environment_spec.key)
 
     async def build(self, environment_spec: EnvironmentSpec, log: JobLogCopy | None = None) -> None:
-        """Build the environment of a recipe, or wait for who does; its output goes to `log`.
+        """Build an environment, or wait for its running build; the output goes to `log`.
 
-        Cancelling leaves the build alone: a restarted service finds it. See `abandon`.
+        Cancelling does not stop the build: a restarted service finds it. See `abandon`.
 
         Raises:
-            BuildFailed: there is none at the end.
+            BuildFailed: the build ended without an environment.
         """
-        flight = self._flights.get(environment_spec.key) or self._take_off(environment_spec)
-        with self._counted(flight):
+        build = self._builds.get(environment_spec.key) or self._start_build(environment_spec)
+        with build.counted():
             if log is not None:
-                await flight.started_or_done()
-                if flight.started.done():
-                    await log.follow(flight.started.result().log, flight.done)
-            await asyncio.shield(flight.done)
+                await build.started_or_done()
+                if build.started.done():
+                    await log.follow(build.started.result().log, build.done)
+            await asyncio.shield(build.done)
 
     async def abandon(self, environment_spec: EnvironmentSpec) -> None:
-        """Stop a build that nobody waits for any longer."""
-        flight = self._flights.get(environment_spec.key)
-        if flight is None or flight.waiting:
+        """Stop a build that no job waits for any longer."""
+        build = self._builds.get(environment_spec.key)
+        if build is None or build.waiting:
             return
-        if not flight.has_place:
-            flight.done.cancel()
+        if not build.has_slot:
+            build.done.cancel()
             return
-        # perhaps its process runs already, and nobody knows it yet
-        await flight.started_or_done()
-        if flight.started.done() and not flight.waiting:
-            await self._builder.stop(flight.started.result())
+        # its process may already be running, though it is not known yet
+        await build.started_or_done()
+        if build.started.done() and not build.waiting:
+            await self._builder.stop(build.started.result())
 
     def sweep(self) -> None:
-        """Remove what builds left that are over, and what removals left; before any is started."""
+        """Remove leftovers of finished builds and interrupted deletions; before any build."""
         self._builder.sweep()
         self._cache.sweep()
 
     async def compile_uncompiled(self) -> None:
-        """Go on compiling where an earlier service was stopped."""
+        """Resume compilation where an earlier service process stopped."""
         for environment in await asyncio.to_thread(uncompiled, self._cache):
             self._compile(environment.key)
 
     async def compiled(self) -> None:
-        """Wait until all that has been built is compiled, too."""
+        """Wait until all built environments are compiled, too."""
         await self._compiling.join()
 
     async def close(self) -> None:
-        """Watch no build any longer; those that run go on. Compiling stops."""
+        """Stop watching builds, which keep running, and stop compiling."""
         await self._compiling.stop()
-        flights = [flight.done for flight in self._flights.values()]
-        for done in flights:
-            done.cancel()
-        await asyncio.gather(*flights, return_exceptions=True)
+        tasks = [build.done for build in self._builds.values()]
+        for task in tasks:
+            task.cancel()
+        await asyncio.gather(*tasks, return_exceptions=True)
 
-    def _take_off(self, environment_spec: EnvironmentSpec) -> _Flight:
+    def _start_build(self, environment_spec: EnvironmentSpec) -> _SharedBuild:
         started: asyncio.Future[Build] = asyncio.get_running_loop().create_future()
-        self._flights[environment_spec.key] = flight = _Flight(started=started)
-        flight.done = asyncio.create_task(
-            self._fly(environment_spec, flight), name=f"build {environment_spec.key}"
+        self._builds[environment_spec.key] = build = _SharedBuild(started=started)
+        build.done = asyncio.create_task(
+            self._run_build(environment_spec, build), name=f"build {environment_spec.key}"
         )
-        flight.done.add_done_callback(lambda done: self._land(environment_spec, done))
-        return flight
+        build.done.add_done_callback(lambda task: self._finish_build(environment_spec, task))
+        return build
 
-    def _land(self, environment_spec: EnvironmentSpec, done: asyncio.Task[None]) -> None:
-        del self._flights[environment_spec.key]
-        # nobody may have waited any longer; who did has the reason
-        if not done.cancelled() and (error := done.exception()) is not None:
+    def _finish_build(self, environment_spec: EnvironmentSpec, task: asyncio.Task[None]) -> None:
+        del self._builds[environment_spec.key]
+        # logged here, since no job may be waiting any longer; waiting jobs get the reason
+        if not task.cancelled() and (error := task.exception()) is not None:
             reason = str(error).partition("\n")[0]
-            logger.info("environment %s was not built: %s", environment_spec.key, reason)
+            logger.info("environment %s could not be built: %s", environment_spec.key, reason)
 
-    async def _fly(self, environment_spec: EnvironmentSpec, flight: _Flight) -> None:
-        async with self._places:
-            flight.has_place = True
+    async def _run_build(
+        self, environment_spec: EnvironmentSpec, shared_build: _SharedBuild
+    ) -> None:
+        async with self._slots:
+            shared_build.has_slot = True
             try:
                 build = await self._builder.start(environment_spec)
             except OSError as error:
                 raise BuildFailed(f"The build could not be started: {error.strerror}.") from error
             except NoUidLeft as error:
                 raise BuildFailed(f"The build could not be started: {error}.") from error
-            flight.started.set_result(build)
+            shared_build.started.set_result(build)
             await self._builder.wait(build)
-        # its own is spared: those who waited for it do not hold it yet
+        # the new one is spared: the jobs that waited for it do not hold it yet
         limit = self._config.max_cache_mb << 20
         await asyncio.to_thread(self._cache.prune, max_bytes=limit, but=environment_spec.key)
         if not environment_spec.moving:
@@ -174,15 +185,6 @@ class EnvironmentProvider:
 
         self._compiling.start(f"compile {key}", compile_in_turn())
 
-    @staticmethod
-    @contextlib.contextmanager
-    def _counted(flight: _Flight) -> Iterator[None]:
-        flight.waiting += 1
-        try:
-            yield
-        finally:
-            flight.waiting -= 1
-
 
 def create_environment_provider(
     config: Config,
@@ -192,9 +194,9 @@ def create_environment_provider(
     enforcer: LimitEnforcer | None,
     compile_niceness: int,
 ) -> EnvironmentProvider:
-    """The environments of a data directory; `asgard env` uses them beside the service.
+    """Create the provider for a data directory; `asgard env` uses one alongside the service.
 
-    Builds have limits where there is a `keeping` of them.
+    Builds are limited if there is an `enforcer`.
     """
     cache = EnvironmentCache(data.environments)
     return EnvironmentProvider(

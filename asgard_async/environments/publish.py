@@ -1,7 +1,8 @@
-"""Takes over an environment that foreign code may have had a hand in. Standard library alone.
+"""Publication of an environment that foreign code may have written to.
 
-The service follows `venv`, `venv/bin/python` and what leads there, lists and compiles the rest, and
-shows it to jobs. So nothing in it may lead elsewhere, or belong to anybody else.
+The service follows `venv`, `venv/bin/python` and the links to it, lists and compiles the rest, and
+exposes it to jobs. So nothing in it may lead elsewhere or belong to another user. Uses only the
+standard library.
 """
 
 import os
@@ -10,39 +11,39 @@ from collections.abc import Iterator
 
 
 class Refused(Exception):
-    """An environment is not as it must be; the text says how, for the owner of the job."""
+    """An environment must not be published; the text tells the job's owner why."""
 
 
 class Venv:
-    """A virtual environment in `directory`, just made by uv: this is how it has to stay."""
+    """A virtual environment in `directory`, just created by uv, whose links must not change."""
 
     def __init__(self, directory: str) -> None:
         self._directory = directory
         self._links = {
-            path: os.readlink(path) for path, facts in _all_in(directory) if _is_link(facts)
+            path: os.readlink(path) for path, facts in _entries_of(directory) if _is_link(facts)
         }
         self._settings = self._read_settings()
 
     def give(self, staging: str, uid: int) -> None:
-        """Make all below `staging` a user's own."""
-        for path, _ in _all_in(staging):
+        """Give everything below `staging` to a user."""
+        for path, _ in _entries_of(staging):
             os.lchown(path, uid, uid)
 
     def take(self, target: str, uid: int) -> None:
-        """Check the environment, make it this process' own, and move it to `target`.
+        """Check the environment, make this process its owner, and move it to `target`.
 
-        `uid` is who had it meanwhile; -1 for this process itself. None of that user's processes
-        is left.
+        `uid` is the user that had it meanwhile, -1 for this process's own; none of that user's
+        processes may be left.
 
         Raises:
-            Refused: it leads elsewhere, or holds what an environment does not.
+            Refused: the environment leads elsewhere, or contains anything unexpected.
         """
-        # first all is looked at: nothing that is not the environment's own is touched
+        # everything is checked before anything is changed
         self._check(uid)
         if uid >= 0:
-            for path, facts in _all_in(self._directory):
+            for path, facts in _entries_of(self._directory):
                 if not _is_link(facts):
-                    # readable for all jobs, and without set-user-ID bits, before it is root's
+                    # readable by all jobs, and without set-user-ID bits, before root owns it
                     mode = stat.S_IMODE(facts.st_mode) & 0o755 | 0o444
                     os.chmod(path, mode | 0o111 if stat.S_ISDIR(facts.st_mode) else mode)
                 os.lchown(path, os.geteuid(), os.getegid())
@@ -50,19 +51,21 @@ class Venv:
 
     def _check(self, uid: int) -> None:
         links = {}
-        for path, facts in _all_in(self._directory):
+        for path, facts in _entries_of(self._directory):
             if uid >= 0 and facts.st_uid != uid:
-                raise Refused(f"{self._name(path)} belongs to somebody else.")
+                raise Refused(f"{self._name(path)} belongs to another user.")
             if _is_link(facts):
                 links[path] = os.readlink(path)
             elif stat.S_ISDIR(facts.st_mode):
                 if facts.st_mode & 0o700 != 0o700:
-                    raise Refused(f"{self._name(path)} is closed to its owner.")
+                    raise Refused(f"{self._name(path)} is not accessible to its owner.")
             elif not stat.S_ISREG(facts.st_mode):
-                raise Refused(f"{self._name(path)} is neither file nor directory.")
+                raise Refused(f"{self._name(path)} is neither a file nor a directory.")
         if links != self._links:
             changed = min(links.items() ^ self._links.items())[0]
-            raise Refused(f"{self._name(changed)} is a link, or is none any more.")
+            raise Refused(
+                f"{self._name(changed)} has become a link, or is no longer the same link."
+            )
         if self._read_settings() != self._settings:
             raise Refused("'pyvenv.cfg' in the environment was changed.")
 
@@ -82,8 +85,8 @@ def _is_link(facts: os.stat_result) -> bool:
     return stat.S_ISLNK(facts.st_mode)
 
 
-def _all_in(directory: str) -> "Iterator[tuple[str, os.stat_result]]":
-    """`directory` and all that is in it, no link followed."""
+def _entries_of(directory: str) -> "Iterator[tuple[str, os.stat_result]]":
+    """`directory` and everything in it, without following links."""
     facts = os.lstat(directory)
     yield directory, facts
     if not stat.S_ISDIR(facts.st_mode):

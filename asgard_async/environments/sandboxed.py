@@ -1,4 +1,4 @@
-"""Runs a command within walls, and shows what it prints. Standard library alone."""
+"""Runs a command in a sandbox and passes on its output. Uses only the standard library."""
 
 import os
 import resource
@@ -10,11 +10,11 @@ from asgard_async.supervisor.shim import linux
 from asgard_async.supervisor.shim.sandbox import SandboxSpec, enter_sandbox, open_namespaces
 
 LINE_BYTES = 1 << 16
-MOST_PROCESSES = 4096
-"""Of a user that nobody else is: threads of all that a build runs at once."""
+MAX_PROCESSES = 4096
+"""The number of processes and threads of the build's own user."""
 ERROR_MARKS = ("error:", "×")
-"""How uv begins the end of its output when it fails."""
-CANNOT_SHUT_IN = 125
+"""The beginnings of uv's error messages, at the end of its output."""
+CANNOT_CONFINE = 125
 
 
 def run(
@@ -22,41 +22,41 @@ def run(
     environment: "dict[str, str]",
     sandbox: "SandboxSpec | None",
     *,
-    holds_back_errors: bool = False,
+    hide_errors: bool = False,
 ) -> int:
-    """Run a command, pass on what it prints, line by line, and kill what it leaves; its exit code.
+    """Run a command, pass on its output by lines, kill what it leaves; return its exit code.
 
-    This process is a subreaper. With `holds_back_errors`, why it failed is not shown.
+    This process must be a subreaper. With `hide_errors`, the reason of a failure is not shown.
     """
     reader, writer = os.pipe2(os.O_CLOEXEC)
     parent = os.getpid()
-    if (warden := os.fork()) == 0:
-        _ward(command, environment, sandbox, writer, parent)
+    if (supervisor := os.fork()) == 0:
+        _supervise(command, environment, sandbox, writer, parent)
     os.close(writer)
-    is_held_back = False
+    is_hidden = False
     with open(reader, "rb") as output:
         while data := output.readline(LINE_BYTES):
             line = data.decode(errors="replace")
-            is_held_back |= holds_back_errors and line.lstrip().startswith(ERROR_MARKS)
-            if not is_held_back:
+            is_hidden |= hide_errors and line.lstrip().startswith(ERROR_MARKS)
+            if not is_hidden:
                 print(without_secrets(line), end="", flush=True)  # noqa: T201  # to the log
-    _, status = os.waitpid(warden, 0)
-    linux.kill_descendants()  # should it have come to harm itself
+    _, status = os.waitpid(supervisor, 0)
+    linux.kill_descendants()  # in case it was killed itself
     return abs(os.waitstatus_to_exitcode(status))
 
 
-def _ward(
+def _supervise(
     command: "list[str]",
     environment: "dict[str, str]",
     sandbox: "SandboxSpec | None",
     output: int,
     parent: int,
 ) -> None:
-    """Open the namespaces, wait for the command, and kill what is left of it; never returns.
+    """Open the namespaces, wait for the command, and kill what it leaves; never returns.
 
-    A process of its own, since there is no way back from a user namespace.
+    This is a process of its own, since no process can leave a user namespace.
     """
-    code = CANNOT_SHUT_IN
+    code = CANNOT_CONFINE
     try:
         linux.signal_at_parents_death(signal.SIGKILL, parent)
         linux.become_subreaper()
@@ -64,40 +64,43 @@ def _ward(
         os.dup2(output, 2)
         if sandbox is not None and sandbox["namespaces"]:
             open_namespaces(sandbox)
-        warden = os.getpid()
+        supervisor = os.getpid()
         if (pid := os.fork()) == 0:
-            _become(command, environment, sandbox, warden)
+            _execute(command, environment, sandbox, supervisor)
         _, status = os.waitpid(pid, 0)
         code = abs(os.waitstatus_to_exitcode(status))
         linux.kill_descendants()
     except BaseException as error:
-        _say(error)
+        _report(error)
     finally:
         os._exit(code)
 
 
-def _become(
-    command: "list[str]", environment: "dict[str, str]", sandbox: "SandboxSpec | None", warden: int
+def _execute(
+    command: "list[str]",
+    environment: "dict[str, str]",
+    sandbox: "SandboxSpec | None",
+    supervisor: int,
 ) -> None:
     try:
         os.setsid()
         if sandbox is not None:
             if sandbox["uid"] >= 0 or sandbox["user_namespace"]:
                 _, hard = resource.getrlimit(resource.RLIMIT_NPROC)
-                most = min(MOST_PROCESSES, hard) if hard >= 0 else MOST_PROCESSES
-                resource.setrlimit(resource.RLIMIT_NPROC, (most, most))
+                limit = min(MAX_PROCESSES, hard) if hard >= 0 else MAX_PROCESSES
+                resource.setrlimit(resource.RLIMIT_NPROC, (limit, limit))
             enter_sandbox(sandbox)
-        is_boxed = sandbox is not None and sandbox["namespaces"]
-        linux.signal_at_parents_death(signal.SIGKILL, 0 if is_boxed else warden)
+        has_namespaces = sandbox is not None and sandbox["namespaces"]
+        linux.signal_at_parents_death(signal.SIGKILL, 0 if has_namespaces else supervisor)
         os.chdir(environment["HOME"])
         os.execve(command[0], command, environment)
     except BaseException as error:
-        _say(error)
+        _report(error)
     finally:
-        os._exit(CANNOT_SHUT_IN)
+        os._exit(CANNOT_CONFINE)
 
 
-def _say(error: BaseException) -> None:
-    what = (isinstance(error, OSError) and error.strerror) or str(error)
-    sys.stderr.write(f"error: the build could not be shut in: {type(error).__name__}: {what}\n")
+def _report(error: BaseException) -> None:
+    reason = (isinstance(error, OSError) and error.strerror) or str(error)
+    sys.stderr.write(f"error: cannot confine the build: {type(error).__name__}: {reason}\n")
     sys.stderr.flush()

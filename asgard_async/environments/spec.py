@@ -1,4 +1,4 @@
-"""What an environment is made of, and the name that follows from it."""
+"""The specification of an environment, and the key derived from it."""
 
 import hashlib
 import json
@@ -16,31 +16,31 @@ from asgard_async.environments.direct_references import is_fixed
 
 KEY_DIGITS = 20
 FOR_ONE_JOB = "once"
-"""What the names of environments begin with that serve a single job; no digest begins so."""
+"""The prefix of keys of environments for a single job; no digest starts with it."""
 
 
 @dataclass(frozen=True, kw_only=True)
 class EnvironmentSpec:
-    """Everything that decides what a built environment holds."""
+    """Everything that determines the content of an environment."""
 
     requirements: Sequence[str]
-    """Normalised, sorted, without those whose marker does not hold here."""
+    """Normalised and sorted, without those whose marker does not apply here."""
     index_url: str
     extra_index_urls: Sequence[str]
     moving: Sequence[str] = ()
-    """Packages from addresses whose content may change: a branch, a file without its SHA-256."""
+    """Packages from addresses with changing content: a branch, or a file without its SHA-256."""
     only_for: str = ""
-    """The job that alone may use it, since a later one wants what is at such an address then."""
+    """The only job that may use it, since a later one needs the content of such an address anew."""
 
     @property
     def has_addresses(self) -> bool:
-        """Whether something comes from an address of its own, where there may be anything."""
+        """True if a package comes from an address of its own, which may hold anything."""
         return any(" @ " in requirement for requirement in self.requirements)
 
     @property
     def key(self) -> str:
-        """The environment's name: a digest of this recipe and of the interpreter."""
-        made_of = {
+        """The environment's name, a digest of this specification and the interpreter."""
+        content = {
             "requirements": list(self.requirements),
             "index_url": self.index_url,
             "extra_index_urls": list(self.extra_index_urls),
@@ -49,7 +49,7 @@ class EnvironmentSpec:
             "interpreter": sys.base_prefix,
             **({"only_for": self.only_for} if self.only_for else {}),
         }
-        digest = hashlib.sha256(json.dumps(made_of, sort_keys=True).encode()).hexdigest()
+        digest = hashlib.sha256(json.dumps(content, sort_keys=True).encode()).hexdigest()
         return (FOR_ONE_JOB * bool(self.only_for) + digest)[:KEY_DIGITS]
 
 
@@ -60,15 +60,25 @@ def environment_spec_for(
     index_url: str = "",
     extra_index_urls: Sequence[str] = (),
 ) -> EnvironmentSpec:
-    """The recipe of a job's requirements, which must be valid; mlflow is added in our version
-    unless they name it themselves."""
+    """The environment for a job's valid requirements.
+
+    mlflow is added in the service's version unless they name it themselves.
+    """
     parsed = [Requirement(text) for text in requirements]
-    wanted = [one for one in parsed if one.marker is None or one.marker.evaluate({"extra": ""})]
-    if not any(canonicalize_name(one.name) == "mlflow" for one in wanted):
+    wanted = [
+        requirement
+        for requirement in parsed
+        if requirement.marker is None or requirement.marker.evaluate({"extra": ""})
+    ]
+    if not any(canonicalize_name(requirement.name) == "mlflow" for requirement in wanted):
         wanted.append(Requirement(f"mlflow=={version('mlflow')}"))
-    moving = {canonicalize_name(one.name) for one in wanted if one.url and not is_fixed(one.url)}
+    moving = {
+        canonicalize_name(requirement.name)
+        for requirement in wanted
+        if requirement.url and not is_fixed(requirement.url)
+    }
     return EnvironmentSpec(
-        requirements=tuple(sorted({_normalised(one) for one in wanted})),
+        requirements=tuple(sorted({_normalised(requirement) for requirement in wanted})),
         index_url=index_url,
         extra_index_urls=tuple(extra_index_urls),
         moving=tuple(sorted(moving)),
@@ -81,4 +91,4 @@ def _normalised(requirement: Requirement) -> str:
     name = canonicalize_name(requirement.name) + (f"[{extras}]" if extras else "")
     if requirement.url is not None:
         return f"{name} @ {requirement.url}"
-    return name + ",".join(sorted(str(one) for one in requirement.specifier))
+    return name + ",".join(sorted(map(str, requirement.specifier)))

@@ -123,7 +123,7 @@ class Attempt:
         return self._verdict() is None
 
     def started(self) -> Started | None:
-        """When and how the program began to run, if known."""
+        """The time and manner of the program's start, if known."""
         facts = self._read(files.PID)
         if not facts or "started_at" not in facts:
             return None

@@ -8,7 +8,7 @@ from enum import Enum, auto
 
 
 class Restart(Enum):
-    """What follows a run of a process."""
+    """The next step after a run of a process."""
 
     AFTER_PAUSE = auto()
     """It failed: start it again, but not in a tight loop."""

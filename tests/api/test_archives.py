@@ -83,6 +83,7 @@ async def test_an_archive_always_waits_for_mlflow(api: Client) -> None:
     assert (await api.app[STORE].get(made["job_id"])).uses_tracking
 
 
+@pytest.mark.service
 @pytest.mark.parametrize(("suffix", "make", "message"), [*REFUSED.values()], ids=[*REFUSED])
 async def test_a_rejected_archive_leaves_nothing(
     tmp_path: Path, suffix: str, make: Callable[[], bytes], message: str
@@ -191,6 +192,7 @@ async def test_an_archive_stays_for_a_retry_of_a_deleted_job(api: Client, tmp_pa
     assert not kept(tmp_path)
 
 
+@pytest.mark.service
 async def test_a_full_queue_leaves_nothing(tmp_path: Path) -> None:
     config = service_config(tmp_path, jobs={"max_concurrent_jobs": 1, "max_queued_jobs": 1})
     async with running(config) as client:
@@ -209,6 +211,7 @@ async def test_a_full_queue_leaves_nothing(tmp_path: Path) -> None:
         assert len(on_disk(tmp_path)) == 2
 
 
+@pytest.mark.service
 async def test_an_archive_over_the_limit_is_413(tmp_path: Path) -> None:
     config = service_config(
         tmp_path,
@@ -265,6 +268,7 @@ async def test_parts_may_come_in_any_order(api: Client) -> None:
         assert (await finished(api, made["job_id"]))["logs"] == "trained\n"
 
 
+@pytest.mark.service
 async def test_a_corrupted_archive_fails_its_job(tmp_path: Path) -> None:
     config = service_config(tmp_path, jobs={"max_concurrent_jobs": 1})
     async with running(config) as client:
@@ -283,6 +287,7 @@ async def test_a_corrupted_archive_fails_its_job(tmp_path: Path) -> None:
         )
 
 
+@pytest.mark.service
 async def test_orphaned_files_are_deleted_at_startup(tmp_path: Path) -> None:
     """What `kill -9` between fsync and commit leaves."""
     async with running(service_config(tmp_path)) as client:

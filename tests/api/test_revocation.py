@@ -92,7 +92,7 @@ async def test_a_damaged_token_file_closes_no_stream(
         await stream.says("on\n")
         file.write_bytes(b"[")
         # by who looks after those who stay: nobody asks anything
-        await eventually(lambda: "nobody is let in" in caplog.text, what="it is noticed")
+        await eventually(lambda: "all requests are rejected" in caplog.text, what="it is noticed")
         length = stream.offset
         while stream.offset < length + 100:
             assert await stream.frame() is not None

@@ -3,6 +3,8 @@
 import asyncio
 from pathlib import Path
 
+import pytest
+
 from asgard_async import __version__
 from asgard_async.api.schemas.status import StatusSchema
 from asgard_async.mlflow.component import MONITOR
@@ -33,6 +35,7 @@ async def test_the_status_works_without_mlflow(api: Client) -> None:
     assert document["checked_at"] < document["timestamp"]
 
 
+@pytest.mark.service
 async def test_an_unresponsive_mlflow_does_not_block_the_status(tmp_path: Path) -> None:
     """It accepts connections and says nothing: what is stopped with SIGSTOP behaves so."""
     asked = asyncio.Event()
@@ -55,6 +58,7 @@ async def test_an_unresponsive_mlflow_does_not_block_the_status(tmp_path: Path) 
         silent.set()
 
 
+@pytest.mark.service
 async def test_credentials_are_not_shown(tmp_path: Path) -> None:
     uri = NOWHERE.replace("http://", "http://user:secret@")
     async with running(service_config(tmp_path, mlflow={"tracking_uri": uri})) as client:

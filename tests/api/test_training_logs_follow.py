@@ -115,6 +115,7 @@ async def test_a_failed_stream_differs_from_a_complete_log(api: Client) -> None:
             await response.read()
 
 
+@pytest.mark.service
 async def test_a_stalled_reader_is_disconnected(tmp_path: Path) -> None:
     config = service_config(tmp_path, logs={"stalled_reader_seconds": 0.5})
     async with running(config) as client:

@@ -53,6 +53,7 @@ async def one_slot(tmp_path: Path) -> AsyncIterator[Client]:
 # --- what comes -------------------------------------------------------------------------------
 
 
+@pytest.mark.service
 async def test_a_job_is_followed_from_the_queue_to_its_end(one_slot: Client) -> None:
     blocker = await submit(one_slot, ENDLESS)
     job_id = (await submit(one_slot, HELD))["job_id"]
@@ -124,6 +125,7 @@ async def test_an_offset_beyond_the_end_means_the_end(api: Client) -> None:
     assert end["offset"] == len("hello\n")
 
 
+@pytest.mark.service
 async def test_queue_positions_are_sent(one_slot: Client) -> None:
     await submit(one_slot, ENDLESS)
     first, second, third = [(await submit(one_slot, ENDLESS))["job_id"] for _ in range(3)]
@@ -196,6 +198,7 @@ write(b"end \xf0\x9f")
     assert (await replayed(api, job_id)).text == stream.text
 
 
+@pytest.mark.service
 async def test_a_gap_stands_for_dropped_output(tmp_path: Path) -> None:
     config = service_config(tmp_path, logs={"max_bytes_per_job": 131072})
     script = "for n in range(100_000): print(f'{n:07}')"
@@ -331,6 +334,7 @@ for n in range(3000):
     assert set(texts) == {log_of(api, job_id).read_text()}
 
 
+@pytest.mark.service
 async def test_a_stalled_reader_does_not_affect_others(tmp_path: Path) -> None:
     config = service_config(tmp_path, logs={"stalled_reader_seconds": 0.5})
     script = f"import os\nfor n in range(60): os.write(1, b'x' * {1 << 20})\n" + HELD
@@ -350,6 +354,7 @@ async def test_a_stalled_reader_does_not_affect_others(tmp_path: Path) -> None:
             stalled.read_again()
 
 
+@pytest.mark.service
 @pytest.mark.slow
 async def test_a_100_mb_line_is_streamed(tmp_path: Path) -> None:
     config = service_config(tmp_path, logs={"max_bytes_per_job": 200 << 20})
@@ -401,6 +406,7 @@ async def test_the_stream_of_a_deleted_job_ends(api: Client) -> None:
         assert stream.socket.close_code in {1000, 1001}
 
 
+@pytest.mark.service
 async def test_the_test_reader_gives_up_on_a_silent_stream(
     one_slot: Client, monkeypatch: pytest.MonkeyPatch
 ) -> None:

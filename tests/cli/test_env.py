@@ -50,7 +50,7 @@ def test_environments_are_built_listed_and_pruned(build: Build, tmp_path: Path) 
     assert "iniconfig<2" in one["requirements"]
     assert key in env(tmp_path, "list")
     assert env(tmp_path, "prune") == "Nothing to delete.\n"
-    assert env(tmp_path, "prune", "--max-mb", "0") == f"removed {key}\n"
+    assert env(tmp_path, "prune", "--max-mb", "0") == f"deleted {key}\n"
     assert json.loads(env(tmp_path, "list", "--json")) == []
 
 

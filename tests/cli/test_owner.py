@@ -19,7 +19,10 @@ from tests.support.service import WITHOUT_MLFLOW, running_service
 from tests.support.users import launcher
 from tests.support.wheels import make_sdist
 
-pytestmark = pytest.mark.skipif(os.geteuid() != 0, reason="needs root")
+pytestmark = [
+    pytest.mark.slow,
+    pytest.mark.skipif(os.geteuid() != 0, reason="needs root"),
+]
 
 SOMEBODY = 65534
 TELLS = """
@@ -86,6 +89,7 @@ def test_root_builds_environments_for_the_owner(data: DataDirectory) -> None:
     assert not list(data.environments.glob("*/venv"))
 
 
+@pytest.mark.service
 async def test_a_service_run_by_root_warns(data: DataDirectory) -> None:
     async with running_service(data.root, WITHOUT_MLFLOW) as service:
         assert f"belongs to uid {SOMEBODY}" in service.log.read_text()

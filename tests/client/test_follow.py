@@ -122,6 +122,7 @@ async def test_repeated_disconnects_lose_no_byte(service: Service, tmp_path: Pat
         check(events, await stored_log(service, job))
 
 
+@pytest.mark.service
 async def test_dropped_output_is_reported_as_a_gap(tmp_path: Path) -> None:
     settings = {**WITHOUT_MLFLOW, "ASGARD_LOGS__MAX_BYTES_PER_JOB": "200000"}
     async with (

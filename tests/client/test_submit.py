@@ -218,6 +218,7 @@ async def test_a_delete_with_a_lost_response_succeeds(service: Service) -> None:
         assert [listed async for listed in client.list()] == []
 
 
+@pytest.mark.service
 async def test_submitting_waits_for_a_full_queue(tmp_path: Path) -> None:
     settings = {
         **WITHOUT_MLFLOW,

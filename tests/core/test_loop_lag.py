@@ -15,9 +15,14 @@ async def test_the_code_that_blocks_the_loop_is_named(caplog: pytest.LogCaptureF
     watching = asyncio.create_task(LoopLag(warn_seconds=0.1, observe=seen.append).run())
     await eventually(lambda: seen, what="a lag is measured")
 
+    def accusations() -> list[str]:
+        # a busy machine may hold the loop up, too, before the culprit does
+        messages = (record.getMessage() for record in caplog.records)
+        return [message for message in messages if "task the culprit is at:" in message]
+
     async def culprit() -> None:
         end = time.monotonic() + 30
-        while not caplog.records and time.monotonic() < end:
+        while not accusations() and time.monotonic() < end:
             time.sleep(0.01)  # noqa: ASYNC251  # what is to be found
 
     with caplog.at_level(logging.WARNING):
@@ -25,6 +30,4 @@ async def test_the_code_that_blocks_the_loop_is_named(caplog: pytest.LogCaptureF
     await eventually(lambda: max(seen) >= 0.1, what="its lag is measured")
     watching.cancel()
     await asyncio.gather(watching, return_exceptions=True)
-    message = caplog.records[0].getMessage()
-    assert "task the culprit is at:" in message
-    assert "in culprit" in message
+    assert "in culprit" in accusations()[0]

@@ -1,4 +1,4 @@
-"""What of a job's requirements the service's own environment satisfies."""
+"""Requirements that the service's own environment satisfies."""
 
 import aiohttp
 import pytest
@@ -29,17 +29,20 @@ def test_installed_requirements_are_satisfied(base: BaseEnvironment, text: str) 
 
 
 @pytest.mark.parametrize(
-    ("text", "told"),
+    ("text", "reason"),
     [
         ("no-such-package", "no-such-package (not installed)"),
         ("aiohttp<1", f"aiohttp<1 (installed: {aiohttp.__version__})"),
         ("no-such-package; python_version >= '3.11'", "not installed"),
         ("mlflow[genai]", "extra 'genai' needs"),
-        ("aiohttp @ https://user:secret@host.example/x.whl", "aiohttp (from a place of its own)"),
+        (
+            "aiohttp @ https://user:secret@host.example/x.whl",
+            "aiohttp (from an address of its own)",
+        ),
     ],
 )
 def test_missing_requirements_name_the_installed_version(
-    base: BaseEnvironment, text: str, told: str
+    base: BaseEnvironment, text: str, reason: str
 ) -> None:
     (problem,) = base.missing([Requirement("aiohttp"), Requirement(text)])
-    assert told in problem
+    assert reason in problem

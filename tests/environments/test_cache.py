@@ -1,4 +1,4 @@
-"""The cache: held while in use, least recently used first, safe beside others."""
+"""The cache: protects environments in use, deletes the least recently used, allows concurrency."""
 
 import os
 import subprocess
@@ -109,7 +109,7 @@ def test_concurrent_removal_never_shows_a_partial_one(cache: EnvironmentCache) -
     stop = threading.Event()
 
     def use() -> None:
-        while not stop.wait(0.002):  # now and then nobody holds it
+        while not stop.wait(0.002):  # at times nobody holds it
             with cache.held("a") as environment:
                 if environment is not None and not (environment.directory / "venv/data").exists():
                     problems.append("half of it")

@@ -20,7 +20,7 @@ SCRIPT = "import ours_alone\nprint('it is', ours_alone.VALUE)"
 
 @pytest.fixture
 async def service(tmp_path: Path) -> AsyncIterator[Service]:
-    """Its environments' mlflow is an empty one: the real one takes half a minute to install."""
+    """A service with an empty mlflow package: the real one takes half a minute to install."""
     with package_index(tmp_path / "packages") as address:
         settings = {
             **WITHOUT_MLFLOW,
@@ -42,7 +42,7 @@ async def test_mutable_references_are_fetched_per_job(service: Service, tmp_path
         job = await service.finished(job_id, within=BUILD_SECONDS)
         assert job["status"] == "completed", job
         assert job["logs"].splitlines()[-1] == f"it is {value}"
-    # the first one's environment went when the second was built: nobody can use it again
+    # the first environment was deleted when the second was built: nobody can use it again
     assert len(built(service)) == 1
 
 

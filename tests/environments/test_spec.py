@@ -1,4 +1,4 @@
-"""Recipes: what makes two environments the same."""
+"""Environment specifications: equal keys for equal environments."""
 
 from importlib.metadata import version
 

@@ -74,7 +74,7 @@ class Started:
 
 @pytest.fixture(params=["spawned", "cold", "warm"])
 async def started(tmp_path: Path, request: pytest.FixtureRequest) -> AsyncIterator[Started]:
-    """A fresh attempt; fails the test when it leaves a process."""
+    """A new attempt; fails the test if it leaves a process."""
     if request.param == "spawned":
         yield Started(tmp_path / "1", None)
     elif request.param == "cold":
@@ -187,7 +187,7 @@ print(os.getpid())
 time.sleep(0.1)
 """
     ended = await started.run(script)
-    assert ended.exit_code == 0  # the fixture sees that nothing is left
+    assert ended.exit_code == 0  # the fixture checks that no process is left
 
 
 async def test_a_background_child_does_not_delay_the_end(started: Started) -> None:
@@ -198,7 +198,7 @@ async def test_a_background_child_does_not_delay_the_end(started: Started) -> No
 
 @pytest.mark.parametrize("victim", ["keeper", "shim"])
 async def test_death_of_keeper_or_shim_kills_the_tree(started: Started, victim: str) -> None:
-    # the grandchild speaks when it is an orphan: it then is the nearer subreaper's
+    # the grandchild prints once it is an orphan, adopted by the nearer subreaper
     script = """
 import os, time
 if os.fork() == 0:
@@ -249,7 +249,7 @@ os._exit(3)
     await started.attempt.start(started.spec(script))
     shim, work = started.pids()["shim"], started.directory / "work"
     unlimited = resource.prlimit(shim, resource.RLIMIT_FSIZE)
-    # neither the log nor the shim's own can grow
+    # neither the job's log nor the shim's can grow
     resource.prlimit(shim, resource.RLIMIT_FSIZE, (0, unlimited[1]))
     (work / "full").touch()
     await eventually((work / "said").exists, what="the job has printed onto a full disk")
@@ -266,7 +266,7 @@ async def test_an_end_on_a_full_disk_is_recorded_later(started: Started) -> None
     await started.start(started.spec(script))
     shim = started.pids()["shim"]
     job = Path(f"/proc/{started.pids()['job']}")
-    # no file of the shim's can grow: a full disk, as far as it can tell
+    # none of the shim's files can grow, as on a full disk
     unlimited = resource.prlimit(shim, resource.RLIMIT_FSIZE)
     resource.prlimit(shim, resource.RLIMIT_FSIZE, (0, unlimited[1]))
     (started.directory / "work" / "go").touch()

@@ -1,4 +1,4 @@
-"""The server of cold attempts: another one takes its place, and none is needed."""
+"""The server of cold attempts: it is replaced when it dies, and attempts work without it."""
 
 import os
 import signal

@@ -1,4 +1,4 @@
-"""A forked interpreter does not take apart at its end what was preloaded, unless one could tell."""
+"""A forked interpreter does not clear preloaded modules on exit, unless a script could notice."""
 
 from collections.abc import AsyncIterator
 from pathlib import Path

@@ -64,6 +64,6 @@ class LimitsCollector(Collector):
         family = GaugeMetricFamily(
             "asgard_limits", "Mechanism that enforces each limit of jobs.", labels=["limit", "by"]
         )
-        for limit, mechanism in self._enforcer.by.items():
+        for limit, mechanism in self._enforcer.mechanisms.items():
             family.add_metric([limit, mechanism], 1)
         yield family

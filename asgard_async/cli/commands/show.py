@@ -20,6 +20,8 @@ from asgard_async.cli.output import (
 if TYPE_CHECKING:
     from asgard_async.client import AsyncAsgardClient, Job
 
+OWN_LINES = {"script_name", "entrypoint", "experiment_name", "model_name", "warm"}
+
 
 @click.command()
 @click.argument("job_id", metavar="JOB")
@@ -58,6 +60,27 @@ def _asked(job: "Job") -> list[str]:
     ]
 
 
+def _specification(job: "Job") -> dict[str, str | None]:
+    """The fields of the specification that have no line of their own, if they are set."""
+    from asgard_async.client.jobs import Specification
+
+    names = [name for name in Specification.__struct_fields__ if name not in OWN_LINES]
+    values = {name: getattr(job, name) for name in names}
+    return {name.replace("_", " "): _text(name, value) for name, value in values.items() if value}
+
+
+def _text(name: str, value: object) -> str | None:
+    match value:
+        case tuple():
+            return ", ".join(value)
+        case dict():
+            return ", ".join(f"{key}={text}" for key, text in value.items())
+        case int() if name == "timeout":
+            return duration(value)
+        case _:
+            return str(value)
+
+
 def _fields(job: "Job") -> dict[str, str | None]:
     end = job.signal or (None if job.exit_code is None else f"exit code {job.exit_code}")
     used = [
@@ -83,11 +106,8 @@ def _fields(job: "Job") -> dict[str, str | None]:
         "created": local_time(job.created_at),
         "started": local_time(job.started_at),
         "completed": local_time(job.completed_at),
-        "requirements": ", ".join(job.requirements),
-        "tags": ", ".join(f"{key}={value}" for key, value in job.tags.items()),
-        "timeout": None if job.timeout is None else duration(job.timeout),
+        **_specification(job),
         "limits": ", ".join(_asked(job)),
-        "priority": str(job.priority) if job.priority else None,
         "start": " because of ".join(filter(None, (job.start, job.cold_reason))) or None,
         "isolation": job.isolation,
         "submitted by": job.submitted_by,

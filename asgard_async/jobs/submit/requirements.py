@@ -9,7 +9,7 @@ from collections.abc import Sequence
 from packaging.requirements import InvalidRequirement, Requirement
 
 from asgard_async.domain.errors import InvalidSubmission
-from asgard_async.environments.direct_references import what_is_wrong_with
+from asgard_async.environments.direct_references import problem_with
 
 HASH = re.compile(r"(^|\s)--hash\b")
 
@@ -74,7 +74,7 @@ def _parse(entries: Sequence[tuple[str, str]], *, direct_references: bool) -> li
                 problems.append(
                     f"{entry} is a direct reference (name @ url); use a name and a version instead."
                 )
-            elif wrong := what_is_wrong_with(requirement.url):
+            elif wrong := problem_with(requirement.url):
                 problems.append(f"{entry} {wrong}")
         parsed.append(requirement)
     if problems:

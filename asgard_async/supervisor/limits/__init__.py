@@ -1,4 +1,4 @@
-"""What keeps jobs within their limits: control groups where there are any, resource limits else.
+"""Resource limits of jobs: enforced by control groups where possible, else by rlimits.
 
-Found out once, when the service starts. What is done to a job with it is in shim/limits.py.
+The mechanisms are selected once, when the service starts. shim/limits.py applies them to a job.
 """

@@ -1,7 +1,7 @@
-"""The control group hierarchies of this machine in which this process may make groups.
+"""The control group hierarchies of this machine in which this process may create groups.
 
-See cgroups(7). A machine has version 2's alone, or version 1's with a controller or two each, and
-perhaps version 2's without any beside them.
+See cgroups(7). A machine has either the single hierarchy of version 2, or several of version 1
+with a controller or two each, and perhaps version 2's without any controller beside them.
 """
 
 import contextlib
@@ -12,26 +12,26 @@ from dataclasses import dataclass
 from pathlib import Path
 
 CONTROLLERS = frozenset({"memory", "cpu", "cpuacct", "pids", "freezer"})
-"""Those that serve. In version 2 all hierarchies account for CPU time and can be frozen."""
+"""The controllers in use. Version 2 needs none to account for CPU time or to freeze."""
 LEAF = "service"
-"""Where the service goes in version 2, as DelegateSubgroup= in its unit says: a group that gives
-controllers to groups below it holds no processes itself."""
+"""The service's own group in version 2, as DelegateSubgroup= in its unit says: a group that
+delegates controllers to its subgroups must hold no processes itself."""
 
 
 @dataclass(frozen=True, kw_only=True)
 class Hierarchy:
-    """A place for groups in one hierarchy."""
+    """A directory of one hierarchy in which groups can be created."""
 
     version: int
     directory: Path
-    """Of the group that this process is in; in version 2, of the one above its leaf."""
+    """The group of this process; in version 2, the parent of its leaf."""
     own: Path
-    """Of the group that this process is in, leaf or not."""
+    """The group of this process, leaf or not."""
     controllers: frozenset[str]
 
 
 def find(proc: Path = Path("/proc/self")) -> Sequence[Hierarchy]:
-    """The hierarchies that can be written, version 2 first; changes nothing."""
+    """Find the writable hierarchies, version 2 first; changes nothing."""
     own = _own_groups((proc / "cgroup").read_text())
     found = []
     for line in (proc / "mountinfo").read_text().splitlines():
@@ -58,9 +58,9 @@ def find(proc: Path = Path("/proc/self")) -> Sequence[Hierarchy]:
                     version=version, directory=directory, own=own_directory, controllers=names
                 )
             )
-    # One may be mounted twice. All hierarchies have the same inode numbers, so by device, too.
-    once = {_identity(one.directory): one for one in found}
-    return sorted(once.values(), key=lambda one: -one.version)
+    # A hierarchy may be mounted twice. Inode numbers repeat between hierarchies, devices do not.
+    distinct = {_identity(hierarchy.directory): hierarchy for hierarchy in found}
+    return sorted(distinct.values(), key=lambda hierarchy: -hierarchy.version)
 
 
 def _identity(directory: Path) -> tuple[int, int]:
@@ -69,7 +69,7 @@ def _identity(directory: Path) -> tuple[int, int]:
 
 
 def memory_limit(hierarchy: Hierarchy) -> int | None:
-    """How much memory this process and its like may use there; None for no limit."""
+    """The memory limit of a hierarchy's group, with the groups above it; None for no limit."""
     limits = []
     for directory in (hierarchy.directory, *hierarchy.directory.parents):
         limits += [int(word) for word in _words(directory / "memory.max") if word.isdigit()]
@@ -79,23 +79,23 @@ def memory_limit(hierarchy: Hierarchy) -> int | None:
     return min(limits, default=None)
 
 
-def give_controllers(hierarchy: Hierarchy) -> frozenset[str]:
-    """Have a group of version 2 give its controllers to those below it; those that it gives.
+def delegate_controllers(hierarchy: Hierarchy) -> frozenset[str]:
+    """Delegate a version 2 group's controllers to its subgroups; return the delegated ones.
 
-    The service moves into a group of its own for that, where it is alone in its present one.
+    For that, the service moves into a subgroup if it is the only process in its present group.
     """
-    directory, given = hierarchy.directory, set()
+    directory, delegated = hierarchy.directory, set()
     is_root = not (directory / "cgroup.type").exists()
     if hierarchy.controllers and not is_root:
-        _step_down(directory)
+        _move_to_leaf(directory)
     for controller in sorted(hierarchy.controllers):
-        with contextlib.suppress(OSError):  # EBUSY: others are in the group, too
+        with contextlib.suppress(OSError):  # EBUSY: the group holds other processes
             (directory / "cgroup.subtree_control").write_text(f"+{controller}")
-            given.add(controller)
-    return frozenset(given)
+            delegated.add(controller)
+    return frozenset(delegated)
 
 
-def _step_down(directory: Path) -> None:
+def _move_to_leaf(directory: Path) -> None:
     if _words(directory / "cgroup.procs") != [str(os.getpid())]:
         return
     with contextlib.suppress(OSError):
@@ -104,7 +104,7 @@ def _step_down(directory: Path) -> None:
 
 
 def _own_groups(text: str) -> dict[str, str]:
-    """The path of this process' group by controller; version 2's by an empty name."""
+    """The path of this process's group by controller; version 2 has an empty name."""
     own = {}
     for line in text.splitlines():
         _, names, path = line.split(":", 2)
@@ -113,7 +113,7 @@ def _own_groups(text: str) -> dict[str, str]:
 
 
 def _below(mounted_at: Path, root: str, path: str) -> Path | None:
-    """Where a group is seen, of whose hierarchy `root` is mounted; None if it is not below that."""
+    """The directory of a group if `root` of its hierarchy is mounted; None if it lies outside."""
     relative = os.path.relpath(path, root)
     return None if relative.startswith("..") else mounted_at / relative
 

@@ -1,4 +1,4 @@
-"""How much of the machine one job may use."""
+"""Limits on the resources that one job may use."""
 
 import os
 from dataclasses import dataclass
@@ -7,15 +7,15 @@ from asgard_async.config import LimitsConfig
 from asgard_async.domain.resources import ResourceRequest
 
 MIB = 1 << 20
-LEFT_TO_THE_SYSTEM = 10
-"""One part in so many of the memory …"""
-LEAST_LEFT_BYTES = 512 * MIB
-"""… and no less than this, but never more than half."""
+SYSTEM_SHARE = 10
+"""One in this many parts of the memory is left to the system …"""
+LEAST_SYSTEM_BYTES = 512 * MIB
+"""… and at least this much, but never more than half."""
 
 
 @dataclass(frozen=True, kw_only=True)
 class ResourceLimits:
-    """Limits of one job, 0 for none: the lower of what is configured and what it asked for."""
+    """Limits of one job, 0 for none: the lower of the configured and the requested one."""
 
     memory_bytes: int = 0
     cpus: float = 0
@@ -38,7 +38,7 @@ class ResourceLimits:
 
     @classmethod
     def of_build(cls, config: LimitsConfig) -> "ResourceLimits":
-        """What the build of an environment gets: as much as a job, with files of any size."""
+        """The limits of an environment build: those of a job, with files of any size."""
         return cls(
             memory_bytes=config.memory_mb * MIB,
             cpus=config.cpus,
@@ -47,17 +47,17 @@ class ResourceLimits:
         )
 
 
-def _lower(configured: float, asked: float | None) -> float:
-    return min((one for one in (configured, asked) if one), default=0)
+def _lower(configured: float, requested: float | None) -> float:
+    return min((limit for limit in (configured, requested) if limit), default=0)
 
 
 def total_memory_bytes(config: LimitsConfig, within: int | None) -> int:
-    """What all jobs together may use: as configured, else all but what the system needs.
+    """The memory limit of all jobs together: as configured, or all but the system's share.
 
-    `within` is the limit of the group that all this is in, None where it has none.
+    `within` is the limit of the surrounding group; None if it has none.
     """
     if config.total_memory_mb:
         return config.total_memory_mb * MIB
-    there = os.sysconf("SC_PHYS_PAGES") * os.sysconf("SC_PAGE_SIZE")
-    there = there if within is None else min(there, within)
-    return there - min(there // 2, max(there // LEFT_TO_THE_SYSTEM, LEAST_LEFT_BYTES))
+    total = os.sysconf("SC_PHYS_PAGES") * os.sysconf("SC_PAGE_SIZE")
+    total = total if within is None else min(total, within)
+    return total - min(total // 2, max(total // SYSTEM_SHARE, LEAST_SYSTEM_BYTES))

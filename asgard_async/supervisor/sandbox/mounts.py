@@ -94,7 +94,7 @@ def _hops(path: Path) -> Iterator[Path]:
 
 
 def without_covered(mounts: Iterable[Mount]) -> list[Mount]:
-    """Those read-only mounts that neither the system nor an earlier mount covers."""
+    """The read-only mounts that neither the system nor an earlier mount covers."""
     covered = [os.path.realpath(f"/{name}") for name in SYSTEM]
     kept = []
     for mount in mounts:

@@ -31,7 +31,7 @@ REMEDIES = {
         "run the service as root, with an interpreter and a data directory that others can reach"
     ),
 }
-"""What an administrator can do where a level does not work."""
+"""Advice to administrators on levels that do not work."""
 
 
 class IsolationSelector:

@@ -81,7 +81,7 @@ def mlflow_sandbox(
             if not any(path.iterdir()):
                 _give(path, uid)
             elif path.stat().st_uid != uid:
-                logger.warning("%s must belong to MLflow's user %d: run chown -R", path, uid)
+                logger.warning("%s must belong to user %d, which runs MLflow: chown -R", path, uid)
     exposed = [read(program), *map(write, (store, *artifacts)), *_certificates()]
     # without the directories shared by jobs: links planted there would lead MLflow astray
     spec = selector.sandbox([*exposed, *selector.names_of(uid)], uid=uid, shared=False)

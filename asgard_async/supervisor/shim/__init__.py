@@ -1,9 +1,9 @@
-"""What stands between the service and a job's process. Standard library alone.
+"""The processes between the service and a job. They use only the standard library.
 
-An attempt is two processes in a session of their own. The *keeper* waits, and at the end kills
-whatever the job left behind. The *shim*, its child, starts the job, pumps its output into the log,
-owns its deadline and writes down how it ended. Neither needs the service to live. If one of them
-dies, the other clears the job's tree.
+An attempt has two of them, in a session of their own. The *keeper* waits, and finally kills
+whatever the job left behind. The *shim*, its child, starts the job, copies its output to the log,
+enforces its deadline and records how it ended. Neither needs the service. If one of them dies, the
+other kills the job's processes.
 
-Imports are few and cheap on purpose (no json, re, pathlib): they are paid by every cold job.
+Every cold job pays for the imports, so they are few and cheap (no json, re, pathlib).
 """

@@ -1,8 +1,8 @@
-"""The control group of an attempt: made before its job, read and killed after it.
+"""The control group of an attempt: created before its job, measured and killed after it.
 
-It is a directory in each hierarchy that serves: version 2's, and those of version 1. What the
-files are called tells the version, so a group is the list of its directories alone. Keeper and
-shim stay outside, where no limit of the job's meets them.
+It has one directory in each hierarchy in use: version 2's, and those of version 1. The names of
+the files tell the versions apart, so a list of directories is enough to describe a group. Keeper
+and shim stay outside, where the job's limits do not apply.
 """
 
 import errno
@@ -12,30 +12,30 @@ import time
 from typing import TypedDict
 
 FILE = "cgroup"
-"""In the attempt's directory: the group's directories, one on a line."""
+"""A file in the attempt's directory with the group's directories, one per line."""
 KILL_SECONDS = 0.01
-"""Between two rounds of killing what the kernel has not yet taken apart."""
+"""The pause between two rounds of killing."""
 HUGE_PAGE = 2 << 20
-"""What is refused at once at most: so far below its limit a group may be that has reached it."""
+"""The largest single allocation: a group that reached its limit may use this much less."""
 REMOVE_SECONDS = 2.0
-"""How long a group without processes is waited for; the service removes what stays."""
+"""The time that an empty group gets to disappear; the service removes it later if it does not."""
 
 
 class Cgroup(TypedDict):
-    """A group that is to be made."""
+    """A group to be created."""
 
     directories: "list[str]"
     settings: "list[tuple[str, str]]"
-    """Files, by their whole path, and what is written to them."""
+    """Absolute paths of files, and the values written to them."""
 
 
 def make(attempt: str, cgroup: Cgroup) -> None:
-    """Make the group; noted first, so that it is found whoever dies meanwhile.
+    """Create the group, and record it first, so that it can be found whoever dies meanwhile.
 
     Raises:
-        OSError: it cannot be made, or does not take its limits.
+        OSError: the group cannot be created, or the kernel refuses its limits.
     """
-    # not made durable: after a reboot there is no group either
+    # not durable: the group does not survive a reboot either
     with open(os.path.join(attempt, FILE), "w") as file:
         file.write("".join(f"{directory}\n" for directory in cgroup["directories"]))
     for directory in cgroup["directories"]:
@@ -46,7 +46,7 @@ def make(attempt: str, cgroup: Cgroup) -> None:
 
 
 def open_procs_fds(directories: "list[str]") -> "list[int]":
-    """Descriptors for `enter`, to be opened while this process may."""
+    """Descriptors for `enter`, opened while this process still has permission."""
     return [
         os.open(os.path.join(directory, "cgroup.procs"), os.O_WRONLY | os.O_CLOEXEC)
         for directory in directories
@@ -54,19 +54,19 @@ def open_procs_fds(directories: "list[str]") -> "list[int]":
 
 
 def enter(procs_fds: "list[int]") -> None:
-    """Put this process into the group. What it forks is there, too."""
-    for authenticator in procs_fds:
-        os.write(authenticator, b"0")
+    """Move this process, and so all its later children, into the group."""
+    for procs_fd in procs_fds:
+        os.write(procs_fd, b"0")
 
 
-def noted(attempt: str) -> "list[str]":
-    """The directories of the group that was made for an attempt, those that still are."""
+def recorded(attempt: str) -> "list[str]":
+    """The existing directories of the group that was created for an attempt."""
     try:
         with open(os.path.join(attempt, FILE)) as file:
             directories = file.read().splitlines()
     except (FileNotFoundError, UnicodeDecodeError):
         return []
-    # the file lies near the job's own: only what bears the attempt's name is taken for its group
+    # the file lies beside the job's own, so only groups with the attempt's name are accepted
     name = name_of(attempt)
     return [
         directory
@@ -76,21 +76,23 @@ def noted(attempt: str) -> "list[str]":
 
 
 def name_of(attempt: str) -> str:
-    """What the group of an attempt is called: it lies in `<job>/attempts/<number>`, or in
-    `<environment>/<number>` if it is a build."""
+    """The name of an attempt's group.
+
+    The attempt's directory is `<job>/attempts/<number>`, or `<environment>/<number>` for a build.
+    """
     above, number = os.path.split(os.path.normpath(attempt))
     if os.path.basename(above) == "attempts":
         above = os.path.dirname(above)
     return f"{os.path.basename(above)}.{number}"
 
 
-# --- the end ----------------------------------------------------------------------------------
+# --- removal ---------------------------------------------------------------------------------
 
 
 def kill(directories: "list[str]") -> None:
-    """Kill everything in the group, until nothing is left in it."""
+    """Kill the processes in the group until none is left."""
     while True:
-        # by the kernel alone, where it can: a process id may be another's by now
+        # preferably by the kernel: a process id may have passed to another process by now
         by_kernel = [_set(os.path.join(directory, "cgroup.kill"), "1") for directory in directories]
         frozen = [directory for directory in directories if _freeze(directory, "FROZEN")]
         try:
@@ -109,21 +111,21 @@ def kill(directories: "list[str]") -> None:
 
 
 def remove(directories: "list[str]") -> bool:
-    """Remove a group without processes, and those that its job has made in it."""
-    until = time.monotonic() + REMOVE_SECONDS
+    """Remove a group without processes, and the subgroups that its job created."""
+    deadline = time.monotonic() + REMOVE_SECONDS
     while True:
         busy = [directory for directory in directories if not _removed(directory)]
-        if not busy or time.monotonic() > until:
+        if not busy or time.monotonic() > deadline:
             return not busy
         time.sleep(KILL_SECONDS)
 
 
 def processes_in(directory: str) -> "list[int]":
-    """The processes in a group and the groups below it; zombies are not."""
+    """The processes in a group and its subgroups, zombies excluded."""
     pids: list[int] = []
     for folder, _, _ in os.walk(directory):
         pids += map(int, _read(os.path.join(folder, "cgroup.procs")).split())
-    # 0 stands for one that this process cannot see, from within a namespace
+    # 0 stands for a process outside of this one's pid namespace
     return [pid for pid in pids if pid > 0]
 
 
@@ -142,7 +144,7 @@ def _freeze(directory: str, state: str) -> bool:
 
 def _set(path: str, value: str) -> bool:
     try:
-        # never O_CREAT: what is no control group must not look like one
+        # never O_CREAT: an ordinary directory must not come to look like a control group
         file = os.open(path, os.O_WRONLY | os.O_CLOEXEC)
     except OSError:
         return False
@@ -155,34 +157,34 @@ def _set(path: str, value: str) -> bool:
     return True
 
 
-# --- accounts ---------------------------------------------------------------------------------
+# --- accounting -------------------------------------------------------------------------------
 
 
 class Accounts:
-    """What the kernel has counted of a group. Figures are None where it counts none."""
+    """The kernel's accounting of a group; a figure is None if the kernel does not keep it."""
 
     def __init__(self, directories: "list[str]") -> None:
         self._directories = directories
 
     def peak_memory_bytes(self) -> "int | None":
-        """The most that it has held at once, files that were read or written included."""
+        """Peak memory, page cache included."""
         text = self._text("memory.peak") or self._text("memory.max_usage_in_bytes")
         return int(text) if text else None
 
     def cpu_seconds(self) -> "float | None":
-        """Time on CPUs, of everything that ever was in it."""
+        """CPU time of all processes that were ever in the group."""
         if text := self._text("cpuacct.usage"):
             return int(text) / 1e9
         usage = self._fields("cpu.stat").get("usage_usec")
         return None if usage is None else usage / 1e6
 
     def oom_kills(self) -> int:
-        """How many of its processes the kernel has killed for want of memory."""
+        """The number of processes that the kernel killed because memory ran out."""
         events = {**self._fields("memory.oom_control"), **self._fields("memory.events")}
         return events.get("oom_kill", 0)
 
     def reached_memory_limit(self) -> bool:
-        """Whether its own limit was met, and not only that of all groups together."""
+        """Return whether the group reached its own limit, not just that of all groups together."""
         if limit := self._text("memory.limit_in_bytes"):
             # not by memory.failcnt: newer kernels leave it at 0
             return int(limit) - (self.peak_memory_bytes() or 0) < HUGE_PAGE
@@ -196,7 +198,7 @@ class Accounts:
         return ""
 
     def _fields(self, name: str) -> "dict[str, int]":
-        """Lines of a name and a number."""
+        """Parse lines with a name and a number."""
         found: dict[str, int] = {}
         for directory in self._directories:
             for line in _read(os.path.join(directory, name)).splitlines():
@@ -207,9 +209,9 @@ class Accounts:
 
 
 def oom_notifier(directories: "list[str]") -> "int | None":
-    """A descriptor that can be read when the group is short of memory, where only version 1 says.
+    """A descriptor that becomes readable when the group runs out of memory; version 1 only.
 
-    Version 2 needs none: it kills the whole group by itself (memory.oom.group).
+    Version 2 kills the whole group by itself (memory.oom.group).
     """
     for directory in directories:
         path = os.path.join(directory, "memory.oom_control")
@@ -230,5 +232,5 @@ def _read(path: str) -> str:
     try:
         with open(path) as file:
             return file.read()
-    except OSError:  # of another hierarchy, or gone
+    except OSError:  # it belongs to another hierarchy, or is gone
         return ""

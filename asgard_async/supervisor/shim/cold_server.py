@@ -1,13 +1,13 @@
-"""Entry of the server of cold attempts: `python -I -S cold_server.py SOCKET PADDING`.
+"""Entry point of the keeper server for cold attempts: `python -I -S cold_server.py SOCKET PADDING`.
 
-An interpreter that has read what keeper and shim are made of, and forks them; their job is executed
-in one of its own. PADDING makes room for the command lines of what is forked.
+It has the modules of keeper and shim loaded and forks them; the job gets an interpreter of its own.
+PADDING reserves space for the command lines of forked processes.
 """
 
 import os
 import sys
 
-# the folder that holds the package; last, since it is site-packages where Asgard is installed
+# the directory of the package, last on the path: it is site-packages if Asgard is installed
 sys.path.append(os.path.abspath(f"{__file__}/../../../.."))
 
 from asgard_async.supervisor.shim.keeper_forking import open_channel, serve_specs

@@ -1,11 +1,11 @@
-"""The command line and the environment of a process, as others see them (proc(5))."""
+"""The command line and environment of this process, as others see them (proc(5))."""
 
 import ctypes
 import os
 import struct
 
 ARG_START, ARG_END = 45, 46  # fields of /proc/self/stat, counted from the state
-OTHER_PLACES = (23, 24, 42, 43, 44)
+OTHER_FIELDS = (23, 24, 42, 43, 44)
 """In the order of struct prctl_mm_map: code, data, the start of the heap."""
 START_STACK = 25
 PR_SET_MM, PR_SET_MM_MAP = 35, 14
@@ -16,33 +16,32 @@ _libc.malloc.restype = _libc.sbrk.restype = ctypes.c_void_p
 
 
 def show_command_line(arguments: "list[str]") -> None:
-    """Show `arguments` instead of what this process was started with, as far as there is room.
+    """Replace this process's visible command line, as far as its original length allows.
 
-    Keepers are looked for by their command line; a person who looks for a job finds its script.
+    The service finds keepers by their command line, and people find a job by its script.
     """
     fields = _stat()
     start, end = fields[ARG_START], fields[ARG_END]
     text = _joined(arguments)
-    # the last byte stays 0: any other would tell the kernel to read on in the environment
-    room = end - start - 1
-    ctypes.memmove(start, text[:room].ljust(room, b"\0"), room)
+    # the last byte stays 0: with any other, the kernel would read on in the environment
+    size = end - start - 1
+    ctypes.memmove(start, text[:size].ljust(size, b"\0"), size)
 
 
 def show_start(arguments: "list[str]", environment: "dict[str, str]") -> None:
-    """Show both, as if this process had been started so.
+    """Replace the visible command line and environment, as if the process had started with them.
 
-    The kernel is told of new places and lengths for them. That takes no privilege, but a kernel
-    with CONFIG_CHECKPOINT_RESTORE; elsewhere the command line is followed by zeros, and the
-    environment stays as it is.
+    The kernel learns their new addresses. That needs no privilege, but CONFIG_CHECKPOINT_RESTORE;
+    without it, the command line is padded with zeros and the environment stays as it is.
     """
     show_command_line(arguments)
     fields = _stat()
-    command_line = _place(_joined(arguments))
-    variables = _place(_joined([f"{name}={value}" for name, value in environment.items()]))
-    places = [fields[number] for number in OTHER_PLACES]
-    places += [_libc.sbrk(0), fields[START_STACK], *command_line, *variables]
+    command_line = _copy(_joined(arguments))
+    variables = _copy(_joined([f"{name}={value}" for name, value in environment.items()]))
+    addresses = [fields[number] for number in OTHER_FIELDS]
+    addresses += [_libc.sbrk(0), fields[START_STACK], *command_line, *variables]
     no_vector = (0, 0)
-    memory_map = struct.pack("@12QII", *places, *no_vector, UNCHANGED)
+    memory_map = struct.pack("@12QII", *addresses, *no_vector, UNCHANGED)
     _libc.prctl(PR_SET_MM, PR_SET_MM_MAP, memory_map, ctypes.c_ulong(len(memory_map)), 0)
 
 
@@ -58,8 +57,8 @@ def _joined(texts: "list[str]") -> bytes:
     return b"".join(os.fsencode(text) + b"\0" for text in texts)
 
 
-def _place(text: bytes) -> "tuple[int, int]":
-    """Where it lies from now on, for as long as the process lives: start and end."""
+def _copy(text: bytes) -> "tuple[int, int]":
+    """Copy text to memory that is never freed; return start and end."""
     start = _libc.malloc(ctypes.c_size_t(len(text) or 1))
     ctypes.memmove(start, text, len(text))
     return start, start + len(text)

@@ -1,4 +1,4 @@
-"""How much disk a job's directories take, found out bit by bit beside other work."""
+"""Disk usage of a job's directories, measured in small slices between other work."""
 
 import errno
 import os
@@ -7,27 +7,26 @@ import time
 from collections.abc import Callable, Iterable, Iterator
 
 BLOCK = 512
-"""The unit of st_blocks, whatever the file system."""
+"""The unit of st_blocks on every file system."""
 LEAST_BYTES = 4096
-"""What any entry counts at least: a directory full of empty files is not free."""
-LOOK_SECONDS = 1.0
-"""How often it is seen how much the whole file system has grown; one system call."""
+"""The minimum size of an entry: a directory full of empty files is not free."""
+CHECK_SECONDS = 1.0
+"""The interval of checking how much the whole file system has grown, with one system call."""
 WALK_SECONDS = 30.0
-"""How often the directories are gone through, however little it has grown: others may have
-given back what the job took."""
+"""The longest time between two walks through the directories: other processes may free the space
+that the job takes."""
 SLICE_SECONDS = 0.005
 REST_SECONDS = 0.02
-"""A walk takes at most so much at once, then rests; the job's output is pumped meanwhile."""
-FAR = 2048
-"""Characters of a path, after which a walk goes on from a descriptor: the kernel takes paths of
-4096 bytes, and a job can nest deeper."""
+"""A walk runs for at most one slice, then rests while the job's output is copied."""
+LONG_PATH = 2048
+"""The length of a path from which a walk continues relative to a descriptor: the kernel accepts
+paths of 4096 bytes, and a job can nest deeper."""
 
 
 class DiskWatch:
-    """Whether what lies below `directories` is within `limit` bytes, together with what is added
-    to `caches`. Links are not followed.
+    """Watches that `directories`, plus the growth of `caches`, stay within `limit` bytes.
 
-    Files that were removed count as long as one of `processes` (their ids) has them open.
+    Links are not followed. Deleted files count while one of `processes` (their ids) has them open.
     """
 
     def __init__(
@@ -40,23 +39,23 @@ class DiskWatch:
         self._directories = directories + caches
         self._limit = limit
         self._processes = processes
-        # the first walk finds out what the caches hold already
+        # the first walk measures the present size of the caches
         self._walk: Iterator[int] | None = _sizes_below(caches) if caches else None
         self._is_first = bool(caches)
         self._size = self._counted = 0
         self._taken = self._on_file_system()
-        # what the job begins with (an unpacked archive) is not known yet
-        self._walk_at = time.monotonic() + LOOK_SECONDS
+        # the initial size, such as an unpacked archive, is not known yet
+        self._walk_at = time.monotonic() + CHECK_SECONDS
         self.due = time.monotonic() if caches else self._walk_at
-        """When `look` is to be called next (monotonic)."""
+        """The time of the next call of `check` (monotonic)."""
 
-    def look(self) -> bool:
-        """Look on for a moment; whether the limit is exceeded."""
+    def check(self) -> bool:
+        """Continue to measure for one slice; return whether the limit is exceeded."""
         now = time.monotonic()
         if self._walk is None:
             grown = self._on_file_system() - self._taken
             if now < self._walk_at and self._counted + grown < self._limit:
-                self.due = now + LOOK_SECONDS
+                self.due = now + CHECK_SECONDS
                 return False
             self._taken += grown
             self._size = 0
@@ -70,9 +69,9 @@ class DiskWatch:
                     self.due = time.monotonic() + REST_SECONDS
                     return False
         except OSError:
-            return True  # nested so deep that it can only be to hide something
+            return True  # nested so deeply that it can only hide something
         self._walk = None
-        self.due = time.monotonic() + LOOK_SECONDS
+        self.due = time.monotonic() + CHECK_SECONDS
         if self._is_first:
             self._is_first = False
             self._limit += self._size
@@ -82,16 +81,16 @@ class DiskWatch:
         return False
 
     def _on_file_system(self) -> int:
-        """Bytes in use where the directories lie, by whomever."""
+        """Bytes in use on the directories' file system, by anybody."""
         try:
-            there = os.statvfs(self._directories[0])
+            status = os.statvfs(self._directories[0])
         except OSError:  # the job has removed it
             return 0
-        return (there.f_blocks - there.f_bfree) * there.f_frsize
+        return (status.f_blocks - status.f_bfree) * status.f_frsize
 
     def _sizes(self) -> Iterator[int]:
         yield from _sizes_below(self._directories)
-        yield from _sizes_of_removed(self._devices(), self._processes())
+        yield from _sizes_of_deleted(self._devices(), self._processes())
 
     def _devices(self) -> "set[int]":
         devices = set()
@@ -104,7 +103,7 @@ class DiskWatch:
 
 
 class _Base:
-    """An open directory, closed when nothing below it is left to be looked at."""
+    """An open directory, closed once everything below it has been visited."""
 
     def __init__(self, descriptor: int) -> None:
         self.descriptor = descriptor
@@ -114,23 +113,23 @@ class _Base:
 
 
 def statuses_below(directories: "list[str]") -> "Iterator[os.stat_result]":
-    """What lies below directories, however deep. Links are not followed.
+    """The status of everything below directories, however deep; links are not followed.
 
     Raises:
-        OSError: it is nested so deep that there are no descriptors left (EMFILE).
+        OSError: the nesting is so deep that no descriptors are left (EMFILE).
     """
     pending: list[tuple[_Base | None, str]] = [(None, directory) for directory in directories]
     while pending:
         base, path = pending.pop()
         try:
-            here = _Base(_open_directory(path, base))
-            entries = os.scandir(here.descriptor)
-        except OSError as error:  # gone meanwhile, or closed to us
+            current = _Base(_open_directory(path, base))
+            entries = os.scandir(current.descriptor)
+        except OSError as error:  # gone by now, or not accessible
             if error.errno == errno.EMFILE:
                 raise
             continue
-        if len(path) > FAR:
-            base, path = here, "."
+        if len(path) > LONG_PATH:
+            base, path = current, "."
         with entries:
             for entry in entries:
                 try:
@@ -152,14 +151,14 @@ def _open_directory(path: str, base: "_Base | None") -> int:
     return os.open(path, flags, dir_fd=None if base is None else base.descriptor)
 
 
-def _sizes_of_removed(devices: "set[int]", processes: "Iterable[int]") -> Iterator[int]:
-    """Files without a name that `processes` have open, each once; 0 for all that is none."""
+def _sizes_of_deleted(devices: "set[int]", processes: "Iterable[int]") -> Iterator[int]:
+    """Sizes of deleted files that `processes` have open, each once; 0 for any other descriptor."""
     seen = set()
     for pid in processes:
         folder = f"/proc/{pid}/fd"
         try:
             descriptors = os.listdir(folder)
-        except OSError:  # gone meanwhile, or closed to us
+        except OSError:  # gone by now, or not accessible
             continue
         for descriptor in descriptors:
             size = 0

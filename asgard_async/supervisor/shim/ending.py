@@ -1,8 +1,8 @@
-"""The end of a forked interpreter, which leaves alone what it shares with its fork server.
+"""The exit of a forked interpreter, without touching the memory that it shares with its server.
 
-At its end, CPython empties every module. Of what was preloaded, nearly every page would be copied
-for that, only to be freed: a seventh of a small training's time. So preloaded modules are taken
-out of its sight, unless that could be noticed.
+When it exits, CPython clears every module. For preloaded modules, nearly every page would be copied
+only to be freed: a seventh of a small training's time. So they are hidden from CPython, unless a
+script could notice.
 """
 
 import atexit
@@ -15,36 +15,38 @@ from types import FunctionType, ModuleType
 
 
 class Ending:
-    """To be made before anything is imported: what is registered first is called last."""
+    """Hides shared modules on exit.
+
+    Create it before anything is imported: the exit handler registered first is called last.
+    """
 
     def __init__(self) -> None:
         self._shared: dict[str, ModuleType] = {}
-        atexit.register(self._leave_alone)
+        atexit.register(self._hide)
 
     def share(self) -> None:
-        """Leave alone what is imported by now, packages aside that have made something which does
-        something when it is freed."""
+        """Share the modules imported so far, except for packages with finalizers."""
         finalized = _packages_with_finalizers()
         others = {"__main__", "asgard_async", "sys", "builtins"}
         kept = []
         for name, module in sys.modules.items():
             package = name.partition(".")[0]
-            # by type: some import when they are asked for anything
+            # by type: some modules import others when any attribute is read
             if package in others or not issubclass(type(module), ModuleType):
                 continue
             kept.append(module)
             if package not in finalized:
                 self._shared[name] = module
-        # The shared ones are not to go when this object goes. The others would be collected as
-        # garbage by hand; here they are frozen, so only one that is still there is emptied.
+        # Shared modules must outlive this object. In an ordinary interpreter the others would be
+        # collected as garbage; here they are frozen, so CPython clears only those still alive.
         ctypes.pythonapi.Py_IncRef(ctypes.py_object(kept))
 
-    def _leave_alone(self) -> None:
+    def _hide(self) -> None:
         if _would_be_noticed():
             return
         for name, module in self._shared.items():
             if sys.modules.get(name) is module:
-                # as CPython does, which then looks no further
+                # CPython does the same, and skips such entries
                 sys.modules[name] = None  # type: ignore[assignment]
 
 
@@ -57,15 +59,17 @@ def _packages_with_finalizers() -> "set[str]":
 
 
 def _kinds() -> "set[type]":
-    return {type(one) for one in gc.get_objects()}
+    return {type(thing) for thing in gc.get_objects()}
 
 
 def _would_be_noticed() -> bool:
-    """Whether anything of the job's own could do something when it is freed, such as a file that is
-    still to be written, and so would not if a preloaded module held it."""
+    """Return whether an object of the job itself has a finalizer, such as an unflushed file.
+
+    It would not run if a shared module held the object.
+    """
     if len(threading.enumerate()) > 1 or _has_children():
         return True
-    # what was there before the fork is frozen, and not among these
+    # objects from before the fork are frozen, and not among these
     return any(hasattr(kind, "__del__") for kind in _kinds())
 
 

@@ -1,6 +1,6 @@
-"""A file system for one program, of what others have (bind mounts) and some of its own.
+"""A file system for one program, made of bind mounts and new file systems.
 
-It is built on an empty tmpfs, so what is not named is not there.
+It is built on an empty tmpfs, so only listed paths exist.
 """
 
 import os
@@ -11,31 +11,31 @@ OLD = "/.old"
 
 
 def build(mounts: "list[tuple[str, str, str, str]]") -> None:
-    """Leave this process' mount namespace with `mounts` alone: kind, source, target, options.
+    """Reduce this process's mount namespace to `mounts`: kind, source, target, options.
 
-    read, write   what is at `source` outside, with all that is mounted below it
+    read, write   `source` outside, with all mounts below it
     device        the same, for a device node
-    tmpfs         an empty file system; `options` name its size and mode
-    hidden        an empty one that cannot be written
-    blank         instead of a file, one that cannot be opened
-    proc, devpts  new ones
+    tmpfs         an empty file system; `options` give its size and mode
+    hidden        an empty read-only file system
+    blank         a file that cannot be opened
+    proc, devpts  new file systems of these types
     link          a symbolic link to `source`
     directory     an empty directory
 
-    Later ones may lie in earlier ones. Set-user-ID bits and devices count nowhere.
+    A later mount may lie in an earlier one. Set-user-ID bits and devices have no effect anywhere.
 
     Raises:
-        OSError: the kernel refuses, or a source is not there.
+        OSError: the kernel refuses, or a source does not exist.
     """
     umask = os.umask(0o022)
     linux.mount("none", "/", "", linux.MS_REC | linux.MS_SLAVE)
-    # over /tmp only for a moment: moved to the root, it uncovers what is there
+    # it covers /tmp only until it becomes the root
     linux.mount("tmpfs", "/tmp", "tmpfs", linux.MS_NOSUID | linux.MS_NODEV, "mode=755")  # noqa: S108
     os.chdir("/tmp")  # noqa: S108
     os.mkdir(OLD[1:])
     linux.pivot_root(".", OLD[1:])
     os.chdir("/")
-    # nothing that is mounted here shows outside, nor is anything unmounted there
+    # mounts made here do not propagate, and nothing is unmounted outside
     linux.mount("none", OLD, "", linux.MS_REC | linux.MS_PRIVATE)
     sealed = ["/"]
     for kind, source, target, options in mounts:
@@ -87,7 +87,7 @@ def _proc(source: str, target: str, options: str) -> None:
     os.makedirs(target, exist_ok=True)
     flags = linux.MS_NOSUID | linux.MS_NODEV | linux.MS_NOEXEC
     linux.mount("proc", target, "proc", flags)
-    # what is of the whole machine is for nobody to change, whoever he is
+    # settings of the whole machine stay read-only, even for root
     for name in ("sys", "sysrq-trigger", "irq", "bus"):
         path = f"{target}/{name}"
         if os.path.exists(path):

@@ -1,8 +1,10 @@
-"""The files of an attempt, through which shim and service speak to each other.
+"""The files of an attempt, through which shim and service communicate.
 
-`lock` is held (flock) as long as keeper or shim lives and names the keeper. `pid.json` says that
-the job may have run. `exit.json` says how it ended. Whoever holds the lock and finds neither file
-may still start the job, or rule that nobody ever will.
+`lock` names the keeper, and is held (flock) while keeper or shim lives. `pid.json` means that the
+job may have run. `exit.json` says how it ended. Whoever holds the lock and finds neither file may
+still start the job, or decide that it never starts.
+
+The names and keys of these files must not change: an upgrade finds those of running jobs.
 """
 
 import fcntl
@@ -14,7 +16,7 @@ EXIT = "exit.json"
 
 
 def try_lock(directory: str) -> int | None:
-    """Take the attempt's lock; its descriptor, or None while somebody else holds it."""
+    """Take the attempt's lock; return its descriptor, or None if another process holds it."""
     lock = os.open(os.path.join(directory, LOCK), os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
     try:
         fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
@@ -25,12 +27,12 @@ def try_lock(directory: str) -> int | None:
 
 
 def is_decided(directory: str) -> bool:
-    """Whether the attempt was started, or ruled out, before."""
+    """Return whether the attempt has been started, or never will be."""
     return any(os.path.exists(os.path.join(directory, name)) for name in (PID, EXIT))
 
 
 def write_durably(directory: str, name: str, text: str) -> None:
-    """Write a file that is whole or absent, also after a power cut."""
+    """Write a file that is complete or absent, even after a power failure."""
     temporary = os.path.join(directory, f".{name}.{os.getpid()}")
     descriptor = os.open(temporary, os.O_WRONLY | os.O_CREAT | os.O_TRUNC | os.O_CLOEXEC, 0o600)
     try:
@@ -47,7 +49,7 @@ def write_durably(directory: str, name: str, text: str) -> None:
 
 
 def to_json(facts: "dict[str, str | int | float | None]") -> str:
-    """A flat JSON object; see the package for why not with json."""
+    """Encode a flat JSON object; importing json would delay every cold job."""
     return "{" + ", ".join(f'"{name}": {_value(value)}' for name, value in facts.items()) + "}\n"
 
 

@@ -1,18 +1,18 @@
-"""Entry of a fork server: `python fork_server.py SOCKET PADDING`.
+"""Entry point of a fork server: `python fork_server.py SOCKET PADDING`.
 
-Run as a script is, without options, since its interpreter becomes that of scripts. PADDING makes
-room for the command lines of what is forked.
+It runs as a script does, without options, since its interpreter becomes that of scripts. PADDING
+reserves space for the command lines of forked processes.
 """
 
-pristine = dict(globals())  # as a script finds them, but for the names of this file
+pristine = dict(globals())  # as a script sees them, apart from this file's names
 
 
 def main() -> None:
-    """Serve until the service ends; in a job's process, leave by `ScriptIsNext`."""
+    """Serve until the service exits; in a job's process, raise `ScriptIsNext`."""
     import os
     import sys
 
-    # The package is found by this file's path and under its own name: a built environment has no
+    # The package comes from this file's path, under its own name: a built environment has no
     # Asgard, or another version of it.
     root = os.path.abspath(f"{__file__}/../../..")
     package = type(sys)("asgard_async")

@@ -1,9 +1,9 @@
-"""A fork server: an interpreter with its imports done, which forks a keeper for every order.
+"""A fork server: an interpreter with preloaded modules, which forks a keeper for each job.
 
-What it says over its socket before it takes orders (see forked_keepers.py):
+Messages on its socket before the first specification (see keeper_forking.py):
 
     service → server   marshalled settings, once
-    server → service   marshalled facts: that it is ready, and what it has imported
+    server → service   marshalled facts: it is ready, and has imported these modules
 """
 
 import marshal
@@ -20,9 +20,9 @@ from .process_spec import MESSAGE_BYTES
 
 
 def serve(descriptor: int, pristine: "dict[str, Any]") -> None:
-    """Import what the service names, then fork on request; never returns.
+    """Import the modules that the service names, then fork on request; never returns.
 
-    `pristine` is what a script finds in `__main__`.
+    `pristine` is the content of `__main__` that a script starts with.
 
     Raises:
         ScriptIsNext: in a job's process. `sys.excepthook` then runs the script.
@@ -41,14 +41,14 @@ def serve(descriptor: int, pristine: "dict[str, Any]") -> None:
 
 
 def _preload(names: "list[str]") -> Preloaded:
-    """Import at the lowest priority, if there is a way back from it: jobs inherit it."""
+    """Import at the lowest priority if it can be raised again, since jobs inherit it."""
     priority = os.getpriority(os.PRIO_PROCESS, 0)
     may_return = _may_return_to(priority)
     if may_return:
         os.setpriority(os.PRIO_PROCESS, 0, linux.LOWEST_PRIORITY)
     preloaded = preload(names)
-    # Libraries of linear algebra start threads when imported, and end them before a fork: the
-    # first one costs more.
+    # Linear algebra libraries start threads when imported and stop them before a fork, which makes
+    # the first fork slower.
     _wait_for(_fork_to(lambda: None))
     if may_return:
         os.setpriority(os.PRIO_PROCESS, 0, priority)
@@ -56,13 +56,13 @@ def _preload(names: "list[str]") -> Preloaded:
 
 
 def _may_return_to(priority: int) -> bool:
-    """Whether the priority can be raised again; a child tries it."""
+    """Return whether the priority can be raised again; a child process tries it."""
 
-    def there_and_back() -> None:
+    def lower_and_raise() -> None:
         os.setpriority(os.PRIO_PROCESS, 0, linux.LOWEST_PRIORITY)
         os.setpriority(os.PRIO_PROCESS, 0, priority)
 
-    return _wait_for(_fork_to(there_and_back)) == 0
+    return _wait_for(_fork_to(lower_and_raise)) == 0
 
 
 def _fork_to(work: Any) -> int:
@@ -82,7 +82,7 @@ def _wait_for(child: int) -> int:
 
 
 def _write_to(log: str) -> None:
-    """Let what imports print go to the log; the objects for it are those of a script's start."""
+    """Send the output of imports to the log; the stream objects stay those of a new script."""
     descriptor = os.open(log, os.O_WRONLY | os.O_CREAT | os.O_APPEND | os.O_CLOEXEC, 0o600)
     for number in (1, 2):
         os.dup2(descriptor, number)

@@ -1,9 +1,9 @@
-"""What MLflow gathers of the installed packages before it logs a model, gathered beforehand.
+"""MLflow's table of installed packages, which it needs to log a model, built ahead of time.
 
-It reads what every package has installed, 17 000 files of some ninety packages: 0.3 s, a fifth of a
-small training that logs its model. The table is right as long as nothing has been installed since,
-which the job sees when it first uses it; if something was, MLflow gathers it anew. An MLflow that
-keeps its table elsewhere does so in any case.
+MLflow reads the file list of every package, 17 000 files of some ninety packages: 0.3 s, a fifth of
+a small training that logs its model. The table is valid while nothing more has been installed. The
+job checks that on first use, and MLflow builds the table again if it is outdated. So it does if its
+version keeps the table elsewhere.
 """
 
 import os
@@ -20,34 +20,38 @@ METADATA = (".dist-info", ".egg-info", ".egg", ".egg-link")
 
 
 def gather_packages() -> None:
-    """Have MLflow gather its table, if it is there and as it is known."""
+    """Have MLflow build its table, if it is loaded and keeps the table in the known place."""
     module = sys.modules.get(USER)
     if module is None or not hasattr(module, TABLE) or not hasattr(module, GATHER):
         return
-    seen = _Places()
+    search_path = _SearchPath()
     try:
         getattr(module, GATHER)()
     except Exception:
-        # a package that cannot be read, perhaps: a job that asks is told as by hand
+        # perhaps an unreadable package: a job that asks gets the same error as by hand
         setattr(module, TABLE, None)
         traceback.print_exc()
         return
     if type(table := getattr(module, TABLE)) is dict:
-        setattr(module, TABLE, _Table(table, module, seen))
+        setattr(module, TABLE, _Table(table, module, search_path))
 
 
 class _Table(dict[str, Any]):
-    """By the names of importable modules, lists of packages. Looked at for the first time, it makes
-    sure that it is right, and gives its place to a plain one."""
+    """Packages by the names of their importable modules.
 
-    def __init__(self, table: "dict[str, Any]", module: ModuleType, seen: "_Places") -> None:
+    On first use it checks that it is still valid, and replaces itself with a plain dictionary.
+    """
+
+    def __init__(
+        self, table: "dict[str, Any]", module: ModuleType, search_path: "_SearchPath"
+    ) -> None:
         super().__init__(table)
         self._module = module
-        self._seen = seen
+        self._search_path = search_path
 
-    def _settled(self) -> "dict[str, Any]":
+    def _validated(self) -> "dict[str, Any]":
         if getattr(self._module, TABLE) is self:
-            if _Places() == self._seen:
+            if _SearchPath() == self._search_path:
                 setattr(self._module, TABLE, dict(super().items()))
             else:
                 setattr(self._module, TABLE, None)
@@ -56,50 +60,52 @@ class _Table(dict[str, Any]):
         return table
 
     def __getitem__(self, name: str) -> Any:
-        return self._settled()[name]
+        return self._validated()[name]
 
     def __contains__(self, name: object) -> bool:
-        return name in self._settled()
+        return name in self._validated()
 
     def __iter__(self) -> Iterator[str]:
-        return iter(self._settled())
+        return iter(self._validated())
 
     def __len__(self) -> int:
-        return len(self._settled())
+        return len(self._validated())
 
     def get(self, name: str, default: Any = None) -> Any:
-        return self._settled().get(name, default)
+        return self._validated().get(name, default)
 
     def items(self) -> Any:
-        return self._settled().items()
+        return self._validated().items()
 
     def keys(self) -> Any:
-        return self._settled().keys()
+        return self._validated().keys()
 
     def values(self) -> Any:
-        return self._settled().values()
+        return self._validated().values()
 
 
-class _Places:
-    """Where packages are looked for, and when something was last put there or taken away."""
+class _SearchPath:
+    """The directories with packages, and when one was last added or removed."""
 
     def __init__(self) -> None:
         self._found = [
-            (place, os.stat(place).st_mtime_ns) for place in sys.path if _holds_packages(place)
+            (path, os.stat(path).st_mtime_ns) for path in sys.path if _has_packages(path)
         ]
-        # other finders than the interpreter's own may know of packages, too
-        self._finders = [one for one in sys.meta_path if hasattr(one, "find_distributions")]
+        # finders other than the interpreter's own may know packages, too
+        self._finders = [
+            finder for finder in sys.meta_path if hasattr(finder, "find_distributions")
+        ]
 
     def __eq__(self, other: object) -> bool:
-        return isinstance(other, _Places) and vars(self) == vars(other)
+        return isinstance(other, _SearchPath) and vars(self) == vars(other)
 
     __hash__ = None  # type: ignore[assignment]
 
 
-def _holds_packages(place: str) -> bool:
-    """Whether packages are installed there; the folder of a script has none, as a rule."""
+def _has_packages(path: str) -> bool:
+    """Return whether packages are installed there; the directory of a script usually has none."""
     try:
-        return any(name.endswith(METADATA) for name in os.listdir(place or "."))
+        return any(name.endswith(METADATA) for name in os.listdir(path or "."))
     except NotADirectoryError:
         return True  # an archive
     except OSError:

@@ -1,9 +1,9 @@
-"""A forked interpreter, made to be as one that was just started with a script.
+"""A forked interpreter in the state of one that was just started with a script.
 
-The script is run by the interpreter itself, with the function behind `python script.py` and with
-nothing on the stack, so that tracebacks, the recursion limit and the end are the script's own. For
-that, the job's process leaves everything that is ours by an exception; the interpreter then calls
-`sys.excepthook` with three arguments, which stands for a C function of three: PyRun_SimpleFileEx.
+The interpreter itself runs the script, by the function behind `python script.py` and on an empty
+stack, so tracebacks, the recursion limit and the exit are the script's own. To get there, the job's
+process leaves all of Asgard's code by an exception. The interpreter then calls `sys.excepthook`
+with three arguments, which is replaced by a C function of three: PyRun_SimpleFileEx.
 """
 
 import ctypes
@@ -26,30 +26,30 @@ from .script import Program, ScriptIsNext
 
 NOT_FOUND = 2
 MOVED = ("HOME", "TMPDIR", "XDG_CACHE_HOME", "HF_HOME", "MPLCONFIGDIR")
-"""Variables with directories of the server's, in whose place come the job's; what may lie in
-another one comes after it."""
+"""Variables with directories of the server, to be replaced by the job's; a directory that may lie
+in another one comes after it."""
 WITHOUT_TEXT = (type, types.FunctionType, types.ModuleType)
 _kept: "list[Any]" = []
-"""What the interpreter uses without holding it."""
+"""Objects that the interpreter uses without a reference."""
 
 
 class ForkedInterpreter(Program):
-    """Scripts in copies of this interpreter. To be made when everything is imported."""
+    """Runs scripts in copies of this interpreter. Create it once everything is imported."""
 
     def __init__(
         self, preloaded: Preloaded, pristine: "dict[str, Any]", descriptors: "tuple[int, ...]"
     ) -> None:
         self.descriptors = descriptors
         self._preloaded = preloaded
-        self._places = {name: os.environ[name] for name in MOVED if name in os.environ}
+        self._directories = {name: os.environ[name] for name in MOVED if name in os.environ}
         self._working_directory = os.getcwd()
-        self._paths = _strings_below([*self._places.values(), self._working_directory])
+        self._paths = _strings_below([*self._directories.values(), self._working_directory])
         self._pristine = pristine
-        self._main = _places_of(sys.modules["__main__"])
+        self._main = _references_to(sys.modules["__main__"])
 
     def prepare(self, spec: ProcessSpec) -> None:
-        """Undo what belongs to the fork server."""
-        gc.freeze()  # what keeper and shim have made is not the job's own
+        """Replace the fork server's state with the job's."""
+        gc.freeze()  # objects of keeper and shim are not the job's own
         signal.signal(signal.SIGINT, signal.default_int_handler)
         for number in (signal.SIGPIPE, signal.SIGXFSZ):
             signal.signal(number, signal.SIG_IGN)
@@ -60,10 +60,10 @@ class ForkedInterpreter(Program):
         sys.argv[:] = spec["argv"][1:]
         sys.path.insert(0, os.path.dirname(os.path.realpath(sys.argv[0])))
         self._move_paths(spec)
-        self._draw_anew()
+        self._reseed()
         self._replace_main()
         log: Any = logging
-        log._startTime = _now_like(log._startTime)
+        log._startTime = _now_in_unit_of(log._startTime)
         for name in [name for name in sys.modules if name.partition(".")[0] == "asgard_async"]:
             del sys.modules[name]
         main = threading.main_thread()
@@ -71,7 +71,7 @@ class ForkedInterpreter(Program):
             main._native_id = threading.get_native_id()
 
     def run(self, spec: ProcessSpec) -> None:
-        """Leave to the interpreter, with nothing open that a script does not find by hand."""
+        """Leave to the interpreter, with only the descriptors open that a script has by hand."""
         path = os.path.join(os.getcwd(), spec["argv"][1])
         try:
             script = os.open(path, os.O_RDONLY | os.O_CLOEXEC)
@@ -86,8 +86,11 @@ class ForkedInterpreter(Program):
         raise ScriptIsNext(spec)
 
     def _move_paths(self, spec: ProcessSpec) -> None:
-        """What was derived from the server's directories is derived from the job's."""
-        moves = [(place, spec["environment"].get(name)) for name, place in self._places.items()]
+        """Replace the server's directories by the job's wherever modules have copied them."""
+        moves = [
+            (directory, spec["environment"].get(name))
+            for name, directory in self._directories.items()
+        ]
         moves.append((self._working_directory, spec["working_directory"]))
         for namespace, name in self._paths:
             for old, new in moves:
@@ -95,10 +98,10 @@ class ForkedInterpreter(Program):
                     namespace[name] = namespace[name].replace(old, new)
 
     def _replace_main(self) -> None:
-        """Put a new `__main__` into the place of the fork server's.
+        """Replace the fork server's `__main__` by a new one.
 
-        That one is held up to the end, by frames and as frozen for the garbage collector, and with
-        it would be what a script leaves in it: nothing of that would be finalised.
+        Frames and the frozen generation of the garbage collector keep the old one alive to the end,
+        so objects that a script leaves in it would never be finalised.
         """
         _kept.append(sys.modules["__main__"])
         main = types.ModuleType("__main__")
@@ -109,16 +112,16 @@ class ForkedInterpreter(Program):
         for namespace, name in self._main:
             namespace[name] = main
 
-    def _draw_anew(self) -> None:
+    def _reseed(self) -> None:
         """Two jobs share no entropy."""
-        self._preloaded.generators.seed_anew()
+        self._preloaded.generators.reseed()
         if (process := sys.modules.get("multiprocessing.process")) is not None:
             main = process.current_process()
             main.authkey = os.urandom(len(main.authkey))
 
 
-def _places_of(thing: object) -> "list[tuple[dict[str, Any], str]]":
-    """Where it is known to modules: namespace and name."""
+def _references_to(thing: object) -> "list[tuple[dict[str, Any], str]]":
+    """The namespaces and names by which modules refer to it."""
     return [
         (namespace, name)
         for namespace in (sys.modules, *namespaces())
@@ -127,24 +130,24 @@ def _places_of(thing: object) -> "list[tuple[dict[str, Any], str]]":
     ]
 
 
-def _now_like(moment: float) -> float:
-    """Now, in seconds, or in nanoseconds as Python 3.13 has it."""
+def _now_in_unit_of(moment: float) -> float:
+    """The current time in seconds, or in nanoseconds as in Python 3.13."""
     return time.time_ns() if isinstance(moment, int) else time.time()
 
 
 def _strings_below(folders: "list[str]") -> "list[tuple[dict[str, Any], str]]":
-    """Where modules hold text with one of these paths in it: namespace and name."""
+    """The namespaces and names under which modules hold text with one of these paths."""
     return [
         (namespace, name)
-        for namespace in {id(one): one for one in _namespaces_and_below()}.values()
-        # by type: to ask an object that imports lazily would make it import
+        for namespace in {id(found): found for found in _namespaces_and_below()}.values()
+        # by type: reading an attribute of a lazily importing object would make it import
         for name, value in list(namespace.items())
         if type(value) is str and any(folder in value for folder in folders)
     ]
 
 
 def _namespaces_and_below() -> "Iterator[dict[str, Any]]":
-    """Those of all modules, and the dictionaries and objects in them."""
+    """The namespaces of all modules, and of the dictionaries and objects in them."""
     for namespace in namespaces():
         yield namespace
         for value in list(namespace.values()):
@@ -152,7 +155,7 @@ def _namespaces_and_below() -> "Iterator[dict[str, Any]]":
                 yield value
             elif not issubclass(type(value), WITHOUT_TEXT):
                 try:
-                    # not as the object itself would answer
+                    # bypassing the object's own attribute lookup
                     below = object.__getattribute__(value, "__dict__")
                 except AttributeError:
                     continue
@@ -164,7 +167,7 @@ def _namespaces_and_below() -> "Iterator[dict[str, Any]]":
 
 
 def _hand_over(script: int, path: str) -> None:
-    """Make the interpreter run the script when it is left with an exception."""
+    """Make the interpreter run the script as soon as an exception leaves all code."""
     library = ctypes.CDLL(None)
     library.fdopen.restype = ctypes.c_void_p
     name = os.fsencode(path)
@@ -174,9 +177,9 @@ def _hand_over(script: int, path: str) -> None:
         for trace in ("last_type", "last_value", "last_traceback", "last_exc"):
             if hasattr(sys, trace):
                 delattr(sys, trace)
-        # the call of the hook itself does not count towards the script's recursion
+        # the call of the hook must not count towards the script's recursion limit
         ctypes.pythonapi.Py_LeaveRecursiveCall()
-        return ctypes.c_int(True)  # the file is to be closed
+        return ctypes.c_int(True)  # close the file
 
     hook: Any = ctypes.PYFUNCTYPE(ctypes.c_int)(("PyRun_SimpleFileEx", ctypes.pythonapi))
     hook.argtypes = [
@@ -190,7 +193,7 @@ def _hand_over(script: int, path: str) -> None:
 
 
 def _argument(make: Any) -> type:
-    """A type of argument that stands for what `make` returns, whatever is given."""
+    """An argument type that converts any value to the result of `make`."""
 
     class Argument:
         @classmethod
@@ -201,6 +204,6 @@ def _argument(make: Any) -> type:
 
 
 def _ended(code: int) -> None:
-    """Otherwise the interpreter ends as it does after any script that raised."""
+    """Exit with 0; otherwise the interpreter exits as after any script that raised."""
     if code == 0:
         raise SystemExit(0)

@@ -1,4 +1,4 @@
-"""The keeper: waits for the shim, then sees to it that nothing of the attempt is left."""
+"""The keeper: waits for the shim, then kills whatever is left of the attempt."""
 
 import fcntl
 import os
@@ -11,9 +11,12 @@ from .supervise import KEEPER_DIED, supervise
 
 
 def keep(spec: ProcessSpec, program: Program) -> None:
-    """Be the keeper of an attempt; never returns, but raises `ScriptIsNext` (see `supervise`).
+    """Be the keeper of an attempt; never returns.
 
-    Exits without starting anything when the attempt is held by others or decided already.
+    Exits without starting anything if another process holds the attempt, or it is already decided.
+
+    Raises:
+        ScriptIsNext: in the job's process (see `supervise`).
     """
     os.umask(0o077)
     linux.close_all_but(0, 1, 2, *program.descriptors, *spec["inherit"])
@@ -23,7 +26,7 @@ def keep(spec: ProcessSpec, program: Program) -> None:
     identity = f"{os.getpid()} {linux.start_time(os.getpid())} {linux.boot_id()}\n"
     os.pwrite(lock, identity.encode(), 0)
     for path in spec["held"]:
-        # kept open, and so locked, until this process and the shim have ended
+        # stays open, and so locked, until this process and the shim have exited
         held = os.open(path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
         fcntl.flock(held, fcntl.LOCK_SH)
     linux.become_subreaper()
@@ -34,7 +37,7 @@ def keep(spec: ProcessSpec, program: Program) -> None:
     if shim == 0:
         linux.signal_at_parents_death(KEEPER_DIED, keeper)
         supervise(spec, program)
-    # the notification belongs to the shim: its end must be seen when the shim dies
+    # the shim alone keeps the notification pipe: the service must see it close if the shim dies
     null = os.open(os.devnull, os.O_RDWR)
     os.dup2(null, 0)
     os.dup2(null, 1)
@@ -51,8 +54,8 @@ def _wait_for(shim: int, signals: "set[signal.Signals]") -> None:
         number = signal.sigwait(signals)
         if number == signal.SIGTERM:
             os.kill(shim, signal.SIGTERM)
-            os.kill(shim, signal.SIGCONT)  # a stopped one would not see it
+            os.kill(shim, signal.SIGCONT)  # a stopped process must wake first
         elif number == signal.SIGCHLD:
-            # orphans of the job come here only once the shim, the nearer subreaper, is gone
+            # the job's orphans arrive here only once the shim, the nearer subreaper, is gone
             if os.waitpid(shim, os.WNOHANG)[0] == shim:
                 return

@@ -1,8 +1,8 @@
-"""What every server of keepers does: fork one for each order that comes.
+"""The loop of every keeper server: fork a keeper for each specification received.
 
-Orders come over a socket of whole messages (SOCK_SEQPACKET): three descriptors with each, which
-become the keeper's 0, 1 and 2 (SCM_RIGHTS). The end of the socket ends the server, not what it has
-forked. It has no thread of its own.
+Each message on the socket (SOCK_SEQPACKET) carries three descriptors (SCM_RIGHTS), which become the
+keeper's 0, 1 and 2; the specification is read from the first. The server exits when the socket is
+closed; its forked processes keep running. It has no threads.
 """
 
 import gc
@@ -21,23 +21,23 @@ START = os.path.join(os.path.dirname(os.path.abspath(__file__)), "start.py")
 
 
 def open_channel(descriptor: int) -> socket.socket:
-    """The socket to the service, whose end is this process' end, too."""
+    """Open the socket to the service; this process is killed when the service exits."""
     linux.close_all_but(0, 1, 2, descriptor)
     os.set_inheritable(descriptor, False)
     show_command_line([sys.executable, sys.argv[0]])
-    # the service's end is seen on the socket, too, but not while this one is importing
+    # the socket shows that, too, but not while this process is importing
     linux.signal_at_parents_death(signal.SIGKILL, os.getppid())
     return socket.socket(fileno=descriptor)
 
 
 def serve_specs(channel: socket.socket, program: Program) -> None:
-    """Fork a keeper for `program` with each order; never returns.
+    """Fork a keeper for `program` with each specification; never returns.
 
     Raises:
-        ScriptIsNext: in a job's process, see `keep`.
+        ScriptIsNext: in a job's process (see `keep`).
     """
-    gc.freeze()  # a collection would write to memory that is shared
-    signal.signal(signal.SIGCHLD, signal.SIG_IGN)  # keepers are nobody's to wait for
+    gc.freeze()  # a collection would write to shared memory
+    signal.signal(signal.SIGCHLD, signal.SIG_IGN)  # nobody waits for keepers here
     while True:
         message, descriptors, _, _ = socket.recv_fds(channel, len(SPEC), 3, socket.MSG_CMSG_CLOEXEC)
         if message != SPEC:
@@ -45,8 +45,8 @@ def serve_specs(channel: socket.socket, program: Program) -> None:
         try:
             forked = os.fork()
         except OSError as error:
-            # the service sees the descriptors closed, and starts the job by itself
-            sys.stderr.write(f"a keeper could not be forked: {error}\n")
+            # the service sees the descriptors closed and spawns the keeper itself
+            sys.stderr.write(f"cannot fork a keeper: {error}\n")
             forked = -1
         if forked == 0:
             channel.detach()

@@ -1,6 +1,6 @@
-"""Landlock (landlock(7)): what a process may reach of the file system, given away for good.
+"""Landlock (landlock(7)): irreversible restriction of a process to parts of the file system.
 
-Of newer kernels more is used: renaming between directories (ABI 2), truncating (3), devices (5),
+Newer kernels restrict more: renaming between directories (ABI 2), truncating (3), devices (5),
 signals and abstract sockets (6).
 """
 
@@ -38,7 +38,7 @@ class _PathBeneath(ctypes.Structure):
 
 
 def abi() -> int:
-    """The kernel's version of Landlock; 0 where it has none, or where it is turned off."""
+    """The kernel's version of Landlock; 0 if it has none, or it is turned off."""
     try:
         return linux.system_call(CREATE_RULESET, None, 0, VERSION)
     except OSError as error:
@@ -48,10 +48,10 @@ def abi() -> int:
 
 
 def restrict(paths: "list[tuple[str, bool]]") -> None:
-    """Let this process and its children reach only `paths`, each with whether for writing.
+    """Restrict this process and its children to `paths`, each with True if it is writable.
 
-    Nothing happens where the kernel has no Landlock, or `paths` is empty. What does not exist is
-    left out. The caller has given up new privileges.
+    Does nothing without Landlock, or if `paths` is empty. Paths that do not exist are left out. The
+    caller must have set PR_SET_NO_NEW_PRIVS.
     """
     version = abi() if paths else 0
     if not version:
@@ -59,7 +59,7 @@ def restrict(paths: "list[tuple[str, bool]]") -> None:
     everything = ALL_OF_ABI.get(version, ALL_OF_ABI[4] | IOCTL_DEV)
     scopes = SCOPE_ABSTRACT_SOCKETS | SCOPE_SIGNALS if version >= 6 else 0
     attributes = _Ruleset(everything, 0, scopes)
-    # an older kernel knows fewer fields
+    # older kernels know fewer fields
     size = 24 if version >= 6 else 16 if version >= 4 else 8
     ruleset = linux.system_call(CREATE_RULESET, ctypes.byref(attributes), size, 0)
     for path, for_writing in paths:
@@ -70,13 +70,13 @@ def restrict(paths: "list[tuple[str, bool]]") -> None:
 
 def _allow(ruleset: int, path: str, access: int) -> None:
     try:
-        place = os.open(path, os.O_PATH | os.O_CLOEXEC)
+        descriptor = os.open(path, os.O_PATH | os.O_CLOEXEC)
     except OSError:
         return
     try:
-        if not stat.S_ISDIR(os.fstat(place).st_mode):
+        if not stat.S_ISDIR(os.fstat(descriptor).st_mode):
             access &= OF_FILES
-        rule = _PathBeneath(access, place)
+        rule = _PathBeneath(access, descriptor)
         linux.system_call(ADD_RULE, ruleset, RULE_PATH_BENEATH, ctypes.byref(rule), 0)
     finally:
-        os.close(place)
+        os.close(descriptor)

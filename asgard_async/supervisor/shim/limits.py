@@ -1,4 +1,4 @@
-"""What a job may use at most: its resource limits, its control group, its directories."""
+"""Limits of a job: rlimits, its control group, and the size of its directories."""
 
 import os
 import resource
@@ -8,37 +8,38 @@ from typing import NotRequired, TypedDict
 from . import cgroup, linux
 from .disk import DiskWatch
 
-OOM_LOOK_SECONDS = 0.02
-OOM_LOOKS = 100
-"""The kernel tells that memory is short just before it kills; so many looks later it has not."""
+OOM_CHECK_SECONDS = 0.02
+OOM_CHECKS = 100
+"""The kernel reports that memory ran out just before it kills; after this many checks without a
+kill, it has not killed."""
 
 
 class Limits(TypedDict):
-    """Bounds of one attempt. 0 means none."""
+    """Limits of one attempt; 0 means none."""
 
     open_files: int
     """RLIMIT_NOFILE, of each process."""
     processes: int
-    """RLIMIT_NPROC, which counts all processes of the user: for want of a control group."""
+    """RLIMIT_NPROC, which counts all processes of the user; used without a control group."""
     file_bytes: int
     """RLIMIT_FSIZE, of each file."""
     directory_bytes: int
-    """Of `directories` together."""
+    """The total size of `directories`."""
     directories: list[str]
     caches: list[str]
-    """What they hold at the start does not count."""
+    """Directories whose initial size does not count."""
     cgroup: NotRequired[cgroup.Cgroup]
 
 
 def restrict(limits: Limits) -> None:
-    """Set the resource limits of this process and all that it starts."""
+    """Set the rlimits of this process and all processes that it starts."""
     for kind, limit in (
         (resource.RLIMIT_NOFILE, limits["open_files"]),
         (resource.RLIMIT_NPROC, limits["processes"]),
         (resource.RLIMIT_FSIZE, limits["file_bytes"]),
     ):
         if limit:
-            # never above what this process has itself; below that, the soft one stays as it is
+            # never above this process's own limits; a soft limit below stays as it is
             soft, hard = resource.getrlimit(kind)
             resource.setrlimit(kind, (_least(limit, soft), _least(limit, hard)))
 
@@ -47,8 +48,8 @@ def _least(limit: int, old: int) -> int:
     return limit if old == resource.RLIM_INFINITY else min(limit, old)
 
 
-class Overseer:
-    """Watches over one attempt's limits, as far as the kernel does not by itself."""
+class LimitMonitor:
+    """Enforces those limits of an attempt that the kernel does not enforce by itself."""
 
     def __init__(self, attempt: str, limits: "Limits | None") -> None:
         self._attempt = attempt
@@ -63,66 +64,68 @@ class Overseer:
                 limits["directory_bytes"],
                 linux.descendants,
             )
-        self._oom_looks = 0
+        self._oom_checks = 0
         self.notifier: int | None = None
-        """Can be read when memory is short; `notified` is then to be called."""
+        """A descriptor that becomes readable when memory runs out: call `on_memory_pressure`."""
         self.procs_fds: list[int] = []
-        """For the job's process to enter its group by."""
+        """Descriptors by which the job's process enters its group."""
 
     def prepare(self) -> None:
-        """Make the group.
+        """Create the group.
 
         Raises:
-            OSError: it cannot be.
+            OSError: the group cannot be created.
         """
         if self._cgroup is not None:
             cgroup.make(self._attempt, self._cgroup)
             self.notifier = cgroup.oom_notifier(self._directories)
             self.procs_fds = cgroup.open_procs_fds(self._directories)
 
-    def begin(self) -> None:
-        """The job's process has been forked."""
-        for authenticator in self.procs_fds:
-            os.close(authenticator)
+    def close_procs_fds(self) -> None:
+        """Close this process's copies, once the job's process has been forked."""
+        for procs_fd in self.procs_fds:
+            os.close(procs_fd)
 
     @property
     def due(self) -> "float | None":
-        """When `look` is to be called next (monotonic)."""
-        if self._oom_looks:
-            return time.monotonic() + OOM_LOOK_SECONDS
+        """The time of the next call of `check` (monotonic)."""
+        if self._oom_checks:
+            return time.monotonic() + OOM_CHECK_SECONDS
         return self._disk.due if self._disk is not None else None
 
-    def notified(self) -> None:
-        """Memory is short: look after it for a while."""
+    def on_memory_pressure(self) -> None:
+        """Check for killed processes for a while."""
         assert self.notifier is not None  # noqa: S101
         os.read(self.notifier, 8)
-        self._oom_looks = OOM_LOOKS
+        self._oom_checks = OOM_CHECKS
 
-    def look(self) -> "str | None":
-        """What the job has too much of: "memory" or "disk". It is to be killed then."""
-        if self._oom_looks:
-            self._oom_looks -= 1
+    def check(self) -> "str | None":
+        """The exceeded limit, "memory" or "disk", for which the job must be killed."""
+        if self._oom_checks:
+            self._oom_checks -= 1
             if self._accounts.oom_kills():
-                self._oom_looks = 0
+                self._oom_checks = 0
                 return "memory"
-        if self._disk is not None and time.monotonic() >= self._disk.due and self._disk.look():
+        if self._disk is not None and time.monotonic() >= self._disk.due and self._disk.check():
             self._disk = None
             return "disk"
         return None
 
     def kill(self) -> None:
-        """Kill all that is in the group."""
+        """Kill all processes in the group."""
         cgroup.kill(self._directories)
 
     def remove(self) -> None:
-        """Remove the group, which is empty by now."""
+        """Remove the empty group."""
         cgroup.remove(self._directories)
 
     def facts(
         self, usage: "resource.struct_rusage | None"
     ) -> "dict[str, str | int | float | None]":
-        """What the job has used: by its group, else by what is known of the processes that
-        somebody waited for."""
+        """The resources that the job has used, for exit.json.
+
+        The group accounts for them; without one, only processes that were waited for count.
+        """
         peak, cpu = self._accounts.peak_memory_bytes(), self._accounts.cpu_seconds()
         if usage is not None:
             peak = usage.ru_maxrss * 1024 if peak is None else peak
@@ -136,7 +139,7 @@ class Overseer:
 
 
 def clear(attempt: str) -> None:
-    """Kill what is in an attempt's group, if one was made, and remove it."""
-    if directories := cgroup.noted(attempt):
+    """Kill the processes in an attempt's group, if it has one, and remove it."""
+    if directories := cgroup.recorded(attempt):
         cgroup.kill(directories)
         cgroup.remove(directories)

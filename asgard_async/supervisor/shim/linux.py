@@ -1,4 +1,4 @@
-"""The few Linux facts that the standard library does not offer."""
+"""Linux system calls and files that the standard library does not offer."""
 
 import ctypes
 import errno
@@ -14,7 +14,7 @@ PR_CAPBSET_DROP = 24
 PR_SET_CHILD_SUBREAPER = 36
 PR_SET_NO_NEW_PRIVS = 38
 LOWEST_PRIORITY = 19
-"""As setpriority(2) counts."""
+"""In terms of setpriority(2)."""
 FALLOC_FL_KEEP_SIZE = 1
 FALLOC_FL_PUNCH_HOLE = 2
 
@@ -46,10 +46,10 @@ def _check(result: int) -> None:
 
 
 def system_call(number: int, *arguments: Any) -> int:
-    """Call the kernel; what it returns.
+    """Make a system call and return its result.
 
     Raises:
-        OSError: it refuses.
+        OSError: the kernel refuses.
     """
     result: int = _libc.syscall(ctypes.c_long(number), *map(_as_long, arguments))
     if result < 0:
@@ -58,7 +58,7 @@ def system_call(number: int, *arguments: Any) -> int:
 
 
 def _as_long(argument: Any) -> Any:
-    # a plain int would be passed as one of 32 bits
+    # a plain int would be passed as 32 bits
     return ctypes.c_long(argument) if isinstance(argument, int) else argument
 
 
@@ -68,9 +68,9 @@ def become_subreaper() -> None:
 
 
 def signal_at_parents_death(number: int, parent: int) -> None:
-    """Have the kernel send `number` when `parent` dies; sent by hand if it is dead already.
+    """Have the kernel send signal `number` when `parent` dies; sent at once if it is dead already.
 
-    `setuid` and the like clear this (prctl(2), PR_SET_PDEATHSIG): call it after them.
+    Changing the user clears this (prctl(2), PR_SET_PDEATHSIG), so call it afterwards.
     """
     _check(_libc.prctl(PR_SET_PDEATHSIG, number, 0, 0, 0))
     if os.getppid() != parent:
@@ -78,54 +78,54 @@ def signal_at_parents_death(number: int, parent: int) -> None:
 
 
 def punch_hole(descriptor: int, start: int, length: int) -> None:
-    """Give a range of a file back to the file system; its size stays (fallocate(2))."""
+    """Free a range of a file; its size stays the same (fallocate(2))."""
     mode = FALLOC_FL_PUNCH_HOLE | FALLOC_FL_KEEP_SIZE
     _check(_libc.fallocate(descriptor, mode, ctypes.c_long(start), ctypes.c_long(length)))
 
 
 def boot_id() -> str:
-    """A random name of this boot of the kernel (a container has its host's)."""
+    """The random id of this boot of the kernel; a container has its host's."""
     with open("/proc/sys/kernel/random/boot_id") as file:
         return file.read().strip()
 
 
 def start_time(pid: int) -> int | None:
-    """When a process started, in ticks of 10 ms since boot (proc(5)); None when it is gone."""
+    """The start time of a process in ticks of 10 ms since boot (proc(5)); None if it is gone."""
     try:
         with open(f"/proc/{pid}/stat", "rb") as file:
             stat = file.read()
     except (FileNotFoundError, ProcessLookupError):
         return None
-    # the name, in parentheses, may itself hold spaces and parentheses
+    # the name, in parentheses, may itself contain spaces and parentheses
     return int(stat[stat.rindex(b")") + 2 :].split()[19])
 
 
 def address_space() -> int:
-    """Bytes that this process has mapped."""
+    """The size of this process's address space in bytes."""
     with open("/proc/self/statm") as file:
         return int(file.read().split()[0]) * os.sysconf("SC_PAGE_SIZE")
 
 
 def open_descriptors() -> "set[int]":
-    """The descriptors that this process has open."""
+    """The open descriptors of this process."""
     found = set()
     for name in os.listdir("/proc/self/fd"):
         try:
             os.fstat(int(name))
         except OSError:
-            continue  # the listing's own
+            continue  # the one of the listing itself
         found.add(int(name))
     return found
 
 
 def close_all_but(*kept: int) -> None:
-    """Close what was inherited without being meant, from whoever started the service."""
+    """Close descriptors inherited by accident from whoever started the service."""
     for number in open_descriptors() - set(kept):
         os.close(number)
 
 
 def children_of(pid: int) -> "list[int]":
-    """The direct children of a process, of all its threads."""
+    """The direct children of all threads of a process."""
     found: list[int] = []
     try:
         for task in os.listdir(f"/proc/{pid}/task"):
@@ -137,7 +137,7 @@ def children_of(pid: int) -> "list[int]":
 
 
 def descendants() -> Iterator[int]:
-    """The processes below this one; some are missed that are being started or orphaned."""
+    """The descendants of this process; may miss those being started or orphaned meanwhile."""
     pending = children_of(os.getpid())
     while pending:
         pid = pending.pop()
@@ -146,9 +146,10 @@ def descendants() -> Iterator[int]:
 
 
 def kill_descendants() -> None:
-    """Kill everything below this process and reap it, until nothing is left.
+    """Kill and reap all descendants of this process.
 
-    Needs a subreaper: an orphan of what was killed then comes here and is met in the next round.
+    It must be a subreaper: orphans of killed processes then become its children, and are killed in
+    the next round.
     """
     while True:
         pending = children_of(os.getpid())
@@ -164,12 +165,12 @@ def kill_descendants() -> None:
 
 
 def reap_one_of_any() -> None:
-    """Wait for one child to end, then take all that have ended."""
+    """Wait for one child to exit, then reap all that have exited."""
     reap_ended(0)
 
 
 def reap_ended(options: int = os.WNOHANG) -> None:
-    """Take all children that have ended; with 0, wait for a first one."""
+    """Reap all children that have exited; with 0, wait for the first one."""
     try:
         while os.waitpid(-1, options)[0]:
             options = os.WNOHANG
@@ -178,53 +179,56 @@ def reap_ended(options: int = os.WNOHANG) -> None:
 
 
 def leave(code: int) -> None:
-    """End this process at once. Nothing that is left to say may hinder it: it would be said to a
-    file, whose disk may be full."""
+    """Exit at once, even if buffered output cannot be written because its disk is full."""
     try:
         sys.stderr.flush()
     finally:
         os._exit(code)
 
 
-# --- walls ------------------------------------------------------------------------------------
+# --- sandbox ----------------------------------------------------------------------------------
 
 
 def unshare(flags: int) -> None:
-    """Leave namespaces for new ones (unshare(2))."""
+    """Move to new namespaces (unshare(2))."""
     _check(_libc.unshare(flags))
 
 
 def mount(source: str, target: str, kind: str, flags: int, options: str = "") -> None:
-    """mount(2)."""
+    """Mount a file system (mount(2)).
+
+    Raises:
+        OSError: the kernel refuses.
+    """
     texts = [os.fsencode(text) for text in (source, target, kind)]
     try:
         _check(_libc.mount(*texts, ctypes.c_ulong(flags), os.fsencode(options)))
     except OSError as error:
-        # without the path: the owner of the job reads this
-        what = kind or ("a directory" if flags & MS_BIND else "propagation")
-        raise OSError(error.errno, f"{error.strerror} (mounting {what})") from None
+        # without the path, since the job's owner reads this
+        mounted = kind or ("a directory" if flags & MS_BIND else "propagation")
+        raise OSError(error.errno, f"{error.strerror} (mounting {mounted})") from None
 
 
 def unmount(target: str) -> None:
-    """Take away a mount with all below it (umount2(2), MNT_DETACH)."""
+    """Detach a mount with all mounts below it (umount2(2), MNT_DETACH)."""
     _check(_libc.umount2(os.fsencode(target), MNT_DETACH))
 
 
 def pivot_root(new: str, old: str) -> None:
-    """Make `new` the root; the old one is found at `old` (pivot_root(2))."""
+    """Make `new` the root and move the old root to `old` (pivot_root(2))."""
     system_call(PIVOT_ROOT[os.uname().machine], os.fsencode(new), os.fsencode(old))
 
 
 def leave_session_keyring() -> None:
-    """Get an empty session keyring instead of the inherited one, in which there may be secrets.
+    """Replace the inherited session keyring, which may hold secrets, by an empty one.
 
-    Nothing happens where there are none, or none for us, as in many containers.
+    Does nothing where keyrings are unavailable, as in many containers.
     """
     _keyctl(KEYCTL_JOIN_SESSION_KEYRING, None)
 
 
 def clear_user_keyring() -> None:
-    """Remove what earlier processes of this user left in the keyring that all of them have."""
+    """Clear the user keyring, in which earlier processes of this user may have left keys."""
     _keyctl(KEYCTL_CLEAR, KEY_SPEC_USER_KEYRING)
 
 
@@ -241,7 +245,7 @@ class _MountAttributes(ctypes.Structure):
 
 
 def set_mount(path: str, attributes: int, *, recursive: bool = False) -> None:
-    """Add attributes to a mount, and to those below it (mount_setattr(2), Linux 5.12)."""
+    """Add attributes to a mount, and to mounts below it (mount_setattr(2), Linux 5.12)."""
     wanted = _MountAttributes(attributes, 0, 0, 0)
     flags = AT_RECURSIVE if recursive else 0
     size = ctypes.sizeof(wanted)
@@ -249,15 +253,15 @@ def set_mount(path: str, attributes: int, *, recursive: bool = False) -> None:
 
 
 def drop_capabilities() -> None:
-    """Give up all capabilities; what a user other than root executes later gets none either."""
+    """Give up all capabilities; programs executed by a user other than root get none either."""
     header = (ctypes.c_uint32 * 2)(CAPABILITY_VERSION_3, 0)
     _check(_libc.capset(header, (ctypes.c_uint32 * 6)()))
 
 
 def drop_bounding_capabilities() -> None:
-    """Let nothing that is executed later gain a capability (needs CAP_SETPCAP)."""
+    """Prevent programs executed later from gaining capabilities (needs CAP_SETPCAP)."""
     capability = 0
-    # there is an end, which the kernel tells
+    # the kernel reports the end of the list
     while _libc.prctl(PR_CAPBSET_DROP, capability, 0, 0, 0) == 0:
         capability += 1
     if ctypes.get_errno() != errno.EINVAL:
@@ -265,10 +269,10 @@ def drop_bounding_capabilities() -> None:
 
 
 def forbid_new_privileges() -> None:
-    """No set-user-ID program or file capability counts any more, for good."""
+    """Disable set-user-ID programs and file capabilities for good (PR_SET_NO_NEW_PRIVS)."""
     _check(_libc.prctl(PR_SET_NO_NEW_PRIVS, 1, 0, 0, 0))
 
 
 def set_dumpable(dumpable: bool) -> None:
-    """Whether processes of the same user may look into this one (prctl(2), PR_SET_DUMPABLE)."""
+    """Allow or forbid processes of the same user to inspect this one (PR_SET_DUMPABLE)."""
     _check(_libc.prctl(PR_SET_DUMPABLE, int(dumpable), 0, 0, 0))

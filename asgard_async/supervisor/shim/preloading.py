@@ -1,4 +1,4 @@
-"""What a fork server imports, and what has to be known of it for those that are forked."""
+"""Preloading of modules in a fork server, with the facts that forked processes need."""
 
 import gc
 import importlib
@@ -16,29 +16,29 @@ THREADS_END_SECONDS = 10.0
 
 
 class Preloaded:
-    """What importing has left in the interpreter."""
+    """The traces of imports in the interpreter."""
 
     def __init__(self) -> None:
         self.failed: dict[str, str] = {}
-        """Modules that are not there or cannot be imported, and why."""
+        """Modules that are missing or cannot be imported, with the reason."""
         self.variables_read: set[str] = set()
-        """Environment variables that were looked at."""
+        """Environment variables that were read."""
         self.variables_set: dict[str, str] = {}
         self.packages: set[str] = set()
-        """The packages and modules of the top level, those of the standard library aside."""
+        """Top-level packages and modules, without the standard library."""
         self.generators = Generators()
-        """What was seeded by chance meanwhile."""
+        """Random number generators that were seeded meanwhile."""
         self.seconds = 0.0
 
 
 def preload(names: "list[str]") -> Preloaded:
-    """Import modules, one after the other; one that fails is left out."""
-    begun = time.monotonic()
+    """Import modules in this order, skipping those that fail."""
+    started_at = time.monotonic()
     preloaded = Preloaded()
     environment = dict(os.environ)
     stop = _watch_reads(preloaded.variables_read)
     stop_watching_seeds = preloaded.generators.watch()
-    gc.disable()  # what is imported stays
+    gc.disable()  # imported objects stay anyway
     for name in names:
         try:
             importlib.import_module(name)
@@ -50,7 +50,7 @@ def preload(names: "list[str]") -> Preloaded:
     stop()
     stop_watching_seeds()
     _wait_for_threads()
-    _forget_what_was_warned_of()
+    _clear_warning_registries()
     gc.collect()
     gc.enable()
     preloaded.variables_set = {
@@ -61,26 +61,26 @@ def preload(names: "list[str]") -> Preloaded:
         - sys.stdlib_module_names
         - {"__main__", "asgard_async"}
     )
-    preloaded.seconds = time.monotonic() - begun
+    preloaded.seconds = time.monotonic() - started_at
     return preloaded
 
 
 def namespaces() -> "list[dict[str, Any]]":
-    """Those of all modules; some put other things into their place."""
+    """The namespaces of all modules; some modules replace themselves by other objects."""
     found = [getattr(module, "__dict__", None) for module in list(sys.modules.values())]
     return [namespace for namespace in found if isinstance(namespace, dict)]
 
 
 def _watch_reads(names: "set[str]") -> Any:
-    """Note which variables are looked up, until what is returned is called."""
+    """Record which variables are read, until the returned function is called."""
     environ: Any = type(os.environ)
     look_up = environ.__getitem__
 
-    def noted(self: Any, name: Any) -> Any:
+    def recording_read(self: Any, name: Any) -> Any:
         names.add(os.fsdecode(name) if isinstance(name, bytes) else str(name))
         return look_up(self, name)
 
-    environ.__getitem__ = noted
+    environ.__getitem__ = recording_read
 
     def stop() -> None:
         environ.__getitem__ = look_up
@@ -89,16 +89,16 @@ def _watch_reads(names: "set[str]") -> Any:
 
 
 def _wait_for_threads() -> None:
-    """A thread is not there in a forked process, but a lock that it holds is."""
+    """Wait for threads to end: a forked process inherits the locks they hold, but not them."""
     deadline = time.monotonic() + THREADS_END_SECONDS
     for thread in threading.enumerate():
         if thread is not threading.main_thread():
             thread.join(max(0.0, deadline - time.monotonic()))
     if left := threading.enumerate()[1:]:
-        raise SystemExit(f"importing has started threads that do not end: {left}")
+        raise SystemExit(f"preloaded modules started threads that keep running: {left}")
 
 
-def _forget_what_was_warned_of() -> None:
+def _clear_warning_registries() -> None:
     for namespace in namespaces():
         namespace.pop("__warningregistry__", None)
     sys.modules["warnings"].__dict__.get("onceregistry", {}).clear()

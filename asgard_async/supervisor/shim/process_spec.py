@@ -1,4 +1,4 @@
-"""What an attempt is told to do. It comes on a descriptor, so that no secret touches the disk."""
+"""The specification of a process, read from a descriptor so that no secret touches the disk."""
 
 import marshal
 import os
@@ -8,16 +8,19 @@ from .limits import Limits
 from .sandbox import SandboxSpec
 
 MESSAGE_BYTES = 1 << 20
-"""The longest message between service and fork server."""
+"""The maximum size of a message between service and fork server."""
 SPEC = b"order"
-"""The message to a fork server that an order comes with."""
+"""The message to a keeper server that accompanies a specification's descriptors."""
 
 
 class ProcessSpec(TypedDict):
-    """One attempt. Times are seconds, sizes bytes; 0 means no limit."""
+    """One attempt to run a process; times in seconds, sizes in bytes, 0 for no limit.
+
+    The service creates it with `supervisor.process_spec.process_spec`.
+    """
 
     directory: str
-    """The attempt's own: lock, pid.json and exit.json are made here."""
+    """The attempt's own directory, for lock, pid.json and exit.json."""
     argv: list[str]
     environment: dict[str, str]
     working_directory: str
@@ -29,28 +32,28 @@ class ProcessSpec(TypedDict):
     memory_limit: int
     """RLIMIT_AS, of each process."""
     open_files: int
-    """The soft limit; the service has raised its own for its connections."""
+    """The soft limit, since the service has raised its own for its connections."""
     held: list[str]
-    """Files of which the keeper holds a shared lock as long as it lives."""
+    """Files on which the keeper holds a shared lock while it lives."""
     inherit: list[int]
-    """Further descriptors that the job gets."""
+    """Additional descriptors that the process inherits."""
     cold_reason: NotRequired[str]
-    """Why it is started cold, to be kept in pid.json; absent when it is not."""
+    """The reason for a cold start, copied to pid.json; absent for a warm one."""
     isolation: NotRequired[str]
-    """The name of the rung that it is started on, to be kept in pid.json."""
+    """The isolation level, copied to pid.json."""
     sandbox: NotRequired[SandboxSpec]
-    """What the program is shut in with; absent when it is not."""
+    """The sandbox of the process; absent if it has none."""
     limits: NotRequired[Limits]
-    """What the job may use; absent for what is no job."""
+    """The limits of a job or a build; absent for other processes."""
 
 
 def encode_spec(spec: ProcessSpec) -> bytes:
-    """Bytes for `read_order`. Not pickle: it could run code; not json: its import costs 8 ms."""
-    return marshal.dumps(dict(spec), 2)  # format 2 is the same in every supported Python
+    """Encode for `read_spec`: pickle could run code, and importing json takes 8 ms."""
+    return marshal.dumps(dict(spec), 2)  # every supported Python reads format 2
 
 
 def read_spec(descriptor: int) -> ProcessSpec:
-    """Read an order up to the end of `descriptor`."""
+    """Read a specification up to the end of `descriptor`."""
     parts = []
     while part := os.read(descriptor, 1 << 20):
         parts.append(part)

@@ -1,7 +1,7 @@
-"""The job's log: what comes out of the pipe goes to a file that is bounded on the disk.
+"""The job's log: output from the pipe goes to a file with bounded disk usage.
 
-The first half of the limit and at least the last quarter are kept. What lies between is punched
-out of the file, so that offsets never change. See log_files.py for what lies beside it.
+The first half of the limit and at least the last quarter are kept. The part between them is punched
+out of the file, so offsets never change. See logformat/files.py for the files beside it.
 """
 
 import os
@@ -15,29 +15,29 @@ from .times import TimeIndex
 
 BLOCK = 4096
 PIPE_BYTES = 256 * 1024
-"""What fits into the pipe, and so is read at once; Linux' own are 64 KiB."""
+"""The capacity of the pipe, and so the most that is read at once; the default is 64 KiB."""
 
 
 class Log:
-    """Writes a job's log. A full disk loses output, never the job."""
+    """Writes a job's log. A full disk costs output, never the job."""
 
     def __init__(self, path: str, limit: int) -> None:
         flags = os.O_WRONLY | os.O_CREAT | os.O_APPEND | os.O_CLOEXEC
         self._path = path
         self._file = os.open(path, flags, 0o600)
         self._hole_file = -1
-        self._size = os.fstat(self._file).st_size  # an earlier attempt's output stays
+        self._size = os.fstat(self._file).st_size  # keeps an earlier attempt's output
         self._times = TimeIndex(path)
         self._half = limit // 2 // BLOCK * BLOCK
         self._hole_end = max(self._half, read_hole(path)[1])
         self.chunk = min(PIPE_BYTES, max(BLOCK, self._half // 4))
-        """How much to write at once, so that the limit holds."""
+        """The most to write at once, so that the limit holds."""
 
     def write(self, data: bytes, at_ms: "int | None" = None) -> None:
-        """Append `data`, at most `chunk` bytes, as written at `at_ms` (since 1970) or now."""
+        """Append at most `chunk` bytes, dated `at_ms` (since 1970) or now."""
         view = memoryview(data)
         try:
-            self._make_room(len(data))
+            self._punch_hole(len(data))
             if data:
                 self._times.note(self._size, _now_ms() if at_ms is None else at_ms)
             while view:
@@ -45,17 +45,17 @@ class Log:
                 self._size += written
                 view = view[written:]
         except OSError as error:
-            _complain(f"{len(view)} bytes of output lost: {error}")
+            _report(f"{len(view)} bytes of output lost: {error}")
 
-    def _make_room(self, needed: int) -> None:
+    def _punch_hole(self, needed: int) -> None:
         if self._size - self._hole_end + needed <= self._half:
             return
-        # half of the tail goes at once: few calls
+        # half of the tail at once: few calls
         end = (self._size - self._half // 2) // BLOCK * BLOCK
         if self._hole_file < 0:
             flags = os.O_WRONLY | os.O_CREAT | os.O_CLOEXEC
             self._hole_file = os.open(self._path + HOLE_SUFFIX, flags, 0o600)
-        # told before it is made: a reader must not take the zeros of a hole for output
+        # recorded before it exists: a reader must not take the hole's zeros for output
         os.pwrite(self._hole_file, f"{self._half:20d} {end:20d}\n".encode(), 0)
         linux.punch_hole(self._file, self._hole_end, end - self._hole_end)
         self._hole_end = end
@@ -65,7 +65,7 @@ class Log:
         try:
             os.fdatasync(self._file)
         except OSError as error:
-            _complain(f"the log may be incomplete: {error}")
+            _report(f"the log may be incomplete: {error}")
         os.close(self._file)
         self._times.close()
         if self._hole_file >= 0:
@@ -76,8 +76,8 @@ def _now_ms() -> int:
     return time.time_ns() // 1_000_000
 
 
-def _complain(text: str) -> None:
+def _report(text: str) -> None:
     try:
         sys.stderr.write(f"{text}\n")
     except OSError:
-        pass  # it goes to a file on the same disk
+        pass  # stderr goes to a file on the same disk

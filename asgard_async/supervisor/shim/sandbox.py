@@ -1,7 +1,7 @@
-"""What a program is shut in with: namespaces, a file system of its own, another user, Landlock.
+"""The sandbox of a program: namespaces, its own file system, another user, Landlock.
 
-The shim makes the namespaces and the process that leads them (`init`). The job's process goes
-through the rest by itself, cold and warm alike, just before it becomes its program.
+The shim creates the namespaces and their first process (`init`). The job's process, cold or warm,
+does the rest by itself just before it becomes its program.
 """
 
 import os
@@ -14,32 +14,33 @@ from .command_line import show_command_line
 
 
 class SandboxSpec(TypedDict):
-    """How a program is shut in. It comes with the order, worked out by the service."""
+    """The sandbox of a program, as part of the service's specification."""
 
     namespaces: bool
-    """Whether it gets processes, mounts and System V IPC of its own, and with them `mounts`."""
+    """True for its own pid, mount and System V IPC namespaces, with `mounts`."""
     user_namespace: bool
-    """Whether a user namespace is needed for that, in which the user stays who he is."""
+    """True if that needs a user namespace, in which the user stays the same."""
     mounts: "list[tuple[str, str, str, str]]"
-    """Its whole file system, see `file_system.build`."""
+    """Its whole file system; see `file_system.build`."""
     uid: int
-    """The user (and group) that it becomes; -1 to stay the same."""
+    """The user and group that it becomes; -1 to stay the same."""
     landlock: "list[tuple[str, bool]]"
-    """The only paths that it reaches, and whether for writing, where the kernel has Landlock;
-    none for all."""
+    """The only paths that it can reach where the kernel has Landlock, with True if writable; empty
+    for no restriction."""
 
 
 class InitFailed(Exception):
-    """The first process of the namespace ended at once."""
+    """The first process of the pid namespace exited at once."""
 
 
 def open_namespaces(sandbox: SandboxSpec) -> None:
-    """Let the children of this process live in a pid namespace of their own, led by an init.
+    """Create a pid namespace for later children of this process, with an init of its own.
 
-    When init ends, the kernel kills all of them; it ends with this process.
+    When init exits, the kernel kills them all; init exits with this process.
 
     Raises:
-        OSError, InitFailed: the kernel refuses.
+        OSError: the kernel refuses.
+        InitFailed: init exited at once.
     """
     if sandbox["user_namespace"]:
         _open_user_namespace()
@@ -53,11 +54,11 @@ def open_namespaces(sandbox: SandboxSpec) -> None:
     is_ready = os.read(reader, 1)
     os.close(reader)
     if not is_ready:
-        raise InitFailed("the first process of its namespace ended at once")
+        raise InitFailed("the first process of the pid namespace exited at once")
 
 
 def enter_sandbox(sandbox: SandboxSpec) -> None:
-    """Shut this process in; there is no way back.
+    """Confine this process irreversibly.
 
     Raises:
         OSError: the kernel refuses.
@@ -71,13 +72,13 @@ def enter_sandbox(sandbox: SandboxSpec) -> None:
         os.setgroups([])
         os.setresgid(*[sandbox["uid"]] * 3)
         os.setresuid(*[sandbox["uid"]] * 3)
-        linux.clear_user_keyring()  # jobs have had this user before
+        linux.clear_user_keyring()  # earlier jobs had this user
     linux.leave_session_keyring()
     linux.drop_capabilities()
     linux.forbid_new_privileges()
     landlock.restrict(sandbox["landlock"])
-    # With its user, a process that is not executed loses the sight of its own /proc. What it holds
-    # in its memory is its own.
+    # A process that changes its user without executing a program cannot read its own /proc. Its
+    # memory holds no secrets of others.
     linux.set_dumpable(True)
 
 
@@ -91,8 +92,8 @@ def _open_user_namespace() -> None:
     ):
         with open(f"/proc/self/{name}", "w") as file:
             file.write(text)
-    # Or a job would get all capabilities back in one of its own, with what the kernel offers to
-    # them, and could use up those of the user, which other jobs need.
+    # In a user namespace of its own, a job would regain all capabilities and reach more of the
+    # kernel, and it could use up the user's quota of namespaces, which other jobs need.
     with open("/proc/sys/user/max_user_namespaces", "w") as file:
         file.write("0")
 
@@ -101,17 +102,18 @@ def _be_init(ready: int, shim: int) -> None:
     """Reap orphans until the shim dies, or kills this process."""
     try:
         signal.set_wakeup_fd(-1)
-        # before all else is blocked; the kernel lets nobody in the namespace send it what it
-        # does not wait for
+        # first of all; the kernel drops signals from inside the namespace that init does not handle
         signal.pthread_sigmask(signal.SIG_BLOCK, signal.valid_signals())
-        # not a copy of the shim's locks and logs, nor of its name
+        # drop the copies of the shim's locks and logs, and its name
         linux.close_all_but(ready)
         show_command_line(["asgard-init", str(shim)])
-        # what has the same user must not look through it at the world outside
+        # processes of the same user must not look outside through it
         linux.set_dumpable(False)
         linux.drop_capabilities()
-        linux.signal_at_parents_death(signal.SIGKILL, 0)  # a parent outside is called 0
-        # raises if the shim has died before: nobody else reads
+        linux.signal_at_parents_death(
+            signal.SIGKILL, 0
+        )  # a parent outside of the namespace has pid 0
+        # fails if the shim has already died: nobody else reads
         os.write(ready, b"!")
         os.close(ready)
         while True:

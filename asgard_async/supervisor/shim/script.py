@@ -1,4 +1,4 @@
-"""The job's own process, between the fork and its program."""
+"""The job's own process, from the fork to its program."""
 
 import os
 import resource
@@ -11,8 +11,8 @@ from .process_spec import ProcessSpec
 from .sandbox import enter_sandbox
 
 
-class ScriptIsNext(BaseException):  # no error: it leads out of all that is ours
-    """The script of an order is to be run in this process, when its stack is empty."""
+class ScriptIsNext(BaseException):  # not an error: it unwinds all of Asgard's code
+    """The interpreter must run the script in this process, once the stack is empty."""
 
     def __init__(self, spec: ProcessSpec) -> None:
         super().__init__()
@@ -20,13 +20,13 @@ class ScriptIsNext(BaseException):  # no error: it leads out of all that is ours
 
 
 class Program:
-    """What the job's process becomes."""
+    """The program that the job's process becomes."""
 
     descriptors: "tuple[int, ...]" = ()
-    """What it needs open beside what the order says."""
+    """Descriptors that must stay open, besides those in the specification."""
 
     def prepare(self, spec: ProcessSpec) -> None:
-        """Do what can be done before it is known that the job runs."""
+        """Prepare before it is recorded that the job runs."""
 
     def run(self, spec: ProcessSpec) -> None:
         """Become the program; never returns."""
@@ -41,30 +41,30 @@ class Executed(Program):
         os.execve(spec["argv"][0], spec["argv"], spec["environment"])
 
 
-class Ends(NamedTuple):
+class JobPipes(NamedTuple):
     """The job's ends of the pipes between it and the shim."""
 
     gate: int
-    """A byte comes when it is known durably that the job runs."""
+    """Sends a byte once it is durably recorded that the job runs."""
     output: int
     failure: int
-    """For the reason why the program cannot be run."""
+    """Receives the reason if the program cannot be run."""
 
 
 def run_job(
-    spec: ProcessSpec, program: Program, shim: int, ends: Ends, procs_fds: "list[int]"
+    spec: ProcessSpec, program: Program, shim: int, pipes: JobPipes, procs_fds: "list[int]"
 ) -> None:
-    """Become the job: wait behind the gate, then run its program; never returns.
+    """Become the job: wait for the gate to open, then run the program; never returns.
 
     Raises:
-        ScriptIsNext: the program is to be run in this process.
+        ScriptIsNext: the interpreter must run the program in this process.
     """
     try:
         os.setsid()
-        # while the shim writes pid.json: the kernel may take 10 ms over the first of them
+        # while the shim writes pid.json, since the kernel may take 10 ms for the first group
         cgroup.enter(procs_fds)
         signal.set_wakeup_fd(-1)
-        # what Python ignores or the shim handles must not be inherited by the program
+        # the program must not inherit signals that Python ignores or the shim handles
         for number in (*signal.valid_signals() - {signal.SIGKILL, signal.SIGSTOP},):
             if signal.getsignal(number) not in {signal.SIG_DFL, None}:
                 signal.signal(number, signal.SIG_DFL)
@@ -72,8 +72,8 @@ def run_job(
         null = os.open(os.devnull, os.O_RDONLY)
         os.dup2(null, 0)
         os.close(null)
-        os.dup2(ends.output, 1)
-        os.dup2(ends.output, 2)
+        os.dup2(pipes.output, 1)
+        os.dup2(pipes.output, 2)
         _set_resource_limits(spec)
         for descriptor in spec["inherit"]:
             os.set_inheritable(descriptor, True)
@@ -81,20 +81,20 @@ def run_job(
             enter_sandbox(sandbox)
         os.chdir(spec["working_directory"])
         os.umask(spec["umask"])
-        # in a pid namespace the shim is called 0: should it be dead already, init is, too
+        # the shim has pid 0 in a pid namespace; if it is dead, so is init
         parent = 0 if sandbox is not None and sandbox["namespaces"] else shim
         linux.signal_at_parents_death(signal.SIGKILL, parent)
         program.prepare(spec)
-        if os.read(ends.gate, 1) != b"!":
-            os._exit(1)  # the shim died before it could tell of this process
+        if os.read(pipes.gate, 1) != b"!":
+            os._exit(1)  # the shim died before it recorded this process
         program.run(spec)
     except ScriptIsNext:
         raise
     except BaseException as error:
         try:
-            # without the path that it names: the owner of the job reads this
-            what = (isinstance(error, OSError) and error.strerror) or str(error)
-            os.write(ends.failure, f"{type(error).__name__}: {what}".encode()[:4096])
+            # without the path in the error, since the job's owner reads this
+            reason = (isinstance(error, OSError) and error.strerror) or str(error)
+            os.write(pipes.failure, f"{type(error).__name__}: {reason}".encode()[:4096])
         finally:
             os._exit(127)
 

@@ -1,12 +1,14 @@
-"""Entry of a cold attempt: `python -I -S start.py ATTEMPT_DIR`, its order on standard input.
+"""Entry point of a spawned keeper: `python -I -S start.py ATTEMPT_DIR`.
 
-The directory is named for people who read process lists; the order holds it too.
+It reads its specification from standard input. The directory, which the specification has too,
+identifies the process: to people who read process lists, and to the service if the attempt's files
+are gone. A new path of this file must therefore be added to `attempt.SHIM_STARTS`.
 """
 
 import os
 import sys
 
-# the folder that holds the package; last, since it is site-packages where Asgard is installed
+# the directory of the package, last on the path: it is site-packages if Asgard is installed
 sys.path.append(os.path.abspath(f"{__file__}/../../../.."))
 
 from asgard_async.supervisor.shim.keeper import keep

@@ -1,6 +1,5 @@
-"""The shim proper: starts the job, pumps its output, stops it in time, writes down its end."""
+"""The shim proper: starts the job, copies its output, enforces its deadline, records its end."""
 
-import errno
 import fcntl
 import os
 import resource
@@ -10,15 +9,14 @@ import sys
 import time
 
 from . import files, linux
-from .limits import Overseer
+from .exit_record import write_exit
+from .limits import LimitMonitor
 from .process_spec import ProcessSpec
 from .pump import PIPE_BYTES, Log
 from .sandbox import InitFailed, open_namespaces
-from .script import Ends, Program, ScriptIsNext, run_job
+from .script import JobPipes, Program, ScriptIsNext, run_job
 
 KEEPER_DIED = signal.SIGUSR1
-DISK_FULL = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG)
-DISK_FULL_SECONDS = 1.0
 WATCHED = (signal.SIGCHLD, signal.SIGTERM, KEEPER_DIED)
 
 
@@ -26,7 +24,7 @@ def supervise(spec: ProcessSpec, program: Program) -> None:
     """Run the attempt to its end; never returns.
 
     Raises:
-        ScriptIsNext: in the job's own process, of a program that is not executed but run in it.
+        ScriptIsNext: in the job's process, if the interpreter must run the program in it.
     """
     code = 1
     try:
@@ -44,13 +42,13 @@ def supervise(spec: ProcessSpec, program: Program) -> None:
 
 
 class Shim:
-    """One attempt. The job's process is a child of this one, in a session of its own."""
+    """The supervisor of one attempt. The job is a child of this process, in its own session."""
 
     def __init__(self, spec: ProcessSpec, program: Program) -> None:
         self.spec = spec
         self.program = program
         self.log = Log(spec["log"], spec["log_limit"])
-        self.overseer = Overseer(spec["directory"], spec.get("limits"))
+        self.limits = LimitMonitor(spec["directory"], spec.get("limits"))
         self.stop_reason: str | None = None
         self.killed = False
         self.stop_at: float | None = None
@@ -66,7 +64,7 @@ class Shim:
         poll = select.poll()
         poll.register(wakeup, select.POLLIN)
         poll.register(output, select.POLLIN)
-        if (notifier := self.overseer.notifier) is not None:
+        if (notifier := self.limits.notifier) is not None:
             poll.register(notifier, select.POLLIN)
         while not self.ended:
             ready = {descriptor for descriptor, _ in poll.poll(self._milliseconds_left())}
@@ -75,46 +73,46 @@ class Shim:
             if wakeup in ready:
                 self._handle_signals(os.read(wakeup, 4096))
             if notifier in ready:
-                self.overseer.notified()
-            self._keep_deadlines()
-            self._keep_limits()
-        self.overseer.kill()
+                self.limits.on_memory_pressure()
+            self._enforce_deadlines()
+            self._enforce_limits()
+        self.limits.kill()
         linux.kill_descendants()
-        self.overseer.remove()
+        self.limits.remove()
         self._drain(output)
         self.log.close()
 
     # --- start ----------------------------------------------------------------------------
 
     def _open_namespaces(self) -> bool:
-        """Whether there are those that the order asks for; if not, the attempt is over."""
+        """Open the specified namespaces; return False if that fails and the attempt is over."""
         sandbox = self.spec.get("sandbox")
         if sandbox is None or not sandbox["namespaces"]:
             return True
         try:
             open_namespaces(sandbox)
         except (OSError, InitFailed) as error:
-            self._write_exit("start_failed", 0, None, f"{type(error).__name__}: {error}")
+            self._write_start_failed(f"{type(error).__name__}: {error}")
             return False
         return True
 
     def _prepare_limits(self) -> bool:
-        """Whether the job can be given its limits; if not, the attempt is over."""
+        """Prepare the job's limits; return False if that fails and the attempt is over."""
         try:
-            self.overseer.prepare()
+            self.limits.prepare()
         except OSError as error:
-            told = f"its control group could not be made ({error.strerror})"
-            self._write_exit("start_failed", 0, None, told)
+            reason = f"its control group cannot be created ({error.strerror})"
+            self._write_start_failed(reason)
             return False
         return True
 
     def _start_job(self) -> int:
-        """Fork the job behind a gate, make it known durably, open the gate; its output."""
+        """Fork the job behind a gate, record it durably, open the gate; return its output."""
         output, job_output = os.pipe2(os.O_CLOEXEC)
         try:
             fcntl.fcntl(output, fcntl.F_SETPIPE_SZ, PIPE_BYTES)
         except OSError:
-            pass  # the user has many pipes; one of the usual size does, only slower
+            pass  # the user has many pipes; one of the default size is only slower
         gate, open_gate = os.pipe2(os.O_CLOEXEC)
         failure, job_failure = os.pipe2(os.O_CLOEXEC)
         shim = os.getpid()
@@ -125,10 +123,10 @@ class Shim:
                 self.spec,
                 self.program,
                 shim,
-                Ends(gate, job_output, job_failure),
-                self.overseer.procs_fds,
+                JobPipes(gate, job_output, job_failure),
+                self.limits.procs_fds,
             )
-        self.overseer.begin()
+        self.limits.close_procs_fds()
         for descriptor in (gate, job_output, job_failure, *self.spec["inherit"]):
             os.close(descriptor)
         started_at = time.time()
@@ -153,12 +151,12 @@ class Shim:
         try:
             os.write(open_gate, b"!")
         except BrokenPipeError:
-            pass  # it has failed already, and says why
+            pass  # it has failed already, and reports why
         os.close(open_gate)
         if error := os.read(failure, 4096):
-            # the gate was opened, but nothing of the user's ran
+            # the gate was opened, but no user code ran
             _, status = os.waitpid(self.job, 0)
-            self._write_exit("start_failed", status, None, error.decode(errors="replace"))
+            self._write_start_failed(error.decode(errors="replace"), status)
             self.ended = True
         else:
             _notify(f"{started_at!r}\n")
@@ -178,41 +176,41 @@ class Shim:
 
     def _handle_signals(self, numbers: bytes) -> None:
         if signal.SIGCHLD in numbers:
-            self._reap()  # first: a job that has ended by itself was not stopped
+            self._reap()  # first: a job that exited by itself was not stopped
         if KEEPER_DIED in numbers and not self.ended:
-            # without a keeper, nobody would clear up after this process: end it, as lost
-            self.overseer.kill()
+            # without a keeper, nobody would clean up after this process: exit as lost
+            self.limits.kill()
             linux.kill_descendants()
             os._exit(1)
         if signal.SIGTERM in numbers:
             self._stop("requested")
 
     def _milliseconds_left(self) -> float | None:
-        moments = [
-            moment
-            for moment in (self.stop_at, self.kill_at, self.overseer.due)
-            if moment is not None
+        deadlines = [
+            deadline
+            for deadline in (self.stop_at, self.kill_at, self.limits.due)
+            if deadline is not None
         ]
-        # one more, since poll cuts off fractions and would spin
-        return max(0.0, min(moments) - time.monotonic()) * 1000 + 1 if moments else None
+        # one more millisecond, since poll truncates and would spin
+        return max(0.0, min(deadlines) - time.monotonic()) * 1000 + 1 if deadlines else None
 
-    def _keep_deadlines(self) -> None:
-        moment = time.monotonic()
-        if self.stop_at is not None and moment >= self.stop_at:
+    def _enforce_deadlines(self) -> None:
+        now = time.monotonic()
+        if self.stop_at is not None and now >= self.stop_at:
             self._stop("timeout")
-        if self.kill_at is not None and moment >= self.kill_at and not self.ended:
+        if self.kill_at is not None and now >= self.kill_at and not self.ended:
             self.kill_at = None
             self.killed = True
             os.kill(self.job, signal.SIGKILL)
 
-    def _keep_limits(self) -> None:
-        too_much = None if self.ended else self.overseer.look()
-        if too_much is None:
+    def _enforce_limits(self) -> None:
+        exceeded = None if self.ended else self.limits.check()
+        if exceeded is None:
             return
-        if too_much == "disk":
-            # at once: there is no room for what it might want to save
-            self.stop_reason = self.stop_reason or too_much
-        self.overseer.kill()
+        if exceeded == "disk":
+            # killed without grace: there is no space for anything it might save
+            self.stop_reason = self.stop_reason or exceeded
+        self.limits.kill()
         os.kill(self.job, signal.SIGKILL)
 
     def _stop(self, reason: str) -> None:
@@ -222,7 +220,7 @@ class Shim:
         self.stop_at = None
         self.kill_at = time.monotonic() + self.spec["grace"]
         os.kill(self.job, signal.SIGTERM)
-        os.kill(self.job, signal.SIGCONT)  # a stopped process would not see it
+        os.kill(self.job, signal.SIGCONT)  # a stopped process must wake first
 
     # --- end ------------------------------------------------------------------------------
 
@@ -238,44 +236,28 @@ class Shim:
                 self.ended = True
                 self._write_exit("exited", status, usage)
 
+    def _write_start_failed(self, reason: str, status: int = 0) -> None:
+        self._write_exit("start_failed", status, None, reason)
+
     def _write_exit(
         self,
         how: str,
         status: int,
         usage: "resource.struct_rusage | None",
-        error: str | None = None,
+        error: "str | None" = None,
     ) -> None:
-        signaled = os.WIFSIGNALED(status)
-        self._insist_on_exit(
-            files.to_json(
-                {
-                    "how": how,
-                    "exit_code": None if signaled else os.WEXITSTATUS(status),
-                    "signal": os.WTERMSIG(status) if signaled else None,
-                    "stop": self.stop_reason,
-                    "killed": int(self.killed),
-                    "error": error,
-                    "ended_at": time.time(),
-                    **self.overseer.facts(usage),
-                }
-            )
+        write_exit(
+            self.spec["directory"],
+            how=how,
+            status=status,
+            stop=self.stop_reason,
+            killed=self.killed,
+            error=error,
+            usage=self.limits.facts(usage),
         )
 
-    def _insist_on_exit(self, text: str) -> None:
-        """Write exit.json, once there is room: a job that filled the disk has not vanished."""
-        while True:
-            try:
-                files.write_durably(self.spec["directory"], files.EXIT, text)
-            except OSError as error:
-                if error.errno not in DISK_FULL:
-                    raise
-            else:
-                return
-            linux.kill_descendants()  # perhaps it is they who fill it
-            time.sleep(DISK_FULL_SECONDS)
-
     def _drain(self, output: int) -> None:
-        # not up to its end: a descriptor passed out of the tree may keep the pipe open for ever
+        # not up to the end: a descriptor passed to another process may keep the pipe open for ever
         try:
             while data := os.read(output, self.log.chunk):
                 self.log.write(data)
@@ -284,7 +266,7 @@ class Shim:
 
 
 def _signals_as_bytes() -> int:
-    """Deliver the watched signals as bytes to a pipe; its reading end."""
+    """Deliver the watched signals as bytes to a pipe; return its reading end."""
     reader, writer = os.pipe2(os.O_CLOEXEC | os.O_NONBLOCK)
     signal.set_wakeup_fd(writer, warn_on_full_buffer=False)
     for number in WATCHED:
@@ -294,7 +276,7 @@ def _signals_as_bytes() -> int:
 
 
 def _notify(text: str) -> None:
-    """Tell the service, if it still listens."""
+    """Notify the service, if it still listens."""
     try:
         os.write(1, text.encode())
     except BrokenPipeError:

@@ -1,4 +1,4 @@
-"""When which part of a log was written, in a small file of bounded size beside it."""
+"""The times at which parts of a log were written, in a small bounded file beside it."""
 
 import os
 import sys
@@ -6,13 +6,13 @@ import sys
 from asgard_async.logformat.files import ENTRY_BYTES, TIMES_SUFFIX, read_times
 
 CAPACITY = 8192
-"""Entries; with so many, every second one goes."""
+"""The maximum number of entries; at this number, every second one is dropped."""
 INTERVAL_MS = 10
-"""How exact it is at first; later about to a 4000th of the time that the log covers."""
+"""The initial resolution; later about a 4000th of the time that the log covers."""
 
 
 class TimeIndex:
-    """Writes `<log>.times`. The newest entry is exact; it stays if it tells enough."""
+    """Writes `<log>.times`. The newest entry is exact; it stays if it adds enough."""
 
     def __init__(self, path: str) -> None:
         self._path = path + TIMES_SUFFIX
@@ -20,14 +20,14 @@ class TimeIndex:
         self._count = len(times)
         self._before, self._last = ([0, 0, *times])[-2:]
         self._first = times[0] if times else 0
-        self._interval = self._wanted_interval()
+        self._interval = self._next_interval()
         self._file = os.open(self._path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
 
     def note(self, offset: int, at_ms: int) -> None:
-        """What is written next, from `offset` on, is written at `at_ms`.
+        """Record that output from `offset` on is written at `at_ms`.
 
-        To be called before it is written, so that a reader of the text finds its time. A disk that
-        is full costs times, nothing else.
+        Call it before writing the output, so a reader of the output finds its time. A full disk
+        costs only times.
         """
         try:
             self._note(offset, at_ms)
@@ -41,7 +41,7 @@ class TimeIndex:
             self._first = self._first or at_ms
             self._count += 1
             self._before = self._last
-        # else the last entry tells hardly more than the one before it, and is written over
+        # otherwise the last entry is so close to the one before that it is overwritten
         self._last = at_ms
         os.pwrite(self._file, _entry(offset, at_ms), (self._count - 1) * ENTRY_BYTES)
 
@@ -63,10 +63,10 @@ class TimeIndex:
         os.close(self._file)
         self._file = new
         self._count = len(kept) // ENTRY_BYTES
-        self._interval = self._wanted_interval()
+        self._interval = self._next_interval()
 
-    def _wanted_interval(self) -> int:
-        # as far apart as those that are left when every second one has gone: so all are alike
+    def _next_interval(self) -> int:
+        # the distance of entries after every second one is dropped, so all are alike
         return max(INTERVAL_MS, 2 * (self._last - self._first) // CAPACITY)
 
     def close(self) -> None:

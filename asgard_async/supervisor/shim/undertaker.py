@@ -1,8 +1,8 @@
-"""Stops the embedded MLflow server when the service has gone and its last job has ended.
+"""Stops the embedded MLflow server once the service is gone and its last job has ended.
 
-`python -I -S undertaker.py SERVICE_PID IN_USE SERVICE_LOCK ATTEMPT_DIR`. It waits on locks, not on
-a clock: every job's keeper holds a shared lock of IN_USE. A service that was started meanwhile
-holds SERVICE_LOCK, and the server is its business.
+`python -I -S undertaker.py SERVICE_PID IN_USE SERVICE_LOCK ATTEMPT_DIR`. It waits for locks
+instead of polling: every job's keeper holds a shared lock on IN_USE. A service that was started
+meanwhile holds SERVICE_LOCK, and then decides about the server itself.
 """
 
 import fcntl
@@ -11,16 +11,16 @@ import select
 import signal
 import sys
 
-# the folder that holds the package; last, since it is site-packages where Asgard is installed
+# the directory of the package, last on the path: it is site-packages if Asgard is installed
 sys.path.append(os.path.abspath(f"{__file__}/../../../.."))
 
 from asgard_async.supervisor.shim import files, linux
 
 
 def main() -> None:
-    """Wait for the service to go and the jobs to end, then stop the server's keeper."""
+    """Wait for the service to exit and the jobs to end, then stop the server's keeper."""
     service_pid, in_use, service_lock, attempt = sys.argv[1:]
-    _wait_for_end_of(int(service_pid))
+    _wait_for_exit_of(int(service_pid))
     jobs = os.open(in_use, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
     fcntl.flock(jobs, fcntl.LOCK_EX)
     service = os.open(service_lock, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
@@ -38,7 +38,7 @@ def main() -> None:
         signal.pidfd_send_signal(keeper, signal.SIGTERM)
 
 
-def _wait_for_end_of(parent: int) -> None:
+def _wait_for_exit_of(parent: int) -> None:
     if os.getppid() != parent:
         return
     try:

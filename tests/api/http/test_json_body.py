@@ -84,7 +84,7 @@ def test_invalid_json_is_malformed(body: bytes) -> None:
 
 @pytest.mark.parametrize("text", ["\\ud83d", "\\uD83D x", "\\ud83d\\ud83d\\ude00", "\\udE00"])
 def test_a_lone_surrogate_is_named_in_the_error(text: str) -> None:
-    with pytest.raises(MalformedBody, match=r"half a character at byte 7 \(a lone surrogate"):
+    with pytest.raises(MalformedBody, match=r"lone surrogate .* at byte 7;"):
         decode_object(f'{{"a": "{text}"}}'.encode(), FIELDS)
     assert decode_object(b'{"a": "\\ud83d\\ude00"}', FIELDS) == {"a": "😀"}
 
@@ -105,7 +105,7 @@ def test_a_malformed_field_is_named() -> None:
 def test_an_unknown_field_is_named(name: str) -> None:
     with pytest.raises(InvalidRequest) as refused:
         decode_object(json.dumps({"a": 1, name: 2}).encode(), FIELDS)
-    assert refused.value.errors == {name: ["There is no such field."]}
+    assert refused.value.errors == {name: ["Unknown field."]}
 
 
 def test_large_lists_and_objects_are_rejected_undecoded() -> None:

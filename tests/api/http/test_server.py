@@ -53,7 +53,7 @@ async def test_invalid_http_is_answered_with_a_problem(
     assert status == 400
     assert headers["Content-Type"] == "application/problem+json"
     document = json.loads(body)
-    assert document["detail"] == "The request could not be read as HTTP."
+    assert document["detail"] == "The request is not valid HTTP."
     assert document["request_id"] == headers["X-Request-ID"]
     assert "aiohttp" not in headers["Server"]
     # anybody can cause it, so it must not fill the log

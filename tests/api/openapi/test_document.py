@@ -118,9 +118,10 @@ def test_bounds_match_the_configuration() -> None:
     assert (timeout["minimum"], timeout["default"], timeout["maximum"]) == (7, 8, 9)
     assert fields["script_content"]["maxLength"] == 4
     # those of other instances stay as they were
-    assert SubmissionSchema().fields["timeout"].metadata["default"] == 300
+    assert SubmissionSchema().fields["timeout"].load_default == 300
 
 
+@pytest.mark.service
 async def test_the_service_serves_the_document(tmp_path: Any) -> None:
     async with running(service_config(tmp_path, jobs={"timeout_max": 4000})) as client:
         document = await served(client)

@@ -1,4 +1,4 @@
-"""What the tests of limits need of the machine."""
+"""Fixtures for the tests of limits."""
 
 import os
 from pathlib import Path
@@ -11,21 +11,21 @@ from asgard_async.supervisor.limits.enforcer import LimitEnforcer, Mechanism
 
 @pytest.fixture(scope="session")
 def control_groups(tmp_path_factory: pytest.TempPathFactory) -> None:
-    """Skips where a service could limit nothing by control groups."""
+    """Skip the test if a service could not use control groups for all limits."""
     probe = tmp_path_factory.mktemp("probe")
     enforcer = LimitEnforcer(load_config(environ={}).limits, jobs_dir=probe, builds_dir=probe)
     enforcer.open()
-    kept = enforcer.by
+    mechanisms = enforcer.mechanisms
     enforcer.close()
-    by_groups = {Mechanism.CGROUP_V1, Mechanism.CGROUP_V2}
-    missing = [name for name in ("memory", "cpus", "processes") if kept[name] not in by_groups]
+    cgroups = {Mechanism.CGROUP_V1, Mechanism.CGROUP_V2}
+    missing = [name for name in ("memory", "cpus", "processes") if mechanisms[name] not in cgroups]
     if missing:
         pytest.skip(f"no control group that can be written limits {', '.join(missing)} here")
 
 
 def groups_of(job_id: str) -> list[Path]:
-    """The control groups of a job that exist."""
-    # not by a glob, which fails where others' groups go meanwhile
+    """The existing control groups of a job."""
+    # not by a glob, which fails if other groups disappear meanwhile
     return [
         Path(folder, name)
         for folder, names, _ in os.walk("/sys/fs/cgroup")

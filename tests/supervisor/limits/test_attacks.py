@@ -1,4 +1,4 @@
-"""Jobs that take what they can: the right reason, and nobody beside them notices."""
+"""Greedy jobs end with the right reason, and other jobs do not notice."""
 
 import asyncio
 import time
@@ -26,7 +26,7 @@ async def limited(tmp_path: Path) -> AsyncIterator[Service]:
     async with running_service(tmp_path / "data", WITHOUT_MLFLOW | LIMITS) as service:
         status, document = await service.get("/health/ready")
         assert status == 200
-        # before anything is let loose
+        # the limits must be in place before the attacks start
         assert document["limits"]["processes"].startswith("cgroup")
         yield service
 
@@ -56,9 +56,9 @@ async def test_files_in_dev_shm_count_as_memory(limited: Service) -> None:
 async def test_a_fork_bomb_gets_eagain(limited: Service) -> None:
     job = await limited.finished(await limited.submit(FORK_BOMB))
     assert (job["reason"], job["exit_code"]) == ("exit_code", 11)
-    children, _, told = job["logs"].partition(" ")
+    children, _, error = job["logs"].partition(" ")
     assert int(children) < 64
-    assert "Errno 11" in told
+    assert "Errno 11" in error
 
 
 @pytest.mark.parametrize(
@@ -95,7 +95,7 @@ for _ in range(3):
 while time.monotonic() - begun < 2: pass
 """
     job = await limited.finished(await limited.submit(script, resources={"cpus": 0.25}))
-    # of 2 s; the interpreter's own start is in it
+    # of 2 s, including the start of the interpreter
     assert job["resources"]["cpu_seconds"] < 0.25 * job["duration_seconds"] + 0.3
 
 
@@ -118,5 +118,5 @@ async def test_other_jobs_keep_their_share(limited: Service) -> None:
     await over
     job = await limited.finished(neighbour)
     assert (job["status"], job["logs"]) == ("completed", "b''\n")
-    # a requirement of the service itself, far above what it takes
+    # a requirement on the service itself, far above its usual time
     assert sorted(waits)[int(len(waits) * 0.99)] < 1

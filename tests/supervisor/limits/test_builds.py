@@ -1,4 +1,4 @@
-"""Source distributions whose build takes what it can, or does not end."""
+"""Source distributions with greedy or endless builds."""
 
 import subprocess
 from collections.abc import AsyncIterator
@@ -38,13 +38,13 @@ LIMITS = {
 
 @dataclass
 class Site:
-    """A service, and the packages that its environments are built from."""
+    """A service, and the packages for its environments."""
 
     service: Service
     packages: Path
 
     async def building(self, program: str) -> str:
-        """A job that needs a package whose build runs a program."""
+        """Run a job that needs a package whose build runs a program."""
         make_sdist(self.packages, "hostile", BUILD.format(program=program))
         return await self.service.submit("import hostile", requirements=["hostile"])
 
@@ -53,7 +53,7 @@ class Site:
 
     def group_of_build(self) -> str | None:
         attempts = self.service.data_dir.glob("environments/builds/*/1")
-        groups = [group for attempt in attempts for group in cgroup.noted(str(attempt))]
+        groups = [group for attempt in attempts for group in cgroup.recorded(str(attempt))]
         return groups[0] if groups else None
 
 
@@ -64,16 +64,16 @@ async def site(tmp_path: Path) -> AsyncIterator[Site]:
         async with running_service(tmp_path / "service" / "data", settings) as service:
             status, document = await service.get("/health/ready")
             assert status == 200
-            # before anything is let loose
+            # the limits must be in place before the attacks start
             assert document["limits"]["processes"].startswith("cgroup")
             yield Site(service=service, packages=tmp_path / "packages")
 
 
 async def is_clean(site: Site) -> None:
-    """Nothing is left of the build, and jobs run as before."""
+    """Check that nothing is left of the build, and that jobs run as before."""
     assert not builds_below(site.service.data_dir)
     assert site.group_of_build() is None
-    # of one that was cancelled it goes once the build has ended
+    # after a cancellation it is removed once the build has ended
     unfinished = partial(site.service.data_dir.glob, "environments/builds/*/*.new*")
     await eventually(lambda: not list(unfinished()), what="what was built is removed")
     job = await site.service.finished(await site.service.submit("print('well')"))
@@ -88,7 +88,7 @@ async def test_a_build_is_limited_in_memory(site: Site) -> None:
 
 
 async def test_a_build_is_limited_in_processes(site: Site) -> None:
-    # uv reads until all of them have ended
+    # uv reads until all of them have exited
     job = await site.built(FORK_BOMB.replace("time.sleep(20)", "time.sleep(2)"))
     assert job["reason"] == "environment_failed"
     assert "Errno 11" in job["logs"]
@@ -104,7 +104,7 @@ async def test_a_build_filling_the_disk_is_stopped(site: Site, place: str) -> No
 
 
 async def hiding(site: Site) -> tuple[str, list[int]]:
-    """A job whose build has hidden five processes; its id, and all pids of the build."""
+    """Submit a job whose build hides five processes; return its id and all pids of the build."""
     job_id = await site.building(HIDING)
     pids: list[int] = []
 
@@ -118,13 +118,13 @@ async def hiding(site: Site) -> tuple[str, list[int]]:
 
 
 def commands_of(pids: list[int]) -> list[str]:
-    told = subprocess.run(
+    listing = subprocess.run(
         ["ps", "-o", "comm=", "-p", ",".join(map(str, pids or [0]))],
         capture_output=True,
         text=True,
         check=False,
     )
-    return told.stdout.split()
+    return listing.stdout.split()
 
 
 async def test_a_cancelled_build_leaves_no_hidden_processes(site: Site) -> None:

@@ -1,4 +1,4 @@
-"""What a job asks for: `resources` in every form of a submission."""
+"""Requests for `resources`, in every form of a submission."""
 
 import json
 from collections.abc import AsyncIterator

@@ -1,4 +1,4 @@
-"""What a job has started is gone with it, however it hides and whoever is killed."""
+"""All processes of a job end with it, however they hide and whichever process is killed."""
 
 import os
 import shutil
@@ -41,7 +41,7 @@ async def attacked(tmp_path: Path, request: pytest.FixtureRequest) -> AsyncItera
     async with running_service(data_dir, settings, start) as service:
         status, document = await service.get("/health/ready")
         if status == 503:
-            pytest.skip(f"the rung {request.param} does not work here: {document['detail']}")
+            pytest.skip(f"isolation level {request.param} does not work here: {document['detail']}")
         yield service
 
 
@@ -50,13 +50,13 @@ def attempt_of(service: Service, job_id: str) -> Path:
 
 
 async def hiding(service: Service, **fields: Any) -> tuple[str, list[int]]:
-    """A job with all its processes up; its id, and their pids."""
+    """Start a job with all its processes; return its id and their pids."""
     job_id = await service.submit(f"import idna\n{HIDING}", **fields)
     await service.says(job_id, "up\n" * PROCESSES)
-    directories = cgroup.noted(str(attempt_of(service, job_id)))
+    directories = cgroup.recorded(str(attempt_of(service, job_id)))
     pids: list[int] = []
 
-    def all_there() -> bool:  # and those gone that stood between
+    def all_there() -> bool:  # and the intermediate ones have exited
         pids[:] = cgroup.processes_in(directories[0])
         return len(pids) == PROCESSES
 
@@ -91,7 +91,7 @@ async def test_a_timeout_kills_the_whole_tree(attacked: Service) -> None:
     assert groups_of(job_id) == []
 
 
-def guardians_of(service: Service, job_id: str) -> dict[str, int]:
+def supervisors_of(service: Service, job_id: str) -> dict[str, int]:
     attempt = attempt_of(service, job_id)
     facts = msgspec.json.decode((attempt / "pid.json").read_bytes())
     return {"keeper": int((attempt / "lock").read_text().split()[0]), "shim": facts["shim_pid"]}
@@ -102,11 +102,11 @@ async def test_killing_keeper_and_shim_kills_the_tree(
     attacked: Service, victims: list[str]
 ) -> None:
     job_id, pids = await hiding(attacked)
-    guardians = guardians_of(attacked, job_id)
-    for victim in victims:  # stopped first: of two, none may notice the other's end
-        os.kill(guardians[victim], signal.SIGSTOP)
+    supervisors = supervisors_of(attacked, job_id)
+    for victim in victims:  # stopped first, so that neither notices the other's death
+        os.kill(supervisors[victim], signal.SIGSTOP)
     for victim in victims:
-        os.kill(guardians[victim], signal.SIGKILL)
+        os.kill(supervisors[victim], signal.SIGKILL)
     await are_gone(pids, within=GONE_SECONDS)
     job = await attacked.finished(job_id)
     assert (job["status"], job["reason"]) == ("failed", "lost")
@@ -116,9 +116,9 @@ async def test_killing_keeper_and_shim_kills_the_tree(
 async def test_a_tree_orphaned_without_the_service_is_killed(attacked: Service) -> None:
     job_id, pids = await hiding(attacked)
     await attacked.kill()
-    for victim in guardians_of(attacked, job_id).values():
+    for victim in supervisors_of(attacked, job_id).values():
         os.kill(victim, signal.SIGSTOP)
-    for victim in guardians_of(attacked, job_id).values():
+    for victim in supervisors_of(attacked, job_id).values():
         os.kill(victim, signal.SIGKILL)
     await attacked.start()
     await are_gone(pids, within=GONE_SECONDS)
@@ -127,11 +127,11 @@ async def test_a_tree_orphaned_without_the_service_is_killed(attacked: Service) 
 
 
 def test_unclaimed_groups_are_swept(tmp_path: Path) -> None:
-    """As when a job's directory was removed by hand, and its guardians were killed."""
+    """A job's directory was deleted by hand, and its keeper and shim were killed."""
     limits = load_config(environ={}).limits
     enforcer = LimitEnforcer(limits, jobs_dir=tmp_path, builds_dir=tmp_path)
     enforcer.open()
-    (left,) = {place.directory for place in enforcer.places if "memory" in place.controllers}
+    (left,) = {place.directory for place in enforcer.parents if "memory" in place.controllers}
     group = left / "0badcafe.1"
     group.mkdir()
     child = os.posix_spawn("/bin/sleep", ["sleep", "600"], {})
@@ -144,10 +144,10 @@ def test_unclaimed_groups_are_swept(tmp_path: Path) -> None:
 
 
 def test_the_group_of_a_starting_job_is_not_swept(tmp_path: Path) -> None:
-    """A service that stops then leaves it: the job's shim has yet to make the group there."""
+    """A stopping service keeps the parent, in which the shim has yet to create the group."""
     enforcer = LimitEnforcer(load_config(environ={}).limits, jobs_dir=tmp_path, builds_dir=tmp_path)
     enforcer.open()
-    places = [place.directory for place in enforcer.places]
+    places = [place.directory for place in enforcer.parents]
     attempts = [tmp_path / f"0badcaf{number}" / "attempts" / "1" for number in range(3)]
     try:
         for attempt in attempts:

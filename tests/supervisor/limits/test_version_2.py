@@ -3,7 +3,7 @@
 No machine that these tests run on is known to have version 2's controllers (its memory controller
 is version 1's there), so the files lie in an ordinary directory, as the kernel would write them
 (Documentation/admin-guide/cgroup-v2.rst). `cgroup.kill` alone is also tried with the kernel, by
-tests/limits/test_trees.py.
+tests/supervisor/limits/test_trees.py.
 """
 
 import os
@@ -12,10 +12,10 @@ from pathlib import Path
 import pytest
 
 from asgard_async.config import load_config
-from asgard_async.supervisor.limits import enforcer as enforcer
 from asgard_async.supervisor.limits import hierarchies
+from asgard_async.supervisor.limits.cgroup_settings import CgroupParent
 from asgard_async.supervisor.limits.enforcer import LimitEnforcer, Mechanism
-from asgard_async.supervisor.limits.hierarchies import Hierarchy, find, give_controllers
+from asgard_async.supervisor.limits.hierarchies import Hierarchy, delegate_controllers, find
 from asgard_async.supervisor.limits.resource_limits import ResourceLimits
 from asgard_async.supervisor.shim.cgroup import Accounts
 
@@ -68,14 +68,14 @@ def test_a_systemd_service_finds_the_group_of_its_unit(tmp_path: Path) -> None:
 def test_under_older_systemd_it_moves_to_a_subgroup(tmp_path: Path) -> None:
     unit = group(tmp_path / "asgard.service", **{"cgroup.procs": f"{os.getpid()}\n"})
     found = Hierarchy(version=2, directory=unit, own=unit, controllers=frozenset({"memory"}))
-    assert give_controllers(found) == {"memory"}
+    assert delegate_controllers(found) == {"memory"}
     assert (unit / "service" / "cgroup.procs").read_text() == str(os.getpid())
     assert (unit / "cgroup.subtree_control").read_text() == "+memory"
 
 
 def test_a_shared_group_is_left_alone(tmp_path: Path) -> None:
     scope = group(tmp_path / "session-1.scope", **{"cgroup.procs": f"1\n{os.getpid()}\n"})
-    give_controllers(
+    delegate_controllers(
         Hierarchy(version=2, directory=scope, own=scope, controllers=frozenset({"memory"}))
     )
     assert not (scope / "service").exists()
@@ -112,17 +112,19 @@ def test_limits_of_parent_groups_apply(tmp_path: Path) -> None:
 
 
 def test_the_limits_of_a_job_are_written(tmp_path: Path) -> None:
-    place = enforcer.CgroupParent(
+    parent = CgroupParent(
         version=2,
         directory=group(tmp_path / "asgard-0"),
         controllers=frozenset({"cpu", "memory", "pids"}),
     )
-    kept = LimitEnforcer(load_config(environ={}).limits, jobs_dir=tmp_path, builds_dir=tmp_path)
-    kept.places.append(place)
-    assert {kept.by[name] for name in ("memory", "cpus", "processes")} == {Mechanism.CGROUP_V2}
-    assert kept.warning == ""
+    enforcer = LimitEnforcer(load_config(environ={}).limits, jobs_dir=tmp_path, builds_dir=tmp_path)
+    enforcer.parents.append(parent)
+    assert {enforcer.mechanisms[name] for name in ("memory", "cpus", "processes")} == {
+        Mechanism.CGROUP_V2
+    }
+    assert enforcer.warning == ""
     resource_limits = ResourceLimits(memory_bytes=1 << 30, cpus=1.5, processes=100, open_files=64)
-    limits = kept.limits(
+    limits = enforcer.limits(
         resource_limits, tmp_path / "0badcafe" / "attempts" / "2", own=[], caches=[]
     )
     own = tmp_path / "asgard-0" / "0badcafe.2"
@@ -134,8 +136,8 @@ def test_the_limits_of_a_job_are_written(tmp_path: Path) -> None:
         f"{own}/pids.max": "100",
         f"{own}/cpu.max": "150000 100000",
     }
-    # nothing of that is left to the limits of single processes
-    assert (limits["processes"], kept.address_space_bytes(resource_limits)) == (0, 0)
+    # rlimits have nothing left to enforce
+    assert (limits["processes"], enforcer.address_space_bytes(resource_limits)) == (0, 0)
 
 
 def test_usage_is_read_from_the_kernel(tmp_path: Path) -> None:
@@ -153,7 +155,7 @@ def test_usage_is_read_from_the_kernel(tmp_path: Path) -> None:
 
 
 def test_an_oom_kill_for_a_parent_group_is_recognised(tmp_path: Path) -> None:
-    """The group above was full, which counts as its event."""
+    """The parent group was full, and the event counts there."""
     files = {"memory.events": "oom 0\noom_kill 1\n", "memory.events.local": "oom 0\noom_kill 1\n"}
     accounts = Accounts([str(group(tmp_path / "0badcafe.1", **files))])
     assert (accounts.oom_kills(), accounts.reached_memory_limit()) == (1, False)
@@ -163,6 +165,6 @@ def test_without_control_groups_nothing_is_used(tmp_path: Path) -> None:
     accounts = Accounts([])
     assert (accounts.peak_memory_bytes(), accounts.cpu_seconds()) == (None, None)
     assert (accounts.oom_kills(), accounts.reached_memory_limit()) == (0, False)
-    kept = LimitEnforcer(load_config(environ={}).limits, jobs_dir=tmp_path, builds_dir=tmp_path)
-    assert "asgard service install" in kept.warning
-    assert kept.address_space_bytes(ResourceLimits(memory_bytes=5)) == 5
+    enforcer = LimitEnforcer(load_config(environ={}).limits, jobs_dir=tmp_path, builds_dir=tmp_path)
+    assert "asgard service install" in enforcer.warning
+    assert enforcer.address_space_bytes(ResourceLimits(memory_bytes=5)) == 5

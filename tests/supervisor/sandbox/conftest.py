@@ -1,4 +1,4 @@
-"""Services that are root and that are not, to be attacked by their jobs."""
+"""Services run by root and by an ordinary user, to be attacked by their jobs."""
 
 import secrets
 from collections.abc import AsyncIterator
@@ -12,7 +12,7 @@ from tests.support.service import WITHOUT_MLFLOW, Service, running_service
 from tests.support.users import IS_ROOT, launcher_for_ordinary_user
 
 PRELUDE = """
-import numpy  # is preloaded, and so lets a job start warm
+import numpy  # preloaded, so that a job can start warm
 import ctypes, os, signal, subprocess, sys, time
 libc = ctypes.CDLL(None, use_errno=True)
 def attack(what, action):
@@ -31,18 +31,18 @@ def call(name, *arguments):
 
 @dataclass(frozen=True)
 class Target:
-    """A service with something to find out."""
+    """A service with secrets."""
 
     service: Service
     canary: str
-    """In its environment, and in its configuration."""
+    """A secret in its environment and its configuration."""
     config: Path
     shared: Path
-    """A directory that jobs may read, with the service's own data and configuration in it."""
+    """A directory that jobs may read, which contains the service's data and configuration."""
     warm: bool
 
     async def attacked(self, script: str, **variables: str) -> str:
-        """What a hostile job says, that comes to its own end."""
+        """Run a hostile job to its own end; return its output."""
         job_id = await self.submit(script, **variables)
         job = await self.service.finished(job_id)
         assert job["isolation"] == "sandbox"
@@ -53,14 +53,14 @@ class Target:
         return logs
 
     async def submit(self, script: str, **variables: str) -> str:
-        """Start a hostile job; its id."""
-        told = {
+        """Start a hostile job; return its id."""
+        sent = {
             "SERVICE_PID": str(self.service.pid),
             "DATA_DIR": str(self.service.data_dir),
             "CANARY_REVERSED": self.canary[::-1],
             **variables,
         }
-        return await self.service.submit(PRELUDE + script, environment_vars=told, warm=self.warm)
+        return await self.service.submit(PRELUDE + script, environment_vars=sent, warm=self.warm)
 
 
 @pytest_asyncio.fixture(scope="module", loop_scope="module", params=["root", "ordinary"])
@@ -83,7 +83,7 @@ async def attacked_service(
         "ASGARD_WARM__PRELOAD": '["numpy"]',
         "ASGARD_ISOLATION__LEVEL": "sandbox",
         "ASGARD_JOBS__MAX_CONCURRENT_JOBS": "3",
-        # the data directory and the configuration lie in it, and stay hidden
+        # it contains the data directory and the configuration, which stay hidden
         "ASGARD_ISOLATION__READ_WRITE": "[]",
         "ASGARD_ISOLATION__READ_ONLY": f'["{data_dir.parent}"]',
         "AWS_SECRET_ACCESS_KEY": canary,

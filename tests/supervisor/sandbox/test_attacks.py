@@ -1,6 +1,6 @@
-"""What a job tries under `sandbox`: from a service that is root and one that is not, cold and warm.
+"""Attacks of jobs at level `sandbox`, cold and warm, on services run by root and by another user.
 
-Each script prints a line for each attempt; BROKEN where one succeeded.
+Each script prints a line for each attack; BROKEN if it succeeded.
 """
 
 import os
@@ -59,7 +59,7 @@ for folder, directories, files in os.walk("/"):
     for name in files:
         path = os.path.join(folder, name)
         try:
-            # what never ends is not read
+            # endless files are not read
             descriptor = os.open(path, os.O_RDONLY | os.O_NONBLOCK)
         except OSError:
             continue
@@ -188,7 +188,7 @@ async def test_new_namespaces_uncover_nothing(target: Target) -> None:
 CLONE_NEWNS, CLONE_NEWUSER = 0x20000, 0x10000000
 MS_REMOUNT, MS_BIND = 32, 4096
 uid = os.getuid()
-# with threads, as libraries start them, it is refused in any case
+# it is refused in any case with threads, which libraries may start
 if child := os.fork():
     os.waitpid(child, 0)
     sys.exit()
@@ -210,7 +210,7 @@ attack("database", lambda: os.stat(os.environ["DATA_DIR"] + "/asgard.db"))
 """
     said = await target.attacked(script)
     assert said.count("held") == 11
-    # where the service is root, the limit would be that of the whole machine
+    # for a root service, the limit would be that of the whole machine
     is_roots = (target.service.data_dir.stat().st_uid == 0) if IS_ROOT else False
     assert f"made {is_roots}" in said
 

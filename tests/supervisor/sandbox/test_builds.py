@@ -1,4 +1,4 @@
-"""What foreign code tries while an environment is built, from services that are root and not.
+"""Attacks of foreign code during a build, on services run by root and by another user.
 
 What a build script finds out becomes the module that the job then prints.
 """
@@ -28,7 +28,7 @@ said = []
 def print(*parts):
     said.append(" ".join(map(str, parts)))
 {prelude}
-told = {told!r}
+facts = {facts!r}
 def make():
 {attacks}
     return {{"{name}.py": "SAID = " + repr("\\n".join(said)), **globals().get("further", {{}})}}
@@ -37,22 +37,22 @@ def make():
 
 @dataclass
 class Site:
-    """A service, and the index that its environments are built from."""
+    """A service, and the package index of its environments."""
 
     service: Service
     packages: Path
     canary: str
 
     async def job_with(self, name: str, script: str = "") -> dict[str, Any]:
-        """A job that needs package `name`, at its end."""
+        """Run a job that needs package `name` to its end."""
         script = script or f"import {name}\nprint({name}.SAID)"
         job_id = await self.service.submit(script, requirements=[name])
         return await self.service.finished(job_id, within=BUILD_SECONDS)
 
     def hostile(self, attacks: str, **values: str) -> str:
-        """Make a source distribution whose build script makes some attacks; its name."""
+        """Create a source distribution whose build script attacks; return its name."""
         name = f"hostile_{secrets.token_hex(4)}"
-        told = {
+        facts = {
             "SERVICE_PID": str(self.service.pid),
             "DATA_DIR": str(self.service.data_dir),
             "CANARY": self.canary[::-1],
@@ -60,7 +60,7 @@ class Site:
         }
         script = SCRIPT.format(
             prelude=PRELUDE.replace("import numpy", "#"),
-            told=told,
+            facts=facts,
             attacks="\n".join(f"    {line}" for line in attacks.splitlines()) or "    pass",
             name=name,
         )
@@ -68,7 +68,7 @@ class Site:
         return name
 
     async def attacked(self, attacks: str, **values: str) -> str:
-        """What a build script says that makes some attacks."""
+        """Run a build script that attacks; return its output."""
         job = await self.job_with(self.hostile(attacks, **values))
         assert job["reason"] == "succeeded", job
         logs: str = job["logs"]
@@ -119,18 +119,18 @@ async def test_an_installation_error_is_reported_once(site: Site) -> None:
 
 async def test_a_build_script_sees_no_files_of_the_service(site: Site) -> None:
     said = await site.attacked("""
-data = told["DATA_DIR"]
+data = facts["DATA_DIR"]
 for name in ("asgard.db", "tokens.json", "audit.log", "service.lock", "mlflow", "jobs", "archives",
              "cache", "cache/uv", "uids"):
     attack(name, lambda: os.stat(f"{data}/{name}"))
-canary = told["CANARY"][::-1].encode()
+canary = facts["CANARY"][::-1].encode()
 big = {"/usr", "/sys", "/opt", os.path.realpath(sys.prefix), os.path.realpath(sys.base_prefix)}
 seen = 0
 for folder, directories, files in os.walk("/"):
     directories[:] = [name for name in directories if os.path.join(folder, name) not in big]
     for name in files:
         try:
-            # what never ends is not read
+            # endless files are not read
             descriptor = os.open(os.path.join(folder, name), os.O_RDONLY | os.O_NONBLOCK)
         except OSError:
             continue
@@ -151,13 +151,13 @@ print("seen", seen > 100)
 
 async def test_a_build_script_writes_and_signals_nothing_outside(site: Site) -> None:
     said = await site.attacked("""
-data = told["DATA_DIR"]
+data = facts["DATA_DIR"]
 for path in ("/x", "/etc/x", "/usr/x", "/run/x", f"{os.path.dirname(os.__file__)}/os.py",
              "/proc/sys/kernel/core_pattern", "/proc/sysrq-trigger"):
-    # what is there must outlive a failure of this test
+    # existing files must survive a failure of this test
     flags = os.O_WRONLY if os.path.exists(path) else os.O_WRONLY | os.O_CREAT
     attack(path, lambda: os.close(os.open(path, flags)))
-pid = int(told["SERVICE_PID"])
+pid = int(facts["SERVICE_PID"])
 attack("signal", lambda: os.kill(pid, 0))
 attack("pidfd", lambda: os.pidfd_open(pid))
 attack("variables", lambda: open(f"/proc/{pid}/environ").read())
@@ -186,9 +186,9 @@ waiting = "import signal, time; signal.signal(15, signal.SIG_IGN); time.sleep(60
 for hide in range(3):
     if os.fork() == 0:
         os.setsid()
-        os.closerange(0, 100)  # uv would wait for its output to be closed
+        os.closerange(0, 100)  # uv would wait until its output is closed
         if hide and os.fork(): os._exit(0)
-        os.execve(sys.executable, ["python", "-c", waiting, told["MARK"]], {})
+        os.execve(sys.executable, ["python", "-c", waiting, facts["MARK"]], {})
 print("left", hide)
 """,
         MARK=mark,
@@ -221,11 +221,11 @@ async def test_a_builds_cache_is_private(site: Site) -> None:
     await site.attacked("""
 import glob
 cache = os.environ["UV_CACHE_DIR"]
-attack("the common cache", lambda: cache.startswith(told["DATA_DIR"] + "/cache") or 1 / 0)
-attack("anything cached", lambda: glob.glob(f"{told['DATA_DIR']}/cache/**/*") or 1 / 0)
+attack("the common cache", lambda: cache.startswith(facts["DATA_DIR"] + "/cache") or 1 / 0)
+attack("anything cached", lambda: glob.glob(f"{facts['DATA_DIR']}/cache/**/*") or 1 / 0)
 """)
     cached = (site.service.data_dir / "cache" / "uv").rglob("*hostile*")
-    # pages of the index alone
+    # only pages of the index
     assert {path.suffix for path in cached} <= {".rkyv"}
     job = await site.job_with("victim")
     assert job["logs"].splitlines()[-1] == "as it should be"
@@ -236,7 +236,7 @@ PLANTED = {
     "its folder": "os.rename(f'{venv}/bin', f'{venv}/bin2'); os.symlink('/bin', f'{venv}/bin')",
     "settings": "replace('pyvenv.cfg', '/etc/passwd')",
     "changed settings": "open(f'{venv}/pyvenv.cfg', 'a').write('x = y')",
-    "a link": "os.symlink(told['DATA_DIR'] + '/tokens.json', f'{venv}/lib/tokens.py')",
+    "a link": "os.symlink(facts['DATA_DIR'] + '/tokens.json', f'{venv}/lib/tokens.py')",
     "a link to a directory": "os.symlink('/', f'{venv}/lib/__pycache__')",
     "a pipe": "os.mkfifo(f'{venv}/lib/pipe.py')",
     "a socket": "import socket; os.chdir(venv); socket.socket(socket.AF_UNIX).bind('s')",
@@ -256,7 +256,7 @@ def replace(name, target):
 """)
     job = await site.job_with(name)
     assert job["reason"] == "environment_failed", job
-    # uv itself does not get so far where there is nothing left to install into
+    # uv itself fails earlier if there is no environment left to install into
     assert "in the environment" in job["error"] or what == "all of it", job
     _check_environments(site.service.data_dir)
 

@@ -1,4 +1,4 @@
-"""What jobs cache is their owner's alone, on each rung that keeps jobs apart."""
+"""Caches of jobs are private to their owner, at each level that isolates jobs."""
 
 import asyncio
 from collections.abc import AsyncIterator
@@ -61,7 +61,7 @@ async def token(service: Service, name: str) -> dict[str, str]:
 
 
 async def left(service: Service, headers: dict[str, str], name: str) -> str:
-    """What a job of an owner finds in caches, where it leaves something."""
+    """Run a job of an owner that leaves a file in its caches; return what it found there."""
     service.session.headers.update(headers)
     caches = str(service.data_dir / "cache" / "jobs")
     status, job = await service.post(
@@ -90,15 +90,15 @@ async def test_caches_are_found_only_by_their_owner(service: Service) -> None:
 def test_caches_in_use_are_not_removed(tmp_path: Path) -> None:
     caches = JobCaches(tmp_path)
     cache = caches.of("base", "anna")
-    with caches.opened(cache, None) as kept:
-        (kept / "model").touch()
+    with caches.opened(cache, None) as directory:
+        (directory / "model").touch()
         assert [one.name for one in caches.all()] == [cache.name]
         assert not cache.remove()
-        assert (kept / "model").exists()
+        assert (directory / "model").exists()
     assert cache.remove()
     assert caches.all() == []
-    with caches.opened(cache, None) as kept:
-        assert list(kept.iterdir()) == []
+    with caches.opened(cache, None) as directory:
+        assert list(directory.iterdir()) == []
 
 
 def test_interrupted_removals_are_finished(tmp_path: Path) -> None:

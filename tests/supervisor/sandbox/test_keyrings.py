@@ -1,4 +1,4 @@
-"""The kernel's keyrings, which no file system and no namespace of a job's hides."""
+"""The kernel's keyrings, which neither a job's file system nor its namespaces hide."""
 
 import os
 import subprocess

@@ -1,4 +1,4 @@
-"""What jobs try by way of the embedded MLflow: it reads and writes where they tell it to."""
+"""Attacks by way of the embedded MLflow, which reads and writes where jobs tell it to."""
 
 import secrets
 import stat
@@ -43,7 +43,7 @@ def read(run, path):
         print("BROKEN canary")
     return text
 def try_to_write(run):
-    # it may well succeed, in a /tmp of its own
+    # it may succeed, in a private /tmp
     try:
         ask("/ajax-api/2.0/mlflow/upload-artifact", b"planted", run_uuid=run, path="planted")
     except urllib.error.HTTPError as error:
@@ -53,7 +53,7 @@ def lead(target):
     os.makedirs(f"{place}/{run}", exist_ok=True)
     os.symlink(target, f"{place}/{run}/artifacts")
     return run
-# What belongs to the machine is only read: all of this is tried without walls, too.
+# Files of the machine are only read, since all of this also runs without a sandbox.
 for target, files in (
     (data_dir, ("asgard.db", "tokens.json", "service.lock", "mlflow-server/server.json")),
     (data_dir + "/mlflow", ("mlflow.db",)),
@@ -99,7 +99,7 @@ async def target(
     settings = {
         "ASGARD_TRACKING__REFRESH_SECONDS": "1",
         "ASGARD_ISOLATION__LEVEL": "sandbox" if is_confined else "process",
-        # where jobs may write besides their own directories
+        # a directory that jobs may write, besides their own
         "ASGARD_ISOLATION__READ_WRITE": f'["{shared}"]',
         "AWS_SECRET_ACCESS_KEY": canary,
     }
@@ -122,13 +122,13 @@ async def test_mlflow_follows_no_planted_links(
     script = PRELUDE.replace("import numpy", "#") + (
         "os.environ['PLACE'] = os.getcwd() + '/planted'\n" if place.startswith("its") else ""
     )
-    told = {
+    variables = {
         "DATA_DIR": str(service.data_dir),
         "PLACE": str(shared),
         "CANARY_REVERSED": canary[::-1],
         "CONFIG": str(service.data_dir.parent / "asgard.toml"),
     }
-    job_id = await service.submit(script + LED_ABOUT, environment_vars=told)
+    job_id = await service.submit(script + LED_ABOUT, environment_vars=variables)
     job = await service.finished(job_id, within=START_SECONDS)
     assert "proxied b'its own'" in job["logs"], job["logs"]
     planted = [path for path in service.data_dir.rglob("planted") if "jobs" not in path.parts]
@@ -136,7 +136,7 @@ async def test_mlflow_follows_no_planted_links(
         assert "BROKEN" not in job["logs"], job["logs"]
         assert not planted
     else:
-        # else this test would show nothing
+        # otherwise this test would prove nothing
         assert "BROKEN canary" in job["logs"], job["logs"]
         assert planted
 
@@ -144,7 +144,7 @@ async def test_mlflow_follows_no_planted_links(
 async def test_mlflow_is_sandboxed(target: tuple[Service, str, Path, bool]) -> None:
     service, _, _, is_confined = target
     if not is_confined:
-        pytest.skip("the rung process has no walls")
+        pytest.skip("the level process has no sandbox")
     (pid,) = [
         pid
         for pid in processes_with(str(service.data_dir / "mlflow"))

@@ -1,4 +1,4 @@
-"""The rungs: what works is taken and told, what does not is refused, and each keeps its word."""
+"""Isolation levels: the best one that works is selected, an unavailable one is refused."""
 
 import json
 import os
@@ -30,7 +30,7 @@ needs_landlock = pytest.mark.skipif(
 
 
 async def refused(service: Service) -> str:
-    """Why it takes no jobs."""
+    """The reason for which it takes no jobs."""
     status, ready = await service.get("/health/ready")
     assert (status, (await service.get("/health/live"))[0]) == (503, 200)
     status, problem = await service.upload("print()")
@@ -41,7 +41,7 @@ async def refused(service: Service) -> str:
     return reason
 
 
-@needs_root  # to forbid them to somebody
+@needs_root  # to forbid namespaces to another user
 async def test_a_broken_sandbox_rejects_jobs_and_keeps_the_queue(
     tmp_path: Path,
 ) -> None:
@@ -55,7 +55,7 @@ async def test_a_broken_sandbox_rejects_jobs_and_keeps_the_queue(
         service.settings.update(WITHOUT_NAMESPACES)
         await service.start()
         assert "sandbox" in await refused(service)
-        # what ran is still followed; what waits is started when there is a sandbox again
+        # the running job is still followed; the queued one starts once the sandbox works again
         await service.post(f"/mlops/training/jobs/{running}/cancel")
         assert (await service.finished(running))["reason"] == "cancelled"
         assert (await service.job(waiting))["phase"] == "queued"
@@ -71,7 +71,7 @@ async def test_auto_selects_the_best_level_and_says_so(tmp_path: Path) -> None:
     settings = {
         **WITHOUT_MLFLOW,
         **WITHOUT_NAMESPACES,
-        # Landlock cannot hide the data directory in what is shown; and that is noticed
+        # Landlock cannot hide the data directory inside of an exposed one, and the probe notices
         "ASGARD_ISOLATION__READ_WRITE": "[]",
     }
     async with running_service(data_dir, settings, launcher_for_ordinary_user(data_dir)) as service:
@@ -121,7 +121,7 @@ def test_doctor_explains_an_unavailable_level(tmp_path: Path) -> None:
     assert "landlock" in found["isolation"]["remedy"]
 
 
-@needs_root  # to forbid them to somebody
+@needs_root  # to forbid namespaces to another user
 @pytest.mark.parametrize("who", ["root", "ordinary"])
 @pytest.mark.parametrize(
     ("level", "forbidden", "reason"),
@@ -180,9 +180,9 @@ async def test_a_job_run_as_another_user_sees_only_its_files(tmp_path: Path, lev
         assert (await service.get("/health/ready"))[1].get("isolation") == level
         script = "import os\nopen('secret', 'w').write('x')\nprint(os.getcwd())"
         before = (await service.finished(await service.submit(script)))["logs"].strip()
-        told = {"DATA": str(data_dir), "OTHER": before, "SERVICE_PID": str(service.pid)}
-        # with the very user of the job before
-        job = await service.finished(await service.submit(LOOKING, environment_vars=told))
+        variables = {"DATA": str(data_dir), "OTHER": before, "SERVICE_PID": str(service.pid)}
+        # with the same user as the job before
+        job = await service.finished(await service.submit(LOOKING, environment_vars=variables))
         assert job["isolation"] == level
         uid, *held = job["logs"].splitlines()
         assert uid == f"uid {FIRST_UID} []"

@@ -101,6 +101,6 @@ async def test_a_client_that_stops_reading_is_disconnected(impatient: Service) -
             writer.write(request)
             await writer.drain()
         await eventually(
-            lambda: "takes nothing of its answer" in impatient.log.read_text(),
+            lambda: "client stopped reading the response" in impatient.log.read_text(),
             what="the client is cut off",
         )

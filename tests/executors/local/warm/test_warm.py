@@ -9,13 +9,14 @@ from typing import Any
 
 import aiohttp
 import pytest
+import pytest_asyncio
 
 from tests.support.archives import zip_of
 from tests.support.eventually import eventually
 from tests.support.processes import processes_with, state_of
 from tests.support.service import UNCONFINED, WITHOUT_MLFLOW, Service, running_service
 
-pytestmark = pytest.mark.service
+pytestmark = [pytest.mark.service, pytest.mark.asyncio(loop_scope="module")]
 
 PRELOAD = '["numpy", "no_such_module"]'
 SETTINGS = {
@@ -47,7 +48,16 @@ def processes_with_program(service: Service) -> list[int]:
     return found
 
 
-@pytest.fixture
+@pytest_asyncio.fixture(scope="module", loop_scope="module")
+async def unharmed(tmp_path_factory: pytest.TempPathFactory) -> AsyncIterator[Service]:
+    """A service for the tests that do its fork server no harm."""
+    data_dir = tmp_path_factory.mktemp("warm") / "data"
+    async with running_service(data_dir, SETTINGS) as service:
+        await ready(service)
+        yield service
+
+
+@pytest_asyncio.fixture(loop_scope="module")
 async def service(tmp_path: Path) -> AsyncIterator[Service]:
     async with running_service(tmp_path / "data", SETTINGS) as service:
         await ready(service)
@@ -60,8 +70,8 @@ async def start_of(service: Service, script: str, **fields: Any) -> tuple[str, s
     return job["start"], job["cold_reason"]
 
 
-async def test_a_job_importing_preloaded_modules_starts_warm(service: Service) -> None:
-    job = await service.finished(await service.submit(USES_NUMPY))
+async def test_a_job_importing_preloaded_modules_starts_warm(unharmed: Service) -> None:
+    job = await unharmed.finished(await unharmed.submit(USES_NUMPY))
     assert (job["start"], job["cold_reason"]) == ("warm", None)
     assert (job["status"], job["exit_code"], job["logs"]) == ("completed", 0, "hello\n")
 
@@ -84,17 +94,17 @@ async def test_a_job_importing_preloaded_modules_starts_warm(service: Service) -
     ],
 )
 async def test_a_cold_start_has_its_reason(
-    service: Service, script: str, fields: dict[str, Any], reason: str
+    unharmed: Service, script: str, fields: dict[str, Any], reason: str
 ) -> None:
-    status, job = await service.upload(script, **fields)
+    status, job = await unharmed.upload(script, **fields)
     assert status == 202, job
-    job = await service.finished(job["job_id"])
+    job = await unharmed.finished(job["job_id"])
     assert (job["start"], job["cold_reason"]) == ("cold", reason)
 
 
-async def test_variables_that_no_module_reads_do_not_matter(service: Service) -> None:
+async def test_variables_that_no_module_reads_do_not_matter(unharmed: Service) -> None:
     script = "import numpy, os\nassert os.environ['EPOCHS'] == '3'"
-    assert await start_of(service, script, environment_vars={"EPOCHS": "3"}) == ("warm", None)
+    assert await start_of(unharmed, script, environment_vars={"EPOCHS": "3"}) == ("warm", None)
 
 
 @pytest.mark.parametrize(
@@ -107,7 +117,7 @@ async def test_variables_that_no_module_reads_do_not_matter(service: Service) ->
     ],
 )
 async def test_modules_of_an_archive_are_considered(
-    service: Service, files: dict[str, str], expected: tuple[str, str | None]
+    unharmed: Service, files: dict[str, str], expected: tuple[str, str | None]
 ) -> None:
     form = aiohttp.FormData()
     form.add_field("archive", zip_of(files), filename="a.zip")
@@ -117,20 +127,20 @@ async def test_modules_of_an_archive_are_considered(
         "model_name": "m",
     }.items():
         form.add_field(name, value)
-    status, job = await service.post("/mlops/training/upload", data=form)
+    status, job = await unharmed.post("/mlops/training/upload", data=form)
     assert status == 202, job
-    job = await service.finished(job["job_id"])
+    job = await unharmed.finished(job["job_id"])
     assert (job["status"], job["start"], job["cold_reason"]) == ("completed", *expected)
 
 
-async def test_a_job_that_never_started_has_no_start_kind(service: Service) -> None:
+async def test_a_job_that_never_started_has_no_start_kind(unharmed: Service) -> None:
     waits = "import time; time.sleep(60)"
-    running = [await service.submit(waits) for _ in range(2)]
-    queued = await service.job(await service.submit(USES_NUMPY))
+    running = [await unharmed.submit(waits) for _ in range(2)]
+    queued = await unharmed.job(await unharmed.submit(USES_NUMPY))
     assert (queued["start"], queued["cold_reason"]) == (None, None)
     for job_id in (*running, queued["job_id"]):
-        await service.post(f"/mlops/training/jobs/{job_id}/cancel")
-        await service.finished(job_id)
+        await unharmed.post(f"/mlops/training/jobs/{job_id}/cancel")
+        await unharmed.finished(job_id)
 
 
 async def test_a_killed_server_is_replaced_and_its_jobs_survive(service: Service) -> None:
@@ -174,28 +184,28 @@ async def test_servers_stop_with_the_service_but_jobs_continue(service: Service)
     assert (job["status"], job["start"], job["cold_reason"]) == ("completed", "warm", None)
 
 
-async def test_a_warm_job_can_be_cancelled(service: Service) -> None:
-    job_id = await service.submit("import numpy, time\nprint('up')\ntime.sleep(60)")
-    await service.says(job_id, "up")
-    await service.post(f"/mlops/training/jobs/{job_id}/cancel")
-    job = await service.finished(job_id)
+async def test_a_warm_job_can_be_cancelled(unharmed: Service) -> None:
+    job_id = await unharmed.submit("import numpy, time\nprint('up')\ntime.sleep(60)")
+    await unharmed.says(job_id, "up")
+    await unharmed.post(f"/mlops/training/jobs/{job_id}/cancel")
+    job = await unharmed.finished(job_id)
     assert (job["reason"], job["signal"], job["start"]) == ("cancelled", "SIGTERM", "warm")
 
 
 async def test_a_warm_job_without_its_lock_is_found_by_cmdline(
-    service: Service,
+    unharmed: Service,
 ) -> None:
     script = "import numpy, os, time\nos.remove('../lock')\nprint('gone')\ntime.sleep(60)"
-    job_id = await service.submit(script)
-    await service.says(job_id, "gone")
-    await service.post(f"/mlops/training/jobs/{job_id}/cancel")
-    job = await service.finished(job_id)
+    job_id = await unharmed.submit(script)
+    await unharmed.says(job_id, "gone")
+    await unharmed.post(f"/mlops/training/jobs/{job_id}/cancel")
+    job = await unharmed.finished(job_id)
     assert (job["reason"], job["start"]) == ("cancelled", "warm")
 
 
-async def test_a_warm_job_ends_at_its_timeout(service: Service) -> None:
-    job_id = await service.submit("import numpy, time\ntime.sleep(60)", timeout=1)
-    job = await service.finished(job_id)
+async def test_a_warm_job_ends_at_its_timeout(unharmed: Service) -> None:
+    job_id = await unharmed.submit("import numpy, time\ntime.sleep(60)", timeout=1)
+    job = await unharmed.finished(job_id)
     assert (job["reason"], job["start"]) == ("timeout", "warm")
 
 

@@ -1,4 +1,4 @@
-"""Builds and the embedded MLflow on the rungs below the sandbox."""
+"""Builds and the embedded MLflow at the levels below the sandbox."""
 
 import functools
 import os
