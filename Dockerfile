@@ -1,17 +1,17 @@
-# Asgard in a container. It listens on loopback alone, so it shares the host's network:
+# Asgard in a container. It listens on loopback only, so it shares the host's network:
 #
 #   docker build -t asgard .
 #   docker run --network host --volume asgard:/data --stop-timeout 3700 asgard
 #
-# BASE is any Debian or Ubuntu with Python 3.11 or newer and its venv module. Docker's own image of
-# Python and Debian's python3 are both fit: Asgard gets an environment of its own, /opt/asgard.
+# BASE is any Debian or Ubuntu image with Python 3.11 or newer and its venv module, for instance
+# Docker's Python image or one with Debian's python3. Asgard is installed into /opt/asgard.
 ARG BASE=python:3.12-slim-bookworm
 
 FROM ${BASE} AS build
 RUN python3 -m venv /opt/build \
     && /opt/build/bin/pip install --no-cache-dir --disable-pip-version-check uv \
     && python3 -m venv --without-pip /opt/asgard
-# What Asgard needs, before Asgard: a change of its source alone installs and ships none of it again.
+# Dependencies first: a change to Asgard's source does not install or ship them again.
 COPY setup.cfg /src/
 RUN python3 -c "import configparser as c; p = c.ConfigParser(); p.read('/src/setup.cfg'); \
         print(p['options']['install_requires'])" > /src/requirements.txt \
@@ -28,7 +28,7 @@ RUN apt-get update \
     && useradd --system --uid 990 --gid asgard --create-home asgard \
     && install --directory --owner asgard --group asgard --mode 0700 /data
 COPY --from=build /opt/asgard /opt/asgard
-# by the uv that Asgard brings along
+# with the uv that Asgard depends on
 RUN --mount=type=bind,from=build,source=/wheels,target=/wheels \
     /opt/asgard/bin/uv pip install --python /opt/asgard --no-cache --no-index --no-deps \
         --compile-bytecode /wheels/*.whl
@@ -40,8 +40,8 @@ VOLUME /data
 EXPOSE 8000
 HEALTHCHECK --interval=10s --timeout=5s --start-period=30s CMD ["python", "-I", "-c", \
     "import os, urllib.request as u; port = os.environ.get('ASGARD_SERVER__PORT', '8000'); u.urlopen(f'http://127.0.0.1:{port}/health/live', timeout=3)"]
-# tini is process 1 and reaps; it passes signals to the service alone, never to the jobs.
+# tini is process 1 and reaps; it forwards signals to the service only, never to the jobs.
 ENTRYPOINT ["tini", "--", "asgard"]
-# The end of the container is the end of its jobs, so on SIGTERM they are waited for. Docker kills
-# after 10 s unless told otherwise, see --stop-timeout above.
+# Jobs end with their container, so SIGTERM waits for them. Docker kills after 10 s by default; see
+# --stop-timeout above.
 CMD ["serve", "--drain"]

@@ -1,7 +1,7 @@
-"""Start Asgard, train a random forest with it over HTTP, and show what came of it.
+"""Start Asgard, train a random forest over HTTP, and show the run and the model.
 
-Standard library only, so it also shows how little a client needs. `make demo` runs it; with
-DEMO_EXIT=1 it stops by itself at the end.
+It uses only the standard library, so it also shows how little a client needs. `make demo` runs it;
+with DEMO_EXIT=1 it exits at the end without waiting for Ctrl-C.
 """
 
 import base64
@@ -33,48 +33,48 @@ EXPERIMENT, MODEL = "asgard-demo", "demo-forest"
 LIVE_SECONDS = 60
 JOB_SECONDS = 300
 STOP_SECONDS = 30
-LOOK_AGAIN_SECONDS = 0.1
+POLL_SECONDS = 0.1
 
 
 class DemoFailed(Exception):
-    """The demo cannot go on; the text says why."""
+    """The demo cannot continue; the text says why."""
 
 
 class Interrupted(Exception):
-    """Ctrl-C, or whatever else asks a program to end."""
+    """Ctrl-C or another signal to stop was received."""
 
 
 class Interrupts:
-    """Remembers a signal until the demo looks, so that nothing is interrupted half done."""
+    """Remembers signals until the demo checks for them, so that nothing is interrupted half-way."""
 
     def __init__(self) -> None:
-        self.asked = False
+        self.received = False
         for number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP):
             signal.signal(number, self._remember)
 
     def _remember(self, number: int, frame: FrameType | None) -> None:
-        self.asked = True
+        self.received = True
 
-    def wait_for(self, what: str, seconds: float, look: Callable[[], Any]) -> Any:
-        """The first truthy result of `look`."""
+    def wait_for(self, what: str, seconds: float, poll: Callable[[], Any]) -> Any:
+        """Poll until the result is truthy; return it."""
         deadline = time.monotonic() + seconds
-        while not (result := look()):
-            if self.asked:
+        while not (result := poll()):
+            if self.received:
                 raise Interrupted
             if time.monotonic() > deadline:
                 raise DemoFailed(f"{what} took longer than {seconds:.0f} s.")
-            time.sleep(LOOK_AGAIN_SECONDS)
+            time.sleep(POLL_SECONDS)
         return result
 
 
 def request(method: str, url: str, body: Any = None) -> tuple[bytes, Any]:
-    """Body and headers of the answer."""
+    """Send a request; return the body and headers of the response."""
     data = None if body is None else json.dumps(body).encode()
-    asked = urllib.request.Request(
+    message = urllib.request.Request(
         url, data=data, method=method, headers={"Content-Type": "application/json"}
     )
     try:
-        with urllib.request.urlopen(asked, timeout=30) as answer:
+        with urllib.request.urlopen(message, timeout=30) as answer:
             return answer.read(), answer.headers
     except urllib.error.HTTPError as error:
         with error:
@@ -97,7 +97,7 @@ def say(name: str, text: str) -> None:
 
 @contextmanager
 def service(interrupts: Interrupts) -> Iterator[str]:
-    """A started `asgard serve`; its URL. Ends it, and with it the MLflow that it started."""
+    """Start `asgard serve` and yield its URL; stop it and its MLflow at the end."""
     DATA_DIR.mkdir(mode=0o700, exist_ok=True)
     environ = {k: v for k, v in os.environ.items() if not k.startswith(("ASGARD_", "MLFLOW_"))}
     with SERVICE_LOG.open("wb") as log:
@@ -110,7 +110,7 @@ def service(interrupts: Interrupts) -> Iterator[str]:
             stdin=subprocess.DEVNULL,
             stdout=log,
             stderr=log,
-            start_new_session=True,  # Ctrl-C is for the demo, which then stops it in order
+            start_new_session=True,  # Ctrl-C reaches only the demo, which then stops the service
         )
     try:
         started = time.monotonic()
@@ -128,7 +128,7 @@ def free_port() -> int:
         try:
             probe.bind(("127.0.0.1", PORT))
         except OSError:
-            return 0  # taken: any free one
+            return 0  # taken: use any free port
     return PORT
 
 
@@ -149,7 +149,7 @@ def is_live(url: str) -> bool:
 
 
 def stop(process: subprocess.Popen[bytes]) -> None:
-    """SIGTERM, and wait for the end of the service and of MLflow. Not to be interrupted."""
+    """Send SIGTERM, and wait for the service and MLflow to exit. Signals do not interrupt this."""
     mlflow = mlflow_address()
     if process.poll() is None:
         print("\nStopping the service and MLflow …", end=" ", flush=True)
@@ -164,7 +164,7 @@ def stop(process: subprocess.Popen[bytes]) -> None:
         if time.monotonic() > deadline:
             print(f"MLflow still answers at {mlflow[0]}:{mlflow[1]}; see {SERVICE_LOG}.")
             return
-        time.sleep(LOOK_AGAIN_SECONDS)
+        time.sleep(POLL_SECONDS)
     print("stopped.", flush=True)
 
 
@@ -198,14 +198,14 @@ def upload(url: str) -> str:
 
 
 def follow(url: str, job_id: str, interrupts: Interrupts) -> dict[str, Any]:
-    """Print the job's log as it grows, until the job has ended; the job."""
+    """Print the job's log as it grows, until the job has finished; return the job."""
     job_url = f"{url}/mlops/training/jobs/{job_id}"
     offset, phase, rest = 0, "", b""
 
-    def look() -> dict[str, Any] | None:
+    def poll() -> dict[str, Any] | None:
         nonlocal offset, phase, rest
         job: dict[str, Any] = get(f"{job_url}?logs=none")
-        # read after the phase: what a finished job has written is there
+        # read after the phase, so the log of a finished job is complete
         text, headers = request("GET", f"{job_url}/logs?offset={offset}")
         offset = int(headers["X-Log-Next-Offset"])
         if job["phase"] != phase:
@@ -216,18 +216,18 @@ def follow(url: str, job_id: str, interrupts: Interrupts) -> dict[str, Any]:
             print(f"            | {line.decode(errors='replace')}", flush=True)
         return job if phase == "finished" and not text else None
 
-    job: dict[str, Any] = interrupts.wait_for("The training", JOB_SECONDS, look)
+    job: dict[str, Any] = interrupts.wait_for("The training", JOB_SECONDS, poll)
     return job
 
 
 def cancel(url: str, job_id: str) -> None:
-    """Cancel the job and wait for its end, so that nothing is left running."""
+    """Cancel the job and wait for its end, so that nothing keeps running."""
     print("\nCancelling the job…", flush=True)
     job_url = f"{url}/mlops/training/jobs/{job_id}"
     request("POST", f"{job_url}/cancel")
     deadline = time.monotonic() + STOP_SECONDS
     while get(f"{job_url}?logs=none")["phase"] != "finished" and time.monotonic() < deadline:
-        time.sleep(LOOK_AGAIN_SECONDS)
+        time.sleep(POLL_SECONDS)
 
 
 def show(url: str, mlflow: str, job: dict[str, Any]) -> None:
@@ -248,12 +248,12 @@ def show(url: str, mlflow: str, job: dict[str, Any]) -> None:
 def look_around(url: str, mlflow: str, job: dict[str, Any]) -> None:
     print(
         f"\nLook around:\n"
-        f"  MLflow's page          {mlflow}\n"
+        f"  MLflow                 {mlflow}\n"
         f"  the job                curl {url}/mlops/training/jobs/{job['job_id']}\n"
         f"  its log                curl {url}/mlops/training/jobs/{job['job_id']}/logs\n"
         f"  all jobs               curl {url}/mlops/training/jobs\n"
         f"  registered models      curl {url}/mlops/models\n"
-        f"  state of the service   curl {url}/mlops/status\n"
+        f"  service status         curl {url}/mlops/status\n"
         f"  train again            curl -X POST {url}/mlops/training/jobs/{job['job_id']}/retry"
     )
 
@@ -268,7 +268,7 @@ def run(interrupts: Interrupts) -> None:
         try:
             job = follow(url, job_id, interrupts)
         except (Interrupted, DemoFailed):
-            with suppress(DemoFailed):  # it may have ended meanwhile
+            with suppress(DemoFailed):  # it may have finished meanwhile
                 cancel(url, job_id)
             raise
         show(url, mlflow, job)
@@ -276,8 +276,8 @@ def run(interrupts: Interrupts) -> None:
             return
         look_around(url, mlflow, job)
         print("\nPress Ctrl-C to stop.", flush=True)
-        while not interrupts.asked:
-            time.sleep(LOOK_AGAIN_SECONDS)
+        while not interrupts.received:
+            time.sleep(POLL_SECONDS)
 
 
 def main() -> int:

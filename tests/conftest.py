@@ -1,15 +1,21 @@
-"""Fixtures that more than one folder needs."""
+"""Fixtures that more than one folder needs, and the order in which tests run."""
 
+import os
+import random
 import signal
 from collections.abc import AsyncIterator, Iterator
+from itertools import groupby
 from pathlib import Path
 
+import hypothesis
 import pytest
+import pytest_asyncio
 
+from tests.support import markers
 from tests.support.basic_auth import ProtectedMlflow, running_protected_mlflow
 from tests.support.mlflow_servers import MlflowServer, running_mlflow
 from tests.support.s3 import S3Server, running_s3
-from tests.support.service import WITHOUT_MLFLOW, Service, running_service
+from tests.support.service import UNCONFINED, WITHOUT_MLFLOW, Service, running_service
 
 TESTS = Path(__file__).parent
 LONG = {
@@ -31,12 +37,28 @@ LONG = {
     "supervisor/sandbox/test_weaker_levels.py",
     "system/test_upgrade.py",
 }
-"""More than 40 s each (`make test PYTEST_ARGS=--durations=0`)."""
+"""Files that take longest (`make test PYTEST_ARGS=--durations=0`): they start first, so that no
+worker is left alone with one at the end."""
+
+SEED_VARIABLE = "ASGARD_TEST_SEED"
+"""With a number in it the files, and the tests in each, run in a random order."""
+
+# Property tests search the same examples every time, and have no deadlines: a slow machine fails
+# nothing. `--hypothesis-profile=random` searches anew.
+for name, derandomize in (("asgard", True), ("random", False)):
+    hypothesis.settings.register_profile(
+        name,
+        deadline=None,
+        derandomize=derandomize,
+        database=None,
+        suppress_health_check=[hypothesis.HealthCheck.too_slow],
+    )
+hypothesis.settings.load_profile("asgard")
 
 
 def pytest_configure() -> None:
-    # a shell's job in the background ignores Ctrl-C, under nohup hang-ups too, and so would
-    # whatever the tests start
+    # a shell's background job ignores Ctrl-C, and hang-ups under nohup; so would all that the
+    # tests start
     for number, handler in (
         (signal.SIGINT, signal.default_int_handler),
         (signal.SIGHUP, signal.SIG_DFL),
@@ -46,28 +68,73 @@ def pytest_configure() -> None:
             signal.signal(number, handler)
 
 
-def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    """Files that take long come first, so that no worker is left alone with one at the end."""
-    items.sort(key=lambda item: item.path.relative_to(TESTS).as_posix() not in LONG)
+def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
+    _mark_users_of_services(items)
+    _leave_out_soak_tests(config, items)
+    if seed := os.environ.get(SEED_VARIABLE):
+        items[:] = _shuffled(items, random.Random(seed))
+    else:
+        items.sort(key=lambda item: item.path.relative_to(TESTS).as_posix() not in LONG)
+
+
+@pytest.hookimpl(tryfirst=True)  # before fixtures, which start services
+def pytest_runtest_setup(item: pytest.Item) -> None:
+    markers.current = frozenset(marker.name for marker in item.iter_markers())
+
+
+def _mark_users_of_services(items: list[pytest.Item]) -> None:
+    for item in items:
+        names = set(item.fixturenames) if isinstance(item, pytest.Function) else set[str]()
+        if names & {"service", "shared"}:
+            item.add_marker(pytest.mark.service)
+        if "shared" in names and pytest_asyncio.is_async_test(item):
+            item.add_marker(pytest.mark.asyncio(loop_scope="session"), append=False)
+
+
+def _leave_out_soak_tests(config: pytest.Config, items: list[pytest.Item]) -> None:
+    """Deselect soak tests unless `-m` or an argument such as `file.py::test` asks for them."""
+    if "soak" in config.option.markexpr or any("::" in argument for argument in config.args):
+        return
+    soak = [item for item in items if item.get_closest_marker("soak")]
+    config.hook.pytest_deselected(items=soak)
+    items[:] = [item for item in items if not item.get_closest_marker("soak")]
+
+
+def _shuffled(items: list[pytest.Item], randomness: random.Random) -> list[pytest.Item]:
+    """The files in random order, and the tests within each."""
+    files = [list(group) for _, group in groupby(items, key=lambda item: item.path)]
+    randomness.shuffle(files)
+    for tests in files:
+        randomness.shuffle(tests)
+    return [test for tests in files for test in tests]
 
 
 @pytest.fixture
 async def service(tmp_path: Path) -> AsyncIterator[Service]:
-    """A started service whose MLflow refuses connections; everything is gone at the end."""
+    """A service of its own for the test, whose MLflow refuses connections."""
     async with running_service(tmp_path / "data", WITHOUT_MLFLOW) as started:
+        yield started
+
+
+@pytest_asyncio.fixture(scope="session", loop_scope="session")
+async def shared(tmp_path_factory: pytest.TempPathFactory) -> AsyncIterator[Service]:
+    """One service without MLflow for the session: no test stops it, or relies on an empty queue."""
+    data_dir = tmp_path_factory.mktemp("shared") / "data"
+    # each test and its jobs leave files for each other in a directory of the test
+    async with running_service(data_dir, WITHOUT_MLFLOW | UNCONFINED) as started:
         yield started
 
 
 @pytest.fixture(scope="session")
 def mlflow_server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[MlflowServer]:
-    """One real MLflow server for the whole session; tests keep apart by names of their own."""
+    """One real MLflow server for the session; tests use names of their own."""
     with running_mlflow(tmp_path_factory.mktemp("mlflow")) as server:
         yield server
 
 
 @pytest.fixture(scope="session")
 def s3_server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[S3Server]:
-    """One S3 server for the whole session; tests keep apart by buckets of their own."""
+    """One S3 server for the session; tests use buckets of their own."""
     with running_s3(tmp_path_factory.mktemp("s3")) as server:
         yield server
 
@@ -76,6 +143,6 @@ def s3_server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[S3Server]:
 def protected_mlflow(
     tmp_path_factory: pytest.TempPathFactory, s3_server: S3Server
 ) -> Iterator[ProtectedMlflow]:
-    """One MLflow server that wants a password and keeps artifacts in S3, for the whole session."""
+    """One MLflow server for the session that needs a password and keeps artifacts in S3."""
     with running_protected_mlflow(tmp_path_factory.mktemp("protected"), s3_server) as server:
         yield server

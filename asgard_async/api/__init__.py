@@ -1,1 +1,1 @@
-"""The HTTP edge: every URL, what it accepts and how it answers."""
+"""The HTTP API: its routes, their schemas, and their handlers."""

@@ -1,4 +1,4 @@
-"""The HTTP API: every URL, and the middlewares around the handlers."""
+"""The component of the HTTP API: routes, and middlewares around their handlers."""
 
 import warnings
 
@@ -28,9 +28,9 @@ from asgard_async.config.component import CONFIG
 
 
 def set_up_api(app: web.Application) -> None:
-    """Add every URL, with the middlewares around the handlers.
+    """Add the routes, and the middlewares around their handlers.
 
-    `CONFIG`, `READINESS`, `AUTHENTICATOR` and `AUDIT` must be in the application by now.
+    `CONFIG`, `READINESS`, `AUTHENTICATOR` and `AUDIT` must already be in the application.
     """
     config = app[CONFIG]
     set_up_metrics(app)
@@ -42,7 +42,7 @@ def set_up_api(app: web.Application) -> None:
     app[ARCHIVE_SUBMISSION_SCHEMA] = ArchiveSubmissionSchema(limits)
     app[API_DOCUMENT] = ApiDocument(ROUTES, configured=[submission])
     with warnings.catch_warnings():
-        # aiohttp_apispec looks under these names, and has no typed keys
+        # aiohttp_apispec reads these string keys; it has no typed ones
         warnings.simplefilter("ignore", web.NotAppKeyWarning)
         app["_apispec_parser"] = RequestParser(
             bodies,

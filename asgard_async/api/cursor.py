@@ -1,4 +1,4 @@
-"""Where a page of the job list ends, as an opaque text."""
+"""Opaque cursors that mark the end of a page of the job list."""
 
 import base64
 import binascii
@@ -16,16 +16,16 @@ _decoder: msgspec.json.Decoder[_Parts] = msgspec.json.Decoder(_Parts)
 
 
 def write_cursor(cursor: Cursor) -> str:
-    """The text that stands for a cursor."""
+    """Encode a cursor as text."""
     parts = msgspec.json.encode((cursor.created_at.astimezone(UTC), cursor.seq))
     return base64.urlsafe_b64encode(parts).decode().rstrip("=")
 
 
 def read_cursor(text: str) -> Cursor:
-    """The cursor that a text stands for.
+    """Decode the text of a cursor.
 
     Raises:
-        InvalidRequest: it is none of ours.
+        InvalidRequest: the text is not a cursor.
     """
     try:
         parts = base64.urlsafe_b64decode(text.encode("ascii") + b"=" * (-len(text) % 4))
@@ -33,5 +33,5 @@ def read_cursor(text: str) -> Cursor:
         return Cursor(created_at=created_at.astimezone(UTC), seq=seq)
     except (UnicodeError, binascii.Error, msgspec.MsgspecError, OverflowError) as error:
         raise InvalidRequest(
-            {"cursor": ["Is not a cursor of this list; pass 'next_cursor' on unchanged."]}
+            {"cursor": ["Not a cursor of this list; pass 'next_cursor' unchanged."]}
         ) from error

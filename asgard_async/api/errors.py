@@ -1,4 +1,4 @@
-"""What can be wrong with a request before any other room hears of it."""
+"""Errors of HTTP requests, raised before any other package is involved."""
 
 from collections.abc import Mapping
 from typing import ClassVar
@@ -7,40 +7,40 @@ from asgard_async.domain.errors import AsgardError, InvalidSubmission
 
 
 class MalformedBody(AsgardError):
-    """The body is not what its Content-Type says (400)."""
+    """The body does not match its Content-Type (400)."""
 
     problem_type = "malformed-body"
 
 
 class UnsupportedMediaType(AsgardError):
-    """The body comes in a type or an encoding that is not read here (415)."""
+    """The type or encoding of the body is not supported (415)."""
 
     problem_type = "unsupported-media-type"
 
 
 class ForeignOrigin(AsgardError):
-    """A browser sent the request for a page of another site (403)."""
+    """A browser sent the request on behalf of another site (403)."""
 
     problem_type = "foreign-origin"
 
     def __init__(self) -> None:
-        super().__init__("The request comes from a page of another site, which may not do that.")
+        super().__init__("Cross-site requests may not change anything or open a WebSocket.")
 
 
 class ForeignHost(AsgardError):
-    """The request names a host that the service does not go by (403)."""
+    """The Host header names a host that is not allowed (403)."""
 
     problem_type = "foreign-host"
 
     def __init__(self) -> None:
         super().__init__(
-            "The request is for a host that is not this service's; if it should be, its name"
-            " belongs into [server] allowed_hosts."
+            "The Host header names a host that is not allowed; to allow it, add it to [server]"
+            " allowed_hosts."
         )
 
 
 class UpgradeRequired(AsgardError):
-    """The address is a WebSocket's, and the request is none (426)."""
+    """The path is a WebSocket, and the request does not ask for one (426)."""
 
     problem_type = "upgrade-required"
 
@@ -48,7 +48,7 @@ class UpgradeRequired(AsgardError):
 
     def __init__(self) -> None:
         super().__init__(
-            "This is a WebSocket; GET …/logs?follow=true is the same log as plain text."
+            "This path is a WebSocket; use GET …/logs?follow=true for the log as plain text."
         )
 
 
@@ -58,7 +58,7 @@ class BodyTooLarge(AsgardError):
     problem_type = "body-too-large"
 
     def __init__(self, max_bytes: int) -> None:
-        super().__init__(f"The body is larger than the {max_bytes} bytes that are accepted here.")
+        super().__init__(f"The body is larger than the {max_bytes} bytes that are allowed.")
 
 
 class BodyTooSlow(AsgardError):
@@ -68,23 +68,22 @@ class BodyTooSlow(AsgardError):
 
     def __init__(self, seconds: float) -> None:
         super().__init__(
-            f"The body did not arrive within {seconds:g} s, or came too slowly for that; send it"
-            " again."
+            f"The body did not arrive within {seconds:g} s, or too slowly to do so; send it again."
         )
 
 
 class TooManyBodies(AsgardError):
-    """As many large bodies are being received as there is memory for (503)."""
+    """The memory for bodies is exhausted by others (503)."""
 
     problem_type = "too-many-bodies"
 
     def __init__(self) -> None:
-        super().__init__("Too many large requests come at once; send this one again shortly.")
+        super().__init__("Too many large requests at once; send this one again shortly.")
         self.retry_after_seconds = 5
 
 
 class InvalidRequest(InvalidSubmission):
-    """Query or body fields of a request other than an upload break the contract (422)."""
+    """Query or body fields of a request other than an upload are invalid (422)."""
 
     problem_type = "invalid-request"
 

@@ -1,4 +1,4 @@
-"""GET /health/live and /health/ready: for those who watch over the process."""
+"""GET /health/live and /health/ready: probes for supervisors and load balancers."""
 
 from collections.abc import Sequence
 
@@ -14,15 +14,15 @@ from asgard_async.core.component import READINESS
 from asgard_async.supervisor.component import ISOLATION, LIMITS
 
 
-@docs(operation_id="live", tags=["service"], summary="Whether the process answers")
-@response_schema(LiveSchema, 200, description="It does.")
+@docs(operation_id="live", tags=["service"], summary="Check liveness")
+@response_schema(LiveSchema, 200, description="The process answers.")
 async def live(request: web.Request) -> web.Response:
-    """Answers while the event loop runs."""
+    """Answer 200 while the event loop runs."""
     return reply({"status": "live"})
 
 
 def not_ready(reasons: Sequence[str]) -> Problem:
-    """What is told while no jobs are taken."""
+    """Create the problem that is answered while the service accepts no jobs."""
     return Problem(
         status=503,
         type="urn:asgard:problem:not-ready",
@@ -36,18 +36,18 @@ def not_ready(reasons: Sequence[str]) -> Problem:
 @docs(
     operation_id="ready",
     tags=["service"],
-    summary="Whether jobs are taken",
+    summary="Check readiness",
     description=(
-        "While they are not, the member 'reasons' of the problem says why. While they are,"
-        " 'warnings' says what an administrator should mend all the same: MLflow does not answer"
-        " or refuses Asgard's credentials, or cannot store artifacts, or jobs are isolated by less"
-        " than the sandbox, or no control groups limit them."
+        "200 while the service accepts jobs. 'warnings' then lists what an administrator should"
+        " fix all the same: MLflow does not answer, rejects Asgard's credentials or cannot store"
+        " artifacts; jobs have weaker isolation than the sandbox, or no cgroups limit them. With"
+        " 503, the member 'reasons' of the problem says why no jobs are accepted."
     ),
     responses=refusals(503, schema=NotReadySchema, example=not_ready(["The service is starting."])),
 )
-@response_schema(ReadySchema, 200, description="They are.")
+@response_schema(ReadySchema, 200, description="The service accepts jobs.")
 async def ready(request: web.Request) -> web.Response:
-    """Answers 503 with reasons while the service starts or stops."""
+    """Answer 503 with reasons while the service accepts no jobs."""
     reasons = list(request.app[READINESS].reasons())
     if not reasons:
         return reply(

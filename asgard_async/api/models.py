@@ -1,4 +1,4 @@
-"""GET /mlops/models: what MLflow's registry holds."""
+"""GET /mlops/models: the models in MLflow's registry."""
 
 from aiohttp import web
 
@@ -15,12 +15,12 @@ from asgard_async.mlflow.models import get_model, list_models
 @docs(
     operation_id="get_models",
     tags=["models"],
-    summary="List the registered models",
+    summary="List registered models",
     responses=refusals(422, 503),
 )
-@response_schema(RegisteredModelSchema(many=True), 200, description="All of them, by name.")
+@response_schema(RegisteredModelSchema(many=True), 200, description="All models, sorted by name.")
 async def get_models(request: web.Request) -> web.Response:
-    """All registered models."""
+    """Return all registered models."""
     return reply(await list_models(request.app[GATEWAY]))
 
 
@@ -41,8 +41,8 @@ async def get_models(request: web.Request) -> web.Response:
 )
 @response_schema(RegisteredModelSchema, 200, description="The model.")
 async def get_one_model(request: web.Request) -> web.Response:
-    """One registered model."""
+    """Return a registered model."""
     name = request.match_info["name"]
-    if model_name(name):  # MLflow would refuse the name, and so nothing can be called that
+    if model_name(name):  # MLflow rejects the name, so no model can have it
         raise TrackingNotFound("No model can have this name; GET /mlops/models lists the models.")
     return reply(await get_model(request.app[GATEWAY], name))

@@ -1,4 +1,4 @@
-"""POST /mlops/registry: make a version of a registered model by hand."""
+"""POST /mlops/registry: register a model version by hand."""
 
 from urllib.parse import quote
 
@@ -19,7 +19,7 @@ from asgard_async.mlflow.registration import register_run
     operation_id="register",
     tags=["models"],
     summary="Register the model of a run",
-    description="Adds a version with the newest model that the run logged.",
+    description="Create a model version from the newest model that the run logged.",
     responses=refusals(400, 404, 408, 413, 415, 422, 503),
 )
 @json_schema(RegistrationSchema)
@@ -31,7 +31,7 @@ from asgard_async.mlflow.registration import register_run
     links={"get_one_model": "name"},
 )
 async def register(request: web.Request) -> web.Response:
-    """Add a version to a registered model."""
+    """Create a version of a registered model."""
     version = await register_run(request.app[GATEWAY], **request["json"])
     return reply(
         view_version(version),

@@ -1,4 +1,4 @@
-"""Every URL of the service."""
+"""The routes of the service."""
 
 from aiohttp import web
 
@@ -36,10 +36,10 @@ ROUTES = [
     web.get("/metrics", metrics_page.get_metrics),
     web.get("/openapi.json", page.get_document),
 ]
-"""The API; /openapi.json describes exactly these."""
+"""The API: /openapi.json describes exactly these."""
 
 PAGES = [
     web.get("/docs", swagger_ui.get_page),
     web.get("/docs/{file}", swagger_ui.get_file),
 ]
-"""What is for people's browsers."""
+"""Pages for browsers."""

@@ -1,4 +1,4 @@
-"""GET /mlops/status: how Asgard and its MLflow are. From memory, whatever MLflow does."""
+"""GET /mlops/status: the status of Asgard and MLflow, from memory whether MLflow answers or not."""
 
 from aiohttp import web
 
@@ -17,12 +17,13 @@ NO_JOBS = dict.fromkeys(Status, 0)
 @docs(
     operation_id="get_status",
     tags=["service"],
-    summary="Show how Asgard and its MLflow are",
-    description="MLflow is as last seen, age_seconds ago; this never waits for it.",
+    summary="Get service and MLflow status",
+    description="The status of MLflow is that of the last check, age_seconds ago; the request never"
+    " waits for MLflow.",
 )
-@response_schema(StatusSchema, 200, description="The state.")
+@response_schema(StatusSchema, 200, description="The status.")
 async def get_status(request: web.Request) -> web.Response:
-    """The state of everything."""
+    """Return the status of the service and of MLflow."""
     snapshot = request.app[MONITOR].snapshot
     counts = await request.app[STORE].counts()
     moment = now()

@@ -18,12 +18,12 @@ from asgard_async.jobs.submit.component import RETRIER
     operation_id="cancel",
     tags=["training"],
     summary="Cancel a job",
-    description="Queued, building or running; one that has ended stays as it is.",
+    description="Cancel a queued, building or running job. A finished job stays as it is.",
     parameters=[JOB_ID],
     responses=refusals(404),
 )
 @response_schema(
-    JobSchema, 202, description="It is cancelled, or is being stopped.", links=JOB_LINKS
+    JobSchema, 202, description="The job is cancelled, or is being stopped.", links=JOB_LINKS
 )
 async def cancel(request: web.Request) -> web.Response:
     """Cancel a job."""
@@ -35,8 +35,8 @@ async def cancel(request: web.Request) -> web.Response:
 @docs(
     operation_id="retry",
     tags=["training"],
-    summary="Run a job again",
-    description="Makes a new job with the same specification and script.",
+    summary="Retry a job",
+    description="Submit a new job with the same specification and script.",
     parameters=[JOB_ID],
     responses=refusals(404, 429, 503, 507),
 )
@@ -44,6 +44,6 @@ async def cancel(request: web.Request) -> web.Response:
     NewJobSchema, 202, description="The new job.", headers=["Location"], links=JOB_LINKS
 )
 async def retry(request: web.Request) -> web.Response:
-    """Submit a job's specification again."""
+    """Submit a new job with the same specification."""
     job = await request.app[RETRIER].retry(job_id_of(request), owner(request))
     return reply(view_job(job), status=202, headers={"Location": job_path(job.job_id)})

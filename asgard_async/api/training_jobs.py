@@ -1,4 +1,4 @@
-"""/mlops/training/jobs: the list of jobs, one job, and its deletion."""
+"""/mlops/training/jobs: list jobs, get a job, and delete it."""
 
 import codecs
 from collections.abc import AsyncGenerator
@@ -29,38 +29,38 @@ TAIL_BYTES = 64 * 1024
     operation_id="list_jobs",
     tags=["training"],
     summary="List jobs, newest first",
-    description="Pass next_cursor on as cursor to get the next page.",
+    description="To get the next page, pass next_cursor as cursor.",
     responses=refusals(422),
 )
 @querystring_schema(JobListQuery)
 @response_schema(JobListSchema, 200, description="A page of jobs.")
 async def list_jobs(request: web.Request) -> web.Response:
-    """A page of the jobs that the filters let through."""
+    """Return a page of the jobs that match the filters."""
     query = dict(request["querystring"])
     limit, cursor = query.pop("limit"), query.pop("cursor", None)
     after = read_cursor(cursor) if cursor is not None else None
-    # one more than asked for tells whether another page follows
+    # one job more than requested tells whether another page follows
     jobs = await request.app[STORE].list(JobFilter(**query), after=after, limit=limit + 1)
     page = jobs[:limit]
-    following = None
+    next_cursor = None
     if len(jobs) > limit:
-        following = write_cursor(Cursor(created_at=page[-1].created_at, seq=page[-1].seq))
-    return reply({"jobs": [view_job(job) for job in page], "next_cursor": following})
+        next_cursor = write_cursor(Cursor(created_at=page[-1].created_at, seq=page[-1].seq))
+    return reply({"jobs": [view_job(job) for job in page], "next_cursor": next_cursor})
 
 
 @docs(
     operation_id="get_job",
     tags=["training"],
-    summary="Show a job",
-    description="With the last 64 KiB of its log, or none, or all of it. Invalid UTF-8 in the log"
-    " appears as U+FFFD.",
+    summary="Get a job",
+    description="Includes the last 64 KiB of the job's log, no log, or all of it. Invalid UTF-8 in"
+    " the log is replaced by U+FFFD.",
     parameters=[JOB_ID],
     responses=refusals(404, 422),
 )
 @querystring_schema(JobQuery)
 @response_schema(JobInFullSchema, 200, description="The job.")
 async def get_job(request: web.Request) -> web.StreamResponse:
-    """All that is known of a job."""
+    """Return the details of a job."""
     store, logs = request.app[STORE], request.app[LOGS]
     job = await store.get(job_id_of(request))
     document = view_job_in_full(
@@ -86,29 +86,29 @@ async def get_job(request: web.Request) -> web.StreamResponse:
     operation_id="delete_job",
     tags=["training"],
     summary="Delete a finished job",
-    description="With its script and log. Its MLflow runs and models stay.",
+    description="Delete the job with its script and log. Its MLflow runs and models stay.",
     parameters=[JOB_ID],
     responses=refusals(404, 409) | {"204": {"description": "Deleted."}},
 )
 async def delete_job(request: web.Request) -> web.Response:
-    """Forget a job."""
+    """Delete a finished job."""
     await request.app[DELETER].delete(job_id_of(request))
     return web.Response(status=204)
 
 
 def decode_tail(tail: LogSlice) -> str:
-    """The text of a log's end, without the half character that it may begin with."""
+    """Decode the end of a log, without the partial character that it may start with."""
     data = tail.data
     if tail.offset > 0:
-        begun = next((n for n, byte in enumerate(data[:4]) if byte & 0xC0 != 0x80), 0)
-        data = data[begun:]
+        start = next((n for n, byte in enumerate(data[:4]) if byte & 0xC0 != 0x80), 0)
+        data = data[start:]
     return data.decode("utf-8", "replace")
 
 
 async def _with_log(
     document: Document, log: AsyncGenerator[bytes, None]
 ) -> AsyncGenerator[bytes, None]:
-    """The document's JSON with a member "logs", of which one piece at a time is in memory."""
+    """Yield the document as JSON with a member "logs", one piece of the log at a time."""
     decoder = codecs.getincrementaldecoder("utf-8")("replace")
     yield msgspec.json.encode(document)[:-1] + b',"logs":"'
     async with aclosing(log) as pieces:

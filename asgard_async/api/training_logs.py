@@ -1,4 +1,4 @@
-"""GET /mlops/training/jobs/{job_id}/logs: a job's output, in bytes as it wrote them."""
+"""GET /mlops/training/jobs/{job_id}/logs: the raw output of a job."""
 
 import logging
 from collections.abc import AsyncGenerator
@@ -30,16 +30,17 @@ NEXT_HEADER = "X-Log-Next-Offset"
     operation_id="get_logs",
     tags=["training"],
     summary="Read a job's log",
-    description="The whole log shows a line where output was dropped; reading by offset skips it."
-    f" {NEXT_HEADER} says where to go on; of a log that is followed, where the answer begins. Such"
-    " an answer is broken off when the service stops, the job is deleted or the token revoked.",
+    description="The whole log has a line in place of dropped output; reads by offset skip it."
+    f" {NEXT_HEADER} is the offset to continue at or, with follow, the offset of the first byte of"
+    " the response. A followed log ends without the final chunk if the service stops, the job is"
+    " deleted or the token is revoked.",
     parameters=[JOB_ID],
     responses=refusals(404, 422)
     | text_response("text/plain", description="The log.", example="hello\n", headers=[NEXT_HEADER]),
 )
 @querystring_schema(LogQuery)
 async def get_logs(request: web.Request) -> web.StreamResponse:
-    """A job's log or a part of it."""
+    """Return a job's log or a part of it."""
     logs, query = request.app[LOGS], request["querystring"]
     job_id = (await request.app[STORE].get(job_id_of(request))).job_id
     if "tail" in query and not query["follow"]:
@@ -59,7 +60,7 @@ async def get_logs(request: web.Request) -> web.StreamResponse:
 
 async def _follow(request: web.Request, job_id: str) -> web.StreamResponse:
     logs, query = request.app[LOGS], request["querystring"]
-    metrics, patience = request.app[METRICS], request.app[CONFIG].logs.stalled_reader_seconds
+    metrics, stall_seconds = request.app[METRICS], request.app[CONFIG].logs.stalled_reader_seconds
     start = query.get("offset", 0)
     if "tail" in query:
         start = (await logs.tail_lines(job_id, query["tail"])).offset
@@ -71,33 +72,33 @@ async def _follow(request: web.Request, job_id: str) -> web.StreamResponse:
         request.app[FOLLOWERS].following(job_id) as follower,
         request.app[AUTHENTICATOR].grant(token_of(request), follower.stop),
     ):
-        pieces = _live(logs, job_id, follower, start, tells_hole=is_whole)
+        pieces = _live(logs, job_id, follower, start, marks_hole=is_whole)
         try:
-            return await stream(request, response, pieces, patience=patience)
+            return await stream(request, response, pieces, stall_seconds=stall_seconds)
         except TimeoutError:
             metrics.dropped_log_readers.inc()
-            logger.info("a reader of the log of job %s stalled and is cut off", job_id)
+            logger.info("Client stopped reading the log of job %s; disconnecting it", job_id)
             if request.transport is not None:
                 request.transport.abort()
-        except _BrokenOffError:
-            # without the end of the response, so that it is not taken for the end of the log
+        except _IncompleteError:
+            # without the final chunk, so that the client does not take this for the end of the log
             if request.transport is not None:
                 request.transport.close()
         return response
 
 
-class _BrokenOffError(Exception):
-    """A log cannot be followed to its end: the service stops, the job was deleted, or the token was
+class _IncompleteError(Exception):
+    """A log cannot be followed to its end: the service stops, the job is deleted, or the token is
     revoked."""
 
 
 async def _live(
-    logs: LogReader, job_id: str, follower: Follower, start: int, *, tells_hole: bool
+    logs: LogReader, job_id: str, follower: Follower, start: int, *, marks_hole: bool
 ) -> AsyncGenerator[bytes, None]:
-    """The log from `start` on up to the end of the job.
+    """Yield the log from `start` to the end of the job.
 
     Raises:
-        _BrokenOffError: it does not come to that.
+        _IncompleteError: the log cannot be followed to its end.
     """
     offset = start
     while not follower.is_stopped:
@@ -105,20 +106,20 @@ async def _live(
         try:
             await follower.states()
         except JobNotFound as error:
-            raise _BrokenOffError from error
+            raise _IncompleteError from error
         piece = await logs.read(job_id, offset, CHUNK)
-        if tells_hole and piece.offset > offset:
+        if marks_hole and piece.offset > offset:
             yield hole_marker(offset, piece.offset)
         if piece.data:
             yield piece.data
         elif piece.size < offset:
-            raise _BrokenOffError
+            raise _IncompleteError
         elif follower.is_over:
             return
         else:
             await follower.wait()
         offset = max(offset, piece.next)
-    raise _BrokenOffError
+    raise _IncompleteError
 
 
 async def _bytes_from(

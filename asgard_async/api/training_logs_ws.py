@@ -1,4 +1,4 @@
-"""GET /mlops/training/jobs/{job_id}/logs/ws: a job's log and its states, live, as a WebSocket."""
+"""GET /mlops/training/jobs/{job_id}/logs/ws: a WebSocket with a job's log and status, live."""
 
 import asyncio
 import contextlib
@@ -28,29 +28,29 @@ from asgard_async.store.component import STORE
 
 PING_SECONDS = 20.0
 CLOSE_SECONDS = 60.0
-"""How long a reader may take to read what is on its way, and close."""
+"""Time for a client to read what is already sent, and to close."""
 MAX_MESSAGE_BYTES = 4096
-"""Of what readers send, which is nothing but control frames; the rest is not looked at."""
+"""Limit of incoming messages: clients only need control frames, and the rest is ignored."""
 WRITER_LIMIT_BYTES = 16 * 1024
 
 logger = logging.getLogger(__name__)
 
 DESCRIPTION = """\
-A WebSocket: text frames, one JSON object each, told apart by `type`.
+A WebSocket of text frames. Each frame is a JSON object with a `type`:
 
-- `status`: `status`, `phase` and `queue_position`, at once on connecting and on every change.
-- `log`: `data` is the text of bytes `offset` up to `next`, `time` when they were written (`null`
-  where that is not known). Frames follow each other without hole or overlap. A character is never
-  cut; invalid UTF-8 appears as U+FFFD.
-- `gap`: bytes `offset` up to `next` are not kept.
-- `end`: `status`, `reason`, `exit_code`, `run_id`, `model_version` and `offset`, after the last
-  byte of the log of a job that has finished. Then the connection is closed with 1000.
+- `status`: `status`, `phase` and `queue_position`, sent on connect and on every change.
+- `log`: `data` is the text of the bytes from `offset` to `next`; `time` is when they were written
+  (`null` if unknown). Frames have no holes or overlaps and never split a character. Invalid UTF-8
+  is replaced by U+FFFD.
+- `gap`: the bytes from `offset` to `next` were dropped.
+- `end`: `status`, `reason`, `exit_code`, `run_id`, `model_version` and `offset`, sent after the
+  last byte of a finished job's log. The server then closes the connection with 1000.
 
-Connecting again with `offset` set to the last `next` resumes exactly. Closed with 1001: the service
-stops, or the job was deleted; connect again. Closed with 1008: the token was revoked, or there was
-none when the stream began, and now one is needed. A reader that takes nothing for
-`[logs] stalled_reader_seconds` is cut off, and may resume. Pings come every 20 s; what a reader
-sends is not looked at.
+To resume, connect again with `offset` set to the last `next`. Close code 1001 means that the
+service is stopping or the job was deleted: connect again. 1008 means that the token was revoked,
+or that the stream started without a token and one is required now. A client that stops reading for
+`[logs] stalled_reader_seconds` is disconnected, and may resume. The server pings every 20 s and
+ignores messages from the client.
 """
 
 
@@ -60,16 +60,16 @@ sends is not looked at.
     summary="Follow a job's log",
     description=DESCRIPTION,
     parameters=[JOB_ID],
-    responses=refusals(403, 404, 422, 426) | {"101": {"description": "The stream begins."}},
+    responses=refusals(403, 404, 422, 426) | {"101": {"description": "The stream starts."}},
 )
 @querystring_schema(StreamQuery)
 async def stream_log(request: web.Request) -> web.StreamResponse:
-    """Everything of a job's log from an offset on, live, up to its end."""
+    """Stream a job's log from an offset on, live, to its end."""
     job_id = (await request.app[STORE].get(job_id_of(request))).job_id
     ws = web.WebSocketResponse(
         timeout=CLOSE_SECONDS,
         protocols=agreed_protocols(request),
-        # a log compresses well, but on one machine this costs more than it spares
+        # logs compress well, but on one machine compression costs more than it saves
         compress=False,
         max_msg_size=MAX_MESSAGE_BYTES,
         writer_limit=WRITER_LIMIT_BYTES,
@@ -78,56 +78,56 @@ async def stream_log(request: web.Request) -> web.StreamResponse:
         raise UpgradeRequired
     offset = min(request["querystring"]["offset"], await request.app[LOGS].size(job_id))
     await ws.prepare(request)
-    patience = request.app[CONFIG].logs.stalled_reader_seconds
+    stall_seconds = request.app[CONFIG].logs.stalled_reader_seconds
     if request.transport is not None:
-        set_dead_peer_timeout(request.transport, 2 * patience)
-    metrics, beside = request.app[METRICS], BackgroundTasks()
+        set_dead_peer_timeout(request.transport, 2 * stall_seconds)
+    metrics, tasks = request.app[METRICS], BackgroundTasks()
     with (
         metrics.log_readers.track_inprogress(),
         request.app[FOLLOWERS].following(job_id) as follower,
         request.app[AUTHENTICATOR].grant(token_of(request), follower.stop) as grant,
     ):
-        beside.start("pings", _ping(ws, follower))
-        beside.start("listening", _listen(ws, follower))
+        tasks.start("pings", _ping(ws, follower))
+        tasks.start("listening", _listen(ws, follower))
         try:
-            code = await _Stream(ws, patience).run(follower, offset)
-            if grant.is_over and code is not WSCloseCode.OK:
+            code = await _Stream(ws, stall_seconds).run(follower, offset)
+            if grant.is_revoked and code is not WSCloseCode.OK:
                 code = WSCloseCode.POLICY_VIOLATION
-            await beside.stop()
-            async with asyncio.timeout(patience + CLOSE_SECONDS):
+            await tasks.stop()
+            async with asyncio.timeout(stall_seconds + CLOSE_SECONDS):
                 await ws.close(code=code)
         except TimeoutError:
             metrics.dropped_log_readers.inc()
-            logger.info("a reader of the log of job %s stalled and is cut off", job_id)
+            logger.info("Client stopped reading the log of job %s; disconnecting it", job_id)
             if request.transport is not None:
                 request.transport.abort()
         except ConnectionError:
-            pass  # the reader has gone
+            pass  # the client has disconnected
         finally:
-            await beside.stop()
+            await tasks.stop()
     return ws
 
 
 class _Stream:
-    """What one reader is sent."""
+    """The frames for one client."""
 
-    def __init__(self, ws: web.WebSocketResponse, patience: float) -> None:
+    def __init__(self, ws: web.WebSocketResponse, stall_seconds: float) -> None:
         self._ws = ws
-        self._patience = patience
+        self._stall_seconds = stall_seconds
 
     async def run(self, follower: Follower, offset: int) -> WSCloseCode:
-        """Send everything up to the end of the job; how to close then.
+        """Send frames to the end of the job, and return the close code.
 
         Raises:
-            TimeoutError: the reader takes nothing.
-            ConnectionError: the reader has gone.
+            TimeoutError: the client stopped reading.
+            ConnectionError: the client disconnected.
         """
         while not follower.is_stopped:
             follower.look()
             try:
                 for state in await follower.states():
                     await self._send_document({"type": "status", **msgspec.to_builtins(state)})
-                # asked before the log is read: then that is the whole log
+                # asked before reading: if the job is over, the log that follows is complete
                 is_over = follower.is_over
                 piece = await follower.feed.piece(offset, is_complete=is_over)
                 if is_over and not piece.frames and not piece.is_gone:
@@ -136,7 +136,7 @@ class _Stream:
             except JobNotFound:
                 return WSCloseCode.GOING_AWAY
             for frame in piece.frames:
-                if follower.is_stopped:  # a slow reader takes long for a piece
+                if follower.is_stopped:  # a slow client takes long for a piece
                     return WSCloseCode.GOING_AWAY
                 await self._send(frame)
             offset = piece.next
@@ -150,8 +150,8 @@ class _Stream:
         await self._send(msgspec.json.encode(document))
 
     async def _send(self, frame: bytes) -> None:
-        # returns when little enough waits to be sent, so nothing piles up for a slow reader
-        async with asyncio.timeout(self._patience):
+        # returns once few bytes wait to be sent, so nothing piles up for a slow client
+        async with asyncio.timeout(self._stall_seconds):
             await self._ws.send_frame(frame, WSMsgType.TEXT)
 
 
@@ -170,7 +170,7 @@ async def _end(follower: Follower, offset: int) -> dict[str, Any]:
 
 
 async def _ping(ws: web.WebSocketResponse, follower: Follower) -> None:
-    """Keep proxies from closing the connection, and notice a peer that is no more."""
+    """Keep proxies from closing the connection, and detect a dead peer."""
     with contextlib.suppress(ConnectionError):
         while True:
             await asyncio.sleep(PING_SECONDS)
@@ -179,8 +179,8 @@ async def _ping(ws: web.WebSocketResponse, follower: Follower) -> None:
 
 
 async def _listen(ws: web.WebSocketResponse, follower: Follower) -> None:
-    """Read what the reader sends, which answers its pings, until it closes or is gone."""
-    with contextlib.suppress(ConnectionError):  # gone before its ping could be answered
+    """Receive until the client closes or disconnects; receiving also answers its pings."""
+    with contextlib.suppress(ConnectionError):  # disconnected before its ping was answered
         while not ws.closed:
             await ws.receive()
     follower.stop()

@@ -1,4 +1,4 @@
-"""GET /mlops/training/jobs/{job_id}/script: the script or archive as it was uploaded."""
+"""GET /mlops/training/jobs/{job_id}/script: the uploaded script or archive."""
 
 from aiohttp import web
 from aiohttp.helpers import content_disposition_header
@@ -6,7 +6,7 @@ from aiohttp.helpers import content_disposition_header
 from asgard_async.api.http.requests import job_id_of
 from asgard_async.api.openapi.decorators import docs, text_response
 from asgard_async.api.schemas.problem import JOB_ID, refusals
-from asgard_async.core.archives.members import ZIP
+from asgard_async.core.archives.suffixes import ZIP
 from asgard_async.domain.errors import ArchiveNotKept
 from asgard_async.store.component import ARCHIVES, STORE
 
@@ -15,7 +15,7 @@ from asgard_async.store.component import ARCHIVES, STORE
     operation_id="get_script",
     tags=["training"],
     summary="Get a job's script or archive",
-    description="Byte for byte as it was uploaded.",
+    description="The bytes as uploaded.",
     parameters=[JOB_ID],
     responses=refusals(404)
     | text_response(
@@ -26,7 +26,7 @@ from asgard_async.store.component import ARCHIVES, STORE
     ),
 )
 async def get_script(request: web.Request) -> web.StreamResponse:
-    """The script or archive of a job."""
+    """Return the script or archive of a job."""
     store = request.app[STORE]
     job = await store.get(job_id_of(request))
     headers = {

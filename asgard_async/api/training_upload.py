@@ -41,13 +41,13 @@ KEY_HEADER = "Idempotency-Key"
     operation_id="upload",
     tags=["training"],
     summary="Submit a training script",
-    description="Once this answers 202 the job survives any crash of the service.",
+    description="Once the response is 202, the job survives any crash of the service.",
     parameters=[
         {
             "in": "header",
             "name": KEY_HEADER,
             "schema": {"type": "string", "maxLength": 255},
-            "description": "As the field idempotency_key.",
+            "description": "Same as the field idempotency_key.",
         }
     ],
     responses=refusals(400, 403, 408, 409, 413, 415, 422, 429, 503, 507),
@@ -58,26 +58,26 @@ KEY_HEADER = "Idempotency-Key"
 @response_schema(
     JobSchema,
     200,
-    description="The job that the idempotency key stands for.",
+    description="The job that already has this idempotency key.",
     headers=["Location"],
     links=JOB_LINKS,
 )
 async def upload(request: web.Request) -> web.Response:
     """Accept a job."""
-    request.app[SUBMITTER].refuse_if_closed()  # before a body is read that may be large
+    request.app[SUBMITTER].refuse_if_closed()  # before reading a body that may be large
     if request.content_type != "multipart/form-data":
         return await _submit(request, await _from_json(request))
-    # an archive that no job got is gone when this is left, however it is left
+    # on every way out, an archive that no job has taken is deleted
     with ExitStack() as held:
         app = request.app
         form = await read_form(request, app[ARCHIVES], held, bodies=app[BODIES], config=app[CONFIG])
-        named = "entrypoint" if form.archive is not None else "script"
+        field = "entrypoint" if form.archive is not None else "script"
         try:
             return await _submit(request, _from_form(request, form))
         except InvalidSubmission as error:
-            if "script_content" in form.errors:  # a field that was sent, and that forms have not
+            if "script_content" in form.errors:  # sent, though forms do not have it
                 raise
-            raise InvalidSubmission(_renamed(error.errors, "script_content", named)) from error
+            raise InvalidSubmission(_renamed(error.errors, "script_content", field)) from error
 
 
 async def _submit(request: web.Request, submission: Submission) -> web.Response:
@@ -106,19 +106,19 @@ def _from_form(request: web.Request, form: Form) -> Submission:
     document = form.document
     by_archive = form.script is None and (form.archive is not None or "archive" in form.errors)
     _take_key_from_header(request, document)
-    if "entrypoint" in document:  # as a shell completes it
+    if "entrypoint" in document:  # as shells complete it
         document["entrypoint"] = document["entrypoint"].removeprefix("./")
     if by_archive and "script_name" in document:
-        form.wrong("script_name", "Leave it out: an archive is named by its file.")
+        form.add_error("script_name", "Not allowed: the name of an archive is its file name.")
     elif form.file_name:
         document.setdefault("script_name", form.file_name)
     if form.script is not None:
         document["script_content"] = form.script
         if "entrypoint" in document:
-            form.wrong("entrypoint", "Leave it out: only an archive has one.")
+            form.add_error("entrypoint", "Not allowed: only archives have an entrypoint.")
             del document["entrypoint"]
     elif not by_archive and "script" not in form.errors:
-        form.wrong("script", "Send a part 'script' (a .py file) or 'archive' (.zip, .tar.gz).")
+        form.add_error("script", "Send a part 'script' (a .py file) or 'archive' (.zip, .tar.gz).")
     schema = request.app[ARCHIVE_SUBMISSION_SCHEMA if by_archive else SUBMISSION_SCHEMA]
     loaded = _load(schema, document, form.errors)
     if form.archive is not None:
@@ -131,31 +131,31 @@ def _load(
     document: Mapping[str, Any],
     errors: Mapping[str, list[str]] = MappingProxyType({}),
 ) -> dict[str, Any]:
-    """Load fields of which `errors` is known already; those that are wrong are told together."""
-    found: dict[str, list[str]] = {}
+    """Load fields; raise their errors together with those already found."""
+    load_errors: dict[str, list[str]] = {}
     try:
         loaded: dict[str, Any] = schema.load(document)
     except ValidationError as error:
-        found = flatten(error.messages)
-    if found or errors:
-        raise InvalidSubmission({**found, **errors})
+        load_errors = flatten(error.messages)
+    if load_errors or errors:
+        raise InvalidSubmission({**load_errors, **errors})
     return loaded
 
 
 def _renamed(errors: Mapping[str, list[str]], old: str, new: str) -> dict[str, list[str]]:
-    renamed = {name: told for name, told in errors.items() if name != old}
+    renamed = {name: messages for name, messages in errors.items() if name != old}
     if old in errors:
         renamed.setdefault(new, errors[old])
     return renamed
 
 
 def _take_key_from_header(request: web.Request, document: MutableMapping[str, Any]) -> None:
-    given: list[Any] = [*request.headers.getall(KEY_HEADER, [])]
+    keys: list[Any] = [*request.headers.getall(KEY_HEADER, [])]
     if "idempotency_key" in document:
-        given.append(document["idempotency_key"])
-    elif given:
-        document["idempotency_key"] = given[0]
-    if any(key != given[0] for key in given):
+        keys.append(document["idempotency_key"])
+    elif keys:
+        document["idempotency_key"] = keys[0]
+    if any(key != keys[0] for key in keys):
         raise InvalidSubmission(
-            {"idempotency_key": [f"Differs from the header {KEY_HEADER}; give one of them."]}
+            {"idempotency_key": [f"Differs from the header {KEY_HEADER}; send one of them."]}
         )

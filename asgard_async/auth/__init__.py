@@ -1,1 +1,1 @@
-"""Who may do what: tokens, their scopes, and how many wrong ones are looked at."""
+"""Authentication: tokens, scopes, sessions, limits on failures, and the audit log."""

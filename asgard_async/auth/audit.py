@@ -1,6 +1,6 @@
-"""Who changed what: a line of JSON for each request that was to change something.
+"""The audit log: one line of JSON for each request that may change something.
 
-The file may be moved away at any time (logrotate's default); the next line begins a new one.
+The file may be moved at any time (logrotate's default); the next line starts a new one.
 """
 
 import logging
@@ -16,13 +16,13 @@ logger = logging.getLogger(__name__)
 
 
 class AuditLog:
-    """Appends to the audit log of a data directory. Use `close` at the end."""
+    """Appends to the audit log of a data directory; call `close` at the end."""
 
     def __init__(self, file: Path) -> None:
         self._handler = _Handler(file, encoding="utf-8", delay=True)
 
     def write(self, **entry: Any) -> None:
-        """Append a line. If that is impossible the service's log says so, and work goes on."""
+        """Append a line. A failure is logged and does not fail the request."""
         text = msgspec.json.encode(entry).decode()
         self._handler.handle(logging.LogRecord("audit", logging.INFO, "", 0, text, (), None))
 
@@ -31,13 +31,13 @@ class AuditLog:
 
 
 class _Handler(logging.handlers.WatchedFileHandler):
-    def _open(self) -> IO[str]:  # type: ignore[override]  # a text file; typeshed wants its class
-        return open(  # stays open; Path.open takes no opener
+    def _open(self) -> IO[str]:  # type: ignore[override]  # a text file; typeshed declares the class
+        return open(  # stays open; Path.open has no opener
             self.baseFilename, "a", encoding="utf-8", opener=_private
         )
 
     def handleError(self, record: logging.LogRecord) -> None:  # noqa: N802  # logging's name
-        logger.exception("the audit log cannot be written; lost: %s", record.getMessage())
+        logger.exception("Cannot write the audit log; lost: %s", record.getMessage())
 
 
 def _private(path: str, flags: int) -> int:

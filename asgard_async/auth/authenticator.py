@@ -1,4 +1,4 @@
-"""Who is let in, as the running service asks it; and who has to leave again."""
+"""Authentication in the running service: token look-up, and streams closed after a revoke."""
 
 import asyncio
 import contextlib
@@ -12,8 +12,8 @@ from asgard_async.auth.token import Token
 from asgard_async.auth.token_file import TokenFile
 from asgard_async.config import ConfigError
 
-LOOK_SECONDS = 1.0
-"""Between two looks at the tokens while somebody stays; for all who stay together."""
+CHECK_SECONDS = 1.0
+"""Interval between checks of the tokens while streams are open; one check covers all streams."""
 
 logger = logging.getLogger(__name__)
 
@@ -23,43 +23,43 @@ T = TypeVar("T")
 
 @dataclass(kw_only=True, eq=False)
 class StreamGrant:
-    """Somebody who stays: a stream that goes on after its request was let in."""
+    """The permission of a stream, which goes on after its request was authenticated."""
 
     token: Token | None
-    """None: let in while the API was open."""
-    leave: Callable[[], None]
-    is_over: bool = False
-    """Whether the token is no longer one, and the visitor was told to leave."""
+    """None: opened while the API was open."""
+    close: Callable[[], None]
+    is_revoked: bool = False
+    """True once the token is no longer valid and `close` was called."""
 
 
 class Authenticator:
-    """Lets in who has a token, or everybody while it is open. Have `run` run beside it.
+    """Finds tokens, or accepts everyone while the API is open. `run` belongs in the background.
 
-    What cannot be read lets nobody in. It is logged once, and not with each request.
+    If the tokens cannot be read, everyone is rejected; the log says so once.
     """
 
     def __init__(self, tokens: TokenFile, *, may_be_open: bool) -> None:
         self._tokens = tokens
         self._may_be_open = may_be_open
-        self._told = False
+        self._failure_logged = False
         self._grants: set[StreamGrant] = set()
-        self._occupied = asyncio.Event()
+        self._has_grants = asyncio.Event()
         self._found: dict[str, Token] = {}
-        """By what requests brought that came in one turn of the event loop; no longer."""
+        """By secret, for requests that arrive in the same iteration of the event loop."""
 
     def is_open(self) -> bool:
-        """Whether everybody is let in: there is no file of tokens, where that may be so.
+        """Return whether no token is required: none was ever created, and the API may be open.
 
         Raises:
-            TokensUnreadable: nobody can be let in.
+            TokensUnreadable: the token file cannot be read.
         """
         return not self._ask(self._tokens.is_closed) and self._may_be_open
 
     def find(self, secret: str) -> Token | None:
-        """The token that a secret is of.
+        """Return the token of a secret, if there is one.
 
         Raises:
-            TokensUnreadable: nobody can be let in.
+            TokensUnreadable: the token file cannot be read.
         """
         if (token := self._found.get(secret)) is not None:
             return token
@@ -71,7 +71,7 @@ class Authenticator:
         return token
 
     def problem(self) -> str | None:
-        """Why nobody can be let in, for `Readiness`."""
+        """Return why everyone is rejected, for `Readiness`; None if that is not so."""
         try:
             self.is_open()
         except TokensUnreadable as error:
@@ -79,48 +79,48 @@ class Authenticator:
         return None
 
     @contextlib.contextmanager
-    def grant(self, token: Token | None, leave: Callable[[], None]) -> Iterator[StreamGrant]:
-        """Stay inside of the context. Soon after the token is revoked `leave` is called, once.
+    def grant(self, token: Token | None, close: Callable[[], None]) -> Iterator[StreamGrant]:
+        """Permit a stream inside the context; `close` is called once, soon after a revoke.
 
-        Who came while the API was open has to leave when the first token is made.
+        A stream from the time when the API was open is closed once the first token is created.
         """
-        grant = StreamGrant(token=token, leave=leave)
+        grant = StreamGrant(token=token, close=close)
         self._grants.add(grant)
-        self._occupied.set()
+        self._has_grants.set()
         try:
             yield grant
         finally:
             self._grants.discard(grant)
             if not self._grants:
-                self._occupied.clear()
+                self._has_grants.clear()
 
     async def run(self) -> None:
-        """Look after those who stay, for ever."""
+        """Close the streams of revoked tokens, for ever."""
         while True:
-            await self._occupied.wait()
-            # while the tokens cannot be read nobody is known to be revoked, and none can be
+            await self._has_grants.wait()
+            # while the tokens cannot be read, no token is known to be revoked
             with contextlib.suppress(TokensUnreadable):
-                self._send_away()
-            await asyncio.sleep(LOOK_SECONDS)
+                self._close_revoked()
+            await asyncio.sleep(CHECK_SECONDS)
 
-    def _send_away(self) -> None:
+    def _close_revoked(self) -> None:
         if self.is_open():
             return
         for grant in list(self._grants):
             token = grant.token
-            if not grant.is_over and (token is None or not self._ask(self._tokens.has, token)):
-                grant.is_over = True
-                grant.leave()
+            if not grant.is_revoked and (token is None or not self._ask(self._tokens.has, token)):
+                grant.is_revoked = True
+                grant.close()
 
     def _ask(self, question: Callable[P, T], *args: P.args, **kwargs: P.kwargs) -> T:
         try:
-            answer = question(*args, **kwargs)
+            result = question(*args, **kwargs)
         except ConfigError as error:
-            if not self._told:
-                logger.error("%s; nobody is let in meanwhile", error)
-            self._told = True
+            if not self._failure_logged:
+                logger.error("%s; all requests are rejected until it can be read", error)
+            self._failure_logged = True
             raise TokensUnreadable from error
-        if self._told:
-            logger.info("the tokens can be read again")
-        self._told = False
-        return answer
+        if self._failure_logged:
+            logger.info("The tokens can be read again")
+        self._failure_logged = False
+        return result

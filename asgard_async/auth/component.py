@@ -16,7 +16,7 @@ AUDIT = web.AppKey("audit", AuditLog)
 
 
 def set_up_auth(app: web.Application) -> None:
-    """Add the authenticator and the audit log, which the middlewares are made with."""
+    """Add the authenticator and the audit log, which the middlewares need."""
     config = app[CONFIG]
     data = DataDirectory(root=config.data_dir)
     app[AUTHENTICATOR] = authenticator = Authenticator(
@@ -27,7 +27,7 @@ def set_up_auth(app: web.Application) -> None:
 
 
 async def auth(app: web.Application) -> AsyncIterator[None]:
-    """Close streams whose token is revoked; close the audit log at the end."""
+    """Close streams whose token is revoked, and the audit log at the end."""
     app[BACKGROUND].keep_running("authenticator", app[AUTHENTICATOR].run)
     yield
     app[AUDIT].close()

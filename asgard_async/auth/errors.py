@@ -1,46 +1,42 @@
-"""Why somebody is not let in."""
+"""Errors of authentication and authorization."""
 
 from asgard_async.auth.token import Scope
 from asgard_async.domain.errors import AsgardError
 
 
 class NotAuthenticated(AsgardError):
-    """The request came without a token, or with one that is not valid (401)."""
+    """The request has no token, or an invalid one (401)."""
 
     problem_type = "not-authenticated"
 
     def __init__(self, *, wrong: bool) -> None:
-        what = (
-            "The token is not valid; it may have been revoked."
-            if wrong
-            else "This service wants a token."
-        )
+        reason = "The token is invalid or revoked." if wrong else "Authentication required."
         super().__init__(
-            f"{what} Send one as 'Authorization: Bearer …', or as the password of Basic"
-            " authentication; 'asgard token create' makes one where the service runs."
+            f"{reason} Send a token as 'Authorization: Bearer …' or as the password of Basic"
+            " authentication. To create one, run 'asgard token create' on the service's machine."
         )
 
 
 class TooManyFailures(AsgardError):
-    """Too many wrong tokens came from one address (429)."""
+    """Too many invalid tokens from one address (429)."""
 
     problem_type = "too-many-failures"
 
     def __init__(self, retry_after_seconds: float) -> None:
         self.retry_after_seconds = retry_after_seconds
-        super().__init__("Too many wrong tokens came from your address; wait before the next.")
+        super().__init__("Too many invalid tokens from your address; wait before trying again.")
 
 
 class TokensUnreadable(AsgardError):
-    """Which tokens there are is not known, so nobody is let in (503)."""
+    """The token file cannot be read, so every request is rejected (503)."""
 
     problem_type = "tokens-unreadable"
 
     def __init__(self) -> None:
         self.retry_after_seconds = 30
         super().__init__(
-            "The service cannot read its tokens (tokens.json), so it lets nobody in; an"
-            " administrator has to look: 'asgard doctor' says how to mend it."
+            "The service cannot read its tokens (tokens.json) and rejects all requests. An"
+            " administrator must fix it; 'asgard doctor' explains how."
         )
 
 
@@ -51,6 +47,6 @@ class ScopeTooSmall(AsgardError):
 
     def __init__(self, name: str, *, has: Scope, needs: Scope) -> None:
         super().__init__(
-            f"The token '{name}' has the scope '{has}'; this needs '{needs}'."
-            f" 'asgard token create --scope {needs}' makes one that has it."
+            f"The token '{name}' has the scope '{has}'; this request needs '{needs}'. To create a"
+            f" token with it, run 'asgard token create --scope {needs}'."
         )

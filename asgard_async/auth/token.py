@@ -1,4 +1,4 @@
-"""What a token is: a name, a scope, and a secret of which only the digest is kept."""
+"""Tokens: a name, a scope, and a secret of which only the digest is stored."""
 
 import hashlib
 import hmac
@@ -17,17 +17,17 @@ _form = re.compile(rf"{PREFIX}_([0-9a-f]{{8}})_[A-Za-z0-9_-]{{43}}")
 
 
 class Scope(StrEnum):
-    """What a token allows; each also what those before it do."""
+    """The permission of a token; each scope includes those before it."""
 
     READ = "read"
-    """Look at everything: jobs with their scripts and logs, models, metrics."""
+    """Read everything: jobs with their scripts and logs, models, metrics."""
     SUBMIT = "submit"
     """Submit, cancel, retry and delete jobs."""
     ADMIN = "admin"
     """Everything else."""
 
     def covers(self, needed: "Scope") -> bool:
-        """Whether who has this scope has `needed` as well."""
+        """Return whether this scope includes `needed`."""
         return self is needed or _ASCENDING.index(self) > _ASCENDING.index(needed)
 
 
@@ -35,29 +35,29 @@ _ASCENDING = tuple(Scope)
 
 
 class Token(msgspec.Struct, frozen=True, kw_only=True):
-    """A token as it is kept. It cannot be used to make the secret again."""
+    """A stored token. Its secret cannot be derived from it."""
 
     id: str
     name: str
     scope: Scope
     created_at: datetime
     digest: str
-    """SHA-256 of the whole secret, in hex. It is random enough to need no salt."""
+    """SHA-256 of the whole secret, in hex. The secret is random, so no salt is needed."""
 
     def is_of(self, secret: str) -> bool:
-        """Whether `secret` is this token's, in a time that tells nothing."""
+        """Return whether `secret` is this token's, compared in constant time."""
         return hmac.compare_digest(self.digest, digest_of(secret))
 
 
 class NewToken(msgspec.Struct, frozen=True, kw_only=True):
-    """A token with its secret, which is shown this once."""
+    """A new token with its secret, which is shown only once."""
 
     token: Token
     secret: str
 
     @classmethod
     def draw(cls, *, name: str | None, scope: Scope, at: datetime) -> Self:
-        """A new token of a new secret; without a name it is called by its id."""
+        """Create a token with a random secret; without a name, its id is its name."""
         token_id = secrets.token_hex(4)
         secret = f"{PREFIX}_{token_id}_{secrets.token_urlsafe(SECRET_BYTES)}"
         token = Token(
@@ -67,11 +67,11 @@ class NewToken(msgspec.Struct, frozen=True, kw_only=True):
 
 
 def digest_of(secret: str) -> str:
-    """What is kept of a secret."""
+    """Return the digest to store for a secret."""
     return hashlib.sha256(secret.encode("utf-8", "surrogateescape")).hexdigest()
 
 
 def id_in(secret: str) -> str | None:
-    """The id of the token that a secret claims to be of; None when it cannot be one of ours."""
+    """Return the token id that a secret contains; None if the secret is malformed."""
     match = _form.fullmatch(secret)
     return match[1] if match else None

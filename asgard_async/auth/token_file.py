@@ -1,7 +1,7 @@
-"""The tokens of a data directory, in one file of their own.
+"""The tokens of a data directory, in one file.
 
-A file rather than a table: `asgard token` replaces it as a whole, and the running service sees that
-by one stat, so that a new or revoked token counts with the next request.
+A file rather than a table: `asgard token` replaces it as a whole, and the running service notices
+that with one stat call, so that a new or revoked token takes effect with the next request.
 """
 
 import fcntl
@@ -23,73 +23,73 @@ _NO_FILE: _Stamp = (0, 0, 0)
 
 
 class NameTaken(Exception):
-    """There is a token of that name already."""
+    """A token with that name or id exists."""
 
 
 class NoSuchToken(Exception):
-    """No token has that id or name."""
+    """No token has that name or id."""
 
 
 class TokenFile:
-    """The tokens in one file; all of its methods may be called beside other processes."""
+    """The tokens in one file. All methods are safe to use beside other processes."""
 
     def __init__(self, file: Path) -> None:
         self._file = file
         self._stamp = _NO_FILE
         self._known: dict[str, Token] = {}
 
-    # --- asking ---------------------------------------------------------------------------
+    # --- reading ---------------------------------------------------------------------------
 
     def is_closed(self) -> bool:
-        """Whether a token is needed: from the first one on, even when all have been revoked.
+        """Return whether a token is required: once one exists, even if all are revoked later.
 
         Raises:
             ConfigError: the file cannot be read.
         """
-        self._look()
+        self._refresh()
         return self._stamp != _NO_FILE
 
     def find(self, secret: str) -> Token | None:
-        """The token that a secret is of.
+        """Return the token of a secret, if there is one.
 
         Raises:
             ConfigError: the file cannot be read.
         """
-        self._look()
+        self._refresh()
         token = self._known.get(id_in(secret) or "")
         return token if token is not None and token.is_of(secret) else None
 
     def has(self, token: Token) -> bool:
-        """Whether a token is still there, as it was.
+        """Return whether a token still exists unchanged.
 
         Raises:
             ConfigError: the file cannot be read.
         """
-        self._look()
+        self._refresh()
         return self._known.get(token.id) == token
 
     def all(self) -> Sequence[Token]:
-        """Every token, the oldest first.
+        """Return all tokens, oldest first.
 
         Raises:
             ConfigError: the file cannot be read.
         """
-        self._look()
+        self._refresh()
         return list(self._known.values())
 
     # --- changing -------------------------------------------------------------------------
 
     def create(self, *, name: str | None, scope: Scope, at: datetime) -> NewToken:
-        """Add a token, named by its id unless a name is given; durable when this returns.
+        """Create a token, named after its id by default; durable once this returns.
 
         Raises:
-            NameTaken: another one is called so.
+            NameTaken: another token has that name or id.
             ConfigError: the file cannot be read.
         """
-        with self._alone():
+        with self._exclusive():
             tokens = self.all()
-            # one name or id must never mean two tokens
-            taken = {known for token in tokens for known in (token.id, token.name)}
+            # a name or id must never mean two tokens
+            taken = {text for token in tokens for text in (token.id, token.name)}
             if name in taken:
                 raise NameTaken(name)
             new = NewToken.draw(name=name, scope=scope, at=at)
@@ -99,26 +99,26 @@ class TokenFile:
         return new
 
     def revoke(self, id_or_name: str) -> Token:
-        """Remove a token; durable when this returns.
+        """Delete a token; durable once this returns.
 
         Raises:
-            NoSuchToken: nobody is called so.
+            NoSuchToken: no token has that name or id.
             ConfigError: the file cannot be read.
         """
-        with self._alone():
+        with self._exclusive():
             tokens = self.all()
-            gone = next((t for t in tokens if id_or_name in {t.id, t.name}), None)
-            if gone is None:
+            revoked = next((t for t in tokens if id_or_name in {t.id, t.name}), None)
+            if revoked is None:
                 raise NoSuchToken(id_or_name)
-            self._replace([token for token in tokens if token is not gone])
-        return gone
+            self._replace([token for token in tokens if token is not revoked])
+        return revoked
 
     # --- the file -------------------------------------------------------------------------
 
-    def _look(self) -> None:
-        """Read the file again if it is another one than the last time."""
+    def _refresh(self) -> None:
+        """Read the file again if it has changed."""
         try:
-            status = os.stat(self._file)  # noqa: PTH116  # with each request
+            status = os.stat(self._file)  # noqa: PTH116  # for every request
             stamp = (status.st_ino, status.st_mtime_ns, status.st_size)
             if stamp == self._stamp:
                 return
@@ -126,9 +126,9 @@ class TokenFile:
         except FileNotFoundError:
             self._stamp, self._known = _NO_FILE, {}
             return
-        except (OSError, ValueError) as error:  # msgspec's own, and no UTF-8
+        except (OSError, ValueError) as error:  # ValueError: from msgspec, or not UTF-8
             self._stamp, self._known = (-1, 0, 0), {}
-            raise ConfigError(f"{self._file}: the tokens cannot be read: {error}") from error
+            raise ConfigError(f"{self._file}: cannot read the tokens: {error}") from error
         self._stamp, self._known = stamp, {token.id: token for token in tokens}
 
     def _replace(self, tokens: Sequence[Token]) -> None:
@@ -142,8 +142,8 @@ class TokenFile:
         make_durable(self._file.parent)
 
     @contextmanager
-    def _alone(self) -> Iterator[None]:
-        """Keep other processes from changing the file meanwhile."""
+    def _exclusive(self) -> Iterator[None]:
+        """Keep other processes from changing the file inside the context."""
         lock = open_private(self._file.with_name(self._file.name + ".lock"), os.O_RDWR | os.O_CREAT)
         try:
             fcntl.flock(lock, fcntl.LOCK_EX)

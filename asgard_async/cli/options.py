@@ -14,11 +14,12 @@ config_option: Callable[[Any], Any] = click.option(
     "file",
     type=click.Path(path_type=Path),
     envvar="ASGARD_CONFIG",
-    help="Configuration file (TOML) with the settings to change from their defaults.",
+    metavar="FILE",
+    help="TOML file with settings that override the defaults.  [env: ASGARD_CONFIG]",
 )
 
 data_dir_option: Callable[[Any], Any] = click.option(
-    "--data-dir", help="Data directory of the service."
+    "--data-dir", metavar="DIR", help="Data directory of the service."
 )
 
 json_option: Callable[[Any], Any] = click.option(
@@ -29,7 +30,8 @@ requirements_option: Callable[[Any], Any] = click.option(
     "--requirements",
     "requirements_file",
     type=click.File("r", encoding="utf-8"),
-    help="A requirements.txt with names and versions, but no pip options.",
+    metavar="FILE",
+    help="Add the requirements of a requirements.txt without pip options.",
 )
 
 url_option: Callable[[Any], Any] = click.option(

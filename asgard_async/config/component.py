@@ -1,4 +1,4 @@
-"""Configuration, data directory and what watches over the process, as parts of the application."""
+"""The components of the configuration: the data directory, and the watch on the event loop."""
 
 import os
 from collections.abc import AsyncIterator, Callable
@@ -15,11 +15,11 @@ CONFIG = web.AppKey("config", Config)
 DATA = web.AppKey("data", DataDirectory)
 FREE_SPACE = web.AppKey("free_space", FreeSpace)
 OBSERVE_LOOP_LAG = web.AppKey[Callable[[float], None]]("observe_loop_lag")
-"""Optional: called with each measured lag of the event loop, in seconds."""
+"""Optional callback for each measured lag of the event loop, in seconds."""
 
 
 async def data_directory(app: web.Application) -> AsyncIterator[None]:
-    """Create the data directory and hold its lock: it belongs to one service at a time."""
+    """Create the data directory and hold its lock, which one service at a time can have."""
     config = app[CONFIG]
     data = DataDirectory(root=config.data_dir).make()
     lock = data.lock()
@@ -31,7 +31,7 @@ async def data_directory(app: web.Application) -> AsyncIterator[None]:
 
 
 async def loop_lag(app: web.Application) -> AsyncIterator[None]:
-    """Measure how late the event loop runs, and log what blocks it."""
+    """Measure the lag of the event loop, and log what blocks it."""
     lag = LoopLag(
         warn_seconds=app[CONFIG].logging.slow_loop_seconds,
         observe=app.get(OBSERVE_LOOP_LAG, lambda seconds: None),

@@ -1,1 +1,1 @@
-"""What every package may use: tasks, files, locks, redaction, logging."""
+"""The base that every package may use: tasks, files, locks, redaction, logging, health."""

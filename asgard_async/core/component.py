@@ -1,4 +1,4 @@
-"""Readiness and background tasks, as parts of the application."""
+"""The component of readiness and background tasks."""
 
 from collections.abc import AsyncIterator
 
@@ -12,7 +12,7 @@ BACKGROUND = web.AppKey("background", BackgroundTasks)
 
 
 async def background(app: web.Application) -> AsyncIterator[None]:
-    """Run the tasks that other components start, until the application stops."""
+    """Run the tasks that other components start, and cancel them at the end."""
     app[BACKGROUND] = tasks = BackgroundTasks()
     yield
     await tasks.stop()

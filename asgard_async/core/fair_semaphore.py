@@ -1,4 +1,4 @@
-"""Something that only a few, or so much in all, may have at once; others wait, but not too many."""
+"""A fair semaphore with bounded waiting."""
 
 import asyncio
 from collections import Counter
@@ -8,11 +8,11 @@ from dataclasses import dataclass, field
 
 
 class SemaphoreUnavailable(Exception):
-    """Too many wait already, or it took too long."""
+    """Too many others are waiting, or the wait took too long."""
 
 
 @dataclass(eq=False, kw_only=True)
-class _Waiting:
+class _Waiter:
     owner: str
     amount: int
     granted: asyncio.Future[None] = field(
@@ -21,10 +21,10 @@ class _Waiting:
 
 
 class FairSemaphore:
-    """Shares out `capacity`, by turns among owners: next is who has least of it, and of these
-    who got some longest ago.
+    """Shares `capacity` fairly among owners.
 
-    So one owner who asks a thousand times delays another by one turn, not by a thousand.
+    The next grant goes to the owner that holds least; among equals, to the one whose last grant is
+    oldest. So an owner that asks a thousand times delays another by one grant, not by a thousand.
     """
 
     def __init__(self, capacity: int, *, max_waiting: int, patience_seconds: float) -> None:
@@ -32,17 +32,17 @@ class FairSemaphore:
         self._max_waiting = max_waiting
         self._patience = patience_seconds
         self._held: Counter[str] = Counter()
-        self._waiting: list[_Waiting] = []
-        self._granted = 0
+        self._waiters: list[_Waiter] = []
+        self._grants = 0
         self._last_grant: dict[str, int] = {}
-        """Of those who hold some or wait; others need not be remembered."""
+        """By owner; only for owners that hold some or wait."""
 
     @asynccontextmanager
     async def hold(self, owner: str = "", amount: int = 1) -> AsyncIterator[None]:
-        """Have so much of it for as long as the context is open.
+        """Hold `amount` inside the context.
 
         Raises:
-            NoTurn: too many wait already, or it took too long.
+            SemaphoreUnavailable: too many others are waiting, or the wait took too long.
         """
         await self.acquire(owner, amount)
         try:
@@ -51,57 +51,59 @@ class FairSemaphore:
             self.release(owner, amount)
 
     async def acquire(self, owner: str = "", amount: int = 1) -> None:
-        """Wait for so much of it; `release` must follow.
+        """Wait for `amount`; the caller must `release` it.
 
         Raises:
-            NoTurn: too many wait already, or it took too long.
+            SemaphoreUnavailable: too many others are waiting, or the wait took too long.
         """
-        if not self._waiting and amount <= self._free:
+        if not self._waiters and amount <= self._free:
             self._grant(owner, amount)
             return
-        ours = sum(other.owner == owner for other in self._waiting)
-        if len(self._waiting) >= self._max_waiting or ours * 2 >= self._max_waiting:
+        waiting_of_owner = sum(waiter.owner == owner for waiter in self._waiters)
+        # one owner may fill half of the queue, so that others can always wait
+        if len(self._waiters) >= self._max_waiting or waiting_of_owner * 2 >= self._max_waiting:
             raise SemaphoreUnavailable
-        one = _Waiting(owner=owner, amount=amount)
-        self._waiting.append(one)
+        waiter = _Waiter(owner=owner, amount=amount)
+        self._waiters.append(waiter)
         try:
             async with asyncio.timeout(self._patience):
-                await one.granted
+                await waiter.granted
         except BaseException as error:
-            if one in self._waiting:
-                self._waiting.remove(one)
-                self._next()  # perhaps there is enough for who stood behind
-            elif one.granted.done() and not one.granted.cancelled():
+            if waiter in self._waiters:
+                self._waiters.remove(waiter)
+                self._grant_waiting()  # there may be enough for those behind
+            elif waiter.granted.done() and not waiter.granted.cancelled():
                 self.release(owner, amount)
             if isinstance(error, TimeoutError):
                 raise SemaphoreUnavailable from error
             raise
 
     def release(self, owner: str = "", amount: int = 1) -> None:
-        """Let others have what was taken."""
+        """Give back what the owner acquired."""
         self._free += amount
         self._held[owner] -= amount
         if self._held[owner] <= 0:
             del self._held[owner]
-        self._next()
-        if owner not in self._held and all(other.owner != owner for other in self._waiting):
+        self._grant_waiting()
+        if owner not in self._held and all(waiter.owner != owner for waiter in self._waiters):
             self._last_grant.pop(owner, None)
 
     def _grant(self, owner: str, amount: int) -> None:
-        self._granted += 1
-        self._last_grant[owner] = self._granted
+        self._grants += 1
+        self._last_grant[owner] = self._grants
         self._free -= amount
         self._held[owner] += amount
 
-    def _next(self) -> None:
-        while self._waiting:
-            one = min(self._waiting, key=self._rank)
-            if one.amount > self._free:
+    def _grant_waiting(self) -> None:
+        while self._waiters:
+            waiter = min(self._waiters, key=self._rank)
+            # smaller requests do not overtake: a large one would never be granted
+            if waiter.amount > self._free:
                 return
-            self._waiting.remove(one)
-            if not one.granted.cancelled():
-                self._grant(one.owner, one.amount)
-                one.granted.set_result(None)
+            self._waiters.remove(waiter)
+            if not waiter.granted.cancelled():
+                self._grant(waiter.owner, waiter.amount)
+                waiter.granted.set_result(None)
 
-    def _rank(self, one: _Waiting) -> tuple[int, int]:
-        return self._held[one.owner], self._last_grant.get(one.owner, 0)
+    def _rank(self, waiter: _Waiter) -> tuple[int, int]:
+        return self._held[waiter.owner], self._last_grant.get(waiter.owner, 0)

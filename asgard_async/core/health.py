@@ -1,37 +1,37 @@
-"""Whether the service takes jobs, and if not, why."""
+"""Readiness of the service: the reasons why it accepts no jobs, and warnings."""
 
 from collections.abc import Callable, Sequence
 
 
 class Readiness:
-    """Not ready at first, ready while jobs are taken, and never again once draining."""
+    """Not ready while the service starts, ready while it accepts jobs, not ready once it drains."""
 
     def __init__(self) -> None:
         self._reason: str | None = "The service is starting."
         self._obstacles: list[Callable[[], str | None]] = []
-        self._watched: list[Callable[[], str]] = []
+        self._problems: list[Callable[[], str]] = []
 
     def ready(self) -> None:
-        """Jobs are taken from now on."""
+        """Mark the service as accepting jobs."""
         self._reason = None
 
     def drain(self) -> None:
-        """No jobs are taken any more."""
-        self._reason = "The service is stopping and takes no new jobs."
+        """Mark the service as stopping; it does not become ready again."""
+        self._reason = "The service is stopping and accepts no new jobs."
 
     def unless(self, obstacle: Callable[[], str | None]) -> None:
-        """Ask `obstacle` each time: while it names a reason, no jobs are taken."""
+        """Ask `obstacle` on every check; the service is not ready while it returns a reason."""
         self._obstacles.append(obstacle)
 
     def watch(self, problem: Callable[[], str]) -> None:
-        """Have `problem` asked for `warnings`: a sentence, or nothing."""
-        self._watched.append(problem)
+        """Ask `problem` on every check for a warning; an empty text means none."""
+        self._problems.append(problem)
 
     def warnings(self) -> Sequence[str]:
-        """What an administrator should mend, though jobs are taken."""
-        return [warning for problem in self._watched if (warning := problem())]
+        """Return problems that an administrator should fix although the service accepts jobs."""
+        return [warning for problem in self._problems if (warning := problem())]
 
     def reasons(self) -> Sequence[str]:
-        """Why no jobs are taken; empty when they are."""
-        found = (self._reason, *(obstacle() for obstacle in self._obstacles))
-        return [reason for reason in found if reason is not None]
+        """Return why the service accepts no jobs; empty if it does."""
+        reasons = (self._reason, *(obstacle() for obstacle in self._obstacles))
+        return [reason for reason in reasons if reason is not None]

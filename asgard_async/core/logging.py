@@ -1,4 +1,4 @@
-"""The service's own log on stderr: one event per line, as text for people or JSON for machines."""
+"""The service's log on stderr: one event per line, as text for people or JSON for machines."""
 
 import logging
 import sys
@@ -8,7 +8,7 @@ from typing import Literal
 import msgspec
 
 EXTRAS = ("job_id", "request_id")
-"""What events may carry beside their message."""
+"""Fields that an event may carry beside its message."""
 
 
 def set_up_logging(*, level: str, format: Literal["text", "json"]) -> None:
@@ -19,10 +19,10 @@ def set_up_logging(*, level: str, format: Literal["text", "json"]) -> None:
 
 
 class TextFormatter(logging.Formatter):
-    """A line for each event; a traceback follows on lines of its own.
+    """One line for each event; a traceback follows on lines of its own.
 
-    What clients and jobs wrote may be part of a message: it can neither begin a line that looks
-    like an event, nor send sequences to the terminal of whoever reads the log.
+    A message may quote clients and jobs. Escaping keeps such text from faking an event on a new
+    line and from sending control sequences to the reader's terminal.
     """
 
     def __init__(self) -> None:
@@ -32,13 +32,13 @@ class TextFormatter(logging.Formatter):
         return escaped(super().formatMessage(record))
 
     def formatException(self, ei: object) -> str:  # noqa: N802  # logging's name
-        text = super().formatException(ei)  # type: ignore[arg-type]  # as logging hands it over
-        # indented, since a message may have lines that look like events of their own
+        text = super().formatException(ei)  # type: ignore[arg-type]  # as logging passes it
+        # indented, since a message may contain lines that look like events
         return "\n".join(f"  {escaped(line)}" for line in text.split("\n"))
 
 
 class JsonFormatter(logging.Formatter):
-    """An object for each event, traceback included, on one line."""
+    """One JSON object for each event, traceback included, on one line."""
 
     def format(self, record: logging.LogRecord) -> str:
         event = {
@@ -54,9 +54,10 @@ class JsonFormatter(logging.Formatter):
 
 
 def escaped(text: str) -> str:
-    """`text` with everything that is not printable as in a Python literal: `\\x1b`, `\\n`."""
+    """Return `text` with unprintable characters as in a Python literal: `\\x1b`, `\\n`."""
     if text.isprintable():
         return text
     return "".join(
-        one if one.isprintable() else one.encode("unicode_escape").decode() for one in text
+        character if character.isprintable() else character.encode("unicode_escape").decode()
+        for character in text
     )

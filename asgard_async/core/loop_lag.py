@@ -1,7 +1,7 @@
-"""Watches how late the event loop is, and says what keeps it from going on.
+"""Measurement of event loop lag, and a log entry with the stack that blocks the loop.
 
-While it is kept, no request is answered and no job started. A thread looks, since the loop itself
-can only tell afterwards, when what kept it is gone.
+While the loop is blocked, no request is answered and no job is started. A thread does the watching:
+the loop itself notices only afterwards, when the culprit has left the stack.
 """
 
 import asyncio
@@ -18,21 +18,24 @@ logger = logging.getLogger(__name__)
 
 
 class LoopLag:
-    """Measures the lag of the loop that `run` runs in."""
+    """Measures the lag of the event loop that `run` runs in."""
 
     def __init__(self, *, warn_seconds: float, observe: Callable[[float], None]) -> None:
-        """Give each lag, in seconds, to `observe`; log the stack from `warn_seconds` on."""
-        self._warn = warn_seconds
+        """Pass each lag, in seconds, to `observe`; log the stack once it reaches `warn_seconds`."""
+        self._warn_seconds = warn_seconds
         self._observe = observe
         self._last_tick = time.monotonic()
 
     async def run(self) -> None:
         """Measure until cancelled."""
         loop = asyncio.get_running_loop()
-        over = threading.Event()  # a thread of an earlier run keeps its own
+        stopped = threading.Event()  # local, since the thread of an earlier run may still look
         self._last_tick = time.monotonic()
         threading.Thread(
-            target=self._watch, args=(loop, threading.get_ident(), over), name="lag", daemon=True
+            target=self._watch,
+            args=(loop, threading.get_ident(), stopped),
+            name="loop lag",
+            daemon=True,
         ).start()
         try:
             while True:
@@ -41,21 +44,23 @@ class LoopLag:
                 self._observe(max(0.0, now - self._last_tick - TICK_SECONDS))
                 self._last_tick = now
         finally:
-            over.set()
+            stopped.set()
 
-    def _watch(self, loop: asyncio.AbstractEventLoop, thread: int, over: threading.Event) -> None:
-        told = 0.0
-        while not over.wait(min(TICK_SECONDS, self._warn / 2)):
+    def _watch(
+        self, loop: asyncio.AbstractEventLoop, loop_thread: int, stopped: threading.Event
+    ) -> None:
+        reported_tick = 0.0
+        while not stopped.wait(min(TICK_SECONDS, self._warn_seconds / 2)):
             tick = self._last_tick
-            late = time.monotonic() - tick - TICK_SECONDS
-            if late < self._warn or tick == told:
+            lag = time.monotonic() - tick - TICK_SECONDS
+            if lag < self._warn_seconds or tick == reported_tick:
                 continue
-            told = tick  # once for each time that it is kept
+            reported_tick = tick  # one report for each time that the loop is blocked
             task = asyncio.current_task(loop)
-            frame = sys._current_frames().get(thread)
+            frame = sys._current_frames().get(loop_thread)
             logger.warning(
-                "the event loop has not gone on for %.1f s; task %s is at:\n%s",
-                late,
+                "Event loop blocked for %.1f s; task %s is at:\n%s",
+                lag,
                 task.get_name() if task is not None else "(none)",
                 "".join(traceback.format_stack(frame)) if frame is not None else "(unknown)",
             )

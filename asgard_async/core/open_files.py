@@ -1,29 +1,29 @@
-"""How many files, and so connections, the process may have open."""
+"""The process's limit of open files, and with it of connections."""
 
 import resource
 
-OWN = 256
-"""For everything that is no connection: the database, logs that are followed, jobs' pidfds."""
+OWN_FILES = 256
+"""Files other than connections: the database, followed logs, pidfds of jobs."""
 
-_at_start, _ = resource.getrlimit(resource.RLIMIT_NOFILE)
+_soft_limit_at_start, _ = resource.getrlimit(resource.RLIMIT_NOFILE)
 
 
 def soft_limit_of_jobs() -> int:
-    """The limit that the service was started with, which its jobs get back; 0 for none."""
-    return 0 if _at_start == resource.RLIM_INFINITY else _at_start
+    """Return the limit that the service was started with, which its jobs get back; 0 for none."""
+    return 0 if _soft_limit_at_start == resource.RLIM_INFINITY else _soft_limit_at_start
 
 
-def make_room_for(connections: int) -> int:
-    """Raise the soft limit as far as so many connections need it, and the hard limit lets it.
+def raise_limit_for(connections: int) -> int:
+    """Raise the soft limit as far as the connections need it and the hard limit allows.
 
     Returns:
-        How many connections there is room for, at least 16.
+        The number of connections that fit, at least 16.
     """
     soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
-    wanted = connections + OWN
-    most = wanted if hard == resource.RLIM_INFINITY else min(wanted, hard)
-    if soft != resource.RLIM_INFINITY and soft < most:
-        resource.setrlimit(resource.RLIMIT_NOFILE, (most, hard))
-        soft = most
-    room = connections if soft == resource.RLIM_INFINITY else soft - OWN
-    return max(16, min(connections, room))
+    wanted = connections + OWN_FILES
+    target = wanted if hard == resource.RLIM_INFINITY else min(wanted, hard)
+    if soft != resource.RLIM_INFINITY and soft < target:
+        resource.setrlimit(resource.RLIMIT_NOFILE, (target, hard))
+        soft = target
+    available = connections if soft == resource.RLIM_INFINITY else soft - OWN_FILES
+    return max(16, min(connections, available))

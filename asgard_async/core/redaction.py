@@ -1,4 +1,4 @@
-"""Addresses without what is secret in them. Standard library alone: the build program runs it."""
+"""Removal of secrets from addresses. Standard library alone: the build program imports it."""
 
 import re
 
@@ -7,10 +7,10 @@ _QUERY = re.compile(r"((?:https?|file)://[^\s?#]*\?)[^\s#)'\"]+")
 
 
 def without_secrets(text: str) -> str:
-    """`text` with … for the user name, password and query of each address in it."""
+    """Replace user name, password and query of every address in `text` with …."""
     return _QUERY.sub(r"\1…", _AUTHORITY.sub("…@", text))
 
 
 def without_user(address: str) -> str:
-    """An address without user name and password, otherwise as it is."""
+    """Remove user name and password from an address."""
     return re.sub(r"(?<=://)[^/?#]*@", "", address, count=1)

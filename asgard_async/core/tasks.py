@@ -1,4 +1,4 @@
-"""Tasks that live beside the requests: named, watched, cancelled in one place."""
+"""Background tasks: named, watched and cancelled in one place."""
 
 import asyncio
 import logging
@@ -11,31 +11,31 @@ RESTART_SECONDS = 1.0
 
 
 class BackgroundTasks:
-    """Owner of background tasks. None of them ends unseen, none outlives `stop`."""
+    """The owner of background tasks: logs their failures and lets none outlive `stop`."""
 
     def __init__(self) -> None:
         self._tasks: set[asyncio.Task[None]] = set()
 
     def start(self, name: str, work: Coroutine[Any, Any, None]) -> None:
-        """Run `work` once; what it raises is logged."""
+        """Run `work` once; log its exception if it fails."""
         task = asyncio.create_task(work, name=name)
         self._tasks.add(task)
-        task.add_done_callback(self._ended)
+        task.add_done_callback(self._on_done)
 
     def keep_running(self, name: str, work: Callable[[], Coroutine[Any, Any, None]]) -> None:
-        """Run a loop for as long as the service lives; one that crashes is started again."""
-        self.start(name, _again_and_again(name, work))
+        """Run a loop until `stop`; restart it if it fails."""
+        self.start(name, _run_with_restarts(name, work))
 
     def cancel(self, name: str) -> None:
-        """Have the tasks of that name end, without waiting for them."""
+        """Cancel the tasks of that name without waiting for them."""
         for task in self._tasks:
             if task.get_name() == name:
                 task.cancel()
 
-    def _ended(self, task: asyncio.Task[None]) -> None:
+    def _on_done(self, task: asyncio.Task[None]) -> None:
         self._tasks.discard(task)
         if not task.cancelled() and (error := task.exception()) is not None:
-            logger.error("task %s failed", task.get_name(), exc_info=error)
+            logger.error("Task %s failed", task.get_name(), exc_info=error)
 
     async def join(self) -> None:
         """Wait until no task is left."""
@@ -50,10 +50,10 @@ class BackgroundTasks:
         await asyncio.gather(*tasks, return_exceptions=True)
 
 
-async def _again_and_again(name: str, work: Callable[[], Coroutine[Any, Any, None]]) -> None:
+async def _run_with_restarts(name: str, work: Callable[[], Coroutine[Any, Any, None]]) -> None:
     while True:
         try:
             await work()
         except Exception:
-            logger.exception("task %s failed and is started again", name)
+            logger.exception("Task %s failed; restarting it", name)
         await asyncio.sleep(RESTART_SECONDS)

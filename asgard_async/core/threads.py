@@ -1,4 +1,4 @@
-"""Work in a thread that nothing waits for at the end of the program."""
+"""Threads that do not delay the exit of the program."""
 
 import asyncio
 import contextlib
@@ -10,10 +10,10 @@ T = TypeVar("T")
 
 
 async def run_in_daemon_thread(work: Callable[[], T]) -> T:
-    """Run `work` in a thread of its own, which ends with the program, wherever it is.
+    """Run `work` in a daemon thread of its own; the program may exit in the middle of it.
 
-    For what may take minutes and may end anywhere: a walk over a million files that
-    `asyncio.to_thread` would have every shutdown wait for.
+    For work that may take minutes and may stop anywhere, such as a walk over a million files:
+    with `asyncio.to_thread`, every shutdown would wait for it.
     """
     loop = asyncio.get_running_loop()
     done: asyncio.Future[T] = loop.create_future()
@@ -22,20 +22,20 @@ async def run_in_daemon_thread(work: Callable[[], T]) -> T:
         try:
             result = work()
         except BaseException as error:
-            tell(_fail, error)
+            report(_fail, error)
         else:
-            tell(_succeed, result)
+            report(_succeed, result)
 
-    def tell(how: Callable[..., None], what: object) -> None:
-        with contextlib.suppress(RuntimeError):  # the loop is closed: nobody listens any more
-            loop.call_soon_threadsafe(how, done, what)
+    def report(settle: Callable[..., None], outcome: object) -> None:
+        with contextlib.suppress(RuntimeError):  # the loop is closed, and nothing awaits the result
+            loop.call_soon_threadsafe(settle, done, outcome)
 
     threading.Thread(target=run, name="run_in_daemon_thread", daemon=True).start()
     return await done
 
 
 def _succeed(done: asyncio.Future[T], result: T) -> None:
-    if not done.done():  # the waiting one was cancelled
+    if not done.done():  # the caller may have been cancelled
         done.set_result(result)
 
 

@@ -62,12 +62,41 @@ class EnvironmentFailed(Exception):
     """An environment cannot be made available; the text says why, for the owner of the job."""
 
 
+class JobFiles(Protocol):
+    """The files of jobs, for retention. The methods block: call them in a thread."""
+
+    def job_ids(self) -> set[str]:
+        """Return the ids of all jobs with files."""
+
+    def directory_bytes(self, job_id: str) -> int:
+        """Return the disk space of the files that a job's scripts left."""
+
+    def log_bytes(self, job_id: str) -> int:
+        """Return the disk space of a job's log."""
+
+    def all_bytes(self, job_id: str) -> int:
+        """Return the disk space of all files of a job."""
+
+    def remove_directory(self, job_id: str) -> None:
+        """Delete the files that a job's scripts left; its log and its outcome stay."""
+
+    def remove_log(self, job_id: str) -> None:
+        """Delete a job's log, which is empty from then on."""
+
+    def remove_all(self, job_id: str) -> None:
+        """Delete all files of a job."""
+
+
 class Executor(Protocol):
     """A place where attempts run. No attempt depends on the service being alive."""
 
     @property
     def logs(self) -> LogSource:
         """The logs of the executor's jobs."""
+
+    @property
+    def files(self) -> JobFiles:
+        """The files of the executor's jobs."""
 
     async def ready(self) -> None:
         """Wait until attempts can be started at all."""
@@ -130,4 +159,4 @@ class Executor(Protocol):
         """
 
     async def remove(self, job_id: str) -> None:
-        """Remove everything that a job's attempts left behind, its log included."""
+        """Delete everything that a job's attempts left behind, its log included."""

@@ -1,1 +1,1 @@
-"""What a job is and what can be done with it."""
+"""Jobs: their submission, their lifecycle, and the actions on them."""

@@ -148,7 +148,7 @@ class Recorder:
 
 
 def _ended(job: Job, *, may_be_registered: bool) -> EndedJob:
-    assert job.outcome is not None  # noqa: S101  # tracking is pending only after the outcome is known
+    assert job.outcome is not None  # noqa: S101  # pending only once it is known
     return EndedJob(
         job_id=job.job_id,
         attempt=job.attempt,

@@ -1,17 +1,17 @@
-"""The MLflow server that Asgard runs itself if none is configured.
+"""The MLflow server that Asgard runs itself when none is configured.
 
-It runs under the shim like a job, so it outlives the service, and the next service adopts it. Its
-socket is opened before the server starts and stays open while it restarts: early requests wait.
+It runs under a shim like a job, so it outlives the service, which adopts it after a restart. Its
+socket is opened before the first start and stays open between restarts: early clients wait.
 
-    mlflow-server/server.json      its port and artifact destination
-    mlflow-server/attempts/<n>/    the latest attempt: lock, pid.json, exit.json
+    mlflow-server/server.json      the chosen port and the artifact store
+    mlflow-server/attempts/<n>/    the latest start's lock, pid.json, exit.json
     mlflow-server/mlflow.log
     mlflow/mlflow.db        runs, experiments, the registry
-    mlflow/artifacts/       models and files, unless [mlflow] artifacts_destination says otherwise
+    mlflow/artifacts/       models and files, unless [mlflow] artifacts_destination is set
     mlflow/tmp/             its TMPDIR and HOME
 
-It is sandboxed like a job, since jobs decide where it reads and writes, by the locations of their
-artifacts and the links that they plant there. It can reach only mlflow/.
+It runs in a sandbox like a job, since jobs control the paths that it reads and writes: they choose
+the locations of their artifacts and can create links there. It can access only mlflow/.
 """
 
 import asyncio
@@ -25,12 +25,11 @@ from functools import partial
 from pathlib import Path
 from urllib.parse import unquote, urlsplit
 
-import msgspec
-
 from asgard_async.config import MlflowConfig
 from asgard_async.core.files.locks import is_held
 from asgard_async.core.files.remove_tree import remove_tree
 from asgard_async.domain.attempt import Ended
+from asgard_async.mlflow.listening_socket import HOST, ServerSettings, open_socket
 from asgard_async.supervisor import shim
 from asgard_async.supervisor.attempt import Attempt
 from asgard_async.supervisor.attempts import AttemptSeries
@@ -42,9 +41,8 @@ from asgard_async.supervisor.shim.process_spec import ProcessSpec
 
 logger = logging.getLogger(__name__)
 
-HOST = "127.0.0.1"
 ARTIFACTS_VARIABLE = "ASGARD_MLFLOW_ARTIFACTS"
-"""Read by server_program.py."""
+"""The artifact store, for server_program.py."""
 STOP_GRACE_SECONDS = 3.0
 LEAVE_SECONDS = 2.0
 BACKOFF = Backoff(first_seconds=1.0, longest_seconds=60.0, healthy_seconds=60.0)
@@ -52,17 +50,11 @@ PROGRAM = Path(__file__).parent / "server_program.py"
 UNDERTAKER = Path(shim.__file__).parent / "undertaker.py"
 
 
-class _Choice(msgspec.Struct):
-    port: int
-    configured: int
-    artifacts_destination: str = ""
-
-
 class EmbeddedServer:
     """Starts, adopts, restarts and stops the server.
 
-    Every running job's keeper holds a shared lock on `in_use`, and a service holds `service_lock`
-    while it runs. `directory` has the service's files about the server, `store` the server's own.
+    `directory` holds the service's files on the server, `store` the server's own data. Every
+    running job's keeper holds a shared lock on `in_use`; a running service holds `service_lock`.
     """
 
     def __init__(
@@ -84,42 +76,41 @@ class EmbeddedServer:
         self._service_lock = service_lock
         self._socket: socket.socket | None = None
         self._attempt: Attempt | None = None
-        self._exit: Ended | None = None
+        self._last_exit: Ended | None = None
         self._port = 0
 
     @property
     def uri(self) -> str:
-        """The server's address, known after `prepare`.
+        """The server's address; known after `prepare`.
 
-        It changes only if a server started by an earlier service process has died and another
-        process has taken its port. `starting` is called then, as at every start.
+        It changes only if a server adopted from an earlier service process exits and its port is
+        taken before the restart; as at every start, `starting` is called then.
         """
         return f"http://{HOST}:{self._port}"
 
     def prepare(self) -> None:
         """Adopt the running server, or open the socket for a new one.
 
-        Blocks for a few system calls. Clients may connect afterwards.
+        Blocks for a few system calls. Clients can connect afterwards.
         """
         self._attempts.directory.mkdir(mode=0o700, parents=True, exist_ok=True)
-        chosen = self._read_choice()
+        settings = ServerSettings.read(self._settings_file)
         running = self._attempts.running()
-        if chosen is not None and running is not None:
-            self._attempt, self._port = running, chosen.port
+        if settings is not None and running is not None:
+            self._attempt, self._port = running, settings.port
             logger.info("embedded MLflow is still running at %s", self.uri)
-            if chosen.artifacts_destination != self._config.artifacts_destination:
+            if settings.artifacts_destination != self._config.artifacts_destination:
                 logger.warning(
-                    "embedded MLflow still uses its former artifacts_destination: restart the"
-                    " service while no job is running"
+                    "embedded MLflow was started with another artifacts_destination and keeps it;"
+                    " to change it, restart the service while no job is running"
                 )
             return
-        self._open_socket(chosen)
+        self._open_socket(settings)
 
     async def run(self, starting: Callable[[], None]) -> None:
-        """Keep the server running until cancelled; it then runs on by itself (see `leave`).
+        """Keep the server running until cancelled; the server itself then continues (see `leave`).
 
-        No server is started before the isolation level is known. `starting` is called before each
-        start.
+        Calls `starting` before each start. The first one waits until the isolation level is known.
         """
         await run_with_restarts(
             partial(self._run_once, starting), BACKOFF, before_pause=self._log_exit
@@ -127,29 +118,29 @@ class EmbeddedServer:
 
     async def _run_once(self, starting: Callable[[], None]) -> Restart:
         attempt = self._attempt or await self._start(starting)
-        self._exit = await attempt.wait()
+        self._last_exit = await attempt.wait()
         self._attempt = None
         return Restart.AFTER_PAUSE
 
     async def _log_exit(self, pause: float) -> None:
         logger.warning(
             "embedded MLflow exited (%s); restarting in %g s; see %s",
-            _describe(self._exit),
+            _exit_cause(self._last_exit),
             pause,
             self._log.relative_to(self._directory.parent),
         )
 
     async def leave(self) -> None:
-        """Stop the server if no job is running, or else have it stopped after the last job.
+        """Stop the server if no job is running; otherwise it is stopped after the last one.
 
-        Call this last, after `run` has been cancelled.
+        Call this last, after cancelling `run`.
         """
         if self._socket is not None:
             self._socket.close()
         if self._attempt is None:
             return
         if not await asyncio.to_thread(is_held, self._in_use):
-            # it stops without the service, which therefore need not wait long
+            # the server can finish stopping without the service, which does not wait any longer
             with contextlib.suppress(TimeoutError):
                 async with asyncio.timeout(LEAVE_SECONDS):
                     await self._attempt.stop()
@@ -162,10 +153,10 @@ class EmbeddedServer:
     async def _start(self, starting: Callable[[], None]) -> Attempt:
         await self._selector.available()
         if self._socket is None:
-            self._open_socket(self._read_choice())
+            self._open_socket(ServerSettings.read(self._settings_file))
         starting()
         service_sandbox = await asyncio.to_thread(self._sandbox)
-        # set before the start: `leave` may come in between
+        # set before the start, since `leave` may be called during it
         self._attempt = attempt = await asyncio.to_thread(self._attempts.create_next)
         await asyncio.to_thread(self._attempts.remove_before, attempt)
         await attempt.start(self._spec(attempt.directory, service_sandbox))
@@ -177,7 +168,7 @@ class EmbeddedServer:
         self._store.mkdir(mode=0o700, parents=True, exist_ok=True)
         self._tmp.mkdir(mode=0o700)
         os.chown(self._tmp, self._store.stat().st_uid, -1)
-        destination = _local(self._config.artifacts_destination)
+        destination = _local_directory(self._config.artifacts_destination)
         artifacts = [] if destination is None else [destination]
         return mlflow_sandbox(
             self._selector, store=self._store, program=PROGRAM, artifacts=artifacts
@@ -186,7 +177,7 @@ class EmbeddedServer:
     def _spec(self, directory: Path, service_sandbox: ServiceSandbox) -> ProcessSpec:
         assert self._socket is not None  # noqa: S101  # opened before every start
         descriptor = self._socket.fileno()
-        # relative to the working directory: an absolute path with ? or % would be parsed as a URL
+        # relative to the working directory, whose path may contain ? or %, special in a URL
         store = "sqlite:///mlflow.db"
         # not an argument: an sftp:// address may contain a password, and arguments are public
         environment = _environment() | {
@@ -194,11 +185,11 @@ class EmbeddedServer:
             "TMPDIR": str(self._tmp),
         }
         if service_sandbox.spec is not None:
-            # the service's own does not exist in the sandbox
+            # the service's home directory is not visible in the sandbox
             environment["HOME"] = str(self._tmp)
         return process_spec(
             directory=directory,
-            # -P: this package's directory does not belong on its path
+            # -P keeps this package's directory off the module search path
             argv=[sys.executable, "-P", str(PROGRAM), str(descriptor), store],
             environment=environment,
             working_directory=self._store,
@@ -215,8 +206,12 @@ class EmbeddedServer:
 
     @property
     def _tmp(self) -> Path:
-        # on disk, and in the store's file system, since models pass through it
+        # on the store's file system rather than a tmpfs: models pass through it
         return self._store / "tmp"
+
+    @property
+    def _settings_file(self) -> Path:
+        return self._directory / "server.json"
 
     @property
     def _log(self) -> Path:
@@ -224,28 +219,15 @@ class EmbeddedServer:
 
     # --- port -----------------------------------------------------------------------------
 
-    def _open_socket(self, chosen: _Choice | None) -> None:
-        wanted = self._config.port
-        if chosen is not None and chosen.configured == wanted:
-            wanted = chosen.port
-        self._socket = _listen(wanted) or _listen(0)
-        if self._socket is None:
-            raise OSError(f"no free port on {HOST} for MLflow")
+    def _open_socket(self, last_settings: ServerSettings | None) -> None:
+        self._socket = open_socket(self._config.port, last_settings)
         self._port = self._socket.getsockname()[1]
-        if wanted not in {0, self._port}:
-            logger.warning("port %d is in use; embedded MLflow uses port %d", wanted, self._port)
-        choice = _Choice(
+        settings = ServerSettings(
             port=self._port,
             configured=self._config.port,
             artifacts_destination=self._config.artifacts_destination,
         )
-        (self._directory / "server.json").write_bytes(msgspec.json.encode(choice))
-
-    def _read_choice(self) -> _Choice | None:
-        try:
-            return msgspec.json.decode((self._directory / "server.json").read_bytes(), type=_Choice)
-        except (FileNotFoundError, msgspec.MsgspecError):
-            return None
+        settings.write(self._settings_file)
 
     # --- stopping -------------------------------------------------------------------------
 
@@ -261,48 +243,38 @@ class EmbeddedServer:
             file_actions=[(os.POSIX_SPAWN_OPEN, fd, *null) for fd in range(3)],
             setsid=True,
         )
-        logger.info("jobs are running: embedded MLflow stops after the last one")
-
-
-def _listen(port: int) -> socket.socket | None:
-    listener = socket.socket(socket.AF_INET, socket.SOCK_STREAM | socket.SOCK_CLOEXEC)
-    try:
-        listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
-        listener.bind((HOST, port))
-        listener.listen(1024)
-    except OSError:
-        listener.close()
-        return None
-    return listener
+        logger.info("jobs are running; embedded MLflow stops after the last one")
 
 
 def _environment() -> dict[str, str]:
-    """The service's variables without Asgard's own.
+    """The service's environment without Asgard's own variables.
 
-    They may contain the credentials of the artifact store, which no other process gets: only MLflow
-    accesses the store, never jobs.
+    It may contain the credentials for the artifact store, which no other process gets: jobs access
+    the store only through MLflow.
     """
     inherited = {
         name: value for name, value in os.environ.items() if not name.startswith("ASGARD_")
     }
     return inherited | {
         "PYTHONUNBUFFERED": "1",
-        # MLflow's own job runner would run code without Asgard's limits
+        # MLflow's own job runner would execute code outside Asgard's sandbox and limits
         "MLFLOW_SERVER_ENABLE_JOB_EXECUTION": "false",
     }
 
 
-def _local(destination: str) -> Path | None:
-    """The artifact directory, if it is on this machine and not MLflow's own."""
+def _local_directory(destination: str) -> Path | None:
+    """The configured artifact directory, if it is a local path."""
     parts = urlsplit(destination)
     if not destination or parts.scheme not in {"", "file"}:
         return None
     return Path(unquote(parts.path) if parts.scheme else destination)
 
 
-def _describe(ended: Ended | None) -> str:
-    if ended is not None and ended.signal is not None:
+def _exit_cause(ended: Ended | None) -> str:
+    if ended is None:
+        return "unknown cause"
+    if ended.signal is not None:
         return f"signal {ended.signal}"
-    if ended is not None and ended.exit_code is not None:
+    if ended.exit_code is not None:
         return f"exit code {ended.exit_code}"
-    return "reason unknown"
+    return ended.error or "unknown cause"

@@ -1,8 +1,8 @@
-"""The embedded MLflow server's own process; never imported by the service.
+"""The program of the embedded MLflow server; never imported by the service.
 
 `python -P server_program.py FD BACKEND_URI` serves MLflow's ASGI application on an inherited
-listening socket; ASGARD_MLFLOW_ARTIFACTS is the destination of artifacts. `mlflow server` would
-import everything twice: in a command that waits, and in the server that it starts.
+listening socket; ASGARD_MLFLOW_ARTIFACTS is the artifact store. `mlflow server` would import
+everything twice: in a command that only waits, and in the server process that it starts.
 """
 
 import os
@@ -15,7 +15,7 @@ def main() -> None:
     """Serve until SIGTERM."""
     descriptor, backend_uri = sys.argv[1:]
     artifacts = os.environ.pop("ASGARD_MLFLOW_ARTIFACTS")
-    # the variables by which `mlflow server` configures its application
+    # the variables through which `mlflow server` passes settings to its application
     from mlflow.server import constants
 
     os.environ[constants.BACKEND_STORE_URI_ENV_VAR] = backend_uri
@@ -24,9 +24,9 @@ def main() -> None:
     os.environ[constants.ARTIFACTS_DESTINATION_ENV_VAR] = artifacts
     os.environ[constants.SERVE_ARTIFACTS_ENV_VAR] = "true"
 
-    _use_write_ahead_logs()
-    # before serving, as `mlflow server` does: concurrent first requests would each create the
-    # tables, and fail
+    _use_write_ahead_log()
+    # before serving, as `mlflow server` does: concurrent first requests would each try to create
+    # the tables and fail
     from mlflow.server.handlers import initialize_backend_stores
 
     initialize_backend_stores(backend_uri, backend_uri, "mlflow-artifacts:/")
@@ -40,13 +40,13 @@ def main() -> None:
     uvicorn.Server(config).run(sockets=[listener])
 
 
-def _use_write_ahead_logs() -> None:
-    """Use SQLite's write-ahead log: as durable as its default, with one fsync instead of four."""
+def _use_write_ahead_log() -> None:
+    """Use SQLite's write-ahead log: as durable as the default, with one fsync instead of four."""
     from sqlalchemy import event
     from sqlalchemy.engine import Engine
 
     @event.listens_for(Engine, "connect")
-    def _use_write_ahead_log(connection: Any, _: object) -> None:
+    def _set_pragmas(connection: Any, _: object) -> None:
         connection.execute("PRAGMA journal_mode = WAL")
         connection.execute("PRAGMA synchronous = FULL")
 

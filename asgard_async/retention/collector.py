@@ -14,7 +14,7 @@ from asgard_async.core.threads import run_in_daemon_thread
 from asgard_async.core.timestamps import now
 from asgard_async.domain.errors import JobNotFinished, JobNotFound
 from asgard_async.environments.cache import EnvironmentCache
-from asgard_async.retention.job_files import JobFiles, size_of
+from asgard_async.executors.base import JobFiles
 from asgard_async.retention.plan import (
     Bounds,
     Kind,
@@ -26,6 +26,7 @@ from asgard_async.retention.plan import (
 from asgard_async.store.archives import ArchiveStore
 from asgard_async.store.jobs import JobStore
 from asgard_async.store.lookups import FinishedJob
+from asgard_async.supervisor.disk_usage import size_of
 from asgard_async.supervisor.sandbox.caches import JobCaches
 from asgard_async.supervisor.shared_directory import LeasedDirectory
 
@@ -46,7 +47,7 @@ class Collector:
         *,
         store: JobStore,
         archives: ArchiveStore,
-        jobs_dir: Path,
+        files: JobFiles,
         environments_dir: Path,
         caches_dir: Path,
         retention: RetentionConfig,
@@ -54,7 +55,7 @@ class Collector:
     ) -> None:
         self._store = store
         self._archives = archives
-        self._files = JobFiles(jobs_dir)
+        self._files = files
         self._environments = EnvironmentCache(environments_dir)
         self._caches = JobCaches(caches_dir)
         self._config = retention

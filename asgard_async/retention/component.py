@@ -7,6 +7,7 @@ from aiohttp import web
 
 from asgard_async.config.component import CONFIG, DATA
 from asgard_async.core.component import BACKGROUND
+from asgard_async.executors.component import EXECUTOR
 from asgard_async.retention.collector import Collector
 from asgard_async.retention.plan import Removal
 from asgard_async.store.component import ARCHIVES, STORE
@@ -21,7 +22,7 @@ async def retention(app: web.Application) -> AsyncIterator[None]:
     collector = Collector(
         store=app[STORE],
         archives=app[ARCHIVES],
-        jobs_dir=data.jobs,
+        files=app[EXECUTOR].files,
         environments_dir=data.environments,
         caches_dir=data.job_caches,
         retention=config.retention,

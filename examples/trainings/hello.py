@@ -1,1 +1,1 @@
-print("Hello from a job of Asgard.")
+print("Hello from an Asgard job.")

@@ -1,6 +1,6 @@
 """Train a LightGBM classifier; submit it with `"requirements": ["lightgbm"]`.
 
-Asgard builds an environment for that once; later jobs with the same requirements find it.
+Asgard builds an environment for it once; later jobs with the same requirements reuse it.
 """
 
 from importlib.metadata import version

@@ -1,4 +1,4 @@
-"""Fit a line to noisy points and log how well it went."""
+"""Fit a line to noisy points and log the quality of the fit."""
 
 import mlflow
 import numpy as np

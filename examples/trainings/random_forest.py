@@ -1,6 +1,6 @@
-"""Train a random forest on synthetic data, log it to MLflow, and leave a model to register.
+"""Train a random forest on synthetic data, and log it with its model to MLflow.
 
-Asgard sets the tracking server, the experiment and the job's tags; nothing of them stands here.
+Asgard sets the tracking server, the experiment and the job's tags, so the script does not.
 """
 
 import time
@@ -61,9 +61,9 @@ with mlflow.start_run(run_name="random-forest"):
     for name, value in metrics.items():
         print(f"  {name:<15} {value:.4f}", flush=True)
 
-    # Without pip_requirements MLflow loads the model in a second process to find them out, which
-    # takes longer than the training. MLflow stores it with skops, which wants to be told that the
-    # trees inside are meant.
+    # Without pip_requirements MLflow loads the model in a second process to infer them, which takes
+    # longer than the training. MLflow stores the model with skops, which must be told to trust the
+    # trees in it.
     mlflow.sklearn.log_model(
         model,
         name="model",

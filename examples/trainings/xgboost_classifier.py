@@ -1,6 +1,6 @@
 """Train an XGBoost classifier; submit it with `"requirements": ["xgboost"]`.
 
-Asgard builds an environment for that once; later jobs with the same requirements find it.
+Asgard builds an environment for it once; later jobs with the same requirements reuse it.
 """
 
 from importlib.metadata import version

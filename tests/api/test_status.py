@@ -1,7 +1,9 @@
-"""/mlops/status: from memory, whatever MLflow does."""
+"""/mlops/status answers from memory, whether MLflow answers or not."""
 
 import asyncio
 from pathlib import Path
+
+import pytest
 
 from asgard_async import __version__
 from asgard_async.api.schemas.status import StatusSchema
@@ -14,7 +16,7 @@ from tests.support.service import NOWHERE
 
 
 async def test_the_status_works_without_mlflow(api: Client) -> None:
-    await eventually(lambda: api.app[MONITOR].snapshot.checked_at, what="MLflow was asked")
+    await eventually(lambda: api.app[MONITOR].snapshot.checked_at, what="MLflow was checked")
     await accept(store_of(api))
     document = await get_json(api, "/mlops/status")
     assert not StatusSchema().validate(document)
@@ -33,8 +35,9 @@ async def test_the_status_works_without_mlflow(api: Client) -> None:
     assert document["checked_at"] < document["timestamp"]
 
 
+@pytest.mark.service
 async def test_an_unresponsive_mlflow_does_not_block_the_status(tmp_path: Path) -> None:
-    """It accepts connections and says nothing: what is stopped with SIGSTOP behaves so."""
+    """It accepts connections and never answers, like a process stopped with SIGSTOP."""
     asked = asyncio.Event()
     silent = asyncio.Event()
 
@@ -55,6 +58,7 @@ async def test_an_unresponsive_mlflow_does_not_block_the_status(tmp_path: Path) 
         silent.set()
 
 
+@pytest.mark.service
 async def test_credentials_are_not_shown(tmp_path: Path) -> None:
     uri = NOWHERE.replace("http://", "http://user:secret@")
     async with running(service_config(tmp_path, mlflow={"tracking_uri": uri})) as client:

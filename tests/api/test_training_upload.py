@@ -1,4 +1,4 @@
-"""Uploads over HTTP: what is accepted, what is refused and how that is said."""
+"""Uploads over HTTP: accepted ones, and the errors of rejected ones."""
 
 import asyncio
 import io
@@ -138,7 +138,7 @@ async def test_all_invalid_fields_are_reported_together(api: Client) -> None:
 
 async def test_an_unknown_field_is_422(api: Client) -> None:
     response = await api.post(UPLOAD, json=submission(HELLO, colour="red"))
-    assert await refused_fields(response) == {"colour": ["There is no such field."]}
+    assert await refused_fields(response) == {"colour": ["Unknown field."]}
 
 
 async def test_many_invalid_fields_give_a_bounded_response(api: Client) -> None:
@@ -163,6 +163,7 @@ async def test_a_requirement_that_is_not_a_name_is_422(api: Client) -> None:
     assert (await refused_fields(response)).keys() == {"requirements"}
 
 
+@pytest.mark.service
 async def test_a_full_queue_is_429(tmp_path: Path) -> None:
     config = service_config(tmp_path, jobs={"max_concurrent_jobs": 1, "max_queued_jobs": 1})
     async with running(config) as client:
@@ -181,6 +182,7 @@ async def test_a_stopping_service_is_503(api: Client) -> None:
     await problem(await api.post(UPLOAD, json=submission(HELLO)), 503)
 
 
+@pytest.mark.service
 async def test_bounds_come_from_the_configuration(tmp_path: Path) -> None:
     jobs = {"timeout_min": 1, "timeout_max": 9, "timeout_default": 5, "max_script_bytes": 20}
     async with running(service_config(tmp_path, jobs=jobs)) as client:
@@ -192,6 +194,7 @@ async def test_bounds_come_from_the_configuration(tmp_path: Path) -> None:
         assert (await refused_fields(too_large)).keys() == {"script_content"}
 
 
+@pytest.mark.service
 async def test_a_body_over_the_limit_is_413(tmp_path: Path) -> None:
     async with running(
         service_config(tmp_path, server={"max_body_bytes": 5000}, jobs={"max_script_bytes": 500})

@@ -20,7 +20,7 @@ pytestmark = pytest.mark.service
 HOSTILE_NAME = "\x1b]0;stolen\x07\x1b[2Jexperiment [bold]x[/bold]"
 
 
-def told(service: Service, *arguments: str) -> str:
+def output(service: Service, *arguments: str) -> str:
     done = asgard(*arguments, ASGARD_URL=service.url)
     assert done.returncode == 0, done.stderr
     assert "\x1b" not in done.stdout
@@ -28,7 +28,7 @@ def told(service: Service, *arguments: str) -> str:
 
 
 def parsed(service: Service, *arguments: str) -> Any:
-    return json.loads(told(service, *arguments, "--json"))
+    return json.loads(output(service, *arguments, "--json"))
 
 
 async def test_jobs_are_listed_in_a_table(service: Service) -> None:
@@ -36,7 +36,7 @@ async def test_jobs_are_listed_in_a_table(service: Service) -> None:
     await service.finished(first)
     second = await service.submit("print()", model_name="a long name " * 8)
     await service.finished(second)
-    header, *rows = told(service, "jobs").splitlines()
+    header, *rows = output(service, "jobs").splitlines()
     assert header.split() == [
         *("job", "status", "why", "age"),
         "ran",
@@ -46,7 +46,7 @@ async def test_jobs_are_listed_in_a_table(service: Service) -> None:
     ]
     assert [row.split()[:2] for row in rows] == [[second, "completed"], [first, "failed"]]
     assert "exit_code" in rows[1]
-    # in a pipe nothing is cut
+    # nothing is truncated in a pipe
     assert ("a long name " * 8).strip() in rows[0]
     for chosen in (
         ("--status", "failed"),
@@ -59,24 +59,24 @@ async def test_jobs_are_listed_in_a_table(service: Service) -> None:
     assert [job["job_id"] for job in parsed(service, "jobs", "-n", "1")] == [second]
 
 
-async def test_json_output_is_what_the_service_sends(service: Service) -> None:
-    job_id = await service.submit("print()")
-    job = await service.finished(job_id)
-    (listed,) = parsed(service, "jobs")
+async def test_json_output_is_what_the_service_sends(shared: Service) -> None:
+    job_id = await shared.submit("print()")
+    job = await shared.finished(job_id)
+    (listed,) = parsed(shared, "jobs", "-n", "1")
     assert listed == {name: job[name] for name in LISTED}
-    _, page = await service.get("/mlops/training/jobs")
+    _, page = await shared.get("/mlops/training/jobs")
     assert set(page["jobs"][0]) - {"links"} == set(LISTED)
-    shown = parsed(service, "show", job_id)
+    shown = parsed(shared, "show", job_id)
     assert {**job, **shown, "logs": None} == {**shown, "links": job["links"]}
 
 
-async def test_escape_sequences_in_names_are_not_obeyed(service: Service) -> None:
-    job_id = await service.submit("print()", experiment_name=HOSTILE_NAME)
-    await service.finished(job_id)
-    with in_terminal("jobs", ASGARD_URL=service.url) as terminal:
+async def test_escape_sequences_in_names_are_not_obeyed(shared: Service) -> None:
+    job_id = await shared.submit("print()", experiment_name=HOSTILE_NAME)
+    await shared.finished(job_id)
+    with in_terminal("jobs", ASGARD_URL=shared.url) as terminal:
         assert await terminal.ended() == 0
     assert terminal.title == ""
-    with in_terminal("show", job_id, ASGARD_URL=service.url) as terminal:
+    with in_terminal("show", job_id, ASGARD_URL=shared.url) as terminal:
         assert await terminal.ended() == 0
     assert terminal.title == ""
     (line,) = [line for line in terminal.lines if line.startswith("experiment")]
@@ -113,8 +113,8 @@ async def test_watch_as_json_prints_a_line_per_change(service: Service, tmp_path
 async def test_a_job_can_be_named_by_an_id_prefix(service: Service) -> None:
     job_id = await service.submit("print('found')")
     await service.finished(job_id)
-    assert told(service, "logs", job_id[:4]) == "found\n"
-    for _ in range(16):  # of 17 jobs two begin alike
+    assert output(service, "logs", job_id[:4]) == "found\n"
+    for _ in range(16):  # with 17 jobs, two ids share their first digit
         await service.submit("print()")
     ids = [job["job_id"] for job in parsed(service, "jobs")]
     digit = next(c for c in "0123456789abcdef" if sum(i.startswith(c) for i in ids) > 1)
@@ -133,55 +133,55 @@ async def test_an_unknown_job_suggests_the_newest(service: Service) -> None:
         assert job_id in done.stderr
 
 
-async def test_jobs_are_cancelled_retried_and_removed(service: Service, tmp_path: Path) -> None:
+async def test_jobs_are_cancelled_retried_and_removed(shared: Service, tmp_path: Path) -> None:
     flag = tmp_path / "flag"
-    job_id = await service.submit(WAITS.format(flag=str(flag)))
-    done = asgard("rm", job_id, ASGARD_URL=service.url)
+    job_id = await shared.submit(WAITS.format(flag=str(flag)))
+    done = asgard("rm", job_id, ASGARD_URL=shared.url)
     assert done.returncode == 1
     assert "Error: " in done.stderr
-    (cancelled,) = parsed(service, "cancel", job_id)
+    (cancelled,) = parsed(shared, "cancel", job_id)
     assert cancelled["job_id"] == job_id
-    await service.finished(job_id)
-    assert told(service, "cancel", job_id) == f"Cancelled job {job_id}.\n"
+    await shared.finished(job_id)
+    assert output(shared, "cancel", job_id) == f"Cancelled job {job_id}.\n"
     flag.touch()
-    again = told(service, "retry", job_id).strip()
-    assert parsed(service, "show", again)["retry_of"] == job_id
-    assert parsed(service, "retry", job_id)["retry_of"] == job_id
-    assert told(service, "rm", job_id) == f"Deleted job {job_id}.\n"
-    await service.finished(again)
-    assert parsed(service, "rm", again) == [again]
+    again = output(shared, "retry", job_id).strip()
+    assert parsed(shared, "show", again)["retry_of"] == job_id
+    assert parsed(shared, "retry", job_id)["retry_of"] == job_id
+    assert output(shared, "rm", job_id) == f"Deleted job {job_id}.\n"
+    await shared.finished(again)
+    assert parsed(shared, "rm", again) == [again]
 
 
-async def test_logs_are_read_by_line_and_by_offset(service: Service) -> None:
-    job_id = await service.submit("for n in range(1000): print(n)")
-    await service.finished(job_id)
+async def test_logs_are_read_by_line_and_by_offset(shared: Service) -> None:
+    job_id = await shared.submit("for n in range(1000): print(n)")
+    await shared.finished(job_id)
     whole = "".join(f"{n}\n" for n in range(1000))
-    assert told(service, "logs", job_id) == whole
-    assert told(service, "logs", "-f", job_id) == whole
-    assert told(service, "logs", "--tail", "2", job_id) == "998\n999\n"
-    assert told(service, "logs", "-f", "--tail", "2", job_id) == "998\n999\n"
-    assert told(service, "logs", "--offset", "3880", job_id) == whole[3880:]
-    done = asgard("logs", "--offset", "1", "--tail", "1", job_id, ASGARD_URL=service.url)
+    assert output(shared, "logs", job_id) == whole
+    assert output(shared, "logs", "-f", job_id) == whole
+    assert output(shared, "logs", "--tail", "2", job_id) == "998\n999\n"
+    assert output(shared, "logs", "-f", "--tail", "2", job_id) == "998\n999\n"
+    assert output(shared, "logs", "--offset", "3880", job_id) == whole[3880:]
+    done = asgard("logs", "--offset", "1", "--tail", "1", job_id, ASGARD_URL=shared.url)
     assert done.returncode == 2
 
 
-async def test_logs_are_printed_as_json_lines(service: Service) -> None:
-    job_id = await service.submit("print('a'); print('é')")
-    await service.finished(job_id)
-    (piece,) = [json.loads(line) for line in told(service, "logs", "--json", job_id).splitlines()]
+async def test_logs_are_printed_as_json_lines(shared: Service) -> None:
+    job_id = await shared.submit("print('a'); print('é')")
+    await shared.finished(job_id)
+    (piece,) = [json.loads(line) for line in output(shared, "logs", "--json", job_id).splitlines()]
     assert (piece["offset"], piece["next"], piece["text"]) == (0, 5, "a\né\n")
-    followed = told(service, "logs", "-f", "--json", job_id).splitlines()
+    followed = output(shared, "logs", "-f", "--json", job_id).splitlines()
     events = [json.loads(line) for line in followed]
     assert "".join(event.get("text", "") for event in events) == "a\né\n"
     assert events[-1]["type"] == "end"
     assert events[-1]["reason"] == "succeeded"
 
 
-async def test_status_shows_an_unreachable_mlflow(service: Service) -> None:
-    state = parsed(service, "status")
+async def test_status_shows_an_unreachable_mlflow(shared: Service) -> None:
+    state = parsed(shared, "status")
     assert (state["asgard_api"], state["ready"]) == ("accessible", True)
-    assert service.url in told(service, "status")
-    done = asgard("models", ASGARD_URL=service.url)
+    assert shared.url in output(shared, "status")
+    done = asgard("models", ASGARD_URL=shared.url)
     assert done.returncode == 1
     assert "MLflow" in done.stderr
 
@@ -204,36 +204,36 @@ def test_an_invalid_url_is_a_usage_error(url: str) -> None:
     assert "http://" in done.stderr
 
 
-async def test_an_unknown_api_path_is_explained(service: Service) -> None:
-    done = asgard("jobs", ASGARD_URL=f"{service.url}/elsewhere")
+async def test_an_unknown_api_path_is_explained(shared: Service) -> None:
+    done = asgard("jobs", ASGARD_URL=f"{shared.url}/elsewhere")
     assert done.returncode == 1
-    assert f"Is {service.url}/elsewhere the address of an Asgard service?" in done.stderr
+    assert f"Is {shared.url}/elsewhere the address of an Asgard service?" in done.stderr
 
 
-async def test_one_failure_does_not_stop_the_other_jobs(service: Service, tmp_path: Path) -> None:
-    ids = [await service.submit(WAITS.format(flag=str(tmp_path / "flag"))) for _ in range(2)]
-    given = (ids[0], "00000000", ids[1])
-    done = asgard("cancel", *given, ASGARD_URL=service.url)
+async def test_one_failure_does_not_stop_the_other_jobs(shared: Service, tmp_path: Path) -> None:
+    ids = [await shared.submit(WAITS.format(flag=str(tmp_path / "flag"))) for _ in range(2)]
+    arguments = (ids[0], "00000000", ids[1])
+    done = asgard("cancel", *arguments, ASGARD_URL=shared.url)
     assert done.returncode == 1
     assert done.stdout == "".join(f"Cancelled job {job_id}.\n" for job_id in ids)
     assert "00000000" in done.stderr
     for job_id in ids:
-        await service.finished(job_id)
-    done = asgard("rm", *given, "--json", ASGARD_URL=service.url)
+        await shared.finished(job_id)
+    done = asgard("rm", *arguments, "--json", ASGARD_URL=shared.url)
     assert (done.returncode, json.loads(done.stdout)) == (1, ids)
 
 
-async def test_an_unwritable_output_is_reported_in_one_line(service: Service) -> None:
-    job_id = await service.submit("print('x' * 100_000)")
-    await service.finished(job_id)
+async def test_an_unwritable_output_is_reported_in_one_line(shared: Service) -> None:
+    job_id = await shared.submit("print('x' * 100_000)")
+    await shared.finished(job_id)
     full = os.open("/dev/full", os.O_WRONLY)
     try:
         process = await asyncio.create_subprocess_exec(
-            *(sys.executable, "-m", "asgard_async", "logs", job_id, "--url", service.url),
+            *(sys.executable, "-m", "asgard_async", "logs", job_id, "--url", shared.url),
             stdout=full,
             stderr=asyncio.subprocess.PIPE,
         )
-        _, said = await process.communicate()
+        _, stderr = await process.communicate()
     finally:
         os.close(full)
-    assert (process.returncode, said) == (1, b"Error: No space left on device\n")
+    assert (process.returncode, stderr) == (1, b"Error: No space left on device\n")

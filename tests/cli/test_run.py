@@ -3,6 +3,7 @@
 import asyncio
 import json
 import os
+import secrets
 import signal
 from pathlib import Path
 
@@ -14,7 +15,7 @@ from tests.support.service import Service
 
 pytestmark = pytest.mark.service
 
-# every byte there is, half a character, bars, and what a terminal would obey
+# every byte value, half a character, progress bars, control sequences
 BYTES = bytes(range(256)) + "é漢\r 50%|█\r100%|██\x1b]0;t\x07\n".encode() + b"\xe6\xbc"
 WRITES_BYTES = f"import sys\nsys.stdout.buffer.write({BYTES!r})\n"
 
@@ -27,31 +28,39 @@ print("went on", flush=True)
 """
 
 
+def unique_script(folder: Path) -> Path:
+    """A script file whose name no other test uses."""
+    return folder / f"train_{secrets.token_hex(4)}.py"
+
+
 @pytest.fixture
 def script(tmp_path: Path) -> Path:
-    return tmp_path / "train.py"
+    return unique_script(tmp_path)
 
 
-async def only_job(service: Service) -> str:
+async def job_of(service: Service, script: Path) -> str:
+    """The id of the job of a script, which names its experiment, once it is accepted."""
+
     async def accepted() -> str | None:
-        _, page = await service.get("/mlops/training/jobs")
+        query = {"experiment": script.stem}
+        _, page = await service.get("/mlops/training/jobs", params=query)
         return page["jobs"][0]["job_id"] if page["jobs"] else None
 
     return await eventually(accepted, what="a job is there")
 
 
 async def test_stdout_is_the_log_byte_for_byte(
-    service: Service, tmp_path: Path, script: Path
+    shared: Service, tmp_path: Path, script: Path
 ) -> None:
     script.write_text(WRITES_BYTES)
-    async with running(tmp_path, "run", script, ASGARD_URL=service.url) as command:
+    async with running(tmp_path, "run", script, ASGARD_URL=shared.url) as command:
         assert await command.ended() == 0
     assert command.stdout == BYTES
-    job_id = await only_job(service)
+    job_id = await job_of(shared, script)
     assert f"asgard: Submitted job {job_id}" in command.stderr
     assert "completed after" in command.stderr
     assert "\x1b" not in command.stderr
-    async with running(tmp_path, "logs", job_id, "--url", service.url) as command:
+    async with running(tmp_path, "logs", job_id, "--url", shared.url) as command:
         assert await command.ended() == 0
     assert command.stdout == BYTES
 
@@ -68,37 +77,37 @@ async def test_stdout_is_the_log_byte_for_byte(
     ],
 )
 async def test_the_exit_code_reflects_the_outcome(
-    service: Service, script: Path, source: str, options: tuple[str, ...], code: int, says: str
+    shared: Service, script: Path, source: str, options: tuple[str, ...], code: int, says: str
 ) -> None:
     script.write_text(source)
-    done = await asyncio.to_thread(asgard, "run", script, *options, ASGARD_URL=service.url)
+    done = await asyncio.to_thread(asgard, "run", script, *options, ASGARD_URL=shared.url)
     assert done.returncode == code, done.stderr
     assert says in done.stderr
 
 
 async def test_a_job_cancelled_elsewhere_exits_with_130(
-    service: Service, tmp_path: Path, script: Path
+    shared: Service, tmp_path: Path, script: Path
 ) -> None:
     script.write_text(WAITS.format(flag=str(tmp_path / "never")))
-    async with running(tmp_path, "run", script, ASGARD_URL=service.url) as command:
+    async with running(tmp_path, "run", script, ASGARD_URL=shared.url) as command:
         await command.printed(b"waiting")
-        job_id = await only_job(service)
-        done = await asyncio.to_thread(asgard, "cancel", job_id, ASGARD_URL=service.url)
+        job_id = await job_of(shared, script)
+        done = await asyncio.to_thread(asgard, "cancel", job_id, ASGARD_URL=shared.url)
         assert done.stdout == f"Cancelled job {job_id}.\n"
         assert await command.ended() == 130
 
 
 @pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
 async def test_without_a_terminal_a_signal_cancels_the_job(
-    service: Service, tmp_path: Path, script: Path, number: int
+    shared: Service, tmp_path: Path, script: Path, number: int
 ) -> None:
     script.write_text(WAITS.format(flag=str(tmp_path / "never")))
-    async with running(tmp_path, "run", script, ASGARD_URL=service.url) as command:
+    async with running(tmp_path, "run", script, ASGARD_URL=shared.url) as command:
         await command.printed(b"waiting")
         command.signal(number)
         assert await command.ended() == 130
     assert "Cancelling" in command.stderr
-    assert (await service.finished(await only_job(service)))["status"] == "cancelled"
+    assert (await shared.finished(await job_of(shared, script)))["status"] == "cancelled"
 
 
 async def test_a_second_signal_exits_at_once(
@@ -114,51 +123,51 @@ async def test_a_second_signal_exits_at_once(
     async with running(tmp_path, "run", script, ASGARD_URL=service.url) as command:
         await command.printed(b"waiting")
         command.signal(signal.SIGINT)
-        await service.phase(await only_job(service), "stopping")
+        await service.phase(await job_of(service, script), "stopping")
         command.signal(signal.SIGINT)
         assert await command.ended() == 125
     assert "Detached; the job is being stopped" in command.stderr
 
 
 async def test_a_hang_up_leaves_the_job_running(
-    service: Service, tmp_path: Path, script: Path
+    shared: Service, tmp_path: Path, script: Path
 ) -> None:
     flag = tmp_path / "flag"
     script.write_text(WAITS.format(flag=str(flag)))
-    async with running(tmp_path, "run", script, ASGARD_URL=service.url) as command:
+    async with running(tmp_path, "run", script, ASGARD_URL=shared.url) as command:
         await command.printed(b"waiting")
         command.signal(signal.SIGHUP)
         assert await command.ended() == 125
     flag.touch()
-    job = await service.finished(await only_job(service))
+    job = await shared.finished(await job_of(shared, script))
     assert (job["status"], job["logs"]) == ("completed", "waiting\nwent on\n")
 
 
 async def test_a_closed_pipe_leaves_the_job_running(
-    service: Service, tmp_path: Path, script: Path
+    shared: Service, tmp_path: Path, script: Path
 ) -> None:
     script.write_text("for n in range(100_000): print(n)")
     reading, writing = os.pipe()
-    async with running(tmp_path, "run", script, stdout=writing, ASGARD_URL=service.url) as command:
+    async with running(tmp_path, "run", script, stdout=writing, ASGARD_URL=shared.url) as command:
         os.close(writing)
         os.close(reading)
         assert await command.ended() == 125
     assert "Traceback" not in command.stderr
     assert "cannot be written: Broken pipe" in command.stderr
-    assert (await service.finished(await only_job(service)))["status"] == "completed"
+    assert (await shared.finished(await job_of(shared, script)))["status"] == "completed"
 
 
 async def test_signals_work_while_the_output_is_blocked(
-    service: Service, tmp_path: Path, script: Path
+    shared: Service, tmp_path: Path, script: Path
 ) -> None:
     script.write_text("for n in range(100_000): print(n)")
     reading, writing = os.pipe()
     try:
         async with running(
-            tmp_path, "run", script, stdout=writing, ASGARD_URL=service.url
+            tmp_path, "run", script, stdout=writing, ASGARD_URL=shared.url
         ) as command:
             os.close(writing)
-            await service.finished(await only_job(service))
+            await shared.finished(await job_of(shared, script))
             command.signal(signal.SIGHUP)
             assert await command.ended() == 125
     finally:
@@ -188,14 +197,14 @@ async def test_a_service_restart_loses_and_repeats_nothing(
             await command.said("Connection lost")
             await service.start()
         assert await command.ended() == 5
-    job_id = await only_job(service)
+    job_id = await job_of(service, script)
     async with service.session.get(f"{service.url}/mlops/training/jobs/{job_id}/logs") as answer:
         assert command.stdout == await answer.read()
     assert command.stdout.count(BYTES) == 3
     assert "Reconnected; the log is complete" in command.stderr
 
 
-async def test_options_reach_the_job(service: Service, tmp_path: Path, script: Path) -> None:
+async def test_options_reach_the_job(shared: Service, tmp_path: Path, script: Path) -> None:
     script.write_text("import os; print(os.environ['A'], os.environ['B'], os.environ['C'])")
     listed = tmp_path / "requirements.txt"
     listed.write_text("# ours\naiohttp  # the client\n\nclick>=8\n")
@@ -203,11 +212,11 @@ async def test_options_reach_the_job(service: Service, tmp_path: Path, script: P
         *("run", script, "--experiment", "E", "--model", "M", "--detach", "--no-warm"),
         *("-r", "packaging", "--requirements", listed, "--timeout", "77", "--priority", "5"),
         *("--env", "A=1=2", "--env", "B", "--env", "C=", "--tag", "team=docs", "--tag", "x="),
-        ASGARD_URL=service.url,
+        ASGARD_URL=shared.url,
         B="of here",
     )
     assert done.returncode == 0, done.stderr
-    job = await service.finished(done.stdout.strip())
+    job = await shared.finished(done.stdout.strip())
     assert job["logs"] == "1=2 of here \n"
     assert (job["experiment_name"], job["model_name"]) == ("E", "M")
     assert job["requirements"] == ["packaging", "aiohttp", "click>=8"]
@@ -215,42 +224,42 @@ async def test_options_reach_the_job(service: Service, tmp_path: Path, script: P
     assert job["tags"] == {"team": "docs", "x": ""}
 
 
-async def test_names_default_to_the_file_name(service: Service, tmp_path: Path) -> None:
+async def test_names_default_to_the_file_name(shared: Service, tmp_path: Path) -> None:
     script = tmp_path / "churn.v2.py"
     script.write_text("print()")
-    done = asgard("run", script, "--detach", "--json", ASGARD_URL=service.url)
+    done = asgard("run", script, "--detach", "--json", ASGARD_URL=shared.url)
     job = json.loads(done.stdout)
     assert (job["experiment_name"], job["model_name"]) == ("churn.v2", "churn.v2")
 
 
-async def test_a_directory_runs_with_its_entrypoint(service: Service, tmp_path: Path) -> None:
+async def test_a_directory_runs_with_its_entrypoint(shared: Service, tmp_path: Path) -> None:
     project = tmp_path / "project"
     (project / "src").mkdir(parents=True)
     (project / "src" / "train.py").write_text("import part; print(part.WORD)")
     (project / "src" / "part.py").write_text("WORD = 'together'")
-    done = asgard("run", project, "--entrypoint", "src/train.py", ASGARD_URL=service.url)
+    done = asgard("run", project, "--entrypoint", "src/train.py", ASGARD_URL=shared.url)
     assert (done.returncode, done.stdout) == (0, "together\n"), done.stderr
-    done = asgard("run", project, ASGARD_URL=service.url)
+    done = asgard("run", project, ASGARD_URL=shared.url)
     assert done.returncode == 125
     assert "entrypoint" in done.stderr
 
 
-async def test_json_prints_the_job_and_logs_to_stderr(service: Service, script: Path) -> None:
+async def test_json_prints_the_job_and_logs_to_stderr(shared: Service, script: Path) -> None:
     script.write_text("import sys; print('from the job'); sys.exit(4)")
-    done = asgard("run", script, "--json", ASGARD_URL=service.url)
+    done = asgard("run", script, "--json", ASGARD_URL=shared.url)
     assert done.returncode == 4
     assert json.loads(done.stdout)["exit_code"] == 4
     assert "from the job\n" in done.stderr
 
 
-async def test_rejected_fields_are_shown_by_name(service: Service, script: Path) -> None:
+async def test_rejected_fields_are_shown_by_name(shared: Service, script: Path) -> None:
     script.write_text("print()")
-    done = asgard("run", script, "--priority", "101", "--env", "PATH=x", ASGARD_URL=service.url)
+    done = asgard("run", script, "--priority", "101", "--env", "PATH=x", ASGARD_URL=shared.url)
     assert done.returncode == 125
     assert "\n  priority: Must be" in done.stderr
     assert "\n  environment_vars.PATH: Is set by Asgard" in done.stderr
     script.write_text("print(")
-    done = asgard("run", script, ASGARD_URL=service.url)
+    done = asgard("run", script, ASGARD_URL=shared.url)
     assert done.returncode == 125
     assert "\n  script_content: SyntaxError" in done.stderr
 

@@ -1,10 +1,10 @@
-"""`asgard run` in a real terminal: what a person sees, and what Ctrl-C does."""
+"""`asgard run` in a real terminal: its display, and Ctrl-C."""
 
 from pathlib import Path
 
 import pytest
 
-from tests.cli.test_run import WAITS, only_job
+from tests.cli.test_run import WAITS, job_of, unique_script
 from tests.support.service import Service
 from tests.support.terminal import CTRL_C, ROWS, Terminal, in_terminal
 
@@ -29,7 +29,7 @@ print("trained")
 
 @pytest.fixture
 def script(tmp_path: Path) -> Path:
-    return tmp_path / "train.py"
+    return unique_script(tmp_path)
 
 
 def only(lines: list[str], word: str) -> str:
@@ -37,9 +37,9 @@ def only(lines: list[str], word: str) -> str:
     return found
 
 
-async def test_bars_and_colours_are_readable(service: Service, script: Path) -> None:
+async def test_bars_and_colours_are_readable(shared: Service, script: Path) -> None:
     script.write_text(BARS + r"print('\033[32mgreen\033[0m')")
-    with in_terminal("run", script, ASGARD_URL=service.url) as terminal:
+    with in_terminal("run", script, ASGARD_URL=shared.url) as terminal:
         assert await terminal.ended() == 0
     assert only(terminal.lines, "outer").startswith("outer: 100%|█")
     assert "3/3" in only(terminal.lines, "outer")
@@ -51,12 +51,12 @@ async def test_bars_and_colours_are_readable(service: Service, script: Path) -> 
     assert not terminal.cursor_is_hidden
 
 
-async def test_a_hostile_log_changes_only_its_own_lines(service: Service, script: Path) -> None:
+async def test_a_hostile_log_changes_only_its_own_lines(shared: Service, script: Path) -> None:
     script.write_text(HOSTILE)
-    with in_terminal("run", script, ASGARD_URL=service.url) as terminal:
+    with in_terminal("run", script, ASGARD_URL=shared.url) as terminal:
         assert await terminal.ended() == 0
     assert "Submitted job" in terminal.lines[0]
-    # up as far as the log's own first line
+    # the cursor cannot move above the log's own first line
     assert terminal.lines[1:3] == ["last linee of the log", "red plain"]
     assert terminal.title == ""
     assert terminal.colour_of("red") == "red"
@@ -65,18 +65,18 @@ async def test_a_hostile_log_changes_only_its_own_lines(service: Service, script
     assert not terminal.cursor_is_hidden
 
 
-async def test_raw_passes_output_unchanged(service: Service, script: Path) -> None:
+async def test_raw_passes_output_unchanged(shared: Service, script: Path) -> None:
     script.write_text(HOSTILE)
-    with in_terminal("run", script, "--raw", ASGARD_URL=service.url) as terminal:
+    with in_terminal("run", script, "--raw", ASGARD_URL=shared.url) as terminal:
         assert await terminal.ended() == 0
     assert terminal.title == "stolen title"
 
 
 @pytest.mark.parametrize("variable", ["NO_COLOR", "TERM"])
-async def test_colours_can_be_turned_off(service: Service, script: Path, variable: str) -> None:
+async def test_colours_can_be_turned_off(shared: Service, script: Path, variable: str) -> None:
     script.write_text(r"print('\033[31mred\033[0m plain\r\033[K!')")
     value = {"NO_COLOR": "1", "TERM": "dumb"}[variable]
-    with in_terminal("run", script, ASGARD_URL=service.url, **{variable: value}) as terminal:
+    with in_terminal("run", script, ASGARD_URL=shared.url, **{variable: value}) as terminal:
         assert await terminal.ended() == 0
     assert terminal.colour_of("completed") == "default"
     assert b"\x1b[31m" not in terminal.written
@@ -102,7 +102,7 @@ async def test_a_spinner_shows_the_queue_position_and_vanishes(
 
 
 class Waiting:
-    """A job that waits for a flag, followed in a terminal."""
+    """A job that waits for a flag while it is followed in a terminal."""
 
     def __init__(self, terminal: Terminal, flag: Path) -> None:
         self.terminal = terminal
@@ -115,59 +115,59 @@ class Waiting:
 
 
 async def test_ctrl_c_asks_and_c_cancels_the_job(
-    service: Service, tmp_path: Path, script: Path
+    shared: Service, tmp_path: Path, script: Path
 ) -> None:
     script.write_text(WAITS.format(flag=str(tmp_path / "never")))
-    with in_terminal("run", script, ASGARD_URL=service.url) as terminal:
+    with in_terminal("run", script, ASGARD_URL=shared.url) as terminal:
         await Waiting(terminal, tmp_path).interrupt()
         terminal.type("c\n")
         assert await terminal.ended() == 130
     assert only(terminal.lines, "ended  cancelled")
-    assert (await service.job(await only_job(service)))["status"] == "cancelled"
+    assert (await shared.job(await job_of(shared, script)))["status"] == "cancelled"
 
 
 @pytest.mark.parametrize("answer", ["d\n", CTRL_C])
 async def test_d_and_a_second_ctrl_c_detach(
-    service: Service, tmp_path: Path, script: Path, answer: str
+    shared: Service, tmp_path: Path, script: Path, answer: str
 ) -> None:
     flag = tmp_path / "flag"
     script.write_text(WAITS.format(flag=str(flag)))
-    with in_terminal("run", script, ASGARD_URL=service.url) as terminal:
+    with in_terminal("run", script, ASGARD_URL=shared.url) as terminal:
         await Waiting(terminal, flag).interrupt()
         terminal.type(answer)
         assert await terminal.ended() == 125
-    job_id = await only_job(service)
+    job_id = await job_of(shared, script)
     assert f"asgard logs -f {job_id}" in only(terminal.lines, "Detached")
-    assert (await service.job(job_id))["status"] == "running"
+    assert (await shared.job(job_id))["status"] == "running"
     flag.touch()
-    assert (await service.finished(job_id))["status"] == "completed"
+    assert (await shared.finished(job_id))["status"] == "completed"
 
 
 @pytest.mark.parametrize("is_removed", [False, True])
 async def test_detaching_reports_a_job_that_ended_meanwhile(
-    service: Service, tmp_path: Path, script: Path, *, is_removed: bool
+    shared: Service, tmp_path: Path, script: Path, *, is_removed: bool
 ) -> None:
     flag = tmp_path / "flag"
     script.write_text(WAITS.format(flag=str(flag)))
-    with in_terminal("run", script, ASGARD_URL=service.url) as terminal:
+    with in_terminal("run", script, ASGARD_URL=shared.url) as terminal:
         await Waiting(terminal, flag).interrupt()
         flag.touch()
-        job_id = await only_job(service)
-        await service.finished(job_id)
+        job_id = await job_of(shared, script)
+        await shared.finished(job_id)
         if is_removed:
-            status, _ = await service.request("DELETE", f"/mlops/training/jobs/{job_id}")
+            status, _ = await shared.request("DELETE", f"/mlops/training/jobs/{job_id}")
             assert status == 204
         terminal.type("d\n")
         assert await terminal.ended() == 125
-    said = only(terminal.lines, "Detached")
-    assert ("has been deleted" if is_removed else "has completed") in said
+    message = only(terminal.lines, "Detached")
+    assert ("has been deleted" if is_removed else "has completed") in message
     assert not [line for line in terminal.lines if "still running" in line]
 
 
-async def test_enter_resumes_following(service: Service, tmp_path: Path, script: Path) -> None:
+async def test_enter_resumes_following(shared: Service, tmp_path: Path, script: Path) -> None:
     flag = tmp_path / "flag"
     script.write_text(WAITS.format(flag=str(flag)))
-    with in_terminal("run", script, ASGARD_URL=service.url) as terminal:
+    with in_terminal("run", script, ASGARD_URL=shared.url) as terminal:
         await Waiting(terminal, flag).interrupt()
         terminal.type("what?\n")
         await terminal.shows("continue (Enter)?", times=2)
@@ -178,14 +178,14 @@ async def test_enter_resumes_following(service: Service, tmp_path: Path, script:
 
 
 async def test_the_log_waits_while_the_question_is_open(
-    service: Service, tmp_path: Path, script: Path
+    shared: Service, tmp_path: Path, script: Path
 ) -> None:
     flag = tmp_path / "flag"
     script.write_text(WAITS.format(flag=str(flag)))
-    with in_terminal("run", script, ASGARD_URL=service.url) as terminal:
+    with in_terminal("run", script, ASGARD_URL=shared.url) as terminal:
         await Waiting(terminal, flag).interrupt()
         flag.touch()
-        await service.finished(await only_job(service))
+        await shared.finished(await job_of(shared, script))
         assert "went on" not in terminal.lines
         terminal.type("\n")
         assert await terminal.ended() == 0
@@ -194,15 +194,15 @@ async def test_the_log_waits_while_the_question_is_open(
 
 
 async def test_a_detached_log_can_be_followed_again(
-    service: Service, tmp_path: Path, script: Path
+    shared: Service, tmp_path: Path, script: Path
 ) -> None:
     flag = tmp_path / "flag"
-    job_id = await service.submit(WAITS.format(flag=str(flag)) + "\nprint(*range(9), sep='\\n')")
-    with in_terminal("logs", "-f", job_id, ASGARD_URL=service.url) as terminal:
+    job_id = await shared.submit(WAITS.format(flag=str(flag)) + "\nprint(*range(9), sep='\\n')")
+    with in_terminal("logs", "-f", job_id, ASGARD_URL=shared.url) as terminal:
         await terminal.shows("waiting")
         terminal.type(CTRL_C)
         assert await terminal.ended() == 130
-    with in_terminal("logs", "-f", job_id, ASGARD_URL=service.url) as terminal:
+    with in_terminal("logs", "-f", job_id, ASGARD_URL=shared.url) as terminal:
         await terminal.shows("waiting")
         flag.touch()
         assert await terminal.ended() == 0
@@ -228,12 +228,12 @@ async def test_a_restart_is_reported_on_its_own_lines(
 
 
 async def test_closing_the_terminal_leaves_the_job_running(
-    service: Service, tmp_path: Path, script: Path
+    shared: Service, tmp_path: Path, script: Path
 ) -> None:
     flag = tmp_path / "flag"
     script.write_text(WAITS.format(flag=str(flag)))
-    with in_terminal("run", script, ASGARD_URL=service.url) as terminal:
+    with in_terminal("run", script, ASGARD_URL=shared.url) as terminal:
         await terminal.shows("waiting")
         assert await terminal.closed() == 125
     flag.touch()
-    assert (await service.finished(await only_job(service)))["status"] == "completed"
+    assert (await shared.finished(await job_of(shared, script)))["status"] == "completed"

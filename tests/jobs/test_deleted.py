@@ -1,4 +1,4 @@
-"""Jobs whose row goes while the service still holds them: nothing waits for what is gone."""
+"""Jobs whose row is deleted while the service still handles them: nothing waits for them."""
 
 import asyncio
 from collections.abc import AsyncIterator
@@ -36,7 +36,7 @@ async def store(tmp_path: Path) -> AsyncIterator[JobStore]:
 
 
 async def deleted(store: JobStore) -> Job:
-    """A job as it was claimed, which has failed and was deleted since."""
+    """A claimed job that has failed and was deleted meanwhile."""
     await accept(store)
     job = await store.claim_next(now())
     assert job is not None

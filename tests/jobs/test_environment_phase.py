@@ -1,4 +1,4 @@
-"""Jobs with requirements of their own: built once, cached, shared, cancelled, taken over.
+"""Jobs with requirements: environments are built once, cached, shared, cancelled and adopted.
 
 The packages are small ones from the registry; mlflow, which every environment gets, comes from uv's
 cache after the first build of the session.
@@ -42,7 +42,7 @@ async def test_an_environment_is_built_once_and_reused(service: Service) -> None
         assert job["timings"]["environment"] > 0
     builds = list(service.data_dir.glob("environments/builds/*/*/exit.json"))
     assert len(builds) == 1
-    # written in another way, the same requirements are the same environment
+    # the same requirements in another spelling mean the same environment
     again = await service.finished(await service.submit(USES, requirements=[" IniConfig < 2"]))
     assert again["logs"].startswith("uses iniconfig ")
     assert again["timings"]["environment"] < job["timings"]["environment"]
@@ -53,7 +53,7 @@ async def test_an_environment_larger_than_the_cache_is_used(tmp_path: Path) -> N
     async with running_service(tmp_path / "data", settings) as service:
         job_id = await service.submit(USES, requirements=["iniconfig<2"])
         assert (await service.finished(job_id, within=BUILD_SECONDS))["status"] == "completed"
-        # what the build left goes at the next start
+        # files of the build are removed at the next start
         await service.end()
         await service.start()
         await eventually(lambda: not list(service.data_dir.glob("environments/builds/*")))
@@ -84,13 +84,13 @@ async def test_a_cancelled_job_stops_its_build(service: Service) -> None:
     job = await service.finished(job_id)
     assert (job["status"], job["reason"]) == ("cancelled", "cancelled")
     await eventually(lambda: not builds_below(service.data_dir), what="the build stopped")
-    # and nothing half built is found afterwards
+    # and no half-built environment is used afterwards
     again = await service.submit(USES, requirements=["iniconfig<2", "pluggy<1.5"])
     assert (await service.finished(again, within=BUILD_SECONDS))["status"] == "completed"
 
 
 async def test_an_early_cancellation_leaves_no_build(service: Service) -> None:
-    """Also in the moment when its process is started and not yet known to run."""
+    """Even when the process of the build was started but is not yet known to run."""
     for number in range(10):
         job_id = await service.submit(USES, requirements=["iniconfig<2", f"pluggy<1.{number}"])
         await service.phase(job_id, "environment")

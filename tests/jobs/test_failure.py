@@ -1,4 +1,4 @@
-"""Which exception ended a script: found in what real scripts printed.
+"""Finding the exception that ended a script in the output of real scripts.
 
 tests/jobs/outputs holds the output of scripts that were run once, with only paths shortened; the
 short ones below are run again, so that a new Python that prints differently is noticed.
@@ -189,7 +189,7 @@ HOSTILE = {
 
 @pytest.mark.parametrize("name", HOSTILE)
 def test_hostile_output_is_read_in_linear_time(name: str) -> None:
-    """CPU seconds, not a clock: quadratic work on these would take minutes."""
+    """Measured in CPU seconds: quadratic work on these inputs would take minutes."""
     before = time.process_time()
     found = last_exception_line(HOSTILE[name])
     assert time.process_time() - before < 5

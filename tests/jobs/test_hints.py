@@ -1,4 +1,4 @@
-"""A failure that every newcomer meets is followed by what to do.
+"""Hints on common failures.
 
 The outputs are those of real scripts against MLflow 3.17.2, scikit-learn 1.9 and skops 0.16.
 """

@@ -1,4 +1,4 @@
-"""Jobs whose files, disk or database fail under them: they still end, once, and free their slot."""
+"""Jobs whose files, disk or database fail: they still end exactly once, and free their slot."""
 
 import os
 import resource
@@ -17,7 +17,7 @@ pytestmark = pytest.mark.service
 
 @pytest.fixture
 async def service(tmp_path: Path) -> AsyncIterator[Service]:
-    """One whose jobs reach the files of their attempts, to spoil them."""
+    """A service whose jobs can reach and corrupt the files of their attempts."""
     async with running_service(tmp_path / "data", WITHOUT_MLFLOW | UNCONFINED) as started:
         yield started
 
@@ -107,7 +107,7 @@ async def test_an_end_on_a_full_disk_is_recorded_later(service: Service) -> None
     service.may_fail = True
     job_id = await service.submit("import time\ntime.sleep(0.5)\nraise SystemExit(3)")
     await service.phase(job_id, "running")
-    # the database cannot grow: a full disk, as far as the service can tell
+    # the database cannot grow: to the service the disk is full
     unlimited = resource.prlimit(service.pid, resource.RLIMIT_FSIZE)
     size = (service.data_dir / "asgard.db-wal").stat().st_size
     resource.prlimit(service.pid, resource.RLIMIT_FSIZE, (size, unlimited[1]))

@@ -1,4 +1,4 @@
-"""How a job ended, as a client reads it: a started service and real scripts."""
+"""Outcomes of real scripts, as a client of a running service sees them."""
 
 import os
 import signal
@@ -17,7 +17,7 @@ SLEEP = "import time\nprint('up')\ntime.sleep(60)"
 
 @pytest.fixture
 async def limited(tmp_path: Path) -> AsyncIterator[Service]:
-    """A service with a memory limit for jobs, kept by RLIMIT_AS; see tests/limits, too."""
+    """A service with a memory limit for jobs, enforced by RLIMIT_AS; see also tests/supervisor."""
     settings = {
         **WITHOUT_MLFLOW,
         "ASGARD_LIMITS__MEMORY_MB": "512",
@@ -128,7 +128,7 @@ async def test_a_job_has_a_clean_environment(tmp_path: Path) -> None:
         "MINE",
         "MLFLOW_EXPERIMENT_NAME",
         "MLFLOW_RUN_CONTEXT",
-        "MLFLOW_TRACKING_TOKEN",  # asked for, by configuring it
+        "MLFLOW_TRACKING_TOKEN",  # configured, so jobs get it
         "MLFLOW_TRACKING_URI",
         "MPLCONFIGDIR",
         "PATH",

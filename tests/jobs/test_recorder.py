@@ -1,4 +1,4 @@
-"""What MLflow knows of ended jobs is noted, whatever it fails at."""
+"""Recording the runs of ended jobs, even while MLflow fails for some of them."""
 
 import asyncio
 from collections.abc import AsyncIterator
@@ -32,14 +32,14 @@ CREATE, SEARCH = "model-versions/create", "model-versions/search"
 
 
 class Pending:
-    """Jobs that have completed with a model, which MLflow has not been asked about."""
+    """Completed jobs with a model whose runs are not recorded yet."""
 
     def __init__(self, store: JobStore, user: MlflowUser) -> None:
         self._store = store
         self.user = user
 
     async def job(self, model_name: str, recorder: Recorder | None = None) -> Job:
-        """One that has ended in this life of the recorder, or in an earlier one."""
+        """A job that ended in this service process, or in an earlier one."""
         job = await accept(self._store, new_job(model_name=model_name, uses_tracking=True))
         began = now()
         await self._store.claim_next(began)
@@ -124,7 +124,7 @@ async def test_a_failing_job_does_not_block_the_others(
         async def known() -> bool:
             return await version_of(store, younger) == "1"
 
-        await eventually(known, what="the younger job's model is known")
+        await eventually(known, what="the younger job's model is recorded")
     assert (await store.get(older.job_id)).tracking_pending
 
 
@@ -137,7 +137,7 @@ async def test_a_version_is_sought_where_one_may_exist(
         async def known(job: Job) -> bool:
             return await version_of(store, job) == "1"
 
-        await eventually(lambda: known(inherited), what="the inherited job's model is known")
+        await eventually(lambda: known(inherited), what="the inherited job's model is recorded")
         assert relay.seen[SEARCH] == 2
         fine = await pending.job(fresh("fine"), recorder)
         await recorder.settle(fine)

@@ -1,4 +1,4 @@
-"""What a crash, a reboot or a restarted container leaves, and what the next start makes of it."""
+"""Recovery after a crash, a reboot or a restart of the container."""
 
 import contextlib
 import os
@@ -99,13 +99,13 @@ async def test_jobs_running_at_a_reboot_are_lost(tmp_path: Path, settings: dict[
 
 
 async def _as_after_a_reboot(service: Service, job_id: str) -> None:
-    """Everything gone, and the files name another boot."""
+    """Kill everything, and let the files name another boot."""
     await service.kill()
     file = pid_file(service, job_id)
     facts = msgspec.json.decode(file.read_bytes())
     keeper = int(file.with_name("lock").read_text().split()[0])
     for pid in (keeper, facts["shim_pid"], facts["job_pid"]):
-        with contextlib.suppress(ProcessLookupError):  # one takes the others along
+        with contextlib.suppress(ProcessLookupError):  # killing one ends the others
             os.kill(pid, signal.SIGKILL)
     await eventually(lambda: not processes_with(str(file.parent)))
     file.write_bytes(msgspec.json.encode({**facts, "boot_id": "another"}))
@@ -124,7 +124,7 @@ async def test_a_cancelled_lost_job_is_not_requeued(tmp_path: Path) -> None:
 
 
 async def test_a_job_claimed_but_not_started_runs_after_the_restart(service: Service) -> None:
-    # the row says STARTING and nothing is on the disk: what a crash between the two leaves
+    # the row says STARTING and there are no files: as after a crash in between
     await service.end()
     async with Database(service.data_dir / "asgard.db") as database:
         store = JobStore(database)

@@ -1,4 +1,4 @@
-"""Jobs that cannot be started: told why, and started again where there is hope."""
+"""Jobs that cannot be started: the reason is reported, and transient failures are retried."""
 
 import errno
 import os
@@ -49,7 +49,7 @@ def test_resource_exhaustion_is_transient(number: int) -> None:
 
 
 def files_open_but_for(spare: int, service: Service, *, watching: str) -> int:
-    """The limit that leaves so many descriptors once that job is not watched any longer."""
+    """Return the limit that leaves `spare` descriptors once that job is no longer watched."""
     shims = processes_with(str(service.data_dir / "jobs" / watching))
     used = set()
     for path in Path(f"/proc/{service.pid}/fdinfo").iterdir():
@@ -72,7 +72,7 @@ async def test_a_job_starts_later_on_an_exhausted_machine(tmp_path: Path) -> Non
         await service.phase(blocker, "running")
         job_id = await service.submit("print('at last')")
         limit = resource.prlimit(service.pid, resource.RLIMIT_NOFILE)
-        # two are enough to read how the first job ended, too little to start another
+        # two are enough to read the outcome of the first job, but not to start another
         lowest = files_open_but_for(2, service, watching=blocker)
         resource.prlimit(service.pid, resource.RLIMIT_NOFILE, (lowest, limit[1]))
         go.touch()
@@ -100,7 +100,7 @@ async def test_a_full_disk_is_named_as_the_cause(tmp_path: Path) -> None:
         status, accepted = await service.post(UPLOAD, data=data)
         assert status == 202, accepted
         job_id = accepted["job_id"]
-        # no file can grow so large as the one in the archive: a full disk, for the service
+        # no file can grow as large as the one in the archive: to the service the disk is full
         limit = resource.prlimit(service.pid, resource.RLIMIT_FSIZE)
         resource.prlimit(service.pid, resource.RLIMIT_FSIZE, (2 * MIB, limit[1]))
         go.touch()

@@ -1,4 +1,4 @@
-"""Readers of one log share what one of them has read."""
+"""Followers of one log share each piece that one of them has read."""
 
 import asyncio
 from collections import Counter
@@ -51,7 +51,7 @@ async def test_a_piece_is_read_once_for_all(log: Path, readings: list[int]) -> N
     assert await feed.piece(0, is_complete=False) is pieces[0]
     assert readings == [0]
     assert (await feed.piece(3, is_complete=False)).frames == ()
-    assert readings == [0]  # it is known that nothing more was there
+    assert readings == [0]  # known to be at the end
 
 
 async def test_delivery_is_spread_over_loop_iterations(log: Path) -> None:

@@ -1,4 +1,4 @@
-"""Frames of a log: every byte once, no character cut, whatever the job writes and however."""
+"""Frames of a log: every byte once and no character cut, whatever the job writes."""
 
 import json
 from collections.abc import Sequence
@@ -26,7 +26,7 @@ def read_piece(log: Path, offset: int, *, is_complete: bool) -> Piece:
 
 
 class Reader:
-    """Takes all frames that there are, and checks that they follow each other."""
+    """Reads all available frames and checks that they follow each other."""
 
     def __init__(self, log: Path, offset: int = 0) -> None:
         self.log = log
@@ -81,7 +81,7 @@ HOSTILE = st.lists(
 def test_write_boundaries_do_not_change_the_text(
     writes: Sequence[bytes], gaps: Sequence[int]
 ) -> None:
-    """Read after each write, and all at once in the end: the same text, by frames without gaps."""
+    """Reading after each write and reading once at the end yield the same text without gaps."""
     with TemporaryDirectory() as folder:
         log = Path(folder) / "job.log"
         writer, live, at = writer_of(log), Reader(log), 1_000
@@ -95,7 +95,7 @@ def test_write_boundaries_do_not_change_the_text(
         replay = Reader(log).read(is_complete=True)
         assert live.text == replay.text == whole.decode("utf-8", "replace")
         assert live.offset == replay.offset == len(whole)
-        for frame in replay.frames:  # from each `next` on comes exactly the rest
+        for frame in replay.frames:  # reading from each `next` on yields exactly the rest
             rest = Reader(log, frame["next"]).read(is_complete=True)
             assert replay.text.endswith(rest.text)
             assert rest.offset == len(whole)
@@ -103,10 +103,10 @@ def test_write_boundaries_do_not_change_the_text(
             len(live.text) - len(Reader(log, f["next"]).read(is_complete=True).text)
             for f in live.frames
         ]
-        told = [
+        lengths = [
             len("".join(f["data"] for f in live.frames[: n + 1])) for n in range(len(live.frames))
         ]
-        assert ends == told
+        assert ends == lengths
 
 
 @pytest.mark.parametrize("text", ["é", "€", "😀", "👩‍🔬 naïve"])

@@ -1,4 +1,4 @@
-"""Live logs of a service that is stopped, killed and started again, or has greedy readers."""
+"""Live logs of a service that is stopped, killed and restarted, or has greedy readers."""
 
 import asyncio
 import json
@@ -39,7 +39,7 @@ def log_of(service: Service, job_id: str) -> Path:
 async def read_until_closed(
     service: Service, job_id: str, offset: int, into: list[str]
 ) -> tuple[int, int | None]:
-    """Read a stream until it is closed or breaks off: where to go on, and the close code."""
+    """Read a stream until it ends; return the offset to resume at and the close code."""
     async with service.session.ws_connect(
         service.url + stream_path(job_id), params={"offset": offset}
     ) as socket:
@@ -99,7 +99,7 @@ async def test_the_times_of_a_log_survive_the_death_of_its_shim(service: Service
 
 
 def resident_bytes(pid: int) -> int:
-    """Of its own, without what it maps of files."""
+    """Return the anonymous memory of a process, without mapped files."""
     for line in Path(f"/proc/{pid}/status").read_text().splitlines():
         if line.startswith("RssAnon:"):
             return int(line.split()[1]) * 1024
@@ -108,14 +108,14 @@ def resident_bytes(pid: int) -> int:
 
 @pytest.fixture
 async def patient(tmp_path: Path) -> AsyncIterator[Service]:
-    """A service that cuts nobody off during a test."""
+    """A service that disconnects no reader during a test."""
     settings = WITHOUT_MLFLOW | {"ASGARD_LOGS__STALLED_READER_SECONDS": "600"}
     async with running_service(tmp_path / "data", settings) as started:
         yield started
 
 
 async def test_stalled_readers_cost_little_memory(patient: Service) -> None:
-    """benchmarks/logs.py has the same with 1 GB and 20 readers."""
+    """benchmarks/logs.py does the same with 1 GB and 20 readers."""
     script = """
 import os, time
 while not os.path.exists("go"): time.sleep(0.01)

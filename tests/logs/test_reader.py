@@ -1,4 +1,4 @@
-"""Reading logs, also those with a hole, as supervisor/shim/pump.py makes it."""
+"""Reading logs, including logs with a hole as supervisor/shim/pump.py makes it."""
 
 from pathlib import Path
 
@@ -102,7 +102,7 @@ async def test_a_later_attempt_continues_after_the_hole(log: Path, reader: LogRe
 
 
 async def test_pieces_end_as_requested_after_a_hole(log: Path, reader: LogReader) -> None:
-    """The end is told to clients before the pieces are sent."""
+    """Clients are told the end before the pieces are sent."""
     write(log, b"a" * 1000 + b"\0" * 8000 + b"z" * 1000)
     Path(f"{log}.hole").write_text("1000 9000")
     pieces = [piece async for piece in reader.pieces("x", 1000, 9400)]

@@ -23,7 +23,7 @@ def times_file(log: Path) -> Path:
 
 
 def write(log: Path, *writes: tuple[bytes, int]) -> None:
-    """Write a log, each part at its time in milliseconds."""
+    """Write a log; each part comes with its time in milliseconds."""
     writer = Log(str(log), 1 << 20)
     for data, at_ms in writes:
         writer.write(data, at_ms)
@@ -92,7 +92,7 @@ def test_a_torn_last_entry_is_overwritten(log: Path, torn: int) -> None:
 
 
 def test_announced_output_never_written_has_no_time(log: Path) -> None:
-    """The entry is written before its text: a shim that is killed in between leaves it alone."""
+    """An entry is written before its text, so a shim killed in between leaves it alone."""
     write(log, (b"one", 1000))
     index = TimeIndex(str(log))
     index.note(3, 2000)

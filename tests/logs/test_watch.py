@@ -1,4 +1,4 @@
-"""Being told that a log has changed, with inotify and without."""
+"""Notification of changed logs, with inotify and by polling."""
 
 import asyncio
 from collections.abc import AsyncIterator
@@ -11,8 +11,8 @@ from asgard_async.logs import watch as watch_module
 from asgard_async.logs.watch import LogWatch
 
 
-class Told:
-    """Counts calls, and waits for the next one."""
+class Notification:
+    """A callback that waits for its next call."""
 
     def __init__(self) -> None:
         self._event = asyncio.Event()
@@ -48,27 +48,27 @@ async def watch(
 
 
 async def test_growth_is_notified(watch: LogWatch, tmp_path: Path) -> None:
-    log, told = tmp_path / "job" / "job.log", Told()
+    log, notified = tmp_path / "job" / "job.log", Notification()
     log.parent.mkdir()
-    with watch.watching(log, told):
+    with watch.watching(log, notified):
         log.write_bytes(b"one")
-        await told.next()
+        await notified.next()
         with log.open("ab") as file:
             file.write(b"two")
-        await told.next()
+        await notified.next()
 
 
 async def test_a_log_in_a_later_directory_is_notified(watch: LogWatch, tmp_path: Path) -> None:
-    log, told = tmp_path / "job" / "job.log", Told()
-    with watch.watching(log, told):
+    log, notified = tmp_path / "job" / "job.log", Notification()
+    with watch.watching(log, notified):
         log.parent.mkdir()
-        await told.next()
+        await notified.next()
         log.write_bytes(b"one")
-        await told.next()
+        await notified.next()
 
 
 async def test_all_readers_of_a_log_are_notified(watch: LogWatch, tmp_path: Path) -> None:
-    log, first, second = tmp_path / "job" / "job.log", Told(), Told()
+    log, first, second = tmp_path / "job" / "job.log", Notification(), Notification()
     log.parent.mkdir()
     with watch.watching(log, first), watch.watching(log, second):
         log.write_bytes(b"one")
@@ -77,37 +77,37 @@ async def test_all_readers_of_a_log_are_notified(watch: LogWatch, tmp_path: Path
 
 
 async def test_a_departing_reader_does_not_affect_others(watch: LogWatch, tmp_path: Path) -> None:
-    log, told = tmp_path / "job" / "job.log", Told()
+    log, notified = tmp_path / "job" / "job.log", Notification()
     log.parent.mkdir()
-    with watch.watching(log, told):
-        with watch.watching(log, Told()):
+    with watch.watching(log, notified):
+        with watch.watching(log, Notification()):
             pass
         log.write_bytes(b"one")
-        await told.next()
+        await notified.next()
 
 
 async def test_a_recreated_directory_is_watched(watch: LogWatch, tmp_path: Path) -> None:
-    log, told = tmp_path / "job" / "job.log", Told()
+    log, notified = tmp_path / "job" / "job.log", Notification()
     log.parent.mkdir()
-    with watch.watching(log, told):
+    with watch.watching(log, notified):
         log.parent.rmdir()
-        await told.next()
+        await notified.next()
         log.parent.mkdir()
-        await told.next()
+        await notified.next()
         log.write_bytes(b"one")
-        await told.next()
+        await notified.next()
 
 
 async def test_a_lost_event_is_recovered(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """When the kernel's queue is full it says so: it may have been any log."""
+    """After an overflow of the kernel's queue any log may have changed."""
     watch = LogWatch(tmp_path)
     watch.open()
-    log, told = tmp_path / "job" / "job.log", Told()
+    log, notified = tmp_path / "job" / "job.log", Notification()
     overflow = inotify.Event(watch=-1, mask=inotify.IN_Q_OVERFLOW, name="")
     monkeypatch.setattr(inotify, "read_events", lambda _: iter([overflow]))
-    with watch.watching(log, told):
+    with watch.watching(log, notified):
         watch._read_events()
-        assert told.was_called
+        assert notified.was_called
     watch.close()
 
 
@@ -115,7 +115,7 @@ async def test_closing_leaves_no_watches(tmp_path: Path) -> None:
     before = len(list(Path("/proc/self/fd").iterdir()))
     watch = LogWatch(tmp_path)
     watch.open()
-    with watch.watching(tmp_path / "job" / "job.log", Told()):
+    with watch.watching(tmp_path / "job" / "job.log", Notification()):
         pass
     watch.close()
     assert len(list(Path("/proc/self/fd").iterdir())) == before

@@ -8,6 +8,7 @@ from xml.etree import ElementTree
 
 import pytest
 
+from benchmarks import compare_versions
 from benchmarks.__main__ import rows_named
 from benchmarks.chart import chart
 from benchmarks.figures import Row, Target, table
@@ -183,3 +184,27 @@ def test_the_page_matches_the_documented_run(tmp_path: Path) -> None:
     for name in (DOCUMENT, PICTURE):
         assert (ROOT / "docs" / name).read_text("utf-8") == (tmp_path / name).read_text("utf-8")
     assert document(Results.read(DOCUMENTED), "") != (ROOT / "docs" / DOCUMENT).read_text("utf-8")
+
+
+# --- versions compared ----------------------------------------------------------------------------
+
+
+def test_versions_are_compared_by_the_ratio_of_medians() -> None:
+    figure = compare_versions.Figure(what="jobs", unit="jobs/s")
+    figure.values.update(before=[9.0, 10.0, 30.0], after=[12.0, 5.0, 12.0])
+    unmeasured = compare_versions.Figure(what="start", unit="s")
+    text = compare_versions.table({"jobs": figure, "start": unmeasured})
+    assert "10.0 jobs/s" in text
+    assert "12.0 jobs/s   1.20" in text
+    assert "start" not in text
+
+
+def test_an_unknown_figure_of_a_version_is_refused() -> None:
+    assert compare_versions.names("start,jobs") == {"start", "jobs"}
+    with pytest.raises(argparse.ArgumentTypeError, match="unknown figure: speed"):
+        compare_versions.names("speed")
+
+
+def test_a_directory_without_asgard_is_no_version(tmp_path: Path) -> None:
+    with pytest.raises(SystemExit, match="is not a checkout"):
+        compare_versions.Version(name="before", checkout=tmp_path).check()

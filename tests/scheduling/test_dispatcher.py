@@ -1,4 +1,4 @@
-"""The queue: order, bound, deadlines, cancellation while it waits."""
+"""The queue: order, limits, deadlines and cancellation of waiting jobs."""
 
 import asyncio
 from collections.abc import AsyncIterator
@@ -38,7 +38,7 @@ async def test_jobs_start_by_priority_then_age(one_slot: Service, tmp_path: Path
 
 async def test_running_jobs_never_exceed_the_slots(tmp_path: Path) -> None:
     settings = {**WITHOUT_MLFLOW, "ASGARD_JOBS__MAX_CONCURRENT_JOBS": "3"}
-    # each marks its presence, and how many others it met
+    # each job leaves a mark, and counts the marks of the others
     script = f"""
 import os, time
 here = {str(tmp_path / "here")!r}
@@ -82,7 +82,7 @@ async def test_a_queue_timeout_has_its_own_end_reason(tmp_path: Path) -> None:
             assert "queue" in job["error"]
             assert job["started_at"] is None
             assert "starting" not in job["timings"]
-        # the one that runs is not concerned, and the slot is still of use
+        # the running job is not affected, and its slot is still usable
         assert (await service.job(blocker))["phase"] == "running"
         await service.post(f"/mlops/training/jobs/{blocker}/cancel")
         assert (await service.finished(await service.submit("print()")))["status"] == "completed"

@@ -133,6 +133,7 @@ def migrating(file: Path, dies_before: int) -> subprocess.CompletedProcess[str]:
     )
 
 
+@pytest.mark.slow
 def test_a_migration_killed_at_any_statement_restarts(tmp_path: Path) -> None:
     whole, killed = tmp_path / "whole.db", tmp_path / "killed.db"
     old_database(whole)

@@ -23,6 +23,7 @@ from asgard_async.store.component import STORE
 from asgard_async.store.jobs import JobStore
 from tests.support.documented import only_documented
 from tests.support.eventually import eventually
+from tests.support.markers import assert_may_start_a_service
 from tests.support.served import Client, serving
 from tests.support.service import NOWHERE, submission
 
@@ -51,6 +52,7 @@ async def running(config: Config) -> AsyncIterator[Client]:
 
     Jobs that a test leaves running are cancelled.
     """
+    assert_may_start_a_service()
     app = create_app(config)
     async with only_documented(app), serving(app) as client:
         yield client

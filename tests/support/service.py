@@ -17,7 +17,8 @@ from asgard_async.config import load_config
 from asgard_async.config.data_directory import DataDirectory
 from asgard_async.supervisor.limits.enforcer import LimitEnforcer
 from asgard_async.supervisor.shim import limits
-from tests.support.eventually import eventually
+from tests.support.eventually import DEADLINE_SECONDS, eventually
+from tests.support.markers import assert_may_start_a_service
 from tests.support.processes import processes_with
 
 NOWHERE = "http://127.0.0.1:1"
@@ -111,7 +112,9 @@ class ServiceApi:
         assert isinstance(job, dict)
         return job
 
-    async def phase(self, job_id: str, *phases: str, within: float = 60) -> dict[str, Any]:
+    async def phase(
+        self, job_id: str, *phases: str, within: float = DEADLINE_SECONDS
+    ) -> dict[str, Any]:
         """Wait for a job to be in one of the phases; the job."""
 
         async def there() -> dict[str, Any] | None:
@@ -126,7 +129,7 @@ class ServiceApi:
         async def ready() -> bool:
             return "\nasgard_warm_servers_ready 1.0" in (await self.get("/metrics"))[1]
 
-        await eventually(ready, within=120, what="the fork server is ready")
+        await eventually(ready, what="the fork server is ready")
 
     async def says(self, job_id: str, text: str) -> None:
         """Wait for `text` in a job's log."""
@@ -136,7 +139,7 @@ class ServiceApi:
 
         await eventually(said, what=f"{job_id} says {text!r}")
 
-    async def finished(self, job_id: str, within: float = 60) -> dict[str, Any]:
+    async def finished(self, job_id: str, within: float = DEADLINE_SECONDS) -> dict[str, Any]:
         """Wait for a job's end; the job with its log."""
         await self.phase(job_id, "finished", within=within)
         return await self.job(job_id, logs="full")
@@ -183,6 +186,7 @@ class Service(ServiceApi):
 
     async def spawn(self, *arguments: str) -> None:
         """Start its process without waiting for it."""
+        assert_may_start_a_service()
         inherited = {
             name: value
             for name, value in os.environ.items()
@@ -208,7 +212,7 @@ class Service(ServiceApi):
         """`kill -9`, as a crash would."""
         await self.end(signal.SIGKILL)
 
-    async def end(self, number: int = signal.SIGTERM, within: float = 30) -> int:
+    async def end(self, number: int = signal.SIGTERM, within: float = DEADLINE_SECONDS) -> int:
         """Send a signal and wait for the end; the exit code."""
         assert self._process is not None
         with contextlib.suppress(ProcessLookupError):

@@ -1,4 +1,4 @@
-"""The doors: who a request is from, and whether that one may."""
+"""The authentication middleware: the token of a request, and whether its scope is sufficient."""
 
 import base64
 import binascii
@@ -13,28 +13,28 @@ from asgard_async.auth.errors import NotAuthenticated, ScopeTooSmall, TooManyFai
 from asgard_async.auth.failures import Failures
 from asgard_async.auth.token import Scope, Token
 
-OPEN = "/health/"
-"""What begins so is answered to everybody."""
+OPEN_PREFIX = "/health/"
+"""Paths below it need no token."""
 
 ADMIN_ROUTES = frozenset({"/mlops/registry"})
-"""What changes more than jobs."""
+"""Routes that change more than jobs."""
 
 PROTOCOL = "asgard.logs"
-SUBPROTOCOL = "asgard.bearer."
-"""A browser's WebSocket can send no header of its own, but name protocols."""
+TOKEN_PROTOCOL_PREFIX = "asgard.bearer."  # noqa: S105  # not a secret
+"""Prefix of the subprotocol that carries a token: a browser's WebSocket cannot send headers."""
 
 
 def guard(
     authenticator: Authenticator, failures: Failures, *, allowed_hosts: frozenset[str]
 ) -> Middleware:
-    """A middleware that lets in who may come in.
+    """A middleware that rejects foreign and unauthenticated requests.
 
-    It must stand inside the one that answers refusals.
+    It belongs inside the middleware that turns errors into responses.
     """
 
     @web.middleware
     async def guarded(request: web.Request, handler: Handler) -> web.StreamResponse:
-        if not request.path.startswith(OPEN):
+        if not request.path.startswith(OPEN_PREFIX):
             refuse_foreign(request, allowed_hosts=allowed_hosts)
             token = _authenticate(request, authenticator, failures)
             if token is not None:
@@ -47,7 +47,7 @@ def guard(
 
 
 def scope_for(request: web.Request) -> Scope:
-    """What a request needs. To learn that there is nothing at an address, any scope will do."""
+    """Return the scope that a request needs; any scope may learn that a path does not exist."""
     resource = request.match_info.route.resource
     if resource is None or request.method in SAFE_METHODS:
         return Scope.READ
@@ -57,12 +57,12 @@ def scope_for(request: web.Request) -> Scope:
 def _authenticate(
     request: web.Request, authenticator: Authenticator, failures: Failures
 ) -> Token | None:
-    given = _secret_in(request)
-    if given is not None and (token := authenticator.find(given)) is not None:
+    secret = _secret_in(request)
+    if secret is not None and (token := authenticator.find(secret)) is not None:
         return token
     if authenticator.is_open():
         return None
-    if given is None:
+    if secret is None:
         raise NotAuthenticated(wrong=False)
     address = request.remote or ""
     if wait := failures.wait_seconds(address):
@@ -79,25 +79,25 @@ def _secret_in(request: web.Request) -> str | None:
         case "basic":
             return _password_in(value)
     for protocol in _offered_protocols(request):
-        if protocol.startswith(SUBPROTOCOL):
-            return protocol.removeprefix(SUBPROTOCOL)
+        if protocol.startswith(TOKEN_PROTOCOL_PREFIX):
+            return protocol.removeprefix(TOKEN_PROTOCOL_PREFIX)
     return None
 
 
 def agreed_protocols(request: web.Request) -> list[str]:
-    """The subprotocols to agree on: a browser wants one of those that it offers.
+    """Return the subprotocols to agree on; a browser requires one of those that it offers.
 
-    The one with the token is repeated only to a client that offers no other.
+    The one that carries the token is echoed only if the client offers no other.
     """
     offered = _offered_protocols(request)
     if PROTOCOL in offered:
         return [PROTOCOL]
-    return [protocol for protocol in offered if protocol.startswith(SUBPROTOCOL)]
+    return [protocol for protocol in offered if protocol.startswith(TOKEN_PROTOCOL_PREFIX)]
 
 
 def _offered_protocols(request: web.Request) -> list[str]:
     lines = request.headers.getall(hdrs.SEC_WEBSOCKET_PROTOCOL, [])
-    return [word.strip() for line in lines for word in line.split(",")]
+    return [protocol.strip() for line in lines for protocol in line.split(",")]
 
 
 def _password_in(credentials: str) -> str:

@@ -1,6 +1,6 @@
-"""Bodies on their way in: each with deadlines, all of them together with a bound.
+"""Reception of request bodies: deadlines for each, and a memory bound for all of them together.
 
-aiohttp alone waits for ever for a body that trickles in, and buffers as many as are sent at once.
+aiohttp itself waits for ever for a body that trickles in, and buffers any number at once.
 """
 
 import asyncio
@@ -14,9 +14,9 @@ from asgard_async.api.errors import BodyTooSlow, TooManyBodies
 from asgard_async.core.fair_semaphore import FairSemaphore, SemaphoreUnavailable
 
 SMALL_BYTES = 16 * 1024
-"""Up to here a body does not count, so that no crowd of large ones keeps small ones out."""
+"""Bodies up to this size reserve no memory, so that large ones never block them."""
 GRACE_SECONDS = 10.0
-"""For as long as this a body may come as slowly as it likes."""
+"""Time from the start of a body before its minimum rate is enforced."""
 MAX_WAITING = 64
 PATIENCE_SECONDS = 10.0
 
@@ -24,32 +24,32 @@ _RESERVED = web.RequestKey("reserved", int)
 
 
 class Bodies:
-    """Who is received at this moment, and how much memory is set aside for it."""
+    """Bodies being received, and the memory reserved for them."""
 
     def __init__(self, *, total_bytes: int, min_rate: int) -> None:
         self._min_rate = min_rate
-        self._room = FairSemaphore(
+        self._memory = FairSemaphore(
             total_bytes, max_waiting=MAX_WAITING, patience_seconds=PATIENCE_SECONDS
         )
 
     @asynccontextmanager
-    async def arriving(
+    async def receive(
         self, request: web.Request, *, seconds: float, max_bytes: int
-    ) -> AsyncIterator["Arrival"]:
-        """Receive a body, of which at most `max_bytes` are held, within so many seconds.
+    ) -> AsyncIterator["IncomingBody"]:
+        """Receive a body within `seconds`, of which at most `max_bytes` are held in memory.
 
         Raises:
-            BodyTooSlow: it takes longer, or comes more slowly than it must.
-            TooManyBodies: no room for it came free.
+            BodyTooSlow: the body takes longer, or arrives below the minimum rate.
+            TooManyBodies: no memory became available in time.
         """
         loop = asyncio.get_running_loop()
         try:
-            async with asyncio.timeout(seconds) as limit:
-                yield Arrival(
+            async with asyncio.timeout(seconds) as deadline:
+                yield IncomingBody(
                     request,
-                    limit,
-                    self._room,
-                    began=loop.time(),
+                    deadline,
+                    self._memory,
+                    started_at=loop.time(),
                     seconds=seconds,
                     min_rate=self._min_rate,
                     size=min(request.content_length or max_bytes, max_bytes),
@@ -58,7 +58,7 @@ class Bodies:
             raise BodyTooSlow(seconds) from error
 
     def releasing(self) -> Middleware:
-        """A middleware that gives a body's room back when its request has been answered."""
+        """A middleware that releases a body's memory once its request is answered."""
 
         @web.middleware
         async def release(request: web.Request, handler: Handler) -> web.StreamResponse:
@@ -68,63 +68,63 @@ class Bodies:
                 return await handler(request)
             finally:
                 if size := request.get(_RESERVED):
-                    self._room.release(request.remote or "", size)
+                    self._memory.release(request.remote or "", size)
 
         return release
 
 
-class Arrival:
-    """One body; `note` must be told of each piece."""
+class IncomingBody:
+    """A body being received; the reader calls `count` with each piece."""
 
     def __init__(
         self,
         request: web.Request,
-        limit: asyncio.Timeout,
-        room: FairSemaphore,
+        deadline: asyncio.Timeout,
+        memory: FairSemaphore,
         *,
-        began: float,
+        started_at: float,
         seconds: float,
         min_rate: int,
         size: int,
     ) -> None:
         self._request = request
-        self._limit = limit
-        self._room = room
-        self._began = began
+        self._deadline = deadline
+        self._memory = memory
+        self._started_at = started_at
         self._seconds = seconds
         self._min_rate = min_rate
         self._size = size
         self._received = 0
-        self._expect()
+        self._move_deadline()
 
-    async def note(self, piece: bytes) -> None:
-        """Count a piece; with the first that makes the body a large one, wait for room.
+    async def count(self, piece: bytes) -> None:
+        """Count a piece; once the body is no longer small, wait for memory.
 
         Raises:
-            TooManyBodies: none came free.
+            TooManyBodies: no memory became available in time.
         """
         self._received += len(piece)
         if self._received > SMALL_BYTES and _RESERVED not in self._request:
             await self._reserve()
-        self._expect()
+        self._move_deadline()
 
     async def _reserve(self) -> None:
         loop = asyncio.get_running_loop()
-        asked, remaining = loop.time(), self._limit.when()
-        self._limit.reschedule(None)  # what we keep waiting is not slow
+        asked_at, deadline = loop.time(), self._deadline.when()
+        self._deadline.reschedule(None)  # a client that the service keeps waiting is not slow
         try:
-            await self._room.acquire(self._request.remote or "", self._size)
+            await self._memory.acquire(self._request.remote or "", self._size)
         except SemaphoreUnavailable as error:
             raise TooManyBodies from error
         finally:
-            self._began += loop.time() - asked
-            self._limit.reschedule(remaining)
+            self._started_at += loop.time() - asked_at
+            self._deadline.reschedule(deadline)
         self._request[_RESERVED] = self._size
 
-    def _expect(self) -> None:
-        """Set when the next piece must be there at the latest."""
+    def _move_deadline(self) -> None:
+        """Set the deadline for the next piece."""
         due = GRACE_SECONDS + self._received / self._min_rate
-        self._limit.reschedule(self._began + min(self._seconds, due))
+        self._deadline.reschedule(self._started_at + min(self._seconds, due))
 
 
 BODIES = web.AppKey("bodies", Bodies)

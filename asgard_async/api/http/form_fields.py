@@ -1,4 +1,4 @@
-"""Fields of a form, which are all text, made what JSON would have said."""
+"""Conversion of form fields, which are all text, to the values that JSON would have."""
 
 import json
 import re
@@ -8,15 +8,14 @@ from typing import Any
 import msgspec
 from marshmallow import fields
 
-from asgard_async.api.http.json_body import MAX_COMPOUND_BYTES, TOO_LARGE
+from asgard_async.api.http.json_body import MAX_COMPOUND_BYTES, TOO_LARGE, UNKNOWN_FIELD
 from asgard_async.api.schemas.fields import Flag, Number, TextMap, WholeNumber
 from asgard_async.api.schemas.submission import UploadFormSchema
 from asgard_async.domain.errors import InvalidSubmission
 from asgard_async.jobs.submit.requirements import read_requirements_file
 
-NOT_UTF8 = "Is not valid UTF-8."
-REPEATED = "Is given more than once."
-NO_SUCH_FIELD = "There is no such field."
+NOT_UTF8 = "Must be valid UTF-8."
+REPEATED = "Must be given only once."
 
 REQUIREMENTS = "requirements"
 FILES = {"script", "archive"}
@@ -26,30 +25,33 @@ _object = msgspec.json.Decoder(dict[str, bool | int | float | str | None])
 
 
 def is_field(name: str) -> bool:
-    """Whether a form may have a field of that name, files aside."""
+    """Return whether a form may have a field of that name, other than a file."""
     return name in FIELDS
 
 
 def add_field(
     document: dict[str, Any],
-    wrong: Callable[[str, str], None],
+    add_error: Callable[[str, str], None],
     name: str,
     content: bytes,
     *,
     is_file: bool,
     direct_references: bool,
 ) -> None:
-    """Add a field to `document`, or tell `wrong` why not; what it may say is judged later."""
+    """Add a field to `document`, or report why that is not possible to `add_error`.
+
+    The schema validates the value later.
+    """
     if not is_field(name):
-        wrong(name, NO_SUCH_FIELD)
+        add_error(name, UNKNOWN_FIELD)
         return
     if name in document and name != REQUIREMENTS:
-        wrong(name, REPEATED)
+        add_error(name, REPEATED)
         return
     try:
         text = content.decode("utf-8-sig" if is_file else "utf-8")
     except UnicodeDecodeError:
-        wrong(name, NOT_UTF8)
+        add_error(name, NOT_UTF8)
         return
     try:
         if name == REQUIREMENTS:
@@ -61,14 +63,14 @@ def add_field(
         else:
             document[name] = _value(name, text)
     except (msgspec.DecodeError, RecursionError):
-        wrong(name, _not_an_object(FIELDS[name]))
+        add_error(name, _not_an_object(FIELDS[name]))
     except InvalidSubmission as error:
         for message in error.errors[name]:
-            wrong(name, message)
+            add_error(name, message)
 
 
 def _value(name: str, text: str) -> Any:
-    # what is no number and no flag stays text, which the schema then refuses in its own words
+    # malformed numbers and flags stay text, which the schema rejects with its own message
     field = FIELDS[name]
     if isinstance(field, WholeNumber) and re.fullmatch(r"-?[0-9]{1,18}", text):
         return int(text)

@@ -1,7 +1,8 @@
-"""What a trusted proxy says of the client that it stands for.
+"""The client's address, scheme and host, as forwarded by a trusted proxy.
 
-Not aiohttp-remotes: its middlewares clone a request that has begun, so that what is kept with it
-(its id, that it is answered) is lost, and its strict one refuses whoever comes without the proxy.
+Not aiohttp-remotes: its middlewares clone a request that is already being handled, which loses what
+is stored with it (its id, that it is answered), and its strict one rejects clients that do not come
+through the proxy.
 """
 
 import ipaddress
@@ -12,10 +13,10 @@ from aiohttp import hdrs, web
 
 
 def as_forwarded(request: web.BaseRequest, is_proxy: Callable[[str], bool]) -> web.BaseRequest:
-    """The request, with the client's address, scheme and host if it comes from a trusted proxy.
+    """Apply `X-Forwarded-*` to a request from a trusted proxy; return others unchanged.
 
-    Each proxy appends to what it got: what stands before the last address that is no proxy's is
-    what the client made up.
+    Each proxy appends to the header. Everything before the last address that is not a trusted
+    proxy's was made up by the client.
     """
     if not is_proxy(request.remote or ""):
         return request
@@ -35,8 +36,8 @@ def as_forwarded(request: web.BaseRequest, is_proxy: Callable[[str], bool]) -> w
 
 
 def _values(request: web.BaseRequest, name: str) -> list[str]:
-    """What stands under a name, at least one text."""
-    return [word.strip() for word in ",".join(request.headers.getall(name, [])).split(",")]
+    """Return the comma-separated values of a header; at least one, possibly empty."""
+    return [value.strip() for value in ",".join(request.headers.getall(name, [])).split(",")]
 
 
 def _address_in(text: str) -> str | None:

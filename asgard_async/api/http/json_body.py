@@ -1,6 +1,6 @@
-"""JSON bodies: read within a limit of size and time, decoded so that nothing in them can harm.
+"""JSON bodies: read within limits of size and time, and decoded without risk.
 
-aiohttp's and webargs' own loaders answer 500 to deep JSON and to integers of 5 000 digits.
+The loaders of aiohttp and webargs answer 500 to deeply nested JSON and to integers of 5 000 digits.
 """
 
 import re
@@ -11,7 +11,6 @@ from typing import TypeAlias
 import msgspec
 from aiohttp import web
 from aiohttp.http_exceptions import HttpProcessingError
-from aiohttp.web_protocol import RequestPayloadError
 
 from asgard_async.api.errors import (
     BodyTooLarge,
@@ -22,12 +21,13 @@ from asgard_async.api.errors import (
 from asgard_async.api.http.bodies import Bodies
 
 MAX_COMPOUND_BYTES = 1024 * 1024
-"""Of a list or an object within a body: what it takes to decode and hold is a multiple of that."""
-TOO_LARGE = "Is too large"
+"""Limit of a list or object within a body: decoded, it takes a multiple of that memory."""
+TOO_LARGE = "Too large"
+UNKNOWN_FIELD = "Unknown field."
 
 Scalar: TypeAlias = bool | int | float | str | None
 # No field of the API is deeper than an object or list of scalars. Decoding no further bounds both
-# the depth and how many Python objects a body can make of few bytes.
+# the depth and the number of Python objects that a small body can create.
 Value: TypeAlias = Scalar | list[Scalar] | dict[str, Scalar]
 
 LONE_SURROGATE = re.compile(
@@ -49,12 +49,12 @@ async def read_json_object(
     """Read the body of a request as a JSON object with some of the given fields.
 
     Raises:
-        UnsupportedMediaType: it is not declared as JSON in UTF-8, or is compressed.
-        BodyTooLarge: it has more than `max_bytes`.
-        BodyTooSlow: it takes longer than `seconds` to arrive.
-        TooManyBodies: there is no room for it at this moment.
-        MalformedBody: it is not JSON.
-        InvalidRequest: it is JSON of another shape, or has another field.
+        UnsupportedMediaType: the body is not declared as JSON in UTF-8, or is compressed.
+        BodyTooLarge: the body has more than `max_bytes`.
+        BodyTooSlow: the body takes longer than `seconds` to arrive.
+        TooManyBodies: no memory for the body became available in time.
+        MalformedBody: the body is not JSON.
+        InvalidRequest: the JSON has another shape, or an unknown field.
     """
     require_json(request)
     body = await read_body(request, bodies, max_bytes=max_bytes, seconds=seconds)
@@ -62,16 +62,16 @@ async def read_json_object(
 
 
 def require_json(request: web.Request) -> None:
-    """Check what the headers say of the body.
+    """Check that the headers declare an uncompressed JSON body.
 
     Raises:
-        UnsupportedMediaType: it is not declared as JSON in UTF-8, or is compressed.
+        UnsupportedMediaType: the body is not declared as JSON in UTF-8, or is compressed.
     """
-    # content_type is "application/octet-stream" when the header is missing or nonsense
+    # content_type is "application/octet-stream" if the header is missing or malformed
     if request.content_type != "application/json":
         raise UnsupportedMediaType("Send the body as JSON, with Content-Type: application/json.")
     if (request.charset or "utf-8").lower() not in {"utf-8", "utf8", "us-ascii"}:
-        raise UnsupportedMediaType("Send the body in UTF-8; no other charset is read.")
+        raise UnsupportedMediaType("Send the body in UTF-8; other charsets are not supported.")
     if request.headers.get("Content-Encoding", "identity").strip().lower() != "identity":
         raise UnsupportedMediaType("Send the body uncompressed, without Content-Encoding.")
 
@@ -82,23 +82,25 @@ async def read_body(
     """Read the whole body, holding at most `max_bytes` and one network chunk of it.
 
     Raises:
-        BodyTooLarge: it has more than `max_bytes`.
-        BodyTooSlow: it takes longer than `seconds` to arrive.
-        TooManyBodies: there is no room for it at this moment.
-        MalformedBody: its chunks are framed wrongly.
+        BodyTooLarge: the body has more than `max_bytes`.
+        BodyTooSlow: the body takes longer than `seconds` to arrive.
+        TooManyBodies: no memory for the body became available in time.
+        MalformedBody: the chunks of the body are malformed.
     """
     if (request.content_length or 0) > max_bytes:
         raise BodyTooLarge(max_bytes)
     body = bytearray()
     try:
-        async with bodies.arriving(request, seconds=seconds, max_bytes=max_bytes) as arrival:
+        async with bodies.receive(request, seconds=seconds, max_bytes=max_bytes) as incoming:
             while chunk := await request.content.readany():
-                await arrival.note(chunk)
+                await incoming.count(chunk)
                 body += chunk
                 if len(body) > max_bytes:
                     raise BodyTooLarge(max_bytes)
-    except (HttpProcessingError, RequestPayloadError) as error:
-        raise MalformedBody("The body is not framed as its headers say.") from error
+    except (HttpProcessingError, web.RequestPayloadError) as error:
+        raise MalformedBody(
+            "The body does not match its Content-Length or Transfer-Encoding."
+        ) from error
     return bytes(body)
 
 
@@ -106,8 +108,8 @@ def decode_object(body: bytes, fields: frozenset[str]) -> dict[str, Value]:
     """Decode a JSON object whose fields hold scalars, or lists or objects of scalars.
 
     Raises:
-        MalformedBody: it is not JSON.
-        InvalidRequest: it is JSON of another shape, or has a field that is not among `fields`.
+        MalformedBody: the body is not JSON.
+        InvalidRequest: the JSON has another shape, or a field that is not among `fields`.
     """
     if not body:
         raise MalformedBody("The body is empty; send a JSON object.")
@@ -130,7 +132,7 @@ def _decode_fields(body: bytes, fields: frozenset[str]) -> dict[str, msgspec.Raw
         try:
             present = _decoder_of(fields).decode(body)
         except msgspec.ValidationError as error:
-            # what is no such object may be no JSON either, which is said first
+            # if it is not JSON at all, report that instead
             body.decode()
             msgspec.json.decode(body, type=msgspec.Raw)
             raise InvalidRequest(_object_errors(error)) from error
@@ -144,7 +146,7 @@ def _decode_fields(body: bytes, fields: frozenset[str]) -> dict[str, msgspec.Raw
 
 @cache
 def _decoder_of(fields: frozenset[str]) -> msgspec.json.Decoder[msgspec.Struct]:
-    """A decoder that ends at the first field it does not know, before it has made much of it."""
+    """Return a decoder that stops at the first unknown field, before it decodes the value."""
     kind = msgspec.defstruct(
         "Body",
         [(name, msgspec.Raw | msgspec.UnsetType, msgspec.UNSET) for name in fields],
@@ -155,7 +157,7 @@ def _decoder_of(fields: frozenset[str]) -> msgspec.json.Decoder[msgspec.Struct]:
 
 def _object_errors(error: msgspec.ValidationError) -> dict[str, list[str]]:
     if unknown := re.search(r"unknown field `(.*)`", str(error), re.DOTALL):
-        return {unknown[1]: ["There is no such field."]}
+        return {unknown[1]: [UNKNOWN_FIELD]}
     return {"body": ["Must be a JSON object."]}
 
 
@@ -169,18 +171,18 @@ def _decode_value(raw: msgspec.Raw) -> Value:
 def _not_json(error: Exception, body: bytes) -> str:
     if isinstance(error, UnicodeDecodeError):
         return "The body is not valid UTF-8."
-    # msgspec says "truncated" of it
+    # msgspec's own message is "truncated"
     if lone := LONE_SURROGATE.search(body):
         return (
-            f"The body is not valid JSON: it holds half a character at byte {lone.start()} (a lone"
-            " surrogate, \\ud800 to \\udfff); write both halves, or the character itself."
+            f"The body is not valid JSON: lone surrogate (\\ud800 to \\udfff) at byte"
+            f" {lone.start()}; escape both halves of the character, or write the character itself."
         )
     return f"The body is not valid JSON: {error}."
 
 
 def _shape_message(error: msgspec.ValidationError) -> str:
     if str(error) == TOO_LARGE:
-        return f"{TOO_LARGE}: lists and objects have at most {MAX_COMPOUND_BYTES} bytes of JSON."
+        return f"{TOO_LARGE}: lists and objects may have {MAX_COMPOUND_BYTES} bytes of JSON."
     if "out of range" in str(error):
-        return "Holds a number that is out of range."
-    return "Is nested too deeply: its items must be text, numbers, true, false or null."
+        return "Contains a number that is out of range."
+    return "Nested too deeply: items must be text, numbers, true, false or null."

@@ -1,4 +1,4 @@
-"""Around every handler: what it refuses, and where it fails, becomes a problem document."""
+"""The error middleware: exceptions of handlers become problem documents."""
 
 import logging
 
@@ -14,7 +14,7 @@ log = logging.getLogger(__name__)
 
 @web.middleware
 async def problems(request: web.Request, handler: Handler) -> web.StreamResponse:
-    """Turn every exception of a handler into a response; cancellation and resets pass."""
+    """Turn every exception of a handler into a response, except cancellation and resets."""
     try:
         return await handler(request)
     except Exception as error:
@@ -23,9 +23,10 @@ async def problems(request: web.Request, handler: Handler) -> web.StreamResponse
         if isinstance(error, web.HTTPException) and error.status < 400:
             raise
         if is_answered(request):
-            # half a response is out: all that is left is to break the connection off
+            # part of a response is sent: aborting the connection is the only way to say that
+            # the rest is missing
             log.exception(
-                "%s %s failed while it was being answered, request_id %s",
+                "%s %s failed in mid-response, request_id %s",
                 request.method,
                 request.rel_url.raw_path,
                 request_id(request),
@@ -36,12 +37,12 @@ async def problems(request: web.Request, handler: Handler) -> web.StreamResponse
 
 
 def is_disconnected(request: web.BaseRequest) -> bool:
-    """Whether the client has closed the connection."""
+    """Return whether the client has closed the connection."""
     return request.transport is None or request.transport.is_closing()
 
 
 def answer_error(request: web.BaseRequest, error: Exception) -> web.Response:
-    """The response to a request whose handling raised `error`."""
+    """Return the response to a request whose handler raised `error`."""
     if not isinstance(error, AsgardError | web.HTTPException):
         log.error(
             "%s %s failed, request_id %s",

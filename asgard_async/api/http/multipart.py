@@ -1,6 +1,6 @@
-"""multipart/form-data: an upload's parts, read as they come; an archive goes to the disk.
+"""multipart/form-data bodies: parts are read as they arrive, and archives are written to disk.
 
-What is kept in memory is bounded by the same limit as a JSON body.
+The rest of a form is held in memory, with the same limit as a JSON body.
 """
 
 from collections.abc import AsyncIterator, Iterator
@@ -10,7 +10,6 @@ from typing import Any
 
 from aiohttp import BodyPartReader, MultipartReader, web
 from aiohttp.http_exceptions import HttpProcessingError
-from aiohttp.web_protocol import RequestPayloadError
 
 from asgard_async.api.errors import (
     BodyTooLarge,
@@ -18,12 +17,12 @@ from asgard_async.api.errors import (
     MalformedBody,
     UnsupportedMediaType,
 )
-from asgard_async.api.http.bodies import Arrival, Bodies
-from asgard_async.api.http.form_fields import NOT_UTF8, REPEATED, add_field, is_field
+from asgard_async.api.http.bodies import Bodies, IncomingBody
+from asgard_async.api.http.form_fields import REPEATED, add_field, is_field
 from asgard_async.api.http.parser import is_unicode
 from asgard_async.api.schemas.submission import MAX_REQUIREMENTS
 from asgard_async.config import Config
-from asgard_async.core.archives.members import SUFFIXES
+from asgard_async.core.archives.suffixes import SUFFIXES, accepted_suffix
 from asgard_async.domain.submission import UploadedArchive
 from asgard_async.store.archives import ArchiveStore
 
@@ -31,32 +30,32 @@ MAX_PARTS = MAX_REQUIREMENTS + 100
 """`requirements` may be repeated."""
 CHUNK = 1 << 16
 BLOCK = 1 << 20
-"""Written to the disk at once: a thread is asked for each."""
+"""Bytes per write to disk; each takes a call to a thread."""
 PLAIN_ENCODINGS = {"7bit", "8bit", "binary"}
-# What aiohttp's reader raises on crafted bodies; `Warning` where warnings are made errors.
+# aiohttp's reader raises these for crafted bodies; `Warning` if warnings are errors.
 READER_ERRORS = (
     ValueError,
     LookupError,
     RuntimeError,
     AssertionError,
     HttpProcessingError,
-    RequestPayloadError,
+    web.RequestPayloadError,
     Warning,
 )
 
 
 @dataclass(kw_only=True)
 class Form:
-    """What a form holds: fields as JSON would have them, and what is wrong with them."""
+    """The content of a form: fields converted to JSON values, files, and field errors."""
 
     document: dict[str, Any] = field(default_factory=dict)
     errors: dict[str, list[str]] = field(default_factory=dict)
     script: bytes | None = None
     archive: UploadedArchive | None = None
     file_name: str | None = None
-    """Of the script or the archive."""
+    """Name of the script or archive."""
 
-    def wrong(self, name: str, message: str) -> None:
+    def add_error(self, name: str, message: str) -> None:
         self.errors.setdefault(name, []).append(message)
 
 
@@ -71,25 +70,25 @@ async def read_form(
     """Read a form; its archive is removed when `held` closes, unless it was persisted.
 
     Raises:
-        UnsupportedMediaType: it is compressed.
-        BodyTooLarge: archive or fields have more bytes than they may.
-        BodyTooSlow: it takes longer than [http] upload_seconds to arrive.
-        TooManyBodies: there is no room for it at this moment.
-        MalformedBody: it is no multipart body, or ends in the middle.
-        InvalidRequest: it has too many parts.
+        UnsupportedMediaType: the body is compressed.
+        BodyTooLarge: the archive or the other fields exceed their limit.
+        BodyTooSlow: the body takes longer than [http] upload_seconds to arrive.
+        TooManyBodies: no memory for the body became available in time.
+        MalformedBody: the body is not multipart, or incomplete.
+        InvalidRequest: the body has too many parts.
     """
     if request.headers.get("Content-Encoding", "identity").strip().lower() != "identity":
         raise UnsupportedMediaType("Send the body uncompressed, without Content-Encoding.")
-    most = config.server.max_body_bytes + config.jobs.max_archive_bytes
-    if (request.content_length or 0) > most:
-        raise BodyTooLarge(most)
-    async with bodies.arriving(
+    max_bytes = config.server.max_body_bytes + config.jobs.max_archive_bytes
+    if (request.content_length or 0) > max_bytes:
+        raise BodyTooLarge(max_bytes)
+    async with bodies.receive(
         request, seconds=config.http.upload_seconds, max_bytes=config.server.max_body_bytes
-    ) as arrival:
+    ) as incoming:
         return await _FormReader(
             archives,
             held,
-            arrival,
+            incoming,
             max_form_bytes=config.server.max_body_bytes,
             max_archive_bytes=config.jobs.max_archive_bytes,
             direct_references=config.environments.allow_direct_references,
@@ -101,7 +100,7 @@ class _FormReader:
         self,
         archives: ArchiveStore,
         held: ExitStack,
-        arrival: Arrival,
+        incoming: IncomingBody,
         *,
         max_form_bytes: int,
         max_archive_bytes: int,
@@ -109,7 +108,7 @@ class _FormReader:
     ) -> None:
         self._archives = archives
         self._held = held
-        self._arrival = arrival
+        self._incoming = incoming
         self._max_form_bytes = max_form_bytes
         self._max_archive_bytes = max_archive_bytes
         self._direct_references = direct_references
@@ -128,12 +127,14 @@ class _FormReader:
                 return self._form
             parts += 1
             if parts > MAX_PARTS:
-                raise InvalidRequest({"body": [f"Has more than {MAX_PARTS} parts."]})
+                raise InvalidRequest({"body": [f"Must have at most {MAX_PARTS} parts."]})
             await self._take(part)
 
     async def _take(self, part: MultipartReader | BodyPartReader) -> None:
         if not isinstance(part, BodyPartReader):
-            raise MalformedBody("A part of the body is multipart itself; send each file by itself.")
+            raise MalformedBody(
+                "A part of the body is itself multipart; send each file as its own part."
+            )
         with _malformed():
             name, file_name = part.name, part.filename
         if name is None:
@@ -144,11 +145,11 @@ class _FormReader:
         if name in {"script", "archive"}:
             await self._take_file(name, file_name, part)
         else:
-            # also what is no field is read, to tell all that is wrong at once
+            # unknown fields are read too, so that all errors are reported at once
             value = await self._in_memory(part, keep=is_field(name))
             add_field(
                 self._form.document,
-                self._form.wrong,
+                self._form.add_error,
                 name,
                 value,
                 is_file=bool(file_name),
@@ -157,10 +158,10 @@ class _FormReader:
 
     async def _take_file(self, name: str, file_name: str | None, part: BodyPartReader) -> None:
         if self._files:
-            wrong = REPEATED if name in self._files else "Send either a script or an archive."
-            self._form.wrong(name, wrong)
+            message = REPEATED if name in self._files else "Send either a script or an archive."
+            self._form.add_error(name, message)
         elif file_name is not None and not is_unicode(file_name):
-            self._form.wrong(name, f"Its file name: {NOT_UTF8}")
+            self._form.add_error(name, "The file name must be valid UTF-8.")
         else:
             self._form.file_name = file_name
             self._files.add(name)
@@ -182,12 +183,12 @@ class _FormReader:
         return bytes(content)
 
     async def _to_disk(self, file_name: str, part: BodyPartReader) -> None:
-        ending = next((end for end in SUFFIXES if file_name.lower().endswith(end)), None)
-        if ending is None:
-            self._form.wrong("archive", "Its file name must end in .zip, .tar.gz or .tgz.")
+        suffix = accepted_suffix(file_name)
+        if suffix is None:
+            self._form.add_error("archive", "The file name must end in .zip, .tar.gz or .tgz.")
             await self._in_memory(part, keep=False)
             return
-        incoming = self._held.enter_context(self._archives.receiving(SUFFIXES[ending]))
+        file = self._held.enter_context(self._archives.receiving(SUFFIXES[suffix]))
         size, block = 0, bytearray()
         async for chunk in self._chunks(part):
             size += len(chunk)
@@ -195,17 +196,17 @@ class _FormReader:
                 raise BodyTooLarge(self._max_archive_bytes)
             block += chunk
             if len(block) >= BLOCK:
-                await incoming.write(bytes(block))
+                await file.write(bytes(block))
                 block.clear()
-        await incoming.write(bytes(block))
-        await incoming.close()
-        self._form.archive = UploadedArchive(name=incoming.name, sha256=incoming.sha256)
+        await file.write(bytes(block))
+        await file.close()
+        self._form.archive = UploadedArchive(name=file.name, sha256=file.sha256)
 
     async def _chunks(self, part: BodyPartReader) -> AsyncIterator[bytes]:
         while not part.at_eof():
             with _malformed():
                 chunk = await part.read_chunk(CHUNK)
-            await self._arrival.note(chunk)
+            await self._incoming.count(chunk)
             yield chunk
 
 
@@ -215,6 +216,5 @@ def _malformed() -> Iterator[None]:
         yield
     except READER_ERRORS as error:
         raise MalformedBody(
-            "The body is not the multipart/form-data that its Content-Type says, or ends in the"
-            " middle."
+            "The body is not valid multipart/form-data for its Content-Type, or is incomplete."
         ) from error

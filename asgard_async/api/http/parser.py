@@ -1,4 +1,4 @@
-"""What `validation_middleware` of aiohttp_apispec reads queries and bodies with."""
+"""The parser of queries and JSON bodies that aiohttp_apispec's `validation_middleware` uses."""
 
 from collections.abc import Iterator, Mapping
 from typing import Any, NoReturn
@@ -16,7 +16,7 @@ MAX_PARAMETERS = 64
 
 
 class RequestParser(AIOHTTPParser):
-    """webargs' parser with Asgard's JSON loading and its one form of field errors."""
+    """webargs' parser with Asgard's JSON reader and its flat field errors."""
 
     def __init__(self, bodies: Bodies, *, max_body_bytes: int, seconds: float) -> None:
         super().__init__(error_handler=refuse_fields)
@@ -34,31 +34,31 @@ class RequestParser(AIOHTTPParser):
         )
 
     def load_querystring(self, req: web.Request, schema: Schema) -> MultiDictProxy:
-        # names that are given twice, and text that no UTF-8 can carry, mean nothing here
+        # repeated names and lone surrogates have no meaning here
         errors: dict[str, list[str]] = {}
         for name, value in list(req.query.items())[:MAX_PARAMETERS]:
             if len(req.query.getall(name)) > 1:
-                errors[name] = ["Is given more than once."]
+                errors[name] = ["Must be given only once."]
             elif not is_unicode(value):
-                errors[name] = ["Is not valid UTF-8."]
+                errors[name] = ["Must be valid UTF-8."]
         if errors:
             raise InvalidRequest(errors)
         if len(req.query) > MAX_PARAMETERS:
-            raise InvalidRequest({"query": [f"At most {MAX_PARAMETERS} parameters are read."]})
+            raise InvalidRequest({"query": [f"Must have at most {MAX_PARAMETERS} parameters."]})
         return super().load_querystring(req, schema)
 
 
 def refuse_fields(
     error: ValidationError, req: web.Request, schema: Schema, **_kwargs: Any
 ) -> NoReturn:
-    """webargs' error callback: `error.messages` has the location, then the fields."""
+    """Raise InvalidRequest from webargs' error, whose messages are keyed by location and field."""
     messages: Any = error.messages
     (by_field,) = messages.values()
     raise InvalidRequest(flatten(by_field)) from error
 
 
 def flatten(messages: Any) -> dict[str, list[str]]:
-    """marshmallow's nested messages as dotted field → list of messages."""
+    """Flatten marshmallow's nested messages to dotted field → list of messages."""
     flat: dict[str, list[str]] = {}
     for path, message in _walk(messages, ()):
         flat.setdefault(".".join(path) or "body", []).append(message)
@@ -68,7 +68,7 @@ def flatten(messages: Any) -> dict[str, list[str]]:
 def _walk(messages: Any, path: tuple[str, ...]) -> Iterator[tuple[tuple[str, ...], str]]:
     if isinstance(messages, Mapping):
         for name, inner in messages.items():
-            # "_schema": what is wrong with no single field
+            # "_schema" holds errors of no single field
             yield from _walk(inner, path if name == "_schema" else (*path, str(name)))
     elif isinstance(messages, list):
         for inner in messages:
@@ -78,7 +78,7 @@ def _walk(messages: Any, path: tuple[str, ...]) -> Iterator[tuple[tuple[str, ...
 
 
 def is_unicode(text: str) -> bool:
-    """Whether the text can be stored and sent: it has no lone surrogates."""
+    """Return whether the text can be stored and sent, i.e. has no lone surrogates."""
     try:
         text.encode()
     except UnicodeEncodeError:

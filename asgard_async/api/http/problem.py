@@ -1,4 +1,4 @@
-"""Refusals and errors as RFC 9457 problem documents."""
+"""Errors as RFC 9457 problem documents."""
 
 import errno
 import math
@@ -12,7 +12,7 @@ import msgspec
 from aiohttp import web
 
 from asgard_async.api import errors as api_errors
-from asgard_async.auth import errors as access_errors
+from asgard_async.auth import errors as auth_errors
 from asgard_async.domain import errors
 from asgard_async.domain.errors import AsgardError
 
@@ -20,9 +20,9 @@ CONTENT_TYPE = "application/problem+json"
 
 STATUS_OF: Mapping[type[AsgardError], int] = {
     api_errors.MalformedBody: 400,
-    access_errors.NotAuthenticated: 401,
-    access_errors.ScopeTooSmall: 403,
-    access_errors.TokensUnreadable: 503,
+    auth_errors.NotAuthenticated: 401,
+    auth_errors.ScopeTooSmall: 403,
+    auth_errors.TokensUnreadable: 503,
     api_errors.ForeignOrigin: 403,
     api_errors.ForeignHost: 403,
     api_errors.BodyTooSlow: 408,
@@ -37,7 +37,7 @@ STATUS_OF: Mapping[type[AsgardError], int] = {
     errors.JobNotFinished: 409,
     errors.IdempotencyConflict: 409,
     errors.QueueFull: 429,
-    access_errors.TooManyFailures: 429,
+    auth_errors.TooManyFailures: 429,
     errors.ServiceDraining: 503,
     errors.NotIsolated: 503,
     errors.DiskShort: 507,
@@ -48,21 +48,32 @@ STATUS_OF: Mapping[type[AsgardError], int] = {
     errors.TrackingRejected: 422,
     AsgardError: 400,
 }
-"""Which status a refusal has; a subclass without a line of its own has that of its parent."""
+"""HTTP status by error class; subclasses that are not listed have the status of their parent."""
 
 CHALLENGES = 'Bearer realm="asgard", Basic realm="asgard", charset="UTF-8"'
-"""Basic as well, so that a browser asks for the token when it opens /docs."""
+"""Basic too, so that a browser asks for the token when it opens /docs."""
+
+EXHAUSTED: Mapping[int, str] = {
+    errno.EMFILE: "The service has too many open files",
+    errno.ENFILE: "The service's machine has too many open files",
+    errno.ENOMEM: "The service's machine is out of memory",
+    errno.EAGAIN: "The service's machine is out of processes or threads",
+}
+"""Cause by errno of errors that pass once the machine has the resource again."""
+LOCKED: Mapping[int, str] = dict.fromkeys(
+    (sqlite3.SQLITE_BUSY, sqlite3.SQLITE_LOCKED), "The service's database is busy"
+)
 
 RETRY_AFTER_SECONDS = 5
-"""For a refusal that passes but does not say when."""
+"""Default for temporary errors that do not name a time."""
 
-MAX_FIELDS_TOLD = 50
-MAX_NAME_TOLD = 120
+MAX_FIELDS_SHOWN = 50
+MAX_NAME_LENGTH = 120
 
 
 @dataclass(frozen=True, kw_only=True)
 class Problem:
-    """What a client is told. `extra` members stand beside the standard ones."""
+    """An error as a client sees it. `extra` holds members beside the standard ones."""
 
     status: int
     detail: str
@@ -73,7 +84,7 @@ class Problem:
     extra: Mapping[str, Any] = field(default_factory=dict)
 
     def document(self, request_id: str) -> dict[str, Any]:
-        """What is told of this problem."""
+        """Return the problem document."""
         document: dict[str, Any] = {
             "type": self.type,
             "title": self.title or HTTPStatus(self.status).phrase,
@@ -82,12 +93,12 @@ class Problem:
             **self.extra,
         }
         if self.errors is not None:
-            document["errors"] = _told(self.errors)
+            document["errors"] = _shown(self.errors)
         document["request_id"] = request_id
         return document
 
     def response(self, request_id: str) -> web.Response:
-        """The response that carries this problem."""
+        """Return the response with this problem."""
         return web.Response(
             status=self.status,
             body=msgspec.json.encode(self.document(request_id)),
@@ -97,20 +108,19 @@ class Problem:
 
 
 def problem_of(error: Exception) -> Problem:
-    """The problem that any exception becomes; of one that nobody foresaw little is told."""
+    """Return the problem for any exception; unexpected ones reveal no details."""
     match error:
         case AsgardError():
             return problem_of_refusal(error)
         case web.HTTPException():
             return problem_of_http(error)
         case _:
-            return problem_of_shortage(error) or INTERNAL_ERROR
+            return problem_of_exhaustion(error) or INTERNAL_ERROR
 
 
 def problem_of_refusal(error: AsgardError) -> Problem:
-    """The problem that a domain error becomes."""
-    kind = next(kind for kind in type(error).__mro__ if kind in STATUS_OF)
-    status = STATUS_OF[kind]
+    """Return the problem for a domain error."""
+    status = next(STATUS_OF[kind] for kind in type(error).__mro__ if kind in STATUS_OF)
     headers = dict(getattr(error, "headers", {}))
     if status in {429, 503}:
         seconds = getattr(error, "retry_after_seconds", RETRY_AFTER_SECONDS)
@@ -130,22 +140,18 @@ def problem_of_refusal(error: AsgardError) -> Problem:
     )
 
 
-def problem_of_shortage(error: Exception) -> Problem | None:
-    """The problem that a lack of the machine's becomes, and None for any other error."""
+def problem_of_exhaustion(error: Exception) -> Problem | None:
+    """Return the problem if the machine ran out of a resource; None for any other error."""
     number = getattr(error, "errno", None) if isinstance(error, OSError) else None
     code = getattr(error, "sqlite_errorcode", 0) if isinstance(error, sqlite3.Error) else 0
     if number in {errno.ENOSPC, errno.EDQUOT} or code & 0xFF == sqlite3.SQLITE_FULL:
         return problem_of_refusal(errors.DiskShort())
-    if number in {errno.EMFILE, errno.ENFILE, errno.ENOMEM, errno.EAGAIN} or code & 0xFF in {
-        sqlite3.SQLITE_BUSY,
-        sqlite3.SQLITE_LOCKED,
-    }:
-        return problem_of_refusal(errors.Overloaded())
-    return None
+    cause = EXHAUSTED.get(number) if number is not None else LOCKED.get(code & 0xFF)
+    return problem_of_refusal(errors.Overloaded(cause)) if cause is not None else None
 
 
 def problem_of_http(error: web.HTTPException) -> Problem:
-    """The problem that one of aiohttp's own exceptions becomes."""
+    """Return the problem for one of aiohttp's own exceptions."""
     kept = {"Allow", "Retry-After", "WWW-Authenticate"}
     headers = {name: value for name, value in error.headers.items() if name in kept}
     match error:
@@ -154,35 +160,35 @@ def problem_of_http(error: web.HTTPException) -> Problem:
             headers["Allow"] = allowed
             detail = f"{error.method} is not allowed here; allowed: {allowed}."
         case web.HTTPNotFound():
-            detail = "There is nothing at this address."
+            detail = "Unknown path; GET /openapi.json lists all paths."
         case web.HTTPRequestEntityTooLarge():
-            detail = "The body is larger than what is accepted here."
+            detail = "The body is too large."
         case web.HTTPExpectationFailed():
-            detail = "The only expectation that is met is 100-continue."
+            detail = "The only supported expectation is 100-continue."
         case _:
             detail = f"{error.reason}."
     return Problem(status=error.status, detail=detail, headers=headers)
 
 
 def problem_of_malformed_http(status: int) -> Problem:
-    """What a client is told whose request could not be read as HTTP."""
-    return Problem(status=status, detail="The request could not be read as HTTP.")
+    """Return the problem for a request that is not valid HTTP."""
+    return Problem(status=status, detail="The request is not valid HTTP.")
 
 
 INTERNAL_ERROR = Problem(
     status=500,
-    detail="The server made an error; its log tells more under this request_id.",
+    detail="Internal error; the service's log has details under this request_id.",
 )
 
 
-def _told(errors: Mapping[str, list[str]]) -> dict[str, list[str]]:
-    told = {
-        _sendable(name)[:MAX_NAME_TOLD]: [_sendable(message) for message in messages]
-        for name, messages in list(errors.items())[:MAX_FIELDS_TOLD]
+def _shown(errors: Mapping[str, list[str]]) -> dict[str, list[str]]:
+    shown = {
+        _sendable(name)[:MAX_NAME_LENGTH]: [_sendable(message) for message in messages]
+        for name, messages in list(errors.items())[:MAX_FIELDS_SHOWN]
     }
-    if len(errors) > MAX_FIELDS_TOLD:
-        told["…"] = [f"{len(errors) - MAX_FIELDS_TOLD} more fields are wrong."]
-    return told
+    if len(errors) > MAX_FIELDS_SHOWN:
+        shown["…"] = [f"{len(errors) - MAX_FIELDS_SHOWN} more fields are invalid."]
+    return shown
 
 
 def _sendable(text: str) -> str:

@@ -1,4 +1,4 @@
-"""What a request carries along: its id, its owner, whether it is being answered."""
+"""Data attached to a request: its id, its token, and whether its response has started."""
 
 import random
 import re
@@ -12,66 +12,67 @@ HEADER = "X-Request-ID"
 POLICY = "Content-Security-Policy"
 
 COMMON_HEADERS = {
-    "Server": "Asgard",  # and not the versions of what it is made of
+    "Server": "Asgard",  # without the versions of aiohttp and Python
     "X-Content-Type-Options": "nosniff",
     "X-Frame-Options": "DENY",
     "Referrer-Policy": "no-referrer",
     "Cross-Origin-Resource-Policy": "same-origin",
-    # a log or a script that a browser shows is text, and nothing in it may do anything
+    # a browser shows logs and scripts as inert text
     POLICY: (
         "default-src 'none'; base-uri 'none'; form-action 'none'; frame-ancestors 'none'; sandbox"
     ),
 }
-"""What every answer has. A page brings a Content-Security-Policy of its own."""
+"""Headers of every response. Pages set a Content-Security-Policy of their own."""
 
-_ids = random.Random()  # noqa: S311  # no secrets; the system's own cost a call for each
+# not secret; the system's generator would cost a system call for each id
+_ids = random.Random()  # noqa: S311
 _well_formed = re.compile(r"[A-Za-z0-9._-]{1,128}")
 _REQUEST_ID = web.RequestKey("request_id", str)
 TOKEN = web.RequestKey("token", Token)
-"""The token that a request came with; absent while the API is open."""
+"""The token of a request; absent while the API is open."""
 _ANSWERED = web.RequestKey("answered", bool)
 
 
 def request_id(request: web.BaseRequest) -> str:
-    """The id of a request: the client's own where it is well-formed, else one drawn once."""
+    """Return the id of a request: the client's own if well-formed, else a generated one."""
     known: str | None = request.get(_REQUEST_ID)
     if known is None:
-        given = request.headers.get(HEADER, "")
-        known = given if _well_formed.fullmatch(given) else draw_request_id()
+        sent = request.headers.get(HEADER, "")
+        known = sent if _well_formed.fullmatch(sent) else new_request_id()
         request[_REQUEST_ID] = known
     return known
 
 
-def draw_request_id() -> str:
-    """An id for a request that brought none."""
+def new_request_id() -> str:
+    """Generate the id of a request that came without one."""
     return f"{_ids.getrandbits(64):016x}"
 
 
 def owner(request: web.Request) -> str:
-    """Name of the token that the request came with; empty while the API is open."""
+    """Return the name of the request's token; empty while the API is open."""
     token = token_of(request)
     return token.name if token is not None else ""
 
 
 def token_of(request: web.Request) -> Token | None:
-    """The token that the request came with; None while the API is open."""
+    """Return the request's token; None while the API is open."""
     token: Token | None = request.get(TOKEN)
     return token
 
 
 def is_answered(request: web.BaseRequest) -> bool:
-    """Whether a response to the request has begun, so that no other can be given."""
+    """Return whether a response has started, so that no other can be sent."""
     return _ANSWERED in request
 
 
 async def mark_response(request: web.Request, response: web.StreamResponse) -> None:
-    """For `on_response_prepare`: what holds for every response."""
+    """Note that the response starts, and add the common headers (for `on_response_prepare`)."""
     request[_ANSWERED] = True
     put_headers(request, response)
 
 
 def put_headers(request: web.BaseRequest, response: web.StreamResponse) -> None:
-    """Put the headers on a response that every response has."""
+    """Add the headers that every response has."""
     policy = response.headers.popone(POLICY, None)
     response.headers.update(COMMON_HEADERS)
     response.headers[HEADER] = request_id(request)
@@ -80,10 +81,10 @@ def put_headers(request: web.BaseRequest, response: web.StreamResponse) -> None:
 
 
 def job_id_of(request: web.Request) -> str:
-    """The job that the address names.
+    """Return the job id in the path of a request.
 
     Raises:
-        JobNotFound: no job can have that id.
+        JobNotFound: the id is malformed.
     """
     job_id = request.match_info["job_id"]
     if not re.fullmatch(r"[0-9a-f]{8}", job_id):

@@ -1,4 +1,4 @@
-"""Responses: JSON, and streams."""
+"""JSON and streamed responses."""
 
 import asyncio
 from collections.abc import AsyncGenerator, Mapping
@@ -12,7 +12,7 @@ from aiohttp import web
 def reply(
     document: Any, *, status: int = 200, headers: Mapping[str, str] | None = None
 ) -> web.Response:
-    """A JSON response. What is answered is of the moment, so nothing may keep it."""
+    """Create a JSON response. Nothing may cache it: it is true for the moment only."""
     return web.Response(
         status=status,
         body=msgspec.json.encode(document),
@@ -29,18 +29,18 @@ async def stream(
     response: web.StreamResponse,
     pieces: AsyncGenerator[bytes, None],
     *,
-    patience: float | None = None,
+    stall_seconds: float | None = None,
 ) -> web.StreamResponse:
-    """Answer with the pieces as they come; only one of them is in memory at a time.
+    """Send the pieces as they become available, with one of them in memory at a time.
 
     Raises:
-        TimeoutError: the client takes nothing for `patience` seconds.
+        TimeoutError: the client reads nothing for `stall_seconds`.
     """
     async with aclosing(pieces):
         await response.prepare(request)
-        if request.method != "HEAD":  # aiohttp would send them all the same
+        if request.method != "HEAD":  # aiohttp would send the body anyway
             async for piece in pieces:
-                async with asyncio.timeout(patience):
+                async with asyncio.timeout(stall_seconds):
                     await response.write(piece)
         await response.write_eof()
     return response

@@ -23,7 +23,7 @@ from asgard_async.api.http.problem import (
     Problem,
     problem_of_malformed_http,
 )
-from asgard_async.api.http.requests import COMMON_HEADERS, draw_request_id, put_headers, request_id
+from asgard_async.api.http.requests import COMMON_HEADERS, new_request_id, put_headers, request_id
 from asgard_async.config.component import CONFIG
 
 log = logging.getLogger(__name__)
@@ -211,7 +211,7 @@ class _RequestHandler(ObservableRequestHandler):
 def _too_many_connections() -> bytes:
     """The response to a connection over the limit, sent before it has made a request."""
     problem = Problem(status=503, detail="The service has too many connections; try again shortly.")
-    new_id = draw_request_id()
+    new_id = new_request_id()
     body = msgspec.json.encode(problem.document(new_id))
     headers = {
         **COMMON_HEADERS,

@@ -1,4 +1,4 @@
-"""GET /metrics: figures for Prometheus."""
+"""GET /metrics: metrics for Prometheus."""
 
 from aiohttp import web
 from prometheus_client import CONTENT_TYPE_LATEST
@@ -14,15 +14,15 @@ from asgard_async.store.component import STORE
 @docs(
     operation_id="get_metrics",
     tags=["service"],
-    summary="Figures for Prometheus",
+    summary="Get Prometheus metrics",
     responses=text_response(
         "text/plain",
-        description="In Prometheus' text format.",
+        description="Metrics in the Prometheus text format.",
         example='asgard_jobs{status="running"} 2.0\n',
     ),
 )
 async def get_metrics(request: web.Request) -> web.Response:
-    """All figures."""
+    """Return all metrics."""
     snapshot = request.app[MONITOR].snapshot
     age = (now() - snapshot.checked_at).total_seconds() if snapshot.checked_at else None
     store = request.app[STORE]

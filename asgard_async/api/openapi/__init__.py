@@ -1,1 +1,1 @@
-"""The API described in OpenAPI, from what the handlers say of themselves."""
+"""The OpenAPI document, built from the decorators of the handlers."""

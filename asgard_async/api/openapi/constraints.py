@@ -1,4 +1,4 @@
-"""What marshmallow's fields let through, in JSON Schema, where apispec does not see it itself."""
+"""JSON Schema keywords for constraints of marshmallow fields that apispec does not know."""
 
 from collections.abc import Iterable, Mapping
 from typing import Any
@@ -11,22 +11,22 @@ from asgard_async.api.schemas.fields import TextMap, json_schema_of
 Keywords = dict[str, Any]
 
 JSON_SCHEMA_ONLY = {"contentEncoding"}
-"""Keywords that OpenAPI has since 3.1, and apispec does not take from a field's metadata."""
+"""Keywords new in OpenAPI 3.1, which apispec does not copy from a field's metadata."""
 
 
 def teach(converter: Any) -> None:
-    """Let apispec's converter ask these functions too, of every field and after its own."""
+    """Add the functions of this module to apispec's converter, after its own."""
     for function in (checks_of, text_map, newer_keywords, enum_of_text, no_null_default):
         converter.add_attribute_function(function)
 
 
 def checks_of(_: OpenAPIConverter, field: fields.Field[Any], ret: Keywords) -> Keywords:
-    """Checks that are documented."""
+    """Return the keywords of documented checks."""
     return _together(field.validators, ret)
 
 
 def text_map(_: OpenAPIConverter, field: fields.Field[Any], ret: Keywords) -> Keywords:
-    """The rules of an object's names and texts."""
+    """Return the constraints on the names and values of a text map."""
     if not isinstance(field, TextMap):
         return {}
     names = _together(field.check_name, {})
@@ -41,33 +41,33 @@ def text_map(_: OpenAPIConverter, field: fields.Field[Any], ret: Keywords) -> Ke
 
 
 def newer_keywords(_: OpenAPIConverter, field: fields.Field[Any], ret: Keywords) -> Keywords:
-    """Keywords that stand in a field's metadata."""
+    """Return the newer keywords in a field's metadata."""
     return {name: field.metadata[name] for name in JSON_SCHEMA_ONLY & field.metadata.keys()}
 
 
 def enum_of_text(_: OpenAPIConverter, field: fields.Field[Any], ret: Keywords) -> Keywords:
-    """apispec lists the values of an enum and does not say their type."""
+    """Return the type of an enum; apispec lists its values only."""
     if not (isinstance(field, fields.Enum) and issubclass(field.enum, str)):
         return {}
     return {"type": ["string", "null"] if field.allow_none else "string"}
 
 
 def no_null_default(_: OpenAPIConverter, field: fields.Field[Any], ret: Keywords) -> Keywords:
-    """A default of None stands for an absent field, where null is no value of it."""
+    """Remove a default of None, which marks an absent field, if null is not allowed."""
     if not field.allow_none and ret.get("default", ...) is None:
         del ret["default"]
     return {}
 
 
 def _together(checks: Iterable[object], known: Mapping[str, Any]) -> Keywords:
-    """The keywords of several checks; each has its own pattern."""
+    """Merge the keywords of several checks, each of which may have a pattern."""
     keywords: Keywords = {}
     patterns = [known["pattern"]] if "pattern" in known else []
     for check in checks:
-        said = dict(json_schema_of(check))
-        if "pattern" in said:
-            patterns.append(said.pop("pattern"))
-        keywords.update(said)
+        of_check = dict(json_schema_of(check))
+        if "pattern" in of_check:
+            patterns.append(of_check.pop("pattern"))
+        keywords.update(of_check)
     if len(patterns) > 1:
         keywords["allOf"] = [{"pattern": pattern} for pattern in patterns[1:]]
     if patterns:

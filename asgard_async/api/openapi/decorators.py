@@ -1,6 +1,7 @@
-"""aiohttp_apispec's decorators, with the types that they lack.
+"""aiohttp_apispec's decorators, with type annotations.
 
-They say what a handler takes and answers; `validation_middleware` and the documentation read it.
+They declare the parameters and responses of a handler, for `validation_middleware` and for the
+OpenAPI document.
 """
 
 from collections.abc import Callable, Mapping, Sequence
@@ -14,7 +15,7 @@ AnySchema = Schema | type[Schema]
 
 
 class Decorator(Protocol):
-    """Gives back the very handler that it gets."""
+    """A decorator that returns the handler itself."""
 
     def __call__(self, handler: Handler, /) -> Handler: ...
 
@@ -42,13 +43,13 @@ def json_schema(schema: AnySchema) -> Decorator:
 
 
 def documented_body(schema: AnySchema) -> Decorator:
-    """Like `json_schema`, for a handler that reads its body itself."""
+    """Document a body that the handler reads itself."""
 
     def decorate(handler: Handler, /) -> Handler:
         decorated: Any = aiohttp_apispec.json_schema(schema, required=True)(handler)
-        # what validation_middleware reads; the documentation is made from __apispec__
+        # validation_middleware reads __schemas__, the OpenAPI document __apispec__
         decorated.__schemas__ = [
-            known for known in decorated.__schemas__ if known["location"] != "json"
+            schema for schema in decorated.__schemas__ if schema["location"] != "json"
         ]
         return handler
 
@@ -63,18 +64,18 @@ def response_schema(
     headers: Sequence[str] = (),
     links: Mapping[str, str] = {},
 ) -> Decorator:
-    """Describe the JSON that a handler answers with a status, and the headers beside it.
+    """Document the JSON response with a status, and its headers.
 
-    The example is the schema's own: `Meta.example`. `links` are what can be done next: of each
-    operation the parameter of its address, which is the member of that name.
+    The example is the schema's `Meta.example`. `links` maps possible next operations to the path
+    parameter that each takes, which is also the member of the response with its value.
     """
 
     def decorate(handler: Handler, /) -> Handler:
         decorated: Any = aiohttp_apispec.response_schema(schema, status, description=description)(
             handler
         )
-        said = decorated.__apispec__["responses"][str(status)]
-        said["headers"], said["links"] = headers, links
+        response = decorated.__apispec__["responses"][str(status)]
+        response["headers"], response["links"] = headers, links
         return handler
 
     return decorate
@@ -88,8 +89,10 @@ def text_response(
     headers: Sequence[str] = (),
     binary: Sequence[str] = (),
 ) -> dict[str, dict[str, Any]]:
-    """Describe a 200 that is text, or else bytes of the types `binary`, for
-    `@docs(responses=…)`."""
+    """Document a 200 response of text, for `@docs(responses=…)`.
+
+    `binary` are content types that the response may have instead.
+    """
     return {
         "200": {
             "content_type": content_type,

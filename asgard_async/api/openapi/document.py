@@ -1,4 +1,4 @@
-"""The document: built from the decorations of the handlers, once, when it is first asked for."""
+"""The OpenAPI document, built from the decorators of the handlers on first request."""
 
 from collections.abc import Iterable, Mapping, Sequence
 from functools import cached_property
@@ -11,7 +11,7 @@ from apispec.ext.marshmallow import MarshmallowPlugin
 from marshmallow import Schema
 
 from asgard_async import __version__
-from asgard_async.api.http.authentication import OPEN
+from asgard_async.api.http.authentication import OPEN_PREFIX
 from asgard_async.api.http.problem import problem_of_refusal
 from asgard_async.api.openapi import constraints
 from asgard_async.api.openapi.info import HEADERS, INFO, SECURITY_SCHEMES, TAGS
@@ -26,10 +26,10 @@ Document = dict[str, Any]
 
 
 class ApiDocument:
-    """The OpenAPI document of a table of URLs.
+    """The OpenAPI document of a list of routes.
 
-    `configured` are schemas that stand in for those of their class: their rules follow the
-    configuration.
+    `configured` are schemas whose rules follow the configuration; each replaces the schema of its
+    class.
     """
 
     def __init__(self, routes: Iterable[web.RouteDef], configured: Iterable[Schema] = ()) -> None:
@@ -38,11 +38,11 @@ class ApiDocument:
 
     @cached_property
     def encoded(self) -> bytes:
-        """As JSON."""
+        """The document as JSON."""
         return msgspec.json.encode(self.build())
 
     def build(self) -> Document:
-        """As a tree."""
+        """Build the document."""
         plugin = _Plugin(schema_name_resolver=_name_of)
         spec = APISpec("Asgard", __version__, VERSION, [plugin], info=INFO, tags=TAGS)
         for name, header in HEADERS.items():
@@ -59,81 +59,83 @@ class ApiDocument:
 
     def _operation(self, route: web.RouteDef) -> Document:
         handler: Any = route.handler
-        said: Mapping[str, Any] = handler.__apispec__
-        guarded = not route.path.startswith(OPEN)
+        declared: Mapping[str, Any] = handler.__apispec__
+        guarded = not route.path.startswith(OPEN_PREFIX)
         operation: Document = {
-            "operationId": said["operationId"],
-            "tags": said["tags"],
-            "summary": said["summary"],
-            "parameters": [dict(parameter) for parameter in said["parameters"]],
+            "operationId": declared["operationId"],
+            "tags": declared["tags"],
+            "summary": declared["summary"],
+            "parameters": [dict(parameter) for parameter in declared["parameters"]],
             "responses": {
                 status: self._response(response)
                 for status, response in sorted(
                     {
-                        **(_at_the_door() if guarded else {}),
-                        **said["responses"],
+                        **(_authentication_responses() if guarded else {}),
+                        **declared["responses"],
                         **refusals(500),
                     }.items()
                 )
             },
         }
         if guarded:
-            # the first, empty one: no token is needed where there has never been one
+            # the empty first requirement: no token is needed until one is created
             operation["security"] = [{}, *({name: []} for name in SECURITY_SCHEMES)]
-        if "description" in said:
-            operation["description"] = said["description"]
-        for taken in said["schemas"]:
-            if taken["location"] == "querystring":
-                operation["parameters"].append({"in": "query", "schema": taken["schema"]})
+        if "description" in declared:
+            operation["description"] = declared["description"]
+        for body in declared["schemas"]:
+            if body["location"] == "querystring":
+                operation["parameters"].append({"in": "query", "schema": body["schema"]})
             else:
-                content = self._content(taken["schema"], "application/json")
-                if "form" in said:
-                    content |= self._content(said["form"], "multipart/form-data")
+                content = self._content(body["schema"], "application/json")
+                if "form" in declared:
+                    content |= self._content(declared["form"], "multipart/form-data")
                 operation["requestBody"] = {"required": True, "content": content}
         return operation
 
-    def _response(self, said: Mapping[str, Any]) -> Document:
+    def _response(self, declared: Mapping[str, Any]) -> Document:
         response: Document = {
-            "description": said["description"],
-            "headers": _headers(said.get("headers", ())),
+            "description": declared["description"],
+            "headers": _headers(declared.get("headers", ())),
         }
-        if said.get("links"):
+        if declared.get("links"):
             response["links"] = {
                 operation: {
                     "operationId": operation,
                     "parameters": {parameter: f"$response.body#/{parameter}"},
                 }
-                for operation, parameter in said["links"].items()
+                for operation, parameter in declared["links"].items()
             }
-        if "schema" in said:
-            content_type = said.get("content_type", "application/json")
-            response["content"] = self._content(said["schema"], content_type, said.get("example"))
-        elif "content_type" in said:
-            text = {"schema": {"type": "string"}, "example": said["example"]}
-            binary: Document = {content_type: {} for content_type in said.get("binary", ())}
-            response["content"] = {said["content_type"]: text, **binary}
+        if "schema" in declared:
+            content_type = declared.get("content_type", "application/json")
+            response["content"] = self._content(
+                declared["schema"], content_type, declared.get("example")
+            )
+        elif "content_type" in declared:
+            text = {"schema": {"type": "string"}, "example": declared["example"]}
+            binary: Document = {content_type: {} for content_type in declared.get("binary", ())}
+            response["content"] = {declared["content_type"]: text, **binary}
         return response
 
     def _content(self, schema: Schema, content_type: str, example: object = None) -> Document:
         if example is None:
-            example = schema.Meta.example  # type: ignore[attr-defined]  # ours, not marshmallow's
+            example = schema.Meta.example  # type: ignore[attr-defined]  # set by our schemas
             example = [example] if schema.many else example
-        known = self._configured.get(type(schema), schema)
-        return {content_type: {"schema": known, "example": example}}
+        schema = self._configured.get(type(schema), schema)
+        return {content_type: {"schema": schema, "example": example}}
 
 
 class _Plugin(MarshmallowPlugin):
-    """apispec's, which has learned our fields."""
+    """apispec's plugin, extended to the fields of this API."""
 
     def init_spec(self, spec: APISpec) -> None:
         super().init_spec(spec)
         constraints.teach(self.converter)
 
 
-def _at_the_door() -> Document:
-    """What every guarded operation may answer before its handler is asked."""
-    closed = problem_of_refusal(TokensUnreadable())
-    return refusals(400, 401, 403, 415, 429) | refusals(503, example=closed)
+def _authentication_responses() -> Document:
+    """Return the error responses of every guarded operation, sent before its handler is called."""
+    unreadable = problem_of_refusal(TokensUnreadable())
+    return refusals(400, 401, 403, 415, 429) | refusals(503, example=unreadable)
 
 
 def _headers(names: Sequence[str]) -> Document:

@@ -1,24 +1,24 @@
-"""What the document says in words."""
+"""The introduction, tags, security schemes and headers of the OpenAPI document."""
 
 from typing import Any
 
 from asgard_async.api.http.problem import CHALLENGES
 
 DESCRIPTION = """\
-A training server for one machine: submit a Python training script, follow it, find its MLflow run
-and its model.
+A training server for one machine: submit a Python training script, follow its log, and find its
+MLflow run and model.
 
-Bodies are JSON in UTF-8; times are RFC 3339 in UTC with `Z`. Fields that are not documented are
-refused.
+Bodies are JSON in UTF-8. Times are RFC 3339 in UTC with `Z`. Undocumented fields are rejected.
 
-Every refusal is a problem document (RFC 9457, `application/problem+json`) whose `detail` says what
-to do, with messages by field where fields are wrong. Beyond what stands at each operation, an
-address that does not exist is 404, a method that it does not have 405 with `Allow`, and what cannot
-be read as HTTP 400. What the machine lacks for a moment is 503, and a full disk 507. `HEAD` is
-answered wherever `GET` is.
+Errors are problem documents (RFC 9457, `application/problem+json`). Their `detail` says what to do;
+`errors` has messages for each invalid field. Besides the errors listed for each operation, unknown
+paths return 404, unsupported methods 405 with `Allow`, and malformed HTTP 400. If the machine runs
+out of a resource for a moment, the status is 503; if the disk is full, 507. Every `GET` also
+supports `HEAD`.
 
-Once a token has been made (`asgard token create`), everything but `/health/*` wants one: 401
-without, 403 where its scope does not do (`read`: look; `submit`: jobs, too; `admin`: everything).
+Once a token exists (`asgard token create`), everything but `/health/*` requires one. A request
+without a valid token returns 401, one with an insufficient scope 403. The scopes are `read` (read
+everything), `submit` (also submit, cancel, retry and delete jobs) and `admin` (everything).
 """
 
 INFO: dict[str, Any] = {
@@ -27,53 +27,53 @@ INFO: dict[str, Any] = {
 }
 
 TAGS: list[dict[str, str]] = [
-    {"name": "training", "description": "Jobs: submit, follow, cancel, repeat, delete."},
-    {"name": "models", "description": "What MLflow's registry holds."},
-    {"name": "service", "description": "How the service is."},
+    {"name": "training", "description": "Jobs: submit, follow, cancel, retry, delete."},
+    {"name": "models", "description": "Models in MLflow's registry."},
+    {"name": "service", "description": "Health, status and metrics of the service."},
 ]
 
 SECURITY_SCHEMES: dict[str, dict[str, str]] = {
     "bearer": {
         "type": "http",
         "scheme": "bearer",
-        "description": "A token of `asgard token create`.",
+        "description": "A token from `asgard token create`.",
     },
     "basic": {
         "type": "http",
         "scheme": "basic",
-        "description": "The token as the password, with any user name: for browsers.",
+        "description": "For browsers: any user name, and the token as the password.",
     },
 }
 
 HEADERS: dict[str, dict[str, Any]] = {
     "X-Request-ID": {
         "required": True,
-        "description": "Names the request in the service's log; that of the request where it is"
-        " well-formed.",
+        "description": "The request's id in the service's log: the client's if well-formed, else a"
+        " generated one.",
         "schema": {"type": "string", "pattern": "^[A-Za-z0-9._-]{1,128}$"},
         "example": "ce6de29b219a4172",
     },
     "Location": {
         "required": True,
-        "description": "Where the answer is found from now on.",
+        "description": "Path of the new resource.",
         "schema": {"type": "string", "format": "uri-reference"},
         "example": "/mlops/training/jobs/3f9c01ab",
     },
     "Retry-After": {
         "required": True,
-        "description": "Seconds after which it is worth trying again.",
+        "description": "Seconds to wait before trying again.",
         "schema": {"type": "integer", "minimum": 0},
         "example": 5,
     },
     "WWW-Authenticate": {
         "required": True,
-        "description": "How a token is to be given.",
+        "description": "Accepted ways to send a token.",
         "schema": {"type": "string"},
         "example": CHALLENGES,
     },
     "X-Log-Next-Offset": {
         "required": True,
-        "description": "Offset of what follows in the log.",
+        "description": "Offset of the next byte of the log.",
         "schema": {"type": "integer", "minimum": 0},
         "example": 6,
     },

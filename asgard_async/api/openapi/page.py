@@ -1,4 +1,4 @@
-"""GET /openapi.json."""
+"""GET /openapi.json: the OpenAPI document."""
 
 from aiohttp import web
 
@@ -10,12 +10,12 @@ from asgard_async.api.schemas.openapi import OpenApiSchema
 @docs(
     operation_id="get_document",
     tags=["service"],
-    summary="Describe the API",
-    description="This document, in OpenAPI 3.1. For people it is shown at /docs.",
+    summary="Get the OpenAPI document",
+    description="This document, in OpenAPI 3.1. /docs shows it in a browser.",
 )
 @response_schema(OpenApiSchema, 200, description="The document.")
 async def get_document(request: web.Request) -> web.Response:
-    """The document."""
+    """Return the document."""
     return web.Response(
         body=request.app[API_DOCUMENT].encoded,
         content_type="application/json",

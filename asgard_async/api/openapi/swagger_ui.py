@@ -1,7 +1,7 @@
-"""GET /docs: the API to look at and to try, by Swagger UI. Every file of it is served from here.
+"""GET /docs: Swagger UI, with every file served from here.
 
-The files come from the package flask-swagger-ui, which is not imported: it is the smallest that
-ships a present Swagger UI, and needs nothing but Flask, which MLflow has anyway.
+The files come from the package flask-swagger-ui, which is not imported. It is the smallest package
+with a current Swagger UI and needs only Flask, which MLflow requires anyway.
 """
 
 import importlib.util
@@ -14,7 +14,7 @@ PACKAGE = "flask_swagger_ui"
 FILES = frozenset({"swagger-ui.css", "swagger-ui-bundle.js", "favicon-32x32.png"})
 START = "start.js"
 
-# addresses are relative, so that the page works below any prefix that a proxy adds
+# relative URLs, so that the page works below any prefix that a proxy adds
 PAGE = """\
 <!doctype html>
 <html lang="en">
@@ -33,7 +33,7 @@ PAGE = """\
 </html>
 """
 
-# a file of its own, as the policy allows no script within the page
+# a separate file: the policy allows no inline scripts
 SCRIPT = """\
 SwaggerUIBundle({
   url: "openapi.json",
@@ -48,7 +48,7 @@ POLICY = "; ".join(
         "default-src 'none'",
         "script-src 'self'",
         "style-src 'self'",
-        "img-src 'self' data:",  # Swagger UI's own style sheet has its arrows as data:
+        "img-src 'self' data:",  # Swagger UI's style sheet embeds its arrows as data: URLs
         "connect-src 'self'",
         "base-uri 'none'",
         "form-action 'none'",
@@ -59,15 +59,15 @@ POLICY = "; ".join(
 
 @cache
 def directory() -> Path:
-    """Where the package has its files."""
-    found = importlib.util.find_spec(PACKAGE)
-    if found is None or found.origin is None:
+    """Return the directory of the package's files."""
+    spec = importlib.util.find_spec(PACKAGE)
+    if spec is None or spec.origin is None:
         raise ModuleNotFoundError(f"No module named {PACKAGE!r}", name=PACKAGE)
-    return Path(found.origin).parent / "dist"
+    return Path(spec.origin).parent / "dist"
 
 
 async def get_page(_: web.Request) -> web.Response:
-    """The page."""
+    """Return the page."""
     return web.Response(
         text=PAGE,
         content_type="text/html",
@@ -79,7 +79,7 @@ async def get_page(_: web.Request) -> web.Response:
 
 
 async def get_file(request: web.Request) -> web.StreamResponse:
-    """What the page loads; of the package nothing else."""
+    """Return a file that the page loads; the package's other files are not served."""
     name = request.match_info["file"]
     headers = {"Cache-Control": "no-cache"}
     if name == START:

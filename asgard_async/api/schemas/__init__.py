@@ -1,1 +1,1 @@
-"""Request and response schemas (marshmallow), a file per resource."""
+"""Request and response schemas (marshmallow), one module per resource."""

@@ -1,4 +1,4 @@
-"""Fields that marshmallow does not have, or not strictly enough."""
+"""Fields that marshmallow lacks, or does not check strictly enough."""
 
 import re
 from collections.abc import Callable, Iterable, Mapping
@@ -8,13 +8,13 @@ from typing import Any
 from marshmallow import ValidationError, fields
 
 Check = Callable[[str], str | None]
-"""Says what is wrong with a text, or None."""
+"""Returns why a text is invalid, or None."""
 
 
 def documented(**keywords: Any) -> Callable[[Check], Check]:
-    """Say with keywords of JSON Schema what a check lets through, for the documentation.
+    """Document a check by keywords of JSON Schema.
 
-    They may let through more than the check, never less.
+    The keywords may accept more than the check, never less.
     """
 
     def decorate(check: Check) -> Check:
@@ -25,13 +25,13 @@ def documented(**keywords: Any) -> Callable[[Check], Check]:
 
 
 def json_schema_of(check: object) -> Mapping[str, Any]:
-    """What `documented` says of a check or of a validator that was made of it."""
+    """Return the keywords from `documented` for a check, or for a validator made from it."""
     keywords: Mapping[str, Any] = getattr(check, "json_schema", {})
     return keywords
 
 
 class Flag(fields.Boolean):
-    """`true` or `false` and nothing that merely resembles them."""
+    """`true` or `false`, and nothing that merely resembles them."""
 
     default_error_messages = {"invalid": "Must be true or false."}
 
@@ -46,7 +46,7 @@ class Flag(fields.Boolean):
 class WholeNumber(fields.Integer):
     """A JSON integer: not "5", not 5.0, not true."""
 
-    default_error_messages = {"invalid": "Must be a whole number."}
+    default_error_messages = {"invalid": "Must be an integer."}
 
     def __init__(self, **kwargs: Any) -> None:
         super().__init__(strict=True, **kwargs)
@@ -69,9 +69,9 @@ class Number(fields.Float):
 
 
 class QueryNumber(fields.Integer):
-    """A whole number in a query: ASCII digits."""
+    """An integer in a query: ASCII digits."""
 
-    default_error_messages = {"invalid": "Must be a whole number."}
+    default_error_messages = {"invalid": "Must be an integer."}
 
     def _deserialize(
         self, value: Any, attr: str | None, data: Mapping[str, Any] | None, **kwargs: Any
@@ -82,7 +82,7 @@ class QueryNumber(fields.Integer):
 
 
 class QueryFlag(fields.Boolean):
-    """`true` or `false` in a query; also 1 and 0."""
+    """`true` or `false` in a query, or 1 or 0."""
 
     truthy = {"true", "1"}
     falsy = {"false", "0"}
@@ -90,24 +90,24 @@ class QueryFlag(fields.Boolean):
 
 
 class Moment(fields.AwareDateTime):
-    """RFC 3339 with an offset or `Z`, made UTC."""
+    """A time in RFC 3339 with an offset or `Z`, converted to UTC."""
 
     default_error_messages = {
-        "invalid": "Must be a time such as 2026-01-31T12:00:00Z (a + in a query is written %2B).",
-        "invalid_awareness": "Must say its time zone, as in 2026-01-31T12:00:00Z.",
+        "invalid": "Must be a time such as 2026-01-31T12:00:00Z (write + in a query as %2B).",
+        "invalid_awareness": "Must have a time zone, as in 2026-01-31T12:00:00Z.",
     }
 
     def _deserialize(
         self, value: Any, attr: str | None, data: Mapping[str, Any] | None, **kwargs: Any
     ) -> datetime:
         moment = super()._deserialize(value, attr, data, **kwargs)
-        if not 1970 <= moment.year < 9999:  # what lies outside may overflow when made UTC
+        if not 1970 <= moment.year < 9999:  # other years may overflow in the conversion to UTC
             raise self.make_error("invalid", input=value, obj_type="datetime")
         return moment.astimezone(UTC)
 
 
 class TextList(fields.List[str]):
-    """A list of text of bounded length, which is judged before any of its items."""
+    """A list of text whose length is checked before its items."""
 
     def __init__(self, *, max_entries: int, check: Iterable[Any], **kwargs: Any) -> None:
         super().__init__(fields.String(validate=check), **kwargs)
@@ -116,15 +116,15 @@ class TextList(fields.List[str]):
     def _deserialize(
         self, value: Any, attr: str | None, data: Mapping[str, Any] | None, **kwargs: Any
     ) -> list[Any]:
-        # a body has room for half a million items: looking at each would hold the event loop
+        # a body may have half a million items, and checking each would block the event loop
         if isinstance(value, list) and len(value) > self._max_entries:
-            raise ValidationError(f"Has {len(value)} entries; at most {self._max_entries}.")
+            raise ValidationError(f"At most {self._max_entries} entries; got {len(value)}.")
         loaded: list[Any] = super()._deserialize(value, attr, data, **kwargs)
         return loaded
 
 
 class TextMap(fields.Dict):
-    """An object of text by name, of bounded size. Errors are by name: {"tags": {"a": […]}}."""
+    """An object of bounded size whose values are text. Errors are by name: {"tags": {"a": […]}}."""
 
     default_error_messages = {"invalid": "Must be an object whose values are text."}
 
@@ -147,33 +147,33 @@ class TextMap(fields.Dict):
         if not isinstance(value, dict):
             raise self.make_error("invalid", input=value)
         if len(value) > self.max_entries:
-            raise ValidationError(f"Has {len(value)} entries; at most {self.max_entries}.")
+            raise ValidationError(f"At most {self.max_entries} entries; got {len(value)}.")
         errors = {
-            name: messages for name, text in value.items() if (messages := self._wrong(name, text))
+            name: messages for name, text in value.items() if (messages := self._check(name, text))
         }
         if errors:
             raise ValidationError(errors)
         return value
 
-    def _wrong(self, name: str, text: object) -> list[str]:
-        messages = [wrong for check in self.check_name if (wrong := check(name))]
+    def _check(self, name: str, text: object) -> list[str]:
+        messages = [message for check in self.check_name if (message := check(name))]
         if not isinstance(text, str):
-            return [*messages, "Its value must be text."]
-        return messages + [wrong for check in self.check_text if (wrong := check(text))]
+            return [*messages, "The value must be text."]
+        return messages + [message for check in self.check_text if (message := check(text))]
 
 
 @documented(pattern=r"^[^\x00]*$")
 def no_nul(text: str) -> str | None:
-    """NUL ends a text early wherever C reads it: environment, arguments, SQL."""
-    return "Must not hold NUL characters." if "\0" in text else None
+    """Reject NUL, which ends a text early in C: environment, arguments, SQL."""
+    return "Must not contain NUL characters." if "\0" in text else None
 
 
 def as_validator(check: Check) -> Callable[[str], None]:
-    """A check as marshmallow wants it."""
+    """Convert a check to a validator of marshmallow."""
 
     def validate(text: str) -> None:
-        if wrong := check(text):
-            raise ValidationError(wrong)
+        if message := check(text):
+            raise ValidationError(message)
 
     validate.__dict__["json_schema"] = json_schema_of(check)
     return validate

@@ -1,4 +1,4 @@
-"""What can be asked of a log."""
+"""Queries of logs."""
 
 from collections.abc import Mapping
 from typing import Any
@@ -13,38 +13,34 @@ MAX_TAIL_LINES = 100_000
 
 
 class LogQuery(Schema):
-    """A part of a log; without any of these the whole of it."""
+    """The part of a log to read; by default all of it."""
 
-    offset = QueryNumber(
-        validate=Range(min=0), metadata={"description": "The first byte that is wanted."}
-    )
+    offset = QueryNumber(validate=Range(min=0), metadata={"description": "First byte to return."})
     limit = QueryNumber(
-        validate=Range(1, MAX_SLICE_BYTES), metadata={"description": "At most so many bytes."}
+        validate=Range(1, MAX_SLICE_BYTES), metadata={"description": "Maximum number of bytes."}
     )
     tail = QueryNumber(
-        validate=Range(0, MAX_TAIL_LINES), metadata={"description": "The last lines only."}
+        validate=Range(0, MAX_TAIL_LINES), metadata={"description": "Return only the last lines."}
     )
 
     follow = QueryFlag(
         load_default=False,
-        metadata={
-            "description": "Go on with what the job writes from now on, until it has finished."
-        },
+        metadata={"description": "Keep sending what the job writes until it finishes."},
     )
 
     @validates_schema
     def _check_together(self, data: Mapping[str, Any], **_kwargs: Any) -> None:
         if "tail" in data and data.keys() & {"offset", "limit"}:
-            raise ValidationError("Give either tail, or offset and limit.", "tail")
+            raise ValidationError("Use either tail, or offset and limit.", "tail")
         if data["follow"] and "limit" in data:
-            raise ValidationError("What is followed has no limit.", "limit")
+            raise ValidationError("Not allowed together with follow.", "limit")
 
 
 class StreamQuery(Schema):
-    """Where a stream begins."""
+    """The start of a stream."""
 
     offset = QueryNumber(
         load_default=0,
         validate=Range(min=0),
-        metadata={"description": "The first byte that is wanted; beyond the end means the end."},
+        metadata={"description": "First byte to send; an offset beyond the end means the end."},
     )

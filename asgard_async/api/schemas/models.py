@@ -1,4 +1,4 @@
-"""Registered models as they are asked for and answered."""
+"""Schemas of registered models and their versions."""
 
 import re
 
@@ -15,17 +15,17 @@ from asgard_async.api.schemas.submission import (
 )
 
 MAX_DESCRIPTION = 5000
-"""What MLflow's registry holds."""
+"""The limit of MLflow's registry."""
 RUN_ID = "[a-zA-Z0-9][a-zA-Z0-9_-]{0,255}"
 
 
 @documented(pattern=f"^{RUN_ID}$")
 def run_id(text: str) -> str | None:
-    return None if re.fullmatch(RUN_ID, text) else "Is no id of a run."
+    return None if re.fullmatch(RUN_ID, text) else "Not a run id."
 
 
 class RegistrationSchema(Schema):
-    """A run whose model is to become a version of a registered model."""
+    """A run whose model becomes a version of a registered model."""
 
     model_name = fields.String(
         required=True, validate=[Length(1, MAX_MODEL_NAME), as_validator(model_name)]
@@ -45,7 +45,7 @@ class RegistrationSchema(Schema):
         example = {
             "model_name": "churn",
             "run_id": "0a1b2c3d4e5f60718293a4b5c6d7e8f9",
-            "description": "Trained on the figures of January.",
+            "description": "Trained on data from January.",
             "tags": {"team": "fraud"},
         }
 
@@ -76,7 +76,7 @@ class ModelVersionSchema(Schema):
 
 
 class RegisteredModelSchema(Schema):
-    """A registered model with its newest versions."""
+    """A registered model with its latest versions."""
 
     name = fields.String(required=True)
     description = fields.String(required=True)
@@ -85,7 +85,7 @@ class RegisteredModelSchema(Schema):
         keys=fields.String(),
         values=fields.String(),
         required=True,
-        metadata={"description": "Version by alias."},
+        metadata={"description": "Versions by alias."},
     )
     latest_versions = fields.List(fields.Nested(ModelVersionSchema), required=True)
     created_at = fields.String(required=True, metadata={"format": "date-time"})

@@ -1,11 +1,11 @@
-"""The document that describes the API."""
+"""Schema of the OpenAPI document itself."""
 
 from marshmallow import INCLUDE, Schema, fields
 from marshmallow.validate import Equal
 
 
 class OpenApiSchema(Schema):
-    """An OpenAPI document; its own specification says the rest."""
+    """An OpenAPI document, as far as it is described here."""
 
     openapi = fields.String(required=True, validate=Equal("3.1.0"))
     info = fields.Dict(required=True)

@@ -1,4 +1,4 @@
-"""What the documentation of several handlers has in common."""
+"""Documentation shared by several handlers: error responses and the job id."""
 
 from collections.abc import Mapping
 from http import HTTPStatus
@@ -22,26 +22,26 @@ EXAMPLE_REQUEST = "ce6de29b219a4172"
 
 
 class ProblemSchema(Schema):
-    """RFC 9457."""
+    """A problem document (RFC 9457)."""
 
     type = fields.String(
-        required=True, metadata={"description": "A URN that names the kind of problem."}
+        required=True, metadata={"description": "A URN that identifies the type of problem."}
     )
     title = fields.String(required=True)
     status = fields.Integer(required=True)
     detail = fields.String(
-        required=True, metadata={"description": "A sentence that says what to do."}
+        required=True, metadata={"description": "What went wrong and what to do."}
     )
     errors = fields.Dict(
         keys=fields.String(),
         values=fields.List(fields.String()),
-        metadata={"description": "Messages by field; with 422."},
+        metadata={"description": "Messages by field, with 422."},
     )
     request_id = fields.String(required=True)
 
 
 class NotReadySchema(ProblemSchema):
-    """Why no jobs are taken."""
+    """The reasons why the service accepts no jobs."""
 
     reasons = fields.List(fields.String(), required=True)
 
@@ -63,7 +63,7 @@ EXAMPLES: Mapping[int, Problem] = {
                 api_errors.UnsupportedMediaType(
                     "Send the body as JSON, with Content-Type: application/json."
                 ),
-                api_errors.InvalidRequest({"name of the field": ["What is wrong with it."]}),
+                api_errors.InvalidRequest({"name of the field": ["The reason why it is invalid."]}),
                 api_errors.UpgradeRequired(),
                 errors.QueueFull(10000),
                 errors.ServiceDraining(),
@@ -73,7 +73,7 @@ EXAMPLES: Mapping[int, Problem] = {
         )
     },
 }
-"""What the service answers itself, made by what makes it."""
+"""Examples by status, made by the code that makes the real ones."""
 
 
 _HEADERS = {401: ["WWW-Authenticate"], 429: ["Retry-After"], 503: ["Retry-After"]}
@@ -82,7 +82,7 @@ _HEADERS = {401: ["WWW-Authenticate"], 429: ["Retry-After"], 503: ["Retry-After"
 def refusals(
     *statuses: int, schema: type[Schema] = ProblemSchema, example: Problem | None = None
 ) -> dict[str, dict[str, Any]]:
-    """The error responses of a handler, for `@docs(responses=…)`."""
+    """Document the error responses of a handler, for `@docs(responses=…)`."""
     return {
         str(status): {
             "schema": schema(),
@@ -100,6 +100,6 @@ JOB_ID = {
     "name": "job_id",
     "required": True,
     "schema": {"type": "string", "pattern": "^[0-9a-f]{8}$"},
-    "description": "8 lower-case hexadecimal digits.",
+    "description": "8 lowercase hexadecimal digits.",
     "example": EXAMPLE_JOB,
 }

@@ -1,4 +1,4 @@
-"""How the service is."""
+"""Schemas of service status and health."""
 
 from marshmallow import Schema, fields
 from marshmallow.validate import OneOf
@@ -8,7 +8,7 @@ from asgard_async.supervisor.limits.enforcer import Mechanism
 
 
 class StatusSchema(Schema):
-    """Asgard and its MLflow, as last seen."""
+    """The status of the service, and of MLflow at the last check."""
 
     asgard_api = fields.String(required=True, validate=OneOf(["accessible"]))
     mlflow_api = fields.String(
@@ -27,7 +27,7 @@ class StatusSchema(Schema):
     checked_at = fields.String(
         required=True,
         allow_none=True,
-        metadata={"format": "date-time", "description": "When MLflow was last asked."},
+        metadata={"format": "date-time", "description": "Time of the last check of MLflow."},
     )
     age_seconds = fields.Float(required=True, allow_none=True)
     mlflow_latency_ms = fields.Float(required=True, allow_none=True)
@@ -52,7 +52,7 @@ class StatusSchema(Schema):
 
 
 class LiveSchema(Schema):
-    """The process answers."""
+    """The response of a live process."""
 
     status = fields.String(required=True, validate=OneOf(["live"]))
 
@@ -61,26 +61,26 @@ class LiveSchema(Schema):
 
 
 class ReadySchema(Schema):
-    """The service takes jobs."""
+    """The response of a service that accepts jobs."""
 
     status = fields.String(required=True, validate=OneOf(["ready"]))
     warnings = fields.List(
         fields.String(),
         required=True,
-        metadata={"description": "What an administrator should mend."},
+        metadata={"description": "Problems that an administrator should fix."},
     )
 
     isolation = fields.Enum(
         Isolation,
         by_value=True,
         required=True,
-        metadata={"description": "What keeps jobs from harming others, see [isolation] level."},
+        metadata={"description": "Isolation level of jobs; see [isolation] level."},
     )
     limits = fields.Dict(
         keys=fields.String(),
         values=fields.Enum(Mechanism, by_value=True),
         required=True,
-        metadata={"description": "By what each limit of jobs is kept, see [limits]."},
+        metadata={"description": "Mechanism that enforces each limit of jobs; see [limits]."},
     )
 
     class Meta:

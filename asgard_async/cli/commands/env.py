@@ -99,7 +99,8 @@ def build(
 @click.option(
     "--max-mb",
     type=click.IntRange(min=0),
-    help="Size to keep, in MiB; 0 deletes all.  [default: [environments] max_cache_mb]",
+    metavar="N",
+    help="Keep at most N MiB; 0 deletes all.  [default: [environments] max_cache_mb]",
 )
 def prune(file: Path | None, data_dir: str | None, max_mb: int | None) -> None:
     """Delete the least recently used environments until the rest fits.

@@ -45,7 +45,8 @@ LISTED = (
 @click.option(
     "--since",
     type=click.DateTime(["%Y-%m-%d", "%Y-%m-%dT%H:%M:%S"]),
-    help="Show only jobs submitted after this local time.",
+    metavar="TIME",
+    help="Show only jobs submitted after this local time: 2026-01-31 or 2026-01-31T09:00:00.",
 )
 @click.option(
     "-n",
@@ -53,7 +54,8 @@ LISTED = (
     type=click.IntRange(min=1),
     default=20,
     show_default=True,
-    help="Maximum number of jobs.",
+    metavar="N",
+    help="Show at most N jobs.",
 )
 @click.option("--all", "every", is_flag=True, help="Show all jobs, without a limit.")
 @click.option("-w", "--watch", is_flag=True, help="Keep the list up to date until Ctrl-C.")

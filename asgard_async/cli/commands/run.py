@@ -44,9 +44,13 @@ class MemorySize(click.ParamType[int]):
 
 @click.command()
 @click.argument("script", type=click.Path(exists=True, path_type=Path))
-@click.option("--entrypoint", help="The .py file to run in an archive or a directory.")
-@click.option("--experiment", help="MLflow experiment.  [default: the script's name without .py]")
-@click.option("--model", help="Name of the registered model.  [default: the experiment's name]")
+@click.option(
+    "--entrypoint", metavar="FILE", help="The .py file to run in an archive or a directory."
+)
+@click.option(
+    "--experiment", metavar="NAME", help="MLflow experiment.  [default: the script's name]"
+)
+@click.option("--model", metavar="NAME", help="Registered model.  [default: the experiment's name]")
 @click.option(
     "-r", "requirement", multiple=True, metavar="REQ", help="Add a requirement; repeatable."
 )
@@ -59,11 +63,15 @@ class MemorySize(click.ParamType[int]):
 )
 @click.option("--timeout", type=int, metavar="S", help="Stop the script after S seconds.")
 @click.option("--tag", multiple=True, metavar="K=V", help="Tag the MLflow runs; repeatable.")
-@click.option("--priority", type=int, default=0, help="-100 to 100; higher runs first.")
+@click.option(
+    "--priority", type=int, default=0, metavar="N", help="-100 to 100; higher runs first."
+)
 @click.option(
     "--memory", type=MemorySize(), metavar="SIZE", help="Memory limit, such as 512M or 4G."
 )
-@click.option("--cpus", type=click.FloatRange(min=0.01), help="CPU limit, such as 1.5.")
+@click.option(
+    "--cpus", type=click.FloatRange(min=0.01), metavar="N", help="CPU limit, such as 1.5."
+)
 @click.option("--no-warm", is_flag=True, help="Start in a new interpreter, without preloading.")
 @click.option("--detach", is_flag=True, help="Print the job's ID and leave it running.")
 @click.option("--raw", is_flag=True, help="Do not filter control sequences on a terminal.")

@@ -30,9 +30,11 @@ logger = logging.getLogger(__name__)
 
 @click.command()
 @config_option
-@click.option("--host", help="Address to listen on.  [default: 127.0.0.1]")
-@click.option("--port", type=int, help="Port to listen on; 0 for any free one.  [default: 8000]")
-@click.option("--data-dir", help="Directory for jobs, logs and the MLflow store.")
+@click.option("--host", metavar="ADDRESS", help="Address to listen on.  [default: 127.0.0.1]")
+@click.option(
+    "--port", type=int, metavar="N", help="Port to listen on; 0 for any free one.  [default: 8000]"
+)
+@click.option("--data-dir", metavar="DIR", help="Directory for jobs, logs and the MLflow store.")
 @click.option("--drain", is_flag=True, help="Wait for running jobs to end before stopping.")
 def serve(
     file: Path | None, host: str | None, port: int | None, data_dir: str | None, drain: bool

@@ -24,16 +24,20 @@ def service() -> None:
 @service.command()
 @config_option
 @click.option("--system", is_flag=True, help="Install for the machine, not for the current user.")
-@click.option("--data-dir", help="Data directory of the service.")
+@click.option("--data-dir", metavar="DIR", help="Data directory of the service.")
 @click.option(
     "--user",
     "user_name",
+    metavar="NAME",
     default="asgard",
     show_default=True,
     help="User that the service runs as, with --system.",
 )
 @click.option(
-    "--folder", type=click.Path(path_type=Path), help="Write the unit to this directory instead."
+    "--folder",
+    type=click.Path(path_type=Path),
+    metavar="DIR",
+    help="Write the unit to this directory instead.",
 )
 def install(
     file: Path | None, system: bool, data_dir: str | None, user_name: str, folder: Path | None

@@ -26,7 +26,7 @@ def token() -> None:
 @token.command()
 @config_option
 @data_dir_option
-@click.option("--name", help="The token's owner or purpose.  [default: its ID]")
+@click.option("--name", metavar="NAME", help="The token's owner or purpose.  [default: its ID]")
 @click.option(
     "--scope",
     type=click.Choice([scope.value for scope in Scope]),

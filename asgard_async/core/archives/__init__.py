@@ -1,5 +1,5 @@
-"""Archives of strangers: what is in them, checked member by member, and unpacking.
+"""Untrusted archives: member-by-member checks, and unpacking.
 
-Standard library alone: the checking process (jobs/checking/archive_program.py) runs this without
-site-packages. Nothing here trusts a header: sizes are those of what really comes out.
+Standard library alone: the checking process (jobs/submit/checking/archive_program.py) runs this
+without site-packages. No header is trusted: sizes are counted from what is actually decompressed.
 """

@@ -1,6 +1,6 @@
-"""What the modules of an archive import, read line by line.
+"""The imports of an archive's modules, found line by line.
 
-Not with ast, which some sources crash: a name too many, from a text that only looks like an import,
+Not with ast, which some sources crash. A false positive, from text that only looks like an import,
 does no harm.
 """
 
@@ -11,7 +11,7 @@ IMPORT = re.compile(rb"^[ \t]*(?:from[ \t]+([A-Za-z_]\w*)|import[ \t]+([\w., \t]
 
 
 def imports_in(source: bytes | bytearray) -> set[str]:
-    """The packages that a module may import, by their names of the top level."""
+    """Return the top-level names of the packages that a module may import."""
     names: set[str] = set()
     for match in IMPORT.finditer(source):
         clauses = [match[1]] if match[1] else match[2].split(b",")

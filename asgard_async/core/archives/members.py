@@ -1,4 +1,4 @@
-"""The members of an archive, one after the other, each refused before it can do harm."""
+"""Iteration over the members of an archive; each is checked before it can do harm."""
 
 import gzip
 import io
@@ -13,13 +13,11 @@ from pathlib import Path
 from typing import IO
 
 from .names import ArchiveLimits, ArchiveRefused, Tally, shown
+from .suffixes import ZIP
 
 BLOCK = 1 << 18
-ZIP, TAR_GZ = ".zip", ".tar.gz"
-SUFFIXES = {".zip": ZIP, ".tar.gz": TAR_GZ, ".tgz": TAR_GZ}
-"""The endings of archives that are taken, and the one that each is kept under."""
 
-ENCRYPTED = 0x1 | 0x40 | 0x2000  # also "strong" and with a masked directory
+ENCRYPTED = 0x1 | 0x40 | 0x2000  # plain, "strong", and with a masked central directory
 METHODS = {zipfile.ZIP_STORED, zipfile.ZIP_DEFLATED}
 LOCAL_HEADER_BYTES = 30
 TAR_OVERHEAD_PER_MEMBER = 4096
@@ -31,18 +29,18 @@ class Member:
     """A regular file or a directory."""
 
     path: str
-    """Checked, relative, without `.` and `..`; empty for the target itself."""
+    """Checked and relative, without `.` and `..`; empty for the target directory itself."""
     is_directory: bool
     is_executable: bool
     blocks: Iterator[bytes]
-    """Its content as it really is; to be read before the next member is asked for."""
+    """The actual content; read it before asking for the next member."""
 
 
 def members(archive: Path, limits: ArchiveLimits) -> Iterator[Member]:
-    """The members of an archive in its order.
+    """Yield the members of an archive in their order.
 
     Raises:
-        ArchiveRefused: at the first that is not taken, also while blocks are read.
+        ArchiveRefused: a member is not acceptable; also raised while its blocks are read.
     """
     read = _zip_members if archive.name.endswith(ZIP) else _tar_members
     with archive.open("rb") as file, _damage_refused():
@@ -59,10 +57,10 @@ def _damage_refused() -> Iterator[None]:
         yield
     except (ArchiveRefused, MemoryError):
         raise
-    # zipfile and tarfile let through whatever they stumble over in a crafted file
+    # crafted files make zipfile and tarfile raise almost anything
     except Exception as error:
         raise ArchiveRefused(
-            f"The archive is damaged, or not what its name says ({type(error).__name__})."
+            f"The archive is damaged, or its suffix is wrong ({type(error).__name__})."
         ) from error
 
 
@@ -77,7 +75,9 @@ def _counted(content: IO[bytes], tally: Tally, claimed: int) -> Iterator[bytes]:
         tally.count(len(block))
         yield block
     if size != claimed:
-        raise ArchiveRefused("The archive is damaged: a member has another size than it says.")
+        raise ArchiveRefused(
+            "The archive is damaged: the size of a member is not that of its header."
+        )
 
 
 # --- zip ----------------------------------------------------------------------------------
@@ -91,7 +91,7 @@ def _zip_members(file: IO[bytes], tally: Tally, limits: ArchiveLimits) -> Iterat
         for info in infos:
             mode = info.external_attr >> 16
             _refuse_special(info, mode)
-            # not `filename`: that ends at the first NUL
+            # not `filename`, which ends at the first NUL
             path = tally.admit(info.orig_filename, is_directory=info.is_dir())
             if info.is_dir():
                 yield _directory(path)
@@ -108,26 +108,26 @@ def _zip_members(file: IO[bytes], tally: Tally, limits: ArchiveLimits) -> Iterat
 def _refuse_special(info: zipfile.ZipInfo, mode: int) -> None:
     name = shown(info.orig_filename)
     if info.flag_bits & ENCRYPTED:
-        raise ArchiveRefused(f"The archive is encrypted ({name}); send it without a password.")
+        raise ArchiveRefused(f"The archive is encrypted ({name}); create it without a password.")
     if stat.S_ISLNK(mode):
-        raise ArchiveRefused(f"The archive holds a link: {name}; put the file itself in its place.")
+        raise ArchiveRefused(f"The archive contains a link: {name}; include the file itself.")
     if stat.S_IFMT(mode) not in {0, stat.S_IFREG, stat.S_IFDIR}:
-        raise ArchiveRefused(f"The archive holds something that is no file: {name}.")
+        raise ArchiveRefused(f"The archive contains an entry that is not a regular file: {name}.")
     if info.compress_type not in METHODS:
         raise ArchiveRefused(
-            f"The archive has {name} compressed by a method other than deflate; pack it anew."
+            f"{name} in the archive uses a compression other than deflate; create it again."
         )
 
 
 def _refuse_overlaps(infos: list[zipfile.ZipInfo], end: int) -> None:
-    """Members that share bytes: how a small file claims to hold very much.
+    """Reject members that share bytes, by which a small file can unpack to very much.
 
-    zipfile itself notices since 3.11.8 and 3.12.2.
+    zipfile itself detects this since Python 3.11.8 and 3.12.2.
     """
     for info in sorted(infos, key=lambda info: info.header_offset, reverse=True):
         size = LOCAL_HEADER_BYTES + info.compress_size
         if info.header_offset + size > end:
-            raise ArchiveRefused("Members of the archive overlap each other; pack it anew.")
+            raise ArchiveRefused("Members of the archive overlap; create it again.")
         end = info.header_offset
 
 
@@ -135,7 +135,7 @@ def _refuse_overlaps(infos: list[zipfile.ZipInfo], end: int) -> None:
 
 
 class _Metered(io.RawIOBase):
-    """What comes out of gzip, headers included, as far as an archive within limits can reach."""
+    """Decompressed data, tar headers included, up to the most that an archive within limits has."""
 
     def __init__(self, content: gzip.GzipFile, limits: ArchiveLimits, archive_bytes: int) -> None:
         self._content = content
@@ -155,7 +155,7 @@ class _Metered(io.RawIOBase):
 def _tar_members(file: IO[bytes], tally: Tally, limits: ArchiveLimits) -> Iterator[Member]:
     with gzip.GzipFile(fileobj=file) as content:
         stream = _Metered(content, limits, _size_of(file))
-        # "r|": one pass, no seeking back to what was checked
+        # "r|" reads in one pass and never seeks back to checked members
         with tarfile.open(
             fileobj=stream, mode="r|", encoding="utf-8", errors="surrogateescape"
         ) as archive:
@@ -166,7 +166,7 @@ def _tar_members(file: IO[bytes], tally: Tally, limits: ArchiveLimits) -> Iterat
                     yield _directory(path)
                     continue
                 data = archive.extractfile(info)
-                assert data is not None  # noqa: S101  # it is a regular file
+                assert data is not None  # noqa: S101  # a regular file
                 with data:
                     yield Member(
                         path=path,
@@ -174,18 +174,18 @@ def _tar_members(file: IO[bytes], tally: Tally, limits: ArchiveLimits) -> Iterat
                         is_executable=bool(info.mode & stat.S_IXUSR),
                         blocks=_counted(data, tally, info.size),
                     )
-        while stream.read(BLOCK):  # up to gzip's checksum, which vouches for all before it
+        while stream.read(BLOCK):  # up to gzip's checksum, which covers everything before it
             pass
 
 
 def _refuse_special_tar(info: tarfile.TarInfo) -> None:
     name = shown(info.name)
     if info.issym() or info.islnk():
-        raise ArchiveRefused(f"The archive holds a link: {name}; put the file itself in its place.")
+        raise ArchiveRefused(f"The archive contains a link: {name}; include the file itself.")
     if info.issparse():
-        raise ArchiveRefused(f"The archive holds a sparse file: {name}; pack it without --sparse.")
+        raise ArchiveRefused(f"The archive has a sparse file: {name}; create it without --sparse.")
     if info.type not in {tarfile.REGTYPE, tarfile.AREGTYPE, tarfile.DIRTYPE}:
-        raise ArchiveRefused(f"The archive holds something that is no file: {name}.")
+        raise ArchiveRefused(f"The archive contains an entry that is not a regular file: {name}.")
 
 
 def _directory(path: str) -> Member:

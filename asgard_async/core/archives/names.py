@@ -1,22 +1,22 @@
-"""What an archive may hold: how many members, how large, under which names."""
+"""Limits of archives: the number, size and names of their members."""
 
 import re
 from dataclasses import dataclass
 
 MAX_PATH_BYTES = 1024
 MAX_COMPONENT_BYTES = 255
-"""What Linux's file systems take."""
+"""The limit of file systems on Linux."""
 MAX_DEPTH = 64
-"""Removing a tree holds a descriptor per level."""
+"""Removing a tree keeps a descriptor open for each level."""
 MAX_RATIO = 200
-"""So many times its own size an archive may unpack to: sources and data shrink to a hundredth at
-best, a bomb of zeros to a thousandth."""
+"""Most times its own size that an archive may unpack to. Sources and data compress to a hundredth
+at best, a bomb of zeros to a thousandth."""
 FREE_BYTES = 64 << 20
-"""So much may come out of any archive: a small file of zeros harms nobody."""
+"""Bytes that any archive may unpack to: a small file of zeros does no harm."""
 
 
 class ArchiveRefused(Exception):
-    """The archive is not taken; the text says why. `field` is the field of the upload at fault."""
+    """The archive is rejected, for the reason in the text. `field` is the upload field at fault."""
 
     def __init__(self, message: str, field: str = "archive") -> None:
         super().__init__(message)
@@ -25,30 +25,32 @@ class ArchiveRefused(Exception):
 
 @dataclass(frozen=True, kw_only=True)
 class ArchiveLimits:
-    """Bounds of what comes out of an archive."""
+    """Limits on what an archive unpacks to."""
 
     max_members: int
-    """Files and directories, those included that are only named as part of a path."""
+    """Files and directories, including those that only occur as part of a path."""
     max_unpacked_bytes: int
 
     def refusal_of(self, unpacked: int, archive_bytes: int, *, spare: int = 0) -> str | None:
-        """Why an archive of that size may not unpack to so much, with `spare` beyond the bounds;
-        None when it may."""
+        """Return why an archive of that size may not unpack to so many bytes; None if it may.
+
+        `spare` bytes are allowed on top of the limits.
+        """
         if unpacked > self.max_unpacked_bytes + spare:
             return (
-                f"Unpacked, the archive has more than the {self.max_unpacked_bytes} bytes that are"
-                " accepted here."
+                f"The archive unpacks to more than the {self.max_unpacked_bytes} bytes that are"
+                " allowed."
             )
         if unpacked > max(FREE_BYTES, MAX_RATIO * archive_bytes) + spare:
             return (
-                f"Unpacked, the archive has more than {MAX_RATIO} times its own size, which nothing"
-                " but long runs of the same bytes makes; let the script make those."
+                f"The archive unpacks to more than {MAX_RATIO} times its own size. Only long"
+                " runs of equal bytes compress that well; let the script generate them."
             )
         return None
 
 
 class Tally:
-    """Keeps what has come out of an archive within its limits."""
+    """Counts what an archive unpacks to, and rejects it at its limits."""
 
     def __init__(self, limits: ArchiveLimits, archive_bytes: int) -> None:
         """`archive_bytes` is the size of the archive itself."""
@@ -59,20 +61,20 @@ class Tally:
         self._bytes = 0
 
     def admit(self, name: str, *, is_directory: bool) -> str:
-        """Check a member's name; its path below the target, empty for the target itself.
+        """Check a member's name and return its path below the target, empty for the target itself.
 
         Raises:
-            ArchiveRefused: it leads elsewhere, cannot be a file's name, was there before, or is
-                one too many.
+            ArchiveRefused: the path leads out of the target, is not a valid file name, occurs
+                twice, or exceeds the number of members.
         """
         path = safe_path(name)
         if path in self._files or (not is_directory and (path in self._directories or not path)):
             raise ArchiveRefused(f"Two members of the archive have the same path: {shown(name)}.")
         parent = path if is_directory else path.rpartition("/")[0]
-        # upwards until one is known: then all above it are
+        # up to the first known directory: all above it are known too
         while parent and parent not in self._directories:
             if parent in self._files:
-                raise ArchiveRefused(f"A member of the archive lies below a file: {shown(name)}.")
+                raise ArchiveRefused(f"A member of the archive is below a file: {shown(name)}.")
             self._directories.add(parent)
             parent = parent.rpartition("/")[0]
         if not is_directory:
@@ -84,14 +86,14 @@ class Tally:
         if members > self._limits.max_members:
             raise ArchiveRefused(
                 f"The archive has more than the {self._limits.max_members} files and directories"
-                " that are accepted here."
+                " that are allowed."
             )
 
     def count(self, size: int) -> None:
-        """Note bytes that came out.
+        """Count unpacked bytes.
 
         Raises:
-            ArchiveRefused: that makes too many.
+            ArchiveRefused: the total exceeds a limit.
         """
         self._bytes += size
         if refusal := self._limits.refusal_of(self._bytes, self._archive_bytes):
@@ -99,10 +101,10 @@ class Tally:
 
 
 def safe_path(name: str) -> str:
-    """A member's path without `.` and empty parts.
+    """Return a member's path without `.` and empty parts.
 
     Raises:
-        ArchiveRefused: it leads out of the target, or cannot be a file's name here.
+        ArchiveRefused: the path leads out of the target, or is not a valid file name.
     """
     if name.startswith("/"):
         raise ArchiveRefused(f"A member of the archive has an absolute path: {shown(name)}.")
@@ -127,13 +129,13 @@ def safe_path(name: str) -> str:
         or len(parts) > MAX_DEPTH
     ):
         raise ArchiveRefused(
-            f"A member of the archive has too long a path: {shown(name)}; at most"
-            f" {MAX_COMPONENT_BYTES} bytes a name, {MAX_PATH_BYTES} bytes and {MAX_DEPTH} levels"
-            " in all."
+            f"The path of a member of the archive is too long: {shown(name)}. Allowed are"
+            f" {MAX_COMPONENT_BYTES} bytes per name, {MAX_PATH_BYTES} bytes and {MAX_DEPTH} levels"
+            " in total."
         )
     return "/".join(parts)
 
 
 def shown(name: str) -> str:
-    """A name fit for a message: short, on one line, plain ASCII where it is doubtful."""
+    """Format a name for a message: short, on one line, in ASCII where it cannot be encoded."""
     return repr(name[:80]).encode("utf-8", "backslashreplace").decode()

@@ -1,4 +1,4 @@
-"""What is done with an archive: looked through once, then unpacked for every attempt."""
+"""Uses of an archive: read once for its program, then unpacked for every attempt."""
 
 import os
 from pathlib import Path
@@ -10,12 +10,12 @@ from .names import ArchiveLimits, ArchiveRefused, shown
 
 
 class Program(NamedTuple):
-    """What is known of the program in an archive."""
+    """The program in an archive."""
 
     source: bytes
-    """Of its entrypoint."""
+    """Source of the entrypoint."""
     imports: frozenset[str] | None
-    """What its modules import at most; None when one is too large to look."""
+    """Packages that its modules may import; None if a module is too large to examine."""
 
 
 def read_program(
@@ -24,10 +24,10 @@ def read_program(
     """Read the whole archive, one member at a time.
 
     Raises:
-        ArchiveRefused: a member is not taken, or the entrypoint is not there or too large.
+        ArchiveRefused: a member is not acceptable, or the entrypoint is missing or too large.
     """
     source: bytes | None = None
-    elsewhere: str | None = None
+    misplaced: str | None = None
     imports: set[str] = set()
     all_known = True
     for member in members(archive, limits):
@@ -35,24 +35,24 @@ def read_program(
         is_module = member.path.endswith(".py")
         most = max_bytes * is_entrypoint or LARGEST_MODULE * is_module
         content = bytearray()
-        for block in member.blocks:  # all are read: only then is their size known
+        for block in member.blocks:  # all of them: only reading tells the size
             if len(content) <= most and (is_entrypoint or is_module):
                 content += block
         if is_entrypoint:
             source = bytes(content)
-        elsewhere = elsewhere or _below_a_folder(member, entrypoint)
+        misplaced = misplaced or _in_a_folder(member, entrypoint)
         if len(content) > LARGEST_MODULE:
             all_known = False
         elif is_module or is_entrypoint:
             imports |= imports_in(content)
     return Program(
-        _accepted(source, elsewhere, max_bytes), frozenset(imports) if all_known else None
+        _accepted(source, misplaced, max_bytes), frozenset(imports) if all_known else None
     )
 
 
-def _accepted(source: bytes | None, elsewhere: str | None, max_bytes: int) -> bytes:
+def _accepted(source: bytes | None, misplaced: str | None, max_bytes: int) -> bytes:
     if source is None:
-        raise ArchiveRefused(f"The archive has no such file{_hint(elsewhere)}.", "entrypoint")
+        raise ArchiveRefused(f"The archive has no such file{_hint(misplaced)}.", "entrypoint")
     if not source:
         raise ArchiveRefused("The script is empty.", "entrypoint")
     if len(source) > max_bytes:
@@ -60,34 +60,33 @@ def _accepted(source: bytes | None, elsewhere: str | None, max_bytes: int) -> by
     return source
 
 
-def _below_a_folder(member: Member, entrypoint: str) -> str | None:
-    is_it = not member.is_directory and member.path.endswith(f"/{entrypoint}")
-    return member.path if is_it else None
+def _in_a_folder(member: Member, entrypoint: str) -> str | None:
+    is_found = not member.is_directory and member.path.endswith(f"/{entrypoint}")
+    return member.path if is_found else None
 
 
-def _hint(elsewhere: str | None) -> str:
-    if elsewhere is None:
+def _hint(misplaced: str | None) -> str:
+    if misplaced is None:
         return ""
-    return f" there, but {shown(elsewhere)}: give that, or pack the files without the folder"
+    return f", but {shown(misplaced)}: use that path, or create the archive without the folder"
 
 
 def unpack(archive: Path, directory: Path, limits: ArchiveLimits) -> None:
-    """Unpack an archive into an existing directory that nobody else writes to.
+    """Unpack an archive into an existing directory that nothing else writes to.
 
-    Of a file's mode its owner's executable bit is kept, nothing else. tarfile's `data_filter` has
-    no part in it: no `extract` of a library is called, so only plain files and directories come
-    to be, whatever the archive says.
+    Of a file's mode, only the owner's executable bit is kept. No library's `extract` is called, so
+    tarfile's `data_filter` is not needed: only regular files and directories are ever created.
 
     Raises:
-        ArchiveRefused: a member is not taken.
-        OSError: it cannot be written.
+        ArchiveRefused: a member is not acceptable.
+        OSError: a file cannot be written.
     """
     for member in members(archive, limits):
         if member.is_directory:
             _make_directories(directory, member.path)
             continue
         _make_directories(directory, member.path.rpartition("/")[0])
-        # O_EXCL follows no link and opens nothing that is there
+        # O_EXCL follows no link and opens no existing file
         flags = os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC
         mode = 0o700 if member.is_executable else 0o600
         with os.fdopen(os.open(directory / member.path, flags, mode), "wb") as file:
@@ -96,7 +95,7 @@ def unpack(archive: Path, directory: Path, limits: ArchiveLimits) -> None:
 
 
 def _make_directories(root: Path, path: str) -> None:
-    """Each by itself: `makedirs` gives its mode to the last one alone."""
+    """Create each level by itself: `makedirs` applies its mode to the last one only."""
     directory = root
     for part in filter(None, path.split("/")):
         directory /= part

@@ -1,11 +1,11 @@
-"""Making what was written survive a loss of power."""
+"""Writes that survive a power failure."""
 
 import os
 from pathlib import Path
 
 
 def make_durable(path: Path) -> None:
-    """Bring a file's content, or the names in a directory, to the disk (fsync(2)); blocks."""
+    """Flush a file's content, or a directory's entries, to disk (fsync(2)). Blocks."""
     descriptor = os.open(path, os.O_RDONLY | os.O_CLOEXEC)
     try:
         os.fsync(descriptor)

@@ -1,22 +1,24 @@
-"""How much room is left on the disk of the data directory."""
+"""Free space on the disk of the data directory."""
 
 import os
 from pathlib import Path
 
 
 class FreeSpace:
-    """Compares the room on a file system with the least that is to stay free."""
+    """Compares the free space of a file system with the minimum that must remain."""
 
     def __init__(self, path: Path, *, floor_bytes: int) -> None:
         self._path = path
         self.floor_bytes = floor_bytes
 
     def available_bytes(self) -> int:
-        """What the service may still write, in bytes (f_bavail of statvfs(3)). No I/O: the kernel
-        knows it."""
-        found = os.statvfs(self._path)
-        return found.f_bavail * found.f_frsize
+        """Return the bytes that the service may still write (f_bavail of statvfs(3)).
+
+        The kernel keeps this number, so asking for it does no I/O.
+        """
+        status = os.statvfs(self._path)
+        return status.f_bavail * status.f_frsize
 
     def is_short(self) -> bool:
-        """Whether less than the floor is left."""
+        """Return whether less than the minimum is free."""
         return self.available_bytes() < self.floor_bytes

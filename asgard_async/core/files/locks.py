@@ -1,4 +1,4 @@
-"""Files that processes hold a lock of for as long as they need something (flock(2))."""
+"""Lock files: a process holds a lock for as long as it uses a resource (flock(2))."""
 
 import contextlib
 import fcntl
@@ -9,7 +9,7 @@ from pathlib import Path
 
 @contextlib.contextmanager
 def held(path: Path) -> Iterator[None]:
-    """Hold a shared lock of the file, which must exist. Waits while somebody holds it alone."""
+    """Hold a shared lock of an existing file; wait while another process holds it exclusively."""
     descriptor = os.open(path, os.O_RDWR | os.O_CLOEXEC)
     try:
         fcntl.flock(descriptor, fcntl.LOCK_SH)
@@ -19,7 +19,7 @@ def held(path: Path) -> Iterator[None]:
 
 
 def is_held(path: Path) -> bool:
-    """Whether any process holds a lock of the file; one that does not exist is held by none."""
+    """Return whether any process holds a lock of the file; False if the file does not exist."""
     try:
         descriptor = os.open(path, os.O_RDONLY | os.O_CLOEXEC)
     except FileNotFoundError:

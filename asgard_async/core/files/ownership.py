@@ -1,6 +1,6 @@
-"""What root makes in the data directory (`sudo asgard …`) belongs to whom the directory belongs to.
+"""Ownership of files: give files created by root to the data directory's owner.
 
-Otherwise the service, which runs as that one, could not read what is new.
+After `sudo asgard …`, the service, which runs as that owner, could not read them otherwise.
 """
 
 import os
@@ -9,22 +9,22 @@ from pathlib import Path
 
 
 def open_private(file: Path, flags: int) -> int:
-    """A descriptor of a file that is for its owner alone, which is made if `flags` say so.
+    """Open a file with mode 0600 and return its descriptor; `flags` decide whether to create it.
 
-    Where root makes it in a directory of somebody else's, it becomes that one's, and no link that
-    is planted there is followed.
+    If root creates the file in another user's directory, that user becomes its owner. Links planted
+    there are not followed.
 
     Raises:
-        OSError: it cannot be opened.
+        OSError: the file cannot be opened.
     """
     owner = other_owner(file.parent)
     if owner is None:
         return os.open(file, flags | os.O_CLOEXEC, 0o600)
     descriptor = os.open(file, flags | os.O_CLOEXEC | os.O_NOFOLLOW, 0o600)
     try:
-        made = os.fstat(descriptor)
-        # a second name of a file of root's may be planted as well
-        if made.st_uid == 0 and made.st_nlink == 1:
+        status = os.fstat(descriptor)
+        # a planted hard link to one of root's own files has more than one name
+        if status.st_uid == 0 and status.st_nlink == 1:
             os.fchown(descriptor, owner.st_uid, owner.st_gid)
     except OSError:
         os.close(descriptor)
@@ -33,10 +33,10 @@ def open_private(file: Path, flags: int) -> int:
 
 
 def give_to_owner_of(directory: Path, made: Path) -> None:
-    """Give what root has made, and all that is in it, to the owner of a directory.
+    """Give a file or tree created by root to the owner of `directory`.
 
     Raises:
-        OSError: that is not possible.
+        OSError: the owner cannot be changed.
     """
     owner = other_owner(directory)
     if owner is None:
@@ -47,24 +47,24 @@ def give_to_owner_of(directory: Path, made: Path) -> None:
 
 
 def become_owner_of(directory: Path) -> None:
-    """Where root was asked to do what only the owner of a directory should, go on as that one.
+    """Switch a process of root to the owner of a directory, permanently.
 
-    For good: nothing of root's is left to this process. A directory that is not there yet will be
-    root's own.
+    No privilege of root remains. If the directory does not exist, root will own it, so nothing
+    changes.
     """
     owner = other_owner(directory)
     if owner is None:
         return
     try:
         os.initgroups(pwd.getpwuid(owner.st_uid).pw_name, owner.st_gid)
-    except KeyError:  # nobody has this uid: it has no other groups
+    except KeyError:  # a uid without a passwd entry has no other groups
         os.setgroups([])
     os.setgid(owner.st_gid)
     os.setuid(owner.st_uid)
 
 
 def other_owner(directory: Path) -> os.stat_result | None:
-    """Whose a directory is, if it is there, we are root and it is not root's."""
+    """Return the status of a directory if this process is root and another user owns it."""
     if os.geteuid() != 0 or not directory.exists():
         return None
     owner = directory.stat()

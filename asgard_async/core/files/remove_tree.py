@@ -1,4 +1,4 @@
-"""Removing what jobs and builds made."""
+"""Removal of files and trees created by jobs and builds."""
 
 import contextlib
 import logging
@@ -10,7 +10,7 @@ logger = logging.getLogger(__name__)
 
 
 def remove_tree(directory: Path) -> None:
-    """Remove a file or a tree that a job may have made; never what a link points to."""
+    """Remove a file or tree that a job may have created; links are never followed."""
     if directory.is_symlink() or not directory.is_dir():
         directory.unlink(missing_ok=True)
         return
@@ -18,8 +18,8 @@ def remove_tree(directory: Path) -> None:
         shutil.rmtree(directory, ignore_errors=True)
     if not directory.exists():
         return
-    # a job may have made directories that even their owner cannot change, as some caches do, or
-    # a thousand of them in each other, where Python gives up; neither of these follows a link
+    # A job may have created directories that even their owner cannot change, as some caches do, or
+    # nested a thousand of them, where Python gives up. Neither command follows links.
     for command in (("chmod", "-R", "u+rwx"), ("rm", "-rf")):
         subprocess.run(
             [*command, "--", str(directory)],
@@ -29,4 +29,4 @@ def remove_tree(directory: Path) -> None:
             check=False,
         )
     if directory.exists():
-        logger.warning("%s could not be removed as a whole", directory)
+        logger.warning("Could not remove all of %s", directory)

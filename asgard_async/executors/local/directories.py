@@ -13,7 +13,6 @@ from pathlib import Path
 
 from asgard_async.core.archives.names import ArchiveLimits, ArchiveRefused
 from asgard_async.core.archives.unpack import unpack
-from asgard_async.core.files.remove_tree import remove_tree
 from asgard_async.domain.attempt import AttemptId
 from asgard_async.executors.base import AttemptRequest, CannotStart
 
@@ -24,7 +23,7 @@ OWN_DIRECTORIES = (WORK, "home", "tmp")
 
 
 class AttemptDirectories:
-    """Creates and removes the directories of attempts below `jobs_dir`. Methods block."""
+    """Creates the directories of attempts below `jobs_dir`. Its methods block."""
 
     def __init__(self, jobs_dir: Path, archive_limits: ArchiveLimits) -> None:
         self._jobs_dir = jobs_dir
@@ -76,10 +75,6 @@ class AttemptDirectories:
                 if path.lstat().st_uid != os.geteuid() and path.is_dir():
                     os.lchown(path, os.geteuid(), os.getegid())
                     path.chmod(0o700)
-
-    def remove(self, job_id: str) -> None:
-        """Remove everything that a job left."""
-        remove_tree(self._jobs_dir / job_id)
 
 
 def own_directories(directory: Path) -> list[Path]:

@@ -27,6 +27,7 @@ from asgard_async.executors.local.directories import (
     own_directories,
 )
 from asgard_async.executors.local.interpreter import Interpreter
+from asgard_async.executors.local.job_files import LocalJobFiles
 from asgard_async.executors.local.warm.pool import WarmServers
 from asgard_async.logs.file_source import FileLogSource
 from asgard_async.supervisor.attempt import Attempt
@@ -56,6 +57,7 @@ class LocalExecutor:
     ) -> None:
         self._directories = AttemptDirectories(jobs_dir, archive_limits)
         self.logs = FileLogSource(jobs_dir, LOG_NAME)
+        self.files = LocalJobFiles(jobs_dir)
         self._log_limit = log_limit_bytes
         self._in_use = in_use
         self._limits = limits
@@ -203,7 +205,7 @@ class LocalExecutor:
 
     async def remove(self, job_id: str) -> None:
         """See `Executor.remove`."""
-        await asyncio.to_thread(self._directories.remove, job_id)
+        await asyncio.to_thread(self.files.remove_all, job_id)
 
     async def _existing(self, attempt: AttemptId) -> Attempt:
         return Attempt(await asyncio.to_thread(self._directories.existing, attempt))

@@ -103,7 +103,7 @@ class Submitter:
             spec=spec,
             script=submission.script if archive is None else None,
             archive=archive.name if archive is not None else None,
-            # the imports that were found in an archive need not be all: modules import each other
+            # an archive may import more at run time than was found in its modules
             uses_tracking=archive is not None
             or imports is None
             or not imports <= sys.stdlib_module_names,

@@ -141,8 +141,8 @@ async def test_duplicate_fields_are_422(api: Client) -> None:
     data.add_field("script", b"print(2)", filename="two.py")
     errors = await refused_fields(await send(api, data))
     assert errors == {
-        "model_name": ["Is given more than once."],
-        "script": ["Is given more than once."],
+        "model_name": ["Must be given only once."],
+        "script": ["Must be given only once."],
     }
 
 
@@ -227,7 +227,7 @@ async def test_an_invalid_boundary_is_400(api: Client, content_type: str) -> Non
 
 
 async def test_a_hand_written_body_is_accepted(api: Client) -> None:
-    """What the malformed ones are made of."""
+    """Check the body that the malformed ones are derived from."""
     response = await api.post(UPLOAD, data=b"preamble\r\n" + WHOLE + b"end", headers=MULTIPART)
     assert response.status == 202, await response.text()
 
@@ -241,7 +241,9 @@ async def test_other_multipart_and_compressed_bodies_are_415(api: Client) -> Non
 
 async def test_too_many_parts_are_422(api: Client) -> None:
     data = form(script=SCRIPT, requirements=["x"] * 1101)
-    assert await refused_fields(await send(api, data)) == {"body": ["Has more than 1100 parts."]}
+    assert await refused_fields(await send(api, data)) == {
+        "body": ["Must have at most 1100 parts."]
+    }
 
 
 async def test_at_most_a_thousand_requirements_are_accepted(api: Client) -> None:
@@ -259,9 +261,10 @@ async def test_at_most_a_thousand_requirements_are_accepted(api: Client) -> None
             assert response.status == status, await response.text()
             if status == 422:
                 errors = await refused_fields(response)
-                assert errors == {"requirements": ["Has 1001 entries; at most 1000."]}
+                assert errors == {"requirements": ["At most 1000 entries; got 1001."]}
 
 
+@pytest.mark.service
 async def test_fields_over_the_limit_are_413(tmp_path: Path) -> None:
     config = service_config(
         tmp_path,

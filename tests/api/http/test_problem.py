@@ -1,4 +1,4 @@
-"""Problem documents: every refusal has its status, and none of them can break the answer."""
+"""Problem documents: every error has a status, and none can break the response."""
 
 import inspect
 import json
@@ -111,4 +111,4 @@ def test_the_number_of_reported_errors_is_bounded() -> None:
         problem_of_refusal(InvalidSubmission({f"field{n}": ["Wrong."] for n in range(1000)}))
     )["errors"]
     assert len(told) == 51
-    assert told["…"] == ["950 more fields are wrong."]
+    assert told["…"] == ["950 more fields are invalid."]

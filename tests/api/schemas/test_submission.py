@@ -60,7 +60,7 @@ def test_a_minimal_upload_gets_the_defaults() -> None:
 def test_an_overlong_list_is_rejected_without_its_items() -> None:
     """Half a million of them fit into a body; looking at each would hold the event loop."""
     errors = refusal(requirements=["", 5] * 600)
-    assert errors == {"requirements": ["Has 1200 entries; at most 1000."]}
+    assert errors == {"requirements": ["At most 1000 entries; got 1200."]}
 
 
 def test_the_old_client_is_accepted() -> None:

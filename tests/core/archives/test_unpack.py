@@ -1,4 +1,4 @@
-"""Archives on real files: what is let through, what is refused, what lies on the disk then."""
+"""Archives on real files: which are accepted, and what is on disk afterwards."""
 
 import gzip
 import os
@@ -51,7 +51,7 @@ def written(tmp_path: Path, suffix: str, content: bytes) -> Path:
 
 
 def everything_below(directory: Path) -> dict[str, int]:
-    """Every path, with its mode."""
+    """Every path with its mode."""
     return {str(path.relative_to(directory)): path.lstat().st_mode for path in directory.rglob("*")}
 
 
@@ -66,7 +66,7 @@ def test_checking_and_unpacking_reject_the_same(
     assert everything_below(tmp_path).keys() == before
     with pytest.raises(ArchiveRefused, match=message):
         unpack(archive, work, LIMITS)
-    # what came before the member at fault may be there, but only in its place, and only as files
+    # members before the rejected one may exist, but only in the target and as plain files
     made = everything_below(tmp_path).keys() - before
     assert all(path.startswith("work/") for path in made)
     for path, mode in everything_below(work).items():
@@ -151,7 +151,7 @@ def test_a_script_in_a_folder_is_suggested(
     tmp_path: Path, suffix: str, make: Callable[[dict[str, str]], bytes]
 ) -> None:
     archive = written(tmp_path, suffix, make({"project/readme": "", "project/train.py": TRAIN}))
-    with pytest.raises(ArchiveRefused, match=r"there, but 'project/train\.py': give that"):
+    with pytest.raises(ArchiveRefused, match=r"no such file, but 'project/train\.py': use"):
         read_program(archive, "train.py", limits=LIMITS, max_bytes=1000)
 
 
@@ -168,7 +168,7 @@ def test_the_compression_ratio_is_bounded(
     for number, files in enumerate(
         [
             {"zeros": zeros},
-            # some of what does not shrink makes up for much that does
+            # a little incompressible data allows much compressible data
             {"noise": noise * 8 + os.urandom(FREE_BYTES // MAX_RATIO), "zeros": zeros},
         ]
     ):
@@ -185,7 +185,7 @@ def test_archives_at_the_bounds_are_accepted() -> None:
     assert len(BOUNDARY_PATH) + 1 == MAX_PATH_BYTES
     for name in ("n" * MAX_COMPONENT_BYTES, BOUNDARY_PATH, DEEPEST):
         assert safe_path(name) == name
-        with pytest.raises(ArchiveRefused, match="too long a path"):
+        with pytest.raises(ArchiveRefused, match="is too long"):
             safe_path(f"{name}x" if name != DEEPEST else f"d/{name}")
     limits = ArchiveLimits(max_members=3, max_unpacked_bytes=10)
     tally = Tally(limits, archive_bytes=100)

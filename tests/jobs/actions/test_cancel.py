@@ -65,7 +65,7 @@ async def test_cancelling_twice_or_after_the_end_is_a_no_op(
 
 
 async def test_a_requested_cancellation_survives_a_crash(tmp_path: Path) -> None:
-    # the script takes its time to end; the service dies meanwhile
+    # the script needs time to exit; the service is killed meanwhile
     script = """
 import signal, sys, time
 signal.signal(15, lambda *_: (time.sleep(1.5), print("saved"), sys.exit(0)))
@@ -91,7 +91,7 @@ async def test_cancelling_an_unknown_job_is_an_error(service: Service) -> None:
 
 async def test_a_job_waiting_for_mlflow_is_cancelled_at_once(tmp_path: Path) -> None:
     async with running_service(tmp_path / "data") as service:
-        # imports more than the standard library, so its experiment is waited for
+        # it imports more than the standard library, so it waits for its experiment
         job_id = await service.submit("import msgspec\nprint('never')")
         await service.phase(job_id, "starting")
         await cancel(service, job_id)

@@ -1,4 +1,4 @@
-"""Requirements: names by PEP 508, and none of pip's other doors."""
+"""Parsing of requirements: PEP 508 names, and none of pip's other kinds of input."""
 
 import pytest
 from packaging.requirements import Requirement
@@ -98,7 +98,7 @@ def test_options_and_includes_in_a_file_are_rejected(line: str) -> None:
 
 
 def test_hashes_are_reported_once_with_advice() -> None:
-    """As pip-compile writes them: each requirement goes on over several lines."""
+    """The output of pip-compile: each requirement continues over several lines."""
     block = "numpy==2.0 \\\n    --hash=sha256:aa \\\n    --hash=sha256:bb\n    # via pandas\n"
     with pytest.raises(InvalidSubmission) as caught:
         read_requirements_file("# locked\n" + block * 200)

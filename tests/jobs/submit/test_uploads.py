@@ -1,4 +1,4 @@
-"""Uploads to a service in a process of its own: its memory, its crash, curl."""
+"""Uploads to a service in its own process: memory, a crash, and curl."""
 
 import asyncio
 import os
@@ -21,7 +21,7 @@ MIB = 1 << 20
 
 
 def memory(service: Service, what: str) -> int:
-    """Bytes of resident memory: VmRSS now, VmHWM at most since `forget_peak`."""
+    """Resident memory in bytes: VmRSS now, VmHWM the peak since `forget_peak`."""
     lines = Path(f"/proc/{service.pid}/status").read_text().splitlines()
     return next(int(line.split()[1]) << 10 for line in lines if line.startswith(what))
 
@@ -41,7 +41,7 @@ async def test_a_large_upload_costs_little_memory(service: Service, tmp_path: Pa
         for number in range(90):
             file.writestr(str(number), os.urandom(MIB))
     data = form(entrypoint="train.py")
-    # once before: what any upload costs is not what a large one costs
+    # once before: the memory of any first upload does not count
     small = form(archive=("a.zip", zip_of({"train.py": TRAIN})), entrypoint="train.py")
     status, first = await service.post(UPLOAD, data=small)
     assert status == 202, first

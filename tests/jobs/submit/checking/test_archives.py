@@ -1,4 +1,4 @@
-"""Looking through archives in real processes: verdicts, bombs, bounds."""
+"""Checking archives in real processes: results, bombs and limits."""
 
 import gzip
 import io
@@ -56,7 +56,7 @@ async def test_a_slow_check_times_out(tmp_path: Path) -> None:
 
 @pytest.mark.slow
 async def test_headers_as_large_as_the_memory_are_rejected(tmp_path: Path) -> None:
-    """A pax header of a GiB of zeros in a MiB: tarfile reads headers at once."""
+    """A pax header of 1 GiB of zeros in 1 MiB: tarfile reads a header as a whole."""
     archive = tmp_path / "a.tar.gz"
     info = tarfile.TarInfo("x")
     info.type, info.size = tarfile.XHDTYPE, GIB
@@ -71,7 +71,7 @@ async def test_headers_as_large_as_the_memory_are_rejected(tmp_path: Path) -> No
 
 @pytest.mark.slow
 async def test_a_directory_as_large_as_memory_is_rejected(tmp_path: Path) -> None:
-    """A zip of a million and a half entries that need no data."""
+    """A zip with 1.5 million entries without data."""
     entry = zip_of({"a": ""})
     begin = entry.index(b"PK\x01\x02")
     central, end = entry[begin : begin + 47], entry[-22:]

@@ -1,4 +1,4 @@
-"""Checking scripts in real processes: verdicts, hostile input, deadline, restart."""
+"""Checking scripts in real processes: results, hostile input, deadline and restart."""
 
 import asyncio
 import os
@@ -103,7 +103,7 @@ async def test_the_number_of_waiting_checks_is_bounded() -> None:
         )
     finally:
         await checker.close()
-    # two are looked at, and of the four that may wait two may be of one owner
+    # two are checked; four may wait, of which two may belong to one owner
     assert [type(answer) for answer in answers] == [frozenset] * 4 + [TooManyChecks] * 4
 
 
@@ -111,7 +111,7 @@ async def test_a_killed_process_is_replaced(checker: ScriptChecker) -> None:
     assert await checker.imports_of(b"import os") == frozenset({"os"})
     (process,) = checker._idle
     signal.pidfd_send_signal(process.pidfd, signal.SIGKILL)
-    await process.reader.read()  # its end has arrived here
+    await process.reader.read()  # wait until its exit is noticed here
     assert await checker.imports_of(b"import os") == frozenset({"os"})
 
 

@@ -1,4 +1,4 @@
-"""What of the jobs directory is a job's, and what only looks like it."""
+"""Measuring and deleting the files of jobs, whatever jobs put in their place."""
 
 import os
 import subprocess
@@ -8,7 +8,8 @@ from pathlib import Path
 import pytest
 
 from asgard_async.core.files.remove_tree import remove_tree
-from asgard_async.retention.job_files import JobFiles, size_of
+from asgard_async.executors.local.job_files import LocalJobFiles
+from asgard_async.supervisor.disk_usage import size_of
 
 JOB = "0123abcd"
 
@@ -22,7 +23,7 @@ def test_a_link_replacing_a_job_directory_is_not_followed(tmp_path: Path, replac
         file.write_text("precious")
     (jobs / replaced).parent.mkdir(parents=True)
     (jobs / replaced).symlink_to(outside)
-    files = JobFiles(jobs)
+    files = LocalJobFiles(jobs)
 
     assert files.directory_bytes(JOB) == 0
     assert files.log_bytes(JOB) == 0
@@ -38,13 +39,13 @@ def test_foreign_files_beside_the_jobs_are_ignored(tmp_path: Path) -> None:
     for name in (JOB, "lost+found", "0123ABCD", "0123abcd.old"):
         (tmp_path / name).mkdir()
     (tmp_path / "README").touch()
-    assert JobFiles(tmp_path).job_ids() == {JOB}
+    assert LocalJobFiles(tmp_path).job_ids() == {JOB}
 
 
 def test_a_renamed_log_is_removed(tmp_path: Path) -> None:
     (tmp_path / JOB / "job.log.d" / "deeper").mkdir(parents=True)
     (tmp_path / JOB / "job.log").write_text("text")
-    files = JobFiles(tmp_path)
+    files = LocalJobFiles(tmp_path)
     files.remove_log(JOB)
     assert files.log_bytes(JOB) == 0
     assert list((tmp_path / JOB).iterdir()) == []
@@ -60,7 +61,7 @@ def test_very_deep_directories_are_removed(tmp_path: Path) -> None:
         os.close(here)
         here = there
     os.close(here)
-    files = JobFiles(tmp_path)
+    files = LocalJobFiles(tmp_path)
     assert files.directory_bytes(JOB) > 0
     files.remove_directory(JOB)
     assert not work.exists()

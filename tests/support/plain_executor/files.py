@@ -1,0 +1,45 @@
+"""The files of the plain executor's jobs."""
+
+import shutil
+from pathlib import Path
+
+
+class PlainFiles:
+    """The `JobFiles` of attempts at `root`/<job_id>.<number> and logs at `root`/logs."""
+
+    def __init__(self, root: Path) -> None:
+        self._root = root
+
+    def job_ids(self) -> set[str]:
+        names = {path.name.partition(".")[0] for path in self._root.glob("*.*") if path.is_dir()}
+        return names | {path.stem for path in (self._root / "logs").iterdir()}
+
+    def directory_bytes(self, job_id: str) -> int:
+        return sum(_size(path) for path in self._root.glob(f"{job_id}.*/files/**/*"))
+
+    def log_bytes(self, job_id: str) -> int:
+        return sum(_size(path) for path in self._logs(job_id))
+
+    def all_bytes(self, job_id: str) -> int:
+        attempts = sum(_size(path) for path in self._root.glob(f"{job_id}.*/**/*"))
+        return attempts + self.log_bytes(job_id)
+
+    def remove_directory(self, job_id: str) -> None:
+        for directory in self._root.glob(f"{job_id}.*/files"):
+            shutil.rmtree(directory)
+
+    def remove_log(self, job_id: str) -> None:
+        for path in self._logs(job_id):
+            path.unlink()
+
+    def remove_all(self, job_id: str) -> None:
+        for directory in self._root.glob(f"{job_id}.*"):
+            shutil.rmtree(directory)
+        self.remove_log(job_id)
+
+    def _logs(self, job_id: str) -> list[Path]:
+        return list((self._root / "logs").glob(f"{job_id}.txt"))
+
+
+def _size(path: Path) -> int:
+    return path.stat().st_size if path.is_file() else 0
