@@ -68,7 +68,7 @@ def test_an_unmapped_error_is_reported_as_its_parent() -> None:
         pass
 
     problem = problem_of_refusal(Special("Later."))
-    assert (problem.status, problem.title) == (503, "Tracking unavailable")
+    assert (problem.status, problem.title) == (503, "MLflow unavailable")
 
 
 def test_transient_errors_carry_retry_after() -> None:
