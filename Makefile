@@ -53,12 +53,13 @@ demo: $(VENV)/.runtime ## start Asgard, train a model, show what came of it
 # --- checks
 
 .PHONY: test
-test: $(VENV)/.test ## every test, WORKERS=3 at once (starts real MLflow servers; ten minutes)
+test: $(VENV)/.test ## all tests but soak, WORKERS=3 at once (real MLflow servers; eight minutes)
 	@$(BIN)/python -m pytest -n $(or $(WORKERS),3) --dist loadfile --no-loadscope-reorder $(PYTEST_ARGS)
 
 .PHONY: test-unit
 test-unit: $(VENV)/.test ## the quick tests (under 30 s)
-	@$(BIN)/python -m pytest -m "not mlflow and not service and not slow and not chaos" $(PYTEST_ARGS)
+	@$(BIN)/python -m pytest -n $(or $(WORKERS),2) \
+		-m "not mlflow and not service and not slow and not chaos" $(PYTEST_ARGS)
 
 .PHONY: test-pythons
 test-pythons: $(VENV)/.test ## execution and fidelity tests on Python 3.12 and 3.13, where there
@@ -72,6 +73,10 @@ lint: $(VENV)/.dev ## ruff: rules and format
 .PHONY: types
 types: $(VENV)/.dev ## mypy, strict
 	@$(BIN)/mypy
+
+.PHONY: soak
+soak: $(VENV)/.test ## the tests that `make test` leaves out: more repetitions, larger sizes
+	@$(BIN)/python -m pytest -m soak $(PYTEST_ARGS)
 
 .PHONY: chaos
 chaos: $(VENV)/.test ## kill -9 at random moments, full size; prints figures

@@ -232,7 +232,7 @@ async def test_submitting_waits_for_a_full_queue(tmp_path: Path) -> None:
             running = await client.submit(source=wait, **NAMES)
             await service.phase(running.job_id, "running")
             queued = await client.submit(source="print(1)", **NAMES)
-            with pytest.raises(QueueFull, match="waiting already") as caught:
+            with pytest.raises(QueueFull, match="queue is full") as caught:
                 await client.submit(source="print(2)", **NAMES)
             assert caught.value.status == 429
         async with AsyncAsgardClient(service.url, retry_for=30) as patient:

@@ -5,12 +5,14 @@ import os
 import signal
 import socket
 import sqlite3
+from collections.abc import AsyncIterator
 from pathlib import Path
 from typing import Any
 
 import aiohttp
 import msgspec
 import pytest
+import pytest_asyncio
 
 from tests.support.eventually import eventually
 from tests.support.processes import processes_with
@@ -19,6 +21,7 @@ from tests.support.service import Service, free_port, running_service
 pytestmark = pytest.mark.mlflow
 
 START_SECONDS = 120
+FOREIGN = "mlflow-server/attempts/.Trash"
 WAIT_FOR = "import os, time\nwhile not os.path.exists({!r}): time.sleep(0.02)\n"
 SETTINGS = {
     "ASGARD_TRACKING__REFRESH_SECONDS": "1",
@@ -104,38 +107,28 @@ async def test_it_outlives_a_service_crash_and_is_restarted(
 
 async def test_a_service_that_is_stopped_at_once_leaves_no_server(tmp_path: Path) -> None:
     async with running_service(tmp_path / "data", SETTINGS) as service:
-        for _ in range(5):
+        for _ in range(2):
             assert await service.end() == 0
             assert mlflow_processes(service) == []
             await service.start()
 
 
-async def test_early_callers_wait_until_it_is_up(tmp_path: Path) -> None:
+async def test_concurrent_early_callers_wait_until_it_is_up(tmp_path: Path) -> None:
+    """Each of them would create the tables, and all but one would fail."""
     async with running_service(tmp_path / "data", SETTINGS) as service:
         _, status = await service.get("/mlops/status")
         assert status["mlflow_api"] == "starting"
         assert (status["registered_models"], status["active_experiments"]) == (None, None)
-        async with (
-            aiohttp.ClientSession() as session,
-            session.get(status["mlflow_tracking_uri"] + "/health") as response,
-        ):
-            assert response.status == 200
-
-
-async def test_the_first_calls_may_be_concurrent(tmp_path: Path) -> None:
-    """Each would try to create the tables, and all but one would fail."""
-    async with running_service(tmp_path / "data", SETTINGS) as service:
-        _, status = await service.get("/mlops/status")
-        first = ["experiments/search", "registered-models/search"] * 4
+        calls = ["health", *["api/2.0/mlflow/experiments/search?max_results=1"] * 4]
+        calls += ["api/2.0/mlflow/registered-models/search?max_results=1"] * 4
 
         async def ask(session: aiohttp.ClientSession, path: str) -> int:
-            url = f"{status['mlflow_tracking_uri']}/api/2.0/mlflow/{path}"
-            async with session.get(url, params={"max_results": 1}) as response:
+            async with session.get(f"{status['mlflow_tracking_uri']}/{path}") as response:
                 return response.status
 
         async with aiohttp.ClientSession() as session:
-            answers = await asyncio.gather(*(ask(session, path) for path in first))
-        assert answers == [200] * len(first)
+            responses = await asyncio.gather(*(ask(session, path) for path in calls))
+        assert responses == [200] * len(calls)
 
 
 async def test_it_stops_with_the_last_job_after_the_service(tmp_path: Path) -> None:
@@ -157,7 +150,14 @@ async def test_it_stops_with_the_last_job_after_the_service(tmp_path: Path) -> N
         assert (await service.finished(job_id))["status"] == "completed"
 
 
-@pytest.mark.parametrize("stopped", ["keeper", "shim", "server"])
+@pytest.mark.parametrize(
+    "stopped",
+    [
+        pytest.param("keeper", marks=pytest.mark.soak),
+        pytest.param("shim", marks=pytest.mark.soak),
+        "server",
+    ],
+)
 async def test_the_service_stops_in_time_with_a_hung_mlflow(tmp_path: Path, stopped: str) -> None:
     async with running_service(tmp_path / "data", SETTINGS) as service:
         await accessible(service)
@@ -172,27 +172,33 @@ async def test_the_service_stops_in_time_with_a_hung_mlflow(tmp_path: Path, stop
         await eventually(lambda: not mlflow_processes(service), what="MLflow has stopped")
 
 
-async def test_foreign_files_beside_its_attempts_are_kept(tmp_path: Path) -> None:
-    other = tmp_path / "data" / "mlflow-server" / "attempts" / ".Trash"
-    other.mkdir(parents=True)
-    async with running_service(tmp_path / "data", SETTINGS) as service:
+@pytest_asyncio.fixture(scope="module", loop_scope="module")
+async def oddly_placed(tmp_path_factory: pytest.TempPathFactory) -> AsyncIterator[Service]:
+    """A service with MLflow in an oddly named directory, with a foreign file in it."""
+    data_dir = tmp_path_factory.mktemp("odd") / "a b?c=d%20é#f" / "data"
+    (data_dir / FOREIGN).mkdir(parents=True)
+    async with running_service(data_dir, SETTINGS) as service:
         await accessible(service)
-    assert other.exists()
+        yield service
 
 
-async def test_its_store_works_in_an_oddly_named_directory(tmp_path: Path) -> None:
-    async with running_service(tmp_path / "a b?c=d%20é#f" / "data", SETTINGS) as service:
-        await accessible(service)
-        assert (service.data_dir / "mlflow" / "mlflow.db").exists()
-    assert [path.name for path in tmp_path.iterdir()] == ["a b?c=d%20é#f"]
+@pytest.mark.asyncio(loop_scope="module")
+async def test_foreign_files_beside_its_attempts_are_kept(oddly_placed: Service) -> None:
+    assert (oddly_placed.data_dir / FOREIGN).exists()
 
 
-async def test_its_database_has_a_write_ahead_log(tmp_path: Path) -> None:
-    async with running_service(tmp_path / "data", SETTINGS) as service:
-        await accessible(service)
-        database = sqlite3.connect(service.data_dir / "mlflow" / "mlflow.db")
-        assert database.execute("PRAGMA journal_mode").fetchone() == ("wal",)
-        database.close()
+@pytest.mark.asyncio(loop_scope="module")
+async def test_its_store_works_in_an_oddly_named_directory(oddly_placed: Service) -> None:
+    assert (oddly_placed.data_dir / "mlflow" / "mlflow.db").exists()
+    parent = oddly_placed.data_dir.parent
+    assert [path.name for path in parent.parent.iterdir()] == [parent.name]
+
+
+@pytest.mark.asyncio(loop_scope="module")
+async def test_its_database_has_a_write_ahead_log(oddly_placed: Service) -> None:
+    database = sqlite3.connect(oddly_placed.data_dir / "mlflow" / "mlflow.db")
+    assert database.execute("PRAGMA journal_mode").fetchone() == ("wal",)
+    database.close()
 
 
 async def test_runs_are_recorded_after_a_database_failure(tmp_path: Path) -> None:

@@ -100,7 +100,7 @@ async def test_each_kind_is_removed_and_the_rest_stays(tmp_path: Path, service: 
     path = f"/mlops/training/jobs/{archived}"
     for answer in (await service.get(f"{path}/script"), await service.post(f"{path}/retry")):
         assert answer[0] == 404
-        assert "is not kept any more" in answer[1]["detail"]
+        assert "was deleted by [retention]" in answer[1]["detail"]
 
     gc(service, logs_days=1)
     assert (await service.job(old))["logs"] == ""

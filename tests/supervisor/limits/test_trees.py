@@ -9,6 +9,7 @@ from typing import Any
 
 import msgspec
 import pytest
+import pytest_asyncio
 
 from asgard_async.config import load_config
 from asgard_async.domain.status import Isolation
@@ -24,19 +25,22 @@ from tests.support.users import IS_ROOT, launcher
 
 pytestmark = [pytest.mark.service, pytest.mark.usefixtures("control_groups")]
 
+in_module_loop = pytest.mark.asyncio(loop_scope="module")
+
 PROCESSES = 5
 GRACE_SECONDS = 0.5
 GONE_SECONDS = 2.0
 
 
-@pytest.fixture(params=list(Isolation))
-async def attacked(tmp_path: Path, request: pytest.FixtureRequest) -> AsyncIterator[Service]:
+@pytest_asyncio.fixture(scope="module", loop_scope="module", params=list(Isolation))
+async def attacked(
+    tmp_path_factory: pytest.TempPathFactory, request: pytest.FixtureRequest
+) -> AsyncIterator[Service]:
     settings = WITHOUT_MLFLOW | {
         "ASGARD_ISOLATION__LEVEL": request.param,
         "ASGARD_JOBS__STOP_GRACE_SECONDS": str(GRACE_SECONDS),
     }
-    data_dir = tmp_path / "service" / "data"
-    data_dir.parent.mkdir()
+    data_dir = tmp_path_factory.mktemp("service") / "data"
     start = launcher(0, data_dir) if IS_ROOT else ()
     async with running_service(data_dir, settings, start) as service:
         status, document = await service.get("/health/ready")
@@ -73,6 +77,7 @@ async def are_gone(pids: list[int], within: float) -> None:
 
 
 @pytest.mark.parametrize("warm", [True, False])
+@in_module_loop
 async def test_cancelling_kills_the_whole_tree(attacked: Service, warm: bool) -> None:
     await attacked.warm()
     job_id, pids = await hiding(attacked, warm=warm)
@@ -83,6 +88,7 @@ async def test_cancelling_kills_the_whole_tree(attacked: Service, warm: bool) ->
     assert groups_of(job_id) == []
 
 
+@in_module_loop
 async def test_a_timeout_kills_the_whole_tree(attacked: Service) -> None:
     job_id, pids = await hiding(attacked, timeout=3)
     job = await attacked.finished(job_id)
@@ -98,6 +104,7 @@ def supervisors_of(service: Service, job_id: str) -> dict[str, int]:
 
 
 @pytest.mark.parametrize("victims", [["keeper"], ["shim"], ["keeper", "shim"]], ids="+".join)
+@in_module_loop
 async def test_killing_keeper_and_shim_kills_the_tree(
     attacked: Service, victims: list[str]
 ) -> None:
@@ -113,6 +120,7 @@ async def test_killing_keeper_and_shim_kills_the_tree(
     assert groups_of(job_id) == []
 
 
+@in_module_loop
 async def test_a_tree_orphaned_without_the_service_is_killed(attacked: Service) -> None:
     job_id, pids = await hiding(attacked)
     await attacked.kill()
