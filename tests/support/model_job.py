@@ -64,4 +64,4 @@ async def warned(service: Service, words: str) -> str:
     async def look() -> str | None:
         return next((one for one in await warnings_of(service) if words in one), None)
 
-    return await eventually(look, within=120, what=f"a warning about {words!r}")
+    return await eventually(look, what=f"a warning about {words!r}")

@@ -131,6 +131,15 @@ class ServiceApi:
 
         await eventually(ready, what="the fork server is ready")
 
+    async def mlflow_uri(self) -> str:
+        """Wait until the service reaches MLflow; its public address."""
+
+        async def accessible() -> str | None:
+            _, status = await self.get("/mlops/status")
+            return status["mlflow_tracking_uri"] if status["mlflow_available"] else None
+
+        return await eventually(accessible, what="MLflow is accessible")
+
     async def says(self, job_id: str, text: str) -> None:
         """Wait for `text` in a job's log."""
 

@@ -16,7 +16,6 @@ from tests.support.mlflow_api import MlflowApi
 from tests.support.processes import processes_with
 from tests.support.service import ServiceApi, running_service
 
-MLFLOW_START_SECONDS = 120
 URL_VARIABLE = "ASGARD_E2E_URL"
 
 
@@ -50,10 +49,4 @@ async def asgard_service(tmp_path_factory: pytest.TempPathFactory) -> AsyncItera
 @pytest_asyncio.fixture(scope="session", loop_scope="session")
 async def mlflow_api(asgard_service: ServiceApi) -> MlflowApi:
     """MLflow's own REST API, where the service says that it is."""
-
-    async def accessible() -> str | None:
-        _, status = await asgard_service.get("/mlops/status")
-        return status["mlflow_tracking_uri"] if status["mlflow_available"] else None
-
-    uri = await eventually(accessible, within=MLFLOW_START_SECONDS, what="MLflow is accessible")
-    return MlflowApi(uri, asgard_service.session)
+    return MlflowApi(await asgard_service.mlflow_uri(), asgard_service.session)

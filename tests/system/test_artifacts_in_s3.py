@@ -39,7 +39,7 @@ async def test_the_model_is_in_the_bucket_without_credentials(
         async def no_warning() -> bool:
             return await warnings_of(service) == []
 
-        await eventually(no_warning, within=60, what="the store is found mended")
+        await eventually(no_warning, what="the store is found mended")
 
     assert job["status"] == "completed", job["logs"]
     assert "loaded, it says 1" in job["logs"]

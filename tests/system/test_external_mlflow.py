@@ -5,14 +5,9 @@ from pathlib import Path
 import pytest
 
 from tests.support.basic_auth import BUCKET, PASSWORD, PREFIX, ProtectedMlflow
-from tests.support.eventually import eventually
 from tests.support.mlflow_user import fresh
 from tests.support.model_job import LOGS_A_MODEL, everything_told, told_by_processes, warned
-from tests.support.service import Service, running_service
-
-
-async def accessible(service: Service) -> bool:
-    return bool((await service.get("/mlops/status"))[1]["mlflow_available"])
+from tests.support.service import running_service
 
 
 async def test_a_job_without_s3_credentials_stores_its_model(
@@ -21,7 +16,7 @@ async def test_a_job_without_s3_credentials_stores_its_model(
     go, model_name = tmp_path / "go", fresh("external")
     settings = protected_mlflow.settings(ASGARD_TRACKING__SETTLE_SECONDS="60")
     async with running_service(tmp_path / "data", settings) as service:
-        await eventually(lambda: accessible(service), what="MLflow is accessible")
+        await service.mlflow_uri()
         job_id = await service.submit(
             LOGS_A_MODEL.format(go=str(go)),
             experiment_name=fresh("external"),

@@ -144,7 +144,7 @@ async def test_every_job_ends_exactly_once_despite_kills(tmp_path: Path, warm: b
         (tmp_path / "witness").chmod(0o666)  # jobs are different users
         chaos = Chaos(service, tmp_path / "witness", random.Random(SEED), warm)
         await asyncio.gather(chaos.submit_all(), chaos.kill_services(), chaos.kill_shims())
-        jobs = {job_id: await service.finished(job_id, within=120) for job_id in chaos.numbers}
+        jobs = {job_id: await service.finished(job_id) for job_id in chaos.numbers}
         _, listed = await service.get("/mlops/training/jobs", params={"limit": "100"})
         processes = processes_with(str(tmp_path / "data" / "jobs"))
 

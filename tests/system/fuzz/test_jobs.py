@@ -269,7 +269,7 @@ class JobMachine(RuleBasedStateMachine):
             assert status == 200, found
             return bool(found["phase"] == "finished")
 
-        self.live.run(eventually(is_over, within=60, what=f"{job} ends"))
+        self.live.run(eventually(is_over, what=f"{job} ends"))
         found = self.live.run(self.service.job(job.job_id, logs="full"))
         job.check_in_full(found)
 
