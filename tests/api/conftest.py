@@ -1,4 +1,4 @@
-"""Fixtures of the HTTP edge."""
+"""Fixtures for tests of the HTTP API."""
 
 from collections.abc import AsyncIterator
 from pathlib import Path
@@ -29,7 +29,7 @@ async def tracked(tmp_path: Path, mlflow_server: MlflowServer) -> AsyncIterator[
 
 @pytest.fixture
 async def user(mlflow_server: MlflowServer) -> AsyncIterator[MlflowUser]:
-    """Somebody who works with MLflow as scripts do, over REST."""
+    """A user of MLflow's REST API."""
     async with aiohttp.ClientSession() as session:
         yield MlflowUser(mlflow_server.uri, session)
 

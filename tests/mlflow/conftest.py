@@ -1,4 +1,4 @@
-"""Fixtures for everything that speaks to MLflow."""
+"""Fixtures for tests with MLflow."""
 
 from collections.abc import AsyncIterator
 
@@ -21,26 +21,26 @@ async def gateway(mlflow_server: MlflowServer) -> AsyncIterator[MlflowGateway]:
 
 @pytest.fixture
 async def relay(mlflow_server: MlflowServer) -> AsyncIterator[Relay]:
-    """A relay before MLflow that counts requests and does harm on demand."""
+    """A relay in front of MLflow that counts requests and injects faults on demand."""
     async with relaying(mlflow_server.uri) as relay:
         yield relay
 
 
 @pytest.fixture
 async def relayed(relay: Relay) -> AsyncIterator[MlflowGateway]:
-    """A gateway that goes through the relay."""
+    """A gateway that connects through the relay."""
     async with MlflowGateway(MlflowAddress.parse(relay.uri), timeout_seconds=30) as gateway:
         yield gateway
 
 
 @pytest.fixture
 async def user(mlflow_server: MlflowServer) -> AsyncIterator[MlflowUser]:
-    """Somebody who works with MLflow as scripts do, over REST."""
+    """A user of MLflow's REST API."""
     async with aiohttp.ClientSession() as session:
         yield MlflowUser(mlflow_server.uri, session)
 
 
 @pytest.fixture
 async def script(user: MlflowUser) -> Script:
-    """The script of one job, in an experiment of its own."""
+    """The script of one job, with its own experiment."""
     return Script(user, await user.experiment())
