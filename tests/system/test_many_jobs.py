@@ -1,4 +1,4 @@
-"""Jobs beside each other in one experiment keep their runs apart."""
+"""Concurrent jobs in one experiment have separate runs."""
 
 import asyncio
 

@@ -1,4 +1,4 @@
-"""Who sends or takes too slowly is cut off by the deadlines of [http]."""
+"""The deadlines of [http] disconnect clients that send or read too slowly."""
 
 import contextlib
 from collections.abc import AsyncIterator
@@ -92,7 +92,7 @@ async def test_a_connection_that_asks_nothing(tmp_path: Path) -> None:
 
 
 async def test_a_client_that_stops_reading_is_disconnected(impatient: Service) -> None:
-    """It is cut off, and what was made for it does not stay."""
+    """The client is disconnected, and its response is freed."""
     job_id = await impatient.submit("print('x' * 9_000_000)")
     await impatient.finished(job_id)
     path = f"/mlops/training/jobs/{job_id}/logs".encode()
