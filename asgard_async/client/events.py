@@ -31,7 +31,7 @@ class LogEvent(Record, frozen=True, kw_only=True):
 
 
 class GapEvent(Record, frozen=True, kw_only=True):
-    """Bytes `offset` to `next` were dropped: the job exceeded the log's size limit."""
+    """Bytes `offset` to `next` were dropped, since the log is too large or its reader too slow."""
 
     offset: int
     next: int

@@ -54,15 +54,15 @@ class Resources(Record, frozen=True, kw_only=True):
     cpu_seconds: float | None = None
 
 
-class AskedLimits(Record, frozen=True, kw_only=True):
-    """What a job may use at most, as it asked; None for what is configured."""
+class RequestedLimits(Record, frozen=True, kw_only=True):
+    """The limits that a job requested; None for the configured ones."""
 
     memory_mb: int | None = None
     cpus: float | None = None
 
 
 class Specification(Record, frozen=True, kw_only=True):
-    """What a job was submitted with, as responses show it."""
+    """The specification that a job was submitted with."""
 
     script_name: str
     experiment_name: str
@@ -76,11 +76,14 @@ class Specification(Record, frozen=True, kw_only=True):
 
 
 class Job(Specification, frozen=True, kw_only=True):
-    """A job. What follows `reason` is known of jobs that were got, not of those in lists.
+    """A job.
 
-    Times are aware, in UTC. `phase` is one of queued, environment, starting, running, stopping,
-    recording, finished; `reason`, at the end, one of succeeded, exit_code, signal, timeout,
-    out_of_memory, environment_failed, start_failed, cancelled, lost. A newer service may know more.
+    Jobs in lists have a short form: of the fields of `Specification` only the names, and none
+    after `reason`. Datetimes are aware, in UTC.
+
+    `phase` is one of queued, environment, starting, running, stopping, recording, finished. For a
+    finished job, `reason` is one of succeeded, exit_code, signal, timeout, out_of_memory,
+    environment_failed, start_failed, cancelled, lost. A newer service may add values.
     """
 
     job_id: str
@@ -96,25 +99,25 @@ class Job(Specification, frozen=True, kw_only=True):
     reason: str | None = None
     exit_code: int | None = None
     signal: str | None = None
-    """Name of the signal that ended the script, such as "SIGKILL"."""
+    """The signal that ended the script, such as "SIGKILL"."""
     duration_seconds: float | None = None
     timings: dict[str, float] = msgspec.field(default_factory=dict)
     """Seconds in each phase."""
     queue_position: int | None = None
     runs: tuple[Run, ...] = ()
     start: str | None = None
-    """How it was started, "warm" or "cold"; None before."""
+    """The kind of its start, "warm" or "cold"; None before the first start."""
     cold_reason: str | None = None
-    """Why it was started cold."""
+    """The reason for a cold start."""
     isolation: str | None = None
-    """The isolation level of its latest attempt; None before its first start."""
+    """The isolation level of its latest attempt; None before the first start."""
     resources: Resources = Resources()
-    limits: AskedLimits = AskedLimits()
+    limits: RequestedLimits = RequestedLimits()
     submitted_by: str | None = None
-    """Name of the token that it was submitted with."""
+    """The name of the token that it was submitted with."""
     history: tuple[HistoryEntry, ...] = ()
     logs: str | None = None
-    """The log or its end, as was asked for; invalid UTF-8 is U+FFFD."""
+    """The log or its end, if requested; invalid UTF-8 becomes U+FFFD."""
 
     @property
     def is_finished(self) -> bool:
@@ -127,12 +130,12 @@ class Job(Specification, frozen=True, kw_only=True):
         return self.status is Status.COMPLETED
 
     def __repr__(self) -> str:
-        why = f", {self.reason}" if self.reason and self.reason != "succeeded" else ""
-        return f"<Job {self.job_id} {self.script_name!r} {self.status}{why}>"
+        reason = f", {self.reason}" if self.reason and self.reason != "succeeded" else ""
+        return f"<Job {self.job_id} {self.script_name!r} {self.status}{reason}>"
 
     def _repr_html_(self) -> str:
         """A small HTML table for notebooks, with every value escaped."""
-        shown: dict[str, object] = {
+        fields: dict[str, object] = {
             "job": self.job_id,
             "status": f"{self.status} ({self.reason or self.phase})"
             if self.reason or self.phase
@@ -148,7 +151,7 @@ class Job(Specification, frozen=True, kw_only=True):
         rows = (
             f'<tr><th style="text-align:left">{escape(name)}</th>'
             f'<td style="text-align:left;white-space:pre-wrap">{escape(str(value))}</td></tr>'
-            for name, value in shown.items()
+            for name, value in fields.items()
             if value is not None
         )
         return f"<table>{''.join(rows)}</table>"

@@ -81,7 +81,7 @@ async def as_text(events: AsyncGenerator[Event, None]) -> AsyncGenerator[str, No
             elif isinstance(event, GapEvent):
                 size = event.next - event.offset
                 text = decoder.decode(b"", final=True)
-                text += f"\n[asgard: {size} bytes of output were dropped]\n"
+                text += f"\n[asgard: {size} bytes of output are not kept]\n"
                 decoder.reset()
             if text:
                 yield text

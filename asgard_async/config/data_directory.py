@@ -121,11 +121,11 @@ class DataDirectory:
         return self
 
     @property
-    def is_let_through(self) -> bool:
+    def is_traversable(self) -> bool:
         """True if other users can traverse the directory to reach their own files."""
         return bool(self.root.stat().st_mode & 0o001)
 
-    def let_through(self, others: bool) -> None:
+    def set_traversable(self, others: bool) -> None:
         """Set whether other users can traverse the directory, without listing it."""
         for path in (self.root, self.jobs, self.environments, self.cache, self.probe):
             if path.exists():

@@ -17,7 +17,7 @@ class Readiness:
 
     def drain(self) -> None:
         """Mark the service as stopping; it does not become ready again."""
-        self._reason = "The service is stopping and takes no new jobs."
+        self._reason = "The service is stopping and accepts no new jobs."
 
     def unless(self, obstacle: Callable[[], str | None]) -> None:
         """Ask `obstacle` on every check; the service is not ready while it returns a reason."""

@@ -1,16 +1,19 @@
-"""What can be refused, as exceptions; `api` maps each to a status code and a problem document."""
+"""Domain errors; `api` maps each to a status code and a problem document."""
 
 from collections.abc import Mapping
 
 
 class AsgardError(Exception):
-    """A refusal that a client may read. The text says what to do."""
+    """An error that a client may see. The text says what to do.
+
+    `problem_type` is part of the API and never follows a renamed class.
+    """
 
     problem_type = "asgard-error"
 
 
 class InvalidSubmission(AsgardError):
-    """Fields of a submission break the contract (422)."""
+    """Fields of a submission are invalid (422)."""
 
     problem_type = "invalid-submission"
 
@@ -29,73 +32,73 @@ class JobNotFound(AsgardError):
 
 
 class ArchiveNotKept(AsgardError):
-    """The archive of a job has been thrown away (404)."""
+    """The archive of a job is deleted (404)."""
 
     problem_type = "archive-not-kept"
 
     def __init__(self, job_id: str) -> None:
         super().__init__(
-            f"The archive of job {job_id} is not kept any more ([retention]); upload it again."
+            f"The archive of job {job_id} was deleted by [retention]; upload it again."
         )
 
 
 class JobNotFinished(AsgardError):
-    """The operation needs a finished job (409)."""
+    """The operation requires a finished job (409)."""
 
     problem_type = "job-not-finished"
 
     def __init__(self, job_id: str) -> None:
-        super().__init__(f"Job {job_id} has not finished; cancel it first or wait for its end.")
+        super().__init__(f"Job {job_id} has not finished; cancel it first, or wait.")
 
 
 class IdempotencyConflict(AsgardError):
-    """The idempotency key was used for something else (409)."""
+    """The idempotency key belongs to another submission (409)."""
 
     problem_type = "idempotency-conflict"
 
 
 class QueueFull(AsgardError):
-    """As many jobs wait as may wait (429)."""
+    """The queue has no space for another job (429)."""
 
     problem_type = "queue-full"
 
     def __init__(self, limit: int) -> None:
-        super().__init__(f"{limit} jobs are waiting already; submit again when some have run.")
+        super().__init__(f"The queue is full ({limit} jobs); submit again later.")
         self.retry_after_seconds = 5
 
 
 class ServiceDraining(AsgardError):
-    """The service is stopping and takes no jobs (503)."""
+    """The service is stopping and accepts no jobs (503)."""
 
     problem_type = "service-draining"
 
     def __init__(self) -> None:
-        super().__init__("The service is stopping and takes no new jobs; submit again shortly.")
+        super().__init__("The service is stopping and accepts no new jobs; submit again shortly.")
         self.retry_after_seconds = 5
 
 
 class NotIsolated(AsgardError):
-    """Jobs cannot be kept from doing harm as they should be (503)."""
+    """Jobs cannot be isolated as configured (503)."""
 
     problem_type = "not-isolated"
 
     def __init__(self, problem: str) -> None:
-        super().__init__(f"{problem} The administrator has to mend it (asgard doctor).")
+        super().__init__(f"{problem} An administrator must fix it; see 'asgard doctor'.")
         self.retry_after_seconds = 60
 
 
 class Overloaded(AsgardError):
-    """The machine lacks something for a moment (503)."""
+    """The machine is out of a resource for a moment (503)."""
 
     problem_type = "overloaded"
 
-    def __init__(self) -> None:
-        super().__init__("The machine of the service is short of something; try again shortly.")
+    def __init__(self, cause: str) -> None:
+        super().__init__(f"{cause}; try again shortly.")
         self.retry_after_seconds = 5
 
 
 class TooManyChecks(AsgardError):
-    """As many scripts or archives wait to be checked as may wait (503)."""
+    """The queue of scripts or archives to check is full (503)."""
 
     problem_type = "too-many-checks"
 
@@ -105,30 +108,30 @@ class TooManyChecks(AsgardError):
 
 
 class DiskShort(AsgardError):
-    """Too little space is left to take jobs (507)."""
+    """The disk has too little free space for new jobs (507)."""
 
     problem_type = "disk-short"
 
     def __init__(self) -> None:
         super().__init__(
-            "The disk of the service is nearly full, so it takes no new jobs; delete old jobs, or"
-            " have space made there."
+            "The service's disk is nearly full, so it accepts no new jobs; delete old jobs, or ask"
+            " an administrator to free space."
         )
 
 
 class TrackingUnavailable(AsgardError):
-    """The answer needs MLflow, and MLflow does not answer (503)."""
+    """The response needs MLflow, which does not answer (503)."""
 
     problem_type = "tracking-unavailable"
 
 
 class TrackingNotFound(AsgardError):
-    """MLflow does not know the model or run asked for (404)."""
+    """The requested model or run does not exist in MLflow (404)."""
 
     problem_type = "tracking-not-found"
 
 
 class TrackingRejected(AsgardError):
-    """MLflow refused the request as it was made (422)."""
+    """MLflow rejected the request (422)."""
 
     problem_type = "tracking-rejected"

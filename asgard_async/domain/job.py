@@ -13,12 +13,49 @@ from asgard_async.domain.transitions import status_in
 
 
 @dataclass(frozen=True, kw_only=True)
+class Accepted:
+    """The rules for a field of a submission."""
+
+    description: str
+    """For the API's documentation."""
+    minimum: int | None = None
+    """Of a number, or of the length of a text; so is the next."""
+    maximum: int | None = None
+    example: object = None
+
+
+def accepted(
+    description: str,
+    *,
+    minimum: int | None = None,
+    maximum: int | None = None,
+    example: object = None,
+) -> dict[str, Accepted]:
+    """Metadata of a field that the API accepts by these rules alone.
+
+    Fields with other rules are declared in `api.schemas.submission`.
+    """
+    rules = Accepted(description=description, minimum=minimum, maximum=maximum, example=example)
+    return {ACCEPTED: rules}
+
+
+ACCEPTED = "accepted"
+
+
+@dataclass(frozen=True, kw_only=True)
 class JobSpec:
-    """What the user asked for, with defaults filled in. The script itself is kept beside it."""
+    """What the user asked for, with defaults filled in. The script is stored separately.
+
+    A new field needs a default, see `digest`, and no migration: it is stored as JSON.
+    """
 
     script_name: str
-    """Of an archive, the name of its file."""
-    experiment_name: str
+    """The name of the script or of the archive."""
+    experiment_name: str = field(
+        metadata=accepted(
+            "MLflow experiment of the job's runs.", minimum=1, maximum=500, example="churn"
+        )
+    )
     model_name: str
     script_sha256: str
     """Of the script, or of the archive."""
@@ -28,8 +65,12 @@ class JobSpec:
     environment_vars: Mapping[str, str] = field(default_factory=dict)
     timeout: int
     tags: Mapping[str, str] = field(default_factory=dict)
-    priority: int = 0
-    warm: bool = True
+    priority: int = field(
+        default=0, metadata=accepted("Higher runs first.", minimum=-100, maximum=100)
+    )
+    warm: bool = field(
+        default=True, metadata=accepted("false forces an interpreter of the job's own.")
+    )
     memory_mb: int | None = None
     """None for the configured limit."""
     cpus: float | None = None

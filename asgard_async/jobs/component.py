@@ -22,7 +22,6 @@ from asgard_async.mlflow.component import EXPERIMENTS, GATEWAY, MONITOR
 from asgard_async.mlflow.reconciler import RunReconciler
 from asgard_async.scheduling.component import (
     DISPATCHER,
-    EXECUTOR_READY,
     FIRST_PHASE,
     JOB_RUNNER,
     JOB_TASKS,
@@ -43,7 +42,6 @@ async def jobs(app: web.Application) -> AsyncIterator[None]:
     cancellable_waits = CancellableWaits(store)
     environment_phase = EnvironmentPhase(cancellable_waits=cancellable_waits, executor=executor)
     app[FIRST_PHASE] = environment_phase.first_phase
-    app[EXECUTOR_READY] = executor.ready
     app[JOB_RUNNER] = Lifecycle(
         config=config.jobs,
         store=store,

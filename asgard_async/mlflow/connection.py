@@ -11,7 +11,7 @@ import msgspec
 from asgard_async.domain.errors import AsgardError, TrackingUnavailable
 from asgard_async.mlflow import wire
 from asgard_async.mlflow.address import MlflowAddress
-from asgard_async.mlflow.refusals import AnswerTooLarge, read_refusal, refuse_unserved
+from asgard_async.mlflow.refusals import ResponseTooLarge, read_refusal, refuse_unserved
 
 API = "/api/2.0/mlflow/"
 ARTIFACTS = "/api/2.0/mlflow-artifacts/artifacts"
@@ -138,7 +138,7 @@ class MlflowConnection:
         async for chunk in response.content.iter_any():
             content += chunk
             if len(content) > self._max_response_bytes:
-                raise AnswerTooLarge(
+                raise ResponseTooLarge(
                     f"MLflow's response is larger than {self._max_response_bytes} bytes"
                 )
         return bytes(content)

@@ -14,7 +14,7 @@ from asgard_async.domain.errors import (
 )
 from asgard_async.domain.job import JobTracking
 from asgard_async.mlflow.gateway import MlflowGateway
-from asgard_async.mlflow.refusals import AnswerTooLarge, MlflowInternalError
+from asgard_async.mlflow.refusals import MlflowInternalError, ResponseTooLarge
 from asgard_async.mlflow.registration import register_for_job, versions_from
 from asgard_async.mlflow.runs import (
     EndedJob,
@@ -60,7 +60,7 @@ class RunReconciler:
     async def _reconcile(self, jobs: Sequence[EndedJob]) -> Mapping[str, Reconciliation]:
         try:
             runs = await find_runs(self._gateway, self._server_id, jobs)
-        except (AnswerTooLarge, TrackingNotFound, TrackingRejected) as error:
+        except (ResponseTooLarge, TrackingNotFound, TrackingRejected) as error:
             if len(jobs) > 1:
                 # one job's runs are too large, or this MLflow does not support the search
                 return await self._reconcile_separately(jobs)
@@ -79,7 +79,7 @@ class RunReconciler:
         return results
 
     def _give_up(self, job: EndedJob, error: AsgardError) -> Mapping[str, Reconciliation]:
-        if not isinstance(error, AnswerTooLarge):
+        if not isinstance(error, ResponseTooLarge):
             # the request contains nothing from the job, so the administrator must fix this
             raise TrackingUnavailable(f"MLflow refuses to list its runs: {error}") from error
         logger.warning("runs cannot be read: %s", error, extra={"job_id": job.job_id})

@@ -46,7 +46,7 @@ class ArtifactsNotServed(TrackingUnavailable):
     """The server does not proxy artifacts: its clients access the store themselves."""
 
 
-class AnswerTooLarge(TrackingUnavailable):
+class ResponseTooLarge(TrackingUnavailable):
     """MLflow's response exceeds the limit on memory for one response."""
 
 

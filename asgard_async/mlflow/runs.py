@@ -11,7 +11,7 @@ from asgard_async.domain.job import JobRun
 from asgard_async.domain.status import Reason
 from asgard_async.mlflow.gateway import MlflowGateway
 from asgard_async.mlflow.job_variables import ATTEMPT_TAG, JOB_TAG, SERVER_TAG
-from asgard_async.mlflow.refusals import AnswerTooLarge
+from asgard_async.mlflow.refusals import ResponseTooLarge
 from asgard_async.mlflow.wire import MlflowRunStatus, Run
 
 logger = logging.getLogger(__name__)
@@ -84,7 +84,7 @@ async def _search(
             page = await gateway.search_runs(
                 experiment_ids, filter_text, max_results=size, page_token=token
             )
-        except AnswerTooLarge:
+        except ResponseTooLarge:
             if size == 1:
                 raise
             size = max(1, size // 8)  # the page token is an offset, valid for any page size

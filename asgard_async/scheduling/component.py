@@ -1,7 +1,7 @@
 """The dispatcher and the queue deadline, as parts of the application."""
 
 import logging
-from collections.abc import AsyncIterator, Awaitable, Callable
+from collections.abc import AsyncIterator, Callable
 
 from aiohttp import web
 
@@ -10,6 +10,7 @@ from asgard_async.core.component import BACKGROUND
 from asgard_async.core.tasks import BackgroundTasks
 from asgard_async.domain.job import JobSpec
 from asgard_async.domain.status import Phase
+from asgard_async.executors.component import EXECUTOR
 from asgard_async.scheduling.admission import SlotAdmission
 from asgard_async.scheduling.dispatcher import Dispatcher, JobRunner
 from asgard_async.scheduling.queue_deadline import QueueDeadline
@@ -21,7 +22,6 @@ JOB_TASKS = web.AppKey("job_tasks", BackgroundTasks)
 """A task for each job that has left the queue and has not finished."""
 JOB_RUNNER = web.AppKey[JobRunner]("job_runner")
 FIRST_PHASE = web.AppKey[Callable[[JobSpec], Phase]]("first_phase")
-EXECUTOR_READY = web.AppKey[Callable[[], Awaitable[None]]]("executor_ready")
 DISPATCHER = web.AppKey("dispatcher", Dispatcher)
 QUEUE_DEADLINE = web.AppKey("queue_deadline", QueueDeadline)
 
@@ -32,7 +32,7 @@ async def recovery(app: web.Application) -> AsyncIterator[None]:
         store=app[STORE],
         lifecycle=app[JOB_RUNNER],
         first_phase=app[FIRST_PHASE],
-        ready=app[EXECUTOR_READY],
+        ready=app[EXECUTOR].ready,
         background=app[JOB_TASKS],
         admission=SlotAdmission(app[CONFIG].jobs.slots),
     )

@@ -1,4 +1,4 @@
-"""Fixtures for tests of the HTTP API."""
+"""Fixtures for the HTTP API."""
 
 from collections.abc import AsyncIterator
 from pathlib import Path
@@ -29,7 +29,7 @@ async def tracked(tmp_path: Path, mlflow_server: MlflowServer) -> AsyncIterator[
 
 @pytest.fixture
 async def user(mlflow_server: MlflowServer) -> AsyncIterator[MlflowUser]:
-    """A user of MLflow's REST API."""
+    """A user of MLflow's REST API, as scripts are."""
     async with aiohttp.ClientSession() as session:
         yield MlflowUser(mlflow_server.uri, session)
 

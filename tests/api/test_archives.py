@@ -1,4 +1,4 @@
-"""Archives uploaded as forms: run to the end, refused, interrupted, given back, removed."""
+"""Archives uploaded as forms: run, rejected, interrupted, downloaded and deleted."""
 
 import asyncio
 import io
@@ -77,7 +77,7 @@ async def test_an_archive_runs_and_can_be_downloaded(
 
 
 async def test_an_archive_always_waits_for_mlflow(api: Client) -> None:
-    """Its other modules may talk to MLflow where its entrypoint does not."""
+    """Its other modules may use MLflow even if its entrypoint does not."""
     content = zip_of({"train.py": "import json\n"})
     made = await accepted(api, form(archive=("a.zip", content), entrypoint="train.py"))
     assert (await api.app[STORE].get(made["job_id"])).uses_tracking
@@ -220,7 +220,10 @@ async def test_an_archive_over_the_limit_is_413(tmp_path: Path) -> None:
     )
     async with running(config) as client:
         noise = zip_of({"train.py": TRAIN, "x": "x" * 2000}, method=zipfile.ZIP_STORED)
-        for content in (noise, noise * 4):  # the second is over the limit by its headers alone
+        for content in (
+            noise,
+            noise * 4,
+        ):  # the second has too large a Content-Length
             data = form(archive=("a.zip", content), entrypoint="train.py")
             await problem(await send(client, data), 413)
         assert not kept(tmp_path)
@@ -238,7 +241,7 @@ async def test_an_interrupted_upload_leaves_nothing(api: Client, tmp_path: Path)
     )
     writer.write(head.encode() + begin + b"x" * 3_000_000)
     await writer.drain()
-    await eventually(lambda: on_disk(tmp_path), what="the archive begins to arrive")
+    await eventually(lambda: on_disk(tmp_path), what="the archive starts to arrive")
     writer.close()
     await writer.wait_closed()
     await eventually(lambda: not on_disk(tmp_path), what="the archive is gone")
@@ -283,13 +286,13 @@ async def test_a_corrupted_archive_fails_its_job(tmp_path: Path) -> None:
         assert ended["reason"] == "start_failed"
         assert ended["error"] == (
             "The script could not be started: its archive cannot be unpacked. The archive is"
-            " damaged, or not what its name says (BadZipFile). Submit it again."
+            " damaged, or its suffix is wrong (BadZipFile). Submit the job again."
         )
 
 
 @pytest.mark.service
 async def test_orphaned_files_are_deleted_at_startup(tmp_path: Path) -> None:
-    """What `kill -9` between fsync and commit leaves."""
+    """Files that `kill -9` leaves between fsync and commit."""
     async with running(service_config(tmp_path)) as client:
         archive = ("a.zip", zip_of({"train.py": TRAIN}))
         made = await accepted(client, form(archive=archive, entrypoint="train.py"))

@@ -1,4 +1,4 @@
-"""Cursors: what is written is read again, and nothing else."""
+"""Cursors: every encoded cursor can be decoded, and nothing else."""
 
 from datetime import UTC, datetime
 

@@ -1,4 +1,4 @@
-"""Health: the process answers, and jobs are taken or not."""
+"""Health: the process answers, and accepts jobs or not."""
 
 from asgard_async.core.component import READINESS
 from tests.support.api_service import get_json, problem
@@ -30,4 +30,4 @@ async def test_a_stopping_service_is_live_but_not_ready(api: Client) -> None:
     api.app[READINESS].drain()
     assert await get_json(api, "/health/live") == {"status": "live"}
     document = await problem(await api.get("/health/ready"), 503)
-    assert document["reasons"] == ["The service is stopping and takes no new jobs."]
+    assert document["reasons"] == ["The service is stopping and accepts no new jobs."]

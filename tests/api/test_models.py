@@ -1,4 +1,4 @@
-"""Registered models over HTTP, with a real MLflow; and without one."""
+"""Registered models over HTTP, with a real MLflow and without one."""
 
 from urllib.parse import quote
 

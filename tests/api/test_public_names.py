@@ -63,6 +63,13 @@ OPERATIONS = {
     "GET /openapi.json": "get_document",
 }
 
+SCHEMAS = {
+    *("AskedLimits", "HistoryEntry", "Job", "JobInFull", "JobList", "Links", "Live"),
+    *("ModelVersion", "NewJob", "NotReady", "OpenApi", "Problem", "Ready", "RegisteredModel"),
+    *("Registration", "Resources", "ResourcesAsked", "Run", "Status", "Submission", "UploadForm"),
+}
+"""Generated clients name their classes after them."""
+
 AUDIT_ACTIONS = {
     "POST /mlops/training/upload": "upload",
     "DELETE /mlops/training/jobs/{job_id}": "delete_job",
@@ -97,6 +104,10 @@ def test_operation_ids_are_pinned() -> None:
         for method, operation in operations.items()
     }
     assert published == OPERATIONS
+
+
+def test_schema_names_are_pinned() -> None:
+    assert DOCUMENT["components"]["schemas"].keys() == SCHEMAS
 
 
 def test_audit_actions_are_pinned() -> None:

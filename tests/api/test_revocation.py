@@ -1,4 +1,4 @@
-"""Who follows a log is sent away when the token is revoked; the others go on."""
+"""Revoking a token closes its log streams and no others."""
 
 import asyncio
 from collections.abc import AsyncIterator
@@ -23,12 +23,12 @@ SAYS_ON = "import time\nwhile True:\n    print('on', flush=True)\n    time.sleep
 async def api(tmp_path: Path) -> AsyncIterator[Client]:
     async with running(service_config(tmp_path)) as client:
         yield client
-        # it looks for running jobs at its end, which needs nothing any more
+        # the client looks for running jobs on exit, which must not need a token
         (tmp_path / "tokens.json").unlink(missing_ok=True)
 
 
 async def assert_sent_away(stream: Stream) -> None:
-    async with asyncio.timeout(DEADLINE_SECONDS):  # pings keep a socket's own from passing
+    async with asyncio.timeout(DEADLINE_SECONDS):  # pings reset the socket's own timeout
         while await stream.frame() is not None:
             pass
     assert stream.socket.close_code == 1008
@@ -52,7 +52,7 @@ async def test_revoking_a_token_closes_only_its_streams(api: Client) -> None:
             assert (await answer.content.readline()) == b"on\n"
         tokens.revoke("gone")
         await assert_sent_away(streams[0])
-        with pytest.raises(ClientPayloadError):  # without its end
+        with pytest.raises(ClientPayloadError):  # the response has no end
             await followed.read()
         length = streams[1].offset
         while streams[1].offset < length + 30:
@@ -91,7 +91,7 @@ async def test_a_damaged_token_file_closes_no_stream(
         stream = Stream(socket, 0)
         await stream.says("on\n")
         file.write_bytes(b"[")
-        # by who looks after those who stay: nobody asks anything
+        # the background check notices it; no request is made
         await eventually(lambda: "all requests are rejected" in caplog.text, what="it is noticed")
         length = stream.offset
         while stream.offset < length + 100:

@@ -1,4 +1,4 @@
-"""The table of URLs: complete, and each handler says what it takes and answers."""
+"""The routes are complete, and every handler is documented."""
 
 from typing import Any
 
@@ -35,7 +35,7 @@ def test_every_handler_is_described(route: web.RouteDef) -> None:
     described: dict[str, Any] = getattr(route.handler, "__apispec__", {})
     assert described["summary"]
     assert described["tags"]
-    # a WebSocket's success is 101
+    # a WebSocket succeeds with 101
     assert any(status < "300" for status in described["responses"])
     if "{job_id}" in route.path:
         assert "404" in described["responses"]
@@ -43,5 +43,5 @@ def test_every_handler_is_described(route: web.RouteDef) -> None:
 
 
 def test_each_handler_has_one_route() -> None:
-    """Decorations hang on the function, so two addresses would describe each other."""
+    """Decorators annotate the function, so two routes would overwrite each other's."""
     assert len({route.handler for route in ROUTES}) == len(ROUTES)

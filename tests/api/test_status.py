@@ -1,4 +1,4 @@
-"""/mlops/status: from memory, whatever MLflow does."""
+"""/mlops/status answers from memory, whether MLflow answers or not."""
 
 import asyncio
 from pathlib import Path
@@ -16,7 +16,7 @@ from tests.support.service import NOWHERE
 
 
 async def test_the_status_works_without_mlflow(api: Client) -> None:
-    await eventually(lambda: api.app[MONITOR].snapshot.checked_at, what="MLflow was asked")
+    await eventually(lambda: api.app[MONITOR].snapshot.checked_at, what="MLflow was checked")
     await accept(store_of(api))
     document = await get_json(api, "/mlops/status")
     assert not StatusSchema().validate(document)
@@ -37,7 +37,7 @@ async def test_the_status_works_without_mlflow(api: Client) -> None:
 
 @pytest.mark.service
 async def test_an_unresponsive_mlflow_does_not_block_the_status(tmp_path: Path) -> None:
-    """It accepts connections and says nothing: what is stopped with SIGSTOP behaves so."""
+    """It accepts connections and never answers, like a process stopped with SIGSTOP."""
     asked = asyncio.Event()
     silent = asyncio.Event()
 

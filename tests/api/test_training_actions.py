@@ -1,4 +1,4 @@
-"""Cancelling jobs and running them again, over HTTP."""
+"""Cancelling and retrying jobs over HTTP."""
 
 from asgard_async.api.schemas.jobs import JobSchema
 from asgard_async.jobs.submit.component import SUBMITTER

@@ -1,4 +1,4 @@
-"""Jobs over HTTP: the list, one job, its deletion."""
+"""Jobs over HTTP: list, get and delete."""
 
 import json
 from datetime import timedelta
@@ -29,7 +29,7 @@ from tests.support.served import Client
 
 JOBS = "/mlops/training/jobs"
 NO_JOBS = ["00000000", "zzzzzzzz", "A1B2C3D4", "1", "a" * 500, "%00", "..", "%ff%fe", "a%2Fb", "é"]
-"""Addresses at which there is no job."""
+"""Paths without a job."""
 
 
 async def queued(client: Client, **changes: Any) -> Job:
@@ -44,7 +44,7 @@ async def listed(client: Client, **query: str) -> list[str]:
 
 
 async def test_a_job_is_shown_while_it_runs(api: Client) -> None:
-    """What is known only at the end is null until then."""
+    """Fields that are known only at the end are null until then."""
     first = await queued(api, priority=-1)
     second = await queued(api, requirements=("numpy",), tags={"a": "b"}, priority=3)
     document = await job(api, first.job_id)
@@ -62,7 +62,7 @@ async def test_a_job_is_shown_while_it_runs(api: Client) -> None:
 
 
 async def test_the_outcome_is_shown_only_when_final(api: Client) -> None:
-    """While MLflow is still asked for the runs, clients must not take the job for ended."""
+    """While Asgard still asks MLflow for the runs, the job must not look finished to clients."""
     made, store = await queued(api), store_of(api)
     await store.claim_next(now())
     ended = Outcome(reason=Reason.EXIT_CODE, exit_code=3, error="It failed.", ended_at=now())
@@ -113,7 +113,7 @@ async def test_a_finished_job_is_shown_in_full(api: Client) -> None:
 )
 async def test_no_such_job_is_404(api: Client, job_id: str, method: str, suffix: str) -> None:
     response = await api.request(method, f"{JOBS}/{quote(job_id, safe='%')}{suffix}")
-    # dots are resolved before the address is sent, so that it is another one
+    # clients resolve dots before sending, so the path is another one
     if job_id != "..":
         await problem(response, 404)
 
@@ -154,7 +154,7 @@ async def test_head_of_a_streamed_response_has_no_body(api: Client) -> None:
         response = await api.head(path)
         assert response.status == 200
         assert await response.read() == b""
-        # the connection is still in step
+        # the connection is still usable
         assert (await api.get("/health/live")).status == 200
 
 
@@ -170,7 +170,7 @@ async def test_the_list_is_newest_first_in_pages(api: Client) -> None:
             break
         assert len(page["jobs"]) == 3
         query["cursor"] = page["next_cursor"]
-        await queued(api)  # what comes meanwhile shifts nothing
+        await queued(api)  # new jobs do not shift the pages
     assert seen == made[::-1]
 
 

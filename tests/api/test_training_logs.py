@@ -14,14 +14,14 @@ END = len(TEXT)
 
 
 async def with_log(client: Client, data: bytes) -> str:
-    """A job with this log; the address of the log."""
+    """Create a job with this log and return the path of the log."""
     made = await accept(store_of(client))
     log_of(client, made.job_id).write_bytes(data)
     return f"/mlops/training/jobs/{made.job_id}/logs"
 
 
 async def read(client: Client, path: str) -> tuple[bytes, int]:
-    """What a log's address answers: the bytes, and where they go on."""
+    """Return the bytes of a log, and the offset of the next one."""
     response = await client.get(path)
     assert response.status == 200, await response.text()
     assert response.headers["Content-Type"] == "text/plain; charset=utf-8"

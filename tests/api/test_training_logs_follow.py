@@ -1,4 +1,4 @@
-"""GET …/logs?follow=true: the log as plain text, as it comes, for `curl -N`."""
+"""GET …/logs?follow=true: the live log as plain text, as for `curl -N`."""
 
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
@@ -122,6 +122,6 @@ async def test_a_stalled_reader_is_disconnected(tmp_path: Path) -> None:
         job_id = (
             await submit(client, "import os\nfor _ in range(60): os.write(1, b'x' * 1048576)")
         )["job_id"]
-        async with following(client, job_id):  # and read nothing
+        async with following(client, job_id):  # read nothing
             dropped = client.app[METRICS].dropped_log_readers
-            await eventually(lambda: dropped._value.get() == 1, what="it is cut off")
+            await eventually(lambda: dropped._value.get() == 1, what="it is disconnected")

@@ -1,4 +1,4 @@
-"""The stream of a job's log over a WebSocket, as docs/api.md has it."""
+"""The log stream over a WebSocket, as documented in docs/api.md."""
 
 import asyncio
 import itertools
@@ -36,7 +36,7 @@ print("begun", flush=True)
 while not os.path.exists("go"): time.sleep(0.01)
 print("gone on")
 """
-"""Goes on when told to by a file in its working directory."""
+"""Continues once a file appears in its working directory."""
 
 
 def let_go(client: Client, job_id: str) -> None:
@@ -50,7 +50,7 @@ async def one_slot(tmp_path: Path) -> AsyncIterator[Client]:
         yield client
 
 
-# --- what comes -------------------------------------------------------------------------------
+# --- frames -----------------------------------------------------------------------------------
 
 
 @pytest.mark.service
@@ -69,7 +69,7 @@ async def test_a_job_is_followed_from_the_queue_to_its_end(one_slot: Client) -> 
         let_go(one_slot, job_id)
         end = await stream.to_end()
     assert stream.text == "begun\ngone on\n"
-    # its place in the queue may change before it leaves it
+    # the queue position may change before the job starts
     passed = [phase for phase, _ in itertools.groupby(stream.phases)]
     assert passed == ["queued", "starting", "running", "recording", "finished"]
     assert end == {
@@ -82,7 +82,7 @@ async def test_a_job_is_followed_from_the_queue_to_its_end(one_slot: Client) -> 
         "offset": len("begun\ngone on\n"),
     }
     times = [frame["time"] for frame in stream.frames if frame["type"] == "log"]
-    assert all(times)  # not in order: a machine's clock may be set back
+    assert all(times)  # not sorted: a clock may be set back
     assert all(re.fullmatch(r"\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d\.\d{3}Z", time) for time in times)
 
 
@@ -215,7 +215,7 @@ async def test_a_gap_stands_for_dropped_output(tmp_path: Path) -> None:
 
 
 async def test_a_second_attempt_continues_the_same_log(api: Client) -> None:
-    """What stands in the log of a queued job came from an earlier attempt, or its environment."""
+    """The log of a queued job comes from an earlier attempt, or from its environment build."""
     job_id = (await accept(store_of(api))).job_id
     log = log_of(api, job_id)
     log.write_bytes(b"first\n")
@@ -234,7 +234,7 @@ async def test_a_log_can_be_followed_before_it_exists(api: Client) -> None:
         await stream.says("here")
 
 
-# --- what is refused --------------------------------------------------------------------------
+# --- rejections ------------------------------------------------------------------------------
 
 
 async def handshake_status(client: Client, path: str, headers: Mapping[str, str] = {}) -> int:
@@ -286,7 +286,7 @@ async def test_messages_from_readers_are_ignored_unless_large(api: Client) -> No
         assert stream.socket.close_code == 1009
 
 
-# --- readers come, go and stall ------------------------------------------------------------------
+# --- connects, disconnects, stalls ---------------------------------------------------------------
 
 
 async def test_idle_readers_are_pinged(api: Client, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -308,7 +308,7 @@ async def test_departed_readers_leave_nothing_behind(api: Client) -> None:
         await other.until(type="status")
         assert metrics.log_readers._value.get() == 2
     await eventually(lambda: not followers._followers, what="no followers")
-    await eventually(lambda: metrics.log_readers._value.get() == 0, what="none counted")
+    await eventually(lambda: metrics.log_readers._value.get() == 0, what="the gauge is 0")
     assert followers._feeds._feeds == {}
     assert followers._feeds._watch._readers == {}
     assert followers._feeds._watch._watches == {}
@@ -346,7 +346,7 @@ async def test_a_stalled_reader_does_not_affect_others(tmp_path: Path) -> None:
             stalled.stop_reading()
             await good.says("begun")
             await eventually(
-                lambda: metrics.dropped_log_readers._value.get() == 1, what="one is cut off"
+                lambda: metrics.dropped_log_readers._value.get() == 1, what="one is disconnected"
             )
             let_go(client, job_id)
             await good.to_end()
@@ -379,7 +379,7 @@ async def test_readers_are_counted(api: Client) -> None:
     assert "asgard_log_readers_dropped_total 0.0" in figures
 
 
-# --- the end of things ------------------------------------------------------------------------
+# --- stops and deletions ----------------------------------------------------------------------
 
 
 async def test_deleting_a_job_aborts_its_stream(api: Client) -> None:
@@ -410,7 +410,7 @@ async def test_the_stream_of_a_deleted_job_ends(api: Client) -> None:
 async def test_the_test_reader_gives_up_on_a_silent_stream(
     one_slot: Client, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """Of these tests' own reader: pings are no frames, however often they come."""
+    """Check the reader of these tests: pings do not count as frames."""
     monkeypatch.setattr(training_logs_ws, "PING_SECONDS", 0.05)
     monkeypatch.setattr(streams, "FRAME_SECONDS", 1)
     job_id = (await submit(one_slot, ENDLESS))["job_id"]

@@ -14,7 +14,7 @@ async def test_the_script_comes_back_as_it_was_uploaded(api: Client, name: str) 
     response = await api.get(f"/mlops/training/jobs/{made.job_id}/script")
     assert response.status == 200
     assert await response.read() == script
-    # nothing that a browser would run, or show as a page
+    # a browser must neither run it nor render it
     assert response.content_type == "text/x-python"
     assert response.headers["X-Content-Type-Options"] == "nosniff"
     assert response.headers["Content-Disposition"].startswith("attachment")

@@ -1,4 +1,4 @@
-"""Uploads over HTTP: what is accepted, what is refused and how that is said."""
+"""Uploads over HTTP: accepted ones, and the errors of rejected ones."""
 
 import asyncio
 import io

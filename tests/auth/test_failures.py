@@ -1,4 +1,4 @@
-"""Wrong tokens are counted by address, within a window, in bounded memory."""
+"""Invalid tokens are counted by address within a window, in bounded memory."""
 
 from asgard_async.auth.failures import MAX_ADDRESSES, Failures
 

@@ -1,4 +1,4 @@
-"""Where the API may be open, and where it must not be."""
+"""The API may be open on loopback only."""
 
 from http import HTTPStatus
 from pathlib import Path

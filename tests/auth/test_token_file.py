@@ -1,4 +1,4 @@
-"""Tokens are kept as digests in one private file, which every process sees at once."""
+"""Tokens are stored as digests in one private file; changes apply in every process at once."""
 
 import json
 import multiprocessing
@@ -92,7 +92,7 @@ def test_a_damaged_file_authenticates_nobody(file: Path, text: str) -> None:
     secret = make(tokens)
     file.write_text(text)
     for _ in range(2):
-        with pytest.raises(ConfigError, match="cannot be read"):
+        with pytest.raises(ConfigError, match="cannot read the tokens"):
             tokens.find(secret)
         with pytest.raises(ConfigError):
             tokens.is_closed()

@@ -1,4 +1,4 @@
-"""`asgard db backup` while jobs arrive, run and go: each copy is one moment of the service."""
+"""`asgard db backup` under load: each copy is a consistent snapshot."""
 
 import asyncio
 import contextlib
@@ -21,7 +21,7 @@ pytestmark = pytest.mark.service
 
 
 class Load:
-    """Jobs without end: scripts and archives are submitted, every third job is deleted."""
+    """Submit scripts and archives continuously, and delete every third job."""
 
     def __init__(self, service: Service) -> None:
         self._service = service
@@ -35,7 +35,7 @@ class Load:
             self.accepted |= {job_id, await submit_archive(self._service)}
             if len(self.accepted) % 3 == 0:
                 await self._service.finished(job_id)
-                self.deleted.add(job_id)  # from now on it may be gone
+                self.deleted.add(job_id)  # from now on it may be deleted
                 status, _ = await self._service.request("DELETE", f"{JOBS}/{job_id}")
                 assert status == 204
 
@@ -70,7 +70,7 @@ async def test_every_backup_under_load_restores_accepted_jobs(tmp_path: Path) ->
 
 
 def check(copy: Path, accepted: set[str]) -> None:
-    """The copy by itself: whole, with all that was accepted, and its counts are true."""
+    """Check that the copy is intact and complete, and that its counts are correct."""
     with contextlib.closing(sqlite3.connect(copy / "asgard.db")) as database:
         assert database.execute("PRAGMA integrity_check").fetchall() == [("ok",)]
         assert database.execute("PRAGMA foreign_key_check").fetchall() == []
@@ -88,5 +88,5 @@ async def last_one_goes_on(restored: Path, copy: Path, accepted: tuple[set[str],
     shutil.copytree(copy, restored)
     async with running_service(restored, WITHOUT_MLFLOW) as service:
         for job_id in accepted[0] - accepted[1]:
-            # what ran in that moment ran on a machine that is no more
+            # the jobs that were running at that moment ran on another machine
             assert (await service.finished(job_id))["reason"] in {"succeeded", "lost"}

@@ -1,4 +1,4 @@
-"""`asgard db` beside a running service; what was backed up works again elsewhere."""
+"""`asgard db` while the service is running; a backup works elsewhere."""
 
 import shutil
 import sqlite3
@@ -36,7 +36,7 @@ async def test_a_restored_backup_continues_where_it_was(tmp_path: Path) -> None:
         waiting = [await service.submit("print('two')") for _ in range(3)]
         waiting.append(await submit_archive(service))
         secret = asgard("token", "create", "--data-dir", service.data_dir).stdout.strip()
-        for _ in range(2):  # the second time over the first
+        for _ in range(2):  # the second backup overwrites the first
             done = asgard("db", "backup", copy, "--data-dir", service.data_dir)
             assert done.returncode == 0, done.stderr
         assert str(copy / "asgard.db") in done.stdout
@@ -47,7 +47,7 @@ async def test_a_restored_backup_continues_where_it_was(tmp_path: Path) -> None:
     async with running_service(restored, settings) as service:
         service.session.headers["Authorization"] = f"Bearer {secret}"
         assert (await service.job(first))["status"] == "completed"
-        # nothing of it is on this "machine": as after a loss of power
+        # none of its processes run on this "machine", as after a power failure
         assert (await service.finished(blocker))["reason"] == "lost"
         for job_id in waiting:
             assert (await service.finished(job_id))["reason"] == "succeeded"

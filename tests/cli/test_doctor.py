@@ -1,4 +1,4 @@
-"""`asgard doctor` finds what is wrong, and says what to do."""
+"""`asgard doctor` finds problems and suggests fixes."""
 
 import json
 import os
@@ -45,7 +45,7 @@ async def test_doctor_beside_a_running_service(service: Service) -> None:
     code, found = examine(service.data_dir, **environ)
     assert found["service"]["found"] == f"accepts jobs at {service.url}"
     assert found["database"]["level"] == "ok"
-    # nothing listens there
+    # no MLflow is running there
     assert (code, found["MLflow"]["level"]) == (1, "fail")
     assert "asgard config check" in found["MLflow"]["remedy"]
     _, found = examine(service.data_dir, ASGARD_SERVER__PORT="1")

@@ -1,7 +1,7 @@
-"""`asgard env` on a data directory without a service; the builds are real.
+"""`asgard env` without a running service, with real builds.
 
-Their packages come from an index of ours, with an empty mlflow: the real one, which every
-environment gets, takes most of a minute to install.
+Their packages come from a local index with an empty mlflow, since every environment contains mlflow
+and the real one takes most of a minute to install.
 """
 
 import functools
@@ -23,7 +23,7 @@ Build = Callable[..., "subprocess.CompletedProcess[str]"]
 
 @pytest.fixture
 def build(tmp_path: Path, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Build]:
-    """`asgard env build` with these arguments, where iniconfig 1 is all that there is."""
+    """Run `asgard env build` against an index that offers only iniconfig 1."""
     packages = tmp_path_factory.mktemp("index") / "packages"
     with package_index(packages) as address:
         make_wheel(packages, "iniconfig", "")
@@ -61,7 +61,7 @@ def test_a_requirements_file_is_built(build: Build, tmp_path: Path) -> None:
     assert built.returncode == 0, built.stderr
     key = built.stdout.split()[1]
     assert build("-r", "iniconfig<2").stdout == f"{key} is already built.\n"
-    # its modules are compiled, so that no job has to do it
+    # its modules are already compiled, which saves jobs the work
     assert list((tmp_path / "environments" / key).rglob("__pycache__/iniconfig.*.pyc"))
 
 

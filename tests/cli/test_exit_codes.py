@@ -1,4 +1,4 @@
-"""What `asgard run` exits with, for every way in which a job may end."""
+"""The exit codes of `asgard run` for every outcome of a job."""
 
 from datetime import UTC, datetime
 

@@ -20,7 +20,7 @@ pytestmark = pytest.mark.service
 HOSTILE_NAME = "\x1b]0;stolen\x07\x1b[2Jexperiment [bold]x[/bold]"
 
 
-def told(service: Service, *arguments: str) -> str:
+def output(service: Service, *arguments: str) -> str:
     done = asgard(*arguments, ASGARD_URL=service.url)
     assert done.returncode == 0, done.stderr
     assert "\x1b" not in done.stdout
@@ -28,7 +28,7 @@ def told(service: Service, *arguments: str) -> str:
 
 
 def parsed(service: Service, *arguments: str) -> Any:
-    return json.loads(told(service, *arguments, "--json"))
+    return json.loads(output(service, *arguments, "--json"))
 
 
 async def test_jobs_are_listed_in_a_table(service: Service) -> None:
@@ -36,7 +36,7 @@ async def test_jobs_are_listed_in_a_table(service: Service) -> None:
     await service.finished(first)
     second = await service.submit("print()", model_name="a long name " * 8)
     await service.finished(second)
-    header, *rows = told(service, "jobs").splitlines()
+    header, *rows = output(service, "jobs").splitlines()
     assert header.split() == [
         *("job", "status", "why", "age"),
         "ran",
@@ -46,7 +46,7 @@ async def test_jobs_are_listed_in_a_table(service: Service) -> None:
     ]
     assert [row.split()[:2] for row in rows] == [[second, "completed"], [first, "failed"]]
     assert "exit_code" in rows[1]
-    # in a pipe nothing is cut
+    # nothing is truncated in a pipe
     assert ("a long name " * 8).strip() in rows[0]
     for chosen in (
         ("--status", "failed"),
@@ -113,8 +113,8 @@ async def test_watch_as_json_prints_a_line_per_change(service: Service, tmp_path
 async def test_a_job_can_be_named_by_an_id_prefix(service: Service) -> None:
     job_id = await service.submit("print('found')")
     await service.finished(job_id)
-    assert told(service, "logs", job_id[:4]) == "found\n"
-    for _ in range(16):  # of 17 jobs two begin alike
+    assert output(service, "logs", job_id[:4]) == "found\n"
+    for _ in range(16):  # with 17 jobs, two ids share their first digit
         await service.submit("print()")
     ids = [job["job_id"] for job in parsed(service, "jobs")]
     digit = next(c for c in "0123456789abcdef" if sum(i.startswith(c) for i in ids) > 1)
@@ -142,12 +142,12 @@ async def test_jobs_are_cancelled_retried_and_removed(shared: Service, tmp_path:
     (cancelled,) = parsed(shared, "cancel", job_id)
     assert cancelled["job_id"] == job_id
     await shared.finished(job_id)
-    assert told(shared, "cancel", job_id) == f"Cancelled job {job_id}.\n"
+    assert output(shared, "cancel", job_id) == f"Cancelled job {job_id}.\n"
     flag.touch()
-    again = told(shared, "retry", job_id).strip()
+    again = output(shared, "retry", job_id).strip()
     assert parsed(shared, "show", again)["retry_of"] == job_id
     assert parsed(shared, "retry", job_id)["retry_of"] == job_id
-    assert told(shared, "rm", job_id) == f"Deleted job {job_id}.\n"
+    assert output(shared, "rm", job_id) == f"Deleted job {job_id}.\n"
     await shared.finished(again)
     assert parsed(shared, "rm", again) == [again]
 
@@ -156,11 +156,11 @@ async def test_logs_are_read_by_line_and_by_offset(shared: Service) -> None:
     job_id = await shared.submit("for n in range(1000): print(n)")
     await shared.finished(job_id)
     whole = "".join(f"{n}\n" for n in range(1000))
-    assert told(shared, "logs", job_id) == whole
-    assert told(shared, "logs", "-f", job_id) == whole
-    assert told(shared, "logs", "--tail", "2", job_id) == "998\n999\n"
-    assert told(shared, "logs", "-f", "--tail", "2", job_id) == "998\n999\n"
-    assert told(shared, "logs", "--offset", "3880", job_id) == whole[3880:]
+    assert output(shared, "logs", job_id) == whole
+    assert output(shared, "logs", "-f", job_id) == whole
+    assert output(shared, "logs", "--tail", "2", job_id) == "998\n999\n"
+    assert output(shared, "logs", "-f", "--tail", "2", job_id) == "998\n999\n"
+    assert output(shared, "logs", "--offset", "3880", job_id) == whole[3880:]
     done = asgard("logs", "--offset", "1", "--tail", "1", job_id, ASGARD_URL=shared.url)
     assert done.returncode == 2
 
@@ -168,9 +168,9 @@ async def test_logs_are_read_by_line_and_by_offset(shared: Service) -> None:
 async def test_logs_are_printed_as_json_lines(shared: Service) -> None:
     job_id = await shared.submit("print('a'); print('é')")
     await shared.finished(job_id)
-    (piece,) = [json.loads(line) for line in told(shared, "logs", "--json", job_id).splitlines()]
+    (piece,) = [json.loads(line) for line in output(shared, "logs", "--json", job_id).splitlines()]
     assert (piece["offset"], piece["next"], piece["text"]) == (0, 5, "a\né\n")
-    followed = told(shared, "logs", "-f", "--json", job_id).splitlines()
+    followed = output(shared, "logs", "-f", "--json", job_id).splitlines()
     events = [json.loads(line) for line in followed]
     assert "".join(event.get("text", "") for event in events) == "a\né\n"
     assert events[-1]["type"] == "end"
@@ -180,7 +180,7 @@ async def test_logs_are_printed_as_json_lines(shared: Service) -> None:
 async def test_status_shows_an_unreachable_mlflow(shared: Service) -> None:
     state = parsed(shared, "status")
     assert (state["asgard_api"], state["ready"]) == ("accessible", True)
-    assert shared.url in told(shared, "status")
+    assert shared.url in output(shared, "status")
     done = asgard("models", ASGARD_URL=shared.url)
     assert done.returncode == 1
     assert "MLflow" in done.stderr
@@ -212,14 +212,14 @@ async def test_an_unknown_api_path_is_explained(shared: Service) -> None:
 
 async def test_one_failure_does_not_stop_the_other_jobs(shared: Service, tmp_path: Path) -> None:
     ids = [await shared.submit(WAITS.format(flag=str(tmp_path / "flag"))) for _ in range(2)]
-    given = (ids[0], "00000000", ids[1])
-    done = asgard("cancel", *given, ASGARD_URL=shared.url)
+    arguments = (ids[0], "00000000", ids[1])
+    done = asgard("cancel", *arguments, ASGARD_URL=shared.url)
     assert done.returncode == 1
     assert done.stdout == "".join(f"Cancelled job {job_id}.\n" for job_id in ids)
     assert "00000000" in done.stderr
     for job_id in ids:
         await shared.finished(job_id)
-    done = asgard("rm", *given, "--json", ASGARD_URL=shared.url)
+    done = asgard("rm", *arguments, "--json", ASGARD_URL=shared.url)
     assert (done.returncode, json.loads(done.stdout)) == (1, ids)
 
 
@@ -233,7 +233,7 @@ async def test_an_unwritable_output_is_reported_in_one_line(shared: Service) -> 
             stdout=full,
             stderr=asyncio.subprocess.PIPE,
         )
-        _, said = await process.communicate()
+        _, stderr = await process.communicate()
     finally:
         os.close(full)
-    assert (process.returncode, said) == (1, b"Error: No space left on device\n")
+    assert (process.returncode, stderr) == (1, b"Error: No space left on device\n")

@@ -1,4 +1,4 @@
-"""What root makes in a data directory of somebody else belongs to that one."""
+"""Files that root creates in another user's data directory belong to that user."""
 
 import contextlib
 import os
@@ -34,14 +34,14 @@ def make():
 
 @pytest.fixture
 def data() -> Iterator[DataDirectory]:
-    """A data directory of somebody's, where that one can reach it (pytest's are root's alone)."""
+    """Another user's data directory, outside pytest's, which only root can access."""
     with contextlib.ExitStack() as held:
         top = Path(tempfile.mkdtemp(prefix="asgard-owner-"))
         held.callback(shutil.rmtree, top)
         top.chmod(0o755)
         data = DataDirectory(root=top / "data").make()
         bring_up_to_date(data.database)
-        data.warm.rmdir()  # as if a later version wanted it
+        data.warm.rmdir()  # as if a later version had created it
         for path in (data.root, *data.root.rglob("*")):
             os.chown(path, SOMEBODY, SOMEBODY)
         yield data
@@ -72,7 +72,7 @@ def test_root_builds_environments_for_the_owner(data: DataDirectory) -> None:
     with package_index(packages) as index:
         make_sdist(packages, "tells", TELLS)
         done = subprocess.run(
-            # through what lets the owner reach the interpreter
+            # through the mechanism that lets the owner execute the interpreter
             [*launcher(0, data.root), *command("env", "build", "-r", "tells")],
             env=environment(ASGARD_ENVIRONMENTS__INDEX_URL=index, ASGARD_DATA_DIR=str(data.root)),
             stdin=subprocess.DEVNULL,
@@ -82,8 +82,8 @@ def test_root_builds_environments_for_the_owner(data: DataDirectory) -> None:
             check=False,
         )
     assert done.returncode == 0, done.stderr
-    (told,) = data.environments.glob("*/venv/lib/python*/site-packages/tells.py")
-    assert told.read_text() == f"uid = {SOMEBODY}"
+    (file,) = data.environments.glob("*/venv/lib/python*/site-packages/tells.py")
+    assert file.read_text() == f"uid = {SOMEBODY}"
     assert owners(data.root) == {SOMEBODY}
     run("env", "prune", "--max-mb", "0", data=data)
     assert not list(data.environments.glob("*/venv"))

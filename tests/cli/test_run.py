@@ -15,7 +15,7 @@ from tests.support.service import Service
 
 pytestmark = pytest.mark.service
 
-# every byte there is, half a character, bars, and what a terminal would obey
+# every byte value, half a character, progress bars, control sequences
 BYTES = bytes(range(256)) + "é漢\r 50%|█\r100%|██\x1b]0;t\x07\n".encode() + b"\xe6\xbc"
 WRITES_BYTES = f"import sys\nsys.stdout.buffer.write({BYTES!r})\n"
 

@@ -1,4 +1,4 @@
-"""`asgard run` in a real terminal: what a person sees, and what Ctrl-C does."""
+"""`asgard run` in a real terminal: its display, and Ctrl-C."""
 
 from pathlib import Path
 
@@ -56,7 +56,7 @@ async def test_a_hostile_log_changes_only_its_own_lines(shared: Service, script:
     with in_terminal("run", script, ASGARD_URL=shared.url) as terminal:
         assert await terminal.ended() == 0
     assert "Submitted job" in terminal.lines[0]
-    # up as far as the log's own first line
+    # the cursor cannot move above the log's own first line
     assert terminal.lines[1:3] == ["last linee of the log", "red plain"]
     assert terminal.title == ""
     assert terminal.colour_of("red") == "red"
@@ -102,7 +102,7 @@ async def test_a_spinner_shows_the_queue_position_and_vanishes(
 
 
 class Waiting:
-    """A job that waits for a flag, followed in a terminal."""
+    """A job that waits for a flag while it is followed in a terminal."""
 
     def __init__(self, terminal: Terminal, flag: Path) -> None:
         self.terminal = terminal
@@ -159,8 +159,8 @@ async def test_detaching_reports_a_job_that_ended_meanwhile(
             assert status == 204
         terminal.type("d\n")
         assert await terminal.ended() == 125
-    said = only(terminal.lines, "Detached")
-    assert ("has been deleted" if is_removed else "has completed") in said
+    message = only(terminal.lines, "Detached")
+    assert ("has been deleted" if is_removed else "has completed") in message
     assert not [line for line in terminal.lines if "still running" in line]
 
 

@@ -1,4 +1,4 @@
-"""A job's log in a terminal: what comes through, judged by another terminal emulator."""
+"""The sanitiser's output, checked with a terminal emulator."""
 
 import io
 import re
@@ -15,7 +15,7 @@ from asgard_async.cli.sanitiser import MAX_SEQUENCE, Sanitiser, multi_line, one_
 COLUMNS, ROWS = 20, 8
 BEFORE = ["$ secret prompt", "$ asgard logs"]
 
-# What may pass, in the one form in which it is written.
+# The sequences that pass, in the only form in which they are written.
 OBEYED = re.compile(r"\x1b\[(?:[0-9;:]*m|[0-2]K|[1-9][0-9]*[ABCDG])")
 
 FRAGMENTS = [
@@ -106,7 +106,7 @@ logs = st.one_of(
 
 
 class Screen(pyte.HistoryScreen):
-    """A terminal in which nobody may ask a question or set anything."""
+    """A terminal that fails on queries and on setting its title."""
 
     def write_process_input(self, data: str) -> None:
         raise AssertionError(f"the terminal was made to answer {data!r}")
@@ -118,17 +118,17 @@ class Screen(pyte.HistoryScreen):
 
 
 def shown(*texts: str, columns: int = COLUMNS, rows: int = ROWS) -> Screen:
-    """A terminal after it got these, with the line ends that a tty makes of them."""
+    """A terminal after printing these texts, with line ends converted as by a tty."""
     screen = Screen(columns, rows, history=10_000, ratio=0.5)
     stream = pyte.Stream(screen)
     for text in texts:
-        # pyte puts an accent that begins a line onto the end of the line above
+        # pyte puts a combining mark at the start of a line at the end of the line above
         stream.feed("".join(c for c in text if not combining(c)).replace("\n", "\r\n"))
     return screen
 
 
 def lines_of(screen: Screen) -> list[str]:
-    """All that was ever on it, top to bottom, without trailing blanks."""
+    """All lines including the history, top to bottom, without trailing blanks."""
     rows = [*screen.history.top, *(screen.buffer[y] for y in range(screen.lines))]
     return ["".join(row[x].data for x in range(screen.columns)).rstrip() for row in rows]
 

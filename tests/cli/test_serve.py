@@ -1,4 +1,4 @@
-"""`asgard serve` says in one line why it does not start."""
+"""`asgard serve` reports in one line why it cannot start."""
 
 import asyncio
 import os

@@ -1,4 +1,4 @@
-"""`asgard service install`: the unit is one that systemd takes."""
+"""`asgard service install` writes a unit that systemd accepts."""
 
 import shutil
 import subprocess
@@ -16,7 +16,7 @@ needs_systemd = pytest.mark.skipif(
 
 
 def verify(unit: Path) -> None:
-    """Fails on whatever systemd-analyze finds, but for a key that older ones do not know."""
+    """Fail on any finding of systemd-analyze, except a key unknown to older versions."""
     done = subprocess.run(
         ["systemd-analyze", "verify", "--man=no", str(unit)],
         capture_output=True,

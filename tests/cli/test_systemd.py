@@ -37,7 +37,7 @@ async def systemd(tmp_path: Path) -> AsyncIterator[Systemd]:
 
 
 async def test_jobs_outlive_a_restart_under_systemd(tmp_path: Path, systemd: Systemd) -> None:
-    # a client of what systemd starts: it starts nothing itself
+    # a client of the service that systemd starts; it starts nothing itself
     client = Service(tmp_path / "data")
     settings = client.settings | WITHOUT_MLFLOW | {"ASGARD_SERVER__PORT": str(client.port)}
     settings["PYTHONPATH"] = str(CHECKOUT)

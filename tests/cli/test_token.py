@@ -1,4 +1,4 @@
-"""`asgard token` beside a running service, and the door that it opens to other addresses."""
+"""`asgard token` with a running service; with a token, the service may listen publicly."""
 
 import json
 from pathlib import Path

@@ -1,4 +1,4 @@
-"""Following a real job over a real service: no byte is lost or comes twice, whatever breaks."""
+"""Following a real job: no byte is lost or repeated, whatever fails."""
 
 import asyncio
 from itertools import pairwise
@@ -28,7 +28,7 @@ HOSTILE = b"\xff\xfe caf\xc3\xa9 \xf0\x9f\x98 \xe2\x82\xac \xef\xbf\xbd\r\x00\n"
 
 
 def counting(release: Path) -> str:
-    """A script that prints, waits to be released, and prints more."""
+    """A script that prints, waits for a flag, and prints more."""
     return f"""
 import os, sys, time
 out = sys.stdout.buffer
@@ -51,14 +51,14 @@ async def stored_log(service: Service, job: Job) -> bytes:
 
 
 def check(events: list[Event], stored: bytes) -> None:
-    """The events tell the log exactly, and end once."""
-    told = b""
+    """Check that the events contain the exact log and a single end."""
+    received = b""
     for event in events:
         if isinstance(event, LogEvent):
-            assert event.offset == len(told)
-            told += event.data
-            assert event.next == len(told)
-    assert told == stored
+            assert event.offset == len(received)
+            received += event.data
+            assert event.next == len(received)
+    assert received == stored
     assert [event for event in events if isinstance(event, EndEvent)] == events[-1:]
     assert isinstance(events[-1], EndEvent)
     assert events[-1].offset == len(stored)
@@ -77,7 +77,7 @@ async def test_events_of_a_job_arrive_in_order(
     assert isinstance(events[-1], EndEvent)
     assert (events[-1].reason, events[-1].exit_code) == ("succeeded", 0)
     assert any(isinstance(event, LogEvent) and event.time for event in events)
-    # a job that is over is told again, from any byte on
+    # a finished job can be followed again, from any byte
     for offset in (1, 7, 3000):
         late = [event async for event in client.follow(job, offset)]
         data = b"".join(event.data for event in late if isinstance(event, LogEvent))
@@ -99,7 +99,7 @@ async def test_a_follower_survives_kill_9_of_the_service(service: Service, tmp_p
                     and not release.exists()
                 ):
                     await service.kill()
-                    release.touch()  # and so it prints the rest while there is no service
+                    release.touch()  # so it prints the rest while the service is down
                     await service.start()
             check(events, await stored_log(service, job))
             assert (await waiting).succeeded
@@ -139,7 +139,7 @@ async def test_dropped_output_is_reported_as_a_gap(tmp_path: Path) -> None:
         assert all(one.next == other.offset for one, other in pairwise(parts))
         stored = await stored_log(service, job)
         text = "".join([text async for text in client.logs(job)])
-        # the hole may cut a character
+        # the gap may split a character
         head, tail = stored[: gap.offset], stored[gap.offset :]
         assert text == head.decode(errors="replace") + tail.decode(errors="replace")
         assert f"{gap.next - gap.offset} bytes" in text

@@ -1,4 +1,4 @@
-"""What importing the client brings along: nothing of the service, nothing heavy."""
+"""Importing the client imports nothing of the service and nothing heavy."""
 
 import json
 import subprocess
@@ -11,8 +11,8 @@ import json, sys, threading
 import asgard_async.client
 print(json.dumps([sorted(sys.modules), threading.active_count()]))
 """
-# What of ours may be there, and what may not be of others.
-OURS = ("asgard_async", "asgard_async.client")
+# Asgard's modules that may be imported, and other packages that must not be.
+ALLOWED = ("asgard_async", "asgard_async.client")
 HEAVY = {
     "mlflow",
     "numpy",
@@ -30,7 +30,7 @@ def test_the_client_imports_no_other_package() -> None:
         [sys.executable, "-c", PROGRAM], cwd=ROOT, capture_output=True, text=True, check=True
     )
     modules, threads = json.loads(done.stdout)
-    ours = {name for name in modules if name.split(".")[0] == "asgard_async"}
-    assert {name for name in ours if ".".join(name.split(".")[:2]) not in OURS} == set()
+    own = {name for name in modules if name.split(".")[0] == "asgard_async"}
+    assert {name for name in own if ".".join(name.split(".")[:2]) not in ALLOWED} == set()
     assert {name.split(".")[0] for name in modules} & HEAVY == set()
     assert threads == 1

@@ -1,4 +1,4 @@
-"""Lists, single jobs and what is done with them."""
+"""Listing, reading, cancelling, retrying and deleting jobs."""
 
 from datetime import UTC, datetime, timedelta
 

@@ -1,4 +1,4 @@
-"""The example notebook, run from top to bottom in a real kernel against a real service."""
+"""The example notebook, executed in a real kernel against a real service."""
 
 from pathlib import Path
 from typing import Any
@@ -15,7 +15,7 @@ NOTEBOOK = ROOT / "examples" / "asgard.ipynb"
 
 
 def printed(cell: Any) -> str:
-    """What a cell printed, and what it shows as its value."""
+    """A cell's output and the representation of its value."""
     return "".join(
         output.get("text", "") + output.get("data", {}).get("text/html", "")
         or output.get("data", {}).get("text/plain", "")
@@ -51,12 +51,12 @@ async def test_every_cell_runs(
             notebook, timeout=180, resources={"metadata": {"path": str(tmp_path)}}
         )
         await client.async_execute()
-    said = {
+    outputs = {
         cell.source.splitlines()[-1]: printed(cell)
         for cell in notebook.cells
         if cell.cell_type == "code"
     }
-    text = "\n".join(said.values())
+    text = "\n".join(outputs.values())
     assert "alpha  0.1: r² = 0." in text
     assert "<table>" in text
     assert "'r2': 0." in text

@@ -1,4 +1,4 @@
-"""What a stream may be that a real service does not make: scripted frames, breaks, refusals."""
+"""Streams that a real service does not produce: scripted frames, lost connections, errors."""
 
 import json
 from collections.abc import AsyncIterator, Iterable
@@ -39,7 +39,7 @@ def frame(offset: int, after: int, data: str) -> dict[str, object]:
 
 
 class Streams:
-    """Each connection to the stream gets the next of `frames`, then it breaks off."""
+    """A service that sends each connection the next of `frames` and then closes it."""
 
     def __init__(self, log: bytes, frames: Iterable[list[dict[str, object]] | int]) -> None:
         self._log = log
@@ -115,8 +115,8 @@ async def test_a_broken_stream_resumes_where_it_broke() -> None:
     "data",
     [
         b"\xff\xfe",
-        b"\xf0\x9f\x98",  # three bytes that become one character, which is three bytes again
-        b"a\xef\xbf\xbdb",  # a U+FFFD that the job really printed
+        b"\xf0\x9f\x98",  # three bytes that become one character, which itself has three bytes
+        b"a\xef\xbf\xbdb",  # a U+FFFD that the job itself printed
         b"ok\x80" * 1000,
     ],
 )

@@ -1,4 +1,4 @@
-"""Submitting: everything that can be, and that nothing is ever run twice."""
+"""Submitting scripts, archives and directories; nothing is ever run twice."""
 
 import asyncio
 import tarfile
@@ -93,7 +93,7 @@ async def test_a_directory_is_submitted_as_an_archive(
     job = await client.submit(directory, entrypoint="train.py", idempotency_key="dir", **NAMES)
     assert job.script_name == "project.tar.gz"
     assert await log_of(client, job) == "from a directory\n"
-    # the same files are the same submission, wherever and whenever they were written
+    # the same files are the same submission, regardless of their location and times
     again = project(tmp_path / "elsewhere" / "project")
     twin = await client.submit(again, entrypoint="train.py", idempotency_key="dir", **NAMES)
     assert twin.job_id == job.job_id
@@ -152,7 +152,7 @@ async def test_a_key_stands_for_one_submission(client: AsyncAsgardClient) -> Non
     assert twin.job_id == first.job_id
     with pytest.raises(Conflict):
         await client.submit(source="print(2)", idempotency_key="one", **NAMES)
-    # keys that the client makes are never the same
+    # the client never generates the same key twice
     twins = [await client.submit(source="print(1)", **NAMES) for _ in range(2)]
     assert len({first.job_id, *(job.job_id for job in twins)}) == 3
 
@@ -161,7 +161,7 @@ async def test_a_key_stands_for_one_submission(client: AsyncAsgardClient) -> Non
 async def test_a_service_killed_before_responding_has_one_job(
     service: Service, tmp_path: Path, form: str
 ) -> None:
-    """The job is committed, the service is killed with -9, and the client asks again by itself."""
+    """The service is killed after committing the job, and the client retries."""
     async with relaying(service.port) as relay, AsyncAsgardClient(relay.url) as client:
         killed = asyncio.Event()
 
@@ -232,7 +232,7 @@ async def test_submitting_waits_for_a_full_queue(tmp_path: Path) -> None:
             running = await client.submit(source=wait, **NAMES)
             await service.phase(running.job_id, "running")
             queued = await client.submit(source="print(1)", **NAMES)
-            with pytest.raises(QueueFull, match="waiting already") as caught:
+            with pytest.raises(QueueFull, match="queue is full") as caught:
                 await client.submit(source="print(2)", **NAMES)
             assert caught.value.status == 429
         async with AsyncAsgardClient(service.url, retry_for=30) as patient:

@@ -1,4 +1,4 @@
-"""The synchronous client: the same methods, from threads, notebooks, and through Ctrl-C."""
+"""The synchronous client: the same methods, in threads and notebooks, with Ctrl-C."""
 
 import asyncio
 import inspect
@@ -37,26 +37,29 @@ def vars_of(kind: type) -> dict[str, object]:
 
 
 def test_the_sync_client_mirrors_every_method() -> None:
-    ours, theirs = public(AsgardClient), public(AsyncAsgardClient)
-    assert ours.keys() == theirs.keys()
-    for name in ours.keys() - {"close", "url"}:
-        mine, other = getattr(AsgardClient, name), getattr(AsyncAsgardClient, name)
-        mine_shown, other_shown = inspect.signature(mine), inspect.signature(other)
-        assert mine_shown.parameters == other_shown.parameters
-        assert mine.__doc__ == other.__doc__
-        assert mine.__doc__
-        assert not inspect.iscoroutinefunction(mine)
-        returns = get_origin(mine_shown.return_annotation)
+    sync_names, async_names = public(AsgardClient), public(AsyncAsgardClient)
+    assert sync_names.keys() == async_names.keys()
+    for name in sync_names.keys() - {"close", "url"}:
+        method, async_method = getattr(AsgardClient, name), getattr(AsyncAsgardClient, name)
+        signature, async_signature = inspect.signature(method), inspect.signature(async_method)
+        assert signature.parameters == async_signature.parameters
+        assert method.__doc__ == async_method.__doc__
+        assert method.__doc__
+        assert not inspect.iscoroutinefunction(method)
+        returns = get_origin(signature.return_annotation)
         assert returns not in {Coroutine, AsyncGenerator}
-        assert (get_origin(other_shown.return_annotation) is AsyncGenerator) == (
+        assert (get_origin(async_signature.return_annotation) is AsyncGenerator) == (
             returns is Generator
         )
-    made, other_made = inspect.signature(AsgardClient), inspect.signature(AsyncAsgardClient)
-    assert made.parameters == other_made.parameters
+    constructor, async_constructor = (
+        inspect.signature(AsgardClient),
+        inspect.signature(AsyncAsgardClient),
+    )
+    assert constructor.parameters == async_constructor.parameters
 
 
 def use(url: str) -> Job:
-    """What a notebook does."""
+    """Notebook code: it runs inside an event loop."""
     with AsgardClient(url) as client:
         job = client.submit(source="for n in range(3): print('line', n)", **NAMES)
         assert "".join(client.logs(job, follow=True)) == "line 0\nline 1\nline 2\n"
@@ -90,7 +93,7 @@ async def test_the_client_works_in_a_thread_without_a_loop(shared: Service) -> N
 
 
 async def test_the_client_works_inside_a_running_loop(service: Service) -> None:
-    """As in a notebook: the call blocks this very loop, and answers all the same."""
+    """As in a notebook: the call blocks the running loop and still gets its response."""
     assert use(service.url).succeeded
 
 

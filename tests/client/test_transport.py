@@ -1,4 +1,4 @@
-"""Addresses, tokens, refusals, and what is tried again."""
+"""Addresses, tokens, error responses, and retries."""
 
 import logging
 from collections.abc import Iterable
@@ -22,7 +22,7 @@ SECRET = "asgard-token-that-nobody-may-see"
 
 
 class Answers:
-    """Answers in this order, and remembers what it was sent."""
+    """A server that sends these responses in order and records the requests."""
 
     def __init__(self, answers: Iterable[web.Response]) -> None:
         self._answers = iter(answers)
@@ -77,7 +77,7 @@ async def test_calls_that_may_have_succeeded_are_not_retried() -> None:
     async with serving(answers.handle) as url, AsyncAsgardClient(url) as client:
         with pytest.raises(Unavailable):
             await client.register("m", "r")
-        # a service that stops says so before it does anything
+        # a draining service refuses before it does anything
         with pytest.raises(NotFound):
             await client.retry("3f9c01ab")
     assert len(answers.paths) == 3

@@ -1,4 +1,4 @@
-"""What only a few may have at once is shared out by turns among owners, and few wait for it."""
+"""A fair semaphore shares its capacity among owners and bounds waiting."""
 
 import asyncio
 
@@ -7,20 +7,20 @@ import pytest
 from asgard_async.core.fair_semaphore import FairSemaphore, SemaphoreUnavailable
 
 
-def turns(
+def semaphore(
     capacity: int = 1, *, max_waiting: int = 8, patience_seconds: float = 30
 ) -> FairSemaphore:
     return FairSemaphore(capacity, max_waiting=max_waiting, patience_seconds=patience_seconds)
 
 
-async def begun(turn: asyncio.Task[None]) -> asyncio.Task[None]:
-    """The task once it waits for its turn."""
+async def started(task: asyncio.Task[None]) -> asyncio.Task[None]:
+    """Let the task run until it waits, and return it."""
     await asyncio.sleep(0)
-    return turn
+    return task
 
 
 async def test_a_busy_owner_delays_others_by_one_slot() -> None:
-    shared, order = turns(), list[str]()
+    shared, order = semaphore(), list[str]()
 
     async def use(owner: str) -> None:
         async with shared.hold(owner):
@@ -28,28 +28,28 @@ async def test_a_busy_owner_delays_others_by_one_slot() -> None:
             await asyncio.sleep(0)
 
     await shared.acquire("greedy")
-    waiting = [await begun(asyncio.create_task(use("greedy"))) for _ in range(3)]
-    waiting.append(await begun(asyncio.create_task(use("other"))))
+    waiting = [await started(asyncio.create_task(use("greedy"))) for _ in range(3)]
+    waiting.append(await started(asyncio.create_task(use("other"))))
     shared.release("greedy")
     await asyncio.gather(*waiting)
     assert order.index("other") <= 1
 
 
 async def test_one_owner_cannot_fill_the_queue() -> None:
-    shared = turns(max_waiting=4)
+    shared = semaphore(max_waiting=4)
     await shared.acquire("greedy")
-    waiting = [await begun(asyncio.create_task(shared.acquire("greedy"))) for _ in range(2)]
+    waiting = [await started(asyncio.create_task(shared.acquire("greedy"))) for _ in range(2)]
     with pytest.raises(SemaphoreUnavailable):
         await shared.acquire("greedy")
-    other = await begun(asyncio.create_task(shared.acquire("other")))
+    other = await started(asyncio.create_task(shared.acquire("other")))
     shared.release("greedy")
     await other
-    for one in waiting:
-        one.cancel()
+    for task in waiting:
+        task.cancel()
 
 
 async def test_waiting_is_bounded_and_loses_no_slot() -> None:
-    shared = turns(patience_seconds=0.01)
+    shared = semaphore(patience_seconds=0.01)
     await shared.acquire()
     with pytest.raises(SemaphoreUnavailable):
         await shared.acquire()
@@ -59,9 +59,9 @@ async def test_waiting_is_bounded_and_loses_no_slot() -> None:
 
 
 async def test_a_cancelled_waiter_passes_its_slot_on() -> None:
-    shared = turns()
+    shared = semaphore()
     await shared.acquire()
-    first = await begun(asyncio.create_task(shared.acquire()))
+    first = await started(asyncio.create_task(shared.acquire()))
     shared.release()
     first.cancel()
     with pytest.raises(asyncio.CancelledError):
@@ -71,10 +71,10 @@ async def test_a_cancelled_waiter_passes_its_slot_on() -> None:
 
 
 async def test_a_large_request_is_not_starved() -> None:
-    shared = turns(10)
+    shared = semaphore(10)
     await shared.acquire(amount=6)
-    large = await begun(asyncio.create_task(shared.acquire(amount=8)))
-    small = await begun(asyncio.create_task(shared.acquire(amount=1)))
+    large = await started(asyncio.create_task(shared.acquire(amount=8)))
+    small = await started(asyncio.create_task(shared.acquire(amount=1)))
     assert not small.done()
     shared.release(amount=6)
     async with asyncio.timeout(10):

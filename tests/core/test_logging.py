@@ -1,4 +1,4 @@
-"""The service's own log: a line for each event, whatever stands in it."""
+"""The service's log: one line for each event, whatever its text."""
 
 import json
 import logging

@@ -1,4 +1,4 @@
-"""Credentials in addresses are not shown, whatever stands round them."""
+"""Credentials are removed from URLs in any text."""
 
 import pytest
 

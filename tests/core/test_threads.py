@@ -1,4 +1,4 @@
-"""Work that nothing waits for at the end of the program."""
+"""Threads that do not delay the exit of the program."""
 
 import asyncio
 import subprocess
@@ -48,7 +48,9 @@ async def test_a_result_after_cancellation_is_dropped(*, fails: bool) -> None:
 
     task = asyncio.create_task(run_in_daemon_thread(work))
     await asyncio.to_thread(begun.wait)
-    (thread,) = [one for one in threading.enumerate() if one.name == "run_in_daemon_thread"]
+    (thread,) = [
+        thread for thread in threading.enumerate() if thread.name == "run_in_daemon_thread"
+    ]
     task.cancel()
     with pytest.raises(asyncio.CancelledError):
         await task

@@ -1,4 +1,4 @@
-"""Fixtures for tests with MLflow."""
+"""Fixtures for tests that use MLflow."""
 
 from collections.abc import AsyncIterator
 
@@ -21,7 +21,7 @@ async def gateway(mlflow_server: MlflowServer) -> AsyncIterator[MlflowGateway]:
 
 @pytest.fixture
 async def relay(mlflow_server: MlflowServer) -> AsyncIterator[Relay]:
-    """A relay in front of MLflow that counts requests and injects faults on demand."""
+    """A relay in front of MLflow that counts requests and fails on demand."""
     async with relaying(mlflow_server.uri) as relay:
         yield relay
 
@@ -35,12 +35,12 @@ async def relayed(relay: Relay) -> AsyncIterator[MlflowGateway]:
 
 @pytest.fixture
 async def user(mlflow_server: MlflowServer) -> AsyncIterator[MlflowUser]:
-    """A user of MLflow's REST API."""
+    """A user who works with MLflow over REST, as scripts do."""
     async with aiohttp.ClientSession() as session:
         yield MlflowUser(mlflow_server.uri, session)
 
 
 @pytest.fixture
 async def script(user: MlflowUser) -> Script:
-    """The script of one job, with its own experiment."""
+    """The script of one job, in its own experiment."""
     return Script(user, await user.experiment())

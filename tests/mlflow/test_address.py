@@ -14,8 +14,8 @@ def test_the_shown_address_has_no_credentials() -> None:
 
 
 def test_explicit_credentials_override_the_address() -> None:
-    given = MlflowAddress.parse("http://ann:old@host", username="bob", password="new")
-    assert (given.username, given.password) == ("bob", "new")
+    address = MlflowAddress.parse("http://ann:old@host", username="bob", password="new")
+    assert (address.username, address.password) == ("bob", "new")
     bearer = MlflowAddress.parse("http://ann:old@host", token="abc")
     assert bearer.authorization == "Bearer abc"
     assert bearer.username == ""

@@ -1,4 +1,4 @@
-"""The artifact store: what is wrong with it is known before a training finds out."""
+"""Problems of the artifact store are reported before a training runs into them."""
 
 import asyncio
 import dataclasses
@@ -48,7 +48,7 @@ async def test_a_vanished_and_restored_bucket_is_noticed(
             await eventually(lambda: not watch.problem)
             await eventually(lambda: "artifacts can be stored again" in caplog.text)
     finally:
-        protected_mlflow.s3.make_bucket(BUCKET)  # also where it is there already
+        protected_mlflow.s3.make_bucket(BUCKET)  # also if it exists already
     assert caplog.text.count("bucket does not exist") == 1
 
 

@@ -1,4 +1,4 @@
-"""The embedded MLflow server beside a real service: found again, restarted, stopped in time."""
+"""The embedded MLflow server with a real service: adopted, restarted, stopped in time."""
 
 import asyncio
 import os
@@ -26,7 +26,7 @@ SETTINGS = {
     "ASGARD_TRACKING__REFRESH_SECONDS": "1",
     "ASGARD_TRACKING__REQUEST_TIMEOUT_SECONDS": "2",
 }
-# imports something outside of the standard library, so that the job's runs are waited for
+# imports a module outside the standard library, so that the service waits for the job's runs
 MAKES_A_RUN = """
 import json, msgspec, os, urllib.request
 marks = json.loads(os.environ["MLFLOW_RUN_CONTEXT"])
@@ -53,7 +53,7 @@ async def state(service: Service, wanted: str) -> None:
 
 
 def mlflow_pid(service: Service) -> int:
-    """The server's own process, not its shim or keeper."""
+    """The process of the server itself, not its shim or keeper."""
     (pid,) = [
         pid
         for pid in processes_with(str(service.data_dir / "mlflow"))
@@ -87,7 +87,7 @@ async def test_it_outlives_a_service_crash_and_is_restarted(
         await state(service, "starting")
         assert await service.mlflow_uri() == uri
         assert mlflow_pid(service) != pid
-        # without jobs it stops with the service
+        # without running jobs it stops with the service
         assert await service.end() == 0
         assert mlflow_processes(service) == []
 
@@ -126,7 +126,7 @@ async def test_it_stops_with_the_last_job_after_the_service(tmp_path: Path) -> N
         await service.phase(job_id, "running")
         assert await service.end() == 0
         pid = mlflow_pid(service)
-        # a service that comes back meanwhile takes it over, and the first one's wish is void
+        # a service that starts meanwhile adopts it, which cancels the pending stop
         await service.start()
         assert (await service.mlflow_uri(), mlflow_pid(service)) == (uri, pid)
         assert await service.end() == 0
@@ -228,7 +228,7 @@ async def test_a_taken_port_is_replaced_once_and_kept(tmp_path: Path) -> None:
 
 
 async def test_the_service_follows_it_to_another_port(tmp_path: Path) -> None:
-    """One that an earlier service started has died, and its port was taken meanwhile."""
+    """A server of an earlier service process has exited, and its port was taken."""
     settings = {**SETTINGS, "ASGARD_TRACKING__SETTLE_SECONDS": "60"}
     async with running_service(tmp_path / "data", settings) as service:
         first = await service.mlflow_uri()
@@ -271,7 +271,7 @@ async def test_a_run_is_recorded_though_mlflow_starts_late(tmp_path: Path) -> No
             go.touch()
             job = await service.finished(job_id)
             assert (job["status"], job["run_id"]) == ("completed", None)
-            # the service may die with what is left to do
+            # the service may be killed before it has done this
             await service.kill()
             await service.start()
             assert (await service.job(job_id))["run_id"] is None

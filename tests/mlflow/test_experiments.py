@@ -1,4 +1,4 @@
-"""Experiments exist before jobs start, made once, and an absent MLflow stops nobody."""
+"""Experiments are created once, before jobs start; an unreachable MLflow blocks no job."""
 
 import asyncio
 
@@ -17,7 +17,7 @@ GET, CREATE = "experiments/get-by-name", "experiments/create"
 
 
 class Clock:
-    """A clock that goes when told to."""
+    """A clock that the test advances."""
 
     def __init__(self) -> None:
         self.now = 0.0

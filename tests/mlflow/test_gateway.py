@@ -1,4 +1,4 @@
-"""The gateway: what every kind of answer, and of silence, means."""
+"""The gateway: the exception for every kind of response, and for none."""
 
 import asyncio
 import logging
@@ -16,7 +16,7 @@ from asgard_async.domain.errors import (
 from asgard_async.mlflow import gateway as gateway_module
 from asgard_async.mlflow.address import MlflowAddress
 from asgard_async.mlflow.gateway import MlflowGateway
-from asgard_async.mlflow.refusals import AnswerTooLarge, MlflowInternalError, MlflowRefused
+from asgard_async.mlflow.refusals import MlflowInternalError, MlflowRefused, ResponseTooLarge
 from tests.support.basic_auth import ProtectedMlflow
 from tests.support.mlflow_servers import MlflowServer, Relay, serving
 from tests.support.mlflow_user import MlflowUser, all_of, fresh
@@ -99,15 +99,17 @@ async def test_foreign_responses_mean_unavailable(
     async with serving(handler) as uri, open_gateway(uri, timeout_seconds) as gateway:  # type: ignore[arg-type]  # each is a Handler
         with pytest.raises(TrackingUnavailable) as caught:
             await gateway.experiment_named("x")
-    told = "".join(traceback.format_exception(caught.value)) + repr(caught.value) + caplog.text
-    assert "hush" not in told
-    assert "Authorization" not in told
+    visible_text = (
+        "".join(traceback.format_exception(caught.value)) + repr(caught.value) + caplog.text
+    )
+    assert "hush" not in visible_text
+    assert "Authorization" not in visible_text
 
 
 async def test_credentials_echoed_by_a_server_are_redacted() -> None:
     async def echo(request: web.Request) -> web.StreamResponse:
-        told = f"hush-hush, or {request.headers['Authorization']}"
-        return web.json_response({"error_code": "INTERNAL_ERROR", "message": told}, status=500)
+        message = f"hush-hush, or {request.headers['Authorization']}"
+        return web.json_response({"error_code": "INTERNAL_ERROR", "message": message}, status=500)
 
     async with serving(echo) as uri, open_gateway(uri) as gateway:
         with pytest.raises(MlflowInternalError, match=r"\(hidden\), or Basic \(hidden\)$"):
@@ -156,7 +158,7 @@ async def test_the_response_size_is_bounded() -> None:
             await response.write(b" " * 10_000)
 
     async with serving(endless) as uri, open_gateway(uri) as gateway:
-        with pytest.raises(AnswerTooLarge):
+        with pytest.raises(ResponseTooLarge):
             await gateway.experiment_named("x")
 
 

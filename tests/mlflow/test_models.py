@@ -1,4 +1,4 @@
-"""Registered models as clients see them, and registering the model of a run."""
+"""The public view of registered models, and registration of a run's model."""
 
 from datetime import UTC, datetime
 from typing import Any

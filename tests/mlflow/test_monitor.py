@@ -1,4 +1,4 @@
-"""The monitor: a snapshot that is there at once, whatever MLflow does."""
+"""The monitor provides a snapshot immediately, whatever MLflow does."""
 
 import asyncio
 from collections.abc import AsyncIterator

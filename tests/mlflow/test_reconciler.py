@@ -1,4 +1,4 @@
-"""Settling ended jobs: the right runs, an outage loses nothing."""
+"""Reconciliation of ended jobs: it finds the right runs, and an outage loses nothing."""
 
 import pytest
 from aiohttp import web
@@ -24,13 +24,13 @@ async def test_two_jobs_in_one_experiment_each_have_their_own_run(
     gateway: MlflowGateway, user: MlflowUser, script: Script
 ) -> None:
     other = Script(user, script.experiment_id)
-    mine, theirs = await script.run(ended=20), await other.run(ended=30)
-    settled = await RunReconciler(gateway, server_id=SERVER).reconcile(
+    run_id, other_run_id = await script.run(ended=20), await other.run(ended=30)
+    reconciled = await RunReconciler(gateway, server_id=SERVER).reconcile(
         [ended_job(script.job_id), ended_job(other.job_id)]
     )
-    assert settled[script.job_id].tracking.run_id == mine
-    assert settled[other.job_id].tracking.run_id == theirs
-    assert [run.run_id for run in settled[script.job_id].tracking.runs] == [mine]
+    assert reconciled[script.job_id].tracking.run_id == run_id
+    assert reconciled[other.job_id].tracking.run_id == other_run_id
+    assert [run.run_id for run in reconciled[script.job_id].tracking.runs] == [run_id]
 
 
 async def test_one_search_serves_all_jobs(
@@ -38,10 +38,10 @@ async def test_one_search_serves_all_jobs(
 ) -> None:
     scripts = [Script(user, await user.experiment()) for _ in range(6)]
     made = await all_of(*(script.run() for script in scripts))
-    settled = await RunReconciler(relayed, server_id=SERVER).reconcile(
+    reconciled = await RunReconciler(relayed, server_id=SERVER).reconcile(
         [ended_job(script.job_id, reason=Reason.EXIT_CODE) for script in scripts]
     )
-    assert [settled[script.job_id].tracking.run_id for script in scripts] == made
+    assert [reconciled[script.job_id].tracking.run_id for script in scripts] == made
     assert relay.seen[SEARCH] == 1
 
 
@@ -53,9 +53,9 @@ async def test_runs_are_read_over_all_pages_and_experiments(
     made.append(await elsewhere.run(ended=20))
     monkeypatch.setattr(runs_module, "PAGE_SIZE", 2)
     monkeypatch.setattr(runs_module, "EXPERIMENTS_PER_SEARCH", 1)
-    settled = await reconcile_one(gateway, ended_job(script.job_id))
-    assert sorted(run.run_id for run in settled.tracking.runs) == sorted(made)
-    assert settled.tracking.run_id == made[-1]
+    reconciled = await reconcile_one(gateway, ended_job(script.job_id))
+    assert sorted(run.run_id for run in reconciled.tracking.runs) == sorted(made)
+    assert reconciled.tracking.run_id == made[-1]
 
 
 async def test_the_last_attempt_counts_and_earlier_are_listed(
@@ -63,9 +63,9 @@ async def test_the_last_attempt_counts_and_earlier_are_listed(
 ) -> None:
     first = await script.run(ended=50, attempt=1)
     second = await script.run(ended=20, attempt=2)
-    settled = await reconcile_one(gateway, ended_job(script.job_id, attempt=2))
-    assert settled.tracking.run_id == second
-    assert {run.run_id for run in settled.tracking.runs} == {first, second}
+    reconciled = await reconcile_one(gateway, ended_job(script.job_id, attempt=2))
+    assert reconciled.tracking.run_id == second
+    assert {run.run_id for run in reconciled.tracking.runs} == {first, second}
 
     third = await reconcile_one(gateway, ended_job(script.job_id, attempt=3))
     assert third.tracking.run_id is None
@@ -77,10 +77,10 @@ async def test_runs_of_another_service_do_not_count(
 ) -> None:
     stranger = await script.run(ended=None, server="server-2")
     other = fresh_job_id()
-    settled = await RunReconciler(gateway, server_id=SERVER).reconcile(
+    reconciled = await RunReconciler(gateway, server_id=SERVER).reconcile(
         [ended_job(script.job_id, reason=Reason.LOST), ended_job(other, reason=Reason.LOST)]
     )
-    assert settled[script.job_id] == Reconciliation(tracking=JobTracking())
+    assert reconciled[script.job_id] == Reconciliation(tracking=JobTracking())
     alone = await reconcile_one(gateway, ended_job(script.job_id, reason=Reason.LOST))
     assert alone == Reconciliation(tracking=JobTracking())
     assert (await user.run_info(stranger))["status"] == "RUNNING"
@@ -101,15 +101,15 @@ async def test_runs_left_open_are_ended_with_their_job(
     closed = await script.run(ended=10)
     parent = await script.run(ended=None)
     child = await script.run(ended=None, mlflow__parentRunId=parent)
-    settled = await reconcile_one(gateway, ended_job(script.job_id, reason=reason))
+    reconciled = await reconcile_one(gateway, ended_job(script.job_id, reason=reason))
     for run_id in (parent, child):
         info = await user.run_info(run_id)
         assert (info["status"], info["end_time"]) == (status, ms(after(60)))
     assert (await user.run_info(closed))["end_time"] == ms(after(10))
-    assert settled.tracking.run_id == parent
-    told = {run.run_id: run for run in settled.tracking.runs}
-    assert (told[child].status, told[child].ended_at) == (status, after(60))
-    assert told[child].parent_run_id == parent
+    assert reconciled.tracking.run_id == parent
+    runs = {run.run_id: run for run in reconciled.tracking.runs}
+    assert (runs[child].status, runs[child].ended_at) == (status, after(60))
+    assert runs[child].parent_run_id == parent
 
 
 async def test_a_run_that_cannot_be_ended_is_reported_open(relay: Relay, script: Script) -> None:
@@ -122,9 +122,9 @@ async def test_a_run_that_cannot_be_ended_is_reported_open(relay: Relay, script:
     async with serving(refuse_update) as uri:
         address = MlflowAddress.parse(uri)
         async with MlflowGateway(address, timeout_seconds=30) as gateway:
-            settled = await reconcile_one(gateway, ended_job(script.job_id, reason=Reason.LOST))
-    assert settled.tracking.run_id == run_id
-    assert [run.status for run in settled.tracking.runs] == ["RUNNING"]
+            reconciled = await reconcile_one(gateway, ended_job(script.job_id, reason=Reason.LOST))
+    assert reconciled.tracking.run_id == run_id
+    assert [run.status for run in reconciled.tracking.runs] == ["RUNNING"]
 
 
 async def test_a_rejected_search_waits_for_the_administrator(script: Script) -> None:
@@ -150,8 +150,8 @@ async def test_a_failure_at_one_job_does_not_block_the_others(
     jobs = [ended_job(script.job_id, model_name=poison)]
     jobs += [ended_job(one.job_id, model_name=fresh("good")) for one in others]
     relay.fail(CREATE, 500, poison.encode())
-    settled = await RunReconciler(relayed, server_id=SERVER).reconcile(jobs)
-    assert settled.keys() == {one.job_id for one in others}
+    reconciled = await RunReconciler(relayed, server_id=SERVER).reconcile(jobs)
+    assert reconciled.keys() == {one.job_id for one in others}
     relay.mend()
     late = await RunReconciler(relayed, server_id=SERVER).reconcile(jobs)
     assert late.keys() == {job.job_id for job in jobs}
@@ -180,11 +180,11 @@ async def test_an_outage_loses_and_repeats_nothing(
         with mlflow_server.stopped(), pytest.raises(TrackingUnavailable):
             await reconcile_one(impatient, job)
     async with MlflowGateway(address, timeout_seconds=30) as gateway:
-        settled = [await reconcile_one(gateway, job) for _ in range(2)]
-    assert settled[0] == settled[1]
-    assert settled[0].tracking.model_version is None  # the run left open ended last
-    assert len(settled[0].tracking.runs) == 2
-    assert run_id in {run.run_id for run in settled[0].tracking.runs}
+        reconciled = [await reconcile_one(gateway, job) for _ in range(2)]
+    assert reconciled[0] == reconciled[1]
+    assert reconciled[0].tracking.model_version is None  # the run that was left open ended last
+    assert len(reconciled[0].tracking.runs) == 2
+    assert run_id in {run.run_id for run in reconciled[0].tracking.runs}
 
 
 async def test_registering_is_retried_after_an_outage(
@@ -198,11 +198,11 @@ async def test_registering_is_retried_after_an_outage(
     relay.fail("logged-models/search", 503)
     with pytest.raises(TrackingUnavailable):
         await RunReconciler(relayed, server_id=SERVER).reconcile(jobs)
-    # an outage is an outage for all: those not yet begun are not even tried
+    # after the first failure the remaining jobs are not tried
     assert relay.seen["logged-models/search"] < len(jobs)
     relay.mend()
-    settled = await RunReconciler(relayed, server_id=SERVER).reconcile(jobs)
-    assert settled.keys() == {job.job_id for job in jobs}
+    reconciled = await RunReconciler(relayed, server_id=SERVER).reconcile(jobs)
+    assert reconciled.keys() == {job.job_id for job in jobs}
     assert len(await user.versions(name)) == len(jobs)
 
 
@@ -222,12 +222,12 @@ async def test_an_oversized_run_does_not_affect_other_jobs(
     fine = await other.run(ended=20)
     address = MlflowAddress.parse(mlflow_server.uri)
     async with MlflowGateway(address, timeout_seconds=30, max_response_bytes=90_000) as gateway:
-        settled = await RunReconciler(gateway, server_id=SERVER).reconcile(
+        reconciled = await RunReconciler(gateway, server_id=SERVER).reconcile(
             [ended_job(script.job_id), ended_job(other.job_id)]
         )
-    assert settled[other.job_id].tracking.run_id == fine
-    assert settled[script.job_id].tracking.run_id is None
-    assert "cannot be read" in (settled[script.job_id].problem or "")
+    assert reconciled[other.job_id].tracking.run_id == fine
+    assert reconciled[script.job_id].tracking.run_id is None
+    assert "cannot be read" in (reconciled[script.job_id].problem or "")
 
 
 async def test_many_large_runs_are_read_in_smaller_pages(
@@ -236,6 +236,6 @@ async def test_many_large_runs_are_read_in_smaller_pages(
     made = [await script.run(ended=20 + n, large="x" * 20_000) for n in range(6)]
     address = MlflowAddress.parse(mlflow_server.uri)
     async with MlflowGateway(address, timeout_seconds=30, max_response_bytes=60_000) as gateway:
-        settled = await reconcile_one(gateway, ended_job(script.job_id))
-    assert settled.tracking.run_id == made[-1]
-    assert len(settled.tracking.runs) == 6
+        reconciled = await reconcile_one(gateway, ended_job(script.job_id))
+    assert reconciled.tracking.run_id == made[-1]
+    assert len(reconciled.tracking.runs) == 6

@@ -1,4 +1,4 @@
-"""The models of ended jobs: every one registered once, whoever was cut off meanwhile."""
+"""Models of ended jobs are registered exactly once, even after interruptions."""
 
 import pytest
 from aiohttp import web
@@ -54,14 +54,14 @@ async def test_jobs_sharing_a_model_name_get_own_versions(
     scripts = [script, *(Script(user, script.experiment_id) for _ in range(4))]
     made = await all_of(*(one.run_with_model() for one in scripts))
     name = fresh("contested")
-    settled = await RunReconciler(gateway, server_id=SERVER).reconcile(
+    reconciled = await RunReconciler(gateway, server_id=SERVER).reconcile(
         [ended_job(one.job_id, model_name=name) for one in scripts]
     )
-    versions = {settled[one.job_id].tracking.model_version for one in scripts}
+    versions = {reconciled[one.job_id].tracking.model_version for one in scripts}
     assert versions == {"1", "2", "3", "4", "5"}
     by_version = {version["version"]: version["run_id"] for version in await user.versions(name)}
     for one, (run_id, _) in zip(scripts, made, strict=True):
-        assert by_version[settled[one.job_id].tracking.model_version] == run_id
+        assert by_version[reconciled[one.job_id].tracking.model_version] == run_id
 
 
 async def test_a_version_registered_by_the_script_is_used(
@@ -74,8 +74,8 @@ async def test_a_version_registered_by_the_script_is_used(
         await user.add_version(other_name, run_id, model_id)
     await user.register(name, run_id, model_id)
     newer = await user.add_version(name, run_id, model_id)
-    settled = await reconcile_one(gateway, ended_job(script.job_id, model_name=name))
-    assert settled.tracking.model_version == newer == "2"
+    reconciled = await reconcile_one(gateway, ended_job(script.job_id, model_name=name))
+    assert reconciled.tracking.model_version == newer == "2"
     assert len(await user.versions(name)) == 2
 
 
@@ -87,8 +87,8 @@ async def test_a_version_from_another_run_is_the_fallback(
     await user.register(name, earlier, await user.log_model(script.experiment_id, earlier))
     last = await script.run(ended=20)
     job = ended_job(script.job_id, model_name=name)
-    settled = await reconcile_one(gateway, job)
-    assert (settled.tracking.run_id, settled.tracking.model_version) == (last, "1")
+    reconciled = await reconcile_one(gateway, job)
+    assert (reconciled.tracking.run_id, reconciled.tracking.model_version) == (last, "1")
 
     await user.log_model(script.experiment_id, last)
     assert (await reconcile_one(gateway, job)).tracking.model_version == "2"
@@ -100,7 +100,7 @@ async def test_the_versions_run_does_not_matter(
 ) -> None:
     first, model_id = await script.run_with_model()
     name, other_name = fresh("moved"), fresh("other")
-    # of another registered model, though it bears the mark as well
+    # a version of another registered model with the same tag
     await user.register(other_name, first, model_id)
     marked = await user.add_version(other_name, first, model_id)
     mark = {"key": "asgard.job_id", "value": script.job_id}
@@ -131,10 +131,10 @@ async def test_an_older_mlflow_is_supported(relay: Relay, user: MlflowUser, scri
     async with serving(be_older) as uri:
         address = MlflowAddress.parse(uri)
         async with MlflowGateway(address, timeout_seconds=30) as gateway:
-            settled = await RunReconciler(gateway, server_id=SERVER).reconcile(
+            reconciled = await RunReconciler(gateway, server_id=SERVER).reconcile(
                 [ended_job(one.job_id, model_name=name) for one in scripts]
             )
-    assert [settled[one.job_id].tracking.model_version for one in scripts] == ["1", "2"]
+    assert [reconciled[one.job_id].tracking.model_version for one in scripts] == ["1", "2"]
 
 
 async def test_an_incomplete_job_registers_nothing(
@@ -143,8 +143,8 @@ async def test_an_incomplete_job_registers_nothing(
     run_id, _ = await script.run_with_model()
     name = fresh("failed")
     job = ended_job(script.job_id, model_name=name, reason=Reason.EXIT_CODE)
-    settled = await reconcile_one(gateway, job)
-    assert (settled.tracking.run_id, settled.tracking.model_version) == (run_id, None)
+    reconciled = await reconcile_one(gateway, job)
+    assert (reconciled.tracking.run_id, reconciled.tracking.model_version) == (run_id, None)
     assert await user.versions(name) == []
 
 
@@ -152,9 +152,9 @@ async def test_a_run_without_a_model_is_not_a_problem(
     gateway: MlflowGateway, script: Script
 ) -> None:
     run_id = await script.run()
-    settled = await reconcile_one(gateway, ended_job(script.job_id, model_name=fresh("none")))
-    assert (settled.tracking.run_id, settled.tracking.model_version) == (run_id, None)
-    assert settled.problem is None
+    reconciled = await reconcile_one(gateway, ended_job(script.job_id, model_name=fresh("none")))
+    assert (reconciled.tracking.run_id, reconciled.tracking.model_version) == (run_id, None)
+    assert reconciled.problem is None
 
 
 async def test_a_rejected_model_name_affects_only_its_job(
@@ -163,15 +163,15 @@ async def test_a_rejected_model_name_affects_only_its_job(
     other = Script(user, script.experiment_id)
     refused, _ = await script.run_with_model()
     await other.run_with_model()
-    settled = await RunReconciler(gateway, server_id=SERVER).reconcile(
+    reconciled = await RunReconciler(gateway, server_id=SERVER).reconcile(
         [
             ended_job(script.job_id, model_name="a/b"),
             ended_job(other.job_id, model_name=fresh("fine")),
         ]
     )
-    assert settled[script.job_id].tracking.run_id == refused
-    assert "Names cannot contain" in (settled[script.job_id].problem or "")
-    assert settled[other.job_id].tracking.model_version == "1"
+    assert reconciled[script.job_id].tracking.run_id == refused
+    assert "Names cannot contain" in (reconciled[script.job_id].problem or "")
+    assert reconciled[other.job_id].tracking.model_version == "1"
 
 
 async def test_a_lost_registration_response_is_not_repeated(
@@ -184,8 +184,8 @@ async def test_a_lost_registration_response_is_not_repeated(
     job = ended_job(script.job_id, model_name=name)
     with pytest.raises(TrackingUnavailable):
         await reconcile_one(relayed, job)
-    settled = await reconcile_one(relayed, job)
-    assert settled.tracking.model_version == "1"
+    reconciled = await reconcile_one(relayed, job)
+    assert reconciled.tracking.model_version == "1"
     assert len(await user.versions(name)) == 1
 
 
@@ -198,7 +198,7 @@ async def test_one_search_finds_all_registered_versions(
     await user.register(name, run_id, model_id)
     await all_of(*(one.run_with_model() for one in scripts[1:]))
     jobs = [ended_job(one.job_id, model_name=name, may_be_registered=False) for one in scripts]
-    settled = await RunReconciler(relayed, server_id=SERVER).reconcile(jobs)
-    assert settled[script.job_id].tracking.model_version == "1"
+    reconciled = await RunReconciler(relayed, server_id=SERVER).reconcile(jobs)
+    assert reconciled[script.job_id].tracking.model_version == "1"
     assert len(await user.versions(name)) == len(scripts)
     assert relay.seen["model-versions/search"] == 1

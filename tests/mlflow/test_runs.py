@@ -1,4 +1,4 @@
-"""Which of a job's runs is its run, and how one counts that was left open."""
+"""The choice of a job's run, and the final status of runs left open."""
 
 from datetime import UTC, datetime, timedelta
 

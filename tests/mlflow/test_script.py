@@ -1,4 +1,4 @@
-"""A real script with the variables of a job: fluent API, nested run, logged model, registry."""
+"""A real script with a job's variables: fluent API, nested run, logged model, registry."""
 
 import asyncio
 import os
@@ -105,12 +105,12 @@ async def test_runs_and_models_of_a_real_script_are_found(
         for job_id, reason in ((completed_id, Reason.SUCCEEDED), (killed_id, Reason.SIGNAL))
     )
     reconciler = RunReconciler(gateway, server_id=SERVER)
-    settled = await reconciler.reconcile([completed, killed])
+    reconciled = await reconciler.reconcile([completed, killed])
     for job, printed, status in (
         (completed, output, "FINISHED"),
         (killed, killed_output, "KILLED"),
     ):
-        tracking = settled[job.job_id].tracking
+        tracking = reconciled[job.job_id].tracking
         outer = next(line for line in printed.splitlines() if len(line) == 32)
         assert tracking.run_id == outer
         runs = {run.name: run for run in tracking.runs}
@@ -120,14 +120,14 @@ async def test_runs_and_models_of_a_real_script_are_found(
         assert runs["by itself"].experiment_id != experiment_id
         assert (runs["outer"].status, runs["inner"].status) == (status, "FINISHED")
         assert (await gateway.get_run(outer)).tags["team"] == "é"
-        assert settled[job.job_id].problem is None
+        assert reconciled[job.job_id].problem is None
 
-    assert settled[killed_id].tracking.model_version is None
-    assert settled[completed_id].tracking.model_version == "1"
+    assert reconciled[killed_id].tracking.model_version is None
+    assert reconciled[completed_id].tracking.model_version == "1"
     [version] = await user.versions(model_name)
     model = await user.call("GET", f"logged-models/{version['source'].removeprefix('models:/')}")
     assert model["model"]["info"]["name"] == "last"
     [own] = await user.versions(own_name)
-    by_itself = [run for run in settled[completed_id].tracking.runs if run.name == "by itself"]
+    by_itself = [run for run in reconciled[completed_id].tracking.runs if run.name == "by itself"]
     assert own["run_id"] == by_itself[0].run_id
-    assert await reconciler.reconcile([completed, killed]) == settled
+    assert await reconciler.reconcile([completed, killed]) == reconciled

@@ -1,4 +1,4 @@
-"""`asgard gc` and the service's own collecting, on real jobs."""
+"""`asgard gc` and the service's own retention, with real jobs."""
 
 import json
 import os
@@ -44,7 +44,7 @@ def gc(service: Service, *arguments: str, **retention: float) -> list[dict[str, 
 
 
 def age(service: Service, job_id: str, days: float) -> None:
-    """Have a job ended so long ago."""
+    """Backdate the end of a job."""
     moment = datetime.now(UTC) - timedelta(days=days)
     with sqlite3.connect(service.data_dir / "asgard.db") as database:
         database.execute(
@@ -100,7 +100,7 @@ async def test_each_kind_is_removed_and_the_rest_stays(tmp_path: Path, service: 
     path = f"/mlops/training/jobs/{archived}"
     for answer in (await service.get(f"{path}/script"), await service.post(f"{path}/retry")):
         assert answer[0] == 404
-        assert "is not kept any more" in answer[1]["detail"]
+        assert "was deleted by [retention]" in answer[1]["detail"]
 
     gc(service, logs_days=1)
     assert (await service.job(old))["logs"] == ""
@@ -160,7 +160,7 @@ async def test_the_service_collects_by_itself(tmp_path: Path) -> None:
         await eventually(is_gone, what="the old job is gone")
         await service.job(kept)
 
-        async def are_counted() -> bool:  # just after they have gone
+        async def are_counted() -> bool:  # updated just after the deletion
             _, metrics = await service.get("/metrics")
             return all(
                 f'asgard_retention_removed_total{{kind="{kind}"}} 1.0' in metrics
@@ -176,7 +176,7 @@ async def test_a_crash_during_collection_leaves_no_orphans(service: Service) -> 
     job_id = await service.submit("print()")
     await service.finished(job_id)
     await service.kill()
-    # as after a crash between the record and the files
+    # as after a crash between deleting the record and the files
     with sqlite3.connect(service.data_dir / "asgard.db") as database:
         database.execute("PRAGMA foreign_keys = ON")
         database.execute("DELETE FROM jobs WHERE job_id = ?", (job_id,))
@@ -189,14 +189,14 @@ async def test_a_crash_during_collection_leaves_no_orphans(service: Service) -> 
 async def test_orphaned_archives_go_beside_a_running_service(
     service: Service, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """What `asgard gc` leaves that is killed between a job's record and its archive."""
+    """`asgard gc` was killed between deleting a job's record and its archive."""
     job_id = await submit_archive(service)
     await service.finished(job_id)
     archives = service.data_dir / "archives"
     (mine,) = archives.iterdir()
     stray = archives / f"{'0' * 32}.zip"
     stray.write_bytes(b"stray")
-    # it may be one that is just being received
+    # it may be an upload in progress
     assert gc(service) == []
     monkeypatch.setattr(archive_store, "SETTLED_SECONDS", -60)
     config = load_config(environ={"ASGARD_DATA_DIR": str(service.data_dir)})
@@ -206,7 +206,7 @@ async def test_orphaned_archives_go_beside_a_running_service(
 
 
 def test_a_database_of_an_older_schema_is_unchanged(tmp_path: Path) -> None:
-    """A service of an older version may be running on it."""
+    """A service of an older version may be using the database."""
     data = DataDirectory(root=tmp_path / "data").make()
     old_database(data.database)
     before = content(data.database)

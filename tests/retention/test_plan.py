@@ -1,4 +1,4 @@
-"""What goes, by age and by size: the oldest first, and nothing that is within bounds."""
+"""The plan by age and by size: oldest first, and nothing within the limits."""
 
 import dataclasses
 from datetime import UTC, datetime, timedelta

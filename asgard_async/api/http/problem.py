@@ -53,6 +53,17 @@ STATUS_OF: Mapping[type[AsgardError], int] = {
 CHALLENGES = 'Bearer realm="asgard", Basic realm="asgard", charset="UTF-8"'
 """Basic too, so that a browser asks for the token when it opens /docs."""
 
+EXHAUSTED: Mapping[int, str] = {
+    errno.EMFILE: "The service has too many open files",
+    errno.ENFILE: "The service's machine has too many open files",
+    errno.ENOMEM: "The service's machine is out of memory",
+    errno.EAGAIN: "The service's machine is out of processes or threads",
+}
+"""Cause by errno of errors that pass once the machine has the resource again."""
+LOCKED: Mapping[int, str] = dict.fromkeys(
+    (sqlite3.SQLITE_BUSY, sqlite3.SQLITE_LOCKED), "The service's database is busy"
+)
+
 RETRY_AFTER_SECONDS = 5
 """Default for temporary errors that do not name a time."""
 
@@ -135,12 +146,8 @@ def problem_of_exhaustion(error: Exception) -> Problem | None:
     code = getattr(error, "sqlite_errorcode", 0) if isinstance(error, sqlite3.Error) else 0
     if number in {errno.ENOSPC, errno.EDQUOT} or code & 0xFF == sqlite3.SQLITE_FULL:
         return problem_of_refusal(errors.DiskShort())
-    if number in {errno.EMFILE, errno.ENFILE, errno.ENOMEM, errno.EAGAIN} or code & 0xFF in {
-        sqlite3.SQLITE_BUSY,
-        sqlite3.SQLITE_LOCKED,
-    }:
-        return problem_of_refusal(errors.Overloaded())
-    return None
+    cause = EXHAUSTED.get(number) if number is not None else LOCKED.get(code & 0xFF)
+    return problem_of_refusal(errors.Overloaded(cause)) if cause is not None else None
 
 
 def problem_of_http(error: web.HTTPException) -> Problem:

@@ -22,7 +22,11 @@ from asgard_async.api.schemas.fields import (
     TextMap,
     WholeNumber,
 )
-from asgard_async.api.schemas.submission import ArchiveSubmissionSchema, ResourcesAskedSchema
+from asgard_async.api.schemas.submission import (
+    ArchiveSubmissionSchema,
+    ResourcesAskedSchema,
+    SubmissionSchema,
+)
 from asgard_async.core.redaction import without_secrets
 from asgard_async.core.timestamps import rfc3339
 from asgard_async.domain.job import JobSpec
@@ -118,6 +122,13 @@ def _shown(schema: Schema, *, but: Collection[str] = ()) -> dict[str, fields.Fie
         for name, field in schema.fields.items()
         if name not in HIDDEN and name not in but
     }
+
+
+def _example_of(shown: Collection[str]) -> dict[str, Any]:
+    """The values of these fields in the example of an upload; defaults for those it leaves out."""
+    defaults = {field.name: field.default for field in fields_of(JobSpec)}
+    uploaded = SubmissionSchema.Meta.example
+    return {name: uploaded.get(name, defaults[name]) for name in shown}
 
 
 def _shown_field(field: fields.Field[Any], *, is_nullable: bool) -> fields.Field[Any]:
@@ -370,14 +381,10 @@ class JobInFullSchema(JobSchema):
                 }
             ],
             "requirements": ["scikit-learn"],
-            "tags": {"team": "fraud"},
-            "timeout": 600,
-            "priority": 0,
-            "warm": True,
+            **_example_of(include),
             "start": "warm",
             "cold_reason": None,
             "isolation": "sandbox",
-            "entrypoint": None,
             "resources": {"peak_memory_bytes": 268435456, "cpu_seconds": 11.25},
             "limits": {"memory_mb": 4096, "cpus": None},
             "submitted_by": "ci",

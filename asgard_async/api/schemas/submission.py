@@ -10,7 +10,9 @@ import json
 import posixpath
 import re
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import MISSING, dataclass
+from dataclasses import Field as DomainField
+from dataclasses import fields as fields_of
 from typing import Any
 
 from aiohttp import web
@@ -28,14 +30,13 @@ from asgard_async.api.schemas.fields import (
     no_nul,
 )
 from asgard_async.config import LARGEST, JobsConfig, LimitsConfig
-from asgard_async.domain.job import JobSpec
+from asgard_async.domain.job import ACCEPTED, Accepted, JobSpec
 from asgard_async.domain.submission import Submission, UploadedArchive
 from asgard_async.executors.environment_variables import is_reserved
 
 MAX_NAME = 255
 """Of a file, in characters and in bytes: what Linux's file systems take."""
 MAX_ENTRYPOINT = 1024
-MAX_EXPERIMENT_NAME = 500
 MAX_MODEL_NAME = 256
 """What the name column of MLflow's registry holds."""
 MAX_ENTRIES = 100
@@ -196,6 +197,37 @@ def resources_within(limits: SubmissionLimits) -> Schema:
     return schema
 
 
+def _declared_in_domain() -> dict[str, fields.Field[Any]]:
+    """The fields of a specification whose rules stand beside them."""
+    return {
+        declared.name: _field_of(declared, declared.metadata[ACCEPTED])
+        for declared in fields_of(JobSpec)
+        if ACCEPTED in declared.metadata
+    }
+
+
+def _field_of(declared: DomainField[Any], rules: Accepted) -> fields.Field[Any]:
+    metadata: dict[str, Any] = {"description": rules.description}
+    if rules.example is not None:
+        metadata["example"] = rules.example
+    options: dict[str, Any] = {"metadata": metadata}
+    if declared.default is MISSING:
+        options["required"] = True
+    else:
+        options["load_default"] = declared.default
+    within = Range(rules.minimum, rules.maximum)
+    if declared.type is bool:
+        return Flag(**options)
+    if declared.type is int:
+        return WholeNumber(validate=within, **options)
+    if declared.type is float:
+        return Number(validate=within, **options)
+    if declared.type is str:
+        length = Length(rules.minimum, rules.maximum)
+        return fields.String(validate=[length, as_validator(no_nul)], **options)
+    raise TypeError(f"{declared.name}: declare a field of this type in SubmissionSchema")
+
+
 class SubmissionSchema(Schema):
     """An upload as JSON; `to_submission` makes a Submission of what it loads."""
 
@@ -214,6 +246,7 @@ class SubmissionSchema(Schema):
             script.metadata = {**script.metadata, "maxLength": size}
 
     class Meta:
+        include = _declared_in_domain()
         example = {
             "script_name": "train.py",
             "script_content": "cHJpbnQoImhlbGxvIikK",
@@ -243,11 +276,6 @@ class SubmissionSchema(Schema):
             "pattern": "^(?:[A-Za-z0-9+/]{4})*(?:[A-Za-z0-9+/]{2}==|[A-Za-z0-9+/]{3}=)?$",
             "example": "cHJpbnQoImhlbGxvIikK",
         },
-    )
-    experiment_name = fields.String(
-        required=True,
-        validate=[Length(1, MAX_EXPERIMENT_NAME), as_validator(no_nul)],
-        metadata={"description": "MLflow experiment of the job's runs.", "example": "churn"},
     )
     model_name = fields.String(
         required=True,
@@ -279,11 +307,6 @@ class SubmissionSchema(Schema):
         validate=tags_size,
         metadata={"description": "Tags of the job's MLflow runs."},
     )
-    priority = WholeNumber(
-        load_default=0,
-        validate=Range(-100, 100),
-        metadata={"description": "Higher runs first."},
-    )
     idempotency_key = fields.String(
         load_default=None,
         allow_none=False,
@@ -294,10 +317,6 @@ class SubmissionSchema(Schema):
         ResourcesAskedSchema,
         load_default=dict,
         metadata={"description": "What the job may use at most; the default is configured."},
-    )
-    warm = Flag(
-        load_default=True,
-        metadata={"description": "false forces an interpreter of the job's own."},
     )
 
 

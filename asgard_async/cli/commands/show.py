@@ -52,7 +52,7 @@ async def show(client: "AsyncAsgardClient", *, job_id: str, as_json: bool) -> No
     print_fields(fields)
 
 
-def _asked(job: "Job") -> list[str]:
+def _requested_limits(job: "Job") -> list[str]:
     memory, cpus = job.limits.memory_mb, job.limits.cpus
     return [
         *([f"{size(memory << 20)} of memory"] if memory is not None else []),
@@ -61,7 +61,7 @@ def _asked(job: "Job") -> list[str]:
 
 
 def _specification(job: "Job") -> dict[str, str | None]:
-    """The fields of the specification that have no line of their own, if they are set."""
+    """The fields of the specification that are set and not listed in OWN_LINES."""
     from asgard_async.client.jobs import Specification
 
     names = [name for name in Specification.__struct_fields__ if name not in OWN_LINES]
@@ -107,8 +107,8 @@ def _fields(job: "Job") -> dict[str, str | None]:
         "started": local_time(job.started_at),
         "completed": local_time(job.completed_at),
         **_specification(job),
-        "limits": ", ".join(_asked(job)),
-        "start": " because of ".join(filter(None, (job.start, job.cold_reason))) or None,
+        "limits": ", ".join(_requested_limits(job)),
+        "start": f"{job.start} ({job.cold_reason})" if job.cold_reason else job.start,
         "isolation": job.isolation,
         "submitted by": job.submitted_by,
         "retry of": job.retry_of,

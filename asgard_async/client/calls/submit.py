@@ -37,28 +37,28 @@ class SubmitCall(Connection):
         that a retry never creates a second job.
 
         Args:
-            script: path of a .py file, of an archive (.zip, .tar.gz, .tgz) or of a directory.
-                Of a directory what is hidden and virtual environments are not sent.
-            experiment_name: MLflow experiment of its runs.
-            model_name: under which its model is registered.
+            script: path of a .py file, an archive (.zip, .tar.gz, .tgz) or a directory. Hidden
+                files and virtual environments in a directory are not sent.
+            experiment_name: MLflow experiment for the runs.
+            model_name: name under which the model is registered.
             source: text of a script, instead of a path.
-            requirements: PEP 508, such as "xgboost>=2".
-            environment_vars: for the script.
-            timeout: seconds that the script may run; else what the service is configured for.
-            tags: put on the job's MLflow runs.
+            requirements: PEP 508 requirements, such as "xgboost>=2".
+            environment_vars: environment variables for the script.
+            timeout: time limit for the script in seconds; default: the service's.
+            tags: tags for the MLflow runs.
             priority: -100 to 100; higher runs first.
-            idempotency_key: the same key with the same submission is the same job.
-            warm: False forces an interpreter of the job's own.
-            memory_mb: memory that it may use, in MiB; less than what the service allows any job.
-            cpus: CPUs' worth of time that it may use, such as 1.5; likewise.
-            script_name: what the script is called; else the name of its file.
-            entrypoint: with an archive or a directory: its .py file to run.
+            idempotency_key: submitting again with the same key returns the same job.
+            warm: False starts the job in a new interpreter, without preloading.
+            memory_mb: memory limit in MiB, below the service's own limit.
+            cpus: CPU limit, such as 1.5, below the service's own limit.
+            script_name: name of the script; default: its file name.
+            entrypoint: the .py file to run in an archive or a directory.
 
         Raises:
-            InvalidRequest: `errors` says what is wrong with which field.
-            QueueFull: too many jobs wait.
-            Conflict: the idempotency key was used for something else.
-            ValueError, TypeError, OSError: of `script` nothing can be sent.
+            InvalidRequest: the submission is invalid; `errors` has the messages by field.
+            QueueFull: the queue is full.
+            Conflict: the idempotency key belongs to another submission.
+            ValueError, TypeError, OSError: `script` or another argument is unusable.
         """
         fields: dict[str, object] = {
             "experiment_name": experiment_name,
@@ -71,8 +71,8 @@ class SubmitCall(Connection):
         }
         if timeout is not None:
             fields["timeout"] = timeout
-        asked = {"memory_mb": memory_mb, "cpus": cpus}
-        if resources := {name: value for name, value in asked.items() if value is not None}:
+        limits = {"memory_mb": memory_mb, "cpus": cpus}
+        if resources := {name: value for name, value in limits.items() if value is not None}:
             fields["resources"] = resources
         headers = {"Idempotency-Key": idempotency_key or secrets.token_hex(16)}
         upload = upload_of(

@@ -102,7 +102,7 @@ class IsolationSelector:
             logger.error("no jobs are started: %s", self.problem)
             return
         logger.info("jobs are isolated by %s", self._level)
-        self._data.let_through(self.needs_traversal)
+        self._data.set_traversable(self.needs_traversal)
         self._is_chosen.set()
 
     async def examine(self) -> Isolation | None:
@@ -116,13 +116,13 @@ class IsolationSelector:
 
     async def _problem_of(self, level: Isolation) -> str | None:
         prober = Prober(self._builder, directory=self._data.probe, uid=self.uids.reserved)
-        was_let_through = self._data.is_let_through
+        was_traversable = self._data.is_traversable
         if level in {Isolation.USER, Isolation.SANDBOX_LITE} and os.geteuid() == 0:
-            self._data.let_through(True)
+            self._data.set_traversable(True)
         try:
             return await prober.problem(level)
         finally:
-            self._data.let_through(was_let_through)
+            self._data.set_traversable(was_traversable)
 
     # --- what follows from the level ------------------------------------------------------
 

@@ -1,4 +1,4 @@
-"""What the audit log notes is what the client is told."""
+"""The audit log has the status that the client receives."""
 
 import errno
 import json

@@ -1,4 +1,4 @@
-"""Once a token exists nothing but /health is answered without one, and scopes hold."""
+"""Once a token exists, everything but /health requires one with a sufficient scope."""
 
 import json
 from base64 import b64encode
@@ -42,12 +42,12 @@ def by(secret: str) -> Headers:
 
 @pytest.fixture
 async def closed(tmp_path: Path) -> AsyncIterator[Client]:
-    # so that a test can be many addresses: after some wrong tokens one has to wait
+    # so that a test can have many addresses: wrong tokens throttle each address
     config = service_config(tmp_path, server={"trusted_proxies": ["127.0.0.1"]})
     async with running(config) as client:
         bearer(client, Scope.ADMIN)
         yield client
-        # it looks for running jobs at its end, which needs nothing any more
+        # the client looks for running jobs on exit, which must not need a token
         (tmp_path / "tokens.json").unlink()
 
 
@@ -83,7 +83,7 @@ async def test_requests_without_a_token_are_rejected(closed: Client, path: str) 
 @pytest.mark.service
 @pytest.mark.parametrize("headers", WRONG.values(), ids=WRONG)
 async def test_requests_with_a_wrong_token_are_rejected(closed: Client, headers: Headers) -> None:
-    """Every address by every verb, and as a WebSocket, of a job that there is."""
+    """Every route and method of an existing job, and its WebSocket."""
     accepted = await closed.post(
         UPLOAD, json=submission(ENDLESS), headers=bearer(closed, Scope.SUBMIT)
     )
@@ -215,7 +215,7 @@ async def test_a_damaged_token_file_rejects_every_request(
         file.write_bytes(damaged)
         for given in ({}, headers):
             document = await problem(await closed.get("/mlops/status", headers=given), 503)
-            assert "an administrator has to look" in document["detail"]
+            assert "An administrator must fix it" in document["detail"]
             assert str(tmp_path) not in json.dumps(document)
             response = await closed.post(UPLOAD, json=submission("print()"), headers=given)
             await problem(response, 503)

@@ -1,4 +1,4 @@
-"""What browsers send for somebody else is refused, whether a token is needed or not."""
+"""Cross-site requests are rejected, whether tokens are required or not."""
 
 from pathlib import Path
 
@@ -25,7 +25,7 @@ async def test_other_hosts_are_rejected(api: Client, host: str) -> None:
     assert "allowed_hosts" in document["detail"]
     await problem(await api.post(UPLOAD, json=submission("print()"), headers=headers), 403)
     assert sum((await store_of(api).counts()).values()) == 0
-    # asked by load balancers and probes, whatever they call us
+    # load balancers and probes may use any Host
     assert (await api.get("/health/live", headers=headers)).status == 200
 
 

@@ -1,4 +1,4 @@
-"""X-Forwarded-* count where a configured proxy says them, and nowhere else."""
+"""X-Forwarded-* headers count only if a trusted proxy sends them."""
 
 import json
 from pathlib import Path

@@ -1,4 +1,4 @@
-"""JSON bodies: bounded in size and time, and nothing in them can harm."""
+"""JSON bodies: bounded in size and time, and decoded without risk."""
 
 import asyncio
 import contextlib
@@ -109,7 +109,7 @@ def test_an_unknown_field_is_named(name: str) -> None:
 
 
 def test_large_lists_and_objects_are_rejected_undecoded() -> None:
-    """They take many times their size, while a text takes it once."""
+    """Decoded, they take many times their size; text takes it once."""
     text = "x" * MAX_COMPOUND_BYTES
     document = json.dumps({"a": [text], "b": {"x": text}, "c": text}, indent=3)
     with pytest.raises(InvalidRequest) as refused:
@@ -208,7 +208,7 @@ async def test_a_chunked_gigabyte_is_rejected_in_bounded_memory(client: Client) 
     chunk = b"100000\r\n" + b"[" * 0x100000 + b"\r\n"
     before = most = resident_bytes()
     answer = asyncio.create_task(reader.readline())
-    # a client that goes on, whatever it is answered
+    # a client that keeps sending regardless of the response
     with contextlib.suppress(ConnectionError):
         for _ in range(1024):
             writer.write(chunk)
@@ -230,13 +230,13 @@ async def test_a_body_that_never_arrives_times_out(client: Client) -> None:
 
 
 async def test_invalid_chunk_framing_ends_the_request(client: Client) -> None:
-    """aiohttp does not tell the reader of the body, so it ends with the time to read it."""
+    """aiohttp does not tell the reader of the body, so the request ends by its deadline."""
     reader, writer = await asyncio.open_connection(client.host, client.port)
     writer.write(
         b"POST /impatient HTTP/1.1\r\nHost: x\r\nContent-Type: application/json\r\n"
         b"Transfer-Encoding: chunked\r\nExpect: 100-continue\r\n\r\n"
     )
-    # by then the request has begun, so that it is not refused as a whole
+    # by then the request has started, so it is not rejected as a whole
     assert await reader.readuntil(b"\r\n\r\n") == b"HTTP/1.1 100 Continue\r\n\r\n"
     writer.write(b"2\r\n{}\r\nxyz\r\n")
     assert (await reader.readline()).split()[1] in {b"400", b"408"}

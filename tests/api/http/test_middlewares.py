@@ -1,4 +1,4 @@
-"""What a handler raises becomes a problem document, and tells nothing of the server."""
+"""Exceptions of handlers become problem documents without internals."""
 
 import asyncio
 import logging
@@ -83,7 +83,7 @@ async def test_redirects_pass_unchanged() -> None:
 
 
 async def test_a_failing_stream_is_aborted_not_completed() -> None:
-    """A second response within the first, or a clean end, would pass for the whole."""
+    """Clients would take a second response within the first, or a clean end, for the whole."""
 
     async def fail(request: web.Request) -> web.StreamResponse:
         response = web.StreamResponse()

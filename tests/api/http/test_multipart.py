@@ -227,7 +227,7 @@ async def test_an_invalid_boundary_is_400(api: Client, content_type: str) -> Non
 
 
 async def test_a_hand_written_body_is_accepted(api: Client) -> None:
-    """What the malformed ones are made of."""
+    """Check the body that the malformed ones are derived from."""
     response = await api.post(UPLOAD, data=b"preamble\r\n" + WHOLE + b"end", headers=MULTIPART)
     assert response.status == 202, await response.text()
 

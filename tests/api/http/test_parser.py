@@ -1,4 +1,4 @@
-"""Queries are read strictly, and messages come in the one form that clients get."""
+"""Queries are parsed strictly, and their errors are flat."""
 
 from typing import Any
 
@@ -31,7 +31,7 @@ def test_messages_are_flattened(messages: Any, flat: dict[str, list[str]]) -> No
 @pytest.mark.parametrize(
     ("query", "name"),
     [
-        ("model_name=\udcff", "model_name"),  # aiohttp's parser in Python lets raw bytes through
+        ("model_name=\udcff", "model_name"),  # aiohttp's parser in Python passes raw bytes
         ("model_name=a&model_name=a", "model_name"),
         ("&".join(f"p{n}=1" for n in range(MAX_PARAMETERS + 1)), "query"),
     ],

@@ -1,4 +1,4 @@
-"""Problem documents: every refusal has its status, and none of them can break the answer."""
+"""Problem documents: every error has a status, and none can break the response."""
 
 import inspect
 import json

@@ -1,4 +1,4 @@
-"""What is answered where no handler is reached: requests that are no HTTP, and the like."""
+"""Responses without a handler: malformed HTTP, unknown expectations, internal errors."""
 
 import asyncio
 import json
@@ -33,7 +33,7 @@ MALFORMED = {
 
 
 async def exchange(client: Client, request: bytes) -> tuple[int, dict[str, str], bytes]:
-    """Send bytes and read the answer until the server closes."""
+    """Send bytes, and read the response until the server closes."""
     reader, writer = await asyncio.open_connection(client.host, client.port)
     writer.write(request)
     answer = await asyncio.wait_for(reader.read(), 10)
@@ -56,7 +56,7 @@ async def test_invalid_http_is_answered_with_a_problem(
     assert document["detail"] == "The request is not valid HTTP."
     assert document["request_id"] == headers["X-Request-ID"]
     assert "aiohttp" not in headers["Server"]
-    # anybody can cause it, so it must not fill the log
+    # any client can cause this, so it must not fill the log
     assert not [record for record in caplog.records if record.levelno > logging.INFO]
 
 
@@ -70,7 +70,7 @@ async def test_an_unknown_expectation_is_answered_with_a_problem() -> None:
 
 async def test_a_handler_without_a_response_is_500(caplog: pytest.LogCaptureFixture) -> None:
     async def nothing(request: web.Request) -> web.StreamResponse:
-        return None  # type: ignore[return-value]  # the error that is made here
+        return None  # type: ignore[return-value]  # the error under test
 
     async with serving(edge(web.get("/", nothing))) as client:
         assert (await client.get("/")).status == 500
@@ -98,7 +98,7 @@ async def test_an_aborted_request_body_is_not_a_server_error(
         await asyncio.wait_for(begun.wait(), 10)
         writer.close()
         await asyncio.wait_for(ended.wait(), 10)
-    # anybody can cause it, so it must not fill the log
+    # any client can cause this, so it must not fill the log
     assert not [record for record in caplog.records if record.levelno > logging.INFO]
 
 

@@ -1,4 +1,4 @@
-"""What the document says of a field never refuses what the service takes."""
+"""The documented constraints of a field never reject a value that the service accepts."""
 
 import re
 from collections.abc import Callable
@@ -26,7 +26,7 @@ names = st.sampled_from(["", ".", "..", "a/../b", "a/b", "mlflow.a", "asgard.", 
 
 def says(check: Check) -> Callable[[str], bool]:
     keywords = json_schema_of(check)
-    # JSON Schema's patterns are JavaScript's, whose $ is the end of the text alone
+    # JSON Schema has JavaScript's patterns, whose $ matches only the end of the text
     pattern = keywords.get("pattern", "").replace("$", r"\Z")
 
     def lets_through(text: str) -> bool:
@@ -42,7 +42,7 @@ def says(check: Check) -> Callable[[str], bool]:
 @given(text=texts | names)
 @example(text="")
 def test_accepted_values_satisfy_the_schema(check: Check, text: str) -> None:
-    if text and check(text) is None:  # that a text may not be empty is said by Length
+    if text and check(text) is None:  # Length rejects empty text
         assert says(check)(text)
 
 

@@ -1,4 +1,4 @@
-"""The document: valid, complete, and true to the handlers."""
+"""The OpenAPI document is valid, complete and true to the handlers."""
 
 import json
 from collections.abc import Iterator
@@ -25,7 +25,7 @@ OPERATIONS = {
 
 
 def contents_of(operation: Document) -> Iterator[tuple[str, Document]]:
-    """Each body that an operation takes or answers, by status and content type."""
+    """Yield each request and response body, by status and content type."""
     bodies = {"request": operation.get("requestBody", {})} | operation["responses"]
     for status, body in bodies.items():
         for content_type, content in body.get("content", {}).items():
@@ -36,7 +36,7 @@ CONTENTS = {
     f"{name} {where}": content
     for name, operation in OPERATIONS.items()
     for where, content in contents_of(operation)
-    if content  # bytes have neither schema nor example
+    if content  # binary content has neither schema nor example
 }
 
 
@@ -55,7 +55,7 @@ def test_only_html_pages_are_left_out() -> None:
 @pytest.mark.parametrize("where", CONTENTS)
 def test_examples_match_their_schemas(where: str) -> None:
     content = CONTENTS[where]
-    # what the schema refers to is looked for within itself
+    # references are resolved within the schema itself
     schema = {**content["schema"], "components": DOCUMENT["components"]}
     validator = OAS31Validator(schema, format_checker=OAS31Validator.FORMAT_CHECKER)
     assert [error.message for error in validator.iter_errors(content["example"])] == []
@@ -117,7 +117,7 @@ def test_bounds_match_the_configuration() -> None:
     timeout = fields["timeout"]
     assert (timeout["minimum"], timeout["default"], timeout["maximum"]) == (7, 8, 9)
     assert fields["script_content"]["maxLength"] == 4
-    # those of other instances stay as they were
+    # other instances keep their bounds
     assert SubmissionSchema().fields["timeout"].load_default == 300
 
 

@@ -1,4 +1,4 @@
-"""/docs: the page, and that everything it loads comes from the service."""
+"""/docs: the page, and everything it loads, come from the service."""
 
 import re
 
@@ -43,7 +43,7 @@ async def test_the_content_policy_allows_only_this_service(api: Client) -> None:
     assert policy["frame-ancestors"] == "'none'"
     for sources in policy.values():
         assert set(sources.split()) <= {"'none'", "'self'", "data:"}
-    # nothing in the page itself is a script or a style, which the policy would stop
+    # the page has no inline scripts or styles, which the policy would block
     page = await response.text()
     assert re.findall(r"<script(?![^>]*\bsrc=)|<style|style=| on\w+=", page) == []
 

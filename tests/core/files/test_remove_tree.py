@@ -1,4 +1,4 @@
-"""What cannot be removed stays, and stops nothing."""
+"""Removal continues past files that cannot be removed."""
 
 import os
 from pathlib import Path
@@ -10,7 +10,7 @@ from asgard_async.core.files.remove_tree import remove_tree
 NOBODY = 65534
 
 
-@pytest.mark.skipif(os.geteuid() != 0, reason="takes two users")
+@pytest.mark.skipif(os.geteuid() != 0, reason="needs two users")
 def test_files_of_another_user_are_left_alone(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -20,7 +20,7 @@ def test_files_of_another_user_are_left_alone(
     (foreign / "file").touch()
     (directory / "own").touch()
     os.chown(directory, NOBODY, NOBODY)
-    # from inside, by a relative path: what leads there is root's alone
+    # by a relative path, since only root may traverse the absolute one
     tmp_path.chmod(0o755)
     monkeypatch.chdir(tmp_path)
     os.seteuid(NOBODY)

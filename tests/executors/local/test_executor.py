@@ -7,7 +7,9 @@ import pytest
 from asgard_async.config import load_config
 from asgard_async.config.data_directory import DataDirectory
 from asgard_async.core.archives.names import ArchiveLimits
+from asgard_async.domain.attempt import AttemptId
 from asgard_async.environments.provider import create_environment_provider
+from asgard_async.executors.base import AttemptRequest, CannotStart
 from asgard_async.executors.local.executor import LocalExecutor
 from asgard_async.executors.local.warm.pool import WarmServers
 from asgard_async.supervisor.limits.enforcer import LimitEnforcer
@@ -58,3 +60,18 @@ async def test_removal_does_not_follow_links(executor: LocalExecutor, tmp_path: 
     await executor.remove("0000000a")
     assert not job.exists()
     assert outside.stat().st_mode & 0o777 == 0o500
+
+
+async def test_an_environment_deleted_meanwhile_is_reported(executor: LocalExecutor) -> None:
+    environment = executor.environment_for(["no-such-package-of-asgard"], job_id="0000000a")
+    assert environment is not None
+    request = AttemptRequest(
+        attempt=AttemptId(job_id="0000000a", number=1),
+        script_name="train.py",
+        environment=environment,
+        variables={},
+        timeout=60,
+        grace=1,
+    )
+    with pytest.raises(CannotStart, match="environment was removed"):
+        await executor.start(request)
