@@ -179,7 +179,7 @@ def test_the_documented_run_used_the_current_targets() -> None:
 
 
 def test_the_page_matches_the_documented_run(tmp_path: Path) -> None:
-    """`python -m benchmarks.render` makes it so again."""
+    """`python -m benchmarks.render` updates it."""
     render(DOCUMENTED, tmp_path)
     for name in (DOCUMENT, PICTURE):
         assert (ROOT / "docs" / name).read_text("utf-8") == (tmp_path / name).read_text("utf-8")
