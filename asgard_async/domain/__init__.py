@@ -1,1 +1,4 @@
-"""Jobs as Asgard knows them: records, states, transitions and errors. Standard library alone."""
+"""The domain model: job records, states, transitions and errors.
+
+This package imports only the standard library.
+"""

@@ -1,7 +1,7 @@
-"""Attempts: one start of a job each, and how they end.
+"""Attempts to run a job, and their results.
 
-An attempt is named before it is started, so it never runs under a name that the database does not
-know. The name alone is enough to find it again.
+The database records the id of an attempt before the attempt starts, so every running attempt has a
+record. The id alone is enough to find the attempt again.
 """
 
 from dataclasses import dataclass
@@ -13,50 +13,50 @@ from asgard_async.domain.job import Started
 
 @dataclass(frozen=True, kw_only=True)
 class AttemptId:
-    """The name of one start of a job."""
+    """Identifies one attempt to run a job."""
 
     job_id: str
     number: int
 
 
 class End(Enum):
-    """How an attempt is over."""
+    """The way in which an attempt ended."""
 
     EXITED = auto()
-    """The job's process ended; `exit_code` or `signal` says how."""
+    """The job's process ended; see `exit_code` and `signal`."""
     START_FAILED = auto()
-    """Nothing of the user's ran, nor will it under this attempt."""
+    """The attempt failed before any of the user's code ran."""
     NOT_STARTED = auto()
-    """It was given up before anything was started; it never will be."""
+    """The attempt was abandoned before anything started; nothing will start later."""
     LOST = auto()
-    """It ran, and nobody knows how it ended."""
+    """The attempt ran, but its result is unknown."""
 
 
 class Stop(Enum):
-    """Why an attempt was stopped before its own end."""
+    """The cause of stopping an attempt early."""
 
     REQUESTED = "requested"
     TIMEOUT = "timeout"
     DISK = "disk"
-    """Its directory grew beyond what it may take; there is no grace then."""
+    """The job exceeded its disk space limit; it is killed without a grace period."""
 
 
 @dataclass(frozen=True, kw_only=True)
 class Ended:
-    """The facts of an attempt that is over, with all its processes gone."""
+    """The result of an attempt whose processes have all exited."""
 
     end: End
     exit_code: int | None = None
     signal: int | None = None
     stop: Stop | None = None
     killed: bool = False
-    """Whether SIGTERM was not enough."""
+    """True if the job ignored SIGTERM and was killed with SIGKILL."""
     error: str | None = None
     started: Started | None = None
     ended_at: datetime | None = None
     peak_memory_bytes: int | None = None
     cpu_seconds: float | None = None
     oom_kills: int = 0
-    """How many of its processes were killed for want of memory."""
+    """Number of the job's processes that the kernel killed for lack of memory."""
     reached_memory_limit: bool = False
-    """Whether it had its own limit of memory reached, not only all jobs together theirs."""
+    """True if the job reached its own memory limit, not only the limit of all jobs together."""

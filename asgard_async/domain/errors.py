@@ -4,9 +4,9 @@ from collections.abc import Mapping
 
 
 class AsgardError(Exception):
-    """An error that a client may see. The text says what to do.
+    """An error that clients may see; its message says what to do.
 
-    `problem_type` is part of the API and never follows a renamed class.
+    `problem_type` is part of the API: it stays the same even if the class is renamed.
     """
 
     problem_type = "asgard-error"
@@ -88,7 +88,7 @@ class NotIsolated(AsgardError):
 
 
 class Overloaded(AsgardError):
-    """The machine is out of a resource for a moment (503)."""
+    """The machine is temporarily out of a resource (503)."""
 
     problem_type = "overloaded"
 

@@ -1,4 +1,4 @@
-"""What is known of a job. Standard library only; times are aware and UTC."""
+"""The records of a job. All times are timezone-aware and in UTC."""
 
 import hashlib
 import json
@@ -17,10 +17,11 @@ class Accepted:
     """The rules for a field of a submission."""
 
     description: str
-    """For the API's documentation."""
+    """Text for the API's documentation."""
     minimum: int | None = None
-    """Of a number, or of the length of a text; so is the next."""
+    """Lower bound of a number, or of the length of a text."""
     maximum: int | None = None
+    """Upper bound of a number, or of the length of a text."""
     example: object = None
 
 
@@ -31,9 +32,9 @@ def accepted(
     maximum: int | None = None,
     example: object = None,
 ) -> dict[str, Accepted]:
-    """Metadata of a field that the API accepts by these rules alone.
+    """Return metadata for a field whose validation needs only these rules.
 
-    Fields with other rules are declared in `api.schemas.submission`.
+    Fields that need other rules are declared in `api.schemas.submission`.
     """
     rules = Accepted(description=description, minimum=minimum, maximum=maximum, example=example)
     return {ACCEPTED: rules}
@@ -44,13 +45,14 @@ ACCEPTED = "accepted"
 
 @dataclass(frozen=True, kw_only=True)
 class JobSpec:
-    """What the user asked for, with defaults filled in. The script is stored separately.
+    """The user's request, with defaults filled in. The script is stored separately.
 
-    A new field needs a default, see `digest`, and no migration: it is stored as JSON.
+    A new field needs a default (see `digest`) but no migration, because the record is stored as
+    JSON.
     """
 
     script_name: str
-    """The name of the script or of the archive."""
+    """File name of the script or archive."""
     experiment_name: str = field(
         metadata=accepted(
             "MLflow experiment of the job's runs.", minimum=1, maximum=500, example="churn"
@@ -58,9 +60,9 @@ class JobSpec:
     )
     model_name: str
     script_sha256: str
-    """Of the script, or of the archive."""
+    """Digest of the script or archive."""
     entrypoint: str | None = None
-    """The file of an archive that is run; None for a script."""
+    """Path of the script within the archive; None for a single script."""
     requirements: tuple[str, ...] = ()
     environment_vars: Mapping[str, str] = field(default_factory=dict)
     timeout: int
@@ -72,20 +74,20 @@ class JobSpec:
         default=True, metadata=accepted("false forces an interpreter of the job's own.")
     )
     memory_mb: int | None = None
-    """None for the configured limit."""
+    """None to use the configured limit."""
     cpus: float | None = None
-    """None for the configured limit."""
+    """None to use the configured limit."""
 
     @property
     def resources(self) -> ResourceRequest:
-        """The resources that the job asks for."""
+        """The resources that the job requests."""
         return ResourceRequest(memory_mb=self.memory_mb, cpus=self.cpus)
 
     def digest(self) -> str:
-        """SHA-256 of the fields: submissions with the same digest ask for the same job.
+        """Return the SHA-256 of all fields; equal digests mean equal requests.
 
-        A field outside of `FIRST_FIELDS` counts only if it differs from its default, so that
-        digests from before there was such a field stay valid.
+        Fields outside `FIRST_FIELDS` count only if they differ from their defaults, so digests
+        computed before these fields were added remain valid.
         """
         counted = {}
         for declared in fields(self):
@@ -102,7 +104,7 @@ FIRST_FIELDS = frozenset(
         *("environment_vars", "timeout", "tags", "priority", "warm"),
     }
 )
-"""The fields that specifications had from the beginning. Never add to them: see `digest`."""
+"""The fields of the first version. Never add to this set; see `digest`."""
 
 
 def _default_of(declared: Field[Any]) -> object:
@@ -116,7 +118,7 @@ def _plain(value: object) -> object:
         return dict(value)
     if isinstance(value, Sequence):
         return list(value)
-    raise TypeError(f"{type(value).__name__} has no place in a specification")
+    raise TypeError(f"{type(value).__name__} cannot be part of a specification")
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -125,23 +127,26 @@ class Started:
 
     at: datetime
     cold_reason: ColdReason | None = None
-    """None when it started warm."""
+    """None if the job started warm."""
     isolation: Isolation | None = None
-    """What keeps it from harming others; None where that was not noted yet."""
+    """Isolation level of the attempt; None for attempts from before levels were recorded."""
 
 
 @dataclass(frozen=True, kw_only=True)
 class Outcome:
-    """How an attempt ended. `exit_code` and `signal` exclude each other; both None if unknown."""
+    """The outcome of an attempt.
+
+    At most one of `exit_code` and `signal` is set; both are None if unknown.
+    """
 
     reason: Reason
     exit_code: int | None = None
     signal: str | None = None
     """Name of the signal that ended the script, such as "SIGKILL"."""
     error: str | None = None
-    """A sentence for a person; for a Python exception it ends with its last traceback line."""
+    """A sentence for people; for a Python exception, it ends with the last traceback line."""
     detail: str | None = None
-    """How the reason was found, where that is not plain."""
+    """Explains how the reason was determined if that is not obvious."""
     ended_at: datetime
     peak_memory_bytes: int | None = None
     cpu_seconds: float | None = None
@@ -149,13 +154,13 @@ class Outcome:
 
 @dataclass(frozen=True, kw_only=True)
 class JobRun:
-    """An MLflow run that the job made."""
+    """An MLflow run created by the job."""
 
     run_id: str
     experiment_id: str
     name: str | None
     status: str
-    """MLflow's: RUNNING, FINISHED, FAILED, KILLED, SCHEDULED."""
+    """MLflow's status: RUNNING, FINISHED, FAILED, KILLED or SCHEDULED."""
     started_at: datetime | None
     ended_at: datetime | None
     parent_run_id: str | None = None
@@ -163,7 +168,7 @@ class JobRun:
 
 @dataclass(frozen=True, kw_only=True)
 class JobTracking:
-    """What MLflow knows of a job."""
+    """MLflow's data about a job."""
 
     run_id: str | None = None
     model_version: str | None = None
@@ -172,7 +177,7 @@ class JobTracking:
 
 @dataclass(frozen=True, kw_only=True)
 class Job:
-    """A job as the store has it. `seq` is its age: smaller is older."""
+    """A stored job. `seq` orders jobs by age: the oldest job has the smallest value."""
 
     seq: int
     job_id: str
@@ -184,19 +189,19 @@ class Job:
     started: Started | None = None
     cancel_requested_at: datetime | None = None
     outcome: Outcome | None = None
-    """Known from phase RECORDING on."""
+    """Set from phase RECORDING on."""
     tracking: JobTracking = field(default_factory=JobTracking)
     tracking_pending: bool = False
-    """Whether MLflow has still to be asked for the job's runs."""
+    """True until the job's runs have been fetched from MLflow."""
     uses_tracking: bool = True
-    """Whether the script may talk to MLflow: it imports more than the standard library."""
+    """True if the script may use MLflow, that is, imports more than the standard library."""
     imports: frozenset[str] | None = None
-    """The packages that the program imports at most; None where that is not known."""
+    """Packages that the program may import; None if unknown."""
     retry_of: str | None = None
     submitted_by: str = ""
-    """Name of the token that submitted it; empty while the API is open."""
+    """Name of the token that submitted the job; empty if the API was open."""
     archive: str | None = None
-    """The name of its archive in the archive store; None for a script."""
+    """Name of the job's archive in the archive store; None for a script."""
 
     @property
     def status(self) -> Status:
@@ -204,24 +209,24 @@ class Job:
 
     @property
     def started_at(self) -> datetime | None:
-        """When the script of the present attempt began to run."""
+        """The time at which the current attempt's script started."""
         return self.started.at if self.started else None
 
     @property
     def start(self) -> Start | None:
-        """How the present attempt started, if it has."""
+        """The kind of start of the current attempt; None before the start."""
         if self.started is None:
             return None
         return Start.WARM if self.started.cold_reason is None else Start.COLD
 
     @property
     def final_outcome(self) -> Outcome | None:
-        """The outcome once the job is final, as clients see it."""
+        """The outcome that clients see; None until the job is finished."""
         return self.outcome if self.phase is Phase.FINISHED else None
 
     @property
     def duration_seconds(self) -> float | None:
-        """Seconds from the script's start to its end, or None while that is open."""
+        """Seconds from the script's start to its end; None if either is unknown."""
         if self.started_at is None or self.outcome is None:
             return None
         return max(0.0, (self.outcome.ended_at - self.started_at).total_seconds())
@@ -229,7 +234,7 @@ class Job:
 
 @dataclass(frozen=True, kw_only=True)
 class HistoryEntry:
-    """One move of a job."""
+    """One transition of a job."""
 
     status: Status
     phase: Phase
@@ -238,7 +243,10 @@ class HistoryEntry:
 
 
 def seconds_per_phase(history: Sequence[HistoryEntry], until: datetime) -> dict[str, float]:
-    """Seconds spent in each phase, in the order of entering; the last one counts up to `until`."""
+    """Return the seconds spent in each phase, in the order in which the job entered the phases.
+
+    The last phase counts up to `until`.
+    """
     timings: dict[str, float] = {}
     moments = [*(entry.at for entry in history), until]
     for entry, after in zip(history, moments[1:], strict=True):

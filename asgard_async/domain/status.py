@@ -1,10 +1,10 @@
-"""The names of what a job can be in, and why it ended. Values are part of the wire contract."""
+"""Statuses, phases and end reasons of jobs. The values are part of the API."""
 
 from enum import StrEnum
 
 
 class Status(StrEnum):
-    """What a client polls for. A job that was not cancelled ends in COMPLETED or FAILED."""
+    """The status that clients poll. A job ends as COMPLETED, FAILED or CANCELLED."""
 
     QUEUED = "queued"
     RUNNING = "running"
@@ -21,7 +21,7 @@ FINISHED = frozenset({Status.COMPLETED, Status.FAILED, Status.CANCELLED})
 
 
 class Phase(StrEnum):
-    """Where on its way a job is; finer than the status, which follows from it."""
+    """A job's progress in more detail than its status, which is derived from the phase."""
 
     QUEUED = "queued"
     ENVIRONMENT = "environment"
@@ -33,55 +33,56 @@ class Phase(StrEnum):
 
 
 class Start(StrEnum):
-    """How a job's interpreter came to be."""
+    """The way in which a job's interpreter was started."""
 
     WARM = "warm"
-    """Forked from one that has its imports done."""
+    """Forked from an interpreter with preloaded modules."""
     COLD = "cold"
+    """Started as a new interpreter."""
 
 
 class Isolation(StrEnum):
-    """What keeps a job from harming others: a ladder, the best first."""
+    """Isolation levels, from the strongest to the weakest."""
 
     SANDBOX = "sandbox"
-    """A file system, processes and IPC of its own."""
+    """The job has a private file system and private process and IPC namespaces."""
     SANDBOX_LITE = "sandbox-lite"
-    """It reaches no other files than its own and the system's, but sees all processes."""
+    """The job can access only its own and the system's files, but sees all processes."""
     USER = "user"
-    """A user of its own."""
+    """The job runs as a separate user."""
     PROCESS = "process"
-    """The service's own user, and nothing but limits and clearing up."""
+    """The job runs as the service's user; only limits and clean-up apply."""
 
 
 class ColdReason(StrEnum):
-    """Why a job started cold."""
+    """The cause of a cold start."""
 
     OFF = "off"
     """Warm starts are turned off in the configuration."""
     REQUESTED = "requested"
-    """It was submitted with `warm: false`."""
+    """The job was submitted with `warm: false`."""
     IMPORTS = "imports"
-    """It imports nothing of what is preloaded."""
+    """The job imports none of the preloaded packages."""
     MODULES = "modules"
-    """It brings a module of the same name as one that is imported already."""
+    """The job contains a module with the same name as a preloaded one."""
     VARIABLES = "variables"
-    """One of its environment variables is read while modules are imported."""
+    """The job sets an environment variable that preloaded modules read on import."""
     REQUIREMENTS = "requirements"
-    """They name an mlflow of their own."""
+    """The job's requirements include mlflow."""
     MEMORY_LIMIT = "memory_limit"
-    """What is preloaded would take too much of the memory that it may use."""
+    """Preloaded modules would use too much of the job's memory limit."""
     NO_SERVER = "no_server"
-    """Its environment has no fork server: too many others have one, or it cannot be had."""
+    """The job's environment has no fork server: the maximum is reached, or it failed to start."""
     NOT_READY = "not_ready"
-    """The fork server of its environment is still importing."""
+    """The fork server of the job's environment is still importing modules."""
     ISOLATION = "isolation"
-    """Its environment was built for it, and is never imported outside of a job's walls."""
+    """The job's environment was built from requirements; it is imported only inside a sandbox."""
     SERVER_LOST = "server_lost"
-    """The fork server ended in the moment of the start."""
+    """The fork server exited while the job was being started."""
 
 
 class Reason(StrEnum):
-    """Why a job ended; set once, at its end."""
+    """The reason why a job ended, set once."""
 
     SUCCEEDED = "succeeded"
     EXIT_CODE = "exit_code"
@@ -95,7 +96,7 @@ class Reason(StrEnum):
 
     @property
     def status(self) -> Status:
-        """The final status that goes with this reason."""
+        """The final status that corresponds to this reason."""
         if self is Reason.SUCCEEDED:
             return Status.COMPLETED
         if self is Reason.CANCELLED:
