@@ -21,7 +21,7 @@ class Response(msgspec.Struct, frozen=True):
 
 
 class Page(Response, frozen=True):
-    """A page of a list; an empty token marks the last one."""
+    """A page of a list; an empty token marks the last page."""
 
     next_page_token: str = ""
 
@@ -158,6 +158,6 @@ class Name(Response, frozen=True):
 
 
 class RegisteredModelNames(Page, frozen=True):
-    """A page of registered models, to count them."""
+    """A page of registered models, used to count them."""
 
     registered_models: Sequence[Name] = ()
