@@ -1,4 +1,4 @@
-"""The table of a job's moves. The store repeats the guard in SQL, so both must agree to a move."""
+"""The transition table of jobs. The store repeats it as a guard in SQL; both must allow a move."""
 
 from collections.abc import Mapping
 
@@ -6,12 +6,12 @@ from asgard_async.domain.status import Phase, Reason, Status
 
 TRANSITIONS: Mapping[Phase, frozenset[Phase]] = {
     Phase.QUEUED: frozenset({Phase.ENVIRONMENT, Phase.STARTING, Phase.FINISHED}),
-    # back to the queue: the service died before anything was started
+    # back to the queue: the service exited before anything was started
     Phase.ENVIRONMENT: frozenset({Phase.STARTING, Phase.QUEUED, Phase.FINISHED}),
     Phase.STARTING: frozenset(
         {Phase.RUNNING, Phase.STOPPING, Phase.RECORDING, Phase.QUEUED, Phase.FINISHED}
     ),
-    # back to the queue: lost, with [jobs] requeue_lost
+    # back to the queue: the job was lost and [jobs] requeue_lost is set
     Phase.RUNNING: frozenset({Phase.STOPPING, Phase.RECORDING, Phase.QUEUED}),
     Phase.STOPPING: frozenset({Phase.RECORDING, Phase.FINISHED}),
     Phase.RECORDING: frozenset({Phase.FINISHED}),
@@ -20,27 +20,27 @@ TRANSITIONS: Mapping[Phase, frozenset[Phase]] = {
 
 
 class TransitionRefused(Exception):
-    """The table has no such move, or the job is no longer where the mover believed it to be."""
+    """The table does not allow the move, or the job has left the expected phase."""
 
     def __init__(self, job_id: str, source: Phase, target: Phase) -> None:
-        super().__init__(f"job {job_id} cannot go to {target}: it is in {source}")
+        super().__init__(f"job {job_id} cannot move to phase {target}: it is in phase {source}")
 
 
 def sources_of(target: Phase) -> frozenset[Phase]:
-    """The phases from which `target` may be entered."""
+    """Return the phases from which a job may enter `target`."""
     return frozenset(source for source, targets in TRANSITIONS.items() if target in targets)
 
 
 def status_in(phase: Phase, reason: Reason | None = None) -> Status:
-    """The status of a job in `phase`; a finished one needs its `reason`.
+    """The status of a job in `phase`.
 
     Raises:
-        ValueError: the phase is FINISHED and no reason is given.
+        ValueError: The phase is FINISHED and `reason` is None.
     """
     if phase is Phase.QUEUED:
         return Status.QUEUED
     if phase is Phase.FINISHED:
         if reason is None:
-            raise ValueError("a finished job has a reason")
+            raise ValueError("a finished job needs a reason")
         return reason.status
     return Status.RUNNING

@@ -154,7 +154,7 @@ def test_a_specification_accepts_any_text() -> None:
 
 def test_a_specification_accepts_only_plain_values() -> None:
     wrong = dataclasses.replace(SPEC, tags={"k": object()})  # type: ignore[dict-item]  # tried
-    with pytest.raises(TypeError, match="object has no place in a specification"):
+    with pytest.raises(TypeError, match="object cannot be part of a specification"):
         wrong.digest()
 
 
@@ -238,6 +238,6 @@ def test_a_clock_set_back_gives_no_negative_phase() -> None:
     assert seconds_per_phase(moves, NOON)["queued"] == 0
 
 
-def test_records_cannot_be_changed() -> None:
+def test_records_are_immutable() -> None:
     with pytest.raises(dataclasses.FrozenInstanceError):
         job().phase = Phase.RUNNING  # type: ignore[misc]  # that is what is tried

@@ -1,4 +1,4 @@
-"""What every submission must say and these tests do not care about."""
+"""Required names of every submission, with arbitrary values."""
 
 from typing import TypedDict
 

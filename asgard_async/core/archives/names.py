@@ -9,14 +9,14 @@ MAX_COMPONENT_BYTES = 255
 MAX_DEPTH = 64
 """Removing a tree keeps a descriptor open for each level."""
 MAX_RATIO = 200
-"""Most times its own size that an archive may unpack to. Sources and data compress to a hundredth
-at best, a bomb of zeros to a thousandth."""
+"""Maximum ratio of unpacked size to archive size. Sources and data compress to 1/100 at best, a
+bomb of zeros to 1/1000."""
 FREE_BYTES = 64 << 20
-"""Bytes that any archive may unpack to: a small file of zeros does no harm."""
+"""Unpacked size that is allowed at any ratio: a small file of zeros does no harm."""
 
 
 class ArchiveRefused(Exception):
-    """The archive is rejected, for the reason in the text. `field` is the upload field at fault."""
+    """The archive is rejected; the message says why. `field` is the upload field at fault."""
 
     def __init__(self, message: str, field: str = "archive") -> None:
         super().__init__(message)
@@ -32,7 +32,7 @@ class ArchiveLimits:
     max_unpacked_bytes: int
 
     def refusal_of(self, unpacked: int, archive_bytes: int, *, spare: int = 0) -> str | None:
-        """Return why an archive of that size may not unpack to so many bytes; None if it may.
+        """Return why an archive of this size may not unpack to `unpacked` bytes; None if it may.
 
         `spare` bytes are allowed on top of the limits.
         """
@@ -50,7 +50,7 @@ class ArchiveLimits:
 
 
 class Tally:
-    """Counts what an archive unpacks to, and rejects it at its limits."""
+    """Counts the members and unpacked bytes of an archive, and rejects it at the limits."""
 
     def __init__(self, limits: ArchiveLimits, archive_bytes: int) -> None:
         """`archive_bytes` is the size of the archive itself."""
@@ -69,12 +69,12 @@ class Tally:
         """
         path = safe_path(name)
         if path in self._files or (not is_directory and (path in self._directories or not path)):
-            raise ArchiveRefused(f"Two members of the archive have the same path: {shown(name)}.")
+            raise ArchiveRefused(f"Two members of the archive have the same path: {quoted(name)}.")
         parent = path if is_directory else path.rpartition("/")[0]
-        # up to the first known directory: all above it are known too
+        # stop at the first known directory: its parents are known too
         while parent and parent not in self._directories:
             if parent in self._files:
-                raise ArchiveRefused(f"A member of the archive is below a file: {shown(name)}.")
+                raise ArchiveRefused(f"A member of the archive is below a file: {quoted(name)}.")
             self._directories.add(parent)
             parent = parent.rpartition("/")[0]
         if not is_directory:
@@ -107,21 +107,23 @@ def safe_path(name: str) -> str:
         ArchiveRefused: the path leads out of the target, or is not a valid file name.
     """
     if name.startswith("/"):
-        raise ArchiveRefused(f"A member of the archive has an absolute path: {shown(name)}.")
+        raise ArchiveRefused(f"A member of the archive has an absolute path: {quoted(name)}.")
     if "\\" in name:
-        raise ArchiveRefused(f"A member of the archive has a backslash in its path: {shown(name)}.")
+        raise ArchiveRefused(
+            f"A member of the archive has a backslash in its path: {quoted(name)}."
+        )
     if re.search(r"[\x00-\x1f\x7f]", name):
         raise ArchiveRefused(
-            f"A member of the archive has a control character in its path: {shown(name)}."
+            f"A member of the archive has a control character in its path: {quoted(name)}."
         )
     parts = [part for part in name.split("/") if part not in {"", "."}]
     if ".." in parts:
-        raise ArchiveRefused(f"A member of the archive has '..' in its path: {shown(name)}.")
+        raise ArchiveRefused(f"A member of the archive has '..' in its path: {quoted(name)}.")
     try:
         sizes = [len(part.encode()) for part in parts]
     except UnicodeEncodeError:
         raise ArchiveRefused(
-            f"A member of the archive has a name that is not UTF-8: {shown(name)}."
+            f"A member of the archive has a name that is not UTF-8: {quoted(name)}."
         ) from None
     if (
         max(sizes, default=0) > MAX_COMPONENT_BYTES
@@ -129,13 +131,13 @@ def safe_path(name: str) -> str:
         or len(parts) > MAX_DEPTH
     ):
         raise ArchiveRefused(
-            f"The path of a member of the archive is too long: {shown(name)}. Allowed are"
+            f"The path of a member of the archive is too long: {quoted(name)}. Allowed are"
             f" {MAX_COMPONENT_BYTES} bytes per name, {MAX_PATH_BYTES} bytes and {MAX_DEPTH} levels"
             " in total."
         )
     return "/".join(parts)
 
 
-def shown(name: str) -> str:
+def quoted(name: str) -> str:
     """Format a name for a message: short, on one line, in ASCII where it cannot be encoded."""
     return repr(name[:80]).encode("utf-8", "backslashreplace").decode()

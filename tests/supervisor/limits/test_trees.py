@@ -29,7 +29,7 @@ in_module_loop = pytest.mark.asyncio(loop_scope="module")
 
 PROCESSES = 5
 GRACE_SECONDS = 0.5
-GONE_SECONDS = 2.0
+GONE_SECONDS = 10.0
 
 
 @pytest_asyncio.fixture(scope="module", loop_scope="module", params=list(Isolation))

@@ -1,4 +1,4 @@
-"""The service in the test's own process, for attacks that need no more."""
+"""A service in the test's own process, for attacks that need nothing else."""
 
 from collections.abc import AsyncIterator
 from pathlib import Path
