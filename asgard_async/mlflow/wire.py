@@ -17,7 +17,7 @@ class MlflowRunStatus(StrEnum):
 
 
 class WireObject(msgspec.Struct, frozen=True):
-    """Base of MLflow's JSON objects. They omit empty fields, so all but identifiers have defaults."""
+    """Base of MLflow's JSON objects, which omit empty fields: all but ids have defaults."""
 
 
 class Page(WireObject, frozen=True):
