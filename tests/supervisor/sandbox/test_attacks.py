@@ -11,7 +11,7 @@ import pytest
 from tests.supervisor.sandbox.conftest import Target
 from tests.support.eventually import eventually
 from tests.support.processes import processes_with
-from tests.support.users import IS_ROOT
+from tests.support.service_users import IS_ROOT
 
 pytestmark = [pytest.mark.service, pytest.mark.asyncio(loop_scope="module")]
 
