@@ -1,1 +1,1 @@
-"""Jobs as Asgard knows them: records, states, transitions and errors. Standard library alone."""
+"""Records of jobs, their states, transitions and errors. Standard library alone."""

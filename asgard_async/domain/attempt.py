@@ -1,7 +1,7 @@
-"""Attempts: one start of a job each, and how they end.
+"""Attempts, each one start of a job, and their results.
 
-An attempt is named before it is started, so it never runs under a name that the database does not
-know. The name alone is enough to find it again.
+The database records an attempt before it starts, so none runs unknown to it. The id alone is enough
+to find the attempt again.
 """
 
 from dataclasses import dataclass
@@ -13,50 +13,50 @@ from asgard_async.domain.job import Started
 
 @dataclass(frozen=True, kw_only=True)
 class AttemptId:
-    """The name of one start of a job."""
+    """Identifies one start of a job."""
 
     job_id: str
     number: int
 
 
 class End(Enum):
-    """How an attempt is over."""
+    """The ways in which an attempt can end."""
 
     EXITED = auto()
-    """The job's process ended; `exit_code` or `signal` says how."""
+    """The job's process exited; `exit_code` or `signal` has the details."""
     START_FAILED = auto()
-    """Nothing of the user's ran, nor will it under this attempt."""
+    """The start failed: no user code ran, and none will in this attempt."""
     NOT_STARTED = auto()
-    """It was given up before anything was started; it never will be."""
+    """The attempt was given up before any process started, and will not start."""
     LOST = auto()
-    """It ran, and nobody knows how it ended."""
+    """It ran, and its result is unknown."""
 
 
 class Stop(Enum):
-    """Why an attempt was stopped before its own end."""
+    """The reason for stopping an attempt."""
 
     REQUESTED = "requested"
     TIMEOUT = "timeout"
     DISK = "disk"
-    """Its directory grew beyond what it may take; there is no grace then."""
+    """Its directory exceeded the disk limit; it is killed without a grace period."""
 
 
 @dataclass(frozen=True, kw_only=True)
 class Ended:
-    """The facts of an attempt that is over, with all its processes gone."""
+    """The facts about an attempt that has ended; all of its processes are gone."""
 
     end: End
     exit_code: int | None = None
     signal: int | None = None
     stop: Stop | None = None
     killed: bool = False
-    """Whether SIGTERM was not enough."""
+    """True if SIGTERM was not enough."""
     error: str | None = None
     started: Started | None = None
     ended_at: datetime | None = None
     peak_memory_bytes: int | None = None
     cpu_seconds: float | None = None
     oom_kills: int = 0
-    """How many of its processes were killed for want of memory."""
+    """The number of its processes that the kernel killed because memory ran out."""
     reached_memory_limit: bool = False
-    """Whether it had its own limit of memory reached, not only all jobs together theirs."""
+    """True if it reached its own memory limit, not only the limit of all jobs together."""

@@ -1,4 +1,4 @@
-"""What is known of a job. Standard library only; times are aware and UTC."""
+"""Records of a job. Standard library alone; datetimes are aware and in UTC."""
 
 import hashlib
 import json
@@ -17,11 +17,16 @@ class Accepted:
     """The rules for a field of a submission."""
 
     description: str
-    """For the API's documentation."""
+    """Shown in the API's documentation."""
     minimum: int | None = None
-    """Of a number, or of the length of a text; so is the next."""
+    """The least number, or the least length of a text."""
     maximum: int | None = None
+    """The largest number, or the largest length of a text."""
     example: object = None
+
+
+ACCEPTED = "accepted"
+"""The key of `Accepted` in a field's metadata."""
 
 
 def accepted(
@@ -31,15 +36,13 @@ def accepted(
     maximum: int | None = None,
     example: object = None,
 ) -> dict[str, Accepted]:
-    """Metadata of a field that the API accepts by these rules alone.
+    """Metadata for a field that needs no other rules.
 
-    Fields with other rules are declared in `api.schemas.submission`.
+    The API's schema, forms and documentation derive from it. Fields with more rules are declared in
+    `api.schemas.submission`.
     """
     rules = Accepted(description=description, minimum=minimum, maximum=maximum, example=example)
     return {ACCEPTED: rules}
-
-
-ACCEPTED = "accepted"
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -58,9 +61,9 @@ class JobSpec:
     )
     model_name: str
     script_sha256: str
-    """Of the script, or of the archive."""
+    """The digest of the script or of the archive."""
     entrypoint: str | None = None
-    """The file of an archive that is run; None for a script."""
+    """The file of an archive to run; None for a script."""
     requirements: tuple[str, ...] = ()
     environment_vars: Mapping[str, str] = field(default_factory=dict)
     timeout: int
@@ -69,7 +72,7 @@ class JobSpec:
         default=0, metadata=accepted("Higher runs first.", minimum=-100, maximum=100)
     )
     warm: bool = field(
-        default=True, metadata=accepted("false forces an interpreter of the job's own.")
+        default=True, metadata=accepted("false starts a new interpreter for the job.")
     )
     memory_mb: int | None = None
     """None for the configured limit."""
@@ -116,7 +119,7 @@ def _plain(value: object) -> object:
         return dict(value)
     if isinstance(value, Sequence):
         return list(value)
-    raise TypeError(f"{type(value).__name__} has no place in a specification")
+    raise TypeError(f"a specification cannot hold {type(value).__name__}")
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -127,21 +130,24 @@ class Started:
     cold_reason: ColdReason | None = None
     """None when it started warm."""
     isolation: Isolation | None = None
-    """What keeps it from harming others; None where that was not noted yet."""
+    """The isolation level of the attempt; None for starts before levels were recorded."""
 
 
 @dataclass(frozen=True, kw_only=True)
 class Outcome:
-    """How an attempt ended. `exit_code` and `signal` exclude each other; both None if unknown."""
+    """The outcome of an attempt.
+
+    At most one of `exit_code` and `signal` is set; both are None if unknown.
+    """
 
     reason: Reason
     exit_code: int | None = None
     signal: str | None = None
-    """Name of the signal that ended the script, such as "SIGKILL"."""
+    """The name of the signal that ended the script, such as "SIGKILL"."""
     error: str | None = None
-    """A sentence for a person; for a Python exception it ends with its last traceback line."""
+    """A sentence for people; for a Python exception it ends with the last traceback line."""
     detail: str | None = None
-    """How the reason was found, where that is not plain."""
+    """How the reason was determined, if that is not obvious."""
     ended_at: datetime
     peak_memory_bytes: int | None = None
     cpu_seconds: float | None = None
@@ -149,13 +155,13 @@ class Outcome:
 
 @dataclass(frozen=True, kw_only=True)
 class JobRun:
-    """An MLflow run that the job made."""
+    """An MLflow run that the job created."""
 
     run_id: str
     experiment_id: str
     name: str | None
     status: str
-    """MLflow's: RUNNING, FINISHED, FAILED, KILLED, SCHEDULED."""
+    """MLflow's status: RUNNING, FINISHED, FAILED, KILLED, SCHEDULED."""
     started_at: datetime | None
     ended_at: datetime | None
     parent_run_id: str | None = None
@@ -163,7 +169,7 @@ class JobRun:
 
 @dataclass(frozen=True, kw_only=True)
 class JobTracking:
-    """What MLflow knows of a job."""
+    """MLflow's data about a job."""
 
     run_id: str | None = None
     model_version: str | None = None
@@ -172,29 +178,29 @@ class JobTracking:
 
 @dataclass(frozen=True, kw_only=True)
 class Job:
-    """A job as the store has it. `seq` is its age: smaller is older."""
+    """A job as stored. Jobs are numbered by `seq` in order of creation."""
 
     seq: int
     job_id: str
     spec: JobSpec
     phase: Phase
     attempt: int = 0
-    """Number of the latest attempt; 0 before the first."""
+    """The number of the latest attempt; 0 before the first."""
     created_at: datetime
     started: Started | None = None
     cancel_requested_at: datetime | None = None
     outcome: Outcome | None = None
-    """Known from phase RECORDING on."""
+    """Set from phase RECORDING on."""
     tracking: JobTracking = field(default_factory=JobTracking)
     tracking_pending: bool = False
-    """Whether MLflow has still to be asked for the job's runs."""
+    """True while the job's runs have not been read from MLflow."""
     uses_tracking: bool = True
-    """Whether the script may talk to MLflow: it imports more than the standard library."""
+    """True if the script may talk to MLflow: it imports more than the standard library."""
     imports: frozenset[str] | None = None
-    """The packages that the program imports at most; None where that is not known."""
+    """A superset of the packages that the program imports; None if unknown."""
     retry_of: str | None = None
     submitted_by: str = ""
-    """Name of the token that submitted it; empty while the API is open."""
+    """The name of the token it was submitted with; empty while the API is open."""
     archive: str | None = None
     """The name of its archive in the archive store; None for a script."""
 
@@ -204,24 +210,24 @@ class Job:
 
     @property
     def started_at(self) -> datetime | None:
-        """When the script of the present attempt began to run."""
+        """The start of the current attempt's script."""
         return self.started.at if self.started else None
 
     @property
     def start(self) -> Start | None:
-        """How the present attempt started, if it has."""
+        """The kind of start of the current attempt; None before it starts."""
         if self.started is None:
             return None
         return Start.WARM if self.started.cold_reason is None else Start.COLD
 
     @property
     def final_outcome(self) -> Outcome | None:
-        """The outcome once the job is final, as clients see it."""
+        """The outcome as clients see it: None until the job has finished."""
         return self.outcome if self.phase is Phase.FINISHED else None
 
     @property
     def duration_seconds(self) -> float | None:
-        """Seconds from the script's start to its end, or None while that is open."""
+        """Seconds from the script's start to its end; None before that."""
         if self.started_at is None or self.outcome is None:
             return None
         return max(0.0, (self.outcome.ended_at - self.started_at).total_seconds())
@@ -229,7 +235,7 @@ class Job:
 
 @dataclass(frozen=True, kw_only=True)
 class HistoryEntry:
-    """One move of a job."""
+    """One transition of a job."""
 
     status: Status
     phase: Phase
@@ -238,7 +244,7 @@ class HistoryEntry:
 
 
 def seconds_per_phase(history: Sequence[HistoryEntry], until: datetime) -> dict[str, float]:
-    """Seconds spent in each phase, in the order of entering; the last one counts up to `until`."""
+    """Seconds spent in each phase, in order of entry; the last phase counts up to `until`."""
     timings: dict[str, float] = {}
     moments = [*(entry.at for entry in history), until]
     for entry, after in zip(history, moments[1:], strict=True):

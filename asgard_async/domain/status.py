@@ -1,10 +1,10 @@
-"""The names of what a job can be in, and why it ended. Values are part of the wire contract."""
+"""States of a job and reasons for its end. The values are part of the wire format."""
 
 from enum import StrEnum
 
 
 class Status(StrEnum):
-    """What a client polls for. A job that was not cancelled ends in COMPLETED or FAILED."""
+    """The state that clients poll for. Unless cancelled, a job ends as COMPLETED or FAILED."""
 
     QUEUED = "queued"
     RUNNING = "running"
@@ -21,7 +21,7 @@ FINISHED = frozenset({Status.COMPLETED, Status.FAILED, Status.CANCELLED})
 
 
 class Phase(StrEnum):
-    """Where on its way a job is; finer than the status, which follows from it."""
+    """The stage of a job. The status follows from it and is coarser."""
 
     QUEUED = "queued"
     ENVIRONMENT = "environment"
@@ -33,55 +33,55 @@ class Phase(StrEnum):
 
 
 class Start(StrEnum):
-    """How a job's interpreter came to be."""
+    """The kind of start of a job's interpreter."""
 
     WARM = "warm"
-    """Forked from one that has its imports done."""
+    """Forked from an interpreter with preloaded imports."""
     COLD = "cold"
 
 
 class Isolation(StrEnum):
-    """What keeps a job from harming others: a ladder, the best first."""
+    """Isolation levels of jobs, strongest first."""
 
     SANDBOX = "sandbox"
-    """A file system, processes and IPC of its own."""
+    """Separate file system, process and IPC namespaces."""
     SANDBOX_LITE = "sandbox-lite"
-    """It reaches no other files than its own and the system's, but sees all processes."""
+    """Access to its own and the system's files only; other processes are visible."""
     USER = "user"
-    """A user of its own."""
+    """A separate user."""
     PROCESS = "process"
-    """The service's own user, and nothing but limits and clearing up."""
+    """The service's user; only limits and clean-up apply."""
 
 
 class ColdReason(StrEnum):
-    """Why a job started cold."""
+    """Reasons for a cold start."""
 
     OFF = "off"
     """Warm starts are turned off in the configuration."""
     REQUESTED = "requested"
-    """It was submitted with `warm: false`."""
+    """The job was submitted with `warm: false`."""
     IMPORTS = "imports"
-    """It imports nothing of what is preloaded."""
+    """The job imports none of the preloaded packages."""
     MODULES = "modules"
-    """It brings a module of the same name as one that is imported already."""
+    """The job contains a module with the name of a preloaded one."""
     VARIABLES = "variables"
-    """One of its environment variables is read while modules are imported."""
+    """One of its environment variables is read during imports."""
     REQUIREMENTS = "requirements"
-    """They name an mlflow of their own."""
+    """Its requirements include mlflow."""
     MEMORY_LIMIT = "memory_limit"
-    """What is preloaded would take too much of the memory that it may use."""
+    """The preloaded imports would take too much of its memory limit."""
     NO_SERVER = "no_server"
-    """Its environment has no fork server: too many others have one, or it cannot be had."""
+    """Its environment has no fork server: the limit is reached, or it failed to start."""
     NOT_READY = "not_ready"
     """The fork server of its environment is still importing."""
     ISOLATION = "isolation"
-    """Its environment was built for it, and is never imported outside of a job's walls."""
+    """Its environment was built for the job, so it is imported only inside a job's sandbox."""
     SERVER_LOST = "server_lost"
-    """The fork server ended in the moment of the start."""
+    """The fork server exited during the start."""
 
 
 class Reason(StrEnum):
-    """Why a job ended; set once, at its end."""
+    """The reason for a job's end; set once."""
 
     SUCCEEDED = "succeeded"
     EXIT_CODE = "exit_code"
@@ -95,7 +95,7 @@ class Reason(StrEnum):
 
     @property
     def status(self) -> Status:
-        """The final status that goes with this reason."""
+        """The final status of a job with this reason."""
         if self is Reason.SUCCEEDED:
             return Status.COMPLETED
         if self is Reason.CANCELLED:

@@ -1,4 +1,4 @@
-"""The table of a job's moves. The store repeats the guard in SQL, so both must agree to a move."""
+"""The transition table of jobs. The store repeats it as a guard in SQL; both must allow a move."""
 
 from collections.abc import Mapping
 
@@ -6,12 +6,12 @@ from asgard_async.domain.status import Phase, Reason, Status
 
 TRANSITIONS: Mapping[Phase, frozenset[Phase]] = {
     Phase.QUEUED: frozenset({Phase.ENVIRONMENT, Phase.STARTING, Phase.FINISHED}),
-    # back to the queue: the service died before anything was started
+    # back to the queue: the service exited before anything was started
     Phase.ENVIRONMENT: frozenset({Phase.STARTING, Phase.QUEUED, Phase.FINISHED}),
     Phase.STARTING: frozenset(
         {Phase.RUNNING, Phase.STOPPING, Phase.RECORDING, Phase.QUEUED, Phase.FINISHED}
     ),
-    # back to the queue: lost, with [jobs] requeue_lost
+    # back to the queue: the job was lost and [jobs] requeue_lost is set
     Phase.RUNNING: frozenset({Phase.STOPPING, Phase.RECORDING, Phase.QUEUED}),
     Phase.STOPPING: frozenset({Phase.RECORDING, Phase.FINISHED}),
     Phase.RECORDING: frozenset({Phase.FINISHED}),
@@ -20,7 +20,7 @@ TRANSITIONS: Mapping[Phase, frozenset[Phase]] = {
 
 
 class TransitionRefused(Exception):
-    """The table has no such move, or the job is no longer where the mover believed it to be."""
+    """The table does not allow the move, or the job has left the expected phase."""
 
     def __init__(self, job_id: str, source: Phase, target: Phase) -> None:
         super().__init__(f"job {job_id} cannot go to {target}: it is in {source}")
@@ -32,10 +32,10 @@ def sources_of(target: Phase) -> frozenset[Phase]:
 
 
 def status_in(phase: Phase, reason: Reason | None = None) -> Status:
-    """The status of a job in `phase`; a finished one needs its `reason`.
+    """The status of a job in `phase`.
 
     Raises:
-        ValueError: the phase is FINISHED and no reason is given.
+        ValueError: The phase is FINISHED and `reason` is None.
     """
     if phase is Phase.QUEUED:
         return Status.QUEUED

@@ -1,4 +1,4 @@
-"""Tells in this process that a job has changed, so that who waits for one need not keep asking."""
+"""Notifications of job changes within this process, so waiting code does not poll."""
 
 from collections import defaultdict
 from collections.abc import Callable, Iterator
@@ -7,24 +7,24 @@ from contextlib import contextmanager
 Wake = Callable[[], None]
 
 ANY = ""
-"""Stands for all jobs."""
+"""Matches all jobs."""
 
 
 class JobChanges:
-    """Publishes the id of a job after each committed change; what has changed, the store tells."""
+    """Publishes the id of a job after each committed change; read the store for the change."""
 
     def __init__(self) -> None:
         self._subscribers: dict[str, list[Wake]] = defaultdict(list)
 
     def publish(self, job_id: str) -> None:
-        """Call all who watch this job, or any."""
+        """Wake everything that watches this job or ANY."""
         for key in (job_id, ANY):
             for wake in tuple(self._subscribers.get(key, ())):
                 wake()
 
     @contextmanager
     def watching(self, job_id: str, wake: Wake) -> Iterator[None]:
-        """Inside of the context `wake` is called when that job, or ANY, has changed.
+        """Within the context, call `wake` on each change of that job, or of ANY.
 
         It is called in the event loop and must neither block nor raise.
         """

@@ -1,6 +1,6 @@
-"""The owner of the SQLite connections: one that writes, one that reads.
+"""The SQLite connections: one for writing, one for reading.
 
-A transaction is one function, run as one call in the connection's own thread. That is faster than
+A transaction is one function, run as one call in the connection's thread. That is faster than
 awaiting each statement, and a cancelled task cannot leave a transaction open.
 """
 
@@ -26,13 +26,15 @@ OLDEST_SQLITE = (3, 37, 0)  # STRICT tables
 queries: Any = aiosql.from_path(
     Path(__file__).parent / "queries", "sqlite3", mandatory_parameters=False
 )
-"""The named queries of store/queries; each takes a connection and its parameters by name."""
+"""The named queries in store/queries; each takes a connection and keyword parameters."""
 
 
 class _Connection(aiosqlite.Connection):
     async def call(self, function: Callable[[sqlite3.Connection], T]) -> T:
-        """Run `function` on the connection in its thread; it ends there even if the caller is
-        cancelled."""
+        """Run `function` on the connection in its thread.
+
+        It runs to its end even if the caller is cancelled.
+        """
         result: T = await self._execute(  # type: ignore[no-untyped-call]  # its one way in
             partial(function, self._conn)
         )
@@ -43,7 +45,7 @@ class Database:
     """The job database. Use `open` and `close`, or as an async context manager."""
 
     def __init__(self, file: Path, *, migrates: bool = True) -> None:
-        """Without `migrates` a database of another schema is refused, and left as it is."""
+        """Without `migrates`, a database with another schema is refused and left unchanged."""
         self._file = file
         self._migrates = migrates
         self._writer: _Connection
@@ -53,10 +55,10 @@ class Database:
         """Create or migrate the database and connect to it.
 
         Raises:
-            SchemaError: it was written by a newer version, or an older one where it may not
-                migrate; or SQLite is too old.
+            SchemaError: The database was written by a newer version, or by an older one and may not
+                be migrated; or SQLite is too old.
         """
-        # apart from the connections below: aiosqlite abandons the thread of one that fails to open
+        # not on the connections below: aiosqlite leaks the thread of one that fails to open
         prepare = bring_up_to_date if self._migrates else check_up_to_date
         await asyncio.to_thread(prepare, self._file)
         self._writer = _Connection(partial(_connect, self._file), 64)
@@ -76,33 +78,33 @@ class Database:
         await self.close()
 
     async def write(self, function: Callable[[sqlite3.Connection], T]) -> T:
-        """Run `function` in a write transaction; durable when this returns, undone if it raises."""
+        """Run `function` in a write transaction: durable on return, rolled back if it raises."""
         return await self._writer.call(partial(_in_transaction, function))
 
     async def read(self, function: Callable[[sqlite3.Connection], T]) -> T:
-        """Run `function` on a connection that cannot write, on one consistent state."""
+        """Run `function` on one consistent state, on a connection that cannot write."""
         return await self._reader.call(partial(_in_snapshot, function))
 
 
 def bring_up_to_date(file: Path) -> list[str]:
-    """Create or migrate a database; the names of the migrations that ran.
+    """Create or migrate a database; return the names of the migrations that ran.
 
     Raises:
-        SchemaError: it was written by a newer version, or SQLite is too old.
+        SchemaError: The database was written by a newer version, or SQLite is too old.
     """
     if sqlite3.sqlite_version_info < OLDEST_SQLITE:
         raise SchemaError(f"SQLite {sqlite3.sqlite_version} is too old: 3.37 or newer is needed")
-    # before SQLite makes it, so that nobody else can read it for a moment
+    # before SQLite creates it with wider permissions
     os.close(open_private(file, os.O_CREAT))
     with contextlib.closing(_connect(file)) as connection:
         return migrate(connection, packaged_migrations())
 
 
 def check_up_to_date(file: Path) -> None:
-    """See that a database has this version's schema, and change nothing.
+    """Check that a database has this version's schema, without changing it.
 
     Raises:
-        SchemaError: it has another one.
+        SchemaError: The database has another schema.
     """
     with contextlib.closing(_connect(file, query_only=True)) as connection:
         (version,) = connection.execute("PRAGMA user_version").fetchone()
@@ -116,7 +118,7 @@ def check_up_to_date(file: Path) -> None:
 
 
 def _connect(file: Path, *, query_only: bool = False) -> sqlite3.Connection:
-    # isolation_level None: transactions are begun by hand, never by the module
+    # isolation_level None: the module never begins a transaction by itself
     connection = sqlite3.connect(file, isolation_level=None, timeout=5)
     connection.row_factory = sqlite3.Row
     connection.execute("PRAGMA journal_mode = WAL")

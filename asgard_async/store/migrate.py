@@ -1,8 +1,8 @@
 """Numbered migrations under `PRAGMA user_version`, one transaction each.
 
 SQLite cannot change a table's constraints in place. A migration whose first line is
-`-- rebuild: TABLE` makes a `new_TABLE` and fills it; the migrator then puts it in place of the old
-table, with the old one's indexes and triggers, as https://sqlite.org/lang_altertable.html advises.
+`-- rebuild: TABLE` creates and fills `new_TABLE`; the migrator then replaces the old table with it
+and recreates the indexes and triggers, as https://sqlite.org/lang_altertable.html describes.
 """
 
 import re
@@ -106,11 +106,10 @@ def _run(connection: sqlite3.Connection, migration: Migration) -> None:
 
 @contextmanager
 def _without_foreign_keys(connection: sqlite3.Connection) -> Iterator[None]:
-    """Switch foreign keys off, which SQLite allows outside of transactions only.
+    """Switch foreign keys off, which SQLite allows only outside transactions.
 
-    With them on, dropping the old table would delete every row that references it. The legacy
-    mode keeps a rename from looking into triggers of other tables, which may mention the table
-    that does not exist at that moment.
+    With foreign keys on, dropping the old table deletes every row that references it. The legacy
+    mode stops a rename from parsing triggers of other tables, which may name the dropped table.
     """
     (foreign_keys,) = connection.execute("PRAGMA foreign_keys").fetchone()
     connection.execute("PRAGMA foreign_keys = OFF")
@@ -123,7 +122,7 @@ def _without_foreign_keys(connection: sqlite3.Connection) -> Iterator[None]:
 
 
 def _rebuild(connection: sqlite3.Connection, migration: Migration, table: str) -> None:
-    """Run a migration that makes `new_<table>`, and put that in place of `table`.
+    """Run a migration that creates `new_<table>`, and replace `table` with it.
 
     Raises:
         SchemaError: Rows would be lost or would reference rows that do not exist.
@@ -167,7 +166,7 @@ def _row_counts(connection: sqlite3.Connection) -> dict[str, int]:
 def _last_rowid(connection: sqlite3.Connection, table: str) -> int | None:
     """The largest rowid that an AUTOINCREMENT table ever had; None for other tables.
 
-    It may belong to a deleted row, so the rows that are copied do not tell it.
+    It may belong to a deleted row, so it cannot be derived from the copied rows.
     """
     has_sequences = connection.execute(
         "SELECT 1 FROM sqlite_master WHERE name = 'sqlite_sequence'"

@@ -1,4 +1,4 @@
-"""A job's moves within a transaction. Every change of its phase goes through `move_job`."""
+"""Transitions of a job, inside a database transaction. Every phase change uses `move_job`."""
 
 import sqlite3
 from datetime import datetime
@@ -19,10 +19,10 @@ def _reason(conn: sqlite3.Connection, job_id: str) -> Reason | None:
 
 
 def get_job(conn: sqlite3.Connection, job_id: str) -> Job:
-    """One job.
+    """The job with this id.
 
     Raises:
-        JobNotFound: there is no such job.
+        JobNotFound: There is no such job.
     """
     row = queries.get_job(conn, job_id=job_id)
     if row is None:
@@ -31,7 +31,7 @@ def get_job(conn: sqlite3.Connection, job_id: str) -> Job:
 
 
 def set_started(conn: sqlite3.Connection, job: Job, started: Started | None) -> None:
-    """Note when and how the present attempt began to run, or that there is none."""
+    """Record the start of the current attempt's script; None clears it."""
     queries.set_started(
         conn,
         seq=job.seq,
@@ -52,11 +52,12 @@ def move_job(
     tracking_pending: bool = False,
     detail: str | None = None,
 ) -> Job:
-    """The one way from phase to phase: guarded by the table, noted in the history.
+    """Move a job to another phase, guarded by the transition table, and record it in the history.
 
     Raises:
-        TransitionRefused: the table has no such move, or the job is elsewhere.
-        JobNotFound: there is no such job.
+        TransitionRefused: The table does not allow the move, or the job is in another phase or
+            attempt.
+        JobNotFound: There is no such job.
     """
     reason = outcome.reason if outcome is not None else _reason(conn, job_id)
     if target is Phase.FINISHED and reason is None:

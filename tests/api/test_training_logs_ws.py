@@ -310,8 +310,9 @@ async def test_departed_readers_leave_nothing_behind(api: Client) -> None:
     await eventually(lambda: not followers._followers, what="no followers")
     await eventually(lambda: metrics.log_readers._value.get() == 0, what="the gauge is 0")
     assert followers._feeds._feeds == {}
-    assert followers._feeds._watch._readers == {}
-    assert followers._feeds._watch._watches == {}
+    watch = followers._feeds._source._watch
+    assert watch._wakes == {}
+    assert watch._watches == {}
     assert store_of(api).changes._subscribers == {}
     assert metrics.dropped_log_readers._value.get() == 0
 

@@ -42,7 +42,7 @@ async def job_of(service: Service, script: Path) -> str:
     """The id of the job of a script, which names its experiment, once it is accepted."""
 
     async def accepted() -> str | None:
-        query = {"experiment": script.stem}
+        query = {"experiment_name": script.stem}
         _, page = await service.get("/mlops/training/jobs", params=query)
         return page["jobs"][0]["job_id"] if page["jobs"] else None
 

@@ -242,7 +242,7 @@ async def test_an_empty_500_says_where_to_look() -> None:
         return web.Response(status=500, text="Internal Server Error")
 
     async with serving(stumble) as uri, open_gateway(uri) as gateway:
-        with pytest.raises(MlflowInternalError, match="without a reason, which stands in its own"):
+        with pytest.raises(MlflowInternalError, match="without a reason; see its own"):
             await gateway.experiment_named("x")
 
 

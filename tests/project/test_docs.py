@@ -60,6 +60,21 @@ def test_links_between_documents_resolve(document: Path) -> None:
         assert (document.parent / target).exists(), target
 
 
+def anchors_of(document: Path) -> set[str]:
+    """The fragments that GitHub gives to headings."""
+    headings = re.findall(r"^#+ (.+)", document.read_text("utf-8"), re.MULTILINE)
+    plain = (re.sub(r"[^\w\- ]", "", heading.lower()) for heading in headings)
+    return {heading.replace(" ", "-") for heading in plain}
+
+
+@pytest.mark.parametrize("document", DOCUMENTS, ids=relative)
+def test_links_lead_to_headings_that_exist(document: Path) -> None:
+    text = document.read_text("utf-8")
+    for target, anchor in re.findall(r"\]\((?!https?:)([^)#]*)#([^)]+)\)", text):
+        linked = document.parent / target if target else document
+        assert anchor in anchors_of(linked), f"{target}#{anchor}"
+
+
 @pytest.mark.parametrize("document", DOCUMENTS, ids=relative)
 def test_configuration_named_in_documents_exists(document: Path) -> None:
     text = document.read_text("utf-8")

@@ -14,10 +14,10 @@ from asgard_async.domain.status import Isolation
 from asgard_async.executors.local.warm.server import ForkServer
 from asgard_async.supervisor.attempt import Attempt
 from asgard_async.supervisor.keeper_server import ColdServers, KeeperServer
+from asgard_async.supervisor.process_spec import READABLE_UMASK, process_spec
 from asgard_async.supervisor.sandbox.builder import SandboxBuilder
 from asgard_async.supervisor.sandbox.mounts import write
 from asgard_async.supervisor.sandbox.uids import chown_tree
-from asgard_async.supervisor.shim.process_spec import ProcessSpec
 from asgard_async.supervisor.shim.sandbox import SandboxSpec
 from tests.support.service import FIRST_UID
 
@@ -80,20 +80,16 @@ async def _by_keeper(case: Case, place: Path, server: KeeperServer | None) -> Se
     await asyncio.to_thread(_lay_out, case, place)
     attempt = place / "attempt"
     attempt.mkdir()
-    spec = ProcessSpec(
-        directory=str(attempt),
+    spec = process_spec(
+        directory=attempt,
         argv=[sys.executable, _argument(case.name), *case.arguments],
         environment=variables(case, place),
-        working_directory=str(place / "work"),
-        umask=0o022,
-        log=str(place / "log"),
-        log_limit=1 << 24,
-        timeout=120,
-        grace=1,
-        memory_limit=0,
-        open_files=0,
-        held=[],
-        inherit=[],
+        working_directory=place / "work",
+        umask=READABLE_UMASK,
+        log=place / "log",
+        log_limit_bytes=1 << 24,
+        timeout_seconds=120,
+        grace_seconds=1,
     )
     if LEVEL is not Isolation.PROCESS:
         spec["sandbox"] = _walls(case, place)

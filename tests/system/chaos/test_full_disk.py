@@ -53,7 +53,7 @@ def fill(disk: Path, *, leaving: int) -> Path:
 
 async def refused(service: Service) -> None:
     status, document = await service.upload("print('x')")
-    assert (status, document["title"]) == (507, "Disk short")
+    assert (status, document["title"]) == (507, "Insufficient disk space")
     status, document = await service.get("/health/ready")
     assert status == 503
     assert f"Less than {FLOOR_MB} MiB" in document["detail"]
@@ -105,7 +105,7 @@ async def test_too_little_free_space_is_507_without_a_job(
         hog = fill(small_disk, leaving=0)
         body = submission("#" * 600_000)
         status, document = await service.post("/mlops/training/upload", json=body)
-        assert (status, document["title"]) == (507, "Disk short")
+        assert (status, document["title"]) == (507, "Insufficient disk space")
         hog.unlink()
         assert (await service.get("/mlops/training/jobs"))[1]["jobs"] == []
         await service.finished(await service.submit("print('x')"))

@@ -12,7 +12,7 @@ SHOWN_IN_PART = ADDRESS_KEYS | {"artifacts_destination"}
 """Keys shown without user name, password and query."""
 
 
-def shown(key: str, value: Any) -> str:
+def redacted(key: str, value: Any) -> str:
     """Format a value for output, without secrets or the credentials and query of an address."""
     if key in SECRET_KEYS and value:
         return "(set)"
