@@ -1,8 +1,8 @@
 """Uploaded archives: one file per job, named in the job's row.
 
 A file is written under its final name and made durable before a row names it. So a crash can leave
-files without a row, but never a row without its file; `sweep` removes such files before the
-service accepts requests. A retry gets its own hard link: no two rows share a file, so a file is
+files without a row, but never a row without its file; `sweep` removes such files before the service
+accepts requests. A retry gets its own hard link: no two rows share a file, so a file is
 deleted with its row and no references are counted.
 """
 
@@ -10,9 +10,9 @@ import asyncio
 import hashlib
 import os
 import secrets
-import time
 from collections.abc import Collection, Iterator
 from contextlib import contextmanager
+from datetime import datetime
 from pathlib import Path
 from typing import IO
 
@@ -97,12 +97,12 @@ class ArchiveStore:
         """Remove an archive that no row names."""
         await asyncio.to_thread(self.path(name).unlink, missing_ok=True)
 
-    def settled(self) -> set[str]:
-        """The archives so old that a row names them by now, or never will.
+    def settled(self, at: datetime) -> set[str]:
+        """The archives so old at that time that a row names them, or never will.
 
         Blocks; call it in a thread.
         """
-        before = time.time() - SETTLED_SECONDS
+        before = at.timestamp() - SETTLED_SECONDS
         with os.scandir(self._directory) as entries:
             # not the modification time: `share` links files that may be old
             return {entry.name for entry in entries if entry.stat().st_ctime < before}
