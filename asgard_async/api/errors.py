@@ -1,4 +1,4 @@
-"""Errors of HTTP requests, raised before any other package is involved."""
+"""Errors in HTTP requests, raised before any other package is involved."""
 
 from collections.abc import Mapping
 from typing import ClassVar
@@ -42,7 +42,7 @@ class ForeignHost(AsgardError):
 
 
 class UpgradeRequired(AsgardError):
-    """The path is a WebSocket, and the request does not ask for one (426)."""
+    """The path is a WebSocket, but the request does not ask for an upgrade (426)."""
 
     problem_type = "upgrade-required"
 
@@ -75,7 +75,7 @@ class BodyTooSlow(AsgardError):
 
 
 class TooManyBodies(AsgardError):
-    """The memory for bodies is exhausted by others (503)."""
+    """The memory for bodies is used up by other requests (503)."""
 
     problem_type = "too-many-bodies"
 

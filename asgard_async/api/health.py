@@ -22,7 +22,7 @@ async def live(request: web.Request) -> web.Response:
 
 
 def not_ready(reasons: Sequence[str]) -> Problem:
-    """Create the problem that is answered while the service accepts no jobs."""
+    """Create the problem to return while the service accepts no jobs."""
     return Problem(
         status=503,
         type="urn:asgard:problem:not-ready",
@@ -38,8 +38,8 @@ def not_ready(reasons: Sequence[str]) -> Problem:
     tags=["service"],
     summary="Check readiness",
     description=(
-        "200 while the service accepts jobs. 'warnings' then lists what an administrator should"
-        " fix all the same: MLflow does not answer, rejects Asgard's credentials or cannot store"
+        "200 while the service accepts jobs. 'warnings' then lists problems that an administrator"
+        " should still fix: MLflow does not answer, rejects Asgard's credentials or cannot store"
         " artifacts; jobs have weaker isolation than the sandbox, or no cgroups limit them. With"
         " 503, the member 'reasons' of the problem says why no jobs are accepted."
     ),

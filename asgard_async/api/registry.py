@@ -1,4 +1,4 @@
-"""POST /mlops/registry: register a model version by hand."""
+"""POST /mlops/registry: register a model version manually."""
 
 from urllib.parse import quote
 

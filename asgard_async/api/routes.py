@@ -36,7 +36,7 @@ ROUTES = [
     web.get("/metrics", metrics_page.get_metrics),
     web.get("/openapi.json", page.get_document),
 ]
-"""The API: /openapi.json describes exactly these."""
+"""The routes of the API: exactly those in /openapi.json."""
 
 PAGES = [
     web.get("/docs", swagger_ui.get_page),

@@ -1,4 +1,4 @@
-"""GET /mlops/status: the status of Asgard and MLflow, from memory whether MLflow answers or not."""
+"""GET /mlops/status: the status of Asgard and MLflow, from memory even if MLflow is down."""
 
 from aiohttp import web
 

@@ -1,4 +1,4 @@
-"""/mlops/training/jobs: list jobs, get a job, and delete it."""
+"""/mlops/training/jobs: list, get and delete jobs."""
 
 import codecs
 from collections.abc import AsyncGenerator
@@ -39,7 +39,7 @@ async def list_jobs(request: web.Request) -> web.Response:
     query = dict(request["querystring"])
     limit, cursor = query.pop("limit"), query.pop("cursor", None)
     after = read_cursor(cursor) if cursor is not None else None
-    # one job more than requested tells whether another page follows
+    # one extra job shows whether another page follows
     jobs = await request.app[STORE].list(JobFilter(**query), after=after, limit=limit + 1)
     page = jobs[:limit]
     next_cursor = None
@@ -97,7 +97,7 @@ async def delete_job(request: web.Request) -> web.Response:
 
 
 def decode_tail(tail: LogSlice) -> str:
-    """Decode the end of a log, without the partial character that it may start with."""
+    """Decode the end of a log, dropping a partial character at its start."""
     data = tail.data
     if tail.offset > 0:
         start = next((n for n, byte in enumerate(data[:4]) if byte & 0xC0 != 0x80), 0)

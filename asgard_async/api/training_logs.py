@@ -88,8 +88,8 @@ async def _follow(request: web.Request, job_id: str) -> web.StreamResponse:
 
 
 class _IncompleteError(Exception):
-    """A log cannot be followed to its end: the service stops, the job is deleted, or the token is
-    revoked."""
+    """A log cannot be followed to its end: the service is stopping, the job was deleted, or the
+    token was revoked."""
 
 
 async def _live(

@@ -28,9 +28,9 @@ from asgard_async.store.component import STORE
 
 PING_SECONDS = 20.0
 CLOSE_SECONDS = 60.0
-"""Time for a client to read what is already sent, and to close."""
+"""Time for a client to read what was already sent, and to close the connection."""
 MAX_MESSAGE_BYTES = 4096
-"""Limit of incoming messages: clients only need control frames, and the rest is ignored."""
+"""Limit for incoming messages: clients only need control frames; other messages are ignored."""
 WRITER_LIMIT_BYTES = 16 * 1024
 
 logger = logging.getLogger(__name__)
@@ -64,7 +64,7 @@ ignores messages from the client.
 )
 @querystring_schema(StreamQuery)
 async def stream_log(request: web.Request) -> web.StreamResponse:
-    """Stream a job's log from an offset on, live, to its end."""
+    """Stream a job's log live, from an offset to its end."""
     job_id = (await request.app[STORE].get(job_id_of(request))).job_id
     ws = web.WebSocketResponse(
         timeout=CLOSE_SECONDS,
@@ -127,7 +127,7 @@ class _Stream:
             try:
                 for state in await follower.states():
                     await self._send_document({"type": "status", **msgspec.to_builtins(state)})
-                # asked before reading: if the job is over, the log that follows is complete
+                # checked before reading: if the job is over, the log read afterwards is complete
                 is_over = follower.is_over
                 piece = await follower.feed.piece(offset, is_complete=is_over)
                 if is_over and not piece.frames and not piece.is_gone:
@@ -136,7 +136,7 @@ class _Stream:
             except JobNotFound:
                 return WSCloseCode.GOING_AWAY
             for frame in piece.frames:
-                if follower.is_stopped:  # a slow client takes long for a piece
+                if follower.is_stopped:  # a slow client takes a long time to read a piece
                     return WSCloseCode.GOING_AWAY
                 await self._send(frame)
             offset = piece.next
@@ -150,7 +150,7 @@ class _Stream:
         await self._send(msgspec.json.encode(document))
 
     async def _send(self, frame: bytes) -> None:
-        # returns once few bytes wait to be sent, so nothing piles up for a slow client
+        # returns once few bytes are buffered, so that nothing accumulates for a slow client
         async with asyncio.timeout(self._stall_seconds):
             await self._ws.send_frame(frame, WSMsgType.TEXT)
 
@@ -180,7 +180,9 @@ async def _ping(ws: web.WebSocketResponse, follower: Follower) -> None:
 
 async def _listen(ws: web.WebSocketResponse, follower: Follower) -> None:
     """Receive until the client closes or disconnects; receiving also answers its pings."""
-    with contextlib.suppress(ConnectionError):  # disconnected before its ping was answered
+    with contextlib.suppress(
+        ConnectionError
+    ):  # the client disconnected before its ping was answered
         while not ws.closed:
             await ws.receive()
     follower.stop()

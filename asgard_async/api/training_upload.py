@@ -67,7 +67,7 @@ async def upload(request: web.Request) -> web.Response:
     request.app[SUBMITTER].refuse_if_closed()  # before reading a body that may be large
     if request.content_type != "multipart/form-data":
         return await _submit(request, await _from_json(request))
-    # on every way out, an archive that no job has taken is deleted
+    # on every exit, an archive that no job uses is deleted
     with ExitStack() as held:
         app = request.app
         form = await read_form(request, app[ARCHIVES], held, bodies=app[BODIES], config=app[CONFIG])
@@ -75,7 +75,9 @@ async def upload(request: web.Request) -> web.Response:
         try:
             return await _submit(request, _from_form(request, form))
         except InvalidSubmission as error:
-            if "script_content" in form.errors:  # sent, though forms do not have it
+            if (
+                "script_content" in form.errors
+            ):  # the client sent this field, which forms do not have
                 raise
             raise InvalidSubmission(_renamed(error.errors, "script_content", field)) from error
 
@@ -106,7 +108,7 @@ def _from_form(request: web.Request, form: Form) -> Submission:
     document = form.document
     by_archive = form.script is None and (form.archive is not None or "archive" in form.errors)
     _take_key_from_header(request, document)
-    if "entrypoint" in document:  # as shells complete it
+    if "entrypoint" in document:  # shells complete paths with this prefix
         document["entrypoint"] = document["entrypoint"].removeprefix("./")
     if by_archive and "script_name" in document:
         form.add_error("script_name", "Not allowed: the name of an archive is its file name.")
@@ -131,7 +133,7 @@ def _load(
     document: Mapping[str, Any],
     errors: Mapping[str, list[str]] = MappingProxyType({}),
 ) -> dict[str, Any]:
-    """Load fields; raise their errors together with those already found."""
+    """Load fields; raise their errors together with earlier errors."""
     load_errors: dict[str, list[str]] = {}
     try:
         loaded: dict[str, Any] = schema.load(document)

@@ -1,4 +1,4 @@
-"""Documents of jobs for responses, built from the declarations in schemas/jobs.py."""
+"""JSON documents of jobs, built from the declarations in schemas/jobs.py."""
 
 from collections.abc import Callable, Sequence
 from datetime import datetime
@@ -15,10 +15,10 @@ Getter = Callable[[Any], Any]
 
 
 class View:
-    """Builds the document that a schema describes from a record.
+    """Builds documents from records, as a schema describes.
 
-    Much faster than `schema.dump`, which matters for lists of jobs: each field is compiled to one
-    call.
+    Each field is compiled to one call. This is much faster than `schema.dump`, which matters for
+    lists of jobs.
     """
 
     def __init__(self, schema: Schema) -> None:
@@ -68,7 +68,7 @@ def _converted(get: Getter, convert: Getter) -> Getter:
 
 
 view_job: Callable[[Job], Document] = View(JobSchema())
-"""A job as lists and actions show it."""
+"""Builds the short form of a job, for lists and actions."""
 _view_details = View(JobInFullSchema(exclude=("timings", "queue_position", "history", "logs")))
 _view_entry = View(HistoryEntrySchema())
 
@@ -76,7 +76,7 @@ _view_entry = View(HistoryEntrySchema())
 def view_job_in_full(
     job: Job, *, history: Sequence[HistoryEntry], queue_position: int | None, at: datetime
 ) -> Document:
-    """A job with all its details except its log."""
+    """Return the document of a job with all its details except its log."""
     return _view_details(job) | {
         "timings": seconds_per_phase(history, at) if history else {},
         "queue_position": queue_position,

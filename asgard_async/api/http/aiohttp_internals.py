@@ -1,8 +1,8 @@
-"""The only place that relies on private parts of aiohttp.
+"""The only module that relies on private members of aiohttp.
 
 aiohttp has no deadline for request headers, no bound on connections, and no hook for the server
-that its runner creates. The server needs four private members for that; `PRIVATE_MEMBERS` names
-each with what breaks without it, and tests/api/http/test_aiohttp_internals.py checks them.
+that its runner creates. The server needs four private members for that; `PRIVATE_MEMBERS` lists
+them and what breaks without each, and tests/api/http/test_aiohttp_internals.py checks them.
 setup.cfg limits aiohttp to the minor versions that passed these tests.
 """
 
@@ -43,7 +43,7 @@ class ReplacingRunner(web.AppRunner):
 
 
 class ObservableRequestHandler(web.RequestHandler):
-    """The protocol of one connection, which knows whether and since when it is idle."""
+    """The protocol of one connection, which records when it became idle."""
 
     __slots__ = ("_connected_at", "_is_websocket", "event_loop")
 
@@ -73,6 +73,6 @@ class ObservableRequestHandler(web.RequestHandler):
         return self._is_websocket
 
     def set_parser(self, *args: Any, **kwargs: Any) -> None:
-        # aiohttp installs a parser of frames when a WebSocketResponse is prepared
+        # aiohttp installs a frame parser when a WebSocketResponse is prepared
         self._is_websocket = True
         super().set_parser(*args, **kwargs)

@@ -1,4 +1,4 @@
-"""An audit log entry for every request that may change something: who asked, and the outcome."""
+"""Audit log entries for requests that may change something: the client and the outcome."""
 
 from collections.abc import Callable
 from typing import Any, TypeVar
@@ -21,19 +21,19 @@ CLIENT_CLOSED_REQUEST = 499
 def audited_as(action: str) -> Callable[[AnyHandler], AnyHandler]:
     """Name a handler's action in the audit log.
 
-    The log outlives the code, so the name never follows a renamed handler.
+    The log outlives the code, so the name must not change when a handler is renamed.
     """
 
     def decorate(handler: AnyHandler) -> AnyHandler:
-        marked: Any = handler
-        marked.audit_action = action
+        audited_handler: Any = handler
+        audited_handler.audit_action = action
         return handler
 
     return decorate
 
 
 def audit(log: AuditLog) -> Middleware:
-    """A middleware that logs requests with unsafe methods.
+    """Create a middleware that logs requests with unsafe methods.
 
     It belongs inside the authentication middleware: rejected requests are not logged.
     """
@@ -42,8 +42,8 @@ def audit(log: AuditLog) -> Middleware:
     async def audited(request: web.Request, handler: Handler) -> web.StreamResponse:
         if request.method in SAFE_METHODS or request.match_info.route.resource is None:
             return await handler(request)
-        routed: Any = request.match_info.handler
-        action: str = routed.audit_action
+        matched_handler: Any = request.match_info.handler
+        action: str = matched_handler.audit_action
         status, location = CLIENT_CLOSED_REQUEST, None
         try:
             response = await handler(request)

@@ -1,4 +1,4 @@
-"""The authentication middleware: the token of a request, and whether its scope is sufficient."""
+"""The authentication middleware: checks the token of a request and its scope."""
 
 import base64
 import binascii
@@ -14,7 +14,7 @@ from asgard_async.auth.failures import Failures
 from asgard_async.auth.token import Scope, Token
 
 OPEN_PREFIX = "/health/"
-"""Paths below it need no token."""
+"""Paths with this prefix need no token."""
 
 ADMIN_ROUTES = frozenset({"/mlops/registry"})
 """Routes that change more than jobs."""
@@ -27,7 +27,7 @@ TOKEN_PROTOCOL_PREFIX = "asgard.bearer."  # noqa: S105  # not a secret
 def guard(
     authenticator: Authenticator, failures: Failures, *, allowed_hosts: frozenset[str]
 ) -> Middleware:
-    """A middleware that rejects foreign and unauthenticated requests.
+    """Create a middleware that rejects foreign and unauthenticated requests.
 
     It belongs inside the middleware that turns errors into responses.
     """
@@ -85,9 +85,9 @@ def _secret_in(request: web.Request) -> str | None:
 
 
 def agreed_protocols(request: web.Request) -> list[str]:
-    """Return the subprotocols to agree on; a browser requires one of those that it offers.
+    """Return the subprotocols to accept; a browser requires one that it has offered.
 
-    The one that carries the token is echoed only if the client offers no other.
+    The subprotocol with the token is echoed only if the client does not offer `asgard.logs`.
     """
     offered = _offered_protocols(request)
     if PROTOCOL in offered:

@@ -1,6 +1,6 @@
-"""Reception of request bodies: deadlines for each, and a memory bound for all of them together.
+"""Reception of request bodies: deadlines for each body, and a memory bound for all together.
 
-aiohttp itself waits for ever for a body that trickles in, and buffers any number at once.
+aiohttp itself waits indefinitely for a slow body, and buffers any number of bodies at once.
 """
 
 import asyncio
@@ -14,7 +14,7 @@ from asgard_async.api.errors import BodyTooSlow, TooManyBodies
 from asgard_async.core.fair_semaphore import FairSemaphore, SemaphoreUnavailable
 
 SMALL_BYTES = 16 * 1024
-"""Bodies up to this size reserve no memory, so that large ones never block them."""
+"""Bodies up to this size reserve no memory, so that large bodies never block them."""
 GRACE_SECONDS = 10.0
 """Time from the start of a body before its minimum rate is enforced."""
 MAX_WAITING = 64
@@ -58,7 +58,7 @@ class Bodies:
             raise BodyTooSlow(seconds) from error
 
     def releasing(self) -> Middleware:
-        """A middleware that releases a body's memory once its request is answered."""
+        """Create a middleware that releases a body's memory once its request is answered."""
 
         @web.middleware
         async def release(request: web.Request, handler: Handler) -> web.StreamResponse:
@@ -110,14 +110,14 @@ class IncomingBody:
 
     async def _reserve(self) -> None:
         loop = asyncio.get_running_loop()
-        asked_at, deadline = loop.time(), self._deadline.when()
-        self._deadline.reschedule(None)  # a client that the service keeps waiting is not slow
+        wait_start, deadline = loop.time(), self._deadline.when()
+        self._deadline.reschedule(None)  # the client is not slow while the service keeps it waiting
         try:
             await self._memory.acquire(self._request.remote or "", self._size)
         except SemaphoreUnavailable as error:
             raise TooManyBodies from error
         finally:
-            self._started_at += loop.time() - asked_at
+            self._started_at += loop.time() - wait_start
             self._deadline.reschedule(deadline)
         self._request[_RESERVED] = self._size
 

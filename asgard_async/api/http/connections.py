@@ -1,4 +1,4 @@
-"""Admission of connections: a bound in total and per address, and the choice of one to close."""
+"""Admission of connections: bounds in total and per address, and idle connections to close."""
 
 import asyncio
 import ipaddress
@@ -13,7 +13,7 @@ Network = ipaddress.IPv4Network | ipaddress.IPv6Network
 
 
 class Connection(Protocol):
-    """A connection as far as admission needs to know it."""
+    """The part of a connection that admission needs."""
 
     address: str
 
@@ -38,7 +38,7 @@ class Connections:
         self._by_address: Counter[str] = Counter()
 
     def admit(self, connection: Connection) -> bool:
-        """Admit a connection if possible; at a limit, close the one idle longest to make way."""
+        """Admit a connection if possible; at a limit, close the longest idle one to make room."""
         address = connection.address
         per_address = self.http.max_connections_per_address
         if self._by_address[address] >= per_address and not self.is_proxy(address):
@@ -51,7 +51,7 @@ class Connections:
         return True
 
     def remove(self, connection: Connection) -> None:
-        """Remove a closed connection; one that was not admitted is ignored."""
+        """Remove a closed connection; ignore a connection that was not admitted."""
         if connection not in self._open:
             return
         self._open.discard(connection)
@@ -72,8 +72,12 @@ class Connections:
         return any(ip in network for network in self._proxies)
 
     def _close_longest_idle(self, address: str | None) -> bool:
-        candidates = (one for one in self._open if address in {None, one.address})
-        idle = [(since, one) for one in candidates if (since := one.idle_since) is not None]
+        idle = [
+            (since, connection)
+            for connection in self._open
+            if address in {None, connection.address}
+            and (since := connection.idle_since) is not None
+        ]
         if not idle:
             return False
         _, longest_idle = min(idle, key=lambda pair: pair[0])
@@ -83,7 +87,7 @@ class Connections:
 
 
 def set_dead_peer_timeout(transport: asyncio.BaseTransport, seconds: float) -> None:
-    """Have the kernel abort the connection if sent data stays unacknowledged for `seconds`."""
+    """Have the kernel abort the connection if sent data is not acknowledged for `seconds`."""
     connection = transport.get_extra_info("socket")
     if connection is not None and connection.family in {socket.AF_INET, socket.AF_INET6}:
         connection.setsockopt(socket.IPPROTO_TCP, socket.TCP_USER_TIMEOUT, int(seconds * 1000))

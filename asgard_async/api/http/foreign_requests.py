@@ -23,12 +23,12 @@ ALWAYS_ALLOWED = frozenset({"localhost"})
 
 
 def refuse_foreign(request: web.Request, *, allowed_hosts: Collection[str]) -> None:
-    """Reject a request that is for another host, or from a page of another site.
+    """Reject a request for another host, or from a page of another site.
 
     Raises:
         ForeignHost: the Host header names a host that is not allowed.
         ForeignOrigin: a page of another site asks for a change or for a WebSocket.
-        UnsupportedMediaType: the body has a type that any page may send without a preflight.
+        UnsupportedMediaType: the body has a type that any page can send without a preflight.
         MalformedBody: the request has no Host header, or several.
     """
     _refuse_foreign_host(request, allowed_hosts)

@@ -1,4 +1,4 @@
-"""Conversion of form fields, which are all text, to the values that JSON would have."""
+"""Conversion of form fields, which are always text, to the values of the same fields in JSON."""
 
 import json
 import re
@@ -25,7 +25,7 @@ _object = msgspec.json.Decoder(dict[str, bool | int | float | str | None])
 
 
 def is_field(name: str) -> bool:
-    """Return whether a form may have a field of that name, other than a file."""
+    """Return whether `name` is a form field other than a file."""
     return name in FIELDS
 
 
@@ -38,7 +38,7 @@ def add_field(
     is_file: bool,
     direct_references: bool,
 ) -> None:
-    """Add a field to `document`, or report why that is not possible to `add_error`.
+    """Add a field to `document`, or report the reason why it cannot be added to `add_error`.
 
     The schema validates the value later.
     """

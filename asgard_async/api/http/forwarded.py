@@ -1,8 +1,8 @@
 """The client's address, scheme and host, as forwarded by a trusted proxy.
 
-Not aiohttp-remotes: its middlewares clone a request that is already being handled, which loses what
-is stored with it (its id, that it is answered), and its strict one rejects clients that do not come
-through the proxy.
+aiohttp-remotes is unsuitable: its middlewares clone a request that is already being handled, which
+loses the data stored with the request (its id, and that it is answered), and its strict middleware
+rejects clients that do not connect through the proxy.
 """
 
 import ipaddress
@@ -15,8 +15,8 @@ from aiohttp import hdrs, web
 def as_forwarded(request: web.BaseRequest, is_proxy: Callable[[str], bool]) -> web.BaseRequest:
     """Apply `X-Forwarded-*` to a request from a trusted proxy; return others unchanged.
 
-    Each proxy appends to the header. Everything before the last address that is not a trusted
-    proxy's was made up by the client.
+    Each proxy appends to the header. The last address that is not a trusted proxy's is the
+    client's; anything before that address may be forged.
     """
     if not is_proxy(request.remote or ""):
         return request

@@ -1,6 +1,6 @@
-"""JSON bodies: read within limits of size and time, and decoded without risk.
+"""JSON bodies: read within limits of size and time, and decoded safely.
 
-The loaders of aiohttp and webargs answer 500 to deeply nested JSON and to integers of 5 000 digits.
+The loaders of aiohttp and webargs answer 500 to deeply nested JSON and to 5000-digit integers.
 """
 
 import re
@@ -21,12 +21,12 @@ from asgard_async.api.errors import (
 from asgard_async.api.http.bodies import Bodies
 
 MAX_COMPOUND_BYTES = 1024 * 1024
-"""Limit of a list or object within a body: decoded, it takes a multiple of that memory."""
+"""Limit of a list or object within a body: once decoded, it takes several times that memory."""
 TOO_LARGE = "Too large"
 UNKNOWN_FIELD = "Unknown field."
 
 Scalar: TypeAlias = bool | int | float | str | None
-# No field of the API is deeper than an object or list of scalars. Decoding no further bounds both
+# No field of the API is deeper than an object or list of scalars. Decoding no deeper bounds both
 # the depth and the number of Python objects that a small body can create.
 Value: TypeAlias = Scalar | list[Scalar] | dict[str, Scalar]
 
@@ -46,7 +46,7 @@ async def read_json_object(
     max_bytes: int,
     seconds: float,
 ) -> dict[str, Value]:
-    """Read the body of a request as a JSON object with some of the given fields.
+    """Read the body of a request as a JSON object with some of `fields`.
 
     Raises:
         UnsupportedMediaType: the body is not declared as JSON in UTF-8, or is compressed.
@@ -54,7 +54,7 @@ async def read_json_object(
         BodyTooSlow: the body takes longer than `seconds` to arrive.
         TooManyBodies: no memory for the body became available in time.
         MalformedBody: the body is not JSON.
-        InvalidRequest: the JSON has another shape, or an unknown field.
+        InvalidRequest: the JSON has the wrong shape, or an unknown field.
     """
     require_json(request)
     body = await read_body(request, bodies, max_bytes=max_bytes, seconds=seconds)
@@ -79,7 +79,7 @@ def require_json(request: web.Request) -> None:
 async def read_body(
     request: web.Request, bodies: Bodies, *, max_bytes: int, seconds: float
 ) -> bytes:
-    """Read the whole body, holding at most `max_bytes` and one network chunk of it.
+    """Read the whole body, with at most `max_bytes` and one network chunk in memory.
 
     Raises:
         BodyTooLarge: the body has more than `max_bytes`.
@@ -109,7 +109,7 @@ def decode_object(body: bytes, fields: frozenset[str]) -> dict[str, Value]:
 
     Raises:
         MalformedBody: the body is not JSON.
-        InvalidRequest: the JSON has another shape, or a field that is not among `fields`.
+        InvalidRequest: the JSON has the wrong shape, or a field that is not in `fields`.
     """
     if not body:
         raise MalformedBody("The body is empty; send a JSON object.")
@@ -130,9 +130,9 @@ def decode_object(body: bytes, fields: frozenset[str]) -> dict[str, Value]:
 def _decode_fields(body: bytes, fields: frozenset[str]) -> dict[str, msgspec.Raw]:
     try:
         try:
-            present = _decoder_of(fields).decode(body)
+            record = _decoder_of(fields).decode(body)
         except msgspec.ValidationError as error:
-            # if it is not JSON at all, report that instead
+            # if the body is not JSON at all, report that instead
             body.decode()
             msgspec.json.decode(body, type=msgspec.Raw)
             raise InvalidRequest(_object_errors(error)) from error
@@ -140,7 +140,7 @@ def _decode_fields(body: bytes, fields: frozenset[str]) -> dict[str, msgspec.Raw
         raise MalformedBody("The body is nested too deeply.") from error
     except (msgspec.DecodeError, UnicodeDecodeError) as error:
         raise MalformedBody(_not_json(error, body)) from error
-    values = {name: getattr(present, name) for name in fields}
+    values = {name: getattr(record, name) for name in fields}
     return {name: raw for name, raw in values.items() if raw is not msgspec.UNSET}
 
 
@@ -156,8 +156,8 @@ def _decoder_of(fields: frozenset[str]) -> msgspec.json.Decoder[msgspec.Struct]:
 
 
 def _object_errors(error: msgspec.ValidationError) -> dict[str, list[str]]:
-    if unknown := re.search(r"unknown field `(.*)`", str(error), re.DOTALL):
-        return {unknown[1]: [UNKNOWN_FIELD]}
+    if match := re.search(r"unknown field `(.*)`", str(error), re.DOTALL):
+        return {match[1]: [UNKNOWN_FIELD]}
     return {"body": ["Must be a JSON object."]}
 
 
@@ -172,10 +172,11 @@ def _not_json(error: Exception, body: bytes) -> str:
     if isinstance(error, UnicodeDecodeError):
         return "The body is not valid UTF-8."
     # msgspec's own message is "truncated"
-    if lone := LONE_SURROGATE.search(body):
+    if surrogate := LONE_SURROGATE.search(body):
         return (
             f"The body is not valid JSON: lone surrogate (\\ud800 to \\udfff) at byte"
-            f" {lone.start()}; escape both halves of the character, or write the character itself."
+            f" {surrogate.start()}; escape both halves of the character, or write the character"
+            " itself."
         )
     return f"The body is not valid JSON: {error}."
 

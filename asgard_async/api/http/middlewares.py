@@ -1,4 +1,4 @@
-"""The error middleware: exceptions of handlers become problem documents."""
+"""The error middleware: converts exceptions in handlers to problem documents."""
 
 import logging
 
@@ -23,8 +23,8 @@ async def problems(request: web.Request, handler: Handler) -> web.StreamResponse
         if isinstance(error, web.HTTPException) and error.status < 400:
             raise
         if is_answered(request):
-            # part of a response is sent: aborting the connection is the only way to say that
-            # the rest is missing
+            # part of the response is already sent: aborting the connection is the only way to
+            # signal that the rest is missing
             log.exception(
                 "%s %s failed in mid-response, request_id %s",
                 request.method,

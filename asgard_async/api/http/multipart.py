@@ -1,6 +1,6 @@
 """multipart/form-data bodies: parts are read as they arrive, and archives are written to disk.
 
-The rest of a form is held in memory, with the same limit as a JSON body.
+Other parts are held in memory, with the same limit as a JSON body.
 """
 
 from collections.abc import AsyncIterator, Iterator
@@ -30,7 +30,7 @@ MAX_PARTS = MAX_REQUIREMENTS + 100
 """`requirements` may be repeated."""
 CHUNK = 1 << 16
 BLOCK = 1 << 20
-"""Bytes per write to disk; each takes a call to a thread."""
+"""Bytes per write to disk; each write takes a call to a thread."""
 PLAIN_ENCODINGS = {"7bit", "8bit", "binary"}
 # aiohttp's reader raises these for crafted bodies; `Warning` if warnings are errors.
 READER_ERRORS = (

@@ -34,7 +34,7 @@ class RequestParser(AIOHTTPParser):
         )
 
     def load_querystring(self, req: web.Request, schema: Schema) -> MultiDictProxy:
-        # repeated names and lone surrogates have no meaning here
+        # repeated names and lone surrogates are meaningless here
         errors: dict[str, list[str]] = {}
         for name, value in list(req.query.items())[:MAX_PARAMETERS]:
             if len(req.query.getall(name)) > 1:
@@ -78,7 +78,7 @@ def _walk(messages: Any, path: tuple[str, ...]) -> Iterator[tuple[tuple[str, ...
 
 
 def is_unicode(text: str) -> bool:
-    """Return whether the text can be stored and sent, i.e. has no lone surrogates."""
+    """Return whether the text can be stored and sent: it has no lone surrogates."""
     try:
         text.encode()
     except UnicodeEncodeError:

@@ -51,7 +51,7 @@ STATUS_OF: Mapping[type[AsgardError], int] = {
 """HTTP status by error class; subclasses that are not listed have the status of their parent."""
 
 CHALLENGES = 'Bearer realm="asgard", Basic realm="asgard", charset="UTF-8"'
-"""Basic too, so that a browser asks for the token when it opens /docs."""
+"""Includes Basic, so that a browser asks for the token when it opens /docs."""
 
 EXHAUSTED: Mapping[int, str] = {
     errno.EMFILE: "The service has too many open files",
@@ -59,13 +59,13 @@ EXHAUSTED: Mapping[int, str] = {
     errno.ENOMEM: "The service's machine is out of memory",
     errno.EAGAIN: "The service's machine is out of processes or threads",
 }
-"""Cause by errno of errors that pass once the machine has the resource again."""
+"""The causes of temporary errors by errno: the machine has run out of a resource."""
 LOCKED: Mapping[int, str] = dict.fromkeys(
     (sqlite3.SQLITE_BUSY, sqlite3.SQLITE_LOCKED), "The service's database is busy"
 )
 
 RETRY_AFTER_SECONDS = 5
-"""Default for temporary errors that do not name a time."""
+"""Default for temporary errors that do not specify a time."""
 
 MAX_FIELDS_SHOWN = 50
 MAX_NAME_LENGTH = 120
@@ -73,7 +73,7 @@ MAX_NAME_LENGTH = 120
 
 @dataclass(frozen=True, kw_only=True)
 class Problem:
-    """An error as a client sees it. `extra` holds members beside the standard ones."""
+    """An error as sent to the client. `extra` holds additional members of the document."""
 
     status: int
     detail: str
@@ -93,7 +93,7 @@ class Problem:
             **self.extra,
         }
         if self.errors is not None:
-            document["errors"] = _shown(self.errors)
+            document["errors"] = _limited(self.errors)
         document["request_id"] = request_id
         return document
 
@@ -152,8 +152,8 @@ def problem_of_exhaustion(error: Exception) -> Problem | None:
 
 def problem_of_http(error: web.HTTPException) -> Problem:
     """Return the problem for one of aiohttp's own exceptions."""
-    kept = {"Allow", "Retry-After", "WWW-Authenticate"}
-    headers = {name: value for name, value in error.headers.items() if name in kept}
+    kept_names = {"Allow", "Retry-After", "WWW-Authenticate"}
+    headers = {name: value for name, value in error.headers.items() if name in kept_names}
     match error:
         case web.HTTPMethodNotAllowed():
             allowed = ", ".join(sorted(error.allowed_methods))
@@ -181,14 +181,14 @@ INTERNAL_ERROR = Problem(
 )
 
 
-def _shown(errors: Mapping[str, list[str]]) -> dict[str, list[str]]:
-    shown = {
+def _limited(errors: Mapping[str, list[str]]) -> dict[str, list[str]]:
+    limited = {
         _sendable(name)[:MAX_NAME_LENGTH]: [_sendable(message) for message in messages]
         for name, messages in list(errors.items())[:MAX_FIELDS_SHOWN]
     }
     if len(errors) > MAX_FIELDS_SHOWN:
-        shown["…"] = [f"{len(errors) - MAX_FIELDS_SHOWN} more fields are invalid."]
-    return shown
+        limited["…"] = [f"{len(errors) - MAX_FIELDS_SHOWN} more fields are invalid."]
+    return limited
 
 
 def _sendable(text: str) -> str:

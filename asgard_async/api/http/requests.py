@@ -22,9 +22,9 @@ COMMON_HEADERS = {
         "default-src 'none'; base-uri 'none'; form-action 'none'; frame-ancestors 'none'; sandbox"
     ),
 }
-"""Headers of every response. Pages set a Content-Security-Policy of their own."""
+"""Headers of every response. Pages set their own Content-Security-Policy."""
 
-# not secret; the system's generator would cost a system call for each id
+# the ids are not secret; the system's generator would cost a system call for each id
 _ids = random.Random()  # noqa: S311
 _well_formed = re.compile(r"[A-Za-z0-9._-]{1,128}")
 _REQUEST_ID = web.RequestKey("request_id", str)
@@ -34,17 +34,17 @@ _ANSWERED = web.RequestKey("answered", bool)
 
 
 def request_id(request: web.BaseRequest) -> str:
-    """Return the id of a request: the client's own if well-formed, else a generated one."""
-    known: str | None = request.get(_REQUEST_ID)
-    if known is None:
-        sent = request.headers.get(HEADER, "")
-        known = sent if _well_formed.fullmatch(sent) else new_request_id()
-        request[_REQUEST_ID] = known
-    return known
+    """Return the id of a request: the client's id if well-formed, else a generated id."""
+    stored_id: str | None = request.get(_REQUEST_ID)
+    if stored_id is None:
+        client_id = request.headers.get(HEADER, "")
+        stored_id = client_id if _well_formed.fullmatch(client_id) else new_request_id()
+        request[_REQUEST_ID] = stored_id
+    return stored_id
 
 
 def new_request_id() -> str:
-    """Generate the id of a request that came without one."""
+    """Generate the id of a request that has none."""
     return f"{_ids.getrandbits(64):016x}"
 
 
@@ -61,12 +61,12 @@ def token_of(request: web.Request) -> Token | None:
 
 
 def is_answered(request: web.BaseRequest) -> bool:
-    """Return whether a response has started, so that no other can be sent."""
+    """Return whether a response has started; another can then no longer be sent."""
     return _ANSWERED in request
 
 
 async def mark_response(request: web.Request, response: web.StreamResponse) -> None:
-    """Note that the response starts, and add the common headers (for `on_response_prepare`)."""
+    """Record that the response starts, and add the common headers (for `on_response_prepare`)."""
     request[_ANSWERED] = True
     put_headers(request, response)
 

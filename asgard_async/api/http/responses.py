@@ -12,7 +12,7 @@ from aiohttp import web
 def reply(
     document: Any, *, status: int = 200, headers: Mapping[str, str] | None = None
 ) -> web.Response:
-    """Create a JSON response. Nothing may cache it: it is true for the moment only."""
+    """Create a JSON response, which must not be cached."""
     return web.Response(
         status=status,
         body=msgspec.json.encode(document),
@@ -31,7 +31,7 @@ async def stream(
     *,
     stall_seconds: float | None = None,
 ) -> web.StreamResponse:
-    """Send the pieces as they become available, with one of them in memory at a time.
+    """Send the pieces as they become available, with one piece in memory at a time.
 
     Raises:
         TimeoutError: the client reads nothing for `stall_seconds`.

@@ -14,7 +14,7 @@ logger = logging.getLogger(__name__)
 def create_runner(app: web.Application, *, shutdown_timeout: float) -> web.AppRunner:
     """Create the runner of the application, with Asgard's connection limits.
 
-    Raises the process's limit of open files as far as the connections need it.
+    Raises the process's limit on open files as far as the connections need.
     """
     wanted = app[CONFIG].http.max_connections
     available = raise_limit_for(wanted)

@@ -32,9 +32,9 @@ DEFAULTS = {
     # compressed bodies are rejected, so there is nothing to decompress
     "auto_decompress": False,
     # Seconds for which the rest of a rejected body is read and discarded, so that the client
-    # gets to read the response. A disconnect is not noticed before.
+    # can read the response. A disconnect is noticed only afterwards.
     "lingering_time": 2.0,
-    # Bytes of a body that are buffered for a handler that does not read on.
+    # Bytes of a body that are buffered while the handler is not reading.
     "read_bufsize": 1 << 16,
 }
 
@@ -115,7 +115,7 @@ class _RequestHandler(ObservableRequestHandler):
     def __init__(self, *args: Any, admission: Connections, **options: Any) -> None:
         super().__init__(*args, **options)
         self._admission = admission
-        # aiohttp clears its own `transport` early
+        # aiohttp clears its own `transport` too early
         self._client: asyncio.Transport | None = None
         self._header_deadline: asyncio.TimerHandle | None = None
         self._response_deadline: asyncio.TimerHandle | None = None
@@ -128,7 +128,7 @@ class _RequestHandler(ObservableRequestHandler):
         self.address = str((transport.get_extra_info("peername") or ("",))[0])
         if not self._admission.admit(self):
             log.info("Connection from %s rejected: too many connections", self.address)
-            self.force_close()  # what the client sends from now on is ignored
+            self.force_close()  # anything that the client sends from now on is ignored
             client.write(_too_many_connections())
             client.close()
             return
@@ -170,7 +170,7 @@ class _RequestHandler(ObservableRequestHandler):
 
     def _on_late_header(self) -> None:
         self._header_deadline = None
-        if self.idle_since is not None:  # else the header arrived at the last moment
+        if self.idle_since is not None:  # otherwise the header arrived at the last moment
             self._disconnect("request header took too long")
 
     def _on_stalled_client(self) -> None:
@@ -209,7 +209,7 @@ class _RequestHandler(ObservableRequestHandler):
 
 
 def _too_many_connections() -> bytes:
-    """The response to a connection over the limit, sent before it has made a request."""
+    """Return the response to a connection over the limit, sent before its first request."""
     problem = Problem(status=503, detail="The service has too many connections; try again shortly.")
     new_id = new_request_id()
     body = msgspec.json.encode(problem.document(new_id))

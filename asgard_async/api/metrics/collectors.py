@@ -1,4 +1,4 @@
-"""Metrics read from their owners on every scrape."""
+"""Metrics that are read from other components on every scrape."""
 
 from collections.abc import Iterator
 
@@ -46,7 +46,7 @@ class IsolationCollector(Collector):
         self._selector = selector
 
     def collect(self) -> Iterator[Metric]:
-        """Yield the current level; nothing if none works."""
+        """Yield the current level; yield nothing if no level is available."""
         if (level := self._selector.level) is not None:
             yield InfoMetricFamily(
                 "asgard_isolation", "Isolation level of jobs.", value={"level": level}

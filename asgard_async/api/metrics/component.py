@@ -20,7 +20,7 @@ METRICS = web.AppKey("metrics", Metrics)
 
 
 def set_up_metrics(app: web.Application) -> None:
-    """Add the metrics, and the callbacks by which other components report to them."""
+    """Add the metrics, and the callbacks with which other components report to them."""
     app[METRICS] = metrics = Metrics(slots=app[CONFIG].jobs.slots)
     app[ON_JOB_END] = metrics.count_end
     app[ON_REMOVAL] = metrics.count_removed
@@ -28,7 +28,7 @@ def set_up_metrics(app: web.Application) -> None:
 
 
 async def metrics(app: web.Application) -> AsyncIterator[None]:
-    """Add the metrics that the executor, isolation and limits keep themselves."""
+    """Add the metrics that are read from the executor, isolation and limits."""
     for collector in (
         WarmCollector(app[WARM]),
         IsolationCollector(app[ISOLATION]),

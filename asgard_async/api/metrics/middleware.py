@@ -9,14 +9,14 @@ from asgard_async.api.metrics.service_metrics import Metrics
 
 
 def count_requests(metrics: Metrics) -> Middleware:
-    """A middleware that counts every response.
+    """Create a middleware that counts every response.
 
-    It belongs outside the one that turns exceptions into responses, so that errors count too.
+    It belongs outside the middleware that turns exceptions into responses, to count errors too.
     """
 
     @web.middleware
     async def count(request: web.Request, handler: Handler) -> web.StreamResponse:
-        started = time.perf_counter()
+        start = time.perf_counter()
         response = await handler(request)
         resource = request.match_info.route.resource
         metrics.count_request(
@@ -24,7 +24,7 @@ def count_requests(metrics: Metrics) -> Middleware:
             # never the path itself: clients could create any number of label values
             route=resource.canonical if resource is not None else "unmatched",
             status=response.status,
-            seconds=time.perf_counter() - started,
+            seconds=time.perf_counter() - start,
         )
         return response
 

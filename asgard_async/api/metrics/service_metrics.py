@@ -1,6 +1,6 @@
-"""Prometheus metrics of the service: counted as things happen, or set when they are scraped.
+"""Prometheus metrics of the service, updated on events or set on every scrape.
 
-They have a registry of their own, so that two applications in one process do not share metrics.
+Each application has a separate registry, so that two in one process do not share metrics.
 """
 
 from collections.abc import Mapping
@@ -149,8 +149,8 @@ class Metrics:
 
     def count_request(self, *, method: str, route: str, status: int, seconds: float) -> None:
         """Count an answered request."""
-        known = method if method in METHODS else "other"
-        requests, durations = self._of_requests(known, route, status)
+        label = method if method in METHODS else "other"
+        requests, durations = self._of_requests(label, route, status)
         requests.inc()
         durations.observe(seconds)
 

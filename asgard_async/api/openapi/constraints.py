@@ -46,7 +46,7 @@ def newer_keywords(_: OpenAPIConverter, field: fields.Field[Any], ret: Keywords)
 
 
 def enum_of_text(_: OpenAPIConverter, field: fields.Field[Any], ret: Keywords) -> Keywords:
-    """Return the type of an enum; apispec lists its values only."""
+    """Return the type of an enum, for which apispec only lists the values."""
     if not (isinstance(field, fields.Enum) and issubclass(field.enum, str)):
         return {}
     return {"type": ["string", "null"] if field.allow_none else "string"}
@@ -64,10 +64,10 @@ def _together(checks: Iterable[object], known: Mapping[str, Any]) -> Keywords:
     keywords: Keywords = {}
     patterns = [known["pattern"]] if "pattern" in known else []
     for check in checks:
-        of_check = dict(json_schema_of(check))
-        if "pattern" in of_check:
-            patterns.append(of_check.pop("pattern"))
-        keywords.update(of_check)
+        check_keywords = dict(json_schema_of(check))
+        if "pattern" in check_keywords:
+            patterns.append(check_keywords.pop("pattern"))
+        keywords.update(check_keywords)
     if len(patterns) > 1:
         keywords["allOf"] = [{"pattern": pattern} for pattern in patterns[1:]]
     if patterns:

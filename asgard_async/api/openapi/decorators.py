@@ -23,8 +23,8 @@ class Decorator(Protocol):
 def docs(*, operation_id: str, **options: Any) -> Decorator:
     """Describe a handler in OpenAPI's terms.
 
-    Generated clients name their methods after `operation_id`, so it never follows a renamed
-    handler.
+    Generated clients name their methods after `operation_id`, so it must not change when a
+    handler is renamed.
     """
     decorator: Decorator = aiohttp_apispec.docs(operationId=operation_id, **options)
     return decorator
@@ -91,7 +91,7 @@ def text_response(
 ) -> dict[str, dict[str, Any]]:
     """Document a 200 response of text, for `@docs(responses=…)`.
 
-    `binary` are content types that the response may have instead.
+    `binary` lists alternative content types of the response.
     """
     return {
         "200": {

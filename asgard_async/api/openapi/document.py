@@ -28,8 +28,8 @@ Document = dict[str, Any]
 class ApiDocument:
     """The OpenAPI document of a list of routes.
 
-    `configured` are schemas whose rules follow the configuration; each replaces the schema of its
-    class.
+    `configured` lists schemas whose rules depend on the configuration; each replaces the schema of
+    its class.
     """
 
     def __init__(self, routes: Iterable[web.RouteDef], configured: Iterable[Schema] = ()) -> None:
@@ -78,7 +78,7 @@ class ApiDocument:
             },
         }
         if guarded:
-            # the empty first requirement: no token is needed until one is created
+            # the empty first requirement: no token is needed until a token is created
             operation["security"] = [{}, *({name: []} for name in SECURITY_SCHEMES)]
         if "description" in declared:
             operation["description"] = declared["description"]
@@ -125,7 +125,7 @@ class ApiDocument:
 
 
 class _Plugin(MarshmallowPlugin):
-    """apispec's plugin, extended to the fields of this API."""
+    """apispec's plugin, extended to support the fields of this API."""
 
     def init_spec(self, spec: APISpec) -> None:
         super().init_spec(spec)

@@ -1,4 +1,4 @@
-"""GET /docs: Swagger UI, with every file served from here.
+"""GET /docs: Swagger UI, with all files served by Asgard itself.
 
 The files come from the package flask-swagger-ui, which is not imported. It is the smallest package
 with a current Swagger UI and needs only Flask, which MLflow requires anyway.
@@ -14,7 +14,7 @@ PACKAGE = "flask_swagger_ui"
 FILES = frozenset({"swagger-ui.css", "swagger-ui-bundle.js", "favicon-32x32.png"})
 START = "start.js"
 
-# relative URLs, so that the page works below any prefix that a proxy adds
+# relative URLs, so that the page works behind a proxy that adds a path prefix
 PAGE = """\
 <!doctype html>
 <html lang="en">
@@ -79,7 +79,7 @@ async def get_page(_: web.Request) -> web.Response:
 
 
 async def get_file(request: web.Request) -> web.StreamResponse:
-    """Return a file that the page loads; the package's other files are not served."""
+    """Return a file that the page loads; other files of the package are not served."""
     name = request.match_info["file"]
     headers = {"Cache-Control": "no-cache"}
     if name == START:

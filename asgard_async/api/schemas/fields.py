@@ -1,4 +1,4 @@
-"""Fields that marshmallow lacks, or does not check strictly enough."""
+"""Fields that marshmallow lacks or does not check strictly enough."""
 
 import re
 from collections.abc import Callable, Iterable, Mapping
@@ -8,13 +8,13 @@ from typing import Any
 from marshmallow import ValidationError, fields
 
 Check = Callable[[str], str | None]
-"""Returns why a text is invalid, or None."""
+"""Returns the reason why a text is invalid, or None."""
 
 
 def documented(**keywords: Any) -> Callable[[Check], Check]:
-    """Document a check by keywords of JSON Schema.
+    """Document a check with JSON Schema keywords.
 
-    The keywords may accept more than the check, never less.
+    The keywords may be looser than the check, never stricter.
     """
 
     def decorate(check: Check) -> Check:
@@ -31,7 +31,7 @@ def json_schema_of(check: object) -> Mapping[str, Any]:
 
 
 class Flag(fields.Boolean):
-    """`true` or `false`, and nothing that merely resembles them."""
+    """Exactly `true` or `false`; no similar values."""
 
     default_error_messages = {"invalid": "Must be true or false."}
 
@@ -164,12 +164,12 @@ class TextMap(fields.Dict):
 
 @documented(pattern=r"^[^\x00]*$")
 def no_nul(text: str) -> str | None:
-    """Reject NUL, which ends a text early in C: environment, arguments, SQL."""
+    """Reject NUL, which ends a string in C: in the environment, arguments and SQL."""
     return "Must not contain NUL characters." if "\0" in text else None
 
 
 def as_validator(check: Check) -> Callable[[str], None]:
-    """Convert a check to a validator of marshmallow."""
+    """Convert a check to a marshmallow validator."""
 
     def validate(text: str) -> None:
         if message := check(text):

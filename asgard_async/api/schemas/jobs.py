@@ -1,9 +1,9 @@
-"""Queries for jobs, and jobs as responses show them.
+"""Queries for jobs, and the representation of jobs in responses.
 
-`api.views` builds documents from these declarations. A field shows the attribute of its own name,
-or the one that `source` in its metadata names: a path from the record, on which None gives null.
-`convert` in the metadata is applied to values other than None. What a submission asks for is shown
-without being listed here, `HIDDEN` fields excepted.
+`api.views` builds documents from these declarations. A field shows the attribute with the
+same name, or the attribute that `source` in its metadata names: a path from the record, on which
+None gives null. `convert` in the metadata is applied to values other than None. The fields of a
+submission, except those in `HIDDEN`, are added automatically.
 """
 
 from collections.abc import Collection, Mapping
@@ -75,7 +75,7 @@ class JobQuery(Schema):
 
 
 def job_path(job_id: str) -> str:
-    """The URL path of a job."""
+    """Return the URL path of a job."""
     return f"/mlops/training/jobs/{job_id}"
 
 
@@ -110,12 +110,12 @@ def _time(description: str = "", *, source: str | None = None, **options: Any) -
 
 
 def _nested_in_job(schema: type[Schema]) -> fields.Nested:
-    """A nested object that groups attributes of the job."""
+    """Return a nested object that groups attributes of the job."""
     return fields.Nested(schema, required=True, metadata={"source": ""})
 
 
 def _shown(schema: Schema, *, but: Collection[str] = ()) -> dict[str, fields.Field[Any]]:
-    """Fields of responses that show the fields of a submission."""
+    """Return the response fields that show the fields of a submission."""
     nullable = {field.name for field in fields_of(JobSpec) if field.default is None}
     return {
         name: _shown_field(field, is_nullable=name in nullable)
@@ -125,7 +125,7 @@ def _shown(schema: Schema, *, but: Collection[str] = ()) -> dict[str, fields.Fie
 
 
 def _example_of(shown: Collection[str]) -> dict[str, Any]:
-    """The values of these fields in the example of an upload; defaults for those it leaves out."""
+    """Return these fields of the example upload, with defaults for missing fields."""
     defaults = {field.name: field.default for field in fields_of(JobSpec)}
     uploaded = SubmissionSchema.Meta.example
     return {name: uploaded.get(name, defaults[name]) for name in shown}
@@ -156,7 +156,7 @@ def _shown_field(field: fields.Field[Any], *, is_nullable: bool) -> fields.Field
 
 
 class JobSchema(Schema):
-    """A job in short."""
+    """The short form of a job."""
 
     job_id = fields.String(required=True, metadata={"pattern": "^[0-9a-f]{8}$"})
     script_name = fields.String(required=True, metadata={"source": "spec.script_name"})
@@ -258,7 +258,7 @@ class ResourcesSchema(Schema):
 
 
 class AskedLimitsSchema(Schema):
-    """The limits that a job asked for in `resources`; null stands for the configured limit."""
+    """The limits that a job requested in `resources`; null means the configured limit."""
 
     class Meta:
         include = _shown(ResourcesAskedSchema())

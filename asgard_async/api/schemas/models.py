@@ -25,7 +25,7 @@ def run_id(text: str) -> str | None:
 
 
 class RegistrationSchema(Schema):
-    """A run whose model becomes a version of a registered model."""
+    """A request to register the model of a run as a version of a registered model."""
 
     model_name = fields.String(
         required=True, validate=[Length(1, MAX_MODEL_NAME), as_validator(model_name)]

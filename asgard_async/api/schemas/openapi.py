@@ -5,7 +5,7 @@ from marshmallow.validate import Equal
 
 
 class OpenApiSchema(Schema):
-    """An OpenAPI document, as far as it is described here."""
+    """The required members of an OpenAPI document."""
 
     openapi = fields.String(required=True, validate=Equal("3.1.0"))
     info = fields.Dict(required=True)

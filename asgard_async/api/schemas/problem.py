@@ -73,7 +73,7 @@ EXAMPLES: Mapping[int, Problem] = {
         )
     },
 }
-"""Examples by status, made by the code that makes the real ones."""
+"""Examples by status, created by the same code as real problems."""
 
 
 _HEADERS = {401: ["WWW-Authenticate"], 429: ["Retry-After"], 503: ["Retry-After"]}

@@ -1,7 +1,7 @@
-"""The fields of an upload and the rules that can be checked on them alone.
+"""The fields of an upload, and the rules that can be checked without other data.
 
-Simple fields are declared in `domain.job.JobSpec`, with their rules. Whether requirements can be
-parsed and scripts compile is checked by `jobs.submit`.
+Simple fields are declared in `domain.job.JobSpec`, with their rules. `jobs.submit` checks that
+requirements can be parsed and that scripts compile.
 """
 
 import base64
@@ -36,7 +36,7 @@ from asgard_async.domain.submission import Submission, UploadedArchive
 from asgard_async.executors.environment_variables import is_reserved
 
 MAX_NAME = 255
-"""The largest length of a file name on Linux, in bytes; here also in characters."""
+"""The maximum length of a file name on Linux in bytes, here also used for characters."""
 MAX_ENTRYPOINT = 1024
 MAX_MODEL_NAME = 256
 """The width of the name column in MLflow's registry."""
@@ -48,12 +48,12 @@ MAX_ENVIRONMENT_BYTES = 64 * 1024
 MAX_TAG_KEY = 250
 MAX_TAG_VALUE = 5000
 MAX_TAGS_BYTES = 96 * 1024
-"""As JSON. The script gets all tags in one variable, which Linux limits to 128 KiB."""
+"""Size as JSON. The script receives all tags in one variable, which Linux limits to 128 KiB."""
 MAX_KEY = 255
 LEAST_MEMORY_MB = 16
-"""With less, no interpreter starts."""
+"""The interpreter does not start with less."""
 LEAST_CPUS = 0.01
-"""The least share that the kernel's scheduler accepts."""
+"""The smallest share that the kernel's scheduler accepts."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -94,7 +94,7 @@ def file_name(name: str) -> str | None:
 
 @documented(pattern=r"\.py$")
 def entrypoint(path: str) -> str | None:
-    """A relative path that cannot leave the archive."""
+    """Check for a relative path that cannot leave the archive."""
     parts = path.split("/")
     if re.search(r"[\\\x00-\x1f\x7f]", path) or {"", ".", ".."} & {*parts}:
         return "Must be the path of a file in the archive, such as 'src/train.py'."
@@ -105,7 +105,7 @@ def entrypoint(path: str) -> str | None:
 
 @documented(pattern=r"^(?!\.$|\.\.|\s*$)[^/:\x00-\x1f\x7f]+$")
 def model_name(name: str) -> str | None:
-    """The rules of MLflow's registry."""
+    """Check the rules of MLflow's registry."""
     if not name.strip():
         return "Must not be blank."
     if re.search(r"[/:\x00-\x1f\x7f\ud800-\udfff]", name):
@@ -128,7 +128,7 @@ def variable_name(name: str) -> str | None:
     minLength=1, maxLength=MAX_TAG_KEY, pattern=r"^(?!mlflow\.|asgard\.|\.\.|/)[/\w.\- :]+$"
 )
 def tag_key(key: str) -> str | None:
-    """The rules of MLflow's tags, without reserved prefixes."""
+    """Check the rules of MLflow's tags, and reject reserved prefixes."""
     if not 1 <= len(key) <= MAX_TAG_KEY:
         return f"Tag keys must have 1 to {MAX_TAG_KEY} characters."
     if key.startswith(("mlflow.", "asgard.")):
@@ -180,7 +180,7 @@ class Script(fields.String):
 
 
 class ResourcesAskedSchema(Schema):
-    """Limits for the job, within the configured ones."""
+    """Limits for the job, within the configured limits."""
 
     memory_mb = WholeNumber(metadata={"description": "Memory in MiB."})
     cpus = Number(metadata={"description": "CPU time per second, such as 1.5."})
@@ -190,7 +190,7 @@ class ResourcesAskedSchema(Schema):
 
 
 def resources_within(limits: SubmissionLimits) -> Schema:
-    """The schema of resources, bounded by the configured limits."""
+    """Return the schema of resources, bounded by the configured limits."""
     schema = ResourcesAskedSchema()
     bounds = (("memory_mb", LEAST_MEMORY_MB, limits.memory_mb), ("cpus", LEAST_CPUS, limits.cpus))
     for name, least, most in bounds:
@@ -200,7 +200,7 @@ def resources_within(limits: SubmissionLimits) -> Schema:
 
 
 def _declared_in_domain() -> dict[str, fields.Field[Any]]:
-    """The fields of `JobSpec` that are declared with their rules."""
+    """Return the fields of `JobSpec` that are declared with rules."""
     return {
         declared.name: _field_of(declared, declared.metadata[ACCEPTED])
         for declared in fields_of(JobSpec)
@@ -323,7 +323,7 @@ class SubmissionSchema(Schema):
 
 
 def base64_size(size: int) -> int:
-    """The length of `size` bytes in base64."""
+    """Return the length of `size` bytes in base64."""
     return 4 * (-(-size // 3))
 
 
@@ -341,7 +341,7 @@ class ArchiveSubmissionSchema(SubmissionSchema):
 
 
 class UploadFormSchema(SubmissionSchema):
-    """An upload as a form, for the documentation; the other schemas validate its fields."""
+    """An upload as a form, for documentation only; the other schemas validate its fields."""
 
     class Meta:
         exclude = ("script_content",)
@@ -383,7 +383,7 @@ def decode_script(content: str, max_bytes: int) -> bytes:
         script = binascii.a2b_base64(content, strict_mode=True)
     except ValueError as error:  # binascii.Error, and characters outside ASCII
         raise ValidationError(f"Invalid base64: {error}.") from error
-    # strict_mode ignores missing or excess bits, and Python versions differ in them
+    # strict_mode ignores missing or excess bits, and Python versions differ in this
     if base64.b64encode(script) != content.encode():
         raise ValidationError("Invalid base64: wrong padding.")
     return check_script(script, max_bytes)
