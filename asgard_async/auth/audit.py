@@ -1,6 +1,6 @@
 """The audit log: one line of JSON for each request that may change something.
 
-The file may be moved at any time (logrotate's default); the next line starts a new one.
+The file may be moved at any time (logrotate's default); the next entry creates a new one.
 """
 
 import logging
@@ -32,7 +32,7 @@ class AuditLog:
 
 class _Handler(logging.handlers.WatchedFileHandler):
     def _open(self) -> IO[str]:  # type: ignore[override]  # a text file; typeshed declares the class
-        return open(  # stays open; Path.open has no opener
+        return open(  # Path.open has no opener
             self.baseFilename, "a", encoding="utf-8", opener=_private
         )
 

@@ -1,4 +1,4 @@
-"""Authentication in the running service: token look-up, and streams closed after a revoke."""
+"""Authentication in the running service: token look-up, and closing of streams on revocation."""
 
 import asyncio
 import contextlib
@@ -23,19 +23,19 @@ T = TypeVar("T")
 
 @dataclass(kw_only=True, eq=False)
 class StreamGrant:
-    """The permission of a stream, which goes on after its request was authenticated."""
+    """The permission of a stream, which outlives the authentication of its request."""
 
     token: Token | None
-    """None: opened while the API was open."""
+    """None if the stream was opened while the API was open."""
     close: Callable[[], None]
     is_revoked: bool = False
     """True once the token is no longer valid and `close` was called."""
 
 
 class Authenticator:
-    """Finds tokens, or accepts everyone while the API is open. `run` belongs in the background.
+    """Finds tokens, or accepts all requests while the API is open. Call `run` in a background task.
 
-    If the tokens cannot be read, everyone is rejected; the log says so once.
+    If the tokens cannot be read, all requests are rejected; this is logged once.
     """
 
     def __init__(self, tokens: TokenFile, *, may_be_open: bool) -> None:
@@ -45,7 +45,7 @@ class Authenticator:
         self._grants: set[StreamGrant] = set()
         self._has_grants = asyncio.Event()
         self._found: dict[str, Token] = {}
-        """By secret, for requests that arrive in the same iteration of the event loop."""
+        """Tokens by secret, cached for one iteration of the event loop."""
 
     def is_open(self) -> bool:
         """Return whether no token is required: none was ever created, and the API may be open.
@@ -71,7 +71,7 @@ class Authenticator:
         return token
 
     def problem(self) -> str | None:
-        """Return why everyone is rejected, for `Readiness`; None if that is not so."""
+        """Return why all requests are rejected, for `Readiness`; None if they are not."""
         try:
             self.is_open()
         except TokensUnreadable as error:
@@ -80,9 +80,9 @@ class Authenticator:
 
     @contextlib.contextmanager
     def grant(self, token: Token | None, close: Callable[[], None]) -> Iterator[StreamGrant]:
-        """Permit a stream inside the context; `close` is called once, soon after a revoke.
+        """Permit a stream inside the context; call `close` once, soon after its token is revoked.
 
-        A stream from the time when the API was open is closed once the first token is created.
+        A stream that was opened while the API was open is closed when the first token is created.
         """
         grant = StreamGrant(token=token, close=close)
         self._grants.add(grant)
@@ -95,10 +95,10 @@ class Authenticator:
                 self._has_grants.clear()
 
     async def run(self) -> None:
-        """Close the streams of revoked tokens, for ever."""
+        """Close the streams of revoked tokens until cancelled."""
         while True:
             await self._has_grants.wait()
-            # while the tokens cannot be read, no token is known to be revoked
+            # if the tokens cannot be read, it is unknown which are revoked
             with contextlib.suppress(TokensUnreadable):
                 self._close_revoked()
             await asyncio.sleep(CHECK_SECONDS)

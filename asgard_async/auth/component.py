@@ -27,7 +27,7 @@ def set_up_auth(app: web.Application) -> None:
 
 
 async def auth(app: web.Application) -> AsyncIterator[None]:
-    """Close streams whose token is revoked, and the audit log at the end."""
+    """Close the streams of revoked tokens; at the end, close the audit log."""
     app[BACKGROUND].keep_running("authenticator", app[AUTHENTICATOR].run)
     yield
     app[AUDIT].close()

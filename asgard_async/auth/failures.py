@@ -27,7 +27,7 @@ class Failures:
         self._seen: OrderedDict[str, tuple[float, int]] = OrderedDict()
 
     def wait_seconds(self, address: str) -> float:
-        """Return how long the address must wait before its next invalid token; 0 if not at all."""
+        """Return how long the address must wait after too many invalid tokens; 0 if it need not."""
         started_at, count = self._seen.get(address, (0.0, 0))
         remaining = started_at + self._window - self._clock()
         return remaining if count >= self._allowed and remaining > 0 else 0.0

@@ -1,7 +1,8 @@
-"""The tokens of a data directory, in one file.
+"""The file that stores the tokens of a data directory.
 
-A file rather than a table: `asgard token` replaces it as a whole, and the running service notices
-that with one stat call, so that a new or revoked token takes effect with the next request.
+Tokens are in a file instead of a table because `asgard token` can replace it atomically and the
+running service notices this with one stat call. A new or revoked token takes effect with the next
+request.
 """
 
 import fcntl
@@ -31,7 +32,7 @@ class NoSuchToken(Exception):
 
 
 class TokenFile:
-    """The tokens in one file. All methods are safe to use beside other processes."""
+    """The tokens in one file. All methods are safe to use alongside other processes."""
 
     def __init__(self, file: Path) -> None:
         self._file = file
@@ -118,7 +119,7 @@ class TokenFile:
     def _refresh(self) -> None:
         """Read the file again if it has changed."""
         try:
-            status = os.stat(self._file)  # noqa: PTH116  # for every request
+            status = os.stat(self._file)  # noqa: PTH116  # runs on every request
             stamp = (status.st_ino, status.st_mtime_ns, status.st_size)
             if stamp == self._stamp:
                 return

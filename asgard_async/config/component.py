@@ -1,4 +1,4 @@
-"""The components of the configuration: the data directory, and the watch on the event loop."""
+"""The data directory and the event loop monitor, as parts of the application."""
 
 import os
 from collections.abc import AsyncIterator, Callable
@@ -19,7 +19,7 @@ OBSERVE_LOOP_LAG = web.AppKey[Callable[[float], None]]("observe_loop_lag")
 
 
 async def data_directory(app: web.Application) -> AsyncIterator[None]:
-    """Create the data directory and hold its lock, which one service at a time can have."""
+    """Create the data directory and hold its lock, which only one service can hold at a time."""
     config = app[CONFIG]
     data = DataDirectory(root=config.data_dir).make()
     lock = data.lock()
@@ -31,7 +31,7 @@ async def data_directory(app: web.Application) -> AsyncIterator[None]:
 
 
 async def loop_lag(app: web.Application) -> AsyncIterator[None]:
-    """Measure the lag of the event loop, and log what blocks it."""
+    """Measure the lag of the event loop, and log the code that blocks it."""
     lag = LoopLag(
         warn_seconds=app[CONFIG].logging.slow_loop_seconds,
         observe=app.get(OBSERVE_LOOP_LAG, lambda seconds: None),

@@ -1,4 +1,4 @@
-"""Checks across keys, and checks of values that a type cannot express."""
+"""Checks across keys, and checks of values that types cannot express."""
 
 from functools import partial
 from typing import NoReturn

@@ -12,7 +12,7 @@ from asgard_async.core.files.ownership import give_to_owner_of, open_private
 
 @dataclass(frozen=True, kw_only=True)
 class DataDirectory:
-    """Paths of everything that Asgard stores."""
+    """The paths of all files that Asgard stores."""
 
     root: Path
 
@@ -42,7 +42,7 @@ class DataDirectory:
 
     @property
     def mlflow_server(self) -> Path:
-        """Files about the embedded server that the server itself cannot reach."""
+        """Files about the embedded server that the server itself cannot access."""
         return self.root / "mlflow-server"
 
     @property
@@ -82,7 +82,7 @@ class DataDirectory:
 
     @property
     def in_use(self) -> Path:
-        """Lock file of which every running job holds a shared lock."""
+        """Lock file on which every running job holds a shared lock."""
         return self.root / "jobs.lock"
 
     @property
@@ -91,7 +91,7 @@ class DataDirectory:
         return self.root / "service.lock"
 
     def make(self) -> Self:
-        """Create missing directories, readable by the owner alone.
+        """Create missing directories, accessible to the owner only.
 
         Raises:
             ConfigError: a directory cannot be created.
@@ -132,7 +132,7 @@ class DataDirectory:
                 path.chmod(0o711 if others else 0o700)
 
     def lock(self) -> int:
-        """Lock the directory for this service; the lock lasts as long as the returned descriptor.
+        """Lock the directory for this service until the returned descriptor is closed.
 
         Raises:
             ConfigError: another service holds the lock.

@@ -31,7 +31,7 @@ class Setting(NamedTuple):
 
 
 class Layer(NamedTuple):
-    """The settings of one source; of two for the same key, the last one wins."""
+    """The settings of one source; if a key occurs twice, the last setting wins."""
 
     settings: list[Setting]
     warnings: list[str]
@@ -43,7 +43,9 @@ def load_config(
     environ: Mapping[str, str] | None = None,
     overrides: Mapping[str, Mapping[str, Any]] | None = None,
 ) -> Config:
-    """Read defaults, `file`, `environ` (default: `os.environ`) and `overrides`, in that order.
+    """Load the configuration from the defaults, `file`, `environ` and `overrides`, in this order.
+
+    Later sources take precedence. `environ` defaults to `os.environ`.
 
     Raises:
         ConfigError: a file cannot be read, or a key or value is invalid.
@@ -80,7 +82,7 @@ def _read_file(file: Path) -> Layer:
     except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
         raise ConfigError(f"{file}: is not valid TOML: {error}") from error
     settings: list[Setting] = []
-    # former names first, so that a section's present name wins
+    # former names first, so that a section's current name wins
     for section, keys in sorted(document.items(), key=lambda item: item[0] not in RENAMED_SECTIONS):
         if not isinstance(keys, dict):
             raise ConfigError(

@@ -1,4 +1,4 @@
-"""Configuration values with their secrets removed, for output."""
+"""Formatting of configuration values for output, without secrets."""
 
 import re
 from typing import Any
@@ -9,7 +9,7 @@ SECRET_KEYS = frozenset({"password", "token", "index_url", "extra_index_urls"})
 """Keys whose values may hold credentials and are never shown."""
 ADDRESS_KEYS = frozenset({"tracking_uri", "public_url"})
 SHOWN_IN_PART = ADDRESS_KEYS | {"artifacts_destination"}
-"""Keys shown without user name, password and query."""
+"""Keys that are shown without user name, password and query."""
 
 
 def redacted(key: str, value: Any) -> str:

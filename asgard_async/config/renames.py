@@ -1,21 +1,21 @@
-"""Sections under a former name: still read, with a warning that names the present one."""
+"""Renamed sections: the former name still works, with a warning that shows the current one."""
 
 from collections.abc import Collection, Mapping
 from typing import Final
 
 RENAMED_SECTIONS: Final[Mapping[str, str]] = {"edges": "http"}
-"""Former name → present name."""
+"""Former name → current name."""
 
 
 def present_name(section: str) -> str:
-    """The present name of a section; a name that was never changed is its own."""
+    """Return the current name of a section, which is the same unless it was renamed."""
     return RENAMED_SECTIONS.get(section, section)
 
 
 def renamed_in_file(file: str, section: str, set_twice: Collection[str]) -> str:
-    """The warning about a former section name in a file.
+    """Return the warning about a former section name in a file.
 
-    `set_twice` are the keys that the file also sets under the present name, which wins.
+    `set_twice` are the keys that the file also sets under the current name, which wins.
     """
     new = RENAMED_SECTIONS[section]
     ignored = f" ({', '.join(sorted(set_twice))} ignored: also set in [{new}])" if set_twice else ""
@@ -23,6 +23,6 @@ def renamed_in_file(file: str, section: str, set_twice: Collection[str]) -> str:
 
 
 def renamed_variable(name: str, section: str, new_name: str, *, is_set_twice: bool) -> str:
-    """The warning about a variable under a former section name."""
+    """Return the warning about a variable with a former section name."""
     remedy = f"ignored, since {new_name} is set too" if is_set_twice else f"use {new_name}"
     return f"{name}: [{section}] is now [{RENAMED_SECTIONS[section]}]; {remedy}."

@@ -22,7 +22,7 @@ AnyBytes = Annotated[int, Meta(ge=1, le=1000 * LARGEST)]
 
 
 class ConfigError(Exception):
-    """The configuration is invalid; the text names source, key and allowed values."""
+    """The configuration is invalid; the message names the source, key and allowed values."""
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
@@ -87,7 +87,7 @@ class JobsConfig:
 
     @property
     def slots(self) -> int:
-        """The number of jobs that may run at once; 0 resolves to the usable CPU cores."""
+        """The number of jobs that may run at the same time, by default one per usable CPU core."""
         return self.max_concurrent_jobs or len(os.sched_getaffinity(0))
 
 
@@ -190,8 +190,8 @@ class LoggingConfig:
 class Config:
     """The whole configuration.
 
-    `sources` maps each key that is not left at its default to the file or variable that sets it;
-    `warnings` name settings that still work and should be changed.
+    `sources` maps each key that was set to the file or variable that sets it. `warnings` describe
+    settings that still work but should be changed.
     """
 
     server: ServerConfig
@@ -211,7 +211,7 @@ class Config:
 
     @property
     def data_dir(self) -> Path:
-        """The data directory, absolute, `~` expanded."""
+        """The absolute path of the data directory, with `~` expanded."""
         return Path(self.server.data_dir).expanduser().absolute()
 
 
@@ -223,5 +223,5 @@ SECTIONS: dict[str, type[Any]] = {
 
 
 def field_types(section: str) -> dict[str, Any]:
-    """The keys of a section with their types."""
+    """Return the keys of a section with their types."""
     return {field.name: field.type for field in dataclasses.fields(SECTIONS[section])}

@@ -1,1 +1,1 @@
-"""The base that every package may use: tasks, files, locks, redaction, logging, health."""
+"""Foundations that every package may use: tasks, files, locks, redaction, logging, health."""

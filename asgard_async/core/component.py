@@ -1,4 +1,4 @@
-"""The component of readiness and background tasks."""
+"""Readiness and background tasks, as parts of the application."""
 
 from collections.abc import AsyncIterator
 
@@ -12,7 +12,7 @@ BACKGROUND = web.AppKey("background", BackgroundTasks)
 
 
 async def background(app: web.Application) -> AsyncIterator[None]:
-    """Run the tasks that other components start, and cancel them at the end."""
+    """Run the background tasks of other components, and cancel them at the end."""
     app[BACKGROUND] = tasks = BackgroundTasks()
     yield
     await tasks.stop()

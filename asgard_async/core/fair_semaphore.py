@@ -8,7 +8,7 @@ from dataclasses import dataclass, field
 
 
 class SemaphoreUnavailable(Exception):
-    """Too many others are waiting, or the wait took too long."""
+    """Too many callers are waiting, or the wait timed out."""
 
 
 @dataclass(eq=False, kw_only=True)
@@ -23,8 +23,8 @@ class _Waiter:
 class FairSemaphore:
     """Shares `capacity` fairly among owners.
 
-    The next grant goes to the owner that holds least; among equals, to the one whose last grant is
-    oldest. So an owner that asks a thousand times delays another by one grant, not by a thousand.
+    The next grant goes to the owner that holds least; among equals, to the owner whose last grant
+    is oldest. So an owner with a thousand requests delays another by one grant, not by a thousand.
     """
 
     def __init__(self, capacity: int, *, max_waiting: int, patience_seconds: float) -> None:
@@ -35,14 +35,14 @@ class FairSemaphore:
         self._waiters: list[_Waiter] = []
         self._grants = 0
         self._last_grant: dict[str, int] = {}
-        """By owner; only for owners that hold some or wait."""
+        """The latest grant of each owner that holds capacity or waits for some."""
 
     @asynccontextmanager
     async def hold(self, owner: str = "", amount: int = 1) -> AsyncIterator[None]:
-        """Hold `amount` inside the context.
+        """Hold `amount` of the capacity inside the context.
 
         Raises:
-            SemaphoreUnavailable: too many others are waiting, or the wait took too long.
+            SemaphoreUnavailable: too many callers are waiting, or the wait timed out.
         """
         await self.acquire(owner, amount)
         try:
@@ -51,10 +51,10 @@ class FairSemaphore:
             self.release(owner, amount)
 
     async def acquire(self, owner: str = "", amount: int = 1) -> None:
-        """Wait for `amount`; the caller must `release` it.
+        """Wait for `amount` of the capacity; the caller must `release` it.
 
         Raises:
-            SemaphoreUnavailable: too many others are waiting, or the wait took too long.
+            SemaphoreUnavailable: too many callers are waiting, or the wait timed out.
         """
         if not self._waiters and amount <= self._free:
             self._grant(owner, amount)
@@ -71,7 +71,7 @@ class FairSemaphore:
         except BaseException as error:
             if waiter in self._waiters:
                 self._waiters.remove(waiter)
-                self._grant_waiting()  # there may be enough for those behind
+                self._grant_waiting()  # the free capacity may suffice for the next waiters
             elif waiter.granted.done() and not waiter.granted.cancelled():
                 self.release(owner, amount)
             if isinstance(error, TimeoutError):
@@ -79,7 +79,7 @@ class FairSemaphore:
             raise
 
     def release(self, owner: str = "", amount: int = 1) -> None:
-        """Give back what the owner acquired."""
+        """Return acquired capacity."""
         self._free += amount
         self._held[owner] -= amount
         if self._held[owner] <= 0:
@@ -97,7 +97,7 @@ class FairSemaphore:
     def _grant_waiting(self) -> None:
         while self._waiters:
             waiter = min(self._waiters, key=self._rank)
-            # smaller requests do not overtake: a large one would never be granted
+            # smaller requests do not overtake, or a large one might never be granted
             if waiter.amount > self._free:
                 return
             self._waiters.remove(waiter)

@@ -4,7 +4,7 @@ from collections.abc import Callable, Sequence
 
 
 class Readiness:
-    """Not ready while the service starts, ready while it accepts jobs, not ready once it drains."""
+    """Tracks whether the service accepts jobs: not while it starts, and no more once it drains."""
 
     def __init__(self) -> None:
         self._reason: str | None = "The service is starting."
@@ -20,15 +20,15 @@ class Readiness:
         self._reason = "The service is stopping and accepts no new jobs."
 
     def unless(self, obstacle: Callable[[], str | None]) -> None:
-        """Ask `obstacle` on every check; the service is not ready while it returns a reason."""
+        """Call `obstacle` on every check; the service is not ready while it returns a reason."""
         self._obstacles.append(obstacle)
 
     def watch(self, problem: Callable[[], str]) -> None:
-        """Ask `problem` on every check for a warning; an empty text means none."""
+        """Call `problem` on every check for a warning; an empty text means none."""
         self._problems.append(problem)
 
     def warnings(self) -> Sequence[str]:
-        """Return problems that an administrator should fix although the service accepts jobs."""
+        """Return problems that an administrator should fix, even if the service accepts jobs."""
         return [warning for problem in self._problems if (warning := problem())]
 
     def reasons(self) -> Sequence[str]:

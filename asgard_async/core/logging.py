@@ -8,21 +8,21 @@ from typing import Literal
 import msgspec
 
 EXTRAS = ("job_id", "request_id")
-"""Fields that an event may carry beside its message."""
+"""Optional fields of an event, besides its message."""
 
 
 def set_up_logging(*, level: str, format: Literal["text", "json"]) -> None:
-    """Log to stderr, from `level` ("debug", "info", …) on."""
+    """Log events of at least `level` ("debug", "info", …) to stderr."""
     handler = logging.StreamHandler(sys.stderr)
     handler.setFormatter(JsonFormatter() if format == "json" else TextFormatter())
     logging.basicConfig(level=level.upper(), handlers=[handler])
 
 
 class TextFormatter(logging.Formatter):
-    """One line for each event; a traceback follows on lines of its own.
+    """Formats each event as one line; a traceback follows on separate lines.
 
-    A message may quote clients and jobs. Escaping keeps such text from faking an event on a new
-    line and from sending control sequences to the reader's terminal.
+    A message may contain text from clients and jobs. Escaping keeps such text from forging an event
+    on a new line and from sending control sequences to the reader's terminal.
     """
 
     def __init__(self) -> None:
@@ -38,7 +38,7 @@ class TextFormatter(logging.Formatter):
 
 
 class JsonFormatter(logging.Formatter):
-    """One JSON object for each event, traceback included, on one line."""
+    """Formats each event as one line with a JSON object, traceback included."""
 
     def format(self, record: logging.LogRecord) -> str:
         event = {
@@ -54,7 +54,7 @@ class JsonFormatter(logging.Formatter):
 
 
 def escaped(text: str) -> str:
-    """Return `text` with unprintable characters as in a Python literal: `\\x1b`, `\\n`."""
+    """Return `text` with unprintable characters escaped as in a Python literal: `\\x1b`, `\\n`."""
     if text.isprintable():
         return text
     return "".join(

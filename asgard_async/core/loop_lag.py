@@ -1,7 +1,7 @@
 """Measurement of event loop lag, and a log entry with the stack that blocks the loop.
 
-While the loop is blocked, no request is answered and no job is started. A thread does the watching:
-the loop itself notices only afterwards, when the culprit has left the stack.
+While the loop is blocked, the service answers no requests and starts no jobs. A thread watches the
+loop, because the loop itself notices the delay only after the blocking code has returned.
 """
 
 import asyncio
@@ -29,7 +29,8 @@ class LoopLag:
     async def run(self) -> None:
         """Measure until cancelled."""
         loop = asyncio.get_running_loop()
-        stopped = threading.Event()  # local, since the thread of an earlier run may still look
+        # local, since the thread of an earlier run may still use its own event
+        stopped = threading.Event()
         self._last_tick = time.monotonic()
         threading.Thread(
             target=self._watch,
@@ -55,7 +56,7 @@ class LoopLag:
             lag = time.monotonic() - tick - TICK_SECONDS
             if lag < self._warn_seconds or tick == reported_tick:
                 continue
-            reported_tick = tick  # one report for each time that the loop is blocked
+            reported_tick = tick  # report each blockage once
             task = asyncio.current_task(loop)
             frame = sys._current_frames().get(loop_thread)
             logger.warning(

@@ -1,20 +1,20 @@
-"""The process's limit of open files, and with it of connections."""
+"""The process's limit on open files, which also limits its connections."""
 
 import resource
 
 OWN_FILES = 256
-"""Files other than connections: the database, followed logs, pidfds of jobs."""
+"""Open files other than connections: the database, followed logs, pidfds of jobs."""
 
 _soft_limit_at_start, _ = resource.getrlimit(resource.RLIMIT_NOFILE)
 
 
 def soft_limit_of_jobs() -> int:
-    """Return the limit that the service was started with, which its jobs get back; 0 for none."""
+    """Return the service's original soft limit, which is restored for jobs; 0 for no limit."""
     return 0 if _soft_limit_at_start == resource.RLIM_INFINITY else _soft_limit_at_start
 
 
 def raise_limit_for(connections: int) -> int:
-    """Raise the soft limit as far as the connections need it and the hard limit allows.
+    """Raise the soft limit to fit the connections, as far as the hard limit allows.
 
     Returns:
         The number of connections that fit, at least 16.

@@ -1,4 +1,7 @@
-"""Removal of secrets from addresses. Standard library alone: the build program imports it."""
+"""Removal of secrets from URLs.
+
+This module imports only the standard library, because the build program uses it.
+"""
 
 import re
 
@@ -7,10 +10,10 @@ _QUERY = re.compile(r"((?:https?|file)://[^\s?#]*\?)[^\s#)'\"]+")
 
 
 def without_secrets(text: str) -> str:
-    """Replace user name, password and query of every address in `text` with …."""
+    """Replace the user name, password and query of every URL in `text` with an ellipsis."""
     return _QUERY.sub(r"\1…", _AUTHORITY.sub("…@", text))
 
 
 def without_user(address: str) -> str:
-    """Remove user name and password from an address."""
+    """Remove the user name and password from a URL."""
     return re.sub(r"(?<=://)[^/?#]*@", "", address, count=1)

@@ -1,4 +1,4 @@
-"""Background tasks: named, watched and cancelled in one place."""
+"""Background tasks, which are named, monitored and cancelled in one place."""
 
 import asyncio
 import logging
@@ -11,7 +11,7 @@ RESTART_SECONDS = 1.0
 
 
 class BackgroundTasks:
-    """The owner of background tasks: logs their failures and lets none outlive `stop`."""
+    """Runs background tasks, logs their failures, and cancels them on `stop`."""
 
     def __init__(self) -> None:
         self._tasks: set[asyncio.Task[None]] = set()
@@ -27,7 +27,7 @@ class BackgroundTasks:
         self.start(name, _run_with_restarts(name, work))
 
     def cancel(self, name: str) -> None:
-        """Cancel the tasks of that name without waiting for them."""
+        """Cancel the tasks with this name without waiting for them."""
         for task in self._tasks:
             if task.get_name() == name:
                 task.cancel()
@@ -43,7 +43,7 @@ class BackgroundTasks:
             await asyncio.wait(self._tasks)
 
     async def stop(self, name: str | None = None) -> None:
-        """Cancel the tasks of that name, or all of them, and wait for them."""
+        """Cancel the tasks with this name, or all of them, and wait for them."""
         tasks = [task for task in self._tasks if name in {None, task.get_name()}]
         for task in tasks:
             task.cancel()

@@ -1,4 +1,4 @@
-"""Threads that do not delay the exit of the program."""
+"""Threads that do not delay the program's exit."""
 
 import asyncio
 import contextlib
@@ -10,10 +10,10 @@ T = TypeVar("T")
 
 
 async def run_in_daemon_thread(work: Callable[[], T]) -> T:
-    """Run `work` in a daemon thread of its own; the program may exit in the middle of it.
+    """Run `work` in a new daemon thread; the program's exit may interrupt it.
 
-    For work that may take minutes and may stop anywhere, such as a walk over a million files:
-    with `asyncio.to_thread`, every shutdown would wait for it.
+    Use this for work that may take minutes and can safely stop anywhere, such as a walk over a
+    million files. With `asyncio.to_thread`, every shutdown would wait for it.
     """
     loop = asyncio.get_running_loop()
     done: asyncio.Future[T] = loop.create_future()

@@ -4,7 +4,7 @@ from collections.abc import Mapping
 
 
 class AsgardError(Exception):
-    """An error that a client may see. The text says what to do.
+    """An error that clients may see; its message says what to do.
 
     `problem_type` is part of the API and never follows a renamed class. `title` describes the type
     in a few words, by default those of the type itself.
@@ -92,7 +92,7 @@ class NotIsolated(AsgardError):
 
 
 class Overloaded(AsgardError):
-    """The machine is out of a resource for a moment (503)."""
+    """The machine is temporarily out of a resource (503)."""
 
     problem_type = "overloaded"
 

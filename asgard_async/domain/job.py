@@ -47,13 +47,14 @@ def accepted(
 
 @dataclass(frozen=True, kw_only=True)
 class JobSpec:
-    """What the user asked for, with defaults filled in. The script is stored separately.
+    """The user's request, with defaults filled in. The script is stored separately.
 
-    A new field needs a default, see `digest`, and no migration: it is stored as JSON.
+    A new field needs a default (see `digest`) but no migration, because the record is stored as
+    JSON.
     """
 
     script_name: str
-    """The name of the script or of the archive."""
+    """File name of the script or archive."""
     experiment_name: str = field(
         metadata=accepted(
             "MLflow experiment of the job's runs.", minimum=1, maximum=500, example="churn"
@@ -75,20 +76,20 @@ class JobSpec:
         default=True, metadata=accepted("false starts a new interpreter for the job.")
     )
     memory_mb: int | None = None
-    """None for the configured limit."""
+    """None to use the configured limit."""
     cpus: float | None = None
-    """None for the configured limit."""
+    """None to use the configured limit."""
 
     @property
     def resources(self) -> ResourceRequest:
-        """The resources that the job asks for."""
+        """The resources that the job requests."""
         return ResourceRequest(memory_mb=self.memory_mb, cpus=self.cpus)
 
     def digest(self) -> str:
-        """SHA-256 of the fields: submissions with the same digest ask for the same job.
+        """Return the SHA-256 of all fields; equal digests mean equal requests.
 
-        A field outside of `FIRST_FIELDS` counts only if it differs from its default, so that
-        digests from before there was such a field stay valid.
+        Fields outside `FIRST_FIELDS` count only if they differ from their defaults, so digests
+        computed before these fields were added remain valid.
         """
         counted = {}
         for declared in fields(self):
@@ -105,7 +106,7 @@ FIRST_FIELDS = frozenset(
         *("environment_vars", "timeout", "tags", "priority", "warm"),
     }
 )
-"""The fields that specifications had from the beginning. Never add to them: see `digest`."""
+"""The fields of the first version. Never add to this set; see `digest`."""
 
 
 def _default_of(declared: Field[Any]) -> object:
@@ -128,7 +129,7 @@ class Started:
 
     at: datetime
     cold_reason: ColdReason | None = None
-    """None when it started warm."""
+    """None if the job started warm."""
     isolation: Isolation | None = None
     """The isolation level of the attempt; None for starts before levels were recorded."""
 
@@ -202,7 +203,7 @@ class Job:
     submitted_by: str = ""
     """The name of the token it was submitted with; empty while the API is open."""
     archive: str | None = None
-    """The name of its archive in the archive store; None for a script."""
+    """Name of the job's archive in the archive store; None for a script."""
 
     @property
     def status(self) -> Status:

@@ -1,13 +1,13 @@
-"""The resources that a job asks for. Standard library alone."""
+"""The resources that a job requests."""
 
 from dataclasses import dataclass
 
 
 @dataclass(frozen=True, kw_only=True)
 class ResourceRequest:
-    """The share of a machine that a job asks for; None where it leaves that to the configuration.
+    """Requested resources of a job; None means the configured limit.
 
-    The limits that apply in the end are the executor's decision; see `Executor.limits`.
+    The executor decides which limits apply; see `Executor.limits`.
     """
 
     memory_mb: int | None = None

@@ -38,6 +38,7 @@ class Start(StrEnum):
     WARM = "warm"
     """Forked from an interpreter with preloaded imports."""
     COLD = "cold"
+    """Started as a new interpreter."""
 
 
 class Isolation(StrEnum):
@@ -73,7 +74,7 @@ class ColdReason(StrEnum):
     NO_SERVER = "no_server"
     """Its environment has no fork server: the limit is reached, or it failed to start."""
     NOT_READY = "not_ready"
-    """The fork server of its environment is still importing."""
+    """The fork server of the job's environment is still importing modules."""
     ISOLATION = "isolation"
     """Its environment was built for the job, so it is imported only inside a job's sandbox."""
     SERVER_LOST = "server_lost"

@@ -1,4 +1,4 @@
-"""A submission as it arrives: its fields are valid, its program is not checked yet."""
+"""A submission with validated fields, whose program has not been checked yet."""
 
 from dataclasses import dataclass
 
@@ -7,7 +7,7 @@ from asgard_async.domain.job import JobSpec
 
 @dataclass(frozen=True, kw_only=True)
 class UploadedArchive:
-    """An archive that was received, and its name in the archive store."""
+    """A received archive, with its name in the archive store."""
 
     name: str
     sha256: str
@@ -22,4 +22,4 @@ class Submission:
     archive: UploadedArchive | None = None
     idempotency_key: str | None = None
     owner: str = ""
-    """The name of the token it was submitted with; empty while the API is open."""
+    """Name of the token used for the submission; empty if the API is open."""

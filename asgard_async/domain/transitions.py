@@ -23,11 +23,11 @@ class TransitionRefused(Exception):
     """The table does not allow the move, or the job has left the expected phase."""
 
     def __init__(self, job_id: str, source: Phase, target: Phase) -> None:
-        super().__init__(f"job {job_id} cannot go to {target}: it is in {source}")
+        super().__init__(f"job {job_id} cannot move to phase {target}: it is in phase {source}")
 
 
 def sources_of(target: Phase) -> frozenset[Phase]:
-    """The phases from which `target` may be entered."""
+    """Return the phases from which a job may enter `target`."""
     return frozenset(source for source, targets in TRANSITIONS.items() if target in targets)
 
 
@@ -41,6 +41,6 @@ def status_in(phase: Phase, reason: Reason | None = None) -> Status:
         return Status.QUEUED
     if phase is Phase.FINISHED:
         if reason is None:
-            raise ValueError("a finished job has a reason")
+            raise ValueError("a finished job needs a reason")
         return reason.status
     return Status.RUNNING

@@ -1,4 +1,4 @@
 """The format of a job's log on disk, written by the shim and read by the service.
 
-Standard library alone: the shim runs in interpreters of jobs.
+This package imports only the standard library, because the shim runs in the interpreters of jobs.
 """

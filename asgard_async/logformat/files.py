@@ -1,14 +1,14 @@
-"""The files beside the text of a log, written by the shim and read by the service.
+"""The files beside a log, written by the shim and read by the service.
 
-`<log>.hole` holds the range of bytes that were punched out of the log: two numbers, start and end.
-`<log>.times` holds the times of output: entries of two numbers, an offset and the time in
+`<log>.hole` contains the range of bytes that were punched out of the log: two numbers, start and
+end. `<log>.times` contains the times of output: entries of two numbers, an offset and the time in
 milliseconds since 1970 at which the output from that offset on was written.
 """
 
 HOLE_SUFFIX = ".hole"
 TIMES_SUFFIX = ".times"
 ENTRY_BYTES = 16
-"""Two unsigned 64-bit numbers in native byte order: the file stays on the machine."""
+"""Two unsigned 64-bit numbers in native byte order, since the file stays on the machine."""
 
 
 def read_hole(path: str) -> "tuple[int, int]":
@@ -22,7 +22,7 @@ def read_hole(path: str) -> "tuple[int, int]":
 
 
 def read_times(path: str) -> "memoryview[int]":
-    """Return offset, time, offset, time … of the log at `path`, without a torn last entry."""
+    """Return offset, time, offset, time … of the log at `path`; skip an incomplete last entry."""
     try:
         with open(path + TIMES_SUFFIX, "rb") as file:
             entries = file.read()

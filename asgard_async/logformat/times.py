@@ -1,4 +1,4 @@
-"""The parts of a log by the time at which they were written."""
+"""Division of a log into parts by the time of writing."""
 
 from bisect import bisect_right
 from collections.abc import Iterator
@@ -11,9 +11,9 @@ TOGETHER_MS = 10
 
 
 def parts_by_time(log: Path, offset: int, end: int) -> Iterator[tuple[int, int | None]]:
-    """Yield the parts of bytes `offset` up to `end`: the end of each, and its time.
+    """Divide the bytes from `offset` up to `end` into parts; yield the end and time of each.
 
-    Times are milliseconds since 1970, None where the time is unknown.
+    Times are in milliseconds since 1970, or None if unknown.
     """
     times = read_times(str(log))
     offsets = times[::2]
@@ -23,7 +23,7 @@ def parts_by_time(log: Path, offset: int, end: int) -> Iterator[tuple[int, int |
         next_at = times[2 * number + 1]
         if at is not None and next_at - at < TOGETHER_MS:
             continue
-        if offsets[number] > offset:  # else the output announced before was never written
+        if offsets[number] > offset:  # else the output of the previous entry was never written
             yield offsets[number], at
         offset, at = offsets[number], next_at
     yield end, at

@@ -1,8 +1,8 @@
 """Uploaded archives: one file per job, named in the job's row.
 
 A file is written under its final name and made durable before a row names it. So a crash can leave
-files without a row, but never a row without its file; `sweep` removes such files before the service
-accepts requests. A retry gets its own hard link: no two rows share a file, so a file is
+files without a row, but never a row without its file; `sweep` removes such files before the
+service accepts requests. A retry gets its own hard link: no two rows share a file, so a file is
 deleted with its row and no references are counted.
 """
 

@@ -106,7 +106,7 @@ def test_every_reason_leads_to_a_finished_status() -> None:
 
 
 def test_a_finished_job_needs_a_reason() -> None:
-    with pytest.raises(ValueError, match="a finished job has a reason"):
+    with pytest.raises(ValueError, match="a finished job needs a reason"):
         status_in(Phase.FINISHED)
 
 
@@ -144,4 +144,4 @@ def test_names_match_the_contract() -> None:
 
 def test_a_rejected_transition_names_both_phases() -> None:
     refused = TransitionRefused("0badcafe", Phase.FINISHED, Phase.RUNNING)
-    assert str(refused) == "job 0badcafe cannot go to running: it is in finished"
+    assert str(refused) == "job 0badcafe cannot move to phase running: it is in phase finished"

@@ -1,5 +1,6 @@
 """Untrusted archives: member-by-member checks, and unpacking.
 
-Standard library alone: the checking process (jobs/submit/checking/archive_program.py) runs this
-without site-packages. No header is trusted: sizes are counted from what is actually decompressed.
+This package imports only the standard library, because the checking process
+(jobs/submit/checking/archive_program.py) runs it without site-packages. No header is trusted: sizes
+are counted while decompressing.
 """

@@ -1,7 +1,7 @@
-"""The imports of an archive's modules, found line by line.
+"""Detection of imports in an archive's modules, line by line.
 
-Not with ast, which some sources crash. A false positive, from text that only looks like an import,
-does no harm.
+This does not use ast, because some sources crash it. A false positive, from text that only looks
+like an import, does no harm.
 """
 
 import re

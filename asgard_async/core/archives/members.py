@@ -1,4 +1,4 @@
-"""Iteration over the members of an archive; each is checked before it can do harm."""
+"""Iteration over the members of an archive, with checks before each use."""
 
 import gzip
 import io
@@ -37,7 +37,7 @@ class Member:
 
 
 def members(archive: Path, limits: ArchiveLimits) -> Iterator[Member]:
-    """Yield the members of an archive in their order.
+    """Yield the members of an archive in order.
 
     Raises:
         ArchiveRefused: a member is not acceptable; also raised while its blocks are read.
@@ -120,7 +120,7 @@ def _refuse_special(info: zipfile.ZipInfo, mode: int) -> None:
 
 
 def _refuse_overlaps(infos: list[zipfile.ZipInfo], end: int) -> None:
-    """Reject members that share bytes, by which a small file can unpack to very much.
+    """Reject overlapping members, with which a small file can unpack to a huge size.
 
     zipfile itself detects this since Python 3.11.8 and 3.12.2.
     """
@@ -135,7 +135,7 @@ def _refuse_overlaps(infos: list[zipfile.ZipInfo], end: int) -> None:
 
 
 class _Metered(io.RawIOBase):
-    """Decompressed data, tar headers included, up to the most that an archive within limits has."""
+    """Decompressed data with tar headers, limited to the size of an acceptable archive."""
 
     def __init__(self, content: gzip.GzipFile, limits: ArchiveLimits, archive_bytes: int) -> None:
         self._content = content

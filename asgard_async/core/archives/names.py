@@ -9,14 +9,14 @@ MAX_COMPONENT_BYTES = 255
 MAX_DEPTH = 64
 """Removing a tree keeps a descriptor open for each level."""
 MAX_RATIO = 200
-"""Most times its own size that an archive may unpack to. Sources and data compress to a hundredth
-at best, a bomb of zeros to a thousandth."""
+"""Maximum ratio of unpacked size to archive size. Sources and data compress to 1/100 at best, a
+bomb of zeros to 1/1000."""
 FREE_BYTES = 64 << 20
-"""Bytes that any archive may unpack to: a small file of zeros does no harm."""
+"""Unpacked size that is allowed at any ratio: a small file of zeros does no harm."""
 
 
 class ArchiveRefused(Exception):
-    """The archive is rejected, for the reason in the text. `field` is the upload field at fault."""
+    """The archive is rejected; the message says why. `field` is the upload field at fault."""
 
     def __init__(self, message: str, field: str = "archive") -> None:
         super().__init__(message)
@@ -32,7 +32,7 @@ class ArchiveLimits:
     max_unpacked_bytes: int
 
     def refusal_of(self, unpacked: int, archive_bytes: int, *, spare: int = 0) -> str | None:
-        """Return why an archive of that size may not unpack to so many bytes; None if it may.
+        """Return why an archive of this size may not unpack to `unpacked` bytes; None if it may.
 
         `spare` bytes are allowed on top of the limits.
         """
@@ -50,7 +50,7 @@ class ArchiveLimits:
 
 
 class Tally:
-    """Counts what an archive unpacks to, and rejects it at its limits."""
+    """Counts the members and unpacked bytes of an archive, and rejects it at the limits."""
 
     def __init__(self, limits: ArchiveLimits, archive_bytes: int) -> None:
         """`archive_bytes` is the size of the archive itself."""
@@ -71,7 +71,7 @@ class Tally:
         if path in self._files or (not is_directory and (path in self._directories or not path)):
             raise ArchiveRefused(f"Two members of the archive have the same path: {quoted(name)}.")
         parent = path if is_directory else path.rpartition("/")[0]
-        # up to the first known directory: all above it are known too
+        # stop at the first known directory: its parents are known too
         while parent and parent not in self._directories:
             if parent in self._files:
                 raise ArchiveRefused(f"A member of the archive is below a file: {quoted(name)}.")

@@ -1,4 +1,4 @@
-"""File name suffixes of archives. The client, which imports nothing of the service, has a copy."""
+"""File name suffixes of archives. The client has a copy, since it cannot import this module."""
 
 from collections.abc import Mapping
 from typing import Final

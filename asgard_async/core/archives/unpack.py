@@ -1,4 +1,4 @@
-"""Uses of an archive: read once for its program, then unpacked for every attempt."""
+"""Reading the program in an archive, and unpacking the archive for an attempt."""
 
 import os
 from pathlib import Path
@@ -13,9 +13,9 @@ class Program(NamedTuple):
     """The program in an archive."""
 
     source: bytes
-    """Source of the entrypoint."""
+    """Source code of the entrypoint."""
     imports: frozenset[str] | None
-    """Packages that its modules may import; None if a module is too large to examine."""
+    """Packages that the modules may import; None if a module is too large to examine."""
 
 
 def read_program(
@@ -33,10 +33,10 @@ def read_program(
     for member in members(archive, limits):
         is_entrypoint = member.path == entrypoint and not member.is_directory
         is_module = member.path.endswith(".py")
-        most = max_bytes * is_entrypoint or LARGEST_MODULE * is_module
+        max_content = max_bytes * is_entrypoint or LARGEST_MODULE * is_module
         content = bytearray()
-        for block in member.blocks:  # all of them: only reading tells the size
-            if len(content) <= most and (is_entrypoint or is_module):
+        for block in member.blocks:  # read all blocks: the size in the header is not trusted
+            if len(content) <= max_content and (is_entrypoint or is_module):
                 content += block
         if is_entrypoint:
             source = bytes(content)
@@ -61,8 +61,8 @@ def _accepted(source: bytes | None, misplaced: str | None, max_bytes: int) -> by
 
 
 def _in_a_folder(member: Member, entrypoint: str) -> str | None:
-    is_found = not member.is_directory and member.path.endswith(f"/{entrypoint}")
-    return member.path if is_found else None
+    is_match = not member.is_directory and member.path.endswith(f"/{entrypoint}")
+    return member.path if is_match else None
 
 
 def _hint(misplaced: str | None) -> str:
@@ -74,8 +74,8 @@ def _hint(misplaced: str | None) -> str:
 def unpack(archive: Path, directory: Path, limits: ArchiveLimits) -> None:
     """Unpack an archive into an existing directory that nothing else writes to.
 
-    Of a file's mode, only the owner's executable bit is kept. No library's `extract` is called, so
-    tarfile's `data_filter` is not needed: only regular files and directories are ever created.
+    Only the owner's executable bit of a file's mode is kept. This does not use tarfile's `extract`,
+    so no `data_filter` is needed: it creates only regular files and directories.
 
     Raises:
         ArchiveRefused: a member is not acceptable.
@@ -95,7 +95,7 @@ def unpack(archive: Path, directory: Path, limits: ArchiveLimits) -> None:
 
 
 def _make_directories(root: Path, path: str) -> None:
-    """Create each level by itself: `makedirs` applies its mode to the last one only."""
+    """Create each level separately, because `makedirs` applies its mode to the last one only."""
     directory = root
     for part in filter(None, path.split("/")):
         directory /= part

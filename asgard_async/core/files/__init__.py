@@ -1,1 +1,1 @@
-"""Files that must survive a crash: durability, ownership, locks, removal."""
+"""File operations: durability, ownership, locks, free space and removal."""

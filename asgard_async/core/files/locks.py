@@ -9,7 +9,7 @@ from pathlib import Path
 
 @contextlib.contextmanager
 def held(path: Path) -> Iterator[None]:
-    """Hold a shared lock of an existing file; wait while another process holds it exclusively."""
+    """Hold a shared lock on an existing file; wait while another process locks it exclusively."""
     descriptor = os.open(path, os.O_RDWR | os.O_CLOEXEC)
     try:
         fcntl.flock(descriptor, fcntl.LOCK_SH)
@@ -19,7 +19,7 @@ def held(path: Path) -> Iterator[None]:
 
 
 def is_held(path: Path) -> bool:
-    """Return whether any process holds a lock of the file; False if the file does not exist."""
+    """Return whether any process holds a lock on the file; False if the file does not exist."""
     try:
         descriptor = os.open(path, os.O_RDONLY | os.O_CLOEXEC)
     except FileNotFoundError:

@@ -1,6 +1,6 @@
-"""Ownership of files: give files created by root to the data directory's owner.
+"""Ownership of files: files created by root are given to the data directory's owner.
 
-After `sudo asgard …`, the service, which runs as that owner, could not read them otherwise.
+Otherwise the service, which runs as that owner, could not read files created by `sudo asgard …`.
 """
 
 import os
@@ -11,8 +11,8 @@ from pathlib import Path
 def open_private(file: Path, flags: int) -> int:
     """Open a file with mode 0600 and return its descriptor; `flags` decide whether to create it.
 
-    If root creates the file in another user's directory, that user becomes its owner. Links planted
-    there are not followed.
+    If root creates the file in another user's directory, that user becomes its owner. Symbolic
+    links in such a directory are not followed.
 
     Raises:
         OSError: the file cannot be opened.
@@ -32,7 +32,7 @@ def open_private(file: Path, flags: int) -> int:
     return descriptor
 
 
-def give_to_owner_of(directory: Path, made: Path) -> None:
+def give_to_owner_of(directory: Path, tree: Path) -> None:
     """Give a file or tree created by root to the owner of `directory`.
 
     Raises:
@@ -41,16 +41,16 @@ def give_to_owner_of(directory: Path, made: Path) -> None:
     owner = other_owner(directory)
     if owner is None:
         return
-    for path in (*made.rglob("*"), made):
+    for path in (*tree.rglob("*"), tree):
         if path.lstat().st_uid == 0:
             os.chown(path, owner.st_uid, owner.st_gid, follow_symlinks=False)
 
 
 def become_owner_of(directory: Path) -> None:
-    """Switch a process of root to the owner of a directory, permanently.
+    """Switch a root process to the owner of a directory, permanently.
 
-    No privilege of root remains. If the directory does not exist, root will own it, so nothing
-    changes.
+    The process keeps none of root's privileges. If the directory does not exist, nothing changes,
+    since root will own it.
     """
     owner = other_owner(directory)
     if owner is None:

@@ -18,8 +18,8 @@ def remove_tree(directory: Path) -> None:
         shutil.rmtree(directory, ignore_errors=True)
     if not directory.exists():
         return
-    # A job may have created directories that even their owner cannot change, as some caches do, or
-    # nested a thousand of them, where Python gives up. Neither command follows links.
+    # A job may have created directories that are read-only even for their owner, as some caches
+    # are, or nested them too deeply for Python's recursion. Neither command follows links.
     for command in (("chmod", "-R", "u+rwx"), ("rm", "-rf")):
         subprocess.run(
             [*command, "--", str(directory)],
