@@ -1,1 +1,1 @@
-"""SQLite: connections, migrations, and a file of queries per resource."""
+"""The SQLite database: connections, migrations, and one file of queries per resource."""

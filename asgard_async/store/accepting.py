@@ -1,4 +1,4 @@
-"""A new job in the database: its row, script, tags and idempotency key."""
+"""Insertion of a new job: its row, script, tags and idempotency key."""
 
 import sqlite3
 from collections.abc import Callable
@@ -15,13 +15,13 @@ from asgard_async.store.rows import row_to_job, spec_to_row, to_json
 
 @dataclass(frozen=True, kw_only=True)
 class NewJob:
-    """What is needed to accept a job."""
+    """The data of a job to insert."""
 
     spec: JobSpec
     script: bytes | None
-    """None when it came as an archive."""
+    """None if the job has an archive."""
     archive: str | None = None
-    """Its name in the archive store, durable there."""
+    """Name of the job's archive in the archive store, where it is already durable."""
     uses_tracking: bool
     imports: frozenset[str] | None = None
     submitted_by: str = ""
@@ -36,8 +36,8 @@ def find_twin(conn: sqlite3.Connection, owner: str, key: str, spec_digest: str) 
         return None
     if row["spec_digest"] != spec_digest:
         raise IdempotencyConflict(
-            f"The idempotency key was used for job {row['job_id']}, which asked for something"
-            " else; use a new key for a new submission."
+            f"The idempotency key was used for job {row['job_id']}, which is a different"
+            " submission; use a new key for a new submission."
         )
     job = queries.get_job(conn, job_id=row["job_id"])
     if job is None:
@@ -51,7 +51,7 @@ def find_twin(conn: sqlite3.Connection, owner: str, key: str, spec_digest: str) 
 def insert_job(
     conn: sqlite3.Connection, new: NewJob, draw_id: Callable[[], str], at: datetime
 ) -> Job:
-    """Write a new job to the end of the queue, under the first drawn id that no job ever had."""
+    """Insert a new job at the end of the queue; draw ids until one has never been used."""
     job_id = draw_id()
     while queries.job_id_taken(conn, job_id=job_id) is not None:
         job_id = draw_id()

@@ -1,9 +1,9 @@
-"""Uploaded archives: a file for each job, named in its row.
+"""Uploaded archives: one file per job, whose name is in the job's row.
 
-A file is written under the name that it keeps, made durable, and only then named in a row. So a
-crash leaves files without a row at worst, never a row without its file; `sweep` removes those
-before the service takes requests. A retry gets a hard link of its own: no file is ever shared by
-two rows, so a file goes with its row and nothing has to be counted.
+A file is written under its final name and made durable before a row refers to it. So a crash may
+leave files without a row, but never a row without its file; `sweep` removes such files before the
+service accepts requests. A retry gets its own hard link, so no two rows share a file: deleting a
+row's file needs no reference count.
 """
 
 import asyncio
@@ -19,11 +19,11 @@ from typing import IO
 from asgard_async.core.files.durability import make_durable
 
 SETTLED_SECONDS = 24 * 3600
-"""After so long a file has its row, or will never have one: far beyond any upload's deadline."""
+"""Age after which a file without a row is abandoned; far longer than any upload may take."""
 
 
 class Incoming:
-    """An archive that is being received."""
+    """An archive while it is being received."""
 
     def __init__(self, name: str, file: IO[bytes]) -> None:
         self.name = name
@@ -31,7 +31,7 @@ class Incoming:
         self._digest = hashlib.sha256()
 
     async def write(self, block: bytes) -> None:
-        """Add bytes to its end."""
+        """Append bytes."""
         await asyncio.to_thread(self._write, block)
 
     def _write(self, block: bytes) -> None:
@@ -39,7 +39,7 @@ class Incoming:
         self._digest.update(block)
 
     async def close(self) -> None:
-        """Write what is still in memory; nothing can be added then."""
+        """Flush buffered bytes and close the file."""
         await asyncio.to_thread(self._file.close)
 
     @property
@@ -48,24 +48,24 @@ class Incoming:
 
 
 class ArchiveStore:
-    """The archives in `directory`, which must exist and holds nothing else."""
+    """The archives in `directory`, which must exist and contain nothing else."""
 
     def __init__(self, directory: Path) -> None:
         self._directory = directory
         self._received: set[str] = set()
 
     def path(self, name: str) -> Path:
-        """Where an archive lies."""
+        """Return the path of an archive."""
         return self._directory / name
 
     @contextmanager
     def receiving(self, suffix: str) -> Iterator[Incoming]:
-        """A new archive, which is gone at the end unless `persist` was called for it."""
+        """Create a new archive; it is deleted at the end unless `persist` was called for it."""
         name = secrets.token_hex(16) + suffix
         path = self.path(name)
         descriptor = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, 0o600)
         self._received.add(name)
-        # buffered: its lock keeps a write in a thread that was given up away from a closed file
+        # buffered: its lock keeps an abandoned write in a thread from using a closed file
         with os.fdopen(descriptor, "wb") as file:
             try:
                 yield Incoming(name, file)
@@ -75,7 +75,7 @@ class ArchiveStore:
                     path.unlink()
 
     async def persist(self, name: str) -> None:
-        """Make an archive durable, to be named in a row next."""
+        """Make an archive durable. Call this before inserting a row that refers to the archive."""
         await asyncio.to_thread(self._sync, name)
         self._received.discard(name)
 
@@ -84,29 +84,34 @@ class ArchiveStore:
             make_durable(path)
 
     async def share(self, name: str) -> str:
-        """The same archive under a name of its own, for another job.
+        """Link an archive under a new name, for another job; return the name.
 
         Raises:
-            FileNotFoundError: it has been removed.
+            FileNotFoundError: the archive has been removed.
         """
         twin = secrets.token_hex(16) + name[name.index(".") :]
         await asyncio.to_thread(os.link, self.path(name), self.path(twin))
         return twin
 
     async def remove(self, name: str) -> None:
-        """Remove an archive that no row names any more."""
+        """Remove an archive that no row refers to any more."""
         await asyncio.to_thread(self.path(name).unlink, missing_ok=True)
 
     def settled(self) -> set[str]:
-        """The archives that have been there for so long that a row names them if ever one will.
-        Blocks: to be called in a thread."""
+        """Return the archives that are so old that none is still waiting for its row.
+
+        This method blocks; call it in a thread.
+        """
         before = time.time() - SETTLED_SECONDS
         with os.scandir(self._directory) as entries:
-            # not the time of the content: `share` gives a name to what may be old
+            # st_ctime, not st_mtime: `share` creates new links to old content
             return {entry.name for entry in entries if entry.stat().st_ctime < before}
 
     async def sweep(self, known: Collection[str]) -> int:
-        """Remove what no row names; return how many. Only while nothing is being received."""
+        """Remove all archives except `known`; return their number.
+
+        Call this only while no archive is being received.
+        """
         strays = set(await asyncio.to_thread(os.listdir, self._directory)) - set(known)
         for name in strays:
             await self.remove(name)

@@ -1,4 +1,4 @@
-"""Copies of SQLite databases that others write to meanwhile."""
+"""Backups of SQLite databases while other connections write to them."""
 
 import contextlib
 import os
@@ -9,32 +9,32 @@ from asgard_async.core.files.durability import make_durable
 
 
 class BackupFailed(Exception):
-    """The copy could not be made, or is damaged; the text says why."""
+    """The copy could not be created, or the source is damaged; the message says why."""
 
 
 def back_up(source: Path, target: Path) -> int:
-    """Copy a database as it is at one moment, and check the copy; its size in bytes.
+    """Copy a consistent state of a database, check the copy, and return its size in bytes.
 
-    Writers go on meanwhile, also those of other processes: with a write-ahead log the copy is one
-    long read. `target` appears when it is whole and durable; one that is there is replaced.
+    Writers, including other processes, are not blocked: with a write-ahead log, the copy is one
+    long read. `target` is created, or replaced, only once the copy is complete and durable.
 
     Raises:
-        BackupFailed: see there.
+        BackupFailed: the copy could not be created, or the source is damaged.
     """
     partial = target.with_name(target.name + ".partial")
     try:
         partial.unlink(missing_ok=True)
         os.close(os.open(partial, os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, 0o600))
         with (
-            contextlib.closing(sqlite3.connect(f"{source.as_uri()}?mode=ro", uri=True)) as theirs,
+            contextlib.closing(sqlite3.connect(f"{source.as_uri()}?mode=ro", uri=True)) as original,
             contextlib.closing(sqlite3.connect(partial)) as copy,
         ):
-            theirs.backup(copy)
-            # a file by itself: no log beside it to forget
+            original.backup(copy)
+            # a single file, without a separate write-ahead log
             copy.execute("PRAGMA journal_mode = DELETE")
-            found = [row[0] for row in copy.execute("PRAGMA integrity_check")]
-        if found != ["ok"]:
-            raise BackupFailed(f"{source} is damaged: {'; '.join(found[:3])}")
+            problems = [row[0] for row in copy.execute("PRAGMA integrity_check")]
+        if problems != ["ok"]:
+            raise BackupFailed(f"{source} is damaged: {'; '.join(problems[:3])}")
         make_durable(partial)
         partial.replace(target)
         make_durable(target.parent)

@@ -1,4 +1,4 @@
-"""Tells in this process that a job has changed, so that who waits for one need not keep asking."""
+"""In-process notifications of changed jobs, so that waiting requests need not poll."""
 
 from collections import defaultdict
 from collections.abc import Callable, Iterator
@@ -11,22 +11,22 @@ ANY = ""
 
 
 class JobChanges:
-    """Publishes the id of a job after each committed change; what has changed, the store tells."""
+    """Notifies subscribers after each committed change of a job; they read the job themselves."""
 
     def __init__(self) -> None:
         self._subscribers: dict[str, list[Wake]] = defaultdict(list)
 
     def publish(self, job_id: str) -> None:
-        """Call all who watch this job, or any."""
+        """Notify the subscribers of this job and those of all jobs."""
         for key in (job_id, ANY):
             for wake in tuple(self._subscribers.get(key, ())):
                 wake()
 
     @contextmanager
     def watching(self, job_id: str, wake: Wake) -> Iterator[None]:
-        """Inside of the context `wake` is called when that job, or ANY, has changed.
+        """Call `wake` inside the context when the job has changed, or any job if `job_id` is ANY.
 
-        It is called in the event loop and must neither block nor raise.
+        `wake` runs in the event loop and must neither block nor raise.
         """
         self._subscribers[job_id].append(wake)
         try:

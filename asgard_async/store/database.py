@@ -1,6 +1,6 @@
-"""The owner of the SQLite connections: one that writes, one that reads.
+"""The SQLite connections: one for writing and one for reading.
 
-A transaction is one function, run as one call in the connection's own thread. That is faster than
+Each transaction is a function that runs as one call in the connection's thread. This is faster than
 awaiting each statement, and a cancelled task cannot leave a transaction open.
 """
 
@@ -31,9 +31,8 @@ queries: Any = aiosql.from_path(
 
 class _Connection(aiosqlite.Connection):
     async def call(self, function: Callable[[sqlite3.Connection], T]) -> T:
-        """Run `function` on the connection in its thread; it ends there even if the caller is
-        cancelled."""
-        result: T = await self._execute(  # type: ignore[no-untyped-call]  # its one way in
+        """Run `function` in the connection's thread, to its end even if the caller is cancelled."""
+        result: T = await self._execute(  # type: ignore[no-untyped-call]  # no public method
             partial(function, self._conn)
         )
         return result
@@ -43,7 +42,7 @@ class Database:
     """The job database. Use `open` and `close`, or as an async context manager."""
 
     def __init__(self, file: Path, *, migrates: bool = True) -> None:
-        """Without `migrates` a database of another schema is refused, and left as it is."""
+        """Without `migrates`, opening a database with another schema fails and changes nothing."""
         self._file = file
         self._migrates = migrates
         self._writer: _Connection
@@ -53,10 +52,10 @@ class Database:
         """Create or migrate the database and connect to it.
 
         Raises:
-            SchemaError: it was written by a newer version, or an older one where it may not
-                migrate; or SQLite is too old.
+            SchemaError: the database was written by a newer version, or needs a migration while
+                `migrates` is False; or SQLite is too old.
         """
-        # apart from the connections below: aiosqlite abandons the thread of one that fails to open
+        # a separate connection: if opening fails, aiosqlite leaves the connection's thread behind
         prepare = bring_up_to_date if self._migrates else check_up_to_date
         await asyncio.to_thread(prepare, self._file)
         self._writer = _Connection(partial(_connect, self._file), 64)
@@ -76,33 +75,33 @@ class Database:
         await self.close()
 
     async def write(self, function: Callable[[sqlite3.Connection], T]) -> T:
-        """Run `function` in a write transaction; durable when this returns, undone if it raises."""
+        """Run `function` in a write transaction; commit durably, or roll back if it raises."""
         return await self._writer.call(partial(_in_transaction, function))
 
     async def read(self, function: Callable[[sqlite3.Connection], T]) -> T:
-        """Run `function` on a connection that cannot write, on one consistent state."""
+        """Run `function` in a read-only transaction, which sees one consistent state."""
         return await self._reader.call(partial(_in_snapshot, function))
 
 
 def bring_up_to_date(file: Path) -> list[str]:
-    """Create or migrate a database; the names of the migrations that ran.
+    """Create or migrate a database; return the names of the migrations that ran.
 
     Raises:
-        SchemaError: it was written by a newer version, or SQLite is too old.
+        SchemaError: the database was written by a newer version, or SQLite is too old.
     """
     if sqlite3.sqlite_version_info < OLDEST_SQLITE:
-        raise SchemaError(f"SQLite {sqlite3.sqlite_version} is too old: 3.37 or newer is needed")
-    # before SQLite makes it, so that nobody else can read it for a moment
+        raise SchemaError(f"SQLite {sqlite3.sqlite_version} is too old: 3.37 or newer is required")
+    # before SQLite creates the file with permissions that let other users read it
     os.close(open_private(file, os.O_CREAT))
     with contextlib.closing(_connect(file)) as connection:
         return migrate(connection, packaged_migrations())
 
 
 def check_up_to_date(file: Path) -> None:
-    """See that a database has this version's schema, and change nothing.
+    """Check that a database has this version's schema, without changing the database.
 
     Raises:
-        SchemaError: it has another one.
+        SchemaError: the database has another schema.
     """
     with contextlib.closing(_connect(file, query_only=True)) as connection:
         (version,) = connection.execute("PRAGMA user_version").fetchone()
@@ -116,7 +115,7 @@ def check_up_to_date(file: Path) -> None:
 
 
 def _connect(file: Path, *, query_only: bool = False) -> sqlite3.Connection:
-    # isolation_level None: transactions are begun by hand, never by the module
+    # isolation_level None: transactions are started explicitly, not by the sqlite3 module
     connection = sqlite3.connect(file, isolation_level=None, timeout=5)
     connection.row_factory = sqlite3.Row
     connection.execute("PRAGMA journal_mode = WAL")

@@ -1,4 +1,4 @@
-"""Jobs in the database, and every change of them."""
+"""The store of jobs: all queries and changes."""
 
 import math
 import sqlite3
@@ -23,14 +23,14 @@ T = TypeVar("T")
 
 IDEMPOTENCY_KEPT = timedelta(hours=24)
 COUNTS_SECONDS = 5.0
-"""How long counts are believed while nothing changes here: `asgard gc` deletes jobs beside us."""
+"""Lifetime of cached counts; other processes, such as `asgard gc`, may delete jobs."""
 CANCELLED_IN_QUEUE = "The job was cancelled before it started."
 
 
 class JobStore(JobLookups):
     """Queries and guarded changes of jobs; each method is one transaction.
 
-    `on_end` is called once with each job that has ended, when that is durable.
+    `on_end` is called once for each job that has ended, when its end is durable.
     """
 
     def __init__(
@@ -43,7 +43,7 @@ class JobStore(JobLookups):
         self._counted_at = -math.inf
 
     async def _change(self, function: Callable[[sqlite3.Connection], T]) -> T:
-        """Run a write transaction, and keep the counts that it leaves."""
+        """Run a write transaction, and cache the resulting counts."""
 
         def transaction(conn: sqlite3.Connection) -> tuple[T, dict[Status, int]]:
             return function(conn), _counts(conn)
@@ -56,24 +56,24 @@ class JobStore(JobLookups):
         self._counts, self._counted_at = counts, time.monotonic()
 
     async def _change_job(self, function: Callable[[sqlite3.Connection], Job]) -> Job:
-        """Run a write transaction on a job, and tell those who watch it."""
+        """Run a write transaction on a job, and notify its subscribers."""
         job = await self._change(function)
         self.changes.publish(job.job_id)
         return job
 
-    # --- arriving -------------------------------------------------------------------------
+    # --- submission -----------------------------------------------------------------------
 
     async def accept(
         self, new: NewJob, *, draw_id: Callable[[], str], max_queued: int, at: datetime
     ) -> tuple[Job, bool]:
-        """Put a job into the queue; durable when this returns.
+        """Add a job to the queue; it is durable when this returns.
 
         Returns:
-            The job, and False when it is the one that the idempotency key was first used for.
+            The job, and False if the job already existed under the same idempotency key.
 
         Raises:
-            IdempotencyConflict: the key was used for another submission, or its job is deleted.
-            QueueFull: `max_queued` jobs wait already.
+            IdempotencyConflict: the key was used for another submission, or its job was deleted.
+            QueueFull: `max_queued` jobs are waiting already.
         """
 
         def transaction(conn: sqlite3.Connection) -> tuple[Job, bool]:
@@ -90,19 +90,19 @@ class JobStore(JobLookups):
         return job, is_new
 
     async def find_twin(self, owner: str, key: str, spec_digest: str) -> Job | None:
-        """The job that an idempotency key stands for, or None for a new key.
+        """Return the job that was submitted with an idempotency key; None for a new key.
 
         Raises:
-            IdempotencyConflict: as `accept`.
+            IdempotencyConflict: the key was used for another submission, or its job was deleted.
         """
         return await self._database.read(lambda conn: find_twin(conn, owner, key, spec_digest))
 
-    # --- moving ---------------------------------------------------------------------------
+    # --- transitions ----------------------------------------------------------------------
 
     async def claim_next(
         self, at: datetime, first_phase: Callable[[JobSpec], Phase] = lambda _: Phase.STARTING
     ) -> Job | None:
-        """Take the next job out of the queue into its first phase, under a new attempt's number.
+        """Move the next queued job to its first phase, with a new attempt number.
 
         `first_phase` is called in the connection's thread.
         """
@@ -129,10 +129,11 @@ class JobStore(JobLookups):
         detail: str | None = None,
         started: Started | None = None,
     ) -> Job:
-        """Move a job whose present attempt is `attempt`.
+        """Move a job whose current attempt is `attempt` to another phase.
 
         Raises:
-            TransitionRefused: the table has no such move, or the job is elsewhere.
+            TransitionRefused: the transition is not allowed from the job's current phase, or the
+                job has another attempt.
         """
 
         def transaction(conn: sqlite3.Connection) -> Job:
@@ -154,10 +155,11 @@ class JobStore(JobLookups):
         started: Started | None = None,
         tracking_pending: bool = False,
     ) -> Job:
-        """Record how a job ended and move it into RECORDING or FINISHED.
+        """Record the outcome of a job and move the job to RECORDING or FINISHED.
 
         Raises:
-            TransitionRefused: as `move`.
+            TransitionRefused: the transition is not allowed from the job's current phase, or the
+                job has another attempt.
         """
 
         def transaction(conn: sqlite3.Connection) -> Job:
@@ -180,17 +182,17 @@ class JobStore(JobLookups):
         return job
 
     async def finish(self, job_id: str, *, at: datetime) -> Job:
-        """Make a job in RECORDING final.
+        """Move a job from RECORDING to FINISHED.
 
         Raises:
-            TransitionRefused: it is not in RECORDING.
+            TransitionRefused: the job is not in RECORDING.
         """
         return await self._change_job(lambda conn: move_job(conn, job_id, Phase.FINISHED, at))
 
     async def request_cancel(self, job_id: str, *, at: datetime) -> Job:
-        """Cancel a queued job at once; note the wish for one that has left the queue.
+        """Cancel a queued job immediately; otherwise record the request.
 
-        A running one goes to STOPPING; one that has ended stays as it is.
+        A running job moves to STOPPING. A job that has ended does not change.
 
         Raises:
             JobNotFound: there is no such job.
@@ -220,8 +222,7 @@ class JobStore(JobLookups):
     async def set_tracking(
         self, job_id: str, tracking: JobTracking, *, problem: str | None = None
     ) -> None:
-        """Note what MLflow knows of a job, and what could not be recorded; nothing is pending
-        then."""
+        """Record MLflow's data about a job, with an optional problem; clear `tracking_pending`."""
         await self._change(
             lambda conn: queries.set_tracking(
                 conn,
@@ -235,11 +236,11 @@ class JobStore(JobLookups):
         self.changes.publish(job_id)
 
     async def delete(self, job_id: str) -> None:
-        """Forget a finished job; its id is never given again.
+        """Delete a finished job; its id is never reused.
 
         Raises:
             JobNotFound: there is no such job.
-            JobNotFinished: it has not ended.
+            JobNotFinished: the job has not finished.
         """
 
         def transaction(conn: sqlite3.Connection) -> None:
@@ -251,7 +252,7 @@ class JobStore(JobLookups):
         self.changes.publish(job_id)
 
     async def purge_idempotency_keys(self, *, at: datetime) -> int:
-        """Forget keys whose job is gone and that are older than 24 h; return how many."""
+        """Delete keys of deleted jobs that are older than 24 hours; return their number."""
         before = rfc3339(at - IDEMPOTENCY_KEPT)
         purged: int = await self._change(
             lambda conn: queries.purge_keys(conn, created_before=before)
@@ -259,12 +260,12 @@ class JobStore(JobLookups):
         return purged
 
     async def counts(self) -> dict[Status, int]:
-        """How many jobs are in each status, mostly from memory."""
+        """Return the number of jobs in each status, usually from the cache."""
         counted_at = self._counted_at
         if time.monotonic() - counted_at >= COUNTS_SECONDS:
-            found = await self._database.read(_counts)
-            if self._counted_at == counted_at:  # else there was a change meanwhile: it knows better
-                self._keep(found)
+            counts = await self._database.read(_counts)
+            if self._counted_at == counted_at:  # otherwise a change has updated the cache since
+                self._keep(counts)
         return self._counts
 
 

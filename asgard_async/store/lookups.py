@@ -1,4 +1,4 @@
-"""Jobs as they are looked up in the database; nothing here changes any."""
+"""Read-only queries of jobs."""
 
 import sqlite3
 from collections.abc import Sequence
@@ -17,7 +17,7 @@ from asgard_async.store.rows import row_to_history, row_to_job
 
 @dataclass(frozen=True, kw_only=True)
 class FinishedJob:
-    """What has to be known of a job to throw something of it away."""
+    """The data of a finished job that retention needs."""
 
     job_id: str
     ended_at: datetime
@@ -32,7 +32,7 @@ class JobLookups:
         self._database = database
 
     async def get(self, job_id: str) -> Job:
-        """One job.
+        """Return a job.
 
         Raises:
             JobNotFound: there is no such job.
@@ -42,23 +42,23 @@ class JobLookups:
     async def list(
         self, only: JobFilter, *, after: Cursor | None = None, limit: int
     ) -> Sequence[Job]:
-        """At most `limit` jobs, newest first, from the one after the cursor on."""
+        """Return at most `limit` jobs after the cursor, newest first."""
         sql, parameters = list_statement(only, after, limit)
         return await self._database.read(
             lambda conn: [row_to_job(row) for row in conn.execute(sql, parameters)]
         )
 
     async def history(self, job_id: str) -> Sequence[HistoryEntry]:
-        """All moves of a job, first to last."""
+        """Return all transitions of a job, oldest first."""
         return await self._database.read(
             lambda conn: [row_to_history(row) for row in queries.get_history(conn, job_id=job_id)]
         )
 
     async def script(self, job_id: str) -> bytes:
-        """The script as it was uploaded.
+        """Return the script as it was uploaded.
 
         Raises:
-            JobNotFound: there is no such job, or it has an archive instead.
+            JobNotFound: there is no such job, or it has an archive instead of a script.
         """
 
         def transaction(conn: sqlite3.Connection) -> bytes:
@@ -70,7 +70,7 @@ class JobLookups:
         return await self._database.read(transaction)
 
     async def queue_position(self, job: Job) -> int | None:
-        """1 for the job that runs next; None when the job does not wait."""
+        """Return a job's position in the queue, from 1 on; None if the job is not queued."""
         if job.phase is not Phase.QUEUED:
             return None
 
@@ -81,18 +81,21 @@ class JobLookups:
         return await self._database.read(transaction)
 
     async def unfinished_by_phase(self) -> dict[Phase, int]:
-        """How many jobs are in each phase but FINISHED; none where there are none."""
+        """Return the number of jobs in each phase except FINISHED, without empty phases."""
         rows = await self._database.read(lambda conn: list(queries.unfinished_by_phase(conn)))
         return {Phase(row["phase"]): row["jobs"] for row in rows}
 
     async def unfinished(self) -> Sequence[Job]:
-        """Jobs between queue and end, oldest first."""
+        """Return the jobs that are neither queued nor finished, oldest first."""
         return await self._database.read(
             lambda conn: [row_to_job(row) for row in queries.unfinished(conn)]
         )
 
     async def to_track(self, limit: int, *, after: int = 0) -> Sequence[Job]:
-        """The oldest jobs whose MLflow runs are not known yet, from the one after that `seq` on."""
+        """Return jobs whose MLflow runs are still to be fetched, oldest first.
+
+        `after` is the `seq` of the last job of the previous call.
+        """
         return await self._database.read(
             lambda conn: [
                 row_to_job(row) for row in queries.to_track(conn, after=after, limit=limit)
@@ -100,14 +103,14 @@ class JobLookups:
         )
 
     async def queued_since_before(self, moment: datetime) -> Sequence[Job]:
-        """Jobs that have waited in the queue since before `moment`, oldest first."""
+        """Return the jobs that have been queued since before `moment`, oldest first."""
         text = rfc3339(moment)
         return await self._database.read(
             lambda conn: [row_to_job(row) for row in queries.queued_before(conn, created_at=text)]
         )
 
     async def oldest_queued_at(self) -> datetime | None:
-        """When the job that has waited longest was created."""
+        """Return the creation time of the job that has been queued longest."""
 
         def transaction(conn: sqlite3.Connection) -> datetime | None:
             text = queries.oldest_queued(conn)["created_at"]
@@ -116,19 +119,19 @@ class JobLookups:
         return await self._database.read(transaction)
 
     async def all_job_ids(self) -> frozenset[str]:
-        """Every job that exists."""
+        """Return the ids of all jobs."""
         return await self._database.read(
             lambda conn: frozenset(row["job_id"] for row in queries.all_job_ids(conn))
         )
 
     async def all_archives(self) -> frozenset[str]:
-        """Every archive that a job has."""
+        """Return the names of all archives that belong to a job."""
         return await self._database.read(
             lambda conn: frozenset(row["archive"] for row in queries.all_archives(conn))
         )
 
     async def ended(self) -> Sequence[FinishedJob]:
-        """Every job that has ended, also where MLflow has not told its runs yet."""
+        """Return all finished jobs, including those whose MLflow runs are still to be fetched."""
         return await self._database.read(
             lambda conn: [
                 FinishedJob(
@@ -142,5 +145,5 @@ class JobLookups:
         )
 
     async def server_id(self) -> str:
-        """The id that marks this server's MLflow runs; made with the database."""
+        """Return the id that marks this server's MLflow runs; it is created with the database."""
         return await self._database.read(lambda conn: str(queries.server_id(conn)["value"]))

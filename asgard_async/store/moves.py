@@ -1,4 +1,4 @@
-"""A job's moves within a transaction. Every change of its phase goes through `move_job`."""
+"""Transitions of jobs within a database transaction; `move_job` makes every change of phase."""
 
 import sqlite3
 from datetime import datetime
@@ -19,7 +19,7 @@ def _reason(conn: sqlite3.Connection, job_id: str) -> Reason | None:
 
 
 def get_job(conn: sqlite3.Connection, job_id: str) -> Job:
-    """One job.
+    """Return a job.
 
     Raises:
         JobNotFound: there is no such job.
@@ -31,7 +31,7 @@ def get_job(conn: sqlite3.Connection, job_id: str) -> Job:
 
 
 def set_started(conn: sqlite3.Connection, job: Job, started: Started | None) -> None:
-    """Note when and how the present attempt began to run, or that there is none."""
+    """Record the start of the current attempt; None clears it."""
     queries.set_started(
         conn,
         seq=job.seq,
@@ -52,10 +52,11 @@ def move_job(
     tracking_pending: bool = False,
     detail: str | None = None,
 ) -> Job:
-    """The one way from phase to phase: guarded by the table, noted in the history.
+    """Move a job to another phase if TRANSITIONS allows it, and record this in the history.
 
     Raises:
-        TransitionRefused: the table has no such move, or the job is elsewhere.
+        TransitionRefused: the transition is not allowed from the job's current phase, or the job
+            has another attempt.
         JobNotFound: there is no such job.
     """
     reason = outcome.reason if outcome is not None else _reason(conn, job_id)

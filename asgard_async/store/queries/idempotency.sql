@@ -3,12 +3,12 @@
 SELECT spec_digest, job_id FROM idempotency_keys WHERE owner = :owner AND key = :key;
 
 -- name: insert_key!
--- A key's first use.
+-- The first use of a key.
 INSERT INTO idempotency_keys (owner, key, spec_digest, job_id, created_at)
 VALUES (:owner, :key, :spec_digest, :job_id, :created_at);
 
 -- name: purge_keys!
--- Keys whose job is gone and whose 24 hours are over.
+-- Delete old keys of deleted jobs.
 DELETE FROM idempotency_keys
 WHERE created_at < :created_before
 AND job_id NOT IN (SELECT job_id FROM jobs);

@@ -18,18 +18,18 @@ INSERT INTO job_tags (key, value, created_at, job_seq)
 VALUES (:key, :value, :created_at, :job_seq);
 
 -- name: insert_history!
--- One move of a job.
+-- One transition of a job.
 INSERT INTO job_history (job_seq, status, phase, at, detail)
 VALUES (:job_seq, :status, :phase, :at, :detail);
 
 -- name: job_id_taken^
--- Whether an id is, or ever was, a job's.
+-- A row if the id belongs, or ever belonged, to a job.
 SELECT 1 FROM jobs WHERE job_id = :job_id
 UNION ALL
 SELECT 1 FROM retired_job_ids WHERE job_id = :job_id;
 
 -- name: get_reason^
--- Why a job ended, if that is known.
+-- The end reason of a job, if known.
 SELECT reason FROM jobs WHERE job_id = :job_id;
 
 -- name: get_job^
@@ -41,39 +41,39 @@ SELECT * FROM jobs WHERE job_id = :job_id;
 SELECT content FROM job_scripts JOIN jobs ON seq = job_seq WHERE job_id = :job_id;
 
 -- name: get_history
--- All moves of a job, first to last.
+-- All transitions of a job, oldest first.
 SELECT job_history.status, job_history.phase, job_history.at, job_history.detail
 FROM job_history JOIN jobs ON seq = job_seq
 WHERE job_id = :job_id ORDER BY id;
 
 -- name: queue_position^
--- How many queued jobs run before this one, itself included.
+-- The position of a job in the queue: the number of jobs up to and including this one.
 SELECT count(*) AS position FROM jobs
 WHERE phase = 'queued' AND (priority > :priority OR (priority = :priority AND seq <= :seq));
 
 -- name: next_in_queue^
--- The job to run next: higher priority first, then the older one.
+-- The job to run next: the highest priority first, then the oldest.
 SELECT * FROM jobs WHERE phase = 'queued' ORDER BY priority DESC, seq LIMIT 1;
 
 -- name: unfinished
--- Jobs that a restarted service must settle: everything between queue and end, oldest first.
+-- Jobs that a restarted service must resume: neither queued nor finished, oldest first.
 SELECT * FROM jobs WHERE phase <> 'finished' AND phase <> 'queued' ORDER BY seq;
 
 -- name: to_track
--- Jobs whose MLflow runs are not known yet, oldest first.
+-- Jobs whose MLflow runs are still to be fetched, oldest first.
 SELECT * FROM jobs WHERE tracking_pending = 1 AND seq > :after ORDER BY seq LIMIT :limit;
 
 -- name: queued_before
--- Jobs that have waited in the queue since before a moment, those put back into it aside.
+-- Jobs that have been queued since before a time, except requeued ones.
 SELECT * FROM jobs
 WHERE phase = 'queued' AND attempt = 0 AND created_at <= :created_at ORDER BY seq;
 
 -- name: oldest_queued^
--- When the job that has waited longest was created.
+-- The creation time of the job that has been queued longest, except requeued ones.
 SELECT min(created_at) AS created_at FROM jobs WHERE phase = 'queued' AND attempt = 0;
 
 -- name: move_job^
--- The guarded move: no row comes back when the job is not where the mover believes it to be.
+-- A guarded transition: returns no row if the job is in another phase or attempt.
 UPDATE jobs SET status = :status, phase = :phase
 WHERE job_id = :job_id
 AND phase IN (SELECT value FROM json_each(:sources))
@@ -81,20 +81,20 @@ AND (:attempt IS NULL OR attempt = :attempt)
 RETURNING *;
 
 -- name: set_attempt!
--- The number of the attempt that is about to be started.
+-- The number of the attempt that is about to start.
 UPDATE jobs SET attempt = :attempt WHERE seq = :seq;
 
 -- name: set_started!
--- When and how the script of the present attempt began to run.
+-- The start of the current attempt's script.
 UPDATE jobs SET started_at = :started_at, cold_reason = :cold_reason, isolation = :isolation
 WHERE seq = :seq;
 
 -- name: set_cancel_requested!
--- The first wish to cancel counts.
+-- Record the first cancel request; later ones do not change it.
 UPDATE jobs SET cancel_requested_at = coalesce(cancel_requested_at, :at) WHERE seq = :seq;
 
 -- name: move_with_outcome^
--- The guarded move into a phase that has an outcome.
+-- A guarded transition to a phase that has an outcome.
 UPDATE jobs SET
     status = :status, phase = :phase, reason = :reason, exit_code = :exit_code, signal = :signal,
     error = :error, detail = :detail, ended_at = :ended_at,
@@ -106,29 +106,29 @@ AND (:attempt IS NULL OR attempt = :attempt)
 RETURNING *;
 
 -- name: set_tracking!
--- What MLflow knows of a job; later facts replace earlier ones.
+-- MLflow's data about a job; replaces earlier data.
 UPDATE jobs SET run_id = :run_id, model_version = :model_version, runs = :runs,
     detail = coalesce(:problem, detail), tracking_pending = 0
 WHERE job_id = :job_id;
 
 -- name: delete_job!
--- A finished job with everything that hangs on it.
+-- Delete a finished job and all rows that belong to it.
 DELETE FROM jobs WHERE job_id = :job_id AND phase = 'finished';
 
 -- name: counts
--- How many jobs are in each status.
+-- The number of jobs in each status.
 SELECT status, jobs FROM job_counts;
 
 -- name: all_job_ids
--- Every job that exists, to find what on the disk belongs to none.
+-- The ids of all jobs, to find files that belong to none.
 SELECT job_id FROM jobs;
 
 -- name: all_archives
--- Every archive that a job has, to find those that belong to none.
+-- All archives that belong to a job, to find files that belong to none.
 SELECT archive FROM jobs WHERE archive IS NOT NULL;
 
 -- name: ended
--- Jobs that are over.
+-- All finished jobs.
 SELECT job_id, ended_at, archive, tracking_pending FROM jobs WHERE phase = 'finished';
 
 -- name: server_id^
@@ -136,5 +136,5 @@ SELECT job_id, ended_at, archive, tracking_pending FROM jobs WHERE phase = 'fini
 SELECT value FROM server WHERE name = 'server_id';
 
 -- name: unfinished_by_phase
--- How many jobs are in each phase, those that have ended aside.
+-- The number of unfinished jobs in each phase.
 SELECT phase, count(*) AS jobs FROM jobs WHERE phase <> 'finished' GROUP BY phase;
