@@ -68,10 +68,10 @@ class JobSpec:
     timeout: int
     tags: Mapping[str, str] = field(default_factory=dict)
     priority: int = field(
-        default=0, metadata=accepted("Higher runs first.", minimum=-100, maximum=100)
+        default=0, metadata=accepted("Jobs with a higher value start first.", minimum=-100, maximum=100)
     )
     warm: bool = field(
-        default=True, metadata=accepted("false forces an interpreter of the job's own.")
+        default=True, metadata=accepted("false starts the job in a new interpreter.")
     )
     memory_mb: int | None = None
     """None to use the configured limit."""
@@ -89,12 +89,12 @@ class JobSpec:
         Fields outside `FIRST_FIELDS` count only if they differ from their defaults, so digests
         computed before these fields were added remain valid.
         """
-        counted = {}
+        content = {}
         for declared in fields(self):
             value = getattr(self, declared.name)
             if declared.name in FIRST_FIELDS or value != _default_of(declared):
-                counted[declared.name] = value
-        canonical = json.dumps(counted, sort_keys=True, ensure_ascii=True, default=_plain)
+                content[declared.name] = value
+        canonical = json.dumps(content, sort_keys=True, ensure_ascii=True, default=_plain)
         return hashlib.sha256(canonical.encode()).hexdigest()
 
 
@@ -249,8 +249,8 @@ def seconds_per_phase(history: Sequence[HistoryEntry], until: datetime) -> dict[
     """
     timings: dict[str, float] = {}
     moments = [*(entry.at for entry in history), until]
-    for entry, after in zip(history, moments[1:], strict=True):
+    for entry, end in zip(history, moments[1:], strict=True):
         if entry.phase is not Phase.FINISHED:
-            spent = max(0.0, (after - entry.at).total_seconds())
+            spent = max(0.0, (end - entry.at).total_seconds())
             timings[entry.phase] = round(timings.get(entry.phase, 0.0) + spent, 6)
     return timings

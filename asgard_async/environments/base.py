@@ -38,9 +38,9 @@ class BaseEnvironment:
         for extra in sorted(requirement.extras):
             if f"{requirement.name}[{extra}]" in seen:
                 continue
-            known = seen | {f"{requirement.name}[{extra}]"}
+            visited = seen | {f"{requirement.name}[{extra}]"}
             for dependency in self._dependencies_of_extra(distribution, extra):
-                if self._problem(dependency, known) is not None:
+                if self._problem(dependency, visited) is not None:
                     return f"{requirement} (extra {extra!r} needs {dependency})"
         return None
 

@@ -120,8 +120,8 @@ def _install(
     os.mkdir(whole, 0o755)
     try:
         venv.take(f"{whole}/venv", sandbox["uid"] if sandbox is not None else -1)
-        with open(f"{whole}/requirements.txt", "w") as kept:
-            kept.writelines(
+        with open(f"{whole}/requirements.txt", "w") as file:
+            file.writelines(
                 without_secrets(f"{requirement}\n") for requirement in plan["requirements"]
             )
         os.close(os.open(f"{whole}/lock", os.O_CREAT | os.O_WRONLY, 0o600))

@@ -45,8 +45,8 @@ class Feed:
 
     async def _piece(self, offset: int, *, is_complete: bool) -> Piece:
         position = (offset, is_complete)
-        if (kept := self._kept.get(position)) is not None:
-            return kept
+        if (piece := self._kept.get(position)) is not None:
+            return piece
         key = (*position, self._changes)
         if key == self._end:
             return Piece(frames=(), offset=offset, next=offset, reaches_end=True)
@@ -90,8 +90,8 @@ class Feeds:
     @contextmanager
     def following(self, job_id: str, wake: Wake) -> Iterator[Feed]:
         """Follow a job's log inside the context; call `wake` when the log changes."""
-        known = self._feeds.get(job_id)
-        feed, readers = known or (Feed(self._source, job_id, self._turns), 0)
+        current = self._feeds.get(job_id)
+        feed, readers = current or (Feed(self._source, job_id, self._turns), 0)
         self._feeds[job_id] = (feed, readers + 1)
 
         def changed() -> None:

@@ -102,10 +102,10 @@ class ArchiveStore:
 
         This method blocks; call it in a thread.
         """
-        before = time.time() - SETTLED_SECONDS
+        cutoff = time.time() - SETTLED_SECONDS
         with os.scandir(self._directory) as entries:
             # st_ctime, not st_mtime: `share` creates new links to old content
-            return {entry.name for entry in entries if entry.stat().st_ctime < before}
+            return {entry.name for entry in entries if entry.stat().st_ctime < cutoff}
 
     async def sweep(self, known: Collection[str]) -> int:
         """Remove all archives except `known`; return their number.

@@ -253,9 +253,9 @@ class JobStore(JobLookups):
 
     async def purge_idempotency_keys(self, *, at: datetime) -> int:
         """Delete keys of deleted jobs that are older than 24 hours; return their number."""
-        before = rfc3339(at - IDEMPOTENCY_KEPT)
+        cutoff = rfc3339(at - IDEMPOTENCY_KEPT)
         purged: int = await self._change(
-            lambda conn: queries.purge_keys(conn, created_before=before)
+            lambda conn: queries.purge_keys(conn, created_before=cutoff)
         )
         return purged
 

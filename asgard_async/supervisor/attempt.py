@@ -190,9 +190,9 @@ class Attempt:
 
     def _processes(self) -> Sequence[ProcessIdentity]:
         """Find the running keeper and shim by the attempt's files, or else by command line."""
-        known = [self._keeper(), self._shim()]
-        alive = [process for process in known if process is not None and process.is_alive()]
-        return alive or processes_running(SHIM_STARTS, str(self.directory))
+        candidates = [self._keeper(), self._shim()]
+        running = [process for process in candidates if process is not None and process.is_alive()]
+        return running or processes_running(SHIM_STARTS, str(self.directory))
 
     def _keeper(self) -> ProcessIdentity | None:
         with contextlib.suppress(FileNotFoundError, ValueError):

@@ -36,9 +36,9 @@ def find(proc: Path = Path("/proc/self")) -> Sequence[Hierarchy]:
     own = _own_groups((proc / "cgroup").read_text())
     hierarchies = []
     for line in (proc / "mountinfo").read_text().splitlines():
-        before, _, after = line.partition(" - ")
-        root, mounted_at = (_unescaped(part) for part in before.split()[3:5])
-        kind, _, options = after.split(maxsplit=2)
+        mount, _, file_system = line.partition(" - ")
+        root, mounted_at = (_unescaped(part) for part in mount.split()[3:5])
+        kind, _, options = file_system.split(maxsplit=2)
         if kind == "cgroup2":
             names = frozenset({""})
         elif kind == "cgroup":

@@ -48,15 +48,15 @@ class SandboxBuilder:
         if level is Isolation.PROCESS:
             return None
         exposed = [*(self._system if shared else self._base), *interpreter_mounts(python)]
-        every = [*exposed, *hiding(exposed, self._private), *mounts]
+        all_mounts = [*exposed, *hiding(exposed, self._private), *mounts]
         has_namespaces = level is Isolation.SANDBOX
         rules: list[tuple[str, bool]] = []
         if level is not Isolation.USER:
-            rules = _landlock_rules(every, has_namespaces=has_namespaces)
+            rules = _landlock_rules(all_mounts, has_namespaces=has_namespaces)
         return SandboxSpec(
             namespaces=has_namespaces,
             user_namespace=has_namespaces and os.geteuid() != 0,
-            mounts=every if has_namespaces else [],
+            mounts=all_mounts if has_namespaces else [],
             uid=-1 if uid is None else uid,
             landlock=rules,
         )

@@ -96,15 +96,15 @@ def _hops(path: Path) -> Iterator[Path]:
 def without_covered(mounts: Iterable[Mount]) -> list[Mount]:
     """Return the read-only mounts that neither the system nor an earlier mount covers."""
     covered = [os.path.realpath(f"/{name}") for name in SYSTEM]
-    kept = []
+    remaining = []
     for mount in mounts:
         target = mount[2]
         if any(_is_below(target, shown) and target == mount[1] for shown in covered):
             continue
-        kept.append(mount)
+        remaining.append(mount)
         if mount[1] == target:
             covered.append(target)
-    return kept
+    return remaining
 
 
 def hiding(mounts: Sequence[Mount], private: Iterable[Path]) -> list[Mount]:

@@ -80,10 +80,10 @@ def name_of(attempt: str) -> str:
 
     The attempt's directory is `<job>/attempts/<number>`, or `<environment>/<number>` for a build.
     """
-    above, number = os.path.split(os.path.normpath(attempt))
-    if os.path.basename(above) == "attempts":
-        above = os.path.dirname(above)
-    return f"{os.path.basename(above)}.{number}"
+    parent, number = os.path.split(os.path.normpath(attempt))
+    if os.path.basename(parent) == "attempts":
+        parent = os.path.dirname(parent)
+    return f"{os.path.basename(parent)}.{number}"
 
 
 # --- removal ---------------------------------------------------------------------------------

@@ -54,11 +54,11 @@ class DiskWatch:
         """Measure for one slice; return whether the limit is exceeded."""
         now = time.monotonic()
         if self._walk is None:
-            grown = self._on_file_system() - self._taken
-            if now < self._walk_at and self._counted + grown < self._limit:
+            growth = self._on_file_system() - self._taken
+            if now < self._walk_at and self._counted + growth < self._limit:
                 self.due = now + CHECK_SECONDS
                 return False
-            self._taken += grown
+            self._taken += growth
             self._size = 0
             self._walk = self._sizes()
         try:

@@ -27,19 +27,19 @@ class Ending:
     def share(self) -> None:
         """Share the modules imported so far, except for packages with finalizers."""
         finalized = _packages_with_finalizers()
-        others = {"__main__", "asgard_async", "sys", "builtins"}
-        kept = []
+        excluded = {"__main__", "asgard_async", "sys", "builtins"}
+        modules = []
         for name, module in sys.modules.items():
             package = name.partition(".")[0]
             # by type: some modules import others when any attribute is read
-            if package in others or not issubclass(type(module), ModuleType):
+            if package in excluded or not issubclass(type(module), ModuleType):
                 continue
-            kept.append(module)
+            modules.append(module)
             if package not in finalized:
                 self._shared[name] = module
         # Shared modules must outlive this object. In an ordinary interpreter, the garbage collector
         # would collect the other modules. Here they are frozen, so CPython clears only live ones.
-        ctypes.pythonapi.Py_IncRef(ctypes.py_object(kept))
+        ctypes.pythonapi.Py_IncRef(ctypes.py_object(modules))
 
     def _hide(self) -> None:
         if _would_be_noticed():

@@ -28,8 +28,8 @@ def keep(spec: ProcessSpec, program: Program) -> None:
     os.pwrite(lock, identity.encode(), 0)
     for path in spec["held"]:
         # stays open and locked until this process and the shim have exited
-        held = os.open(path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
-        fcntl.flock(held, fcntl.LOCK_SH)
+        lock_file = os.open(path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
+        fcntl.flock(lock_file, fcntl.LOCK_SH)
     linux.become_subreaper()
     signals = {signal.SIGCHLD, signal.SIGTERM, signal.SIGINT, signal.SIGHUP}
     signal.pthread_sigmask(signal.SIG_BLOCK, signals)

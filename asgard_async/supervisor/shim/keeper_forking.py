@@ -37,7 +37,7 @@ def serve_specs(channel: socket.socket, program: Program) -> None:
         ScriptIsNext: in a job's process (see `keep`).
     """
     gc.freeze()  # a collection would write to shared memory
-    signal.signal(signal.SIGCHLD, signal.SIG_IGN)  # nobody waits for keepers here
+    signal.signal(signal.SIGCHLD, signal.SIG_IGN)  # this process does not wait for keepers
     while True:
         message, descriptors, _, _ = socket.recv_fds(channel, len(SPEC), 3, socket.MSG_CMSG_CLOEXEC)
         if message != SPEC:

@@ -50,7 +50,7 @@ class TimeIndex:
 
     def _thin(self) -> None:
         entries = os.pread(self._file, CAPACITY * ENTRY_BYTES, 0)
-        kept = b"".join(
+        remaining = b"".join(
             entries[start : start + ENTRY_BYTES]
             for start in range(0, len(entries), 2 * ENTRY_BYTES)
         )
@@ -58,14 +58,14 @@ class TimeIndex:
         thinned = self._path + ".new"
         new = os.open(thinned, os.O_RDWR | os.O_CREAT | os.O_TRUNC | os.O_CLOEXEC, 0o600)
         try:
-            os.pwrite(new, kept, 0)
+            os.pwrite(new, remaining, 0)
             os.rename(thinned, self._path)
         except OSError:
             os.close(new)
             raise
         os.close(self._file)
         self._file = new
-        self._count = len(kept) // ENTRY_BYTES
+        self._count = len(remaining) // ENTRY_BYTES
         self._interval = self._next_interval()
 
     def _next_interval(self) -> int:
