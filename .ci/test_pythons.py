@@ -1,9 +1,9 @@
 """Run the tests that depend most on the interpreter on the other Pythons that Asgard supports.
 
-Those are all of execution and fidelity, what is quick of jobs, and whole services that build
-environments with their Python. A Python that this machine does not have is skipped, by name.
-Environments are made by uv, from its cache, and removed. All run at once; what they print is shown
-when they have ended.
+These are fidelity, forking, attempts, archives, the quick tests of the packages that start
+processes, and one environment built with each Python. A Python that this machine lacks is skipped,
+by name. uv creates the environments from its cache; they are removed afterwards. All Pythons run at
+once, and their output is shown at the end.
 """
 
 import os
@@ -22,23 +22,27 @@ QUICK = "not mlflow and not service and not slow and not chaos"
 SELECTIONS = (
     (
         "tests/supervisor/test_attempt.py",
-        "tests/supervisor/test_cold_servers.py",
         "tests/supervisor/test_ending.py",
-        "tests/executors",
-        "tests/environments",
-        "tests/core/files",
-        "tests/core/archives",
         "tests/system/fidelity",
     ),
-    ("-m", QUICK, "tests/jobs", "tests/domain", "tests/scheduling"),
+    ("tests/jobs/test_environment_phase.py::test_an_environment_is_built_once_and_reused",),
+    (
+        *("-m", QUICK),
+        "tests/core/archives",
+        "tests/core/files",
+        "tests/environments",
+        "tests/executors",
+        "tests/jobs",
+        "tests/supervisor/test_cold_servers.py",
+    ),
 )
 
-one_installs = threading.Lock()
-"""An editable installation writes to the checkout."""
+install_lock = threading.Lock()
+"""One at a time: an editable installation writes to the checkout."""
 
 
 def interpreter(version: str) -> str | None:
-    """The path of this Python: in PATH, or one of pyenv's, whose shims find only the chosen one."""
+    """The path of a Python: in PATH, or one of pyenv's, whose shims find only the selected one."""
     pyenv = Path(os.environ.get("PYENV_ROOT", Path.home() / ".pyenv"))
     versions = (pyenv / "versions").glob(f"{version}.*/bin/python{version}")
     program = "import ensurepip, sys; print(sys.executable)"
@@ -55,7 +59,7 @@ def interpreter(version: str) -> str | None:
 
 
 def test_on(version: str, python: str) -> bool:
-    """Make an environment and run the tests there; whether all was well."""
+    """Create an environment and run the tests there; return whether all passed."""
     begun = time.monotonic()
     output = [f"--- Python {version}"]
 
@@ -68,7 +72,7 @@ def test_on(version: str, python: str) -> bool:
         new = Path(folder) / "bin/python"
         uv = (sys.executable, "-m", "uv")
         install = ("pip", "install", "--quiet", "--compile-bytecode", "--python", new)
-        with one_installs:
+        with install_lock:
             ok = run(*uv, "venv", "--quiet", "--python", python, folder) and run(
                 *uv, *install, "--editable", ".[test]"
             )

@@ -107,9 +107,9 @@ async def new_environments(service: Service, folder: Path, rounds: int) -> Async
 
     await with_asgard()  # fills uv's cache
     (environment,) = cache.all()
-    same, asked = folder / "same.txt", folder / "asked.txt"
+    same, requested = folder / "same.txt", folder / "asked.txt"
     same.write_text("\n".join(packages(environment)))
-    asked.write_text("\n".join(REQUESTED))
+    requested.write_text("\n".join(REQUESTED))
     await with_pip(folder, same)  # fills pip's
     with_uv, first, again, same_by_pip, fewer_by_pip = [], [], [], [], []
     for _ in range(rounds):
@@ -118,7 +118,7 @@ async def new_environments(service: Service, folder: Path, rounds: int) -> Async
         first.append(timings["running"])
         again.append((await finished(service, IMPORTS, requirements=REQUESTED))["running"])
         same_by_pip.append(await with_pip(folder, same))
-        fewer_by_pip.append(await with_pip(folder, asked))
+        fewer_by_pip.append(await with_pip(folder, requested))
     count = len(same.read_text().split())
     what = f"a new environment of {', '.join(REQUESTED)}, and mlflow"
     for row_id, peer, values in (

@@ -38,7 +38,7 @@ class Row:
     more_is_better: bool = False
     target: Target | None = None
     remark: str = ""
-    """How it was measured, if a reader must know, or why there is no peer."""
+    """A note on the measurement, or the reason why there is no peer."""
     measured_at: str = ""
     """RFC 3339; filled in by the run."""
     load: Sequence[float] = ()

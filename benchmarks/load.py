@@ -77,10 +77,10 @@ async def main(url: str, connections: int, duration: float, token: str) -> None:
     bearer = f"Authorization: Bearer {token}\r\n" if token else ""
     request = f"GET {path} HTTP/1.1\r\nHost: {host}\r\n{bearer}\r\n".encode()
     begun = time.perf_counter()
-    asked = await asyncio.gather(
+    measured = await asyncio.gather(
         *(ask(host, port, request, begun + duration) for _ in range(connections))
     )
-    seconds = [one for connection in asked for one in connection]
+    seconds = [one for connection in measured for one in connection]
     rate = len(seconds) / (time.perf_counter() - begun)
     print(json.dumps({"per_second": rate, "seconds": seconds}))
 

@@ -11,7 +11,7 @@ from pathlib import Path
 from benchmarks.chart import chart
 from benchmarks.figures import Row, number, shown, spread, verdict
 from benchmarks.stored import DOCUMENTED, Results
-from benchmarks.targets import BESIDE, ISSUE_TARGETS
+from benchmarks.targets import FURTHER_ROWS, ISSUE_TARGETS
 
 NOTES = Path(__file__).parent / "notes.md"
 DOCUMENT, PICTURE = "benchmarks.md", "benchmarks.svg"
@@ -36,7 +36,7 @@ is Asgard's median divided by the peer's. Compare the ratios rather than the sec
 
 def document(results: Results, notes: str) -> str:
     """The page as Markdown."""
-    targeted = [row for row in results.rows if row.id in ISSUE_TARGETS.keys() | BESIDE]
+    targeted = [row for row in results.rows if row.id in ISSUE_TARGETS.keys() | FURTHER_ROWS]
     more = [row for row in results.rows if row not in targeted]
     parts = [HEAD, measured_on(results), f"![relative cost as bars]({PICTURE})", EXPLAINED]
     parts += ["## Figures with targets", table(targeted)]
@@ -112,7 +112,7 @@ def notes_in(text: str) -> list[tuple[list[str], str]]:
 def render(file: Path, into: Path) -> None:
     """Write the page and its picture."""
     results = Results.read(file)
-    targeted = [row for row in results.rows if row.id in ISSUE_TARGETS.keys() | BESIDE]
+    targeted = [row for row in results.rows if row.id in ISSUE_TARGETS.keys() | FURTHER_ROWS]
     into.mkdir(parents=True, exist_ok=True)
     (into / DOCUMENT).write_text(document(results, NOTES.read_text("utf-8")), "utf-8")
     (into / PICTURE).write_text(chart(targeted or results.rows), "utf-8")

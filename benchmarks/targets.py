@@ -27,7 +27,7 @@ ISSUE_TARGETS = {
     "mlflow-memory": _ratio(0.6),
 }
 """The table of issue 5, "Faster than running it by hand"."""
-BESIDE = {"tiny-ray", "tiny-tsp"}
+FURTHER_ROWS = {"tiny-ray", "tiny-tsp"}
 """Further rows of the same run, without a target of their own."""
 OTHERS = {
     "env-cached": Target(text="≤ 20 ms", limit=20, of="median"),

@@ -1,4 +1,4 @@
-"""Fixtures that more than one folder needs, and the order in which tests run."""
+"""Fixtures that several directories use, and the order in which tests run."""
 
 import os
 import random
@@ -12,9 +12,9 @@ import pytest
 import pytest_asyncio
 
 from tests.support import markers
-from tests.support.basic_auth import ProtectedMlflow, running_protected_mlflow
 from tests.support.mlflow_servers import MlflowServer, running_mlflow
-from tests.support.s3 import S3Server, running_s3
+from tests.support.protected_mlflow import ProtectedMlflow, running_protected_mlflow
+from tests.support.s3_server import S3Server, running_s3
 from tests.support.service import UNCONFINED, WITHOUT_MLFLOW, Service, running_service
 
 TESTS = Path(__file__).parent
@@ -41,7 +41,7 @@ LONG = {
 worker is left alone with one at the end."""
 
 SEED_VARIABLE = "ASGARD_TEST_SEED"
-"""With a number in it the files, and the tests in each, run in a random order."""
+"""A seed: with it, the files, and the tests in each, run in random order."""
 
 # Property tests search the same examples every time, and have no deadlines: a slow machine fails
 # nothing. `--hypothesis-profile=random` searches anew.
@@ -111,16 +111,16 @@ def _shuffled(items: list[pytest.Item], randomness: random.Random) -> list[pytes
 
 @pytest.fixture
 async def service(tmp_path: Path) -> AsyncIterator[Service]:
-    """A service of its own for the test, whose MLflow refuses connections."""
+    """A service for one test, whose MLflow refuses connections."""
     async with running_service(tmp_path / "data", WITHOUT_MLFLOW) as started:
         yield started
 
 
 @pytest_asyncio.fixture(scope="session", loop_scope="session")
 async def shared(tmp_path_factory: pytest.TempPathFactory) -> AsyncIterator[Service]:
-    """One service without MLflow for the session: no test stops it, or relies on an empty queue."""
+    """One service without MLflow for the session; tests neither stop it nor need an empty queue."""
     data_dir = tmp_path_factory.mktemp("shared") / "data"
-    # each test and its jobs leave files for each other in a directory of the test
+    # tests and their jobs exchange files in the directory of the test
     async with running_service(data_dir, WITHOUT_MLFLOW | UNCONFINED) as started:
         yield started
 

@@ -22,6 +22,7 @@ class ForeignOrigin(AsgardError):
     """A browser sent the request on behalf of another site (403)."""
 
     problem_type = "foreign-origin"
+    title = "Cross-site request"
 
     def __init__(self) -> None:
         super().__init__("Cross-site requests may not change anything or open a WebSocket.")
@@ -31,6 +32,7 @@ class ForeignHost(AsgardError):
     """The Host header names a host that is not allowed (403)."""
 
     problem_type = "foreign-host"
+    title = "Host not allowed"
 
     def __init__(self) -> None:
         super().__init__(
@@ -68,7 +70,7 @@ class BodyTooSlow(AsgardError):
 
     def __init__(self, seconds: float) -> None:
         super().__init__(
-            f"The body did not arrive within {seconds:g} s, or too slowly to do so; send it again."
+            f"The body did not arrive within {seconds:g} s, or arrived too slowly; send it again."
         )
 
 

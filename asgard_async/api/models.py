@@ -27,7 +27,7 @@ async def get_models(request: web.Request) -> web.Response:
 @docs(
     operation_id="get_one_model",
     tags=["models"],
-    summary="Show a registered model",
+    summary="Get a registered model",
     parameters=[
         {
             "in": "path",

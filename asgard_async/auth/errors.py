@@ -8,6 +8,7 @@ class NotAuthenticated(AsgardError):
     """The request has no token, or an invalid one (401)."""
 
     problem_type = "not-authenticated"
+    title = "Authentication required"
 
     def __init__(self, *, wrong: bool) -> None:
         reason = "The token is invalid or revoked." if wrong else "Authentication required."
@@ -21,6 +22,7 @@ class TooManyFailures(AsgardError):
     """Too many invalid tokens from one address (429)."""
 
     problem_type = "too-many-failures"
+    title = "Too many invalid tokens"
 
     def __init__(self, retry_after_seconds: float) -> None:
         self.retry_after_seconds = retry_after_seconds
@@ -31,6 +33,7 @@ class TokensUnreadable(AsgardError):
     """The token file cannot be read, so every request is rejected (503)."""
 
     problem_type = "tokens-unreadable"
+    title = "Tokens cannot be read"
 
     def __init__(self) -> None:
         self.retry_after_seconds = 30
@@ -44,6 +47,7 @@ class ScopeTooSmall(AsgardError):
     """The token does not allow the request (403)."""
 
     problem_type = "scope-too-small"
+    title = "Insufficient scope"
 
     def __init__(self, name: str, *, has: Scope, needs: Scope) -> None:
         super().__init__(

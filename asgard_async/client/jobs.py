@@ -81,9 +81,9 @@ class Job(Specification, frozen=True, kw_only=True):
     Jobs in lists have a short form: of the fields of `Specification` only the names, and none
     after `reason`. Datetimes are aware, in UTC.
 
-    `phase` is one of queued, environment, starting, running, stopping, recording, finished. For a
-    finished job, `reason` is one of succeeded, exit_code, signal, timeout, out_of_memory,
-    environment_failed, start_failed, cancelled, lost. A newer service may add values.
+    `phase` is one of queued, environment, starting, running, stopping, recording, finished. Only a
+    finished job has a `reason`, such as succeeded, exit_code or timeout. A newer service may add
+    values to both; docs/api.md lists them.
     """
 
     job_id: str

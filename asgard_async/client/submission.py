@@ -85,7 +85,7 @@ async def in_thread(blocking: AbstractContextManager[T]) -> AsyncIterator[T]:
 def _path_of(script: str | os.PathLike[str] | None) -> Path:
     text = os.fspath(script or "")
     if "\n" in text:
-        raise ValueError("Expected a path, not the text of a script; pass that as source=.")
+        raise ValueError("Expected a path; use submit(source=…) for the text of a script.")
     path = Path(text).expanduser()
     if not path.exists():
         raise FileNotFoundError(f"{text!r} does not exist; pass the text of a script as source=.")

@@ -4,6 +4,7 @@ The packaged `config.toml` holds and documents every default.
 """
 
 from asgard_async.config.layers import load_config
+from asgard_async.config.redacted import redacted
 from asgard_async.config.sections import (
     LARGEST,
     SECTIONS,
@@ -19,7 +20,6 @@ from asgard_async.config.sections import (
     RetentionConfig,
     WarmConfig,
 )
-from asgard_async.config.shown import shown
 
 __all__ = [
     "LARGEST",
@@ -36,5 +36,5 @@ __all__ = [
     "RetentionConfig",
     "WarmConfig",
     "load_config",
-    "shown",
+    "redacted",
 ]

@@ -5,8 +5,8 @@ from typing import NoReturn
 
 from yarl import URL
 
+from asgard_async.config.redacted import ADDRESS_KEYS, redacted
 from asgard_async.config.sections import Config, ConfigError
-from asgard_async.config.shown import ADDRESS_KEYS, shown
 
 
 def check_together(config: Config) -> None:
@@ -67,7 +67,7 @@ def _check_mlflow(config: Config) -> None:
             fail(
                 f"mlflow.{key}",
                 "expected a URL such as http://host:5000"
-                f" (got: {shown(key, getattr(mlflow, key))})",
+                f" (got: {redacted(key, getattr(mlflow, key))})",
             )
     if mlflow.token and (mlflow.username or mlflow.password):
         fail("mlflow.token", "set either a token or a username and password, not both")

@@ -5,8 +5,8 @@ from typing import Any
 
 import msgspec
 
+from asgard_async.config.redacted import SECRET_KEYS, redacted
 from asgard_async.config.sections import SECTIONS, AbsolutePath, ConfigError, field_types
-from asgard_async.config.shown import SECRET_KEYS, shown
 
 TYPE_NAMES = {"int": "an integer", "float": "a number", "str": "text", "bool": "true or false"}
 
@@ -47,4 +47,4 @@ def _allowed(error: msgspec.ValidationError, annotation: Any) -> str:
 
 
 def _got(key: str, value: Any) -> str:
-    return "" if key in SECRET_KEYS else f" (got: {shown(key, value)})"
+    return "" if key in SECRET_KEYS else f" (got: {redacted(key, value)})"

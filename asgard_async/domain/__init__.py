@@ -1,4 +1,1 @@
-"""The domain model: job records, states, transitions and errors.
-
-This package imports only the standard library.
-"""
+"""Records of jobs, their states, transitions and errors. Imports only the standard library."""

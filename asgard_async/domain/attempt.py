@@ -1,7 +1,7 @@
-"""Attempts to run a job, and their results.
+"""Attempts, each one start of a job, and their results.
 
-The database records the id of an attempt before the attempt starts, so every running attempt has a
-record. The id alone is enough to find the attempt again.
+The database records an attempt before it starts, so every running attempt has a record. The id
+alone is enough to find the attempt again.
 """
 
 from dataclasses import dataclass
@@ -13,50 +13,50 @@ from asgard_async.domain.job import Started
 
 @dataclass(frozen=True, kw_only=True)
 class AttemptId:
-    """Identifies one attempt to run a job."""
+    """Identifies one start of a job."""
 
     job_id: str
     number: int
 
 
 class End(Enum):
-    """The way in which an attempt ended."""
+    """The ways in which an attempt can end."""
 
     EXITED = auto()
-    """The job's process ended; see `exit_code` and `signal`."""
+    """The job's process exited; `exit_code` or `signal` has the details."""
     START_FAILED = auto()
-    """The attempt failed before any of the user's code ran."""
+    """The start failed: no user code ran, and none will in this attempt."""
     NOT_STARTED = auto()
-    """The attempt was abandoned before anything started; nothing will start later."""
+    """The attempt was given up before any process started, and will not start."""
     LOST = auto()
     """The attempt ran, but its result is unknown."""
 
 
 class Stop(Enum):
-    """The cause of stopping an attempt early."""
+    """The reason for stopping an attempt."""
 
     REQUESTED = "requested"
     TIMEOUT = "timeout"
     DISK = "disk"
-    """The job exceeded its disk space limit; it is killed without a grace period."""
+    """The job exceeded its disk limit; it is killed without a grace period."""
 
 
 @dataclass(frozen=True, kw_only=True)
 class Ended:
-    """The result of an attempt whose processes have all exited."""
+    """The facts about an attempt that has ended; all of its processes are gone."""
 
     end: End
     exit_code: int | None = None
     signal: int | None = None
     stop: Stop | None = None
     killed: bool = False
-    """True if the job ignored SIGTERM and was killed with SIGKILL."""
+    """True if SIGTERM did not end the job and SIGKILL was needed."""
     error: str | None = None
     started: Started | None = None
     ended_at: datetime | None = None
     peak_memory_bytes: int | None = None
     cpu_seconds: float | None = None
     oom_kills: int = 0
-    """Number of the job's processes that the kernel killed for lack of memory."""
+    """The number of the job's processes that the kernel killed because memory ran out."""
     reached_memory_limit: bool = False
     """True if the job reached its own memory limit, not only the limit of all jobs together."""

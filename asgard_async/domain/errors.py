@@ -6,10 +6,12 @@ from collections.abc import Mapping
 class AsgardError(Exception):
     """An error that clients may see; its message says what to do.
 
-    `problem_type` is part of the API: it stays the same even if the class is renamed.
+    `problem_type` is part of the API and does not change if the class is renamed. `title` describes
+    the type in a few words; by default, it is derived from the type.
     """
 
     problem_type = "asgard-error"
+    title = ""
 
 
 class InvalidSubmission(AsgardError):
@@ -35,6 +37,7 @@ class ArchiveNotKept(AsgardError):
     """The archive of a job is deleted (404)."""
 
     problem_type = "archive-not-kept"
+    title = "Archive deleted"
 
     def __init__(self, job_id: str) -> None:
         super().__init__(
@@ -81,6 +84,7 @@ class NotIsolated(AsgardError):
     """Jobs cannot be isolated as configured (503)."""
 
     problem_type = "not-isolated"
+    title = "Isolation unavailable"
 
     def __init__(self, problem: str) -> None:
         super().__init__(f"{problem} An administrator must fix it; see 'asgard doctor'.")
@@ -111,6 +115,7 @@ class DiskShort(AsgardError):
     """The disk has too little free space for new jobs (507)."""
 
     problem_type = "disk-short"
+    title = "Insufficient disk space"
 
     def __init__(self) -> None:
         super().__init__(
@@ -123,15 +128,18 @@ class TrackingUnavailable(AsgardError):
     """The response needs MLflow, which does not answer (503)."""
 
     problem_type = "tracking-unavailable"
+    title = "MLflow unavailable"
 
 
 class TrackingNotFound(AsgardError):
     """The requested model or run does not exist in MLflow (404)."""
 
     problem_type = "tracking-not-found"
+    title = "Not found in MLflow"
 
 
 class TrackingRejected(AsgardError):
     """MLflow rejected the request (422)."""
 
     problem_type = "tracking-rejected"
+    title = "Rejected by MLflow"

@@ -1,4 +1,4 @@
-"""The records of a job. All times are timezone-aware and in UTC."""
+"""Records of a job. All datetimes are timezone-aware and in UTC."""
 
 import hashlib
 import json
@@ -17,12 +17,16 @@ class Accepted:
     """The rules for a field of a submission."""
 
     description: str
-    """Text for the API's documentation."""
+    """Shown in the API's documentation."""
     minimum: int | None = None
-    """Lower bound of a number, or of the length of a text."""
+    """The minimum of a number, or of the length of a text."""
     maximum: int | None = None
-    """Upper bound of a number, or of the length of a text."""
+    """The maximum of a number, or of the length of a text."""
     example: object = None
+
+
+ACCEPTED = "accepted"
+"""The key of `Accepted` in a field's metadata."""
 
 
 def accepted(
@@ -32,15 +36,13 @@ def accepted(
     maximum: int | None = None,
     example: object = None,
 ) -> dict[str, Accepted]:
-    """Return metadata for a field whose validation needs only these rules.
+    """Metadata for a field that needs no other rules.
 
-    Fields that need other rules are declared in `api.schemas.submission`.
+    The API's schema, forms and documentation derive from it. Fields with more rules are declared in
+    `api.schemas.submission`.
     """
     rules = Accepted(description=description, minimum=minimum, maximum=maximum, example=example)
     return {ACCEPTED: rules}
-
-
-ACCEPTED = "accepted"
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -60,18 +62,19 @@ class JobSpec:
     )
     model_name: str
     script_sha256: str
-    """Digest of the script or archive."""
+    """The digest of the script or of the archive."""
     entrypoint: str | None = None
-    """Path of the script within the archive; None for a single script."""
+    """The file of an archive to run; None for a script."""
     requirements: tuple[str, ...] = ()
     environment_vars: Mapping[str, str] = field(default_factory=dict)
     timeout: int
     tags: Mapping[str, str] = field(default_factory=dict)
     priority: int = field(
-        default=0, metadata=accepted("Jobs with a higher value start first.", minimum=-100, maximum=100)
+        default=0,
+        metadata=accepted("Jobs with a higher value start first.", minimum=-100, maximum=100),
     )
     warm: bool = field(
-        default=True, metadata=accepted("false starts the job in a new interpreter.")
+        default=True, metadata=accepted("false starts a new interpreter for the job.")
     )
     memory_mb: int | None = None
     """None to use the configured limit."""
@@ -129,7 +132,7 @@ class Started:
     cold_reason: ColdReason | None = None
     """None if the job started warm."""
     isolation: Isolation | None = None
-    """Isolation level of the attempt; None for attempts from before levels were recorded."""
+    """The isolation level of the attempt; None for starts before levels were recorded."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -142,11 +145,11 @@ class Outcome:
     reason: Reason
     exit_code: int | None = None
     signal: str | None = None
-    """Name of the signal that ended the script, such as "SIGKILL"."""
+    """The name of the signal that ended the script, such as "SIGKILL"."""
     error: str | None = None
-    """A sentence for people; for a Python exception, it ends with the last traceback line."""
+    """A sentence for people; for a Python exception it ends with the last traceback line."""
     detail: str | None = None
-    """Explains how the reason was determined if that is not obvious."""
+    """How the reason was determined, if that is not obvious."""
     ended_at: datetime
     peak_memory_bytes: int | None = None
     cpu_seconds: float | None = None
@@ -154,13 +157,13 @@ class Outcome:
 
 @dataclass(frozen=True, kw_only=True)
 class JobRun:
-    """An MLflow run created by the job."""
+    """An MLflow run that the job created."""
 
     run_id: str
     experiment_id: str
     name: str | None
     status: str
-    """MLflow's status: RUNNING, FINISHED, FAILED, KILLED or SCHEDULED."""
+    """MLflow's status: RUNNING, FINISHED, FAILED, KILLED, SCHEDULED."""
     started_at: datetime | None
     ended_at: datetime | None
     parent_run_id: str | None = None
@@ -177,14 +180,14 @@ class JobTracking:
 
 @dataclass(frozen=True, kw_only=True)
 class Job:
-    """A stored job. `seq` orders jobs by age: the oldest job has the smallest value."""
+    """A job as stored. Jobs are numbered by `seq` in order of creation."""
 
     seq: int
     job_id: str
     spec: JobSpec
     phase: Phase
     attempt: int = 0
-    """Number of the latest attempt; 0 before the first."""
+    """The number of the latest attempt; 0 before the first."""
     created_at: datetime
     started: Started | None = None
     cancel_requested_at: datetime | None = None
@@ -192,11 +195,11 @@ class Job:
     """Set from phase RECORDING on."""
     tracking: JobTracking = field(default_factory=JobTracking)
     tracking_pending: bool = False
-    """True until the job's runs have been fetched from MLflow."""
+    """True while the job's runs have not been read from MLflow."""
     uses_tracking: bool = True
-    """True if the script may use MLflow, that is, imports more than the standard library."""
+    """True if the script may talk to MLflow: it imports more than the standard library."""
     imports: frozenset[str] | None = None
-    """Packages that the program may import; None if unknown."""
+    """A superset of the packages that the program imports; None if unknown."""
     retry_of: str | None = None
     submitted_by: str = ""
     """Name of the token that submitted the job; empty if the API was open."""
@@ -209,24 +212,24 @@ class Job:
 
     @property
     def started_at(self) -> datetime | None:
-        """The time at which the current attempt's script started."""
+        """The start of the current attempt's script."""
         return self.started.at if self.started else None
 
     @property
     def start(self) -> Start | None:
-        """The kind of start of the current attempt; None before the start."""
+        """The kind of start of the current attempt; None before it starts."""
         if self.started is None:
             return None
         return Start.WARM if self.started.cold_reason is None else Start.COLD
 
     @property
     def final_outcome(self) -> Outcome | None:
-        """The outcome that clients see; None until the job is finished."""
+        """The outcome as clients see it: None until the job has finished."""
         return self.outcome if self.phase is Phase.FINISHED else None
 
     @property
     def duration_seconds(self) -> float | None:
-        """Seconds from the script's start to its end; None if either is unknown."""
+        """Seconds from the script's start to its end; None before that."""
         if self.started_at is None or self.outcome is None:
             return None
         return max(0.0, (self.outcome.ended_at - self.started_at).total_seconds())
@@ -243,10 +246,7 @@ class HistoryEntry:
 
 
 def seconds_per_phase(history: Sequence[HistoryEntry], until: datetime) -> dict[str, float]:
-    """Return the seconds spent in each phase, in the order in which the job entered the phases.
-
-    The last phase counts up to `until`.
-    """
+    """Seconds spent in each phase, in order of entry; the last phase counts up to `until`."""
     timings: dict[str, float] = {}
     moments = [*(entry.at for entry in history), until]
     for entry, end in zip(history, moments[1:], strict=True):

@@ -1,10 +1,10 @@
-"""Statuses, phases and end reasons of jobs. The values are part of the API."""
+"""States of a job and reasons for its end. The values are part of the wire format."""
 
 from enum import StrEnum
 
 
 class Status(StrEnum):
-    """The status that clients poll. A job ends as COMPLETED, FAILED or CANCELLED."""
+    """The state that clients poll for. Unless cancelled, a job ends as COMPLETED or FAILED."""
 
     QUEUED = "queued"
     RUNNING = "running"
@@ -21,7 +21,7 @@ FINISHED = frozenset({Status.COMPLETED, Status.FAILED, Status.CANCELLED})
 
 
 class Phase(StrEnum):
-    """A job's progress in more detail than its status, which is derived from the phase."""
+    """The stage of a job. The status follows from it and is coarser."""
 
     QUEUED = "queued"
     ENVIRONMENT = "environment"
@@ -33,29 +33,29 @@ class Phase(StrEnum):
 
 
 class Start(StrEnum):
-    """The way in which a job's interpreter was started."""
+    """The kind of start of a job's interpreter."""
 
     WARM = "warm"
-    """Forked from an interpreter with preloaded modules."""
+    """Forked from an interpreter with preloaded imports."""
     COLD = "cold"
     """Started as a new interpreter."""
 
 
 class Isolation(StrEnum):
-    """Isolation levels, from the strongest to the weakest."""
+    """Isolation levels of jobs, strongest first."""
 
     SANDBOX = "sandbox"
-    """The job has a private file system and private process and IPC namespaces."""
+    """Separate file system, process and IPC namespaces."""
     SANDBOX_LITE = "sandbox-lite"
-    """The job can access only its own and the system's files, but sees all processes."""
+    """Access to its own and the system's files only; other processes are visible."""
     USER = "user"
-    """The job runs as a separate user."""
+    """A separate user."""
     PROCESS = "process"
-    """The job runs as the service's user; only limits and clean-up apply."""
+    """The service's user; only limits and clean-up apply."""
 
 
 class ColdReason(StrEnum):
-    """The cause of a cold start."""
+    """Reasons for a cold start."""
 
     OFF = "off"
     """Warm starts are turned off in the configuration."""
@@ -64,25 +64,25 @@ class ColdReason(StrEnum):
     IMPORTS = "imports"
     """The job imports none of the preloaded packages."""
     MODULES = "modules"
-    """The job contains a module with the same name as a preloaded one."""
+    """The job contains a module with the name of a preloaded one."""
     VARIABLES = "variables"
-    """The job sets an environment variable that preloaded modules read on import."""
+    """One of its environment variables is read during imports."""
     REQUIREMENTS = "requirements"
-    """The job's requirements include mlflow."""
+    """Its requirements include mlflow."""
     MEMORY_LIMIT = "memory_limit"
-    """Preloaded modules would use too much of the job's memory limit."""
+    """The preloaded imports would take too much of its memory limit."""
     NO_SERVER = "no_server"
-    """The job's environment has no fork server: the maximum is reached, or it failed to start."""
+    """Its environment has no fork server: the limit is reached, or it failed to start."""
     NOT_READY = "not_ready"
     """The fork server of the job's environment is still importing modules."""
     ISOLATION = "isolation"
-    """The job's environment was built from requirements; it is imported only inside a sandbox."""
+    """Its environment was built for the job, so it is imported only inside a job's sandbox."""
     SERVER_LOST = "server_lost"
-    """The fork server exited while the job was being started."""
+    """The fork server exited during the start."""
 
 
 class Reason(StrEnum):
-    """The reason why a job ended, set once."""
+    """The reason for a job's end; set once."""
 
     SUCCEEDED = "succeeded"
     EXIT_CODE = "exit_code"
@@ -96,7 +96,7 @@ class Reason(StrEnum):
 
     @property
     def status(self) -> Status:
-        """The final status that corresponds to this reason."""
+        """The final status of a job with this reason."""
         if self is Reason.SUCCEEDED:
             return Status.COMPLETED
         if self is Reason.CANCELLED:

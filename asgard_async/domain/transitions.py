@@ -1,4 +1,4 @@
-"""Allowed transitions between phases. The store enforces the same rules in SQL."""
+"""The transition table of jobs. The store repeats it as a guard in SQL; both must allow a move."""
 
 from collections.abc import Mapping
 
@@ -6,12 +6,12 @@ from asgard_async.domain.status import Phase, Reason, Status
 
 TRANSITIONS: Mapping[Phase, frozenset[Phase]] = {
     Phase.QUEUED: frozenset({Phase.ENVIRONMENT, Phase.STARTING, Phase.FINISHED}),
-    # to QUEUED: the service died before anything was started
+    # back to the queue: the service exited before anything was started
     Phase.ENVIRONMENT: frozenset({Phase.STARTING, Phase.QUEUED, Phase.FINISHED}),
     Phase.STARTING: frozenset(
         {Phase.RUNNING, Phase.STOPPING, Phase.RECORDING, Phase.QUEUED, Phase.FINISHED}
     ),
-    # to QUEUED: the job was lost and [jobs] requeue_lost is set
+    # back to the queue: the job was lost and [jobs] requeue_lost is set
     Phase.RUNNING: frozenset({Phase.STOPPING, Phase.RECORDING, Phase.QUEUED}),
     Phase.STOPPING: frozenset({Phase.RECORDING, Phase.FINISHED}),
     Phase.RECORDING: frozenset({Phase.FINISHED}),
@@ -20,7 +20,7 @@ TRANSITIONS: Mapping[Phase, frozenset[Phase]] = {
 
 
 class TransitionRefused(Exception):
-    """The transition is not allowed from the job's current phase."""
+    """The table does not allow the transition, or the job has left the expected phase."""
 
     def __init__(self, job_id: str, source: Phase, target: Phase) -> None:
         super().__init__(f"job {job_id} cannot move to phase {target}: it is in phase {source}")
@@ -32,10 +32,10 @@ def sources_of(target: Phase) -> frozenset[Phase]:
 
 
 def status_in(phase: Phase, reason: Reason | None = None) -> Status:
-    """Return the status of a job in `phase`; FINISHED requires a `reason`.
+    """The status of a job in `phase`.
 
     Raises:
-        ValueError: the phase is FINISHED and `reason` is None.
+        ValueError: The phase is FINISHED and `reason` is None.
     """
     if phase is Phase.QUEUED:
         return Status.QUEUED

@@ -101,7 +101,7 @@ class Collector:
     async def find(self) -> list[Removal]:
         """Find all expired items."""
         on_disk = await run_in_daemon_thread(self._files.job_ids)
-        archives = await run_in_daemon_thread(self._archives.settled)
+        archives = await run_in_daemon_thread(partial(self._archives.settled, now()))
         # queried after the listing: a listed job without a row now will never have one
         strays = on_disk - await self._store.all_job_ids()
         stray_archives = archives - set(await self._store.all_archives())

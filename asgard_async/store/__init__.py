@@ -1,1 +1,1 @@
-"""The SQLite database: connections, migrations, and one file of queries per resource."""
+"""SQLite: connections, migrations, and one file of queries per resource."""

@@ -15,13 +15,13 @@ from asgard_async.store.rows import row_to_job, spec_to_row, to_json
 
 @dataclass(frozen=True, kw_only=True)
 class NewJob:
-    """The data of a job to insert."""
+    """The data of a job to accept."""
 
     spec: JobSpec
     script: bytes | None
-    """None if the job has an archive."""
+    """None for an archive."""
     archive: str | None = None
-    """Name of the job's archive in the archive store, where it is already durable."""
+    """The name of a durable archive in the archive store."""
     uses_tracking: bool
     imports: frozenset[str] | None = None
     submitted_by: str = ""
@@ -30,20 +30,20 @@ class NewJob:
 
 
 def find_twin(conn: sqlite3.Connection, owner: str, key: str, spec_digest: str) -> Job | None:
-    """See `JobStore.find_twin`."""
+    """The transaction of `JobStore.find_twin`."""
     row = queries.find_key(conn, owner=owner, key=key)
     if row is None:
         return None
     if row["spec_digest"] != spec_digest:
         raise IdempotencyConflict(
-            f"The idempotency key was used for job {row['job_id']}, which is a different"
-            " submission; use a new key for a new submission."
+            f"The idempotency key was used for job {row['job_id']} with another submission; use a"
+            " new key for a new submission."
         )
     job = queries.get_job(conn, job_id=row["job_id"])
     if job is None:
         raise IdempotencyConflict(
-            f"The idempotency key was used for job {row['job_id']}, which has been deleted;"
-            " use a new key to run it again."
+            f"The idempotency key was used for job {row['job_id']}, which was deleted; use a new"
+            " key to run it again."
         )
     return row_to_job(job)
 
@@ -51,7 +51,7 @@ def find_twin(conn: sqlite3.Connection, owner: str, key: str, spec_digest: str) 
 def insert_job(
     conn: sqlite3.Connection, new: NewJob, draw_id: Callable[[], str], at: datetime
 ) -> Job:
-    """Insert a new job at the end of the queue; draw ids until one has never been used."""
+    """Append a new job to the queue, under the first drawn id that was never used."""
     job_id = draw_id()
     while queries.job_id_taken(conn, job_id=job_id) is not None:
         job_id = draw_id()

@@ -1,29 +1,29 @@
-"""Uploaded archives: one file per job, whose name is in the job's row.
+"""Uploaded archives: one file per job, named in the job's row.
 
-A file is written under its final name and made durable before a row refers to it. So a crash may
-leave files without a row, but never a row without its file; `sweep` removes such files before the
-service accepts requests. A retry gets its own hard link, so no two rows share a file: deleting a
-row's file needs no reference count.
+A file is written under its final name and made durable before a row names it. So a crash can leave
+files without a row, but never a row without its file; `sweep` removes such files before the service
+accepts requests. A retry gets its own hard link: no two rows share a file, so a file is
+deleted with its row and no references are counted.
 """
 
 import asyncio
 import hashlib
 import os
 import secrets
-import time
 from collections.abc import Collection, Iterator
 from contextlib import contextmanager
+from datetime import datetime
 from pathlib import Path
 from typing import IO
 
 from asgard_async.core.files.durability import make_durable
 
 SETTLED_SECONDS = 24 * 3600
-"""Age after which a file without a row is abandoned; far longer than any upload may take."""
+"""The age after which a file without a row will never get one: far beyond any upload's deadline."""
 
 
 class Incoming:
-    """An archive while it is being received."""
+    """An archive that is being uploaded."""
 
     def __init__(self, name: str, file: IO[bytes]) -> None:
         self.name = name
@@ -31,7 +31,7 @@ class Incoming:
         self._digest = hashlib.sha256()
 
     async def write(self, block: bytes) -> None:
-        """Append bytes."""
+        """Append a block."""
         await asyncio.to_thread(self._write, block)
 
     def _write(self, block: bytes) -> None:
@@ -39,7 +39,7 @@ class Incoming:
         self._digest.update(block)
 
     async def close(self) -> None:
-        """Flush buffered bytes and close the file."""
+        """Flush and close the file."""
         await asyncio.to_thread(self._file.close)
 
     @property
@@ -55,17 +55,17 @@ class ArchiveStore:
         self._received: set[str] = set()
 
     def path(self, name: str) -> Path:
-        """Return the path of an archive."""
+        """The path of an archive."""
         return self._directory / name
 
     @contextmanager
     def receiving(self, suffix: str) -> Iterator[Incoming]:
-        """Create a new archive; it is deleted at the end unless `persist` was called for it."""
+        """Create an archive, which is deleted on exit unless `persist` was called for it."""
         name = secrets.token_hex(16) + suffix
         path = self.path(name)
         descriptor = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, 0o600)
         self._received.add(name)
-        # buffered: its lock keeps an abandoned write in a thread from using a closed file
+        # buffered: its lock protects the closed file from a write in an abandoned thread
         with os.fdopen(descriptor, "wb") as file:
             try:
                 yield Incoming(name, file)
@@ -75,7 +75,7 @@ class ArchiveStore:
                     path.unlink()
 
     async def persist(self, name: str) -> None:
-        """Make an archive durable. Call this before inserting a row that refers to the archive."""
+        """Make an archive durable, before a row names it."""
         await asyncio.to_thread(self._sync, name)
         self._received.discard(name)
 
@@ -84,33 +84,33 @@ class ArchiveStore:
             make_durable(path)
 
     async def share(self, name: str) -> str:
-        """Link an archive under a new name, for another job; return the name.
+        """Link an archive under a new name for another job; return that name.
 
         Raises:
-            FileNotFoundError: the archive has been removed.
+            FileNotFoundError: The archive was removed.
         """
         twin = secrets.token_hex(16) + name[name.index(".") :]
         await asyncio.to_thread(os.link, self.path(name), self.path(twin))
         return twin
 
     async def remove(self, name: str) -> None:
-        """Remove an archive that no row refers to any more."""
+        """Remove an archive that no row names."""
         await asyncio.to_thread(self.path(name).unlink, missing_ok=True)
 
-    def settled(self) -> set[str]:
-        """Return the archives that are so old that none is still waiting for its row.
+    def settled(self, at: datetime) -> set[str]:
+        """Return the archives that are so old at that time that none still waits for its row.
 
-        This method blocks; call it in a thread.
+        Blocks; call it in a thread.
         """
-        cutoff = time.time() - SETTLED_SECONDS
+        cutoff = at.timestamp() - SETTLED_SECONDS
         with os.scandir(self._directory) as entries:
-            # st_ctime, not st_mtime: `share` creates new links to old content
+            # not the modification time: `share` links files that may be old
             return {entry.name for entry in entries if entry.stat().st_ctime < cutoff}
 
     async def sweep(self, known: Collection[str]) -> int:
-        """Remove all archives except `known`; return their number.
+        """Remove the archives that are not in `known`; return their number.
 
-        Call this only while no archive is being received.
+        Must not run during uploads.
         """
         strays = set(await asyncio.to_thread(os.listdir, self._directory)) - set(known)
         for name in strays:

@@ -1,4 +1,4 @@
-"""Backups of SQLite databases while other connections write to them."""
+"""Backups of SQLite databases that are in use."""
 
 import contextlib
 import os
@@ -9,17 +9,18 @@ from asgard_async.core.files.durability import make_durable
 
 
 class BackupFailed(Exception):
-    """The copy could not be created, or the source is damaged; the message says why."""
+    """The database could not be copied, or the copy is damaged; the text says why."""
 
 
 def back_up(source: Path, target: Path) -> int:
     """Copy a consistent state of a database, check the copy, and return its size in bytes.
 
-    Writers, including other processes, are not blocked: with a write-ahead log, the copy is one
-    long read. `target` is created, or replaced, only once the copy is complete and durable.
+    Writers, including other processes, can continue: with a write-ahead log, the copy is one long
+    read.
+    `target` appears, or is replaced, once the copy is complete and durable.
 
     Raises:
-        BackupFailed: the copy could not be created, or the source is damaged.
+        BackupFailed: The copy could not be made, or is damaged.
     """
     partial = target.with_name(target.name + ".partial")
     try:
@@ -32,9 +33,9 @@ def back_up(source: Path, target: Path) -> int:
             original.backup(copy)
             # a single file, without a separate write-ahead log
             copy.execute("PRAGMA journal_mode = DELETE")
-            problems = [row[0] for row in copy.execute("PRAGMA integrity_check")]
-        if problems != ["ok"]:
-            raise BackupFailed(f"{source} is damaged: {'; '.join(problems[:3])}")
+            findings = [row[0] for row in copy.execute("PRAGMA integrity_check")]
+        if findings != ["ok"]:
+            raise BackupFailed(f"{source} is damaged: {'; '.join(findings[:3])}")
         make_durable(partial)
         partial.replace(target)
         make_durable(target.parent)

@@ -1,4 +1,4 @@
-"""In-process notifications of changed jobs, so that waiting requests need not poll."""
+"""Notifications of job changes within this process, so waiting code does not poll."""
 
 from collections import defaultdict
 from collections.abc import Callable, Iterator
@@ -7,7 +7,7 @@ from contextlib import contextmanager
 Wake = Callable[[], None]
 
 ANY = ""
-"""Stands for all jobs."""
+"""Matches all jobs."""
 
 
 class JobChanges:
@@ -17,14 +17,14 @@ class JobChanges:
         self._subscribers: dict[str, list[Wake]] = defaultdict(list)
 
     def publish(self, job_id: str) -> None:
-        """Notify the subscribers of this job and those of all jobs."""
+        """Notify the subscribers of this job and those of ANY."""
         for key in (job_id, ANY):
             for wake in tuple(self._subscribers.get(key, ())):
                 wake()
 
     @contextmanager
     def watching(self, job_id: str, wake: Wake) -> Iterator[None]:
-        """Call `wake` inside the context when the job has changed, or any job if `job_id` is ANY.
+        """Within the context, call `wake` on each change of that job, or of ANY.
 
         `wake` runs in the event loop and must neither block nor raise.
         """

@@ -1,6 +1,6 @@
-"""The SQLite connections: one for writing and one for reading.
+"""The SQLite connections: one for writing, one for reading.
 
-Each transaction is a function that runs as one call in the connection's thread. This is faster than
+A transaction is one function, run as one call in the connection's thread. That is faster than
 awaiting each statement, and a cancelled task cannot leave a transaction open.
 """
 
@@ -26,12 +26,15 @@ OLDEST_SQLITE = (3, 37, 0)  # STRICT tables
 queries: Any = aiosql.from_path(
     Path(__file__).parent / "queries", "sqlite3", mandatory_parameters=False
 )
-"""The named queries of store/queries; each takes a connection and its parameters by name."""
+"""The named queries in store/queries; each takes a connection and keyword parameters."""
 
 
 class _Connection(aiosqlite.Connection):
     async def call(self, function: Callable[[sqlite3.Connection], T]) -> T:
-        """Run `function` in the connection's thread, to its end even if the caller is cancelled."""
+        """Run `function` on the connection in its thread.
+
+        The function runs to its end even if the caller is cancelled.
+        """
         result: T = await self._execute(  # type: ignore[no-untyped-call]  # no public method
             partial(function, self._conn)
         )
@@ -42,7 +45,7 @@ class Database:
     """The job database. Use `open` and `close`, or as an async context manager."""
 
     def __init__(self, file: Path, *, migrates: bool = True) -> None:
-        """Without `migrates`, opening a database with another schema fails and changes nothing."""
+        """Without `migrates`, a database with another schema is refused and left unchanged."""
         self._file = file
         self._migrates = migrates
         self._writer: _Connection
@@ -52,10 +55,10 @@ class Database:
         """Create or migrate the database and connect to it.
 
         Raises:
-            SchemaError: the database was written by a newer version, or needs a migration while
-                `migrates` is False; or SQLite is too old.
+            SchemaError: The database was written by a newer version, or by an older one and may not
+                be migrated; or SQLite is too old.
         """
-        # a separate connection: if opening fails, aiosqlite leaves the connection's thread behind
+        # not on the connections below: aiosqlite leaks the thread of one that fails to open
         prepare = bring_up_to_date if self._migrates else check_up_to_date
         await asyncio.to_thread(prepare, self._file)
         self._writer = _Connection(partial(_connect, self._file), 64)
@@ -75,11 +78,11 @@ class Database:
         await self.close()
 
     async def write(self, function: Callable[[sqlite3.Connection], T]) -> T:
-        """Run `function` in a write transaction; commit durably, or roll back if it raises."""
+        """Run `function` in a write transaction: durable on return, rolled back if it raises."""
         return await self._writer.call(partial(_in_transaction, function))
 
     async def read(self, function: Callable[[sqlite3.Connection], T]) -> T:
-        """Run `function` in a read-only transaction, which sees one consistent state."""
+        """Run `function` on one consistent state, on a connection that cannot write."""
         return await self._reader.call(partial(_in_snapshot, function))
 
 
@@ -87,21 +90,21 @@ def bring_up_to_date(file: Path) -> list[str]:
     """Create or migrate a database; return the names of the migrations that ran.
 
     Raises:
-        SchemaError: the database was written by a newer version, or SQLite is too old.
+        SchemaError: The database was written by a newer version, or SQLite is too old.
     """
     if sqlite3.sqlite_version_info < OLDEST_SQLITE:
-        raise SchemaError(f"SQLite {sqlite3.sqlite_version} is too old: 3.37 or newer is required")
-    # before SQLite creates the file with permissions that let other users read it
+        raise SchemaError(f"SQLite {sqlite3.sqlite_version} is too old: 3.37 or newer is needed")
+    # before SQLite creates it with wider permissions
     os.close(open_private(file, os.O_CREAT))
     with contextlib.closing(_connect(file)) as connection:
         return migrate(connection, packaged_migrations())
 
 
 def check_up_to_date(file: Path) -> None:
-    """Check that a database has this version's schema, without changing the database.
+    """Check that a database has this version's schema, without changing it.
 
     Raises:
-        SchemaError: the database has another schema.
+        SchemaError: The database has another schema.
     """
     with contextlib.closing(_connect(file, query_only=True)) as connection:
         (version,) = connection.execute("PRAGMA user_version").fetchone()
@@ -115,7 +118,7 @@ def check_up_to_date(file: Path) -> None:
 
 
 def _connect(file: Path, *, query_only: bool = False) -> sqlite3.Connection:
-    # isolation_level None: transactions are started explicitly, not by the sqlite3 module
+    # isolation_level None: the module never begins a transaction by itself
     connection = sqlite3.connect(file, isolation_level=None, timeout=5)
     connection.row_factory = sqlite3.Row
     connection.execute("PRAGMA journal_mode = WAL")

@@ -1,4 +1,4 @@
-"""The store of jobs: all queries and changes."""
+"""The job store: queries and every change of a job."""
 
 import math
 import sqlite3
@@ -23,14 +23,14 @@ T = TypeVar("T")
 
 IDEMPOTENCY_KEPT = timedelta(hours=24)
 COUNTS_SECONDS = 5.0
-"""Lifetime of cached counts; other processes, such as `asgard gc`, may delete jobs."""
+"""The time for which unchanged counts are reused: `asgard gc` deletes jobs in another process."""
 CANCELLED_IN_QUEUE = "The job was cancelled before it started."
 
 
 class JobStore(JobLookups):
     """Queries and guarded changes of jobs; each method is one transaction.
 
-    `on_end` is called once for each job that has ended, when its end is durable.
+    `on_end` is called once for each job that ends, after the commit.
     """
 
     def __init__(
@@ -43,7 +43,7 @@ class JobStore(JobLookups):
         self._counted_at = -math.inf
 
     async def _change(self, function: Callable[[sqlite3.Connection], T]) -> T:
-        """Run a write transaction, and cache the resulting counts."""
+        """Run a write transaction and cache the resulting counts."""
 
         def transaction(conn: sqlite3.Connection) -> tuple[T, dict[Status, int]]:
             return function(conn), _counts(conn)
@@ -56,24 +56,24 @@ class JobStore(JobLookups):
         self._counts, self._counted_at = counts, time.monotonic()
 
     async def _change_job(self, function: Callable[[sqlite3.Connection], Job]) -> Job:
-        """Run a write transaction on a job, and notify its subscribers."""
+        """Run a write transaction on a job and publish the change."""
         job = await self._change(function)
         self.changes.publish(job.job_id)
         return job
 
-    # --- submission -----------------------------------------------------------------------
+    # --- accepting ------------------------------------------------------------------------
 
     async def accept(
         self, new: NewJob, *, draw_id: Callable[[], str], max_queued: int, at: datetime
     ) -> tuple[Job, bool]:
-        """Add a job to the queue; it is durable when this returns.
+        """Append a job to the queue; durable on return.
 
         Returns:
-            The job, and False if the job already existed under the same idempotency key.
+            The job and True, or the job of the idempotency key's first use and False.
 
         Raises:
-            IdempotencyConflict: the key was used for another submission, or its job was deleted.
-            QueueFull: `max_queued` jobs are waiting already.
+            IdempotencyConflict: The key was used for another submission, or its job was deleted.
+            QueueFull: The queue holds `max_queued` jobs.
         """
 
         def transaction(conn: sqlite3.Connection) -> tuple[Job, bool]:
@@ -90,19 +90,19 @@ class JobStore(JobLookups):
         return job, is_new
 
     async def find_twin(self, owner: str, key: str, spec_digest: str) -> Job | None:
-        """Return the job that was submitted with an idempotency key; None for a new key.
+        """The job of an idempotency key's first use; None for a new key.
 
         Raises:
-            IdempotencyConflict: the key was used for another submission, or its job was deleted.
+            IdempotencyConflict: The key was used for another submission, or its job was deleted.
         """
         return await self._database.read(lambda conn: find_twin(conn, owner, key, spec_digest))
 
-    # --- transitions ----------------------------------------------------------------------
+    # --- moving ---------------------------------------------------------------------------
 
     async def claim_next(
         self, at: datetime, first_phase: Callable[[JobSpec], Phase] = lambda _: Phase.STARTING
     ) -> Job | None:
-        """Move the next queued job to its first phase, with a new attempt number.
+        """Move the next queued job into its first phase, with a new attempt number.
 
         `first_phase` is called in the connection's thread.
         """
@@ -129,11 +129,11 @@ class JobStore(JobLookups):
         detail: str | None = None,
         started: Started | None = None,
     ) -> Job:
-        """Move a job whose current attempt is `attempt` to another phase.
+        """Move a job whose current attempt is `attempt`.
 
         Raises:
-            TransitionRefused: the transition is not allowed from the job's current phase, or the
-                job has another attempt.
+            TransitionRefused: The table does not allow the move, or the job is in another phase or
+                attempt.
         """
 
         def transaction(conn: sqlite3.Connection) -> Job:
@@ -155,11 +155,11 @@ class JobStore(JobLookups):
         started: Started | None = None,
         tracking_pending: bool = False,
     ) -> Job:
-        """Record the outcome of a job and move the job to RECORDING or FINISHED.
+        """Record the outcome of a job and move it into RECORDING or FINISHED.
 
         Raises:
-            TransitionRefused: the transition is not allowed from the job's current phase, or the
-                job has another attempt.
+            TransitionRefused: The table does not allow the move, or the job is in another phase or
+                attempt.
         """
 
         def transaction(conn: sqlite3.Connection) -> Job:
@@ -185,17 +185,17 @@ class JobStore(JobLookups):
         """Move a job from RECORDING to FINISHED.
 
         Raises:
-            TransitionRefused: the job is not in RECORDING.
+            TransitionRefused: The job is not in RECORDING.
         """
         return await self._change_job(lambda conn: move_job(conn, job_id, Phase.FINISHED, at))
 
     async def request_cancel(self, job_id: str, *, at: datetime) -> Job:
-        """Cancel a queued job immediately; otherwise record the request.
+        """Cancel a queued job at once; record the request for a job that has left the queue.
 
-        A running job moves to STOPPING. A job that has ended does not change.
+        A running job moves to STOPPING; a job that has ended is left unchanged.
 
         Raises:
-            JobNotFound: there is no such job.
+            JobNotFound: There is no such job.
         """
 
         ends_in_queue = False
@@ -222,7 +222,7 @@ class JobStore(JobLookups):
     async def set_tracking(
         self, job_id: str, tracking: JobTracking, *, problem: str | None = None
     ) -> None:
-        """Record MLflow's data about a job, with an optional problem; clear `tracking_pending`."""
+        """Store MLflow's data about a job, with an optional problem; clear `tracking_pending`."""
         await self._change(
             lambda conn: queries.set_tracking(
                 conn,
@@ -239,8 +239,8 @@ class JobStore(JobLookups):
         """Delete a finished job; its id is never reused.
 
         Raises:
-            JobNotFound: there is no such job.
-            JobNotFinished: the job has not finished.
+            JobNotFound: There is no such job.
+            JobNotFinished: The job has not finished.
         """
 
         def transaction(conn: sqlite3.Connection) -> None:
@@ -252,7 +252,7 @@ class JobStore(JobLookups):
         self.changes.publish(job_id)
 
     async def purge_idempotency_keys(self, *, at: datetime) -> int:
-        """Delete keys of deleted jobs that are older than 24 hours; return their number."""
+        """Delete keys older than 24 h whose job is deleted; return their number."""
         cutoff = rfc3339(at - IDEMPOTENCY_KEPT)
         purged: int = await self._change(
             lambda conn: queries.purge_keys(conn, created_before=cutoff)
@@ -260,11 +260,11 @@ class JobStore(JobLookups):
         return purged
 
     async def counts(self) -> dict[Status, int]:
-        """Return the number of jobs in each status, usually from the cache."""
+        """The number of jobs by status, mostly from memory."""
         counted_at = self._counted_at
         if time.monotonic() - counted_at >= COUNTS_SECONDS:
             counts = await self._database.read(_counts)
-            if self._counted_at == counted_at:  # otherwise a change has updated the cache since
+            if self._counted_at == counted_at:  # else a change has stored newer counts
                 self._keep(counts)
         return self._counts
 

@@ -1,4 +1,4 @@
-"""Pages of jobs: filters, the cursor, and the SQL statement that reads a page from an index."""
+"""Pages of jobs: filters, cursors, and the statement that reads a page from an index."""
 
 from dataclasses import dataclass
 from datetime import datetime
@@ -10,7 +10,7 @@ from asgard_async.domain.status import Status
 
 @dataclass(frozen=True, kw_only=True)
 class JobFilter:
-    """Conditions on the jobs to list; None means no condition."""
+    """Filters of the job list; None matches any job."""
 
     status: Status | None = None
     experiment_name: str | None = None
@@ -21,17 +21,16 @@ class JobFilter:
 
 @dataclass(frozen=True, kw_only=True)
 class Cursor:
-    """The last job of a page; the next page contains older jobs."""
+    """The last job of a page; the next page continues with older ones."""
 
     created_at: datetime
     seq: int
 
 
 def list_statement(only: JobFilter, after: Cursor | None, limit: int) -> tuple[str, dict[str, Any]]:
-    """Return the statement and its parameters for at most `limit` jobs after the cursor."""
-    # Each filter has an index that ends in created_at, so a page is read in order from the index,
-    # regardless of the number of jobs. With a tag, the tag's index is read first and jobs are
-    # looked up by rowid.
+    """The statement and its parameters for at most `limit` jobs after the cursor."""
+    # Each filter has an index that ends in created_at, so a page is read from it in order at the
+    # same cost for any number of jobs. With a tag, its index leads and jobs follow by rowid.
     source, age = "jobs", "jobs.created_at"
     conditions, parameters = ["TRUE"], dict[str, Any](limit=limit)
     if only.tag is not None:

@@ -26,39 +26,39 @@ class FinishedJob:
 
 
 class JobLookups:
-    """Queries of jobs; each method sees one consistent state."""
+    """Queries of jobs; each method reads one consistent state."""
 
     def __init__(self, database: Database) -> None:
         self._database = database
 
     async def get(self, job_id: str) -> Job:
-        """Return a job.
+        """The job with this id.
 
         Raises:
-            JobNotFound: there is no such job.
+            JobNotFound: There is no such job.
         """
         return await self._database.read(lambda conn: get_job(conn, job_id))
 
     async def list(
         self, only: JobFilter, *, after: Cursor | None = None, limit: int
     ) -> Sequence[Job]:
-        """Return at most `limit` jobs after the cursor, newest first."""
+        """At most `limit` jobs after the cursor, newest first."""
         sql, parameters = list_statement(only, after, limit)
         return await self._database.read(
             lambda conn: [row_to_job(row) for row in conn.execute(sql, parameters)]
         )
 
     async def history(self, job_id: str) -> Sequence[HistoryEntry]:
-        """Return all transitions of a job, oldest first."""
+        """All transitions of a job, in order."""
         return await self._database.read(
             lambda conn: [row_to_history(row) for row in queries.get_history(conn, job_id=job_id)]
         )
 
     async def script(self, job_id: str) -> bytes:
-        """Return the script as it was uploaded.
+        """The script as uploaded.
 
         Raises:
-            JobNotFound: there is no such job, or it has an archive instead of a script.
+            JobNotFound: There is no such job, or it has an archive instead.
         """
 
         def transaction(conn: sqlite3.Connection) -> bytes:
@@ -70,7 +70,7 @@ class JobLookups:
         return await self._database.read(transaction)
 
     async def queue_position(self, job: Job) -> int | None:
-        """Return a job's position in the queue, from 1 on; None if the job is not queued."""
+        """The position in the queue, 1 for the next job; None if the job is not queued."""
         if job.phase is not Phase.QUEUED:
             return None
 
@@ -81,18 +81,18 @@ class JobLookups:
         return await self._database.read(transaction)
 
     async def unfinished_by_phase(self) -> dict[Phase, int]:
-        """Return the number of jobs in each phase except FINISHED, without empty phases."""
+        """The number of jobs by phase, without FINISHED and phases that are empty."""
         rows = await self._database.read(lambda conn: list(queries.unfinished_by_phase(conn)))
         return {Phase(row["phase"]): row["jobs"] for row in rows}
 
     async def unfinished(self) -> Sequence[Job]:
-        """Return the jobs that are neither queued nor finished, oldest first."""
+        """Jobs that have left the queue but have not finished, oldest first."""
         return await self._database.read(
             lambda conn: [row_to_job(row) for row in queries.unfinished(conn)]
         )
 
     async def to_track(self, limit: int, *, after: int = 0) -> Sequence[Job]:
-        """Return jobs whose MLflow runs are still to be fetched, oldest first.
+        """Jobs whose MLflow runs have not been read yet, oldest first.
 
         `after` is the `seq` of the last job of the previous call.
         """
@@ -103,14 +103,14 @@ class JobLookups:
         )
 
     async def queued_since_before(self, moment: datetime) -> Sequence[Job]:
-        """Return the jobs that have been queued since before `moment`, oldest first."""
+        """Jobs queued since before `moment`, oldest first."""
         text = rfc3339(moment)
         return await self._database.read(
             lambda conn: [row_to_job(row) for row in queries.queued_before(conn, created_at=text)]
         )
 
     async def oldest_queued_at(self) -> datetime | None:
-        """Return the creation time of the job that has been queued longest."""
+        """The creation time of the oldest queued job."""
 
         def transaction(conn: sqlite3.Connection) -> datetime | None:
             text = queries.oldest_queued(conn)["created_at"]
@@ -119,19 +119,19 @@ class JobLookups:
         return await self._database.read(transaction)
 
     async def all_job_ids(self) -> frozenset[str]:
-        """Return the ids of all jobs."""
+        """The ids of all jobs."""
         return await self._database.read(
             lambda conn: frozenset(row["job_id"] for row in queries.all_job_ids(conn))
         )
 
     async def all_archives(self) -> frozenset[str]:
-        """Return the names of all archives that belong to a job."""
+        """The names of all archives that belong to a job."""
         return await self._database.read(
             lambda conn: frozenset(row["archive"] for row in queries.all_archives(conn))
         )
 
     async def ended(self) -> Sequence[FinishedJob]:
-        """Return all finished jobs, including those whose MLflow runs are still to be fetched."""
+        """All finished jobs, including those whose MLflow runs have not been read yet."""
         return await self._database.read(
             lambda conn: [
                 FinishedJob(
@@ -145,5 +145,5 @@ class JobLookups:
         )
 
     async def server_id(self) -> str:
-        """Return the id that marks this server's MLflow runs; it is created with the database."""
+        """The id that marks this server's MLflow runs; created with the database."""
         return await self._database.read(lambda conn: str(queries.server_id(conn)["value"]))

@@ -1,8 +1,8 @@
 """Numbered migrations under `PRAGMA user_version`, one transaction each.
 
 SQLite cannot change a table's constraints in place. A migration whose first line is
-`-- rebuild: TABLE` creates and fills `new_TABLE`. The migrator then replaces the old table with it
-and recreates the indexes and triggers, as https://sqlite.org/lang_altertable.html recommends.
+`-- rebuild: TABLE` creates and fills `new_TABLE`; the migrator then replaces the old table with it
+and recreates the indexes and triggers, as https://sqlite.org/lang_altertable.html describes.
 """
 
 import re
@@ -35,7 +35,7 @@ class Migration:
 
 
 def packaged_migrations() -> list[Migration]:
-    """Return the migrations shipped with this version, in order."""
+    """The migrations shipped with this version, in order."""
     folder = resources.files("asgard_async") / "migrations"
     migrations = (
         Migration(version=int(match[1]), name=file.name, sql=file.read_text("utf-8"))
@@ -46,10 +46,10 @@ def packaged_migrations() -> list[Migration]:
 
 
 def migrate(connection: sqlite3.Connection, migrations: Sequence[Migration]) -> list[str]:
-    """Bring the schema up to date; return the names of the migrations that ran.
+    """Bring the schema up to date and return the names of the migrations that ran.
 
     Raises:
-        SchemaError: the database was written by a newer version, or a rebuild would lose rows.
+        SchemaError: The database was written by a newer version, or a rebuild would lose rows.
     """
     newest = migrations[-1].version
     applied = []
@@ -65,14 +65,14 @@ def migrate(connection: sqlite3.Connection, migrations: Sequence[Migration]) -> 
 
 
 def refuse_newer(version: int, newest: int) -> None:
-    """Reject a schema that this version of the code does not support.
+    """Refuse a schema that this version of the code does not know.
 
     Raises:
-        SchemaError: the schema was written by a newer version of the code.
+        SchemaError: The schema was written by a newer version of the code.
     """
     if version > newest:
         raise SchemaError(
-            f"the database has schema {version}, this version of Asgard supports {newest}:"
+            f"the database has schema {version}, this version of Asgard knows {newest}:"
             " install the newer version, or restore a backup made with this one"
         )
 
@@ -106,11 +106,10 @@ def _run(connection: sqlite3.Connection, migration: Migration) -> None:
 
 @contextmanager
 def _without_foreign_keys(connection: sqlite3.Connection) -> Iterator[None]:
-    """Disable foreign keys inside the context; SQLite allows this only outside of transactions.
+    """Switch foreign keys off, which SQLite allows only outside transactions.
 
-    Otherwise, dropping the old table would delete all rows that reference it. The legacy mode keeps
-    a rename from checking the triggers of other tables, which may refer to the table while it does
-    not exist.
+    With foreign keys on, dropping the old table deletes every row that references it. The legacy
+    mode stops a rename from parsing triggers of other tables, which may name the dropped table.
     """
     (foreign_keys,) = connection.execute("PRAGMA foreign_keys").fetchone()
     connection.execute("PRAGMA foreign_keys = OFF")
@@ -126,7 +125,7 @@ def _rebuild(connection: sqlite3.Connection, migration: Migration, table: str) -
     """Run a migration that creates `new_<table>`, and replace `table` with it.
 
     Raises:
-        SchemaError: rows would be lost or would reference rows that do not exist.
+        SchemaError: Rows would be lost or would reference rows that do not exist.
     """
     rows_before = _row_counts(connection)
     _run(connection, migration)
@@ -165,7 +164,7 @@ def _row_counts(connection: sqlite3.Connection) -> dict[str, int]:
 
 
 def _last_rowid(connection: sqlite3.Connection, table: str) -> int | None:
-    """Return the largest rowid that an AUTOINCREMENT table ever had; None for other tables.
+    """The largest rowid that an AUTOINCREMENT table ever had; None for other tables.
 
     It may belong to a deleted row, so it cannot be derived from the copied rows.
     """
@@ -184,7 +183,7 @@ def _set_last_rowid(connection: sqlite3.Connection, table: str, last_rowid: int)
 
 
 def _statements(sql: str) -> Iterator[str]:
-    # not executescript, which commits implicitly
+    # not executescript: it commits on its own
     statement = ""
     for line in sql.splitlines(keepends=True):
         statement += line

@@ -1,4 +1,4 @@
-"""Transitions of jobs within a database transaction; `move_job` makes every change of phase."""
+"""Transitions of a job, inside a database transaction. Every phase change uses `move_job`."""
 
 import sqlite3
 from datetime import datetime
@@ -19,10 +19,10 @@ def _reason(conn: sqlite3.Connection, job_id: str) -> Reason | None:
 
 
 def get_job(conn: sqlite3.Connection, job_id: str) -> Job:
-    """Return a job.
+    """The job with this id.
 
     Raises:
-        JobNotFound: there is no such job.
+        JobNotFound: There is no such job.
     """
     row = queries.get_job(conn, job_id=job_id)
     if row is None:
@@ -31,7 +31,7 @@ def get_job(conn: sqlite3.Connection, job_id: str) -> Job:
 
 
 def set_started(conn: sqlite3.Connection, job: Job, started: Started | None) -> None:
-    """Record the start of the current attempt; None clears it."""
+    """Record the start of the current attempt's script; None clears it."""
     queries.set_started(
         conn,
         seq=job.seq,
@@ -52,12 +52,12 @@ def move_job(
     tracking_pending: bool = False,
     detail: str | None = None,
 ) -> Job:
-    """Move a job to another phase if TRANSITIONS allows it, and record this in the history.
+    """Move a job to another phase, guarded by the transition table, and record it in the history.
 
     Raises:
-        TransitionRefused: the transition is not allowed from the job's current phase, or the job
-            has another attempt.
-        JobNotFound: there is no such job.
+        TransitionRefused: The table does not allow the move, or the job is in another phase or
+            attempt.
+        JobNotFound: There is no such job.
     """
     reason = outcome.reason if outcome is not None else _reason(conn, job_id)
     if target is Phase.FINISHED and reason is None:

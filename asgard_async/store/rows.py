@@ -1,4 +1,4 @@
-"""Conversion between database rows and records."""
+"""Conversion between rows and records."""
 
 import sqlite3
 from datetime import datetime
@@ -19,7 +19,7 @@ from asgard_async.domain.job import (
 from asgard_async.domain.status import ColdReason, Isolation, Phase, Reason, Status
 
 _decode_spec = msgspec.json.Decoder(JobSpec).decode
-"""Missing fields get their defaults; they were added after the row was written."""
+"""Gives missing fields their defaults: they were added after the row was written."""
 _decode_runs = msgspec.json.Decoder(tuple[JobRun, ...]).decode
 _decode_imports = msgspec.json.Decoder(frozenset[str]).decode
 
@@ -37,7 +37,7 @@ def to_json(value: Any) -> str:
 
 
 def spec_to_row(spec: JobSpec) -> dict[str, Any]:
-    """Return the columns of a specification: the whole as JSON, plus the indexed fields."""
+    """The columns of a specification: all of it as JSON, and copies of what indexes need."""
     return {
         "spec": to_json(spec),
         "experiment_name": spec.experiment_name,
@@ -47,7 +47,7 @@ def spec_to_row(spec: JobSpec) -> dict[str, Any]:
 
 
 def outcome_to_row(outcome: Outcome) -> dict[str, Any]:
-    """Return the columns of an outcome."""
+    """The columns of an outcome."""
     return {
         "reason": outcome.reason,
         "exit_code": outcome.exit_code,
@@ -61,7 +61,7 @@ def outcome_to_row(outcome: Outcome) -> dict[str, Any]:
 
 
 def row_to_job(row: sqlite3.Row) -> Job:
-    """Convert a row of `jobs`."""
+    """The job in a row of `jobs`."""
     return Job(
         seq=row["seq"],
         job_id=row["job_id"],
@@ -109,7 +109,7 @@ def _row_to_outcome(row: sqlite3.Row) -> Outcome:
 
 
 def row_to_history(row: sqlite3.Row) -> HistoryEntry:
-    """Convert a row of `job_history`."""
+    """The transition in a row of `job_history`."""
     return HistoryEntry(
         status=Status(row["status"]),
         phase=Phase(row["phase"]),

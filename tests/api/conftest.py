@@ -7,9 +7,9 @@ import aiohttp
 import pytest
 
 from tests.support.api_service import running, service_config
+from tests.support.app_server import Client
 from tests.support.mlflow_servers import MlflowServer
 from tests.support.mlflow_user import MlflowUser
-from tests.support.served import Client
 
 
 @pytest.fixture

@@ -7,8 +7,8 @@ import pytest
 from asgard_async.api.schemas.models import ModelVersionSchema
 from tests.api.http.test_json_body import MALFORMED, MISSHAPEN
 from tests.support.api_service import problem, refused_fields
+from tests.support.app_server import Client
 from tests.support.mlflow_user import MlflowUser, fresh
-from tests.support.served import Client
 
 REGISTRY = "/mlops/registry"
 UNKNOWN_RUN = "0" * 32

@@ -25,7 +25,7 @@ from tests.support.api_service import (
     store_of,
     submit,
 )
-from tests.support.served import Client
+from tests.support.app_server import Client
 
 JOBS = "/mlops/training/jobs"
 NO_JOBS = ["00000000", "zzzzzzzz", "A1B2C3D4", "1", "a" * 500, "%00", "..", "%ff%fe", "a%2Fb", "é"]

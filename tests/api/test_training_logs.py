@@ -7,7 +7,7 @@ import pytest
 
 from tests.store.conftest import accept
 from tests.support.api_service import log_of, refused_fields, store_of
-from tests.support.served import Client
+from tests.support.app_server import Client
 
 TEXT = b"one\ntwo \xff\xfe\nthree\n"
 END = len(TEXT)

@@ -13,7 +13,7 @@ from asgard_async.api import training_logs_ws
 from asgard_async.api.metrics.component import METRICS
 from asgard_async.jobs.component import FOLLOWERS
 from tests.store.conftest import accept
-from tests.support import streams
+from tests.support import log_stream_client
 from tests.support.api_service import (
     ENDLESS,
     cancel,
@@ -26,9 +26,9 @@ from tests.support.api_service import (
     store_of,
     submit,
 )
+from tests.support.app_server import Client
 from tests.support.eventually import eventually
-from tests.support.served import Client
-from tests.support.streams import Stream, replayed, stream_path, streaming
+from tests.support.log_stream_client import Stream, replayed, stream_path, streaming
 
 HELD = """
 import os, time
@@ -310,8 +310,9 @@ async def test_departed_readers_leave_nothing_behind(api: Client) -> None:
     await eventually(lambda: not followers._followers, what="no followers")
     await eventually(lambda: metrics.log_readers._value.get() == 0, what="the gauge is 0")
     assert followers._feeds._feeds == {}
-    assert followers._feeds._watch._readers == {}
-    assert followers._feeds._watch._watches == {}
+    watch = followers._feeds._source._watch
+    assert watch._wakes == {}
+    assert watch._watches == {}
     assert store_of(api).changes._subscribers == {}
     assert metrics.dropped_log_readers._value.get() == 0
 
@@ -412,7 +413,7 @@ async def test_the_test_reader_gives_up_on_a_silent_stream(
 ) -> None:
     """Check the reader of these tests: pings do not count as frames."""
     monkeypatch.setattr(training_logs_ws, "PING_SECONDS", 0.05)
-    monkeypatch.setattr(streams, "FRAME_SECONDS", 1)
+    monkeypatch.setattr(log_stream_client, "FRAME_SECONDS", 1)
     job_id = (await submit(one_slot, ENDLESS))["job_id"]
     async with streaming(one_slot, job_id) as stream:
         with pytest.raises(TimeoutError):

@@ -25,7 +25,7 @@ from tests.support.api_service import (
     service_config,
     submit,
 )
-from tests.support.served import Client
+from tests.support.app_server import Client
 from tests.support.service import submission
 
 UPLOAD = "/mlops/training/upload"

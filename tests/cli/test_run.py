@@ -42,7 +42,7 @@ async def job_of(service: Service, script: Path) -> str:
     """The id of the job of a script, which names its experiment, once it is accepted."""
 
     async def accepted() -> str | None:
-        query = {"experiment": script.stem}
+        query = {"experiment_name": script.stem}
         _, page = await service.get("/mlops/training/jobs", params=query)
         return page["jobs"][0]["job_id"] if page["jobs"] else None
 
@@ -257,7 +257,7 @@ async def test_rejected_fields_are_shown_by_name(shared: Service, script: Path) 
     done = asgard("run", script, "--priority", "101", "--env", "PATH=x", ASGARD_URL=shared.url)
     assert done.returncode == 125
     assert "\n  priority: Must be" in done.stderr
-    assert "\n  environment_vars.PATH: Is set by Asgard" in done.stderr
+    assert "\n  environment_vars.PATH: Reserved: Asgard sets" in done.stderr
     script.write_text("print(")
     done = asgard("run", script, ASGARD_URL=shared.url)
     assert done.returncode == 125

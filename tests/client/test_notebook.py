@@ -7,7 +7,6 @@ import nbformat
 import pytest
 from nbclient import NotebookClient
 
-from tests.support.eventually import eventually
 from tests.support.mlflow_servers import MlflowServer
 from tests.support.service import running_service
 
@@ -42,11 +41,7 @@ async def test_every_cell_runs(
         "ASGARD_TRACKING__SETTLE_SECONDS": "30",
     }
     async with running_service(tmp_path / "data", settings) as service:
-
-        async def sees_mlflow() -> bool:
-            return bool((await service.get("/mlops/status"))[1]["mlflow_available"])
-
-        await eventually(sees_mlflow, what="the service sees MLflow")
+        await service.mlflow_uri()
         monkeypatch.setenv("ASGARD_URL", service.url)
         monkeypatch.setenv("PYTHONPATH", str(ROOT))
         for name in ("IPYTHONDIR", "JUPYTER_RUNTIME_DIR", "JUPYTER_CONFIG_DIR"):

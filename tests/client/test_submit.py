@@ -15,9 +15,9 @@ from asgard_async.client import (
     QueueFull,
 )
 from asgard_async.client.directory import write_archive
-from tests.support.public_names import NAMES
-from tests.support.relay import relaying
+from tests.client.conftest import NAMES
 from tests.support.service import WITHOUT_MLFLOW, Service, running_service
+from tests.support.tcp_relay import relaying
 
 
 async def log_of(client: AsyncAsgardClient, job: Job) -> str:
@@ -110,7 +110,7 @@ def test_ignored_files_stay_out_of_the_archive(tmp_path: Path) -> None:
 def test_an_unsendable_directory_is_rejected(tmp_path: Path) -> None:
     directory = project(tmp_path / "project")
     with (tmp_path / "a.tar.gz").open("wb") as file:
-        with pytest.raises(ValueError, match="more than 10 bytes"):
+        with pytest.raises(ValueError, match="exceeds 10 bytes"):
             write_archive(directory, file, max_bytes=10)
         (directory / "link").symlink_to("train.py")
         with pytest.raises(ValueError, match="is a link"):

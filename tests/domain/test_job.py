@@ -238,6 +238,6 @@ def test_a_clock_set_back_gives_no_negative_phase() -> None:
     assert seconds_per_phase(moves, NOON)["queued"] == 0
 
 
-def test_records_cannot_be_changed() -> None:
+def test_records_are_immutable() -> None:
     with pytest.raises(dataclasses.FrozenInstanceError):
         job().phase = Phase.RUNNING  # type: ignore[misc]  # that is what is tried

@@ -93,22 +93,11 @@ def test_the_status_follows_from_the_phase(phase: Phase, status: Status) -> None
     assert status_in(phase, Reason.SUCCEEDED) is status
 
 
-@pytest.mark.parametrize(
-    ("reason", "status"),
-    [
-        (Reason.SUCCEEDED, Status.COMPLETED),
-        (Reason.EXIT_CODE, Status.FAILED),
-        (Reason.SIGNAL, Status.FAILED),
-        (Reason.TIMEOUT, Status.FAILED),
-        (Reason.OUT_OF_MEMORY, Status.FAILED),
-        (Reason.ENVIRONMENT_FAILED, Status.FAILED),
-        (Reason.START_FAILED, Status.FAILED),
-        (Reason.CANCELLED, Status.CANCELLED),
-        (Reason.LOST, Status.FAILED),
-    ],
-)
-def test_the_final_status_follows_from_the_reason(reason: Reason, status: Status) -> None:
-    assert status_in(Phase.FINISHED, reason) is status
+@pytest.mark.parametrize("reason", Reason)
+def test_the_final_status_follows_from_the_reason(reason: Reason) -> None:
+    special = {Reason.SUCCEEDED: Status.COMPLETED, Reason.CANCELLED: Status.CANCELLED}
+    status = status_in(Phase.FINISHED, reason)
+    assert status is special.get(reason, Status.FAILED)
     assert status.is_finished
 
 
@@ -139,7 +128,8 @@ def test_names_match_the_contract() -> None:
         "recording",
         "finished",
     ]
-    assert list(Reason) == [
+    # more may be added, none may go
+    assert set(Reason) >= {
         "succeeded",
         "exit_code",
         "signal",
@@ -149,7 +139,7 @@ def test_names_match_the_contract() -> None:
         "start_failed",
         "cancelled",
         "lost",
-    ]
+    }
 
 
 def test_a_rejected_transition_names_both_phases() -> None:

@@ -1,5 +1,6 @@
 """The executors that the contract suite runs over."""
 
+import contextlib
 import os
 import signal
 from collections.abc import AsyncIterator, Callable
@@ -97,7 +98,8 @@ class PlainSite:
 
 def kill(marker: str) -> None:
     for pid in processes_with(marker):
-        os.kill(pid, signal.SIGKILL)
+        with contextlib.suppress(ProcessLookupError):  # it has just ended with another
+            os.kill(pid, signal.SIGKILL)
 
 
 SITES: dict[str, Callable[[Path], Site]] = {"local": LocalSite, "plain": PlainSite}

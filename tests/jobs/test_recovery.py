@@ -18,6 +18,12 @@ from tests.support.service import WITHOUT_MLFLOW, Service, running_service
 
 pytestmark = pytest.mark.service
 
+WAITS = """
+import os, time
+while not os.path.exists({go!r}):
+    time.sleep(0.01)
+print("done")
+"""
 BLOCK = "import time\nprint('up')\ntime.sleep(60)"
 REQUEUE = {**WITHOUT_MLFLOW, "ASGARD_JOBS__REQUEUE_LOST": "true"}
 
@@ -38,11 +44,13 @@ async def test_a_job_continues_while_the_service_is_dead(service: Service) -> No
     assert job["logs"] == "".join(f"{i}\n" for i in range(20))
 
 
-async def test_sigterm_leaves_running_jobs_alone(service: Service) -> None:
-    job_id = await service.submit("import time\ntime.sleep(1)\nprint('done')")
+async def test_sigterm_leaves_running_jobs_alone(service: Service, tmp_path: Path) -> None:
+    go = tmp_path / "go"
+    job_id = await service.submit(WAITS.format(go=str(go)))
     await service.phase(job_id, "running")
     assert await service.end(signal.SIGTERM) == 0
     assert processes_with(f"jobs/{job_id}")
+    go.touch()
     await service.start()
     assert (await service.finished(job_id))["logs"] == "done\n"
 

@@ -14,9 +14,9 @@ from asgard_async.mlflow.address import MlflowAddress
 from asgard_async.mlflow.artifact_store import ArtifactStoreWatch, check_destination
 from asgard_async.mlflow.gateway import MlflowGateway
 from asgard_async.mlflow.monitor import Monitor
-from tests.support.basic_auth import BUCKET, ProtectedMlflow
 from tests.support.mlflow_servers import MlflowServer, serving
 from tests.support.mlflow_user import eventually
+from tests.support.protected_mlflow import BUCKET, ProtectedMlflow
 from tests.support.service import NOWHERE
 
 

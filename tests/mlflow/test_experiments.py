@@ -120,5 +120,5 @@ async def test_deleted_and_rejected_experiments_give_none(
     name = fresh("deleted")
     await user.call("POST", "experiments/delete", {"experiment_id": await user.experiment(name)})
     assert await experiments.ensure_experiment(name) is None
-    assert "restore it" in caplog.text
+    assert "until it is restored" in caplog.text
     assert await experiments.ensure_experiment("x" * 501) is None

@@ -17,9 +17,9 @@ from asgard_async.mlflow import gateway as gateway_module
 from asgard_async.mlflow.address import MlflowAddress
 from asgard_async.mlflow.gateway import MlflowGateway
 from asgard_async.mlflow.refusals import MlflowInternalError, MlflowRefused, ResponseTooLarge
-from tests.support.basic_auth import ProtectedMlflow
 from tests.support.mlflow_servers import MlflowServer, Relay, serving
 from tests.support.mlflow_user import MlflowUser, all_of, fresh
+from tests.support.protected_mlflow import ProtectedMlflow
 from tests.support.service import free_port
 
 JSON = "application/json"
@@ -242,7 +242,7 @@ async def test_an_empty_500_says_where_to_look() -> None:
         return web.Response(status=500, text="Internal Server Error")
 
     async with serving(stumble) as uri, open_gateway(uri) as gateway:
-        with pytest.raises(MlflowInternalError, match="without a reason, which stands in its own"):
+        with pytest.raises(MlflowInternalError, match="without a reason; see its own"):
             await gateway.experiment_named("x")
 
 

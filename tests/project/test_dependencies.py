@@ -20,9 +20,9 @@ SHIM = "asgard_async.supervisor.shim"
 CLIENT = "client"
 """Speaks HTTP only: imports nothing else of the package."""
 MLFLOW_PROGRAM = "asgard_async.mlflow.server_program"
-"""Runs in a process of its own: the one module that imports MLflow, and that nothing imports."""
+"""Runs in a separate process: the only module that imports MLflow; no module imports it."""
 NEVER = {"mlflow", "numpy", "pandas", "sklearn", "scipy", "torch", "xgboost"}
-"""Heavy, or of the users' world: the service lives without them."""
+"""Heavy packages, or packages for users' scripts: the service does not need them."""
 
 MODULES = sorted(path for path in PACKAGE.rglob("*.py") if "__pycache__" not in path.parts)
 
@@ -33,7 +33,7 @@ def name_of(path: Path) -> str:
 
 
 def imports_in(source: str, module: str, *, is_package: bool = False) -> set[str]:
-    """Every module that `source` imports, wherever the statement stands, as absolute names."""
+    """The absolute names of all modules that `source` imports, at any depth."""
 
     def found() -> Iterator[str]:
         for node in ast.walk(ast.parse(source)):
@@ -82,7 +82,7 @@ def may_import(module: str, name: str) -> bool:
         pure = package in STANDARD_LIBRARY_ALONE or module.startswith(SHIM)
         return is_standard(name) or not pure
     target = package_of(name)
-    if not target:  # the package itself: its version
+    if not target:  # the package itself, for its version
         return not module.startswith(SHIM)
     if module.startswith(SHIM):
         return name.startswith(SHIM) or target == "logformat"

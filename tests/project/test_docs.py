@@ -31,7 +31,7 @@ def relative(document: Path) -> str:
     return str(document.relative_to(ROOT))
 
 
-def test_the_diagram_shows_every_move_and_no_other() -> None:
+def test_the_diagram_shows_exactly_the_transitions() -> None:
     text = text_of("docs/decisions/003-job-phases.md")
     drawn = set(re.findall(r"^    (\w+) --> (\w+)", text, re.MULTILINE))
     assert drawn == {
@@ -55,13 +55,28 @@ def test_every_route_is_documented_and_exists() -> None:
 
 
 @pytest.mark.parametrize("document", DOCUMENTS, ids=relative)
-def test_links_between_documents_lead_somewhere(document: Path) -> None:
+def test_links_between_documents_resolve(document: Path) -> None:
     for target in re.findall(r"\]\((?!https?:)([^)#]+)", document.read_text("utf-8")):
         assert (document.parent / target).exists(), target
 
 
+def anchors_of(document: Path) -> set[str]:
+    """The fragments that GitHub gives to headings."""
+    headings = re.findall(r"^#+ (.+)", document.read_text("utf-8"), re.MULTILINE)
+    plain = (re.sub(r"[^\w\- ]", "", heading.lower()) for heading in headings)
+    return {heading.replace(" ", "-") for heading in plain}
+
+
 @pytest.mark.parametrize("document", DOCUMENTS, ids=relative)
-def test_configuration_that_documents_name_exists(document: Path) -> None:
+def test_links_lead_to_headings_that_exist(document: Path) -> None:
+    text = document.read_text("utf-8")
+    for target, anchor in re.findall(r"\]\((?!https?:)([^)#]*)#([^)]+)\)", text):
+        linked = document.parent / target if target else document
+        assert anchor in anchors_of(linked), f"{target}#{anchor}"
+
+
+@pytest.mark.parametrize("document", DOCUMENTS, ids=relative)
+def test_configuration_named_in_documents_exists(document: Path) -> None:
     text = document.read_text("utf-8")
     named = re.findall(r"\[(\w+)\] (\w+)", text)
     named += [(a.lower(), b.lower()) for a, b in re.findall(r"ASGARD_([A-Z]+)__([A-Z_]+)", text)]

@@ -1,4 +1,4 @@
-"""contrib/grafana-dashboard.json and docs/operations.md name the metrics that there are."""
+"""contrib/grafana-dashboard.json and docs/operations.md name exactly the existing metrics."""
 
 import json
 import re
@@ -19,7 +19,7 @@ NAME = r"\b(?:asgard|process|python)_[a-z_]+\b"
 
 
 def documented() -> set[str]:
-    """The names in the table of metrics; of a histogram the one without a suffix."""
+    """The names in the table of metrics; those of histograms without a suffix."""
     text = (ROOT / "docs" / "operations.md").read_text("utf-8")
     table = text.partition("## Monitoring")[2].partition("\n## ")[0]
     first_cells = [line.split("|")[1] for line in table.splitlines() if line.startswith("| `")]
@@ -27,7 +27,7 @@ def documented() -> set[str]:
 
 
 def expressions() -> list[str]:
-    """Every query of the dashboard, its variables' too."""
+    """Every query of the dashboard, including those of its variables."""
     variables = [
         one["definition"] for one in DASHBOARD["templating"]["list"] if "definition" in one
     ]
@@ -41,7 +41,7 @@ def shown() -> set[str]:
 
 @pytest.mark.service
 async def test_each_metric_is_served_documented_and_shown(service: Service) -> None:
-    # counters with labels are there from the first time on
+    # counters with labels exist from their first use
     await service.finished(await service.submit("print('x')"))
     _, text = await service.get("/metrics")
     families = {
@@ -57,7 +57,7 @@ async def test_each_metric_is_served_documented_and_shown(service: Service) -> N
     }
     assert served == documented()
     assert shown() <= served
-    # nothing of Asgard's own is left out of the dashboard
+    # the dashboard shows every metric of Asgard
     assert {name for name in served if name.startswith("asgard_")} <= shown()
 
 

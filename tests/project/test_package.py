@@ -1,4 +1,4 @@
-"""What is installed: one version, true metadata, files that ship, a documented configuration."""
+"""The package: one version, correct metadata, packaged files, a documented configuration."""
 
 import dataclasses
 import tomllib

@@ -1,4 +1,4 @@
-"""Test names are short, and no test hides another of the same name."""
+"""Test names are short and unique within their file."""
 
 import ast
 from collections import Counter

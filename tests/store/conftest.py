@@ -1,4 +1,4 @@
-"""A real database per test, and jobs to put into it."""
+"""A real database per test, and jobs for it."""
 
 import hashlib
 import secrets
@@ -27,7 +27,7 @@ def store(database: Database) -> JobStore:
 
 
 def new_job(script: bytes = b"print()", **changes: Any) -> NewJob:
-    """A submission; keyword arguments go to the specification, or to NewJob where it has them."""
+    """A submission; keyword arguments go to NewJob if it has them, else to the specification."""
     outer = {
         name: changes.pop(name)
         for name in ("submitted_by", "idempotency_key", "retry_of", "uses_tracking", "archive")

@@ -16,6 +16,7 @@ from asgard_async.domain.attempt import End, Ended, Stop
 from asgard_async.domain.status import ColdReason
 from asgard_async.supervisor.attempt import Attempt
 from asgard_async.supervisor.keeper_server import ColdServers, KeeperServer
+from asgard_async.supervisor.process_spec import READABLE_UMASK, process_spec
 from asgard_async.supervisor.shim import files
 from asgard_async.supervisor.shim.process_spec import ProcessSpec
 from tests.support.eventually import eventually
@@ -34,20 +35,16 @@ class Started:
 
     def spec(self, script: str, **changes: Any) -> ProcessSpec:
         (self.directory / "work" / "train.py").write_text(script)
-        spec = ProcessSpec(
-            directory=str(self.directory),
+        spec = process_spec(
+            directory=self.directory,
             argv=[sys.executable, "train.py"],
             environment={"PYTHONUNBUFFERED": "1", "MARK": str(self.directory)},
-            working_directory=str(self.directory / "work"),
-            umask=0o022,
-            log=str(self.log),
-            log_limit=1 << 20,
-            timeout=30,
-            grace=0.3,
-            memory_limit=0,
-            open_files=0,
-            held=[],
-            inherit=[],
+            working_directory=self.directory / "work",
+            umask=READABLE_UMASK,
+            log=self.log,
+            log_limit_bytes=1 << 20,
+            timeout_seconds=30,
+            grace_seconds=0.3,
         )
         spec.update(changes)  # type: ignore[typeddict-item]
         return spec

@@ -1,6 +1,6 @@
-"""The whole service in this process, behind a socket: real store, jobs and executor, no MLflow.
+"""The whole service inside the test process, behind a socket: real store and executor, no MLflow.
 
-`tests.support.service` has the same in a process of its own, for what must be killed.
+`tests.support.service` runs it in a separate process, for tests that kill it.
 """
 
 from collections.abc import AsyncIterator, Mapping
@@ -21,10 +21,10 @@ from asgard_async.executors.component import EXECUTOR
 from asgard_async.logs.file_source import FileLogSource
 from asgard_async.store.component import STORE
 from asgard_async.store.jobs import JobStore
-from tests.support.documented import only_documented
+from tests.support.app_server import Client, serving
 from tests.support.eventually import eventually
 from tests.support.markers import assert_may_start_a_service
-from tests.support.served import Client, serving
+from tests.support.openapi_check import only_documented
 from tests.support.service import NOWHERE, submission
 
 Document = dict[str, Any]
@@ -34,7 +34,7 @@ ENDLESS = "import time\nwhile True:\n    time.sleep(60)\n"
 
 
 def service_config(data_dir: Path, **sections: Mapping[str, Any]) -> Config:
-    """The defaults, with MLflow at an address where nothing is."""
+    """The default configuration, with MLflow at an address where nothing listens."""
     overrides: dict[str, dict[str, Any]] = {
         "server": {"data_dir": str(data_dir)},
         "jobs": {"stop_grace_seconds": 0.5},
@@ -48,7 +48,7 @@ def service_config(data_dir: Path, **sections: Mapping[str, Any]) -> Config:
 
 @asynccontextmanager
 async def running(config: Config) -> AsyncIterator[Client]:
-    """A client of the service, all of whose answers are documented.
+    """A client of the service; fails if a response is not in the OpenAPI document.
 
     Jobs that a test leaves running are cancelled.
     """
@@ -61,7 +61,7 @@ async def running(config: Config) -> AsyncIterator[Client]:
 
 
 def store_of(client: Client) -> JobStore:
-    """The service's store: what is accepted there directly stays queued, as nobody is told."""
+    """The service's store. Jobs accepted through it stay queued: the dispatcher is not notified."""
     store: JobStore = client.app[STORE]
     return store
 
@@ -72,13 +72,13 @@ def tokens_of(client: Client) -> TokenFile:
 
 
 def bearer(client: Client, scope: Scope) -> dict[str, str]:
-    """A new token of a scope, as headers."""
+    """Headers with a new token of a scope."""
     new = tokens_of(client).create(name=None, scope=scope, at=now())
     return {"Authorization": f"Bearer {new.secret}"}
 
 
 def log_of(client: Client, job_id: str) -> Path:
-    """Where the log of a job is, its directory made."""
+    """The path of a job's log; creates its directory."""
     logs = client.app[EXECUTOR].logs
     assert isinstance(logs, FileLogSource)
     path = logs.path_of(job_id)
@@ -87,7 +87,7 @@ def log_of(client: Client, job_id: str) -> Path:
 
 
 async def submit(client: Client, script: str = HELLO, **fields: Any) -> Document:
-    """Submit a script that must be accepted; the job as answered."""
+    """Submit a script that must be accepted; return the job."""
     response = await client.post("/mlops/training/upload", json=submission(script, **fields))
     document: Document = await response.json()
     assert response.status == 202, document
@@ -95,7 +95,7 @@ async def submit(client: Client, script: str = HELLO, **fields: Any) -> Document
 
 
 async def get_json(client: Client, path: str, **query: str) -> Document:
-    """What a GET that must succeed answers."""
+    """The JSON of a GET that must succeed."""
     response = await client.get(path, params=query)
     document: Document = await response.json()
     assert response.status == 200, document
@@ -109,7 +109,7 @@ async def job(client: Client, job_id: str, **query: str) -> Document:
 
 
 async def in_status(client: Client, job_id: str, *statuses: str) -> Document:
-    """Wait until a job has one of the statuses; the job."""
+    """Wait until a job has one of the statuses; return the job."""
 
     async def look() -> Document:
         found = await job(client, job_id)
@@ -125,14 +125,14 @@ async def finished(client: Client, job_id: str) -> Document:
 
 
 async def cancel(client: Client, job_id: str) -> Document:
-    """Cancel a job and wait for its end."""
+    """Cancel a job and wait until it has ended."""
     response = await client.post(f"/mlops/training/jobs/{job_id}/cancel")
     assert response.status == 202, await response.text()
     return await finished(client, job_id)
 
 
 async def problem(response: ClientResponse, status: int) -> Document:
-    """The problem document that a response must be."""
+    """Check that a response is a problem document with this status; return it."""
     text = await response.text()
     assert response.status == status, text
     assert response.content_type == "application/problem+json"
@@ -149,7 +149,7 @@ async def problem(response: ClientResponse, status: int) -> Document:
 
 
 async def refused_fields(response: ClientResponse) -> dict[str, list[str]]:
-    """The errors of a response that must be a 422."""
+    """The field errors of a response that must be a 422."""
     errors: dict[str, list[str]] = (await problem(response, 422))["errors"]
     assert errors
     return errors

@@ -1,4 +1,4 @@
-"""Archives as people pack them, and as nobody should."""
+"""Valid archives as people pack them, and hostile ones."""
 
 import io
 import stat
@@ -50,7 +50,7 @@ def special(name: str, kind: bytes, target: str = "") -> tarfile.TarInfo:
 
 
 def zip_with_mode(name: str, mode: int, content: bytes = b"/etc/hostname") -> bytes:
-    """A zip whose second member has a Unix mode."""
+    """A zip whose second member has the given Unix mode."""
     buffer = io.BytesIO()
     with zipfile.ZipFile(buffer, "w") as archive:
         archive.writestr("train.py", TRAIN)
@@ -61,7 +61,7 @@ def zip_with_mode(name: str, mode: int, content: bytes = b"/etc/hostname") -> by
 
 
 def zip_with_flag(flag: int) -> bytes:
-    """A zip that says of its only member what the flag says."""
+    """A zip whose only member has the given flag bits."""
     data = bytearray(zip_of({"train.py": TRAIN}))
     for signature, offset in ((b"PK\x03\x04", 6), (b"PK\x01\x02", 8)):
         position = data.index(signature) + offset
@@ -71,7 +71,7 @@ def zip_with_flag(flag: int) -> bytes:
 
 
 def zip_overlapping() -> bytes:
-    """A zip whose members, by its directory, are one and the same bytes."""
+    """A zip whose directory entries all point to the same bytes."""
     data = zip_of({"train.py": TRAIN, "other.py": TRAIN})
     second = data.index(b"PK\x01\x02", data.index(b"PK\x01\x02") + 4)
     return data[: second + 42] + struct.pack("<L", 0) + data[second + 46 :]
@@ -87,7 +87,7 @@ def zip_that_lies(claim: int) -> bytes:
 
 
 def zip_twice(*names: str) -> bytes:
-    """A zip with members of the same name, without zipfile's warning."""
+    """A zip with members of the same name, without the warning of zipfile."""
     stand_ins = {f"{number:0{len(name)}}": TRAIN for number, name in enumerate(names)}
     data = zip_of(stand_ins, method=zipfile.ZIP_STORED)
     for stand_in, name in zip(stand_ins, names, strict=True):
@@ -142,7 +142,7 @@ REFUSED: dict[str, tuple[str, Callable[[], bytes], str]] = {
     "encrypted.zip": (".zip", lambda: zip_with_flag(0x1), "encrypted"),
     "strongly-encrypted.zip": (".zip", lambda: zip_with_flag(0x40), "encrypted"),
     "masked-directory.zip": (".zip", lambda: zip_with_flag(0x2000), "encrypted"),
-    # each is the target itself: no file and no directory comes of them
+    # each names the target directory itself, so none creates a file or directory
     "too-many-of-nothing.zip": (
         ".zip",
         lambda: zip_of({"./" * number: "" for number in range(1, 52)}),
@@ -204,6 +204,6 @@ REFUSED: dict[str, tuple[str, Callable[[], bytes], str]] = {
     "empty-file.tar.gz": (".tar.gz", lambda: b"", "damaged"),
     "zip.tar.gz": (".tar.gz", lambda: zip_of({"train.py": TRAIN}), "damaged"),
 }
-"""Suffix, archive, and what its refusal says, within the limits of `TIGHT`."""
+"""Suffix, archive and expected error, within the limits of `TIGHT`."""
 
 TIGHT = {"max_members": 50, "max_unpacked_bytes": 3_000_000}

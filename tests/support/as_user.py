@@ -1,10 +1,10 @@
-"""Run a command as another user, who can reach certain paths.
+"""Run a command as another user, with access to certain paths.
 
 `python -m tests.support.as_user UID PATH… -- COMMAND…`.
 
-What the tests run with may lie below private directories: an interpreter in root's home, a TMPDIR
-of mode 700. In a mount namespace of its own the command finds each of them at its place, with
-directories on the way that are open.
+The files that tests need may lie below private directories: an interpreter in root's home, a TMPDIR
+with mode 700. The command runs in its own mount namespace, where these paths exist below
+directories that everybody can pass through.
 """
 
 import ctypes
@@ -18,12 +18,12 @@ from asgard_async.supervisor.shim import linux
 
 
 def main() -> None:
-    """Never returns."""
+    """Replace this process with the command."""
     separator = sys.argv.index("--")
     uid, paths, command = int(sys.argv[1]), sys.argv[2:separator], sys.argv[separator + 1 :]
     linux.unshare(linux.CLONE_NEWNS)
     linux.mount("none", "/", "", linux.MS_REC | linux.MS_PRIVATE)
-    # by descriptors: a place is covered before what is below it is shown again
+    # by descriptors: a directory is covered before the paths below it are mounted again
     opened = {path: os.open(path, os.O_PATH) for path in map(os.path.abspath, paths)}
     for private in sorted({found for path in opened if (found := first_private(path))}):
         linux.mount("tmpfs", private, "tmpfs", 0, "mode=755")
@@ -44,8 +44,8 @@ def main() -> None:
 
 
 def forbid_namespaces(uid: int) -> None:
-    """Have the kernel refuse further user namespaces, by the limit of one of our own."""
-    linux.set_dumpable(True)  # else its own /proc is closed to it
+    """Make the kernel refuse further user namespaces, by the limit of a new one."""
+    linux.set_dumpable(True)  # otherwise it could not access its own /proc
     linux.unshare(linux.CLONE_NEWUSER)
     for name, text in (
         ("/proc/self/setgroups", "deny"),
@@ -57,14 +57,14 @@ def forbid_namespaces(uid: int) -> None:
 
 
 def forbid_landlock() -> None:
-    """Have Landlock's system calls answered as by a kernel without it (seccomp(2))."""
+    """Make the system calls of Landlock fail as on a kernel without it (seccomp(2))."""
     landlock_create_ruleset, landlock_restrict_self = 444, 446
     load, jump_if_ge, jump_if_gt, answer = 0x20, 0x35, 0x25, 0x06
     error, allow = 0x00050000 | errno.ENOSYS, 0x7FFF0000
     code = b"".join(
         struct.pack("HBBI", *instruction)
         for instruction in (
-            (load, 0, 0, 0),  # the number of the call
+            (load, 0, 0, 0),  # the number of the system call
             (jump_if_ge, 0, 2, landlock_create_ruleset),
             (jump_if_gt, 1, 0, landlock_restrict_self),
             (answer, 0, 0, error),
@@ -83,7 +83,7 @@ def forbid_landlock() -> None:
 
 
 def first_private(path: str) -> str | None:
-    """The highest directory above `path` that others cannot pass through."""
+    """The topmost directory above `path` that other users cannot pass through."""
     above = ""
     for name in path.strip("/").split("/")[:-1]:
         above += f"/{name}"

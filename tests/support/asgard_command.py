@@ -1,4 +1,4 @@
-"""The `asgard` command as people run it."""
+"""The `asgard` command, run as a subprocess."""
 
 import asyncio
 import contextlib
@@ -14,18 +14,18 @@ DEADLINE_SECONDS = 180
 
 
 def environment(**environ: str) -> dict[str, str]:
-    """Ours without settings, and these."""
+    """The environment of the tests without Asgard's settings, plus these variables."""
     kept = {k: v for k, v in os.environ.items() if not k.startswith(("ASGARD_", "MLFLOW_"))}
     return {k: v for k, v in kept.items() if k != "NO_COLOR"} | environ
 
 
 def command(*arguments: str | Path) -> list[str]:
-    """The command's words."""
+    """The argument list of the command."""
     return [sys.executable, "-m", "asgard_async", *map(str, arguments)]
 
 
 def asgard(*arguments: str | Path, **environ: str) -> subprocess.CompletedProcess[str]:
-    """Run the command to its end, with only these settings in its environment."""
+    """Run the command until it exits, with only these settings in its environment."""
     return subprocess.run(
         command(*arguments),
         env=environment(**environ),
@@ -38,7 +38,7 @@ def asgard(*arguments: str | Path, **environ: str) -> subprocess.CompletedProces
 
 
 class Running:
-    """The command while it runs, without a terminal; its output is in files."""
+    """The running command, without a terminal; its output goes to files."""
 
     def __init__(self, process: asyncio.subprocess.Process, folder: Path) -> None:
         self._process = process
@@ -53,18 +53,18 @@ class Running:
         return (self._folder / "stderr").read_text("utf-8")
 
     async def printed(self, text: bytes) -> None:
-        """Wait until it has printed this."""
+        """Wait until stdout contains this."""
         await eventually(lambda: text in self.stdout, what=f"it prints {text!r}")
 
     async def said(self, text: str) -> None:
-        """Wait until it has said this on stderr."""
+        """Wait until stderr contains this."""
         await eventually(lambda: text in self.stderr, what=f"it says {text!r}")
 
     def signal(self, number: int) -> None:
         self._process.send_signal(number)
 
     async def ended(self) -> int:
-        """Wait for its end; the exit code."""
+        """Wait until it exits; return the exit code."""
         async with asyncio.timeout(DEADLINE_SECONDS):
             return await self._process.wait()
 
@@ -73,7 +73,7 @@ class Running:
 async def running(
     folder: Path, *arguments: str | Path, stdout: int | None = None, **environ: str
 ) -> AsyncIterator[Running]:
-    """The command, started; ended at the end. Its stdout goes to a descriptor if one is given."""
+    """Start the command and kill it at the end. Its stdout goes to a descriptor if one is given."""
     with (folder / "stdout").open("wb") as out, (folder / "stderr").open("wb") as err:
         process = await asyncio.create_subprocess_exec(
             *command(*arguments),

@@ -1,4 +1,4 @@
-"""Jobs that have ended, and the runs that their scripts made, to be settled."""
+"""Ended jobs and the runs of their scripts, for tests of the reconciler."""
 
 from collections.abc import Mapping
 from datetime import UTC, datetime, timedelta
@@ -39,7 +39,7 @@ def ended_job(
 
 
 class Script:
-    """Makes the runs of one job."""
+    """The script of one job: creates its runs."""
 
     def __init__(self, user: MlflowUser, experiment_id: str, job_id: str | None = None) -> None:
         self._user = user

@@ -1,4 +1,4 @@
-"""Waiting for effects: by condition, with a deadline, never for a fixed time."""
+"""Wait for effects by condition with a deadline, never for a fixed time."""
 
 import asyncio
 import time
@@ -8,7 +8,7 @@ from typing import Any, TypeVar, overload
 T = TypeVar("T")
 
 DEADLINE_SECONDS = 120.0
-"""Far above what anything takes: a busy machine fails nothing."""
+"""Far longer than anything takes, so that a busy machine fails no test."""
 LOOK_AGAIN_SECONDS = 0.01
 
 
@@ -26,10 +26,10 @@ async def eventually(
     within: float = DEADLINE_SECONDS,
     what: str = "condition",
 ) -> Any:
-    """The first truthy result of `condition`.
+    """Wait for a truthy result of `condition` and return it.
 
     Raises:
-        AssertionError: there was none within that many seconds.
+        AssertionError: The condition was not met in time.
     """
     end = time.monotonic() + within
     while True:

@@ -1,4 +1,4 @@
-"""The scripts of scripts/, each a file, or a folder with its train.py; and a few more."""
+"""The scripts of the fidelity tests: files of scripts/, folders with a train.py, and a few more."""
 
 from pathlib import Path
 

@@ -1,4 +1,4 @@
-"""One script, started in each of three ways: by hand, cold, and forked from a warm interpreter."""
+"""Three ways to start a script: manually, cold, and forked from a warm interpreter."""
 
 import asyncio
 import os
@@ -14,22 +14,22 @@ from asgard_async.domain.status import Isolation
 from asgard_async.executors.local.warm.server import ForkServer
 from asgard_async.supervisor.attempt import Attempt
 from asgard_async.supervisor.keeper_server import ColdServers, KeeperServer
+from asgard_async.supervisor.process_spec import READABLE_UMASK, process_spec
 from asgard_async.supervisor.sandbox.builder import SandboxBuilder
 from asgard_async.supervisor.sandbox.mounts import write
 from asgard_async.supervisor.sandbox.uids import chown_tree
-from asgard_async.supervisor.shim.process_spec import ProcessSpec
 from asgard_async.supervisor.shim.sandbox import SandboxSpec
 from tests.support.service import FIRST_UID
 
 PLACE = "<place>"
 OWN = ("work", "home", "tmp")
 LEVEL = Isolation(os.environ.get("ASGARD_FIDELITY_LEVEL", "process"))
-"""The isolation of what is not started by hand; `sandbox` is to be tried, too."""
+"""The isolation level of cold and warm starts; set it to `sandbox` to try that as well."""
 
 
 @dataclass(frozen=True, kw_only=True)
 class Case:
-    """A script, and what lies beside it."""
+    """A script and the files beside it."""
 
     script: str
     name: str = "train.py"
@@ -40,12 +40,12 @@ class Case:
 
 @dataclass(frozen=True, kw_only=True)
 class Seen:
-    """What can be told from outside. Paths of the working directory's place are made alike."""
+    """The observable result of a start. Paths of the working directory are normalized."""
 
     output: str
-    """Standard output and error, as they came."""
+    """Standard output and error, in order."""
     exit_code: int
-    """Negative: the signal that ended it."""
+    """Negative if a signal ended it."""
     files: Mapping[str, str]
 
 
@@ -68,7 +68,7 @@ def by_hand(case: Case, place: Path) -> Seen:
 
 
 async def by_shim(case: Case, place: Path, server: ForkServer | None) -> Seen:
-    """Cold, or forked from `server`."""
+    """Start cold, or forked from `server`."""
     cold = ColdServers()
     try:
         return await _by_keeper(case, place, server or cold.server())
@@ -80,20 +80,16 @@ async def _by_keeper(case: Case, place: Path, server: KeeperServer | None) -> Se
     await asyncio.to_thread(_lay_out, case, place)
     attempt = place / "attempt"
     attempt.mkdir()
-    spec = ProcessSpec(
-        directory=str(attempt),
+    spec = process_spec(
+        directory=attempt,
         argv=[sys.executable, _argument(case.name), *case.arguments],
         environment=variables(case, place),
-        working_directory=str(place / "work"),
-        umask=0o022,
-        log=str(place / "log"),
-        log_limit=1 << 24,
-        timeout=120,
-        grace=1,
-        memory_limit=0,
-        open_files=0,
-        held=[],
-        inherit=[],
+        working_directory=place / "work",
+        umask=READABLE_UMASK,
+        log=place / "log",
+        log_limit_bytes=1 << 24,
+        timeout_seconds=120,
+        grace_seconds=1,
     )
     if LEVEL is not Isolation.PROCESS:
         spec["sandbox"] = _walls(case, place)
@@ -109,7 +105,7 @@ async def _by_keeper(case: Case, place: Path, server: KeeperServer | None) -> Se
 
 
 def _walls(case: Case, place: Path) -> SandboxSpec:
-    """Those of a job, which may write where a script by hand may."""
+    """The mounts of a job, which may write wherever a manually started script may."""
     uid = None
     if os.geteuid() == 0:
         uid = FIRST_UID
@@ -128,7 +124,7 @@ def _walls(case: Case, place: Path) -> SandboxSpec:
 
 
 def variables(case: Case, place: Path) -> dict[str, str]:
-    """The environment of a script."""
+    """The environment variables of a script."""
     return {
         "PATH": f"{Path(sys.executable).parent}:{os.defpath}",
         "LANG": "C.UTF-8",
@@ -163,7 +159,7 @@ def _seen(output: bytes, code: int, place: Path) -> Seen:
 
 
 def _alike(text: str, place: Path) -> str:
-    """Without what differs from start to start by hand, too: the place, addresses, the process id
-    in the warning of Python 3.12 that threads are not forked."""
+    """Remove what differs between manual starts, too: the directory, addresses, and the process id
+    in Python 3.12's warning about forking with threads."""
     text = re.sub(r"0x[0-9a-fA-F]{6,}", "0x…", text.replace(str(place), PLACE))
     return re.sub(r"\(pid=\d+\)", "(pid=…)", text)

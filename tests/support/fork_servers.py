@@ -1,4 +1,4 @@
-"""A real fork server for tests, with little or nothing imported."""
+"""A real fork server for tests, with few or no preloaded modules."""
 
 import contextlib
 import os
@@ -13,7 +13,7 @@ from asgard_async.executors.local.warm.server import ForkServer
 async def fork_server(
     directory: Path, preload: Sequence[str] = (), **variables: str
 ) -> AsyncIterator[ForkServer]:
-    """A server that is ready, and gone at the end."""
+    """A ready fork server, stopped at the end."""
     for name in ("home", "tmp", "work"):
         (directory / name).mkdir(parents=True, exist_ok=True)
     server = ForkServer(

@@ -1,7 +1,7 @@
-"""How much is tried: a little, always the same, in CI; as long as FUZZ_SECONDS says in `make fuzz`.
+"""The effort of fuzz tests: short and deterministic in CI, FUZZ_SECONDS long in `make fuzz`.
 
-A long search runs in rounds, each from a seed of its own that a failure names: FUZZ_SEED begins
-with that one. It goes on after a finding, and fails at its end with all of them.
+A long search runs in rounds, each with its own seed, which a failure names: FUZZ_SEED starts with
+that seed. The search continues after a failure and reports all failures at its end.
 """
 
 import os
@@ -17,16 +17,16 @@ from hypothesis.stateful import RuleBasedStateMachine, run_state_machine_as_test
 from hypothesis.strategies import SearchStrategy
 
 TOTAL_SECONDS = float(os.environ.get("FUZZ_SECONDS", "0"))
-"""For all searches together; 0 for the short, deterministic form."""
+"""Total for all searches; 0 selects the short, deterministic form."""
 FIRST_SEED = int(os.environ.get("FUZZ_SEED", time.time_ns() % 1_000_000))
 SEARCHES = 6
-"""Among which the time is divided."""
+"""The number of searches that share the time."""
 MOST_FINDINGS = 5
-"""After so many a search ends: they are likely to be one and the same."""
+"""A search stops after this many failures: they are probably the same one."""
 
 
 class Search:
-    """One search, and the figures of what it tried."""
+    """One search and its counters."""
 
     def __init__(self, name: str) -> None:
         self.name = name
@@ -36,7 +36,7 @@ class Search:
 
     @property
     def seconds(self) -> float:
-        """What this search has of the time."""
+        """The time limit of this search."""
         return TOTAL_SECONDS / SEARCHES
 
     @property
@@ -44,13 +44,13 @@ class Search:
         return self.seconds > 0
 
     def count(self, what: str, number: int = 1) -> None:
-        """Note something for the figures."""
+        """Add to a counter."""
         self.figures[what] += number
 
     def examples(
         self, check: Callable[..., None], *, short: int, **strategies: SearchStrategy[Any]
     ) -> None:
-        """Call `check` with what the strategies make: `short` times, or rounds of a hundred."""
+        """Call `check` with generated arguments: `short` times, or in rounds of a hundred."""
 
         def with_seed(seed: int | None) -> Callable[[hypothesis.settings], None]:
             test = hypothesis.given(**strategies)(check)
@@ -94,17 +94,17 @@ class Search:
 
     @property
     def has_time(self) -> bool:
-        """Whether a long search should go on."""
+        """True if a long search should continue."""
         is_over = time.monotonic() - self._begun > self.seconds
         return not is_over and len(self._findings) < MOST_FINDINGS
 
     def found(self, error: Exception) -> None:
-        """Tell a finding at once, and keep it for the end."""
+        """Print a failure at once, and keep it for the end."""
         self._findings.append(error)
         traceback.print_exception(error)
 
     def tell(self) -> None:
-        """Print the figures of a long search; raises what was found."""
+        """Print the counters of a long search; raise its failures."""
         spent = time.monotonic() - self._begun
         figures = ", ".join(f"{number} {what}" for what, number in sorted(self.figures.items()))
         print(f"\n{self.name}: {figures}, {len(self._findings)} findings in {spent:.0f} s")  # noqa: T201
@@ -117,12 +117,12 @@ def _settings(examples: int, steps: int, *, derandomize: bool = False) -> hypoth
         max_examples=examples,
         stateful_step_count=steps,
         derandomize=derandomize,
-        # nothing is kept on the disk, and nothing that was found before is tried first
+        # store nothing on disk, and do not replay earlier failures
         database=None,
-        # each example asks a real service
+        # each example calls a real service
         deadline=None,
         suppress_health_check=list(HealthCheck),
-        # making an example smaller takes minutes, which a long search has
+        # shrinking takes minutes, which only a long search has
         phases=[Phase.generate] if derandomize else [Phase.generate, Phase.shrink],
         print_blob=False,
     )

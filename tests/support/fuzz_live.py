@@ -1,4 +1,4 @@
-"""A real service for searches that are no coroutines: hypothesis calls plain functions."""
+"""A real service for synchronous searches: hypothesis calls plain functions."""
 
 import asyncio
 from collections.abc import Coroutine, Iterator, Mapping
@@ -12,20 +12,20 @@ T = TypeVar("T")
 
 
 class LiveService:
-    """A service in a process of its own, and the event loop in which it is talked to."""
+    """A service in a separate process, and the event loop for requests to it."""
 
     def __init__(self, service: Service, runner: asyncio.Runner) -> None:
         self.service = service
         self._runner = runner
 
     def run(self, coroutine: Coroutine[Any, Any, T]) -> T:
-        """Run a coroutine to its end."""
+        """Run a coroutine to completion."""
         return self._runner.run(coroutine)
 
 
 @contextmanager
 def live_service(data_dir: Path, settings: Mapping[str, str] = {}) -> Iterator[LiveService]:
-    """A started service without MLflow; it and all it started are gone at the end."""
+    """A running service without MLflow, stopped at the end with all its processes."""
     with asyncio.Runner() as runner:
         service = Service(data_dir, WITHOUT_MLFLOW | dict(settings))
         try:

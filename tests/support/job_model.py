@@ -1,4 +1,4 @@
-"""What the jobs of the state machine do, and what must come of them."""
+"""A model of the state machine's jobs and their permitted outcomes."""
 
 from dataclasses import dataclass, field
 from typing import Any
@@ -14,28 +14,28 @@ while {is_gated} and not os.path.exists("gate"):
 print("ends", flush=True)
 {end}
 """
-"""Cold where it imports nothing that is preloaded."""
+"""Starts cold if it imports nothing that is preloaded."""
 
 LOG = "began\nends\n"
 PRELOADED = "idna"
 
 End = tuple[str, str]
-"""Status and reason."""
+"""The expected status and reason."""
 
 CANCELLED: End = ("cancelled", "cancelled")
 
 
 @dataclass(frozen=True, kw_only=True)
 class Kind:
-    """A sort of job."""
+    """A kind of job."""
 
     name: str
     end: End
     code: str = "pass"
     is_gated: bool = False
-    """It runs until its gate is opened."""
+    """Runs until its gate is opened."""
     is_deaf: bool = False
-    """It does not hear SIGTERM."""
+    """Ignores SIGTERM."""
     imports: str = ""
     timeout: int = 300
 
@@ -71,7 +71,7 @@ KINDS = (
 
 @dataclass(kw_only=True)
 class Expected:
-    """A job as the model knows it."""
+    """A job in the model."""
 
     job_id: str
     kind: Kind
@@ -79,25 +79,25 @@ class Expected:
     key: str | None = None
     retry_of: str | None = None
     may_pass: bool = False
-    """Whether its gate, if it has one, was opened."""
+    """True if it has no gate, or its gate was opened."""
     was_cancelled: bool = False
     was_deleted: bool = False
     seen_end: dict[str, Any] = field(default_factory=dict)
-    """The job as it was when it was first seen finished: it stays so."""
+    """The job when first seen finished; it must not change afterwards."""
 
     @property
     def is_held(self) -> bool:
-        """Whether it cannot end by itself."""
+        """True if it cannot end by itself."""
         return self.kind.is_gated and not self.may_pass
 
     @property
     def ends(self) -> set[End]:
-        """How it may have ended by now."""
+        """The outcomes it may have by now."""
         natural = set() if self.is_held else {self.kind.end}
         return natural | ({CANCELLED} if self.was_cancelled else set())
 
     def check(self, job: dict[str, Any]) -> None:
-        """Compare what the service says with what must be."""
+        """Compare a job of the service with the model."""
         assert job["retry_of"] == self.retry_of, job
         if self.seen_end:
             changed = {name for name in job if job[name] != self.seen_end.get(name, job[name])}
@@ -111,12 +111,12 @@ class Expected:
             assert job["status"] == ("queued" if job["phase"] == "queued" else "running"), job
 
     def check_in_full(self, job: dict[str, Any]) -> None:
-        """Compare a finished job, its history and its log with what must be."""
+        """Compare a finished job, its history and its log with the model."""
         phases = [entry["phase"] for entry in job["history"]]
         assert phases[0] == "queued", job
         assert phases.count("finished") == 1, job
         assert phases[-1] == "finished", job
-        # a start that the service did not survive is made again, but no script runs twice
+        # a start interrupted by a crash of the service is repeated, but no script runs twice
         assert phases.count("running") <= 1, job
         log = job["logs"]
         assert LOG.startswith(log), job

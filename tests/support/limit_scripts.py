@@ -1,4 +1,4 @@
-"""Programs that take more than is theirs. Each has a bound of its own, should the limit fail."""
+"""Programs that exceed their limits. Each has a bound of its own in case a limit fails."""
 
 MEMORY_HOG = """
 import multiprocessing, time
@@ -61,7 +61,7 @@ for number in range(60):  # 12 000 characters; the kernel takes 4096
 os.posix_fallocate(os.open("file", os.O_CREAT | os.O_WRONLY), 0, 300 << 20)
 """,
 }
-"""300 MiB where a walk by names does not find them."""
+"""300 MiB that a directory walk does not find."""
 
 HIDING = """
 import os, signal, time
@@ -82,4 +82,4 @@ for kind in ("plain", "session", "double", "exec"):
 signal.signal(signal.SIGTERM, signal.SIG_IGN)
 stay("main")
 """
-"""Five processes that want to stay, each hidden in another way."""
+"""Five processes that try to survive, each hidden differently."""

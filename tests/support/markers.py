@@ -1,4 +1,4 @@
-"""The markers of the test that runs, so that no quick test starts a service."""
+"""The markers of the running test, so that no quick test starts a service."""
 
 STARTS_SERVICES = frozenset({"service", "mlflow", "chaos"})
 
@@ -7,7 +7,7 @@ current: frozenset[str] = STARTS_SERVICES
 
 
 def assert_may_start_a_service() -> None:
-    """Fail in a test that `make test-unit` would run.
+    """Fail if `make test-unit` includes the running test.
 
     Raises:
         AssertionError: The test has none of the markers of tests that start services.

@@ -1,7 +1,7 @@
-"""Migrate a database and be killed: `migrating_program FILE N` dies before its N-th statement.
+"""A migration that is killed: `migrating_program FILE N` dies before the N-th statement.
 
-It counts every statement that SQLite begins, those inside of triggers too. Without being killed it
-prints how many there were.
+It counts every statement that SQLite starts, including those of triggers. If it is not killed, it
+prints their number.
 """
 
 import os
@@ -14,7 +14,7 @@ from asgard_async.store import database
 
 
 class Dying(sqlite3.Connection):
-    """Kills its process when it is about to begin a statement."""
+    """A connection that kills its process before a statement."""
 
     left = int(sys.argv[2])
 

@@ -1,4 +1,4 @@
-"""MLflow's REST API as any HTTP client sees it."""
+"""A client of MLflow's REST API."""
 
 from typing import Any
 
@@ -6,7 +6,7 @@ import aiohttp
 
 
 class MlflowApi:
-    """Calls that must succeed; their JSON."""
+    """Calls that must succeed and return JSON."""
 
     def __init__(self, uri: str, session: aiohttp.ClientSession) -> None:
         self.uri = uri
@@ -34,5 +34,5 @@ class MlflowApi:
 
 
 def named(entries: list[dict[str, Any]]) -> dict[str, Any]:
-    """MLflow's lists of keys and values as a dict."""
+    """Convert MLflow's lists of keys and values to a dict."""
     return {entry["key"]: entry["value"] for entry in entries}

@@ -1,4 +1,4 @@
-"""Servers for the tests: MLflow's own, a relay in front of it, and one that answers badly."""
+"""Servers for tests: a real MLflow, a relay in front of it, and handlers that misbehave."""
 
 import asyncio
 import os
@@ -23,7 +23,7 @@ STOP_SECONDS = 10.0
 
 
 class MlflowServer:
-    """A real MLflow server, in a process group of its own."""
+    """A real MLflow server in its own process group."""
 
     def __init__(self, process: subprocess.Popen[bytes], port: int, log: Path) -> None:
         self._process = process
@@ -48,7 +48,7 @@ class MlflowServer:
 
     @contextmanager
     def stopped(self) -> Iterator[None]:
-        """Hold all its processes still, as if the machine had forgotten them."""
+        """Suspend all its processes, as on a hung machine."""
         os.killpg(self._process.pid, signal.SIGSTOP)
         try:
             yield
@@ -84,7 +84,7 @@ def running_mlflow(
     artifacts: str | None = None,
     environment: Mapping[str, str] = {},
 ) -> Iterator[MlflowServer]:
-    """Start MLflow, wait until it answers, and leave no process of it behind."""
+    """Start MLflow, wait until it responds, and stop all its processes at the end."""
     port = free_port()
     log = directory / "mlflow.log"
     command = [
@@ -117,7 +117,7 @@ Handler = Callable[[web.Request], Awaitable[web.StreamResponse]]
 
 @asynccontextmanager
 async def serving(handler: Handler) -> AsyncIterator[str]:
-    """Serve every request with `handler`; yields the address."""
+    """Serve every request with `handler`; yield the address."""
     runner = web.AppRunner(
         _catch_all(handler), access_log=None, shutdown_timeout=0.1, handler_cancellation=True
     )
@@ -138,7 +138,7 @@ def _catch_all(handler: Handler) -> web.Application:
 
 
 class Relay:
-    """Passes requests on to MLflow, counts them, and does harm where told."""
+    """A relay that forwards requests to MLflow, counts them, and injects faults on demand."""
 
     def __init__(self, upstream: str, session: aiohttp.ClientSession) -> None:
         self._upstream = upstream
@@ -151,11 +151,11 @@ class Relay:
         self._gates: dict[str, asyncio.Event] = {}
 
     def lose_answer(self, path: str) -> None:
-        """MLflow does what the next request to `path` asks, but its answer never arrives."""
+        """Let MLflow process the next request to `path`, but drop its response."""
         self._lost[path] += 1
 
     def fail(self, path: str, status: int, needle: bytes = b"") -> None:
-        """Answer `status` to requests to `path` whose body contains `needle`."""
+        """Respond with `status` to requests to `path` whose body contains `needle`."""
         self._failing[path] = (status, needle)
 
     def mend(self) -> None:

@@ -1,4 +1,4 @@
-"""What scripts do to MLflow, over REST: importing mlflow would cost each test seconds."""
+"""What training scripts do, over MLflow's REST API: importing mlflow takes seconds per test."""
 
 import asyncio
 import uuid
@@ -32,7 +32,7 @@ async def eventually(condition: Callable[[], bool]) -> None:
 
 
 class MlflowUser:
-    """Creates experiments, runs, models and versions, and looks at what became of them."""
+    """A user who creates and reads experiments, runs, models and versions."""
 
     def __init__(self, uri: str, session: aiohttp.ClientSession) -> None:
         self._uri = uri
@@ -61,7 +61,7 @@ class MlflowUser:
         status: str = "FINISHED",
         **tags: str,
     ) -> str:
-        """A run with tags (`__` in a key stands for a dot); RUNNING unless it has an end."""
+        """Create a run with tags (`__` in a key stands for a dot); RUNNING unless it has an end."""
         body = {
             "experiment_id": experiment_id,
             "start_time": ms(started_at or datetime.now(UTC)),
@@ -81,7 +81,7 @@ class MlflowUser:
         return info
 
     async def log_model(self, experiment_id: str, run_id: str, *, ready: bool = True) -> str:
-        """A logged model without files, as MLflow 3 keeps them; its id."""
+        """Create a logged model of MLflow 3 without files; return its id."""
         body = {"experiment_id": experiment_id, "name": "model", "source_run_id": run_id}
         answer = await self.call("POST", "logged-models", body)
         model_id = str(answer["model"]["info"]["model_id"])
@@ -99,7 +99,7 @@ class MlflowUser:
             assert response.status == 200, await response.text()
 
     async def register(self, name: str, run_id: str, model_id: str) -> str:
-        """A version as `log_model(registered_model_name=...)` makes it."""
+        """Create a version as `log_model(registered_model_name=...)` does."""
         await self.call("POST", "registered-models/create", {"name": name})
         return await self.add_version(name, run_id, model_id)
 

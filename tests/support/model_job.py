@@ -1,4 +1,4 @@
-"""A job that logs a model and loads it again, and what others may see of it meanwhile."""
+"""A job that logs and loads a model, and checks of what others can see of it."""
 
 import json
 from pathlib import Path
@@ -21,13 +21,13 @@ with mlflow.start_run():
     )
 print("loaded, it says", mlflow.sklearn.load_model(logged.model_uri).predict([[3.0]])[0])
 """
-"""Waits for the file `go` before it comes to MLflow."""
+"""Waits for the file `go` before it uses MLflow."""
 
 TELLING_PATHS = ("/mlops/status", "/openapi.json", "/health/ready", "/metrics", "/mlops/models")
 
 
 def told_by_processes(secret: str) -> tuple[list[str], list[str]]:
-    """Command lines of the processes that show `secret` in theirs, and in their environment."""
+    """The command lines of processes with `secret` in their arguments, and in their environment."""
     in_arguments, in_environment = [], []
     for entry in Path("/proc").glob("[0-9]*"):
         try:
@@ -44,7 +44,7 @@ def told_by_processes(secret: str) -> tuple[list[str], list[str]]:
 
 
 async def everything_told(service: Service, *job_ids: str) -> str:
-    """All that the service says, to clients and in logs."""
+    """All output of the service, to clients and in logs."""
     told = [service.log.read_text()]
     told += [json.dumps((await service.get(path))[1]) for path in TELLING_PATHS]
     told += [json.dumps(await service.job(job_id, logs="full")) for job_id in job_ids]
@@ -52,16 +52,16 @@ async def everything_told(service: Service, *job_ids: str) -> str:
 
 
 async def warnings_of(service: Service) -> list[str]:
-    """What an administrator should mend."""
+    """Warnings for the administrator."""
     _, ready = await service.get("/health/ready")
     warnings: list[str] = ready.get("warnings", [])
     return warnings
 
 
 async def warned(service: Service, words: str) -> str:
-    """Wait for a warning with `words` in it; the warning."""
+    """Wait for a warning that contains `words`; return it."""
 
     async def look() -> str | None:
         return next((one for one in await warnings_of(service) if words in one), None)
 
-    return await eventually(look, within=120, what=f"a warning about {words!r}")
+    return await eventually(look, what=f"a warning about {words!r}")

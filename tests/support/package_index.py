@@ -1,4 +1,4 @@
-"""A package index on the loopback, of packages made here."""
+"""A package index on the loopback interface, with packages built by tests."""
 
 import contextlib
 import functools
@@ -31,9 +31,9 @@ class _Handler(http.server.SimpleHTTPRequestHandler):
 
 @contextlib.contextmanager
 def package_index(directory: Path) -> Iterator[str]:
-    """Serve the packages `<name>-<version>…` that are, or come to be, in `directory`; the address.
+    """Serve the packages `<name>-<version>…` that are added to `directory`; yield the address.
 
-    An empty mlflow of our version is among them, which every environment gets.
+    They include an empty mlflow of the installed version, which every environment gets.
     """
     directory.mkdir(exist_ok=True)
     make_wheel(directory, "mlflow", "", version=version("mlflow"))

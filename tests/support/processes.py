@@ -1,11 +1,11 @@
-"""Looking at the machine's processes, to find what must not be left."""
+"""Searches among the machine's processes, to find those that must not remain."""
 
 import os
 from pathlib import Path
 
 
 def processes_with(marker: str) -> list[int]:
-    """Processes, zombies aside, that name `marker` in command line, environment or directory."""
+    """Processes, except zombies, with `marker` in command line, environment or directory."""
     found = []
     for entry in Path("/proc").iterdir():
         if not entry.name.isdigit() or int(entry.name) == os.getpid():
@@ -21,12 +21,12 @@ def processes_with(marker: str) -> list[int]:
 
 
 def builds_below(data_dir: Path) -> list[int]:
-    """Processes that build environments of the service with that data directory."""
+    """Processes that build environments for the service with this data directory."""
     return processes_with(str(data_dir / "environments" / "builds"))
 
 
 def state_of(pid: int) -> str | None:
-    """The one-letter state of a process (proc(5)); None when it is gone."""
+    """The one-letter state of a process (proc(5)); None if it does not exist."""
     try:
         stat = Path(f"/proc/{pid}/stat").read_text()
     except OSError:

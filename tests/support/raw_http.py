@@ -1,4 +1,4 @@
-"""HTTP as it would be written by hand, for what no client library sends."""
+"""Raw HTTP over a socket, for requests that no client library sends."""
 
 import asyncio
 import contextlib
@@ -13,7 +13,7 @@ DEADLINE_SECONDS = 30
 async def connected(
     service: ServiceApi,
 ) -> AsyncIterator[tuple[asyncio.StreamReader, asyncio.StreamWriter]]:
-    """A connection to a service on loopback."""
+    """Open a connection to a service on loopback."""
     host, port = service.url.removeprefix("http://").split(":")
     reader, writer = await asyncio.open_connection(host, int(port))
     try:
@@ -23,7 +23,7 @@ async def connected(
 
 
 async def trickle(writer: asyncio.StreamWriter, piece: bytes) -> None:
-    """Send a piece again and again until the other end has closed."""
+    """Send a piece repeatedly until the other end closes."""
     with contextlib.suppress(ConnectionError):
         while True:
             writer.write(piece)
@@ -34,10 +34,10 @@ async def trickle(writer: asyncio.StreamWriter, piece: bytes) -> None:
 async def until_closed(
     reader: asyncio.StreamReader, writer: asyncio.StreamWriter, piece: bytes = b""
 ) -> bytes:
-    """What is answered until the other end closes, to which `piece` is sent all the time.
+    """Read the response until the other end closes, sending `piece` all the time.
 
     Raises:
-        TimeoutError: it does not close.
+        TimeoutError: The other end does not close.
     """
     sending = asyncio.create_task(trickle(writer, piece)) if piece else None
     answer = b""
@@ -54,5 +54,5 @@ async def until_closed(
 
 
 def status_of(answer: bytes) -> int:
-    """The status of an answer; 0 when there is none."""
+    """The status of a response; 0 if there is none."""
     return int(answer.split(b" ", 2)[1]) if answer.startswith(b"HTTP/1.1 ") else 0

@@ -1,4 +1,4 @@
-"""A real `asgard serve` in a process of its own, to be talked to, killed and started again."""
+"""A real `asgard serve` in a separate process, which tests can call, kill and restart."""
 
 import asyncio
 import base64
@@ -22,21 +22,21 @@ from tests.support.markers import assert_may_start_a_service
 from tests.support.processes import processes_with
 
 NOWHERE = "http://127.0.0.1:1"
-"""A tracking server that refuses connections: for tests that need none."""
+"""The address of a tracking server that refuses connections, for tests without MLflow."""
 
 UNREACHABLE_MLFLOW = {"ASGARD_MLFLOW__TRACKING_URI": NOWHERE}
 
 WITHOUT_MLFLOW = UNREACHABLE_MLFLOW | {"ASGARD_WARM__PRELOAD": '["idna"]'}
-"""Nor has such a service a use for a fork server that takes seconds to import MLflow and more; what
-imports idna starts warm."""
+"""Such a service does not need a fork server that takes seconds to import MLflow either. Jobs that
+import idna start warm."""
 
 UNCONFINED = {"ASGARD_ISOLATION__LEVEL": "process"}
-"""For tests whose jobs reach what a sandboxed one does not."""
+"""For tests whose jobs need access that a sandbox denies."""
 
 WORKER = int(os.environ.get("PYTEST_XDIST_WORKER", "gw0").removeprefix("gw"))
-"""Of the processes that run tests beside each other."""
+"""The number of this test process among those of pytest-xdist."""
 FIRST_UID = 58_000 + 1000 * WORKER
-"""Of the users of a root service's jobs. Limits count processes by user: no two share them."""
+"""The first user of a root service's jobs. Process limits count by user, so workers share none."""
 
 QUICK = {
     "ASGARD_JOBS__TIMEOUT_MIN": "1",
@@ -46,7 +46,7 @@ QUICK = {
 
 
 def free_port() -> int:
-    """A port that nothing listens on at this moment."""
+    """A port that is currently free."""
     with socket.socket() as probe:
         probe.bind(("127.0.0.1", 0))
         port: int = probe.getsockname()[1]
@@ -54,25 +54,25 @@ def free_port() -> int:
 
 
 class ServiceApi:
-    """Requests to a service, whoever started it."""
+    """Requests to a running service."""
 
     def __init__(self, url: str) -> None:
         self.url = url
         self._session: aiohttp.ClientSession | None = None
 
     async def answers(self) -> None:
-        """Wait until it takes requests."""
+        """Wait until it accepts requests."""
         await eventually(self.responds, what="service answers")
 
     async def responds(self) -> bool:
-        """Whether it takes requests."""
+        """Return whether it accepts requests."""
         with contextlib.suppress(aiohttp.ClientError):
             status, _ = await self.get("/health/live")
             return status == 200
         return False
 
     async def close(self) -> None:
-        """Close the connections; the service runs on."""
+        """Close the connections; the service continues."""
         if self._session is not None:
             await self._session.close()
 
@@ -83,7 +83,7 @@ class ServiceApi:
         return self._session
 
     async def request(self, method: str, path: str, **kwargs: Any) -> tuple[int, Any]:
-        """Status and decoded body (text where it is not JSON)."""
+        """Send a request; return status and decoded body (text if it is not JSON)."""
         async with self.session.request(method, self.url + path, **kwargs) as response:
             if response.content_type.endswith("json"):
                 return response.status, await response.json(content_type=None)
@@ -100,7 +100,7 @@ class ServiceApi:
         return await self.post("/mlops/training/upload", json=submission(script, **fields))
 
     async def submit(self, script: str | bytes, **fields: Any) -> str:
-        """Upload a script that must be accepted; the job's id."""
+        """Upload a script that must be accepted; return the job's id."""
         status, job = await self.upload(script, **fields)
         assert status == 202, job
         job_id: str = job["job_id"]
@@ -115,7 +115,7 @@ class ServiceApi:
     async def phase(
         self, job_id: str, *phases: str, within: float = DEADLINE_SECONDS
     ) -> dict[str, Any]:
-        """Wait for a job to be in one of the phases; the job."""
+        """Wait until a job is in one of the phases; return the job."""
 
         async def there() -> dict[str, Any] | None:
             job = await self.job(job_id, logs="none")
@@ -124,15 +124,24 @@ class ServiceApi:
         return await eventually(there, within=within, what=f"{job_id} is {' or '.join(phases)}")
 
     async def warm(self) -> None:
-        """Wait until the fork server of the base environment has its imports done."""
+        """Wait until the fork server of the base environment is ready."""
 
         async def ready() -> bool:
             return "\nasgard_warm_servers_ready 1.0" in (await self.get("/metrics"))[1]
 
         await eventually(ready, what="the fork server is ready")
 
+    async def mlflow_uri(self) -> str:
+        """Wait until the service reaches MLflow; return its public address."""
+
+        async def accessible() -> str | None:
+            _, status = await self.get("/mlops/status")
+            return status["mlflow_tracking_uri"] if status["mlflow_available"] else None
+
+        return await eventually(accessible, what="MLflow is accessible")
+
     async def says(self, job_id: str, text: str) -> None:
-        """Wait for `text` in a job's log."""
+        """Wait until a job's log contains `text`."""
 
         async def said() -> bool:
             return text in (await self.job(job_id))["logs"]
@@ -140,18 +149,18 @@ class ServiceApi:
         await eventually(said, what=f"{job_id} says {text!r}")
 
     async def finished(self, job_id: str, within: float = DEADLINE_SECONDS) -> dict[str, Any]:
-        """Wait for a job's end; the job with its log."""
+        """Wait until a job has ended; return it with its log."""
         await self.phase(job_id, "finished", within=within)
         return await self.job(job_id, logs="full")
 
 
 class Service(ServiceApi):
-    """`asgard serve` on a data directory; the port stays the same over restarts."""
+    """`asgard serve` on a data directory; keeps its port over restarts."""
 
     def __init__(
         self, data_dir: Path, settings: Mapping[str, str] = {}, launcher: Sequence[str] = ()
     ) -> None:
-        """`launcher` is put before its command."""
+        """Prepare a service; `launcher` is a prefix of its command."""
         self.port = free_port()
         super().__init__(f"http://127.0.0.1:{self.port}")
         self.data_dir = data_dir
@@ -159,14 +168,14 @@ class Service(ServiceApi):
             **QUICK,
             "ASGARD_MLFLOW__PORT": "0",
             "ASGARD_ISOLATION__FIRST_UID": str(FIRST_UID),
-            # where a test and its jobs leave files for each other; the data directory stays hidden
+            # where tests and jobs exchange files; the data directory stays hidden
             "ASGARD_ISOLATION__READ_WRITE": f'["{data_dir.parent}"]',
             **settings,
         }
         self._launcher = launcher
         self.log = data_dir.parent / f"{data_dir.name}.log"
         self.may_fail = False
-        """Whether a traceback in its log is what a test wants, or what it broke has to bring."""
+        """True if the test causes tracebacks in the service's log."""
         self._process: asyncio.subprocess.Process | None = None
 
     @property
@@ -177,10 +186,10 @@ class Service(ServiceApi):
     # --- life -----------------------------------------------------------------------------
 
     async def start(self, *arguments: str) -> None:
-        """Start it and wait until it takes requests."""
+        """Start it and wait until it accepts requests."""
         self.data_dir.parent.mkdir(parents=True, exist_ok=True)
         if os.geteuid() == 0:
-            self.data_dir.parent.chmod(0o777)  # its jobs are other users
+            self.data_dir.parent.chmod(0o777)  # its jobs run as other users
         await self.spawn(*arguments)
         await eventually(self.is_live, what="service is live")
 
@@ -213,26 +222,26 @@ class Service(ServiceApi):
         await self.end(signal.SIGKILL)
 
     async def end(self, number: int = signal.SIGTERM, within: float = DEADLINE_SECONDS) -> int:
-        """Send a signal and wait for the end; the exit code."""
+        """Send a signal and wait for the exit; return the exit code."""
         assert self._process is not None
         with contextlib.suppress(ProcessLookupError):
             self._process.send_signal(number)
         return await asyncio.wait_for(self._process.wait(), within)
 
     async def close(self) -> None:
-        """End the service and everything that it started; fails if anything stays, and if anything
-        went wrong behind the answers."""
+        """Stop the service and everything that it started; fail if a process remains, or if the
+        log contains a traceback."""
         await super().close()
         if self._process is not None and self._process.returncode is None:
             await self.end()
-        # jobs that a test left running, and MLflow if the service was killed: ours, by directory
+        # jobs left running by a test, and MLflow if the service was killed: found by directory
         for pid in processes_with(str(self.data_dir)):
             with contextlib.suppress(ProcessLookupError):
                 os.kill(pid, signal.SIGKILL)
         await eventually(
             lambda: not processes_with(str(self.data_dir)), what="no process of the service left"
         )
-        # with both guardians of a job killed, its control group stays to be seen by a next service
+        # if keeper and shim of a job were killed, its control group stays for the next service
         for attempt in self.data_dir.glob("jobs/*/attempts/*"):
             limits.clear(str(attempt))
         config = load_config(environ={})
@@ -244,13 +253,13 @@ class Service(ServiceApi):
             self.assert_unharmed()
 
     def assert_unharmed(self) -> None:
-        """Nothing went wrong behind the answers so far."""
+        """Fail if the log contains a traceback."""
         before, found, after = self.log.read_text(errors="replace").partition("Traceback")
         assert not found, before[-500:] + found + after[:5000]
 
 
 def submission(script: str | bytes, **fields: Any) -> dict[str, Any]:
-    """The JSON of an upload."""
+    """The JSON document of an upload."""
     source = script.encode() if isinstance(script, str) else script
     return {
         "script_name": "train.py",
@@ -268,7 +277,7 @@ async def running_service(
     launcher: Sequence[str] = (),
     arguments: Sequence[str] = (),
 ) -> AsyncIterator[Service]:
-    """A started service that is gone, with all it started, at the end."""
+    """A running service, stopped at the end with everything that it started."""
     service = Service(data_dir, settings, launcher)
     try:
         await service.start(*arguments)

@@ -1,4 +1,4 @@
-"""A real systemd for one user, in a control group and under a /run of its own."""
+"""A real systemd user instance, with its own control group and /run."""
 
 import asyncio
 import contextlib
@@ -15,7 +15,7 @@ HIERARCHIES = (Path("/sys/fs/cgroup"), Path("/sys/fs/cgroup/unified"))
 
 
 def cgroup_folder() -> Path | None:
-    """Where control groups of version 2 are, if this process may make some."""
+    """The mount point of control groups v2, if this process may create groups there."""
     for folder in HIERARCHIES:
         if (folder / "cgroup.procs").exists() and os.access(folder, os.W_OK):
             return folder
@@ -23,7 +23,7 @@ def cgroup_folder() -> Path | None:
 
 
 def why_not_here() -> str | None:
-    """The reason why none can be started here, for a test that is skipped."""
+    """The reason to skip: why no systemd can be started here."""
     if not SYSTEMD.exists():
         return "systemd is not installed here"
     if os.geteuid() != 0 or shutil.which("unshare") is None:
@@ -34,7 +34,7 @@ def why_not_here() -> str | None:
 
 
 class Systemd:
-    """`systemd --user` with a home of its own."""
+    """`systemd --user` with its own home directory."""
 
     def __init__(self, pid: int, home: Path, runtime: Path) -> None:
         self._pid = pid
@@ -42,7 +42,7 @@ class Systemd:
         self.units = home / ".config/systemd/user"
 
     def systemctl(self, *arguments: str) -> str:
-        """What `systemctl --user` says; whatever its exit code."""
+        """The output of `systemctl --user`, regardless of its exit code."""
         return subprocess.run(
             ["nsenter", "--target", str(self._pid), "--mount", "systemctl", "--user", *arguments],
             env=self._environ,
@@ -53,13 +53,13 @@ class Systemd:
         ).stdout.strip()
 
     def is_up(self) -> bool:
-        """Whether it has started what it starts by itself."""
+        """Return whether it has finished starting up."""
         return self.systemctl("is-system-running") in {"running", "degraded"}
 
 
 @contextlib.asynccontextmanager
 async def running_systemd(home: Path, runtime: Path) -> AsyncIterator[Systemd]:
-    """A started systemd, gone at the end with everything that it started.
+    """A running systemd, stopped at the end with everything that it started.
 
     `runtime` holds its sockets: its path must be short (unix(7): 108 bytes).
     """
@@ -68,7 +68,7 @@ async def running_systemd(home: Path, runtime: Path) -> AsyncIterator[Systemd]:
     group = parent / f"asgard-test-{os.getpid()}"
     group.mkdir()
     runtime.mkdir(mode=0o700)
-    # a /run of its own: only a system that was booted by systemd has this folder in it
+    # its own /run: only a system booted by systemd has this directory
     start = (
         f"echo $$ > {group}/cgroup.procs && mount -t tmpfs tmpfs /run"
         f" && mkdir -p /run/systemd/system && exec {SYSTEMD} --user --log-target=console"

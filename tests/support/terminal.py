@@ -1,4 +1,4 @@
-"""The `asgard` command in a terminal: a real pty, and an emulator that shows what a person sees."""
+"""The `asgard` command in a terminal: a real pty and an emulator of the screen."""
 
 import contextlib
 from collections.abc import Iterator
@@ -16,17 +16,17 @@ CTRL_C = "\x03"
 
 
 class Terminal:
-    """A terminal in which one command runs."""
+    """A terminal that runs one command."""
 
     def __init__(self, child: "pexpect.spawn[Any]") -> None:
         self._child = child
         self._screen = pyte.HistoryScreen(COLUMNS, ROWS, history=10_000)
         self._stream = pyte.ByteStream(self._screen)
         self.written = b""
-        """Everything that was written to it."""
+        """All bytes written to it."""
 
     def _read(self) -> bool:
-        """Take what was written; whether the command goes on."""
+        """Process new output; return whether the command still runs."""
         try:
             while True:
                 data = self._child.read_nonblocking(65536, timeout=0)
@@ -39,7 +39,7 @@ class Terminal:
 
     @property
     def lines(self) -> list[str]:
-        """What is, or was before it was scrolled away, to be seen."""
+        """The visible lines and those that have scrolled away."""
         rows = [*self._screen.history.top, *(self._screen.buffer[y] for y in range(ROWS))]
         return ["".join(row[x].data for x in range(COLUMNS)).rstrip() for row in rows]
 
@@ -52,14 +52,14 @@ class Terminal:
         return self._screen.cursor.hidden
 
     def colour_of(self, text: str) -> str:
-        """The colour of the first letter of a text that stands on the screen."""
+        """The colour of the first letter of a text on the screen."""
         for y, line in enumerate(self._screen.display):
             if text in line:
                 return self._screen.buffer[y][line.index(text)].fg
         raise AssertionError(f"{text!r} is not there")
 
     async def shows(self, text: str, *, times: int = 1) -> None:
-        """Wait until a text is to be seen in so many lines."""
+        """Wait until so many lines contain a text."""
 
         def seen() -> bool:
             goes_on = self._read()
@@ -73,15 +73,15 @@ class Terminal:
         self._child.send(text)
 
     async def closed(self) -> int:
-        """Close the terminal and wait for the command's end; its exit code."""
-        pty: Any = self._child.__dict__["ptyproc"]  # unknown to its types
+        """Close the terminal and wait until the command exits; return its exit code."""
+        pty: Any = self._child.__dict__["ptyproc"]  # missing from the type stubs
         pty.fileobj.close()
         await eventually(lambda: bool(not pty.isalive()), what="the command ends")
         code: int = pty.exitstatus
         return code
 
     async def ended(self) -> int:
-        """Wait for the command's end; its exit code, or minus the signal."""
+        """Wait until the command exits; return its exit code, or minus the signal."""
         await eventually(lambda: not self._read(), what="the command ends")
         self._child.close()
         if self._child.signalstatus is not None:
@@ -92,7 +92,7 @@ class Terminal:
 
 @contextlib.contextmanager
 def in_terminal(*arguments: str | Path, **environ: str) -> Iterator[Terminal]:
-    """The command in a terminal of its own; ended at the end."""
+    """Run the command in a terminal; kill it at the end."""
     program, *words = command(*arguments)
     child = pexpect.spawn(
         program,
@@ -101,7 +101,7 @@ def in_terminal(*arguments: str | Path, **environ: str) -> Iterator[Terminal]:
         dimensions=(ROWS, COLUMNS),
         timeout=0,
     )
-    # what is typed is sent at once
+    # send input without delay
     child.delaybeforesend = None
     try:
         yield Terminal(child)

@@ -1,4 +1,4 @@
-"""Packages made here, to be installed without any registry."""
+"""Packages built by tests, to be installed without a registry."""
 
 import io
 import tarfile
@@ -31,7 +31,7 @@ def make_wheel(
     version: str = "1",
     further: Mapping[str, str] = {},
 ) -> Path:
-    """Write a pure wheel whose module `name` has that source, with `further` files."""
+    """Write a pure wheel with a module `name` and `further` files."""
     info = f"{name}-{version}.dist-info"
     files = {
         f"{name}.py": module,
@@ -50,7 +50,7 @@ def make_wheel(
 def make_sdist(directory: Path, name: str, script: str) -> Path:
     """Write a source distribution, version 1, whose build runs `script`.
 
-    `make()` in there returns the files of the wheel, by their names.
+    `make()` in the script returns the files of the wheel by name.
     """
     files = {
         "PKG-INFO": f"Metadata-Version: 2.1\nName: {name}\nVersion: 1\n",

@@ -1,7 +1,7 @@
-"""One `asgard serve` with its own MLflow for all end-to-end tests, on one event loop.
+"""One `asgard serve` with embedded MLflow for all end-to-end tests, on one event loop.
 
-With `ASGARD_E2E_URL` it is the service at that address, which somebody else started and stops: from
-an installed wheel (`make wheel-test`), or from the image (`make image-test`).
+`ASGARD_E2E_URL` selects a running service instead: one from an installed wheel
+(`make wheel-test`), or from the image (`make image-test`).
 """
 
 import os
@@ -16,7 +16,6 @@ from tests.support.mlflow_api import MlflowApi
 from tests.support.processes import processes_with
 from tests.support.service import ServiceApi, running_service
 
-MLFLOW_START_SECONDS = 120
 URL_VARIABLE = "ASGARD_E2E_URL"
 
 
@@ -31,7 +30,7 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
 
 @pytest_asyncio.fixture(scope="session", loop_scope="session")
 async def asgard_service(tmp_path_factory: pytest.TempPathFactory) -> AsyncIterator[ServiceApi]:
-    """A real service with its embedded MLflow; after SIGTERM nothing of it may be left."""
+    """A real service with embedded MLflow; no process may remain after SIGTERM."""
     if url := os.environ.get(URL_VARIABLE):
         api = ServiceApi(url)
         yield api
@@ -49,11 +48,5 @@ async def asgard_service(tmp_path_factory: pytest.TempPathFactory) -> AsyncItera
 
 @pytest_asyncio.fixture(scope="session", loop_scope="session")
 async def mlflow_api(asgard_service: ServiceApi) -> MlflowApi:
-    """MLflow's own REST API, where the service says that it is."""
-
-    async def accessible() -> str | None:
-        _, status = await asgard_service.get("/mlops/status")
-        return status["mlflow_tracking_uri"] if status["mlflow_available"] else None
-
-    uri = await eventually(accessible, within=MLFLOW_START_SECONDS, what="MLflow is accessible")
-    return MlflowApi(uri, asgard_service.session)
+    """MLflow's REST API at the address that the service reports."""
+    return MlflowApi(await asgard_service.mlflow_uri(), asgard_service.session)

@@ -1,4 +1,4 @@
-"""The embedded MLflow with its artifacts in S3: credentials are its own, and not the jobs'."""
+"""Embedded MLflow with artifacts in S3: MLflow has the credentials, and jobs do not."""
 
 from pathlib import Path
 
@@ -10,7 +10,7 @@ from tests.support.model_job import (
     warned,
     warnings_of,
 )
-from tests.support.s3 import ACCESS_KEY, SECRET_KEY, S3Server
+from tests.support.s3_server import ACCESS_KEY, SECRET_KEY, S3Server
 from tests.support.service import running_service
 
 
@@ -24,7 +24,7 @@ async def test_the_model_is_in_the_bucket_without_credentials(
         "ASGARD_TRACKING__SETTLE_SECONDS": "60",
     }
     async with running_service(tmp_path / "data", settings) as service:
-        # what is wrong with the store is known before a training finds out
+        # a faulty store is reported before a training needs it
         assert "bucket does not exist" in await warned(service, "Artifacts cannot be stored")
         s3_server.make_bucket("embedded")
 
@@ -39,7 +39,7 @@ async def test_the_model_is_in_the_bucket_without_credentials(
         async def no_warning() -> bool:
             return await warnings_of(service) == []
 
-        await eventually(no_warning, within=60, what="the store is found mended")
+        await eventually(no_warning, what="the store is found mended")
 
     assert job["status"] == "completed", job["logs"]
     assert "loaded, it says 1" in job["logs"]
@@ -56,4 +56,4 @@ async def test_the_model_is_in_the_bucket_without_credentials(
     for in_arguments, in_environment in shown:
         assert in_arguments == []
         own = [line for line in in_environment if str(tmp_path) in line or "server_program" in line]
-        assert len(own) == 2, own  # the service and its MLflow: no keeper, shim or script
+        assert len(own) == 2, own  # the service and MLflow, but no keeper, shim or script

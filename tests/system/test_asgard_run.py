@@ -1,4 +1,4 @@
-"""`asgard run` beside a real MLflow: what it tells of the run and the model."""
+"""The summary of `asgard run` with a real MLflow: run, metrics and model."""
 
 import asyncio
 import json

@@ -1,6 +1,6 @@
-"""Trainings in environments of their own, built by the service that all end-to-end tests share.
+"""Trainings in built environments, with the shared service of the end-to-end tests.
 
-Each package is fetched from the registry once; what environments share comes from uv's cache.
+Each package is fetched from the registry once; environments share uv's cache.
 """
 
 import asyncio

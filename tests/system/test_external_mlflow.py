@@ -1,18 +1,13 @@
-"""A service beside an MLflow that it did not start: with a password, and artifacts in S3."""
+"""A service with an external MLflow that requires a password and stores artifacts in S3."""
 
 from pathlib import Path
 
 import pytest
 
-from tests.support.basic_auth import BUCKET, PASSWORD, PREFIX, ProtectedMlflow
-from tests.support.eventually import eventually
 from tests.support.mlflow_user import fresh
 from tests.support.model_job import LOGS_A_MODEL, everything_told, told_by_processes, warned
-from tests.support.service import Service, running_service
-
-
-async def accessible(service: Service) -> bool:
-    return bool((await service.get("/mlops/status"))[1]["mlflow_available"])
+from tests.support.protected_mlflow import BUCKET, PASSWORD, PREFIX, ProtectedMlflow
+from tests.support.service import running_service
 
 
 async def test_a_job_without_s3_credentials_stores_its_model(
@@ -21,7 +16,7 @@ async def test_a_job_without_s3_credentials_stores_its_model(
     go, model_name = tmp_path / "go", fresh("external")
     settings = protected_mlflow.settings(ASGARD_TRACKING__SETTLE_SECONDS="60")
     async with running_service(tmp_path / "data", settings) as service:
-        await eventually(lambda: accessible(service), what="MLflow is accessible")
+        await service.mlflow_uri()
         job_id = await service.submit(
             LOGS_A_MODEL.format(go=str(go)),
             experiment_name=fresh("external"),
@@ -37,7 +32,7 @@ async def test_a_job_without_s3_credentials_stores_its_model(
     assert job["status"] == "completed", job["logs"]
     assert "loaded, it says 1" in job["logs"]
     variables = job["logs"].partition("variables:")[2].splitlines()[0].split()
-    # it has to log its runs itself, and the service passes artifacts on without S3's credentials
+    # the job logs its own runs, and MLflow proxies artifacts, so it needs no credentials for S3
     assert {"MLFLOW_TRACKING_USERNAME", "MLFLOW_TRACKING_PASSWORD"} < set(variables)
     assert [name for name in variables if "AWS" in name or "S3" in name] == []
 
@@ -55,7 +50,7 @@ async def test_a_job_without_s3_credentials_stores_its_model(
 
     assert PASSWORD not in told
     assert in_arguments == []
-    # the service and the script; keeper and shim need none
+    # the service and the script, but not keeper and shim
     assert len(in_environment) == 2, in_environment
     assert not any("shim" in line for line in in_environment)
 

@@ -1,4 +1,4 @@
-"""Jobs beside each other in one experiment keep their runs apart."""
+"""Concurrent jobs in one experiment have separate runs."""
 
 import asyncio
 
@@ -35,7 +35,7 @@ async def test_concurrent_jobs_report_their_own_runs(
         for number in range(2)
     ]
     for number, job_id in enumerate(jobs):
-        job = await asgard_service.finished(job_id, within=120)
+        job = await asgard_service.finished(job_id)
         assert job["status"] == "completed", job
         run = await mlflow_api.run(job["run_id"])
         assert named(run["data"]["params"]) == {"number": str(number)}
@@ -71,7 +71,7 @@ with mlflow.start_run():
     mlflow.sklearn.log_model(model, name="model", pip_requirements=["scikit-learn"])
 """
     job_id = await asgard_service.submit(script, experiment_name=fresh("skops"))
-    job = await asgard_service.finished(job_id, within=120)
+    job = await asgard_service.finished(job_id)
     assert job["reason"] == "exit_code"
     first, last = job["error"].split("\n")
     assert "Pass skops_trusted_types=['sklearn.tree._tree.Tree'] to log_model" in first

@@ -1,4 +1,4 @@
-"""The client of the replaced service works unchanged."""
+"""The client of the previous service works unchanged."""
 
 import asyncio
 import base64
@@ -16,7 +16,7 @@ GIVE_UP_SECONDS = 180
 
 
 class OldClient:
-    """As that client did it: urllib, one POST, then polling until it is over."""
+    """Submit and poll with urllib, as that client did."""
 
     def __init__(self, url: str, poll_seconds: float = 5) -> None:
         self.url = url
@@ -89,6 +89,6 @@ async def test_a_failure_is_reported(client: OldClient) -> None:
     assert job["status"] == "failed"
     assert job["error"].endswith("\nValueError: no churn today")
     assert job["logs"].rstrip().endswith("ValueError: no churn today")
-    assert len(job["run_id"]) == 32  # the run is there, and FAILED
+    assert len(job["run_id"]) == 32  # the run exists and is FAILED
     assert job["model_version"] is None
     assert job["duration_seconds"] > 0

@@ -1,4 +1,4 @@
-"""The 13 checks that the report of the replaced service lists, against a started service."""
+"""The 13 checks from the report of the previous service, against a running service."""
 
 import time
 import uuid
@@ -21,7 +21,7 @@ def fresh(prefix: str) -> str:
     return f"{prefix}-{uuid.uuid4().hex[:8]}"
 
 
-# --- MLflow's own API, at the address that /mlops/status tells -------------------------------
+# --- MLflow's own API, at the address in /mlops/status ----------------------------------------
 
 
 @pytest_asyncio.fixture(loop_scope="session")
@@ -89,12 +89,12 @@ async def test_9_registered_models_are_searched(mlflow_api: MlflowApi) -> None:
     assert [model["name"] for model in found["registered_models"]] == [name]
 
 
-# --- the workflow: one training, looked at from four sides -----------------------------------
+# --- the workflow: one training, checked in four ways -----------------------------------------
 
 
 @dataclass
 class Training:
-    """What a client saw of one training."""
+    """The responses to a client about one training."""
 
     experiment_name: str
     model_name: str
@@ -105,7 +105,7 @@ class Training:
 
 @pytest_asyncio.fixture(scope="module", loop_scope="session")
 async def training(asgard_service: ServiceApi) -> AsyncIterator[Training]:
-    """The random forest, uploaded and followed to its end."""
+    """The random forest, uploaded and followed until it ends."""
     experiment, model = fresh("report"), fresh("forest")
     status, accepted = await asgard_service.upload(
         RANDOM_FOREST.read_bytes(),

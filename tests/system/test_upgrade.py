@@ -2,7 +2,6 @@
 
 import subprocess
 from pathlib import Path
-from typing import Any
 
 import pytest
 
@@ -52,14 +51,6 @@ def earlier_version(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return directory
 
 
-async def mlflow_uri(service: Service) -> str:
-    async def look() -> Any:
-        _, status = await service.get("/mlops/status")
-        return status["mlflow_tracking_uri"] if status["mlflow_available"] else None
-
-    return str(await eventually(look, within=120, what="MLflow is accessible"))
-
-
 def keepers(service: Service) -> dict[str, str]:
     """The keepers of MLflow and all jobs: the content of each attempt's lock."""
     return {
@@ -85,7 +76,7 @@ async def test_running_jobs_survive_an_upgrade(tmp_path: Path, earlier_version: 
         service = Service(data_dir, settings)
         try:
             await earlier.start()
-            uri = await mlflow_uri(earlier)
+            uri = await earlier.mlflow_uri()
             await earlier.warm()
 
             def script(exit_code: int, imports: str = "") -> str:
@@ -108,7 +99,7 @@ async def test_running_jobs_survive_an_upgrade(tmp_path: Path, earlier_version: 
             assert processes_with(str(earlier_version)), "nothing of the earlier version is running"
 
             await service.start()
-            assert await mlflow_uri(service) == uri
+            assert await service.mlflow_uri() == uri
             for job_id in (cold, warm, stopped, without_files):
                 assert (await service.job(job_id))["phase"] == "running"
             await service.post(f"/mlops/training/jobs/{stopped}/cancel")
@@ -121,7 +112,7 @@ async def test_running_jobs_survive_an_upgrade(tmp_path: Path, earlier_version: 
             assert [ended[cold]["start"], ended[warm]["start"]] == ["cold", "warm"]
             assert [job["exit_code"] for job in ended.values()] == [3, 4]
             assert [job["logs"] for job in ended.values()] == ["up\ndone\n"] * 2
-            built = await service.finished(builds, within=120)
+            built = await service.finished(builds)
             assert (built["reason"], built["logs"].splitlines()[-1]) == ("succeeded", "built")
             assert [path.name for path in data_dir.glob("environments/builds/*/*.plan")] == [
                 "1.plan"

@@ -133,7 +133,7 @@ def problem_of_refusal(error: AsgardError) -> Problem:
     return Problem(
         status=status,
         type=f"urn:asgard:problem:{error.problem_type}",
-        title=error.problem_type.replace("-", " ").capitalize(),
+        title=error.title or error.problem_type.replace("-", " ").capitalize(),
         detail=str(error),
         errors=fields,
         headers=headers,

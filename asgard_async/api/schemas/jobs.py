@@ -110,12 +110,12 @@ def _time(description: str = "", *, source: str | None = None, **options: Any) -
 
 
 def _nested_in_job(schema: type[Schema]) -> fields.Nested:
-    """An object of some of the job's own attributes."""
+    """A nested object that groups attributes of the job."""
     return fields.Nested(schema, required=True, metadata={"source": ""})
 
 
 def _shown(schema: Schema, *, but: Collection[str] = ()) -> dict[str, fields.Field[Any]]:
-    """Fields that show what a submission of `schema` asked for."""
+    """Fields of responses that show the fields of a submission."""
     nullable = {field.name for field in fields_of(JobSpec) if field.default is None}
     return {
         name: _shown_field(field, is_nullable=name in nullable)

@@ -1,6 +1,7 @@
-"""The fields of an upload, with every rule of the contract that can be judged from them alone.
+"""The fields of an upload and the rules that can be checked on them alone.
 
-What a requirement means and whether a script compiles is judged by the jobs room.
+Simple fields are declared in `domain.job.JobSpec`, with their rules. Whether requirements can be
+parsed and scripts compile is checked by `jobs.submit`.
 """
 
 import base64
@@ -35,37 +36,38 @@ from asgard_async.domain.submission import Submission, UploadedArchive
 from asgard_async.executors.environment_variables import is_reserved
 
 MAX_NAME = 255
-"""Of a file, in characters and in bytes: what Linux's file systems take."""
+"""The largest length of a file name on Linux, in bytes; here also in characters."""
 MAX_ENTRYPOINT = 1024
 MAX_MODEL_NAME = 256
-"""What the name column of MLflow's registry holds."""
+"""The width of the name column in MLflow's registry."""
 MAX_ENTRIES = 100
 MAX_REQUIREMENTS = 1000
-"""`pip freeze` of a real project prints 150 to 300."""
+"""`pip freeze` in a real project prints 150 to 300 lines."""
 MAX_REQUIREMENT = 500
 MAX_ENVIRONMENT_BYTES = 64 * 1024
 MAX_TAG_KEY = 250
 MAX_TAG_VALUE = 5000
 MAX_TAGS_BYTES = 96 * 1024
-"""As JSON. All tags travel to the script in one variable, and Linux takes 128 KiB in one."""
+"""As JSON. The script gets all tags in one variable, which Linux limits to 128 KiB."""
 MAX_KEY = 255
 LEAST_MEMORY_MB = 16
-"""With less, not even an interpreter starts."""
+"""With less, no interpreter starts."""
 LEAST_CPUS = 0.01
-"""What the kernel's scheduler takes."""
+"""The least share that the kernel's scheduler accepts."""
 
 
 @dataclass(frozen=True, kw_only=True)
 class SubmissionLimits:
-    """What the configuration says of submissions."""
+    """Limits of submissions from the configuration."""
 
     max_script_bytes: int = 1048576
     timeout_default: int = 300
     timeout_min: int = 60
     timeout_max: int = 3600
     memory_mb: int = 0
-    """0 for none, as the next."""
+    """0 for no limit."""
     cpus: float = 0
+    """0 for no limit."""
 
     @classmethod
     def of(cls, jobs: JobsConfig, limits: LimitsConfig) -> "SubmissionLimits":
@@ -84,7 +86,7 @@ def file_name(name: str) -> str | None:
     if name.startswith("."):
         return "Must not begin with a dot."
     if re.search(r"[/\\\x00-\x1f\x7f]", name):
-        return "Must be a plain file name, without slashes and control characters."
+        return "Must be a plain file name without slashes or control characters."
     if len(name.encode()) > MAX_NAME:
         return f"Must have at most {MAX_NAME} bytes."
     return None
@@ -92,7 +94,7 @@ def file_name(name: str) -> str | None:
 
 @documented(pattern=r"\.py$")
 def entrypoint(path: str) -> str | None:
-    """A path as it stands in an archive, which can be nowhere else."""
+    """A relative path that cannot leave the archive."""
     parts = path.split("/")
     if re.search(r"[\\\x00-\x1f\x7f]", path) or {"", ".", ".."} & {*parts}:
         return "Must be the path of a file in the archive, such as 'src/train.py'."
@@ -107,7 +109,7 @@ def model_name(name: str) -> str | None:
     if not name.strip():
         return "Must not be blank."
     if re.search(r"[/:\x00-\x1f\x7f\ud800-\udfff]", name):
-        return "Must not hold '/', ':', control characters or lone surrogates."
+        return "Must not contain '/', ':', control characters or lone surrogates."
     if name == "." or name.startswith(".."):
         return "Must not look like a relative path."
     return None
@@ -116,9 +118,9 @@ def model_name(name: str) -> str | None:
 @documented(pattern=r"^[A-Za-z_][A-Za-z0-9_]*$")
 def variable_name(name: str) -> str | None:
     if not re.fullmatch(r"[A-Za-z_][A-Za-z0-9_]*", name):
-        return "Is no name for a variable: letters, digits and _, not beginning with a digit."
+        return "Not a variable name: use letters, digits and _, not starting with a digit."
     if is_reserved(name):
-        return "Is set by Asgard itself; choose another name."
+        return "Reserved: Asgard sets this variable. Choose another name."
     return None
 
 
@@ -126,22 +128,22 @@ def variable_name(name: str) -> str | None:
     minLength=1, maxLength=MAX_TAG_KEY, pattern=r"^(?!mlflow\.|asgard\.|\.\.|/)[/\w.\- :]+$"
 )
 def tag_key(key: str) -> str | None:
-    """The rules of MLflow's tags, without the prefixes that have an owner."""
+    """The rules of MLflow's tags, without reserved prefixes."""
     if not 1 <= len(key) <= MAX_TAG_KEY:
-        return f"A tag's key has 1 to {MAX_TAG_KEY} characters."
+        return f"Tag keys must have 1 to {MAX_TAG_KEY} characters."
     if key.startswith(("mlflow.", "asgard.")):
-        return "Tags that begin with 'mlflow.' or 'asgard.' are not yours to set."
+        return "Tag keys starting with 'mlflow.' or 'asgard.' are reserved."
     if not re.fullmatch(r"[/\w.\- :]*", key):
-        return "A tag's key holds letters, digits, '_', '-', '.', ':', '/' and spaces."
+        return "Tag keys may contain letters, digits, '_', '-', '.', ':', '/' and spaces."
     if posixpath.normpath(key) != key or key == "." or key.startswith(("..", "/")):
-        return "A tag's key with slashes must be a relative path without '.' and '..'."
+        return "Tag keys with slashes must be relative paths without '.' and '..'."
     return None
 
 
 @documented(maxLength=MAX_TAG_VALUE)
 def tag_value(value: str) -> str | None:
     if len(value) > MAX_TAG_VALUE:
-        return f"A tag's value has at most {MAX_TAG_VALUE} characters."
+        return f"Tag values must have at most {MAX_TAG_VALUE} characters."
     return None
 
 
@@ -155,17 +157,17 @@ def idempotency_key(key: str) -> str | None:
 def environment_size(variables: Mapping[str, str]) -> None:
     size = sum(len(name.encode()) + len(value.encode()) + 2 for name, value in variables.items())
     if size > MAX_ENVIRONMENT_BYTES:
-        raise ValidationError(f"Takes {size} bytes in all; at most {MAX_ENVIRONMENT_BYTES}.")
+        raise ValidationError(f"Too large: {size} bytes; the limit is {MAX_ENVIRONMENT_BYTES}.")
 
 
 def tags_size(tags: Mapping[str, str]) -> None:
     size = len(json.dumps(tags))
     if size > MAX_TAGS_BYTES:
-        raise ValidationError(f"Takes {size} bytes as JSON; at most {MAX_TAGS_BYTES}.")
+        raise ValidationError(f"Too large: {size} bytes as JSON; the limit is {MAX_TAGS_BYTES}.")
 
 
 class Script(fields.String):
-    """Base64 as JSON has it, or the bytes of a form's part; the script's bytes once loaded."""
+    """A script: base64 in JSON, bytes in a form; loads as bytes."""
 
     def _deserialize(
         self, value: Any, attr: str | None, data: Mapping[str, Any] | None, **kwargs: Any
@@ -178,17 +180,17 @@ class Script(fields.String):
 
 
 class ResourcesAskedSchema(Schema):
-    """What the job may use at most: less than what is configured for all."""
+    """Limits for the job, within the configured ones."""
 
-    memory_mb = WholeNumber(metadata={"description": "Memory, in MiB."})
-    cpus = Number(metadata={"description": "CPUs' worth of time, such as 1.5."})
+    memory_mb = WholeNumber(metadata={"description": "Memory in MiB."})
+    cpus = Number(metadata={"description": "CPU time per second, such as 1.5."})
 
     class Meta:
         example = {"memory_mb": 4096, "cpus": 2}
 
 
 def resources_within(limits: SubmissionLimits) -> Schema:
-    """The schema of resources with what the configuration allows."""
+    """The schema of resources, bounded by the configured limits."""
     schema = ResourcesAskedSchema()
     bounds = (("memory_mb", LEAST_MEMORY_MB, limits.memory_mb), ("cpus", LEAST_CPUS, limits.cpus))
     for name, least, most in bounds:
@@ -198,7 +200,7 @@ def resources_within(limits: SubmissionLimits) -> Schema:
 
 
 def _declared_in_domain() -> dict[str, fields.Field[Any]]:
-    """The fields of a specification whose rules stand beside them."""
+    """The fields of `JobSpec` that are declared with their rules."""
     return {
         declared.name: _field_of(declared, declared.metadata[ACCEPTED])
         for declared in fields_of(JobSpec)
@@ -229,12 +231,12 @@ def _field_of(declared: DomainField[Any], rules: Accepted) -> fields.Field[Any]:
 
 
 class SubmissionSchema(Schema):
-    """An upload as JSON; `to_submission` makes a Submission of what it loads."""
+    """An upload as JSON; `to_submission` converts the loaded fields."""
 
     def __init__(self, limits: SubmissionLimits | None = None, **kwargs: Any) -> None:
         super().__init__(**kwargs)
         self.limits = limits = limits or SubmissionLimits()
-        # this instance's own fields: what the configuration says is said of them in the document
+        # fields belong to the instance, so the document shows the configured limits
         timeout, script = self.fields["timeout"], self.fields.get("script_content")
         timeout.validators = [Range(limits.timeout_min, limits.timeout_max)]
         timeout.load_default = limits.timeout_default
@@ -297,7 +299,7 @@ class SubmissionSchema(Schema):
         metadata={"description": "Environment variables of the script."},
     )
     timeout = WholeNumber(
-        metadata={"description": "Seconds that the script may run; the default is configured."}
+        metadata={"description": "Time limit in seconds; the default is configured."}
     )
     tags = TextMap(
         max_entries=MAX_ENTRIES,
@@ -311,22 +313,22 @@ class SubmissionSchema(Schema):
         load_default=None,
         allow_none=False,
         validate=as_validator(idempotency_key),
-        metadata={"description": "Makes repeating the upload safe; also a header."},
+        metadata={"description": "Makes it safe to repeat the upload; also a header."},
     )
     resources = fields.Nested(
         ResourcesAskedSchema,
         load_default=dict,
-        metadata={"description": "What the job may use at most; the default is configured."},
+        metadata={"description": "Limits for the job; the default is configured."},
     )
 
 
 def base64_size(size: int) -> int:
-    """How many characters so many bytes have in base64."""
+    """The length of `size` bytes in base64."""
     return 4 * (-(-size // 3))
 
 
 class ArchiveSubmissionSchema(SubmissionSchema):
-    """An upload whose program comes as an archive."""
+    """An upload with an archive."""
 
     class Meta:
         exclude = ("script_content",)
@@ -334,12 +336,12 @@ class ArchiveSubmissionSchema(SubmissionSchema):
     entrypoint = fields.String(
         required=True,
         validate=[Length(1, MAX_ENTRYPOINT), as_validator(entrypoint)],
-        metadata={"description": "The .py file to run.", "example": "src/train.py"},
+        metadata={"description": "The archived .py file to run.", "example": "src/train.py"},
     )
 
 
 class UploadFormSchema(SubmissionSchema):
-    """An upload as a form, for the documentation: its fields are judged by the other schemas."""
+    """An upload as a form, for the documentation; the other schemas validate its fields."""
 
     class Meta:
         exclude = ("script_content",)
@@ -351,45 +353,47 @@ class UploadFormSchema(SubmissionSchema):
         }
 
     script_name = fields.String(
-        metadata={"description": "Name of the script; by default that of the part's file."}
+        metadata={"description": "Name of the script; defaults to the file name of the part."}
     )
-    script = fields.String(metadata={"description": "The script, a .py file: this or archive."})
+    script = fields.String(
+        metadata={"description": "The script, a .py file; send either this or an archive."}
+    )
     archive = fields.String(
         metadata={
-            "description": "A .zip or .tar.gz with the script and what it needs.",
+            "description": "A .zip or .tar.gz with the script and its files.",
             "format": "binary",
         }
     )
     entrypoint = fields.String(
         validate=[Length(1, MAX_ENTRYPOINT), as_validator(entrypoint)],
-        metadata={"description": "With archive: its .py file to run.", "example": "src/train.py"},
+        metadata={"description": "The archived .py file to run.", "example": "src/train.py"},
     )
 
 
 def decode_script(content: str, max_bytes: int) -> bytes:
-    """The bytes of a script given in base64.
+    """Decode a script from base64.
 
     Raises:
-        ValidationError: it is not strict base64, or no script that `check_script` lets through.
+        ValidationError: The content is not strict base64, or `check_script` rejects the script.
     """
-    # checked before decoding, so that nothing large is decoded in vain
+    # before decoding, to avoid work on oversized content
     if len(content) > base64_size(max_bytes):
         raise ValidationError(f"The script is larger than {max_bytes} bytes.")
     try:
         script = binascii.a2b_base64(content, strict_mode=True)
     except ValueError as error:  # binascii.Error, and characters outside ASCII
-        raise ValidationError(f"Is not base64: {error}.") from error
-    # strict_mode lets through what Python's versions differ in: missing or excess bits
+        raise ValidationError(f"Invalid base64: {error}.") from error
+    # strict_mode ignores missing or excess bits, and Python versions differ in them
     if base64.b64encode(script) != content.encode():
-        raise ValidationError("Is not base64: its padding is wrong.")
+        raise ValidationError("Invalid base64: wrong padding.")
     return check_script(script, max_bytes)
 
 
 def check_script(script: bytes, max_bytes: int) -> bytes:
-    """The script as it is.
+    """Return the script unchanged if it is valid.
 
     Raises:
-        ValidationError: it is too large, empty or not UTF-8.
+        ValidationError: The script is too large, empty or not UTF-8.
     """
     if len(script) > max_bytes:
         raise ValidationError(f"The script is larger than {max_bytes} bytes.")
@@ -403,7 +407,7 @@ def check_script(script: bytes, max_bytes: int) -> bytes:
 
 
 def to_submission(loaded: Mapping[str, Any], *, owner: str) -> Submission:
-    """The submission that loaded fields of SubmissionSchema describe."""
+    """Convert loaded fields of SubmissionSchema."""
     spec = dict(loaded)
     script, key = spec.pop("script_content"), spec.pop("idempotency_key")
     return Submission(
@@ -417,7 +421,7 @@ def to_submission(loaded: Mapping[str, Any], *, owner: str) -> Submission:
 def to_archive_submission(
     loaded: Mapping[str, Any], archive: UploadedArchive, *, owner: str
 ) -> Submission:
-    """The submission that an archive and loaded fields of ArchiveSubmissionSchema describe."""
+    """Convert an archive and loaded fields of ArchiveSubmissionSchema."""
     spec = dict(loaded)
     key = spec.pop("idempotency_key")
     return Submission(

@@ -1,4 +1,4 @@
-"""`asgard config`."""
+"""The `asgard config` command."""
 
 import dataclasses
 from pathlib import Path
@@ -6,7 +6,7 @@ from pathlib import Path
 import click
 
 from asgard_async.cli.options import config_option, load_or_exit
-from asgard_async.config import SECTIONS, ConfigError, shown
+from asgard_async.config import SECTIONS, ConfigError, redacted
 from asgard_async.mlflow.artifact_store import check_destination
 
 
@@ -37,7 +37,7 @@ def check(file: Path | None) -> None:
         click.echo(f"[{section}]")
         values = getattr(loaded, section)
         for field in dataclasses.fields(values):
-            value = shown(field.name, getattr(values, field.name))
+            value = redacted(field.name, getattr(values, field.name))
             source = loaded.sources.get(f"{section}.{field.name}", "default")
             click.echo(f"  {field.name} = {value}  ({source})")
     click.echo("The configuration is valid.")

@@ -12,7 +12,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import IO
 
-from .names import ArchiveLimits, ArchiveRefused, Tally, shown
+from .names import ArchiveLimits, ArchiveRefused, Tally, quoted
 from .suffixes import ZIP
 
 BLOCK = 1 << 18
@@ -106,7 +106,7 @@ def _zip_members(file: IO[bytes], tally: Tally, limits: ArchiveLimits) -> Iterat
 
 
 def _refuse_special(info: zipfile.ZipInfo, mode: int) -> None:
-    name = shown(info.orig_filename)
+    name = quoted(info.orig_filename)
     if info.flag_bits & ENCRYPTED:
         raise ArchiveRefused(f"The archive is encrypted ({name}); create it without a password.")
     if stat.S_ISLNK(mode):
@@ -179,7 +179,7 @@ def _tar_members(file: IO[bytes], tally: Tally, limits: ArchiveLimits) -> Iterat
 
 
 def _refuse_special_tar(info: tarfile.TarInfo) -> None:
-    name = shown(info.name)
+    name = quoted(info.name)
     if info.issym() or info.islnk():
         raise ArchiveRefused(f"The archive contains a link: {name}; include the file itself.")
     if info.issparse():

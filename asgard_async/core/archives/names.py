@@ -69,12 +69,12 @@ class Tally:
         """
         path = safe_path(name)
         if path in self._files or (not is_directory and (path in self._directories or not path)):
-            raise ArchiveRefused(f"Two members of the archive have the same path: {shown(name)}.")
+            raise ArchiveRefused(f"Two members of the archive have the same path: {quoted(name)}.")
         parent = path if is_directory else path.rpartition("/")[0]
         # stop at the first known directory: its parents are known too
         while parent and parent not in self._directories:
             if parent in self._files:
-                raise ArchiveRefused(f"A member of the archive is below a file: {shown(name)}.")
+                raise ArchiveRefused(f"A member of the archive is below a file: {quoted(name)}.")
             self._directories.add(parent)
             parent = parent.rpartition("/")[0]
         if not is_directory:
@@ -107,21 +107,23 @@ def safe_path(name: str) -> str:
         ArchiveRefused: the path leads out of the target, or is not a valid file name.
     """
     if name.startswith("/"):
-        raise ArchiveRefused(f"A member of the archive has an absolute path: {shown(name)}.")
+        raise ArchiveRefused(f"A member of the archive has an absolute path: {quoted(name)}.")
     if "\\" in name:
-        raise ArchiveRefused(f"A member of the archive has a backslash in its path: {shown(name)}.")
+        raise ArchiveRefused(
+            f"A member of the archive has a backslash in its path: {quoted(name)}."
+        )
     if re.search(r"[\x00-\x1f\x7f]", name):
         raise ArchiveRefused(
-            f"A member of the archive has a control character in its path: {shown(name)}."
+            f"A member of the archive has a control character in its path: {quoted(name)}."
         )
     parts = [part for part in name.split("/") if part not in {"", "."}]
     if ".." in parts:
-        raise ArchiveRefused(f"A member of the archive has '..' in its path: {shown(name)}.")
+        raise ArchiveRefused(f"A member of the archive has '..' in its path: {quoted(name)}.")
     try:
         sizes = [len(part.encode()) for part in parts]
     except UnicodeEncodeError:
         raise ArchiveRefused(
-            f"A member of the archive has a name that is not UTF-8: {shown(name)}."
+            f"A member of the archive has a name that is not UTF-8: {quoted(name)}."
         ) from None
     if (
         max(sizes, default=0) > MAX_COMPONENT_BYTES
@@ -129,13 +131,13 @@ def safe_path(name: str) -> str:
         or len(parts) > MAX_DEPTH
     ):
         raise ArchiveRefused(
-            f"The path of a member of the archive is too long: {shown(name)}. Allowed are"
+            f"The path of a member of the archive is too long: {quoted(name)}. Allowed are"
             f" {MAX_COMPONENT_BYTES} bytes per name, {MAX_PATH_BYTES} bytes and {MAX_DEPTH} levels"
             " in total."
         )
     return "/".join(parts)
 
 
-def shown(name: str) -> str:
+def quoted(name: str) -> str:
     """Format a name for a message: short, on one line, in ASCII where it cannot be encoded."""
     return repr(name[:80]).encode("utf-8", "backslashreplace").decode()

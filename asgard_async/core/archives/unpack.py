@@ -6,7 +6,7 @@ from typing import NamedTuple
 
 from .imports import LARGEST_MODULE, imports_in
 from .members import Member, members
-from .names import ArchiveLimits, ArchiveRefused, shown
+from .names import ArchiveLimits, ArchiveRefused, quoted
 
 
 class Program(NamedTuple):
@@ -68,7 +68,7 @@ def _in_a_folder(member: Member, entrypoint: str) -> str | None:
 def _hint(misplaced: str | None) -> str:
     if misplaced is None:
         return ""
-    return f", but {shown(misplaced)}: use that path, or create the archive without the folder"
+    return f", but {quoted(misplaced)}: use that path, or create the archive without the folder"
 
 
 def unpack(archive: Path, directory: Path, limits: ArchiveLimits) -> None:

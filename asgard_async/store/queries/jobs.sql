@@ -1,5 +1,5 @@
 -- name: insert_job<!
--- A new job at the end of the queue.
+-- Append a job to the queue.
 INSERT INTO jobs (
     job_id, spec, experiment_name, model_name, priority, archive, uses_tracking, imports, retry_of,
     submitted_by, status, phase, created_at
@@ -9,71 +9,71 @@ INSERT INTO jobs (
 );
 
 -- name: insert_script!
--- The script of a new job.
+-- Store the script of a new job.
 INSERT INTO job_scripts (job_seq, content) VALUES (:job_seq, :content);
 
 -- name: insert_tag!
--- One tag of a new job, for the filter of the list.
+-- Store a tag of a new job, for filtering lists.
 INSERT INTO job_tags (key, value, created_at, job_seq)
 VALUES (:key, :value, :created_at, :job_seq);
 
 -- name: insert_history!
--- One transition of a job.
+-- Record a transition.
 INSERT INTO job_history (job_seq, status, phase, at, detail)
 VALUES (:job_seq, :status, :phase, :at, :detail);
 
 -- name: job_id_taken^
--- A row if the id belongs, or ever belonged, to a job.
+-- Check whether an id is, or ever was, in use.
 SELECT 1 FROM jobs WHERE job_id = :job_id
 UNION ALL
 SELECT 1 FROM retired_job_ids WHERE job_id = :job_id;
 
 -- name: get_reason^
--- The end reason of a job, if known.
+-- The end reason, if there is one.
 SELECT reason FROM jobs WHERE job_id = :job_id;
 
 -- name: get_job^
--- One job by its id.
+-- The job with an id.
 SELECT * FROM jobs WHERE job_id = :job_id;
 
 -- name: get_script^
--- The script of a job as it was uploaded.
+-- The script of a job as uploaded.
 SELECT content FROM job_scripts JOIN jobs ON seq = job_seq WHERE job_id = :job_id;
 
 -- name: get_history
--- All transitions of a job, oldest first.
+-- All transitions of a job, in order.
 SELECT job_history.status, job_history.phase, job_history.at, job_history.detail
 FROM job_history JOIN jobs ON seq = job_seq
 WHERE job_id = :job_id ORDER BY id;
 
 -- name: queue_position^
--- The position of a job in the queue: the number of jobs up to and including this one.
+-- The number of queued jobs up to and including this one, in order of execution.
 SELECT count(*) AS position FROM jobs
 WHERE phase = 'queued' AND (priority > :priority OR (priority = :priority AND seq <= :seq));
 
 -- name: next_in_queue^
--- The job to run next: the highest priority first, then the oldest.
+-- The next job to run: highest priority first, then oldest.
 SELECT * FROM jobs WHERE phase = 'queued' ORDER BY priority DESC, seq LIMIT 1;
 
 -- name: unfinished
--- Jobs that a restarted service must resume: neither queued nor finished, oldest first.
+-- Jobs that a restarted service must take over: neither queued nor finished, oldest first.
 SELECT * FROM jobs WHERE phase <> 'finished' AND phase <> 'queued' ORDER BY seq;
 
 -- name: to_track
--- Jobs whose MLflow runs are still to be fetched, oldest first.
+-- Jobs whose MLflow runs have not been read yet, oldest first.
 SELECT * FROM jobs WHERE tracking_pending = 1 AND seq > :after ORDER BY seq LIMIT :limit;
 
 -- name: queued_before
--- Jobs that have been queued since before a time, except requeued ones.
+-- Jobs queued since before a time, except requeued ones.
 SELECT * FROM jobs
 WHERE phase = 'queued' AND attempt = 0 AND created_at <= :created_at ORDER BY seq;
 
 -- name: oldest_queued^
--- The creation time of the job that has been queued longest, except requeued ones.
+-- The creation time of the oldest queued job, except requeued ones.
 SELECT min(created_at) AS created_at FROM jobs WHERE phase = 'queued' AND attempt = 0;
 
 -- name: move_job^
--- A guarded transition: returns no row if the job is in another phase or attempt.
+-- The guarded move: returns no row unless the job is in one of the expected phases.
 UPDATE jobs SET status = :status, phase = :phase
 WHERE job_id = :job_id
 AND phase IN (SELECT value FROM json_each(:sources))
@@ -81,20 +81,20 @@ AND (:attempt IS NULL OR attempt = :attempt)
 RETURNING *;
 
 -- name: set_attempt!
--- The number of the attempt that is about to start.
+-- Set the number of the attempt that starts next.
 UPDATE jobs SET attempt = :attempt WHERE seq = :seq;
 
 -- name: set_started!
--- The start of the current attempt's script.
+-- Record the start of the current attempt's script.
 UPDATE jobs SET started_at = :started_at, cold_reason = :cold_reason, isolation = :isolation
 WHERE seq = :seq;
 
 -- name: set_cancel_requested!
--- Record the first cancel request; later ones do not change it.
+-- Record a cancel request; the first one counts.
 UPDATE jobs SET cancel_requested_at = coalesce(cancel_requested_at, :at) WHERE seq = :seq;
 
 -- name: move_with_outcome^
--- A guarded transition to a phase that has an outcome.
+-- The guarded move into a phase with an outcome.
 UPDATE jobs SET
     status = :status, phase = :phase, reason = :reason, exit_code = :exit_code, signal = :signal,
     error = :error, detail = :detail, ended_at = :ended_at,
@@ -106,29 +106,29 @@ AND (:attempt IS NULL OR attempt = :attempt)
 RETURNING *;
 
 -- name: set_tracking!
--- MLflow's data about a job; replaces earlier data.
+-- Store MLflow's data about a job, replacing older data.
 UPDATE jobs SET run_id = :run_id, model_version = :model_version, runs = :runs,
     detail = coalesce(:problem, detail), tracking_pending = 0
 WHERE job_id = :job_id;
 
 -- name: delete_job!
--- Delete a finished job and all rows that belong to it.
+-- Delete a finished job and everything that references it.
 DELETE FROM jobs WHERE job_id = :job_id AND phase = 'finished';
 
 -- name: counts
--- The number of jobs in each status.
+-- The number of jobs by status.
 SELECT status, jobs FROM job_counts;
 
 -- name: all_job_ids
--- The ids of all jobs, to find files that belong to none.
+-- The ids of all jobs, to find files on disk without a job.
 SELECT job_id FROM jobs;
 
 -- name: all_archives
--- All archives that belong to a job, to find files that belong to none.
+-- The archives of all jobs, to find files without a job.
 SELECT archive FROM jobs WHERE archive IS NOT NULL;
 
 -- name: ended
--- All finished jobs.
+-- Finished jobs.
 SELECT job_id, ended_at, archive, tracking_pending FROM jobs WHERE phase = 'finished';
 
 -- name: server_id^
@@ -136,5 +136,5 @@ SELECT job_id, ended_at, archive, tracking_pending FROM jobs WHERE phase = 'fini
 SELECT value FROM server WHERE name = 'server_id';
 
 -- name: unfinished_by_phase
--- The number of unfinished jobs in each phase.
+-- The number of unfinished jobs by phase.
 SELECT phase, count(*) AS jobs FROM jobs WHERE phase <> 'finished' GROUP BY phase;

@@ -5,7 +5,7 @@ from pathlib import Path
 import pytest
 
 from tests.support.api_service import problem, running, service_config, store_of
-from tests.support.served import Client
+from tests.support.app_server import Client
 from tests.support.service import submission
 
 UPLOAD = "/mlops/training/upload"

@@ -17,9 +17,9 @@ from tests.support.api_service import (
     service_config,
     submit,
 )
-from tests.support.forms import NAMES, UPLOAD, accepted, form, kept, send
-from tests.support.served import Client
+from tests.support.app_server import Client
 from tests.support.service import submission
+from tests.support.upload_forms import NAMES, UPLOAD, accepted, form, kept, send
 
 SCRIPT = ("train.py", HELLO.encode())
 BOUNDARY = "asgard-boundary"

@@ -1,7 +1,9 @@
 """Problem documents: every error has a status, and none can break the response."""
 
+import errno
 import inspect
 import json
+import sqlite3
 from types import ModuleType
 from typing import Any
 
@@ -15,6 +17,7 @@ from asgard_async.api.http.problem import (
     INTERNAL_ERROR,
     STATUS_OF,
     Problem,
+    problem_of,
     problem_of_http,
     problem_of_refusal,
 )
@@ -65,12 +68,33 @@ def test_an_unmapped_error_is_reported_as_its_parent() -> None:
         pass
 
     problem = problem_of_refusal(Special("Later."))
-    assert (problem.status, problem.title) == (503, "Tracking unavailable")
+    assert (problem.status, problem.title) == (503, "MLflow unavailable")
 
 
 def test_transient_errors_carry_retry_after() -> None:
     assert problem_of_refusal(QueueFull(5)).headers == {"Retry-After": "5"}
     assert problem_of_refusal(TrackingUnavailable("Later.")).headers.keys() == {"Retry-After"}
+
+
+def busy_database() -> sqlite3.OperationalError:
+    error = sqlite3.OperationalError("database is locked")
+    error.sqlite_errorcode = sqlite3.SQLITE_BUSY
+    return error
+
+
+@pytest.mark.parametrize(
+    ("error", "cause"),
+    [
+        (OSError(errno.EMFILE, ""), "The service has too many open files; "),
+        (OSError(errno.ENOMEM, ""), "The service's machine is out of memory; "),
+        (OSError(errno.EAGAIN, ""), "The service's machine is out of processes or threads; "),
+        (busy_database(), "The service's database is busy; "),
+    ],
+)
+def test_an_overloaded_service_names_the_resource(error: Exception, cause: str) -> None:
+    problem = problem_of(error)
+    assert (problem.status, problem.type) == (503, "urn:asgard:problem:overloaded")
+    assert problem.detail.startswith(cause)
 
 
 def test_every_422_has_errors() -> None:
@@ -103,12 +127,12 @@ def test_lone_surrogates_can_be_a_detail() -> None:
 
 
 def test_a_server_error_reveals_nothing() -> None:
-    assert document_of(INTERNAL_ERROR)["detail"].startswith("The server made an error")
+    assert document_of(INTERNAL_ERROR)["detail"].startswith("Internal error")
 
 
 def test_the_number_of_reported_errors_is_bounded() -> None:
-    told = document_of(
+    reported = document_of(
         problem_of_refusal(InvalidSubmission({f"field{n}": ["Wrong."] for n in range(1000)}))
     )["errors"]
-    assert len(told) == 51
-    assert told["…"] == ["950 more fields are invalid."]
+    assert len(reported) == 51
+    assert reported["…"] == ["950 more fields are invalid."]

@@ -131,7 +131,7 @@ async def test_a_cancelled_build_leaves_no_hidden_processes(site: Site) -> None:
     job_id, pids = await hiding(site)
     await site.service.post(f"/mlops/training/jobs/{job_id}/cancel")
     assert (await site.service.finished(job_id))["status"] == "cancelled"
-    await eventually(lambda: all(state_of(pid) in {None, "Z"} for pid in pids), within=10)
+    await eventually(lambda: all(state_of(pid) in {None, "Z"} for pid in pids))
     await eventually(lambda: not builds_below(site.service.data_dir), what="the build is over")
     await is_clean(site)
 

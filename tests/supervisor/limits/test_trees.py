@@ -21,7 +21,7 @@ from tests.support.eventually import eventually
 from tests.support.limit_scripts import HIDING
 from tests.support.processes import state_of
 from tests.support.service import WITHOUT_MLFLOW, Service, running_service
-from tests.support.users import IS_ROOT, launcher
+from tests.support.service_users import IS_ROOT, launcher
 
 pytestmark = [pytest.mark.service, pytest.mark.usefixtures("control_groups")]
 
@@ -29,7 +29,7 @@ in_module_loop = pytest.mark.asyncio(loop_scope="module")
 
 PROCESSES = 5
 GRACE_SECONDS = 0.5
-GONE_SECONDS = 2.0
+GONE_SECONDS = 10.0
 
 
 @pytest_asyncio.fixture(scope="module", loop_scope="module", params=list(Isolation))

@@ -9,10 +9,9 @@ import pytest
 import pytest_asyncio
 
 from tests.supervisor.sandbox.conftest import PRELUDE
-from tests.support.eventually import eventually
 from tests.support.processes import processes_with
 from tests.support.service import Service, running_service
-from tests.support.users import IS_ROOT, launcher_for_ordinary_user
+from tests.support.service_users import IS_ROOT, launcher_for_ordinary_user
 
 pytestmark = [pytest.mark.mlflow, pytest.mark.asyncio(loop_scope="module")]
 
@@ -106,11 +105,7 @@ async def target(
     async with running_service(
         data_dir, settings, launcher, arguments=["--config", str(config)]
     ) as service:
-
-        async def is_there() -> bool:
-            return bool((await service.get("/mlops/status"))[1]["mlflow_available"])
-
-        await eventually(is_there, within=START_SECONDS, what="MLflow is accessible")
+        await service.mlflow_uri()
         yield service, canary, shared, is_confined
 
 

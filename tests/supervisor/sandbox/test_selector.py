@@ -12,7 +12,7 @@ from tests.support.asgard_command import DEADLINE_SECONDS, asgard, command, envi
 from tests.support.eventually import eventually
 from tests.support.processes import processes_with
 from tests.support.service import FIRST_UID, WITHOUT_MLFLOW, Service, running_service
-from tests.support.users import (
+from tests.support.service_users import (
     IS_ROOT,
     launcher,
     launcher_for_ordinary_user,
@@ -215,7 +215,7 @@ async def test_a_built_environment_is_never_imported_outside(tmp_path: Path) -> 
     script = "import iniconfig, sys\nprint(iniconfig.__file__)\nopen(iniconfig.__file__, 'a')"
     async with running_service(tmp_path / "data", settings) as service:
         job_id = await service.submit(script, requirements=["iniconfig<2"])
-        job = await service.finished(job_id, within=120)
+        job = await service.finished(job_id)
         assert (job["start"], job["cold_reason"]) == ("cold", "isolation"), job
         assert str(service.data_dir / "environments") in job["logs"]
         assert job["logs"].splitlines()[-1].startswith(("OSError", "PermissionError"))

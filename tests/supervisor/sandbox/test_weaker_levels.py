@@ -11,7 +11,7 @@ from tests.support.eventually import eventually
 from tests.support.package_index import package_index
 from tests.support.processes import processes_with
 from tests.support.service import Service, running_service
-from tests.support.users import IS_ROOT, launcher, launcher_for_ordinary_user
+from tests.support.service_users import IS_ROOT, launcher, launcher_for_ordinary_user
 from tests.support.wheels import make_sdist, make_wheel
 
 pytestmark = pytest.mark.mlflow
@@ -71,15 +71,11 @@ async def test_builds_and_mlflow_use_the_available_sandbox(
                 job_id = await service.submit(
                     f"import {name}\nprint({name}.FOUND)", requirements=[name]
                 )
-                job = await service.finished(job_id, within=120)
+                job = await service.finished(job_id)
                 assert job["reason"] == "succeeded", job["error"]
                 assert job["isolation"] == level
                 found[name] = job["logs"].splitlines()[-1]
-
-            async def is_there() -> bool:
-                return bool((await service.get("/mlops/status"))[1]["mlflow_available"])
-
-            await eventually(is_there, within=120, what="MLflow is accessible")
+            await service.mlflow_uri()
             user = mlflow_uid(service)
     assert found["plain"] == "plain"
     uid = int(found["apart"].strip("[]").split(",")[0])

@@ -1,4 +1,4 @@
-"""The service in the test's own process, for attacks that need no more."""
+"""A service in the test's own process, for attacks that need nothing else."""
 
 from collections.abc import AsyncIterator
 from pathlib import Path
@@ -6,7 +6,7 @@ from pathlib import Path
 import pytest
 
 from tests.support.api_service import running, service_config
-from tests.support.served import Client
+from tests.support.app_server import Client
 
 
 @pytest.fixture

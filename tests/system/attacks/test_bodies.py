@@ -1,4 +1,4 @@
-"""No body, of whatever sort, makes a 500 or takes much memory."""
+"""No request body causes a 500 or takes much memory."""
 
 import gzip
 import io
@@ -69,7 +69,7 @@ async def service(tmp_path: Path) -> AsyncIterator[Service]:
 
 
 async def test_hostile_bodies_do_no_harm(service: Service, paths: list[str]) -> None:
-    await service.upload("syntax error")  # what is loaded with the first request is no growth
+    await service.upload("syntax error")  # modules loaded by the first request are no growth
     before = peak_memory(service.pid)
     for name, (content_type, body, headers) in ATTACKS.items():
         for path in paths:

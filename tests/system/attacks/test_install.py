@@ -1,4 +1,4 @@
-"""A fresh install is reached from this machine alone, and its files by its owner alone."""
+"""A fresh install is reachable only from this machine, and its files only by their owner."""
 
 import signal
 from pathlib import Path
@@ -16,7 +16,7 @@ LISTENS = "0A"
 
 
 def listening_addresses(pid: int) -> set[str]:
-    """Where a process listens, as /proc/net/tcp writes it."""
+    """The listening addresses of a process, as in /proc/net/tcp."""
     links = [link.readlink() for link in Path(f"/proc/{pid}/fd").iterdir() if link.is_symlink()]
     inodes = {str(link)[8:-1] for link in links if str(link).startswith("socket:[")}
     found = set()
@@ -37,17 +37,17 @@ async def test_a_fresh_install_is_private(tmp_path: Path) -> None:
         assert data.stat().st_mode & 0o077 == 0
         for path in data.rglob("*"):
             inside_a_job = "attempts" in path.parts or "cache" in path.parts
-            for_jobs = path.suffix in {".passwd", ".group"}  # they find them as those in /etc
+            for_jobs = path.suffix in {".passwd", ".group"}  # jobs see them in /etc
             if not inside_a_job and not for_jobs and not path.is_symlink() and not path.is_socket():
                 assert path.stat().st_mode & 0o077 == 0, path
-        assert not (data / "tokens.json").exists()  # nobody knows a secret of it
+        assert not (data / "tokens.json").exists()  # nobody knows a secret for it
 
 
 async def test_sigterm_leaves_a_running_job_alone(tmp_path: Path) -> None:
     async with running_service(tmp_path / "data", WITHOUT_MLFLOW) as service:
         job_id = await service.submit("import time\ntime.sleep(2)\nprint('went on')")
         await service.phase(job_id, "running")
-        assert await service.end(signal.SIGTERM, within=5) == 0
+        assert await service.end(signal.SIGTERM) == 0
         await service.start()
         job = await service.finished(job_id)
         assert (job["status"], job["logs"]) == ("completed", "went on\n")
@@ -60,7 +60,7 @@ def test_the_public_address_error_suggests_a_valid_command(tmp_path: Path) -> No
     assert done.returncode == 1
     command = done.stderr.split("Create a token first: asgard ")[1].split()
     assert asgard(*command).returncode == 0
-    # now it is the address alone that is wrong
+    # now only the address is wrong
     done = asgard(
         "serve", "--host", "192.0.2.1", "--port", "0", "--data-dir", data, **WITHOUT_MLFLOW
     )

@@ -1,4 +1,4 @@
-"""Paths that lead elsewhere are refused in every route, and every answer has its headers."""
+"""Every route rejects escaping paths, and every response has its security headers."""
 
 import asyncio
 import re
@@ -8,8 +8,8 @@ import pytest
 
 from asgard_async.api.routes import PAGES, ROUTES
 from tests.support.api_service import submit
+from tests.support.app_server import Client
 from tests.support.raw_http import status_of
-from tests.support.served import Client
 
 pytestmark = pytest.mark.service
 
@@ -21,7 +21,7 @@ TARGETS = [
     *("http://127.0.0.1/", "start.js%00", "..%2fstart.js", "x" * 4000),
 ]
 MUCH_SECONDS = 1.0
-"""What the issue states for each answer."""
+"""The headers required on every response."""
 FILLED = sorted({route.path for route in [*ROUTES, *PAGES] if "{" in route.path})
 HEADERS = {
     "content-security-policy": "frame-ancestors 'none'",
@@ -32,7 +32,7 @@ HEADERS = {
 
 
 async def ask(client: Client, verb: str, path: str) -> bytes:
-    """The answer to a path that is sent as it is written."""
+    """The response to a path that is sent verbatim."""
     reader, writer = await asyncio.open_connection(client.host, client.port)
     head = f"{verb} {path} HTTP/1.1\r\nHost: localhost\r\nConnection: close\r\n\r\n"
     writer.write(head.encode())
@@ -52,9 +52,9 @@ async def test_paths_do_not_escape(api: Client, verb: str, path: str) -> None:
         assert time.monotonic() - began < MUCH_SECONDS, target
         assert b"root:" not in answer
         status = status_of(answer)
-        # dots, and what stands behind `?` and `#`, leave a path that there is
+        # with dots, or after `?` and `#`, the path is still an existing one
         harmless = target[:1] in {"#", "?", "."}
-        # a model's name may be anything; MLflow is asked for it, and does not answer here
+        # any model name is valid; the service asks MLflow, which does not respond here
         allowed = {503} if path == "/mlops/models/{name}" else set()
         assert 400 <= status < 500 or status in allowed or (harmless and status == 200), target
 

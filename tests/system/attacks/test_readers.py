@@ -1,10 +1,10 @@
-"""Readers of a log that go in the middle of something."""
+"""Log readers that disconnect abruptly."""
 
 import pytest
 
 from tests.support.eventually import eventually
+from tests.support.raw_websocket import PING, RawSocket, frame
 from tests.support.service import Service
-from tests.support.websocket import PING, RawSocket, frame
 
 pytestmark = pytest.mark.service
 
@@ -12,7 +12,7 @@ PINGS = frame(PING, b"there?") * 300
 
 
 async def test_a_reader_gone_before_its_pongs_does_no_harm(service: Service) -> None:
-    """It is forgotten at once, although the job says nothing that could not be sent to it."""
+    """It is removed at once, although the job prints nothing whose sending could fail."""
     job_id = await service.submit("import time\ntime.sleep(600)")
     await service.phase(job_id, "running")
     for _ in range(20):

@@ -1,4 +1,4 @@
-"""What tests walk is all that is served, and scopes hold on each of it."""
+"""Tests cover every served route, and scopes apply on each."""
 
 from collections.abc import AsyncIterator
 from pathlib import Path
@@ -9,7 +9,7 @@ from asgard_async.api.http.authentication import ADMIN_ROUTES
 from asgard_async.api.routes import PAGES, ROUTES
 from asgard_async.auth.token import Scope
 from tests.support.api_service import bearer, running, service_config, store_of
-from tests.support.served import Client
+from tests.support.app_server import Client
 
 pytestmark = pytest.mark.service
 
@@ -19,7 +19,7 @@ async def closed(tmp_path: Path) -> AsyncIterator[Client]:
     async with running(service_config(tmp_path)) as client:
         bearer(client, Scope.ADMIN)
         yield client
-        (tmp_path / "tokens.json").unlink()  # the end of the fixture has none
+        (tmp_path / "tokens.json").unlink()  # the teardown of the fixture has none
 
 
 async def test_every_served_route_is_covered(closed: Client) -> None:

@@ -1,4 +1,4 @@
-"""Who sends or takes too slowly is cut off by the deadlines of [http]."""
+"""The deadlines of [http] disconnect clients that send or read too slowly."""
 
 import contextlib
 from collections.abc import AsyncIterator
@@ -82,7 +82,7 @@ async def test_an_unread_body_is_disconnected(impatient: Service, verb: bytes) -
         assert status_of(await until_closed(reader, writer, b" ")) in {200, 404}
 
 
-async def test_a_connection_that_asks_nothing(tmp_path: Path) -> None:
+async def test_an_idle_connection_is_closed(tmp_path: Path) -> None:
     settings = {**WITHOUT_MLFLOW, "ASGARD_HTTP__IDLE_SECONDS": "1"}
     async with (
         running_service(tmp_path / "data", settings) as service,

@@ -1,7 +1,7 @@
-"""Everything is killed at random moments; every job ends exactly once, and truly.
+"""Processes are killed at random moments; every job ends exactly once, with its true outcome.
 
-Sizes come from the environment (`make chaos` runs the full ones): ASGARD_CHAOS_JOBS,
-ASGARD_CHAOS_ACCEPTS; ASGARD_CHAOS_SEED repeats a run as far as a machine can.
+Sizes come from the environment (`make chaos` uses the full ones): ASGARD_CHAOS_JOBS,
+ASGARD_CHAOS_ACCEPTS. ASGARD_CHAOS_SEED repeats a run as closely as possible.
 """
 
 import asyncio
@@ -28,14 +28,14 @@ pytestmark = pytest.mark.chaos
 JOBS = int(os.environ.get("ASGARD_CHAOS_JOBS", "30"))
 ACCEPTS = int(os.environ.get("ASGARD_CHAOS_ACCEPTS", "5"))
 SEED = int(os.environ.get("ASGARD_CHAOS_SEED", time.time_ns() % 1_000_000))
-# as many as the issue asks for: 100 of the service and 50 of shims and keepers for 500 jobs
+# for 500 jobs, 100 kills of the service and 50 of shims and keepers
 SERVICE_KILLS = JOBS // 5
 SHIM_KILLS = JOBS // 10
 
 SETTINGS = {
     "ASGARD_MLFLOW__TRACKING_URI": NOWHERE,
     "ASGARD_JOBS__MAX_CONCURRENT_JOBS": "4",
-    # imported in no time, so that a fork server is ready between two kills of the service
+    # fast to import, so that a fork server is ready between two kills of the service
     "ASGARD_WARM__PRELOAD": '["idna"]',
 }
 
@@ -58,9 +58,9 @@ class Chaos:
     witness: Path
     rng: random.Random
     warm: bool
-    """Whether the jobs import something that is preloaded."""
+    """True if the jobs import something that is preloaded."""
     numbers: dict[str, int] = field(default_factory=dict)
-    """Which job is which."""
+    """The number of each job."""
     killed: set[str] = field(default_factory=set)
     """Jobs whose shim or keeper was killed."""
     service_kills: int = 0
@@ -78,7 +78,7 @@ class Chaos:
             self.numbers[job["job_id"]] = number
 
     async def _submit_until_accepted(self, script: str, key: str) -> dict[str, Any]:
-        # as the client of a service that may be down: the key makes the repetition safe
+        # like a client of a service that may be down: the key makes retries safe
         body = submission(script, idempotency_key=key)
         while True:
             with contextlib.suppress(aiohttp.ClientError, asyncio.TimeoutError):
@@ -135,16 +135,16 @@ class Chaos:
 
 @pytest.mark.parametrize("warm", [False, True], ids=["cold", "warm"])
 async def test_every_job_ends_exactly_once_despite_kills(tmp_path: Path, warm: bool) -> None:
-    """Those that could start warm do so unless the fork server, killed with the service, is not
+    """Jobs that could start warm do so, unless the fork server, killed with the service, is not
     ready again."""
     begun = time.monotonic()
     print(f"\nseed {SEED}, {JOBS} jobs")  # noqa: T201  # to repeat a failure
     async with running_service(tmp_path / "data", SETTINGS) as service:
         (tmp_path / "witness").touch()
-        (tmp_path / "witness").chmod(0o666)  # jobs are different users
+        (tmp_path / "witness").chmod(0o666)  # jobs run as different users
         chaos = Chaos(service, tmp_path / "witness", random.Random(SEED), warm)
         await asyncio.gather(chaos.submit_all(), chaos.kill_services(), chaos.kill_shims())
-        jobs = {job_id: await service.finished(job_id, within=120) for job_id in chaos.numbers}
+        jobs = {job_id: await service.finished(job_id) for job_id in chaos.numbers}
         _, listed = await service.get("/mlops/training/jobs", params={"limit": "100"})
         processes = processes_with(str(tmp_path / "data" / "jobs"))
 
@@ -174,7 +174,7 @@ def check(job: dict[str, Any], number: int, *, was_killed: bool) -> None:
     if was_killed and job["reason"] == "lost":
         assert (job["status"], job["exit_code"]) == ("failed", None)
         return
-    # also one whose shim was killed in the moment after its end had been written down
+    # including a job whose shim was killed right after it had recorded the end
     code = number % 5
     assert job["exit_code"] == code, job
     assert job["status"] == ("failed" if code else "completed"), job

@@ -1,4 +1,4 @@
-"""The disk of the data directory fills up and is freed again, while jobs run."""
+"""The disk of the data directory fills up and is freed while jobs run."""
 
 import contextlib
 import os
@@ -32,7 +32,7 @@ FLOOR_MB = 4
 
 @pytest.fixture
 def small_disk(tmp_path: Path) -> Iterator[Path]:
-    """A file system of 24 MiB."""
+    """A 24 MiB file system."""
     disk = tmp_path / "disk"
     disk.mkdir()
     subprocess.run(
@@ -43,7 +43,7 @@ def small_disk(tmp_path: Path) -> Iterator[Path]:
 
 
 def fill(disk: Path, *, leaving: int) -> Path:
-    """Take all room but so many bytes; the file that does it."""
+    """Fill the disk except for this many bytes; return the file that does so."""
     found = os.statvfs(disk)
     hog = disk / "hog"
     with hog.open("wb") as file, contextlib.suppress(OSError):
@@ -53,7 +53,7 @@ def fill(disk: Path, *, leaving: int) -> Path:
 
 async def refused(service: Service) -> None:
     status, document = await service.upload("print('x')")
-    assert (status, document["title"]) == (507, "Disk short")
+    assert (status, document["title"]) == (507, "Insufficient disk space")
     status, document = await service.get("/health/ready")
     assert status == 503
     assert f"Less than {FLOOR_MB} MiB" in document["detail"]
@@ -70,7 +70,7 @@ async def test_jobs_end_and_work_resumes_after_a_full_disk(
         job_id = await service.submit(WAITS.format(path=str(go)))
         await service.says(job_id, "waiting")
 
-        hog = fill(small_disk, leaving=FLOOR_MB << 19)  # below the floor, but not full
+        hog = fill(small_disk, leaving=FLOOR_MB << 19)  # below the minimum, but not full
         await refused(service)
         go.touch()
         job = await service.finished(job_id)
@@ -105,7 +105,7 @@ async def test_too_little_free_space_is_507_without_a_job(
         hog = fill(small_disk, leaving=0)
         body = submission("#" * 600_000)
         status, document = await service.post("/mlops/training/upload", json=body)
-        assert (status, document["title"]) == (507, "Disk short")
+        assert (status, document["title"]) == (507, "Insufficient disk space")
         hog.unlink()
         assert (await service.get("/mlops/training/jobs"))[1]["jobs"] == []
         await service.finished(await service.submit("print('x')"))

@@ -22,7 +22,7 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
 
 @pytest_asyncio.fixture(scope="session", loop_scope="session")
 async def warm_server(tmp_path_factory: pytest.TempPathFactory) -> AsyncIterator[ForkServer]:
-    """Everything that the service preloads; on a Python without MLflow, what of it is there."""
+    """A fork server with everything that the service preloads and this Python has."""
     directory = tmp_path_factory.mktemp("server")
     async with fork_server(directory, load_config(environ={}).warm.preload) as server:
         yield server

@@ -1,4 +1,4 @@
-"""What a script draws without a seed is drawn anew in each job."""
+"""Unseeded random numbers differ between jobs."""
 
 from pathlib import Path
 
@@ -38,7 +38,7 @@ async def test_two_warm_jobs_share_no_entropy(tmp_path: Path, warm_server: ForkS
 
 
 async def test_generators_seeded_on_import_differ(tmp_path: Path, warm_server: ForkServer) -> None:
-    """Such as one that is the default of an argument."""
+    """For example a generator that is a default argument."""
     script = """
 import gc, numpy
 gc.unfreeze()
@@ -53,7 +53,7 @@ print(sorted(one.random() for one in found))
 
 
 async def test_generators_of_any_preloaded_module_differ(tmp_path: Path) -> None:
-    """Those with a seed of their own are as when they are imported by hand."""
+    """Generators with a fixed seed are as in a manual start."""
     pytest.importorskip("numpy")
     (tmp_path / "draws.py").write_text(
         """

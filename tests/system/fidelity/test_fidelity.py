@@ -1,6 +1,6 @@
-"""A script notices no difference between being started by hand, cold and warm.
+"""A script behaves the same whether started manually, cold or warm.
 
-The scripts lie in scripts/, one for each thing that could differ.
+Each script in scripts/ checks one thing that could differ.
 """
 
 from pathlib import Path

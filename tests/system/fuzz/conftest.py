@@ -1,4 +1,4 @@
-"""Every search starts whole services."""
+"""Markers: every search starts services."""
 
 from pathlib import Path
 

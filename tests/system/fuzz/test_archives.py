@@ -1,4 +1,4 @@
-"""Archives and file names that were made up: taken or refused, nothing of them outside or left."""
+"""Generated archives and file names: accepted or rejected, without files outside or left behind."""
 
 import io
 import stat
@@ -9,10 +9,10 @@ from hypothesis import strategies as st
 
 from tests.api.http.test_multipart import END, MULTIPART, part
 from tests.support.archives import TIGHT
-from tests.support.forms import NAMES
 from tests.support.fuzz_effort import Search
 from tests.support.fuzz_live import LiveService, live_service
-from tests.support.made_archives import Archive, archives, names
+from tests.support.generated_archives import Archive, archives, names
+from tests.support.upload_forms import NAMES
 
 JOBS = "/mlops/training/jobs"
 SETTINGS = {
@@ -28,7 +28,7 @@ file_names = st.one_of(st.just("project"), st.just("project"), names)
 def test_archives_are_accepted_whole_or_leave_nothing(tmp_path: Path) -> None:
     search = Search("archives")
     with live_service(tmp_path / "data", SETTINGS) as live:
-        # what the service makes for itself with the first job is there then
+        # then the files exist that the service creates with its first job
         first = live.run(live.service.submit("pass"))
         live.run(live.service.finished(first))
         own = files_of_the_service(live, first)
@@ -60,7 +60,7 @@ def test_archives_are_accepted_whole_or_leave_nothing(tmp_path: Path) -> None:
 
 
 def form_of(file_name: str, archive: bytes, entrypoint: str) -> bytes:
-    """A form as no library would write it: names stand in it as they are."""
+    """A form with verbatim names, as no library would write it."""
     fields = {**NAMES, "entrypoint": entrypoint}
     return b"".join(
         [
@@ -77,7 +77,7 @@ async def upload(live: LiveService, body: bytes) -> tuple[int, Any]:
 
 
 def run(live: LiveService, job_id: str) -> None:
-    """What was taken can be unpacked and run: only files and directories, where they belong."""
+    """Check that an accepted archive unpacks to files and directories inside and runs."""
     done = live.run(live.service.finished(job_id))
     assert (done["reason"], done["logs"]) == ("succeeded", "trained\n"), done
     work = live.service.data_dir / "jobs" / job_id / "attempts" / "1" / "work"
@@ -88,14 +88,14 @@ def run(live: LiveService, job_id: str) -> None:
 
 
 def files_of_the_service(live: LiveService, job_id: str) -> set[str]:
-    """What lies beside the directory that the archive was unpacked in."""
+    """Files outside the directory that the archive was unpacked in."""
     job = live.service.data_dir / "jobs" / job_id
     work = job / "attempts" / "1" / "work"
     return {str(path.relative_to(job)) for path in job.rglob("*") if work not in path.parents}
 
 
 def everything_but_jobs(tmp_path: Path) -> set[str]:
-    """Every path below, but for the job's own directories and what SQLite keeps beside its file."""
+    """Every path below, except the job's own directories and SQLite's auxiliary files."""
     jobs = tmp_path / "data" / "jobs"
     return {
         str(path)

@@ -1,6 +1,6 @@
-"""A state machine over submit, cancel, retry, delete and restart, beside a model of the jobs.
+"""A state machine over submit, cancel, retry, delete and restart, compared with a model.
 
-One service for all sequences: it is killed and stopped in their middle, and is empty after each.
+All sequences share a service: it is killed and stopped during them, and empty after each.
 """
 
 import asyncio
@@ -34,7 +34,7 @@ MAX_QUEUED = 5
 SETTINGS = {
     "ASGARD_JOBS__MAX_CONCURRENT_JOBS": str(SLOTS),
     "ASGARD_JOBS__MAX_QUEUED_JOBS": str(MAX_QUEUED),
-    # imported in no time, so that a fork server is ready between two restarts
+    # fast to import, so that a fork server is ready between two restarts
     "ASGARD_WARM__PRELOAD": f'["{PRELOADED}"]',
 }
 IN_A_SLOT = {"environment", "starting", "running", "stopping"}
@@ -46,7 +46,7 @@ Answer = tuple[int, Any]
 kinds = st.sampled_from(KINDS)
 priorities = st.sampled_from([0, 0, 0, 5, -5])
 moments = st.integers(0, 40)
-"""Milliseconds after which the service is killed in the middle of something."""
+"""Delays in milliseconds before the service is killed during a request."""
 
 
 def test_jobs_behave_as_their_model(tmp_path: Path) -> None:
@@ -62,7 +62,7 @@ def test_jobs_behave_as_their_model(tmp_path: Path) -> None:
 
 
 class JobMachine(RuleBasedStateMachine):
-    """Requests to the service, and what the model makes of them."""
+    """Requests to the service and their effects on the model."""
 
     live: LiveService
     search: Search
@@ -81,8 +81,8 @@ class JobMachine(RuleBasedStateMachine):
         return self.live.service
 
     async def emptied(self) -> None:
-        """Remove what a sequence left that failed: else its repetition fails of that, and hides
-        what was found."""
+        """Remove the jobs of a failed sequence: they would make its repetition fail and hide
+        the actual failure."""
         if not await self.service.responds():
             await self.service.start()
         _, page = await self.service.get(JOBS, params={"limit": "100"})
@@ -98,7 +98,7 @@ class JobMachine(RuleBasedStateMachine):
         return self.live.run(self.service.request(method, path, **kwargs))
 
     async def try_to_ask(self, method: str, path: str, **kwargs: Any) -> Answer | None:
-        """None where the service was killed before its answer was there."""
+        """Send a request; None if the service was killed before it responded."""
         self.search.count("requests")
         with contextlib.suppress(aiohttp.ClientError):
             return await self.service.request(method, path, **kwargs)
@@ -112,7 +112,7 @@ class JobMachine(RuleBasedStateMachine):
     def dying(
         self, milliseconds: int, request: Coroutine[Any, Any, Answer | None]
     ) -> Answer | None:
-        """A request in the middle of which the service is killed; it is up again then."""
+        """Send a request, kill the service during it, and start it again."""
 
         async def both() -> Answer | None:
             sent = asyncio.ensure_future(request)
@@ -137,7 +137,7 @@ class JobMachine(RuleBasedStateMachine):
     def submit_to_a_dying_service(
         self, kind: Kind, priority: int, milliseconds: int
     ) -> Expected | MultipleResults:
-        """As a client with a key does it: again when it is up again."""
+        """Submit like a client with a key: retry once the service is up again."""
         key = f"key-{next(self.keys)}"
         body = self.body(kind, priority, key)
         first = self.dying(milliseconds, self.try_to_ask("POST", UPLOAD, json=body))
@@ -155,7 +155,7 @@ class JobMachine(RuleBasedStateMachine):
 
     def accepted(self, status: int, answer: Any, **facts: Any) -> Expected | MultipleResults:
         if status == 429:
-            # what waits is at most what has not been seen to end
+            # at most those jobs are queued that have not been seen finished
             assert len(self.unfinished()) >= MAX_QUEUED, answer
             return multiple()
         assert status in {200, 202}, answer
@@ -189,7 +189,7 @@ class JobMachine(RuleBasedStateMachine):
     def cancel_in_a_dying_service(self, job: Expected, milliseconds: int) -> None:
         cancel = self.try_to_ask("POST", f"{JOBS}/{job.job_id}/cancel")
         answer = self.dying(milliseconds, cancel)
-        # unanswered: it may count or not; asked again it must
+        # no response: it may have taken effect or not; repeated, it must
         self.cancelled(job, answer or self.ask("POST", f"{JOBS}/{job.job_id}/cancel"))
 
     def cancelled(self, job: Expected, answer: Answer) -> None:
@@ -209,7 +209,7 @@ class JobMachine(RuleBasedStateMachine):
         self, job: Expected, milliseconds: int
     ) -> Expected | MultipleResults:
         answer = self.dying(milliseconds, self.try_to_ask("POST", f"{JOBS}/{job.job_id}/retry"))
-        # one that was accepted without an answer is there all the same, and nothing else
+        # a job accepted without a response exists as well, and nothing else
         unknown = [found for found in self.listed().values() if found["job_id"] not in self.known]
         if answer is not None and answer[0] == 202:
             assert [found["job_id"] for found in unknown] == [answer[1]["job_id"]]
@@ -230,7 +230,7 @@ class JobMachine(RuleBasedStateMachine):
         if answer is None:
             answer = self.ask("DELETE", f"{JOBS}/{job.job_id}")
             if answer[0] == 404 and job.ends:
-                answer = (204, None)  # it was deleted before the service died
+                answer = (204, None)  # it was deleted before the service was killed
         self.deleted(job, answer)
 
     def deleted(self, job: Expected, answer: Answer) -> None:
@@ -249,7 +249,7 @@ class JobMachine(RuleBasedStateMachine):
         self.touch_gates()
 
     def touch_gates(self) -> bool:
-        """Open the gates of those that have begun and may pass; a reader looks again soon."""
+        """Open the gates of started jobs."""
         for job in self.unfinished():
             work = self.service.data_dir / "jobs" / job.job_id / "attempts"
             for directory in work.glob("*/work") if job.may_pass else ():
@@ -269,7 +269,7 @@ class JobMachine(RuleBasedStateMachine):
             assert status == 200, found
             return bool(found["phase"] == "finished")
 
-        self.live.run(eventually(is_over, within=60, what=f"{job} ends"))
+        self.live.run(eventually(is_over, what=f"{job} ends"))
         found = self.live.run(self.service.job(job.job_id, logs="full"))
         job.check_in_full(found)
 
@@ -289,7 +289,7 @@ class JobMachine(RuleBasedStateMachine):
     # --- always ---------------------------------------------------------------------------
 
     def unfinished(self) -> list[Expected]:
-        """Those that have not been seen finished."""
+        """The jobs that have not been seen finished."""
         return [job for job in self.known.values() if not job.seen_end and not job.was_deleted]
 
     @invariant()
@@ -303,7 +303,7 @@ class JobMachine(RuleBasedStateMachine):
         assert sum(job["phase"] in IN_A_SLOT for job in found.values()) <= SLOTS
         jobs = self.service.data_dir / "jobs"
         gone = [jobs / job.job_id for job in self.known.values() if job.was_deleted]
-        # by the next start at the latest, if the service died meanwhile
+        # if the service was killed meanwhile, by its next start at the latest
         self.live.run(eventually(lambda: not any(path.exists() for path in gone)))
 
     @invariant()
@@ -316,11 +316,11 @@ class JobMachine(RuleBasedStateMachine):
             assert status == 200, found
             assert found["phase"] == "queued", (found, self.known)
             places[job.job_id] = found["queue_position"]
-        in_order = sorted(waiting, key=lambda job: -job.priority)  # stable: older first
+        in_order = sorted(waiting, key=lambda job: -job.priority)  # stable sort: older first
         assert [places[job.job_id] for job in in_order] == sorted(places.values())
 
     def must_wait(self, job: Expected) -> bool:
-        """Whether both slots are held, for ever, by others that came to run."""
+        """True if other jobs occupy both slots indefinitely."""
         if job.was_cancelled:
             return False
         holders = [

@@ -1,6 +1,6 @@
-"""schemathesis makes requests of the document and compares what a real service answers with it.
+"""schemathesis generates requests from the document and checks the responses of a real service.
 
-It follows the document's links too: to a job that was just accepted, cancelled, deleted.
+It follows the document's links as well: to a job just accepted, cancelled or deleted.
 """
 
 import asyncio
@@ -27,10 +27,10 @@ CHECKS = (
     "use_after_free",
     "ensure_resource_availability",
 )
-"""All that apply but positive_data_acceptance: some rules cannot be said in the document."""
+"""All applicable checks but positive_data_acceptance: the document cannot express some rules."""
 
 SHORT = ("--max-examples", "6", "--seed", "1", "--generation-deterministic")
-"""For each operation and phase, always the same ones: what fails in CI fails everywhere."""
+"""Examples per operation and phase; always the same, so that CI failures are reproducible."""
 
 WITHIN_SECONDS = 120
 
@@ -41,7 +41,7 @@ async def test_the_service_responds_as_documented(
 ) -> None:
     settings = {
         "ASGARD_MLFLOW__TRACKING_URI": mlflow_server.uri,
-        # whatever is made up for requirements is looked for nowhere
+        # no registry is asked for generated requirements
         "ASGARD_ENVIRONMENTS__INDEX_URL": NOWHERE,
     }
     search = Search("openapi")
@@ -55,9 +55,9 @@ async def test_the_service_responds_as_documented(
                 search.count(f"cases {what}", int(number.replace(",", "")))
             search.tell()
         assert code == 0, output
-        # chains went through the links, and not only through what the names of members suggest
+        # chains followed the links, and not only names that match
         assert re.search(r"API Links:\s+\d+ covered", output), output
-        # it got through to what answers 202
+        # it reached operations that respond with 202
         _, listed = await service.get("/mlops/training/jobs")
         assert listed["jobs"]
 
@@ -65,7 +65,7 @@ async def test_the_service_responds_as_documented(
 async def schemathesis(
     document: str, directory: Path, options: tuple[str, ...], seconds: float
 ) -> tuple[int, str]:
-    """Run it in a process of its own, with its files in `directory`; exit code and output."""
+    """Run schemathesis as a subprocess in `directory`; return exit code and output."""
     process = await asyncio.create_subprocess_exec(
         sys.executable,
         *("-m", "schemathesis.cli", "--no-color", "run", document),

@@ -1,4 +1,4 @@
-"""Addresses that were made up: answered or refused, never with a file that nobody asked for."""
+"""Generated request targets: served or rejected, never with a file outside."""
 
 import asyncio
 from pathlib import Path
@@ -18,7 +18,7 @@ PIECES = [
     "proc/self/environ", "secret.txt", "asgard.db", "tokens.json", "job.log", "attempts",
     "A" * 9000, "%", "%zz", "+", "*", ":", "@", "//", "file:", "{job_id}", "ü", "00000000",
 ]  # fmt: skip
-"""What has led elsewhere in other servers: once and twice encoded, cut, absolute."""
+"""Traversals that worked on other servers: once and twice encoded, truncated, absolute."""
 
 VERBS = ["GET", "GET", "HEAD", "POST", "DELETE", "PUT", "PATCH", "OPTIONS", "TRACE", "CONNECT", "X"]
 ROUTE_PATHS = sorted({route.path for route in (*ROUTES, *PAGES)})
@@ -33,7 +33,7 @@ segments = st.one_of(
 
 @st.composite
 def targets(draw: st.DrawFn, job_id: str, secret: Path) -> str:
-    """A route with something else in one of its places, or an address that is none."""
+    """A route with one segment replaced, or an invalid target."""
     path: str = draw(st.sampled_from(ROUTE_PATHS))
     odd = draw(segments)
     match draw(st.integers(0, 4)):
@@ -66,7 +66,7 @@ def test_paths_do_not_escape(tmp_path: Path) -> None:
             search.count("requests")
             answer = live.run(answer_to(live, verb, target))
             status = int(answer.split(b" ", 2)[1])
-            # models are MLflow's, and there is none
+            # models need MLflow, which does not run
             assert status < 500 or (status == 503 and "/models" in target), answer
             for foreign in (SECRET.encode(), b"root:x:0", b"SQLite format 3", b"Traceback"):
                 assert foreign not in answer, target
@@ -86,7 +86,7 @@ def job_text() -> str:
 
 
 async def answer_to(live: LiveService, verb: str, target: str) -> bytes:
-    """Everything that is answered to a request with just this target, as it stands."""
+    """The whole response to a request with exactly this target."""
     port = live.service.port
     reader, writer = await asyncio.open_connection("127.0.0.1", port)
     head = f"{verb} {target} HTTP/1.1\r\nHost: 127.0.0.1:{port}\r\nConnection: close\r\n\r\n"

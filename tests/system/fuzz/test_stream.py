@@ -1,6 +1,6 @@
-"""Streams of logs under readers that break off, resume, and send what nobody should.
+"""Log streams with readers that disconnect, resume, and send invalid data.
 
-Whatever they do, what they have received at the end is the stored log, byte for byte.
+In the end they have received the stored log, byte for byte.
 """
 
 import asyncio
@@ -15,10 +15,10 @@ from hypothesis import strategies as st
 from tests.support.eventually import eventually
 from tests.support.fuzz_effort import Search
 from tests.support.fuzz_live import LiveService, live_service
-from tests.support.websocket import BINARY, CLOSE, PING, PONG, TEXT, RawSocket, frame
+from tests.support.raw_websocket import BINARY, CLOSE, PING, PONG, TEXT, RawSocket, frame
 
 LOG_BYTES = 65536
-"""What is kept of a log: the long ones have a hole."""
+"""The log size limit: longer logs have a hole."""
 
 SETTINGS = {
     "ASGARD_LOGS__MAX_BYTES_PER_JOB": str(LOG_BYTES),
@@ -62,7 +62,7 @@ payloads = st.one_of(
 sent = st.one_of(
     st.builds(frame, opcodes, payloads, flags=flags, masked=st.booleans()),
     st.binary(max_size=40),
-    # announces what never comes
+    # announces bytes that never arrive
     st.just(b"\x81\xff" + b"\x7f" * 8),
 )
 protocols = st.one_of(
@@ -74,10 +74,10 @@ protocols = st.one_of(
 
 @dataclass(frozen=True, kw_only=True)
 class Visit:
-    """What a reader does on one connection, from where the last one ended."""
+    """The behaviour of a reader on one connection, which resumes where the last one ended."""
 
     messages: int
-    """How many it reads before it vanishes."""
+    """The number of frames it reads before it disconnects."""
     sends: list[bytes]
 
 
@@ -86,17 +86,17 @@ visits = st.builds(Visit, messages=st.integers(0, 30), sends=st.lists(sent, max_
 
 @dataclass(kw_only=True)
 class Reader:
-    """One that resumes where it was, and checks what it gets."""
+    """A reader that resumes where it stopped, and checks the frames."""
 
     port: int
     path: str
     offset: int
     received: list[tuple[int, int, str | None]]
-    """Offset, next and text of every frame; no text for a hole."""
+    """Offset, next and text of every frame; a hole has no text."""
     end: dict[str, Any] | None = None
 
     async def visit(self, visit: Visit | None) -> None:
-        """Connect, misbehave and go; None reads to the end and behaves."""
+        """Connect, misbehave and disconnect; None reads to the end without misbehaving."""
         connection = await RawSocket.connect(self.port, self.path, str(self.offset))
         try:
             assert connection.status == 101, connection.head
@@ -124,7 +124,7 @@ class Reader:
             self.end = document
 
     def check(self, log: bytes, begin: int) -> None:
-        """Compare with the stored log: text by text, and no byte left out but in a hole."""
+        """Compare with the stored log: each text, and no missing byte outside a hole."""
         assert self.end is not None
         assert self.offset == len(log)
         assert (self.received[0][0] if self.received else len(log)) == begin

@@ -11,6 +11,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from asgard_async.supervisor.process_spec import service_python
 from asgard_async.supervisor.processes import readable
 
 
@@ -59,7 +60,7 @@ def _spawn(program: Path, channel: int) -> int:
     """Start a program with `channel` as standard input; return its pidfd."""
     pid = os.posix_spawn(
         sys.executable,
-        [sys.executable, "-I", "-S", str(program)],
+        service_python(program),
         {"LANG": "C.UTF-8"},
         file_actions=[
             (os.POSIX_SPAWN_DUP2, channel, 0),

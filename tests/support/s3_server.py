@@ -1,4 +1,4 @@
-"""An S3 server for the tests: moto's, in a process of its own."""
+"""An S3 server for tests: moto in a separate process."""
 
 import os
 import subprocess
@@ -20,7 +20,7 @@ START_SECONDS = 60.0
 
 
 class S3Server:
-    """Where it is, and what lies in its buckets as seen past MLflow."""
+    """The server's address and direct access to its buckets."""
 
     def __init__(self, endpoint: str) -> None:
         self.client: Any = boto3.client(
@@ -36,7 +36,7 @@ class S3Server:
             "AWS_DEFAULT_REGION": "us-east-1",
             "MLFLOW_S3_ENDPOINT_URL": endpoint,
         }
-        """What an MLflow server needs to keep artifacts there."""
+        """Environment variables with which MLflow stores artifacts there."""
 
     def make_bucket(self, name: str) -> None:
         self.client.create_bucket(Bucket=name)
@@ -47,7 +47,7 @@ class S3Server:
         self.client.delete_bucket(Bucket=name)
 
     def files(self, bucket: str, prefix: str = "") -> dict[str, int]:
-        """Keys below a prefix, with their sizes."""
+        """The keys below a prefix, with their sizes."""
         pages = self.client.get_paginator("list_objects_v2").paginate(Bucket=bucket, Prefix=prefix)
         return {one["Key"]: one["Size"] for page in pages for one in page.get("Contents", [])}
 
@@ -58,7 +58,7 @@ class S3Server:
 
 @contextmanager
 def running_s3(directory: Path) -> Iterator[S3Server]:
-    """Start the server, wait until it answers, and end it."""
+    """Start the server, wait until it responds, and stop it at the end."""
     port = free_port()
     log = directory / "s3.log"
     with log.open("wb") as output:

@@ -1,4 +1,4 @@
-"""The users that a service is tried as."""
+"""The users that services under test run as."""
 
 import os
 import sys
@@ -9,21 +9,21 @@ from tests.support.service import WORKER
 
 REPOSITORY = Path(__file__).parent.parent.parent
 ORDINARY_UID = 57_999 - WORKER
-"""Nobody's; below the ranges that jobs of root get."""
+"""A user id that nobody has, below those of jobs of a root service."""
 IS_ROOT = os.geteuid() == 0
 
 
 def launcher_for_ordinary_user(data_dir: Path) -> Sequence[str]:
-    """What a service is to be started through, to be no root; made for a data directory."""
+    """The command prefix that starts a service as an ordinary user, for a data directory."""
     if not IS_ROOT:
-        return ()  # the tests are run by such a user
+        return ()  # an ordinary user runs the tests
     data_dir.mkdir(parents=True)
     os.chown(data_dir, ORDINARY_UID, ORDINARY_UID)
     return launcher(ORDINARY_UID, data_dir)
 
 
 def launcher(uid: int, data_dir: Path) -> Sequence[str]:
-    """What starts a service as a user who reaches what it needs; the tests are run by root."""
+    """The command prefix with which root starts a service as a user with access to its files."""
     data_dir.parent.chmod(0o777)
     seen = (sys.prefix, sys.base_prefix, REPOSITORY, data_dir.parent)
     return (

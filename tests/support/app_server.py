@@ -1,4 +1,4 @@
-"""An application behind a real socket, as the service runs it."""
+"""An application behind a real socket, served as in production."""
 
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
@@ -20,22 +20,22 @@ class _Served(TestServer):
     async def _make_runner(
         self, *, handler_cancellation: bool = False, **kwargs: Any
     ) -> web.AppRunner:
-        # TestServer asks for handler_cancellation, with which the service does not run
+        # TestServer asks for handler_cancellation, which the service does not use
         assert isinstance(self.app, web.Application)
-        # a rejected body lingers no longer than a test should last
+        # do not wait long for rejected bodies
         return Runner(self.app, **{"lingering_time": 0.2, **kwargs})
 
 
 @asynccontextmanager
 async def serving(app: web.Application) -> AsyncIterator[Client]:
-    """A client of the application, which the API's own runner serves."""
+    """A client of the application, served by the API's own runner."""
     client: Client = TestClient(_Served(app))
     async with client:
         yield client
 
 
 def edge(*routes: web.RouteDef) -> web.Application:
-    """An application of the given routes inside the API's error handling alone."""
+    """An application with these routes and only the API's error handling."""
     app = web.Application(middlewares=[problems])
     app[CONFIG] = load_config(environ={})
     app.on_response_prepare.append(mark_response)

@@ -1,4 +1,4 @@
-"""Watches a service under test: what it answers must stand in its OpenAPI document."""
+"""A check that all responses of a service under test match its OpenAPI document."""
 
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
@@ -14,7 +14,7 @@ PATHS: dict[str, Any] = ApiDocument(ROUTES).build()["paths"]
 
 @asynccontextmanager
 async def only_documented(app: web.Application) -> AsyncIterator[None]:
-    """Every test of the API is a test of the document, too: fails at the end, naming what lacks."""
+    """Record responses; fail at the end with those that the OpenAPI document lacks."""
     surprises: set[str] = set()
 
     async def look(request: web.Request, response: web.StreamResponse) -> None:
@@ -26,11 +26,11 @@ async def only_documented(app: web.Application) -> AsyncIterator[None]:
 
 
 def surprises_in(request: web.Request, response: web.StreamResponse) -> set[str]:
-    """What of a response is not documented, a line each."""
+    """Undocumented parts of a response, one line each."""
     resource = request.match_info.route.resource
     operations = PATHS.get(resource.canonical, {}) if resource else {}
     method = "get" if request.method == "HEAD" else request.method.lower()
-    if method not in operations:  # no such address or method, or a page for people
+    if method not in operations:  # no such path or method, or an HTML page
         return set()
     name = f"{method.upper()} {resource.canonical if resource else ''} {response.status}"
     responses = operations[method]["responses"]

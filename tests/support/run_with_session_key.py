@@ -1,6 +1,6 @@
-"""`python -m tests.support.with_key COMMAND…`: executes it with a secret in its session keyring.
+"""Run a command with a secret in its session keyring: `python -m … COMMAND…`.
 
-Ends with NO_KEYRINGS where there are none, or none for us.
+Exits with NO_KEYRINGS if keyrings are not available to this process.
 """
 
 import ctypes
@@ -11,12 +11,12 @@ from asgard_async.supervisor.shim import linux
 
 NO_KEYRINGS = 77
 NAME = "asgard-test-secret"
-ADD_KEY = linux.KEYCTL[os.uname().machine] - 2  # they came together
+ADD_KEY = linux.KEYCTL[os.uname().machine] - 2  # they were added together
 KEY_SPEC_SESSION_KEYRING = -3
 
 
 def main() -> None:
-    """See above."""
+    """Execute the command with the secret in a new session keyring."""
     try:
         linux.system_call(linux.KEYCTL[os.uname().machine], linux.KEYCTL_JOIN_SESSION_KEYRING, None)
         secret = b"secret"

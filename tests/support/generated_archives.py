@@ -1,4 +1,4 @@
-"""Archives made up of members as no tool would pack them, and then damaged."""
+"""Generated archives with members that no tool would pack, some of them damaged."""
 
 import gzip
 import io
@@ -19,7 +19,7 @@ ESCAPES = [
     "nul\0byte", "line\nfeed", "~/escaped", "café", "cafe\u0301", "..\u2215escaped",
     "link/escaped", "link", ".git/config", "sitecustomize.py", "con", "a:b",
 ]  # fmt: skip
-"""Names that mean to leave, or to meet each other."""
+"""Names that try to escape the directory, or collide."""
 
 TARGETS = ["/etc/passwd", "..", "../../../escaped", "train.py", "link", "/", "", "a" * 5000]
 
@@ -55,18 +55,18 @@ class Member:
     tar_type: bytes
     target: str
     method: int
-    """Of compression, in a zip."""
+    """Compression methods of a zip."""
 
 
 class Archive:
-    """A file as it is sent. No dataclass: hypothesis would print all of its bytes."""
+    """An archive to send. Not a dataclass: hypothesis would print all of its bytes."""
 
     def __init__(self, *, suffix: str, content: bytes) -> None:
         self.suffix = suffix
         self.content = content
 
     def __repr__(self) -> str:
-        # megabytes of it would stand in the report; the round's seed makes it again
+        # not megabytes in the report; the seed of the round reproduces it
         shown = self.content if len(self.content) < 2000 else self.content[:200]
         return f"Archive({self.suffix}, {len(self.content)} bytes: {shown!r})"
 
@@ -74,7 +74,7 @@ class Archive:
 contents = st.one_of(
     st.binary(max_size=50),
     st.just(TRAIN.encode()),
-    # small as it is sent, large as it comes out
+    # small when sent, large when unpacked
     st.sampled_from([b"\0" * 1_000_001, b"\0" * 4_000_000]),
 )
 usual = st.builds(
@@ -108,13 +108,13 @@ program = Member(
 
 
 def zip_file(members: list[Member]) -> bytes:
-    """A zip of these, in this order, whatever they are called."""
+    """A zip of these members, in this order, with these exact names."""
     buffer = io.BytesIO()
     with warnings.catch_warnings(), zipfile.ZipFile(buffer, "w") as archive:
         warnings.filterwarnings("ignore", "Duplicate name")
         for member in members:
             info = zipfile.ZipInfo("x")
-            # after the constructor, which cleans names
+            # after the constructor, which sanitises names
             info.filename = info.orig_filename = member.name
             info.create_system, info.external_attr = 3, member.zip_mode << 16
             info.compress_type = member.method
@@ -124,7 +124,7 @@ def zip_file(members: list[Member]) -> bytes:
 
 
 def tar_file(members: list[Member]) -> bytes:
-    """A tar.gz of these."""
+    """A tar.gz of these members."""
     buffer = io.BytesIO()
     with tarfile.open(fileobj=buffer, mode="w", format=tarfile.GNU_FORMAT) as archive:
         for member in members:
@@ -136,17 +136,17 @@ def tar_file(members: list[Member]) -> bytes:
 
 
 def pack(suffix: str, members: list[Member]) -> bytes:
-    """An archive of the sort that the suffix says."""
+    """An archive of the type given by the suffix."""
     return zip_file(members) if suffix == ".zip" else tar_file(members)
 
 
 @st.composite
 def archives(draw: st.DrawFn) -> Archive:
-    """Whole and harmless, odd, damaged, or of the corpus."""
+    """Valid, unusual, damaged, or from the corpus."""
     suffix = draw(st.sampled_from([".zip", ".tar.gz", ".tgz"]))
     sort = draw(st.sampled_from(["corpus", "one name", "one name", "many", "many", "many"]))
     if sort == "one name":
-        # nothing else is wrong with it, for which it might be refused
+        # it has no other fault for which it might be rejected
         member = replace(program, name=draw(names))
         return Archive(suffix=suffix, content=pack(suffix, [program, member]))
     if sort == "corpus":
@@ -161,7 +161,7 @@ def archives(draw: st.DrawFn) -> Archive:
     elif damage == "add":
         data += draw(st.binary(min_size=1, max_size=1000))
     elif damage == "inner" and suffix != ".zip":
-        # flipped before it is compressed: gzip's checksum is right, the headers are not
+        # flipped before compression: the checksum of gzip is valid, the headers are not
         plain = bytearray(gzip.decompress(data))
         flip(draw, plain, 2048)
         data = bytearray(gzip.compress(plain, 1))
@@ -171,7 +171,7 @@ def archives(draw: st.DrawFn) -> Archive:
 
 
 def flip(draw: st.DrawFn, data: bytearray, within: int) -> None:
-    """Overwrite a few bytes: sizes, names, types, offsets, whatever stands there."""
+    """Overwrite a few bytes: sizes, names, types, offsets, or anything else."""
     for _ in range(draw(st.integers(1, 8))):
         position = draw(st.integers(0, min(within, len(data)) - 1))
         data[position] = draw(st.sampled_from([0, 1, 0x2F, 0x7F, 0x80, 0xFF]))

@@ -12,8 +12,8 @@ SHOWN_IN_PART = ADDRESS_KEYS | {"artifacts_destination"}
 """Keys that are shown without user name, password and query."""
 
 
-def shown(key: str, value: Any) -> str:
-    """Format a value for output, without secrets and without the credentials and query of URLs."""
+def redacted(key: str, value: Any) -> str:
+    """Format a value for output, without secrets or the credentials and query of an address."""
     if key in SECRET_KEYS and value:
         return "(set)"
     if key in SHOWN_IN_PART and isinstance(value, str):

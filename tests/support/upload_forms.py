@@ -1,4 +1,4 @@
-"""Uploads as forms."""
+"""Upload forms."""
 
 import io
 from pathlib import Path
@@ -6,7 +6,7 @@ from typing import Any
 
 import aiohttp
 
-from tests.support.served import Client
+from tests.support.app_server import Client
 
 UPLOAD = "/mlops/training/upload"
 NAMES = {"experiment_name": "experiment", "model_name": "model"}
@@ -22,7 +22,7 @@ def form(
     requirements_file: bytes | None = None,
     **fields: str | list[str],
 ) -> aiohttp.FormData:
-    """A form with defaults for the required names; an empty text leaves a field out."""
+    """A form with defaults for the required fields; an empty value omits a field."""
     data = aiohttp.FormData(default_to_multipart=True)
     for name, value in {**NAMES, **fields}.items():
         for text in [value] if isinstance(value, str) else value:
@@ -50,7 +50,7 @@ async def accepted(client: Client, data: Any, **headers: str) -> dict[str, Any]:
 
 
 def kept(data_dir: Path) -> list[str]:
-    """What lies in the data directory of uploads and of jobs."""
+    """Files in the upload and job directories of a data directory."""
     return [
         str(path.relative_to(data_dir))
         for name in ("archives", "jobs")

@@ -1,4 +1,4 @@
-"""A TCP relay in front of the service, which breaks connections off where a test wants it."""
+"""A TCP relay in front of the service that breaks connections on demand."""
 
 import asyncio
 import contextlib
@@ -8,9 +8,9 @@ CHUNK = 1 << 16
 
 
 class Relay:
-    """Passes bytes on; `before_answer` is called with what the service answers, before it is.
+    """A relay of bytes; calls `before_answer` with each piece of a response before it forwards it.
 
-    While `passing` is false nothing of the service reaches the client: its connections are reset.
+    While `passing` is false, nothing reaches the client: its connections are reset.
     """
 
     def __init__(self, port: int) -> None:
@@ -22,7 +22,7 @@ class Relay:
         self._open: set[asyncio.StreamWriter] = set()
 
     def cut(self) -> None:
-        """Break every connection off."""
+        """Break all connections."""
         for writer in self._open:
             writer.transport.abort()
 
@@ -62,7 +62,7 @@ class Relay:
 
 @contextlib.asynccontextmanager
 async def relaying(port: int) -> AsyncIterator[Relay]:
-    """A relay to a port of this machine."""
+    """Run a relay to a local port."""
     relay = Relay(port)
     tasks: set[asyncio.Task[None]] = set()
 

@@ -1,4 +1,4 @@
-"""A WebSocket client that keeps none of the rules unless it is told to: RFC 6455 by hand."""
+"""A raw WebSocket client (RFC 6455) that can break every rule."""
 
 import asyncio
 import base64
@@ -13,7 +13,7 @@ TEXT, BINARY, CLOSE, PING, PONG = 1, 2, 8, 9, 10
 
 
 def frame(opcode: int, payload: bytes, *, flags: int = 0x80, masked: bool = True) -> bytes:
-    """One frame as a client sends it; `flags` are FIN and the reserved bits."""
+    """A client frame; `flags` are FIN and the reserved bits."""
     head = bytes([flags | opcode])
     mask_bit = 0x80 if masked else 0
     size = len(payload)
@@ -23,7 +23,7 @@ def frame(opcode: int, payload: bytes, *, flags: int = 0x80, masked: bool = True
         head += struct.pack("!BH", mask_bit | 126, size)
     else:
         head += struct.pack("!BQ", mask_bit | 127, size)
-    # a mask of zeros leaves the payload as it is
+    # a mask of zeros does not change the payload
     return head + (b"\0\0\0\0" if masked else b"") + payload
 
 
@@ -38,7 +38,7 @@ class RawSocket:
 
     @classmethod
     async def connect(cls, port: int, path: str, offset: str, protocols: str | None = None) -> Self:
-        """Ask for an upgrade; `status` is the answer's."""
+        """Request an upgrade; `status` is that of the response."""
         reader, writer = await asyncio.open_connection("127.0.0.1", port)
         self = cls(reader, writer)
         lines = [
@@ -61,11 +61,11 @@ class RawSocket:
         return self
 
     def send(self, data: bytes) -> None:
-        """Write without waiting for anybody to read."""
+        """Write without waiting for the other end to read."""
         self._writer.write(data)
 
     async def document(self) -> dict[str, Any] | None:
-        """The next message of the service; None when it closes the connection."""
+        """The next message of the service; None if it closes the connection."""
         while True:
             try:
                 first, second = await self._reader.readexactly(2)
@@ -85,7 +85,7 @@ class RawSocket:
                 return document
 
     def abort(self) -> None:
-        """Vanish: with a reset, not with a close."""
+        """Reset the connection without a close frame."""
         connection = self._writer.get_extra_info("socket")
         if connection is not None and connection.fileno() >= 0:
             linger = struct.pack("ii", 1, 0)

@@ -1,4 +1,4 @@
-"""An MLflow server of somebody else's: it wants a password, and keeps artifacts in S3."""
+"""An external MLflow server that requires a password and stores artifacts in S3."""
 
 import json
 import urllib.request
@@ -13,7 +13,7 @@ import aiohttp
 from asgard_async.mlflow.address import MlflowAddress
 from tests.support.mlflow_servers import MlflowServer, running_mlflow
 from tests.support.mlflow_user import MlflowUser
-from tests.support.s3 import S3Server
+from tests.support.s3_server import S3Server
 
 BUCKET = "models-of-others"
 PREFIX = "mlflow/artifacts"
@@ -23,7 +23,7 @@ USER, PASSWORD = "asgard", "hush-hush-of-asgard"
 
 @dataclass(frozen=True, kw_only=True)
 class ProtectedMlflow:
-    """The server, and the two who may enter."""
+    """The server and its two accounts."""
 
     server: MlflowServer
     s3: S3Server
@@ -36,7 +36,7 @@ class ProtectedMlflow:
         return MlflowAddress.parse(self.uri, username=username, password=password)
 
     def settings(self, **other: str) -> Mapping[str, str]:
-        """What makes a service use it."""
+        """Settings that make a service use it."""
         return {
             "ASGARD_MLFLOW__TRACKING_URI": self.uri,
             "ASGARD_MLFLOW__USERNAME": USER,
@@ -45,7 +45,7 @@ class ProtectedMlflow:
         }
 
     async def as_admin(self, method: str, path: str, body: Any = None, **params: str) -> Any:
-        """A call by MLflow's administrator that must succeed."""
+        """A call as MLflow's administrator that must succeed."""
         headers = {"Authorization": self.address(ADMIN, ADMIN_PASSWORD).authorization or ""}
         async with aiohttp.ClientSession(headers=headers) as session:
             return await MlflowUser(self.uri, session).call(method, path, body, **params)
@@ -53,7 +53,7 @@ class ProtectedMlflow:
 
 @contextmanager
 def running_protected_mlflow(directory: Path, s3: S3Server) -> Iterator[ProtectedMlflow]:
-    """Start it, with an ordinary user for Asgard: its administrator it is not."""
+    """Start the server, with an account for Asgard that is not an administrator."""
     accounts = directory / "basic_auth.ini"
     accounts.write_text(
         "[mlflow]\n"

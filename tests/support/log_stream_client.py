@@ -1,4 +1,4 @@
-"""Reading the stream of a job's log as a client would."""
+"""A client of log streams."""
 
 import asyncio
 import json
@@ -9,14 +9,14 @@ from typing import Any
 from aiohttp import ClientWebSocketResponse, WSMsgType
 from aiohttp.base_protocol import BaseProtocol
 
-from tests.support.served import Client
+from tests.support.app_server import Client
 
 Frame = dict[str, Any]
 
 FRAME_SECONDS = 60
-"""In which a frame must come."""
+"""The deadline for each frame."""
 RECENT = 10_000
-"""Characters of the log in which a text is looked for."""
+"""The number of last characters of the log that are searched for a text."""
 
 
 def stream_path(job_id: str) -> str:
@@ -24,7 +24,7 @@ def stream_path(job_id: str) -> str:
 
 
 class Stream:
-    """One connection. Checks that frames follow each other without hole or overlap."""
+    """One connection. Checks that frames follow each other without gap or overlap."""
 
     def __init__(self, socket: ClientWebSocketResponse, offset: int) -> None:
         self.socket = socket
@@ -33,11 +33,11 @@ class Stream:
         self._recent = ""
 
     def stop_reading(self) -> None:
-        """Stall: take nothing from the socket."""
+        """Stall: stop reading from the socket."""
         self._protocol().pause_reading()
 
     def read_again(self) -> None:
-        """Stall no longer."""
+        """Resume reading."""
         self._protocol().resume_reading()
 
     def _protocol(self) -> BaseProtocol:
@@ -47,8 +47,8 @@ class Stream:
         return connection.protocol
 
     async def frame(self) -> Frame | None:
-        """The next frame; None when the server has closed the stream."""
-        async with asyncio.timeout(FRAME_SECONDS):  # one of aiohttp's begins anew with each ping
+        """The next frame; None if the server closed the stream."""
+        async with asyncio.timeout(FRAME_SECONDS):  # aiohttp's timeout restarts with each ping
             message = await self.socket.receive()
         if message.type in {WSMsgType.CLOSE, WSMsgType.CLOSED, WSMsgType.CLOSING}:
             return None
@@ -63,19 +63,19 @@ class Stream:
         return frame
 
     async def until(self, **members: Any) -> Frame:
-        """The next frame with these members."""
+        """Read up to the next frame with these members."""
         while (frame := await self.frame()) is not None:
             if members.items() <= frame.items():
                 return frame
         raise AssertionError(f"no frame with {members} came: {self.frames[-3:]}")
 
     async def says(self, text: str) -> None:
-        """Read until `text` has come, unless it has."""
+        """Read until `text` has arrived, unless it has already."""
         while text not in self._recent:
             assert await self.frame() is not None, self._recent
 
     async def to_end(self) -> Frame:
-        """Read up to the end; its frame."""
+        """Read up to the end; return the end frame."""
         while await self.frame() is not None:
             pass
         assert self.socket.close_code == 1000
@@ -95,7 +95,7 @@ class Stream:
 
 @asynccontextmanager
 async def streaming(client: Client, job_id: str, offset: int = 0) -> AsyncIterator[Stream]:
-    """A stream from an offset on."""
+    """A stream that starts at an offset."""
     async with client.ws_connect(
         stream_path(job_id), params={"offset": offset}, max_msg_size=0
     ) as socket:
@@ -103,7 +103,7 @@ async def streaming(client: Client, job_id: str, offset: int = 0) -> AsyncIterat
 
 
 async def replayed(client: Client, job_id: str, offset: int = 0) -> Stream:
-    """The whole stream of a job that is over, or soon will be."""
+    """The whole stream of a job that has ended, or soon will."""
     async with streaming(client, job_id, offset) as stream:
         await stream.to_end()
         return stream
