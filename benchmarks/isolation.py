@@ -19,7 +19,7 @@ from benchmarks.embedded import warm_is_ready
 from benchmarks.figures import Row
 from tests.support.mlflow_servers import running_mlflow
 from tests.support.service import Service, running_service
-from tests.support.users import launcher
+from tests.support.service_users import launcher
 
 SCRIPTS = {
     "cold-start": "print('hello')\n",

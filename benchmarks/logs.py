@@ -23,8 +23,8 @@ import aiohttp
 
 from benchmarks.bench import Bench, run
 from benchmarks.figures import Row, number, percentile
+from tests.support.log_stream_client import Stream
 from tests.support.service import UNREACHABLE_MLFLOW, Service, running_service
-from tests.support.streams import Stream
 
 SETTINGS = UNREACHABLE_MLFLOW | {"ASGARD_LOGS__STALLED_READER_SECONDS": "3600"}
 IDLE_READERS = 20

@@ -12,9 +12,9 @@ import pytest
 import pytest_asyncio
 
 from tests.support import markers
-from tests.support.basic_auth import ProtectedMlflow, running_protected_mlflow
 from tests.support.mlflow_servers import MlflowServer, running_mlflow
-from tests.support.s3 import S3Server, running_s3
+from tests.support.protected_mlflow import ProtectedMlflow, running_protected_mlflow
+from tests.support.s3_server import S3Server, running_s3
 from tests.support.service import UNCONFINED, WITHOUT_MLFLOW, Service, running_service
 
 TESTS = Path(__file__).parent

@@ -21,7 +21,7 @@ MAX_RESPONSE_BYTES = 32 * 1024 * 1024
 KEEPALIVE_SECONDS = 4.0
 MAX_CONNECTIONS = 16
 
-ResponseT = TypeVar("ResponseT", bound=wire.Response)
+ResponseT = TypeVar("ResponseT", bound=wire.WireObject)
 
 
 class MlflowConnection:

@@ -25,10 +25,10 @@ from tests.support.api_service import (
     running,
     service_config,
 )
+from tests.support.app_server import Client
 from tests.support.archives import REFUSED, TIGHT, TRAIN, tar_gz_of, zip_of
 from tests.support.eventually import eventually
-from tests.support.forms import NAMES, accepted, form, kept, send
-from tests.support.served import Client
+from tests.support.upload_forms import NAMES, accepted, form, kept, send
 
 PROJECT = {
     "src/train.py": (

@@ -2,8 +2,8 @@
 
 from asgard_async.core.component import READINESS
 from tests.support.api_service import get_json, problem
+from tests.support.app_server import Client
 from tests.support.eventually import eventually
-from tests.support.served import Client
 from tests.support.service import NOWHERE
 
 

@@ -7,7 +7,7 @@ from asgard_async.config.component import CONFIG
 from asgard_async.retention.plan import Kind, Removal
 from tests.store.conftest import accept
 from tests.support.api_service import finished, store_of, submit
-from tests.support.served import Client
+from tests.support.app_server import Client
 
 Samples = dict[tuple[str, frozenset[tuple[str, str]]], float]
 

@@ -8,9 +8,9 @@ from asgard_async.api.schemas.models import RegisteredModelSchema
 from asgard_async.api.schemas.status import StatusSchema
 from asgard_async.mlflow.component import MONITOR
 from tests.support.api_service import get_json, problem
+from tests.support.app_server import Client
 from tests.support.eventually import eventually
 from tests.support.mlflow_user import MlflowUser, fresh
-from tests.support.served import Client
 
 
 @pytest.mark.mlflow

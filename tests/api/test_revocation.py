@@ -10,9 +10,9 @@ from aiohttp import ClientPayloadError
 from asgard_async.auth.token import Scope
 from asgard_async.core.timestamps import now
 from tests.support.api_service import ENDLESS, bearer, running, service_config, submit, tokens_of
+from tests.support.app_server import Client
 from tests.support.eventually import DEADLINE_SECONDS, eventually
-from tests.support.served import Client
-from tests.support.streams import Stream, stream_path
+from tests.support.log_stream_client import Stream, stream_path
 
 pytestmark = pytest.mark.service
 

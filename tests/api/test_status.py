@@ -10,8 +10,8 @@ from asgard_async.api.schemas.status import StatusSchema
 from asgard_async.mlflow.component import MONITOR
 from tests.store.conftest import accept
 from tests.support.api_service import get_json, running, service_config, store_of
+from tests.support.app_server import Client
 from tests.support.eventually import eventually
-from tests.support.served import Client
 from tests.support.service import NOWHERE
 
 

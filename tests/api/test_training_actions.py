@@ -13,7 +13,7 @@ from tests.support.api_service import (
     store_of,
     submit,
 )
-from tests.support.served import Client
+from tests.support.app_server import Client
 
 
 async def test_a_queued_job_is_cancelled_at_once(api: Client) -> None:

@@ -7,7 +7,7 @@ import pytest
 
 from tests.store.conftest import accept
 from tests.support.api_service import log_of, refused_fields, store_of
-from tests.support.served import Client
+from tests.support.app_server import Client
 
 TEXT = b"one\ntwo \xff\xfe\nthree\n"
 END = len(TEXT)
@@ -104,9 +104,9 @@ async def test_a_hole_is_marked_unless_reading_by_offset(api: Client) -> None:
         ("lines=5", "lines"),
     ],
 )
-async def test_an_invalid_query_is_422(api: Client, query: str, field: str) -> None:
-    path = await with_log(api, TEXT)
-    assert (await refused_fields(await api.get(f"{path}?{query}"))).keys() == {field}
+async def test_an_invalid_query_is_422(shared_api: Client, query: str, field: str) -> None:
+    path = await with_log(shared_api, TEXT)
+    assert (await refused_fields(await shared_api.get(f"{path}?{query}"))).keys() == {field}
 
 
 async def test_a_large_log_is_streamed_in_bounded_memory(api: Client) -> None:

@@ -20,8 +20,8 @@ from tests.support.api_service import (
     store_of,
     submit,
 )
+from tests.support.app_server import Client
 from tests.support.eventually import eventually
-from tests.support.served import Client
 
 
 @asynccontextmanager

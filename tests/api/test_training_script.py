@@ -4,7 +4,7 @@ import pytest
 
 from tests.store.conftest import accept, new_job
 from tests.support.api_service import store_of
-from tests.support.served import Client
+from tests.support.app_server import Client
 
 
 @pytest.mark.parametrize("name", ["train", 'a"b.py', "über; x=1.py", "a%20b.py"])

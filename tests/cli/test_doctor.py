@@ -10,7 +10,7 @@ from typing import Any
 import pytest
 
 from tests.support.asgard_command import asgard
-from tests.support.basic_auth import BUCKET, ProtectedMlflow
+from tests.support.protected_mlflow import BUCKET, ProtectedMlflow
 from tests.support.service import WITHOUT_MLFLOW, Service
 
 Findings = dict[str, dict[str, Any]]

@@ -16,7 +16,7 @@ from asgard_async.store.database import bring_up_to_date
 from tests.support.asgard_command import DEADLINE_SECONDS, asgard, command, environment
 from tests.support.package_index import package_index
 from tests.support.service import WITHOUT_MLFLOW, running_service
-from tests.support.users import launcher
+from tests.support.service_users import launcher
 from tests.support.wheels import make_sdist
 
 pytestmark = [

@@ -19,9 +19,9 @@ from asgard_async.client import (
     Status,
     StatusEvent,
 )
-from tests.support.public_names import NAMES
-from tests.support.relay import relaying
+from tests.client.conftest import NAMES
 from tests.support.service import WITHOUT_MLFLOW, Service, running_service
+from tests.support.tcp_relay import relaying
 
 HOSTILE = b"\xff\xfe caf\xc3\xa9 \xf0\x9f\x98 \xe2\x82\xac \xef\xbf\xbd\r\x00\n"
 """Invalid bytes, a character that was begun, a real U+FFFD, a carriage return, NUL."""

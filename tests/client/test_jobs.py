@@ -7,7 +7,7 @@ import pytest
 
 from asgard_async.client import AsyncAsgardClient, Conflict, Job, NotFound, Status
 from asgard_async.client.calls import jobs as calls
-from tests.support.public_names import NAMES
+from tests.client.conftest import NAMES
 
 
 async def test_all_pages_are_listed(

@@ -15,9 +15,9 @@ from asgard_async.client import (
     QueueFull,
 )
 from asgard_async.client.directory import write_archive
-from tests.support.public_names import NAMES
-from tests.support.relay import relaying
+from tests.client.conftest import NAMES
 from tests.support.service import WITHOUT_MLFLOW, Service, running_service
+from tests.support.tcp_relay import relaying
 
 
 async def log_of(client: AsyncAsgardClient, job: Job) -> str:

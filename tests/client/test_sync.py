@@ -21,7 +21,7 @@ from asgard_async.client import (
     JobFailed,
     NotFound,
 )
-from tests.support.public_names import NAMES
+from tests.client.conftest import NAMES
 from tests.support.service import Service, free_port
 
 ENDLESS = "print('ready', flush=True)\nimport time; time.sleep(60)"

@@ -12,9 +12,9 @@ from asgard_async.executors.base import CannotStart
 from asgard_async.jobs.start_failure import describe, is_transient
 from tests.support.archives import zip_of
 from tests.support.eventually import eventually
-from tests.support.forms import UPLOAD, form
 from tests.support.processes import processes_with
 from tests.support.service import WITHOUT_MLFLOW, Service, running_service
+from tests.support.upload_forms import UPLOAD, form
 
 MIB = 1 << 20
 ONE_SLOT = {**WITHOUT_MLFLOW, "ASGARD_JOBS__MAX_CONCURRENT_JOBS": "1"}

@@ -13,8 +13,8 @@ import aiohttp
 import pytest
 
 from tests.support.eventually import eventually
+from tests.support.log_stream_client import Stream, stream_path
 from tests.support.service import WITHOUT_MLFLOW, Service, running_service
-from tests.support.streams import Stream, stream_path
 
 pytestmark = [pytest.mark.service, pytest.mark.slow]
 

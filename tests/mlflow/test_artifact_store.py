@@ -14,9 +14,9 @@ from asgard_async.mlflow.address import MlflowAddress
 from asgard_async.mlflow.artifact_store import ArtifactStoreWatch, check_destination
 from asgard_async.mlflow.gateway import MlflowGateway
 from asgard_async.mlflow.monitor import Monitor
-from tests.support.basic_auth import BUCKET, ProtectedMlflow
 from tests.support.mlflow_servers import MlflowServer, serving
 from tests.support.mlflow_user import eventually
+from tests.support.protected_mlflow import BUCKET, ProtectedMlflow
 from tests.support.service import NOWHERE
 
 
@@ -106,7 +106,7 @@ def test_a_bucket_must_be_named() -> None:
 
 
 def test_a_missing_driver_is_named_with_its_package() -> None:
-    with pytest.raises(ConfigError, match=r"gs:// needs google\.cloud\.storage.*pip install"):
+    with pytest.raises(ConfigError, match=r"gs:// requires google\.cloud\.storage.*pip install"):
         destination("gs://bucket")
 
 

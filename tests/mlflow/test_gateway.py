@@ -17,9 +17,9 @@ from asgard_async.mlflow import gateway as gateway_module
 from asgard_async.mlflow.address import MlflowAddress
 from asgard_async.mlflow.gateway import MlflowGateway
 from asgard_async.mlflow.refusals import MlflowInternalError, MlflowRefused, ResponseTooLarge
-from tests.support.basic_auth import ProtectedMlflow
 from tests.support.mlflow_servers import MlflowServer, Relay, serving
 from tests.support.mlflow_user import MlflowUser, all_of, fresh
+from tests.support.protected_mlflow import ProtectedMlflow
 from tests.support.service import free_port
 
 JSON = "application/json"

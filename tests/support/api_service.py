@@ -21,10 +21,10 @@ from asgard_async.executors.component import EXECUTOR
 from asgard_async.logs.file_source import FileLogSource
 from asgard_async.store.component import STORE
 from asgard_async.store.jobs import JobStore
-from tests.support.documented import only_documented
+from tests.support.app_server import Client, serving
 from tests.support.eventually import eventually
 from tests.support.markers import assert_may_start_a_service
-from tests.support.served import Client, serving
+from tests.support.openapi_check import only_documented
 from tests.support.service import NOWHERE, submission
 
 Document = dict[str, Any]

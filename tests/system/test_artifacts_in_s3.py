@@ -10,7 +10,7 @@ from tests.support.model_job import (
     warned,
     warnings_of,
 )
-from tests.support.s3 import ACCESS_KEY, SECRET_KEY, S3Server
+from tests.support.s3_server import ACCESS_KEY, SECRET_KEY, S3Server
 from tests.support.service import running_service
 
 

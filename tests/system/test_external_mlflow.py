@@ -4,9 +4,9 @@ from pathlib import Path
 
 import pytest
 
-from tests.support.basic_auth import BUCKET, PASSWORD, PREFIX, ProtectedMlflow
 from tests.support.mlflow_user import fresh
 from tests.support.model_job import LOGS_A_MODEL, everything_told, told_by_processes, warned
+from tests.support.protected_mlflow import BUCKET, PASSWORD, PREFIX, ProtectedMlflow
 from tests.support.service import running_service
 
 

@@ -14,8 +14,8 @@ from asgard_async.api.http.aiohttp_internals import (
     ObservableRequestHandler,
     ReplacingRunner,
 )
+from tests.support.app_server import Client, edge, serving
 from tests.support.eventually import eventually
-from tests.support.served import Client, edge, serving
 
 API = Path(aiohttp_internals.__file__).parents[1]
 ROOT = Path(__file__).parents[3]

@@ -21,7 +21,7 @@ from tests.support.api_service import (
     store_of,
     tokens_of,
 )
-from tests.support.served import Client
+from tests.support.app_server import Client
 from tests.support.service import submission
 
 VERBS = sorted(hdrs.METH_ALL - {hdrs.METH_CONNECT})

@@ -17,7 +17,7 @@ from asgard_async.api.errors import InvalidRequest, MalformedBody
 from asgard_async.api.http.bodies import Bodies
 from asgard_async.api.http.json_body import MAX_COMPOUND_BYTES, decode_object, read_json_object
 from asgard_async.domain.errors import AsgardError
-from tests.support.served import Client, edge, serving
+from tests.support.app_server import Client, edge, serving
 
 LIMIT = 100_000
 FIELDS = frozenset({"a", "b", "c"})

@@ -8,7 +8,7 @@ from aiohttp import ClientPayloadError, web
 
 from asgard_async.domain.errors import JobNotFound
 from tests.support.api_service import problem
-from tests.support.served import edge, serving
+from tests.support.app_server import edge, serving
 
 
 def raising(error: BaseException) -> web.Application:

@@ -7,7 +7,7 @@ from aiohttp import web
 
 from tests.store.conftest import accept
 from tests.support.api_service import store_of
-from tests.support.served import Client, edge, serving
+from tests.support.app_server import Client, edge, serving
 
 
 async def test_every_kind_of_response_has_its_own_id(api: Client) -> None:

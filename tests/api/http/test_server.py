@@ -9,7 +9,7 @@ from aiohttp import web
 
 from asgard_async.api.http.bodies import Bodies
 from asgard_async.api.http.json_body import read_body
-from tests.support.served import Client, edge, serving
+from tests.support.app_server import Client, edge, serving
 from tests.support.service import submission
 
 HEADERS = b"Host: x\r\nConnection: close\r\n"

@@ -12,7 +12,7 @@ from asgard_async.api.openapi.document import ApiDocument
 from asgard_async.api.routes import PAGES, ROUTES
 from asgard_async.api.schemas.submission import SubmissionLimits, SubmissionSchema
 from tests.support.api_service import running, service_config
-from tests.support.served import Client
+from tests.support.app_server import Client
 
 Document = dict[str, Any]
 

@@ -3,7 +3,7 @@
 import re
 
 from tests.support.api_service import problem
-from tests.support.served import Client
+from tests.support.app_server import Client
 
 
 async def test_the_page_loads_only_existing_files(api: Client) -> None:

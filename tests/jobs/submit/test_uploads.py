@@ -12,8 +12,8 @@ import pytest
 
 from tests.support.archives import TRAIN, zip_of
 from tests.support.eventually import eventually
-from tests.support.forms import UPLOAD, form
 from tests.support.service import Service
+from tests.support.upload_forms import UPLOAD, form
 
 pytestmark = pytest.mark.service
 

@@ -21,7 +21,7 @@ from tests.support.eventually import eventually
 from tests.support.limit_scripts import HIDING
 from tests.support.processes import state_of
 from tests.support.service import WITHOUT_MLFLOW, Service, running_service
-from tests.support.users import IS_ROOT, launcher
+from tests.support.service_users import IS_ROOT, launcher
 
 pytestmark = [pytest.mark.service, pytest.mark.usefixtures("control_groups")]
 

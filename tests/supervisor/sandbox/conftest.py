@@ -9,7 +9,7 @@ import pytest
 import pytest_asyncio
 
 from tests.support.service import WITHOUT_MLFLOW, Service, running_service
-from tests.support.users import IS_ROOT, launcher_for_ordinary_user
+from tests.support.service_users import IS_ROOT, launcher_for_ordinary_user
 
 PRELUDE = """
 import numpy  # preloaded, so that a job can start warm

@@ -17,7 +17,7 @@ from tests.supervisor.sandbox.conftest import PRELUDE
 from tests.support.package_index import package_index
 from tests.support.processes import processes_with
 from tests.support.service import WITHOUT_MLFLOW, Service, running_service
-from tests.support.users import IS_ROOT, launcher_for_ordinary_user
+from tests.support.service_users import IS_ROOT, launcher_for_ordinary_user
 from tests.support.wheels import make_sdist, make_wheel
 
 pytestmark = [pytest.mark.service, pytest.mark.asyncio(loop_scope="module")]

@@ -10,7 +10,7 @@ from asgard_async.supervisor.sandbox.caches import JobCaches
 from asgard_async.supervisor.shim import landlock
 from tests.support.asgard_command import asgard
 from tests.support.service import WITHOUT_MLFLOW, Service, running_service, submission
-from tests.support.users import IS_ROOT, launcher, launcher_for_ordinary_user
+from tests.support.service_users import IS_ROOT, launcher, launcher_for_ordinary_user
 
 LEAVE = """
 import os, pathlib

@@ -10,21 +10,21 @@ import pytest
 
 from asgard_async.supervisor.shim import linux
 from tests.supervisor.sandbox.conftest import PRELUDE
-from tests.support import with_key
+from tests.support.run_with_session_key import ADD_KEY, NAME, NO_KEYRINGS
 from tests.support.service import WITHOUT_MLFLOW, Service, running_service
 
-LAUNCHER = (sys.executable, "-m", "tests.support.with_key")
+LAUNCHER = (sys.executable, "-m", "tests.support.run_with_session_key")
 
 pytestmark = [
     pytest.mark.service,
     pytest.mark.skipif(
-        subprocess.run([*LAUNCHER, "/bin/true"], check=False).returncode == with_key.NO_KEYRINGS,
+        subprocess.run([*LAUNCHER, "/bin/true"], check=False).returncode == NO_KEYRINGS,
         reason="this kernel, or this container, has no keyrings",
     ),
 ]
 
 KEYS = f"""
-KEYCTL, ADD_KEY = {linux.KEYCTL.get(os.uname().machine)}, {with_key.ADD_KEY}
+KEYCTL, ADD_KEY = {linux.KEYCTL.get(os.uname().machine)}, {ADD_KEY}
 SEARCH, SESSION, USER = 10, -3, -4
 def search(ring, name):
     call("syscall", KEYCTL, SEARCH, ring, b"user", name, 0)
@@ -52,7 +52,7 @@ async def service(tmp_path: Path, start: str) -> AsyncIterator[Service]:
 
 
 async def test_session_keys_of_the_service_are_not_found(service: Service, start: str) -> None:
-    script = f'attack("key", lambda: search(SESSION, b"{with_key.NAME}"))'
+    script = f'attack("key", lambda: search(SESSION, b"{NAME}"))'
     job = await service.finished(await service.submit(PRELUDE + KEYS + script))
     assert (job["start"], job["reason"]) == (start, "succeeded"), job["logs"]
     assert "held key" in job["logs"]

@@ -11,7 +11,7 @@ import pytest_asyncio
 from tests.supervisor.sandbox.conftest import PRELUDE
 from tests.support.processes import processes_with
 from tests.support.service import Service, running_service
-from tests.support.users import IS_ROOT, launcher_for_ordinary_user
+from tests.support.service_users import IS_ROOT, launcher_for_ordinary_user
 
 pytestmark = [pytest.mark.mlflow, pytest.mark.asyncio(loop_scope="module")]
 

@@ -12,7 +12,7 @@ from tests.support.asgard_command import DEADLINE_SECONDS, asgard, command, envi
 from tests.support.eventually import eventually
 from tests.support.processes import processes_with
 from tests.support.service import FIRST_UID, WITHOUT_MLFLOW, Service, running_service
-from tests.support.users import (
+from tests.support.service_users import (
     IS_ROOT,
     launcher,
     launcher_for_ordinary_user,

@@ -11,7 +11,7 @@ from tests.support.eventually import eventually
 from tests.support.package_index import package_index
 from tests.support.processes import processes_with
 from tests.support.service import Service, running_service
-from tests.support.users import IS_ROOT, launcher, launcher_for_ordinary_user
+from tests.support.service_users import IS_ROOT, launcher, launcher_for_ordinary_user
 from tests.support.wheels import make_sdist, make_wheel
 
 pytestmark = pytest.mark.mlflow

@@ -6,7 +6,7 @@ from pathlib import Path
 import pytest
 
 from tests.support.api_service import running, service_config
-from tests.support.served import Client
+from tests.support.app_server import Client
 
 
 @pytest.fixture

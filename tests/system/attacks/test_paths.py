@@ -8,8 +8,8 @@ import pytest
 
 from asgard_async.api.routes import PAGES, ROUTES
 from tests.support.api_service import submit
+from tests.support.app_server import Client
 from tests.support.raw_http import status_of
-from tests.support.served import Client
 
 pytestmark = pytest.mark.service
 

@@ -3,8 +3,8 @@
 import pytest
 
 from tests.support.eventually import eventually
+from tests.support.raw_websocket import PING, RawSocket, frame
 from tests.support.service import Service
-from tests.support.websocket import PING, RawSocket, frame
 
 pytestmark = pytest.mark.service
 

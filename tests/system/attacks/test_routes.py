@@ -9,7 +9,7 @@ from asgard_async.api.http.authentication import ADMIN_ROUTES
 from asgard_async.api.routes import PAGES, ROUTES
 from asgard_async.auth.token import Scope
 from tests.support.api_service import bearer, running, service_config, store_of
-from tests.support.served import Client
+from tests.support.app_server import Client
 
 pytestmark = pytest.mark.service
 

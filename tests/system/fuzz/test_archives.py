@@ -9,10 +9,10 @@ from hypothesis import strategies as st
 
 from tests.api.http.test_multipart import END, MULTIPART, part
 from tests.support.archives import TIGHT
-from tests.support.forms import NAMES
 from tests.support.fuzz_effort import Search
 from tests.support.fuzz_live import LiveService, live_service
-from tests.support.made_archives import Archive, archives, names
+from tests.support.generated_archives import Archive, archives, names
+from tests.support.upload_forms import NAMES
 
 JOBS = "/mlops/training/jobs"
 SETTINGS = {

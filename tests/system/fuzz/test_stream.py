@@ -15,7 +15,7 @@ from hypothesis import strategies as st
 from tests.support.eventually import eventually
 from tests.support.fuzz_effort import Search
 from tests.support.fuzz_live import LiveService, live_service
-from tests.support.websocket import BINARY, CLOSE, PING, PONG, TEXT, RawSocket, frame
+from tests.support.raw_websocket import BINARY, CLOSE, PING, PONG, TEXT, RawSocket, frame
 
 LOG_BYTES = 65536
 """The log size limit: longer logs have a hole."""

@@ -1,4 +1,4 @@
-"""Run a command with a secret in its session keyring: `python -m tests.support.with_key COMMAND…`.
+"""Run a command with a secret in its session keyring: `python -m … COMMAND…`.
 
 Exits with NO_KEYRINGS if keyrings are not available to this process.
 """

@@ -6,7 +6,7 @@ from typing import Any
 
 import aiohttp
 
-from tests.support.served import Client
+from tests.support.app_server import Client
 
 UPLOAD = "/mlops/training/upload"
 NAMES = {"experiment_name": "experiment", "model_name": "model"}

@@ -13,7 +13,7 @@ import aiohttp
 from asgard_async.mlflow.address import MlflowAddress
 from tests.support.mlflow_servers import MlflowServer, running_mlflow
 from tests.support.mlflow_user import MlflowUser
-from tests.support.s3 import S3Server
+from tests.support.s3_server import S3Server
 
 BUCKET = "models-of-others"
 PREFIX = "mlflow/artifacts"

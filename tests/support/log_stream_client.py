@@ -9,7 +9,7 @@ from typing import Any
 from aiohttp import ClientWebSocketResponse, WSMsgType
 from aiohttp.base_protocol import BaseProtocol
 
-from tests.support.served import Client
+from tests.support.app_server import Client
 
 Frame = dict[str, Any]
 
