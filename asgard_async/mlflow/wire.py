@@ -20,7 +20,7 @@ class WireObject(msgspec.Struct, frozen=True):
     """Base of MLflow's JSON objects, which omit empty fields: all but ids have defaults."""
 
 
-class Page(Response, frozen=True):
+class Page(WireObject, frozen=True):
     """A page of a list; an empty token marks the last page."""
 
     next_page_token: str = ""
