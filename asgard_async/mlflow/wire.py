@@ -21,7 +21,7 @@ class WireObject(msgspec.Struct, frozen=True):
 
 
 class Page(WireObject, frozen=True):
-    """A page of a list; an empty token marks the last one."""
+    """A page of a list; an empty token marks the last page."""
 
     next_page_token: str = ""
 
@@ -158,6 +158,6 @@ class Name(WireObject, frozen=True):
 
 
 class RegisteredModelNames(Page, frozen=True):
-    """A page of registered models, to count them."""
+    """A page of registered models, used to count them."""
 
     registered_models: Sequence[Name] = ()
