@@ -1,4 +1,4 @@
-"""Waits of a job that its cancellation cuts short."""
+"""Waits that end early when their job is cancelled."""
 
 import asyncio
 from collections.abc import Coroutine
@@ -21,20 +21,20 @@ class CancellableWaits:
         self._waits: dict[str, asyncio.Task[Any]] = {}
 
     def interrupt(self, job_id: str) -> None:
-        """Cut a job's wait short, if it waits: the job was cancelled."""
+        """End the current wait of a cancelled job early, if there is one."""
         if (wait := self._waits.get(job_id)) is not None:
             wait.cancel()
 
     async def unless_cancelled(self, job_id: str, work: Coroutine[Any, Any, T]) -> T:
-        """Return the result of `work`, which runs in a task of its own.
+        """Return the result of `work`, which runs in a separate task.
 
         Raises:
-            JobCancelled: the job is cancelled meanwhile, or was cancelled before.
+            JobCancelled: the job was cancelled before or during the wait.
         """
         wait = asyncio.create_task(work, name=f"wait of job {job_id}")
         self._waits[job_id] = wait
         try:
-            # read once an interrupt would arrive: none is missed in between
+            # read after registering the wait, so that no cancellation is missed in between
             if (await self._store.get(job_id)).cancel_requested_at is not None:
                 wait.cancel()
             return await wait

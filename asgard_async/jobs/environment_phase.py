@@ -1,4 +1,4 @@
-"""Phase ENVIRONMENT: a job waits for an environment that the base environment cannot replace."""
+"""Phase ENVIRONMENT: a job waits for its environment if the base environment is not enough."""
 
 import contextlib
 from collections.abc import AsyncIterator
@@ -11,7 +11,7 @@ from asgard_async.jobs.cancellable_waits import CancellableWaits, JobCancelled
 
 
 class EnvironmentPhase:
-    """Provides jobs with their environments, as the executor makes them."""
+    """Provides jobs with the environments that the executor builds."""
 
     def __init__(self, *, cancellable_waits: CancellableWaits, executor: Executor) -> None:
         self._cancellable_waits = cancellable_waits
@@ -28,7 +28,7 @@ class EnvironmentPhase:
         """Provide the job's environment inside the context; None is the base environment.
 
         Raises:
-            EnvironmentFailed: it cannot be made available.
+            EnvironmentFailed: the environment cannot be made available.
             JobCancelled: the job was cancelled meanwhile.
         """
         environment = self._executor.environment_for(job.spec.requirements, job_id=job.job_id)

@@ -1,7 +1,7 @@
 """The exception that ended a script, found in its output. Standard library only.
 
-The output is whatever the script wrote: it may be cut, interleaved or made up. So the search is a
-single pass, and the result is one line of bounded length.
+A script may write anything, so the output may be truncated, interleaved or forged. The search is
+therefore a single pass, and the result is one line of bounded length.
 """
 
 import re
@@ -9,18 +9,18 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 
 LONGEST_LINE = 1000
-# Text after the last traceback may belong to its message, unless there is more than this.
+# Text after the last traceback may belong to its message, up to this number of lines.
 LONGEST_MESSAGE_LINES = 200
 
 HEADER = "Traceback (most recent call last):"
-# An exception group is printed behind a margin, and its parts behind a wider one.
+# Python prints an exception group behind a margin, and its parts behind a wider margin.
 GROUP_HEADER = f"  + Exception Group {HEADER}"
 GROUP_MARGIN = "  | "
 INSIDE_GROUP = re.compile(r" +(?:\||\+-)")
 FRAME = re.compile(r' {2}File "[^"]{1,4096}", line \d{1,9}(?:, in (?P<function>.{1,400}))?$')
 EXCEPTION = re.compile(r"[^\W\d][\w.<>]{0,300}(?:: .*|:)?$")
 MEMORY_ERRORS = {"MemoryError", "_ArrayMemoryError"}
-# Printed by MLflow after the traceback about a run that ends with the interpreter.
+# Lines that MLflow prints after the traceback if the interpreter's exit ends a run.
 AFTERWORDS = ("🏃 View run ", "🧪 View experiment at")
 
 
@@ -28,16 +28,16 @@ AFTERWORDS = ("🏃 View run ", "🧪 View experiment at")
 class _Traceback:
     line: str
     ends_at: int
-    """Index of `line` among the lines."""
+    """Index of `line` in the output."""
     outermost: bool
-    """True if it begins at the top of a script, like that of an exception that was not caught."""
+    """True if the traceback starts at module level, as that of an uncaught exception does."""
 
 
 def last_exception_line(log_tail: str) -> str | None:
     """Return the line that names the exception which ended the script, or None.
 
-    The last of several tracebacks counts; for chained exceptions it is the one that was not caught.
-    Of a message of several lines the first is returned, with the exception's name.
+    The last of several tracebacks counts; for chained exceptions, that is the uncaught exception.
+    Of a multi-line message, only the first line is returned, after the exception's name.
     """
     lines = [line.rstrip("\r") for line in log_tail.split("\n")]
     last = None
@@ -84,7 +84,7 @@ def _ended_the_script(last: _Traceback, lines: list[str]) -> bool:
     if all(_is_not_output_of_the_script(line) for line in after):
         return True
     # The rest is either the end of a long message, or output of a script that caught and printed
-    # the exception. A caught exception shows its frames only up to where it was caught.
+    # the exception. A caught exception's traceback has only the frames up to its handler.
     return last.outermost and len(after) <= LONGEST_MESSAGE_LINES
 
 

@@ -1,4 +1,4 @@
-"""Followers of jobs: they wait for a job's log, its status and its position in the queue."""
+"""Followers of jobs: they wait for changes to a job's log, status and position in the queue."""
 
 import asyncio
 from collections.abc import Iterator, Sequence
@@ -14,16 +14,16 @@ from asgard_async.store.jobs import JobStore
 
 @dataclass(frozen=True, kw_only=True)
 class State:
-    """The state of a job at some moment."""
+    """The state of a job at one moment."""
 
     status: Status
     phase: Phase
     queue_position: int | None
-    """Set for the current state only, and while the job is queued."""
+    """Set only for the current state of a queued job."""
 
 
 class Follower:
-    """Follows one job: read `states` and `feed`, then `wait`. No change in between is missed."""
+    """Follows one job: read `states` and `feed`, then `wait`. Changes in between are not missed."""
 
     def __init__(self, store: JobStore, job_id: str, feed: Feed) -> None:
         self._store = store
@@ -34,7 +34,7 @@ class Follower:
         self._last: State | None = None
         self.feed = feed
         self.is_over = False
-        """True if the job had finished when its states were last read: its log grows no more."""
+        """True if the job had finished when its states were last read: its log is complete."""
         self.is_stopped = False
         """True if following must stop: the service is stopping, or the client has left."""
 
@@ -48,12 +48,12 @@ class Follower:
             return ()
         self._job_changed = False  # before reading: a change meanwhile sets it again
         moves = await self._store.history(self._job_id)
-        job = await self._store.get(self._job_id)  # afterwards: it notices a deletion
+        job = await self._store.get(self._job_id)  # last, to notice a deletion
         states = [
             State(status=move.status, phase=move.phase, queue_position=None)
             for move in moves[max(self._moves_seen, 1) - 1 :]
         ]
-        # the first was returned before, unless its position in the queue has changed
+        # the first state was returned before, unless its position in the queue has changed
         current = states[-1]
         if current.phase is Phase.QUEUED:
             states[-1] = current = State(
@@ -78,7 +78,7 @@ class Follower:
         await self._event.wait()
 
     def look(self) -> None:
-        """Start to read: changes from now on end the next `wait`."""
+        """Mark the start of a read: changes from now on end the next `wait`."""
         self._event.clear()
 
     def wake(self) -> None:
@@ -91,7 +91,7 @@ class Follower:
         self._event.set()
 
     def queue_changed(self) -> None:
-        """Note that some job has changed, and the position in the queue with it."""
+        """Note that some job has changed, which may change this job's position in the queue."""
         if self._last is not None and self._last.phase is Phase.QUEUED:
             self.job_changed()
 
@@ -133,7 +133,7 @@ class Followers:
                     self._followers.discard(follower)
 
     def close(self) -> None:
-        """Stop all followers, and those that come later."""
+        """Stop all current and future followers."""
         self._is_closed = True
         for follower in self._followers:
             follower.stop()

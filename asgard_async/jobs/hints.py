@@ -1,7 +1,7 @@
 """Hints on common failures of scripts. Standard library only.
 
 Each pattern matches a real message, kept in tests/jobs/outputs. Text quoted from a message is short
-and of harmless characters, because a script may print anything.
+and contains only harmless characters, because a script may print anything.
 """
 
 import re
@@ -9,11 +9,11 @@ from collections.abc import Callable
 
 from asgard_async.jobs.failure import is_memory_error
 
-# Modules whose package has another name.
+# Modules whose package has a different name.
 PACKAGES = {
     "attr": "attrs",
     "bs4": "beautifulsoup4",
-    "cv2": "opencv-python-headless",  # opencv-python needs the libraries of a display
+    "cv2": "opencv-python-headless",  # opencv-python needs GUI libraries
     "dateutil": "python-dateutil",
     "dotenv": "python-dotenv",
     "fitz": "PyMuPDF",
@@ -63,18 +63,18 @@ def hint_for(log_tail: str, error_line: str | None) -> str | None:
 
 
 def _untrusted_types(match: Match, log_tail: str) -> str:
-    listed = UNTRUSTED_TYPES.search(log_tail)
-    types = re.findall(r"'([\w.]{1,200})'", listed["types"]) if listed else []
+    type_list = UNTRUSTED_TYPES.search(log_tail)
+    types = re.findall(r"'([\w.]{1,200})'", type_list["types"]) if type_list else []
     if not types:
-        shown = "[…]  # the types named in the message"
+        argument = "[…]  # the types named in the message"
     elif len(types) > MOST_TYPES_SHOWN:
-        shown = f"{types[:MOST_TYPES_SHOWN]}"[:-1] + ", …]"
+        argument = f"{types[:MOST_TYPES_SHOWN]}"[:-1] + ", …]"
     else:
-        shown = f"{types}"
+        argument = f"{types}"
     if "skops_trusted_types" not in match.string:
-        return f"Pass trusted={shown} to skops.io.load if you trust the author of the file."
+        return f"Pass trusted={argument} to skops.io.load if you trust the author of the file."
     return (
-        f"Pass skops_trusted_types={shown} to log_model, or"
+        f"Pass skops_trusted_types={argument} to log_model, or"
         ' serialization_format="cloudpickle" to store the model as a pickle.'
     )
 

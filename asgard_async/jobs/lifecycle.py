@@ -1,4 +1,4 @@
-"""The lifecycle of a job from the queue to its end, as the service follows it.
+"""The lifecycle of a job in the service, from the queue to its end.
 
 A running job does not depend on anything here: the executor keeps it running. A crash or a
 cancellation may cut off each step at any point; `resume` continues from the durable state.
@@ -35,7 +35,7 @@ LOG_TAIL_BYTES = 64 * 1024
 RETRY_SECONDS = 2.0
 """Pause before a failed step is tried again."""
 MAX_STARTS = 4
-"""Attempts to start a job on a machine short of resources; about 12 s in all."""
+"""Attempts to start a job on a machine short of resources; about 12 s in total."""
 
 
 class Recording(Protocol):
@@ -78,7 +78,7 @@ class Lifecycle:
         self._requeued = requeued
 
     async def run(self, job: Job, release_slot: Callable[[], None]) -> None:
-        """Take a job that was just claimed to its end."""
+        """Run a newly claimed job to its end."""
         try:
             if job.phase is Phase.ENVIRONMENT:
                 await self._insist(job, self._start_in_own_environment)
@@ -90,7 +90,7 @@ class Lifecycle:
         await self._insist(job, self._finish)
 
     async def resume(self, job: Job, release_slot: Callable[[], None]) -> None:
-        """Take a job to its end that an earlier service process left unfinished."""
+        """Run a job that an earlier service process left unfinished to its end."""
         try:
             starts_here = job.phase is Phase.ENVIRONMENT
             if starts_here:
@@ -101,18 +101,18 @@ class Lifecycle:
         await self._insist(job, self._finish)
 
     async def _insist(self, job: Job, step: Callable[[Job], Awaitable[None]]) -> None:
-        """Take a step; try again while the disk is full or the database does not answer.
+        """Take a step; retry while the disk is full or the database does not answer.
 
-        A job that is given up here would hang until the service restarts.
+        Without retries, the job would hang until the service restarts.
         """
         while True:
             try:
-                # read again: it may have been cancelled, or the last try may have moved it
+                # read again: the job may have been cancelled, or moved by the previous try
                 current = await self._store.get(job.job_id)
                 if current.attempt == job.attempt:  # else it was requeued and claimed again
                     await step(current)
             except JobNotFound:
-                return  # it has finished and was deleted
+                return  # the job has finished and was deleted
             except Exception:
                 logger.exception(
                     "step of job %s failed; trying again in %g s", job.job_id, RETRY_SECONDS
@@ -146,13 +146,13 @@ class Lifecycle:
         try:
             await self._request_start(job, environment)
         except JobCancelled:
-            await self._executor.stop(_attempt(job))  # rules the attempt out
+            await self._executor.stop(_attempt(job))  # the attempt can no longer start
         except Exception as error:
             logger.exception("job %s could not be started", job.job_id)
             await self._insist(job, partial(self._handle_failed_start, error=error))
 
     async def _handle_failed_start(self, job: Job, error: Exception) -> None:
-        """Put a job whose start raised `error` back into the queue if it may succeed, or end it."""
+        """Requeue a job whose start raised `error` if a retry may succeed; otherwise end it."""
         again = is_transient(error) and job.attempt < MAX_STARTS
         if again:
             with contextlib.suppress(JobCancelled):  # a cancelled job ends below
@@ -162,7 +162,7 @@ class Lifecycle:
         if ended.end is End.NOT_STARTED:
             ended = replace(ended, end=End.START_FAILED, error=describe(error))
         else:
-            again = False  # it did start after all
+            again = False  # the attempt did start
         job = await self._store.get(job.job_id)
         await self._record_end(job, ended, claimed_here=True, start_again=again)
 
@@ -197,7 +197,7 @@ class Lifecycle:
         started = await self._executor.started(_attempt(job))
         if started is None:
             return
-        # refused if the job was cancelled meanwhile: then it is stopping, and known as started
+        # refused if the job was cancelled meanwhile: it is then stopping, and known to have started
         with contextlib.suppress(TransitionRefused):
             await self._store.move(
                 job.job_id,
@@ -226,7 +226,7 @@ class Lifecycle:
     ) -> None:
         """Move a job whose attempt has ended into RECORDING or FINISHED, or back to QUEUED."""
         if ended.end is End.NOT_STARTED and job.started_at is not None:
-            # its files were removed, but the database knows that it ran
+            # the attempt's files were removed, but according to the database it ran
             ended = replace(ended, end=End.LOST)
         if self._runs_again(job, ended, claimed_here=claimed_here, start_again=start_again):
             await self._store.move(
@@ -250,8 +250,8 @@ class Lifecycle:
             self._recording.expect(job.job_id)
         await self._store.end(
             job.job_id,
-            # RUNNING has no direct way to FINISHED, yet a program that counts as running may fail
-            # to be executed
+            # RUNNING cannot move directly to FINISHED, but a program that counts as running may
+            # still fail to execute
             Phase.RECORDING if ran or job.phase is Phase.RUNNING else Phase.FINISHED,
             outcome,
             at=now(),
@@ -264,7 +264,7 @@ class Lifecycle:
     async def _log_tail(self, job: Job) -> str:
         try:
             tail = await self._logs.tail_bytes(job.job_id, LOG_TAIL_BYTES)
-        except OSError as error:  # something else is in its place, or it is not readable
+        except OSError as error:  # not readable, or not a regular file
             logger.warning("the log of job %s cannot be read for its end: %s", job.job_id, error)
             return ""
         return tail.data.decode(errors="replace")

@@ -23,7 +23,7 @@ def outcome_of(
 ) -> Outcome:
     """Return the outcome of an attempt of `job` that ran within `resource_limits`.
 
-    `log_tail` is its last output; `at` stands in for an unknown time of the end.
+    `log_tail` is the end of its output; `at` replaces an unknown end time.
     """
     exception = last_exception_line(log_tail)
     reason, detail = _reason(ended, job, exception, resource_limits)
@@ -115,7 +115,7 @@ def _oom_kills(ended: Ended) -> str:
 
 
 def _out_of_memory(ended: Ended, resource_limits: ResourceLimits) -> str:
-    """Name the limit that was exceeded; the hint says what to do."""
+    """Describe the exceeded limit; the hint adds the advice."""
     limit = resource_limits.memory_bytes >> 20
     if limit and (ended.reached_memory_limit or not ended.oom_kills):
         return f"The script exceeded its memory limit of {limit} MiB"

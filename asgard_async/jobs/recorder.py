@@ -1,6 +1,6 @@
-"""Phase RECORDING: the MLflow runs of ended jobs are looked up and recorded.
+"""Phase RECORDING: the MLflow runs of ended jobs are found and recorded.
 
-A job does not wait for long in that phase; its runs are recorded later if MLflow is unavailable.
+A job stays in this phase only briefly; if MLflow is unavailable, its runs are recorded later.
 """
 
 import asyncio
@@ -22,10 +22,10 @@ logger = logging.getLogger(__name__)
 
 BATCH = 200
 BATCHING_SECONDS = 2.0
-"""Time that a job without MLflow imports waits for others to share a search with."""
+"""Delay for the runs of jobs without MLflow imports, so that several jobs share one search."""
 OUTAGE_SECONDS = 1.0
 FAILED_SECONDS = 30.0
-"""Pause before MLflow is asked again about jobs for which it failed."""
+"""Pause before a retry of the jobs for which MLflow failed."""
 START_TIMEOUT_SECONDS = 60.0
 """Longest wait for a starting MLflow server before a job's experiment is created."""
 
@@ -53,9 +53,9 @@ class Recorder:
         self._settle_seconds = settle_seconds
         self._waiting: dict[str, asyncio.Future[None]] = {}
         self._new: set[str] = set()
-        """Jobs that ended in this service process and that MLflow was not asked about yet."""
+        """Jobs that ended in this service process and have not been looked up in MLflow yet."""
         self._due = asyncio.Event()
-        self._due.set()  # an earlier service process may have left some
+        self._due.set()  # an earlier service process may have left pending jobs
         self._timer: asyncio.TimerHandle | None = None
 
     async def prepare(self, job: Job) -> dict[str, str]:
@@ -111,7 +111,7 @@ class Recorder:
         while True:
             await self._due.wait()
             await self._monitor.wait_accessible()
-            self._due.clear()  # before looking: a job that ends meanwhile sets it again
+            self._due.clear()  # before the search: a job that ends meanwhile sets it again
             try:
                 await self._record_pending()
             except TrackingUnavailable as error:
@@ -130,7 +130,7 @@ class Recorder:
             # jobs for which MLflow fails stay pending, and must not block the others
             jobs = await self._store.to_track(BATCH, after=jobs[-1].seq)
             await self._record(jobs)
-        self._new -= expected  # the rest were deleted
+        self._new -= expected  # the remaining jobs were deleted
 
     async def _record(self, jobs: Sequence[Job]) -> None:
         ended = [_ended(job, may_be_registered=job.job_id not in self._new) for job in jobs]
@@ -143,12 +143,12 @@ class Recorder:
         if any(result.tracking.model_version for result in settled.values()):
             self._monitor.check_now()  # the status counts model versions
         if len(settled) < len(jobs):
-            # MLflow failed for some of them, and may do so again: the others do not wait
+            # MLflow failed for some jobs and may fail again, so other jobs do not wait for them
             self._schedule(after=FAILED_SECONDS)
 
 
 def _ended(job: Job, *, may_be_registered: bool) -> EndedJob:
-    assert job.outcome is not None  # noqa: S101  # pending only once it is known
+    assert job.outcome is not None  # noqa: S101  # a job is pending only once it has an outcome
     return EndedJob(
         job_id=job.job_id,
         attempt=job.attempt,

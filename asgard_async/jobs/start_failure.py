@@ -1,4 +1,4 @@
-"""The reasons for failed starts in words for the owner of a job, without the paths of errors."""
+"""Descriptions of failed starts for the owner of a job, without the paths in errors."""
 
 import errno
 import os
@@ -6,12 +6,12 @@ import os
 from asgard_async.executors.base import CannotStart
 
 TRANSIENT = frozenset({errno.EAGAIN, errno.ENOMEM, errno.EMFILE, errno.ENFILE})
-"""Errors of a machine under load: no more processes, memory or open files for the moment."""
+"""Errors on a machine under load: processes, memory or open files are temporarily exhausted."""
 DISK_FULL = frozenset({errno.ENOSPC, errno.EDQUOT, errno.EFBIG})
 
 
 def is_transient(error: Exception) -> bool:
-    """Return whether the same start may succeed a little later."""
+    """Return whether the same start may succeed later."""
     return isinstance(error, MemoryError) or (
         isinstance(error, OSError) and error.errno in TRANSIENT
     )

@@ -1,4 +1,4 @@
-"""MLflow's address and credentials, kept apart so that the address can be shown."""
+"""MLflow's address and credentials, kept separate so that the address can be shown."""
 
 import base64
 from dataclasses import dataclass, field
@@ -26,7 +26,7 @@ class MlflowAddress:
     def parse(
         cls, tracking_uri: str, *, username: str = "", password: str = "", token: str = ""
     ) -> Self:
-        """Parse an address. Its user name and password are used unless others are passed."""
+        """Parse an address. Credentials in it are used unless others are passed."""
         uri = URL(tracking_uri)
         if not (username or token):
             username, password = uri.user or "", uri.password or ""
@@ -45,7 +45,7 @@ class MlflowAddress:
 
     @property
     def authorization(self) -> str | None:
-        """The value of the Authorization header, if there are credentials."""
+        """The value of the Authorization header; None without credentials."""
         if self.token:
             return f"Bearer {self.token}"
         if self.username:
@@ -54,7 +54,7 @@ class MlflowAddress:
         return None
 
     def without_credentials(self, text: bytes) -> bytes:
-        """Redact the credentials in a text, since a server may repeat what it was sent."""
+        """Redact the credentials in a text, since a server may echo what it received."""
         for secret in ((self.authorization or "").partition(" ")[2], self.password, self.token):
             if len(secret) >= MIN_SECRET_LENGTH:
                 text = text.replace(secret.encode(), b"(hidden)")

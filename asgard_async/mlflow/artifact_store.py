@@ -1,7 +1,7 @@
-"""Checks of MLflow's artifact store, so that problems show before a training runs into them.
+"""Checks of MLflow's artifact store, so that problems surface before a job runs into them.
 
-A job that cannot store its model fails late and obscurely: MLflow answers 500 without a message,
-and its client library retries for minutes.
+A job that cannot store its model fails late and with an unclear error: MLflow answers 500 without a
+message, and its client library retries for minutes.
 """
 
 import asyncio
@@ -36,7 +36,7 @@ def check_destination(config: Config) -> None:
 
     Raises:
         ConfigError: the driver is missing (the message names the package to install), or the
-            address names no bucket.
+            address contains no bucket.
     """
     destination = config.mlflow.artifacts_destination
     scheme, separator, rest = destination.partition("://")
@@ -79,7 +79,7 @@ class ArtifactStoreWatch:
         self._check_again_seconds = check_again_seconds
         self._last_warning = ""
         self.problem = ""
-        """Why models cannot be stored, for an administrator; empty if no problem is known."""
+        """The reason why models cannot be stored, for an administrator; empty if none is known."""
 
     async def run(self) -> NoReturn:
         """Check at intervals until cancelled."""
@@ -93,7 +93,7 @@ class ArtifactStoreWatch:
         try:
             await self._gateway.check_artifact_store()
         except ArtifactsNotServed as error:
-            warning = str(error)  # not a problem by itself: jobs may bring their own credentials
+            warning = str(error)  # not a problem in itself: jobs may have their own credentials
         except AsgardError as error:
             warning = self.problem = f"Artifacts cannot be stored: {error}"
         if warning and warning != self._last_warning:

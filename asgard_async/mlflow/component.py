@@ -42,7 +42,7 @@ async def mlflow(app: web.Application) -> AsyncIterator[None]:
         server = BackgroundTasks()
 
         def starting() -> None:
-            gateway.move_to(address())  # another process may have taken its port
+            gateway.move_to(address())  # another process may have taken the port
             monitor.expect_start()
 
         if embedded is not None:

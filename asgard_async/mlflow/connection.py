@@ -21,7 +21,7 @@ MAX_RESPONSE_BYTES = 32 * 1024 * 1024
 KEEPALIVE_SECONDS = 4.0
 MAX_CONNECTIONS = 16
 
-ResponseT = TypeVar("ResponseT", bound=wire.Response)
+ResponseT = TypeVar("ResponseT", bound=wire.WireObject)
 
 
 class MlflowConnection:
@@ -153,7 +153,7 @@ class MlflowConnection:
         """Check that the server can list a directory of its artifact store.
 
         Raises:
-            ArtifactsNotServed: it leaves access to the store to its clients.
+            ArtifactsNotServed: the server leaves access to the store to its clients.
             AsgardError: the store refuses access, or MLflow does not answer.
         """
         # the directory need not exist: MLflow accesses the store either way

@@ -1,17 +1,19 @@
 """The MLflow server that Asgard runs itself when none is configured.
 
-It runs under a shim like a job, so it outlives the service, which adopts it after a restart. Its
-socket is opened before the first start and stays open between restarts: early clients wait.
+Like a job, the server runs under a shim, so it outlives the service, which adopts it after a
+restart. Its socket is opened before the first start and stays open between restarts, so that early
+clients wait instead of failing.
 
     mlflow-server/server.json      the chosen port and the artifact store
     mlflow-server/attempts/<n>/    the latest start's lock, pid.json, exit.json
     mlflow-server/mlflow.log
     mlflow/mlflow.db        runs, experiments, the registry
     mlflow/artifacts/       models and files, unless [mlflow] artifacts_destination is set
-    mlflow/tmp/             its TMPDIR and HOME
+    mlflow/tmp/             the server's TMPDIR and HOME
 
-It runs in a sandbox like a job, since jobs control the paths that it reads and writes: they choose
-the locations of their artifacts and can create links there. It can access only mlflow/.
+Like a job, the server runs in a sandbox, because jobs control the paths that it reads and writes:
+they choose the locations of their artifacts and can create links there. The server can access only
+mlflow/.
 """
 
 import asyncio
@@ -84,7 +86,7 @@ class EmbeddedServer:
         """The server's address; known after `prepare`.
 
         It changes only if a server adopted from an earlier service process exits and its port is
-        taken before the restart; as at every start, `starting` is called then.
+        taken before the restart. As before every start, `starting` is then called.
         """
         return f"http://{HOST}:{self._port}"
 
@@ -110,7 +112,7 @@ class EmbeddedServer:
     async def run(self, starting: Callable[[], None]) -> None:
         """Keep the server running until cancelled; the server itself then continues (see `leave`).
 
-        Calls `starting` before each start. The first one waits until the isolation level is known.
+        Calls `starting` before each start. The first start waits until the isolation is known.
         """
         await run_with_restarts(
             partial(self._run_once, starting), BACKOFF, before_pause=self._log_exit
@@ -131,7 +133,7 @@ class EmbeddedServer:
         )
 
     async def leave(self) -> None:
-        """Stop the server if no job is running; otherwise it is stopped after the last one.
+        """Stop the server now if no job is running, otherwise after the last job.
 
         Call this last, after cancelling `run`.
         """

@@ -1,7 +1,7 @@
 """Creation of experiments before the jobs that name them start.
 
-Jobs that create the same experiment at once fail in the client library with
-RESOURCE_ALREADY_EXISTS.
+If several jobs create the same experiment at once, MLflow's client library fails in all but one
+with RESOURCE_ALREADY_EXISTS.
 """
 
 import asyncio
@@ -37,10 +37,10 @@ class Experiments:
         self._requests: dict[str, asyncio.Task[str | None]] = {}
 
     async def ensure_experiment(self, name: str) -> str | None:
-        """Return the id of the experiment called `name`, which is created if necessary.
+        """Return the id of the experiment called `name`, creating it if necessary.
 
-        None if MLflow refuses or does not answer in time; the reason is logged. The job can start
-        anyway: its script then handles MLflow as it is.
+        Returns None and logs the reason if MLflow refuses or does not answer in time. The job can
+        start anyway: its script then has to cope with the state of MLflow.
         """
         if (cached := self._cache.get(name)) is not None and self._clock() < cached[1]:
             return cached[0]
@@ -49,7 +49,7 @@ class Experiments:
             request = asyncio.create_task(self._look_up(name), name="ensure-experiment")
             self._requests[name] = request
             request.add_done_callback(lambda _: self._requests.pop(name))
-        # wait, unlike wait_for, keeps the request for other callers when this one gives up
+        # wait, unlike wait_for, keeps the request for other callers when this caller gives up
         await asyncio.wait([request], timeout=self._wait_seconds)
         if not request.done():
             logger.warning("MLflow took too long to look up an experiment")
@@ -82,7 +82,7 @@ class Experiments:
             except MlflowRefused as error:
                 if error.error_code != ALREADY_EXISTS:
                     raise
-            # another client, such as a script, has just created it
+            # another client, such as a script, has just created the experiment
             experiment = await self._gateway.experiment_named(name)
         if experiment.lifecycle_stage != "active":
             logger.warning(

@@ -145,7 +145,7 @@ class MlflowGateway(MlflowConnection):
         description: str,
         tags: Mapping[str, str],
     ) -> wire.ModelVersion:
-        """Add a version to a registered model. Not idempotent: a repetition adds another."""
+        """Add a version to a registered model. Not idempotent: a repeated call adds another."""
         body: dict[str, Any] = {
             "name": name,
             "source": source,

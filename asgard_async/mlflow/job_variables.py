@@ -19,7 +19,7 @@ def job_environment(
     server_id: str,
     tags: Mapping[str, str],
 ) -> dict[str, str]:
-    """The variables that make a script log to its experiment and tag its runs as the job's.
+    """Return the variables that make a script log to its experiment and tag its runs.
 
     The tags are passed in MLFLOW_RUN_CONTEXT: the fluent API and autologging set them on every run.
     """

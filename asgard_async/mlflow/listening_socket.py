@@ -1,4 +1,4 @@
-"""The embedded MLflow server's listening socket, and the record of the settings it uses."""
+"""The embedded MLflow server's listening socket, and a record of its settings."""
 
 import logging
 import socket
@@ -22,7 +22,7 @@ class ServerSettings(msgspec.Struct):
 
     @classmethod
     def read(cls, file: Path) -> Self | None:
-        """Read the settings of the last start, if there was one."""
+        """Read the settings of the last start; None if there was no start."""
         try:
             return msgspec.json.decode(file.read_bytes(), type=cls)
         except (FileNotFoundError, msgspec.MsgspecError):
@@ -34,7 +34,7 @@ class ServerSettings(msgspec.Struct):
 
 
 def open_socket(configured_port: int, last_settings: ServerSettings | None) -> socket.socket:
-    """Listen on the last port, or else the configured one, or else any free one.
+    """Listen on the last port, else the configured port, else any free port.
 
     Raises:
         OSError: no port is available.

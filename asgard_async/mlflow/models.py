@@ -28,7 +28,7 @@ class ModelVersionView(TypedDict):
 class RegisteredModelView(TypedDict):
     """A registered model with the newest version of each stage, newest first.
 
-    Without stages, this is only the newest version.
+    Without stages, this is the newest version only.
     """
 
     name: str
@@ -41,10 +41,10 @@ class RegisteredModelView(TypedDict):
 
 
 async def list_models(gateway: MlflowGateway) -> list[RegisteredModelView]:
-    """All registered models, by name.
+    """Return all registered models, sorted by name.
 
     Raises:
-        TrackingUnavailable: MLflow does not answer, or refuses to list them.
+        TrackingUnavailable: MLflow does not answer, or refuses to list the models.
     """
     try:
         return [view_model(model) for model in await gateway.registered_models()]
@@ -54,10 +54,10 @@ async def list_models(gateway: MlflowGateway) -> list[RegisteredModelView]:
 
 
 async def get_model(gateway: MlflowGateway, name: str) -> RegisteredModelView:
-    """One registered model.
+    """Return a registered model.
 
     Raises:
-        TrackingNotFound: there is no model of that name.
+        TrackingNotFound: there is no model with that name.
     """
     model = await gateway.registered_model(name)
     if _dictionary(model.tags).get(PROMPT_TAG, "").lower() == "true":

@@ -21,13 +21,13 @@ MlflowState = Literal["accessible", "unreachable", "starting"]
 
 @dataclass(frozen=True, kw_only=True)
 class TrackingSnapshot:
-    """MLflow's state at the last check. Counts are the last known ones, None before the first."""
+    """MLflow's state at the last check. Counts are the last known values, initially None."""
 
     mlflow_api: MlflowState = "unreachable"
     registered_models: int | None = None
     active_experiments: int | None = None
     checked_at: datetime | None = None
-    """When MLflow last answered, or failed to."""
+    """The time of the last check, successful or not."""
     latency_ms: float | None = None
     """Response time of the last check; None if it failed."""
 
@@ -37,7 +37,7 @@ class TrackingSnapshot:
 
 
 class Monitor:
-    """Checks MLflow at intervals and wakes those who wait for it."""
+    """Checks MLflow at intervals and wakes callers that wait for it."""
 
     def __init__(
         self,
@@ -62,7 +62,7 @@ class Monitor:
 
     @property
     def problem(self) -> str:
-        """Why MLflow is unreachable, for an administrator; otherwise empty."""
+        """The reason why MLflow is unreachable, for an administrator; otherwise empty."""
         return self._problem if self._snapshot.mlflow_api == "unreachable" else ""
 
     def expect_start(self) -> None:
@@ -102,7 +102,7 @@ class Monitor:
                 await self._sleep(self._refresh_seconds)
                 continue
             if self._starting:
-                pause = self._first_retry_seconds  # no backoff: it is local and soon answers
+                pause = self._first_retry_seconds  # no backoff: the server is local, answers soon
             await self._sleep(pause)
             pause = min(pause * 2, self._refresh_seconds)
 
@@ -113,10 +113,10 @@ class Monitor:
                 await self._check_requested.wait()
 
     async def _check(self) -> bool:
-        begun = time.perf_counter()
+        start = time.perf_counter()
         try:
             experiments = len(await self._gateway.active_experiment_ids())
-            latency_ms = (time.perf_counter() - begun) * 1000
+            latency_ms = (time.perf_counter() - start) * 1000
             models = await self._count_models()
         except AsgardError as error:
             self._record_failure(error)

@@ -32,11 +32,11 @@ MAX_CONCURRENT_JOBS = 4
 
 @dataclass(frozen=True, kw_only=True)
 class Reconciliation:
-    """The final result for a job: reconciling it again gives the same."""
+    """The final result for a job; reconciling the job again gives the same result."""
 
     tracking: JobTracking
     problem: str | None = None
-    """Why some of it could not be recorded, as a sentence for users."""
+    """The reason why part of it could not be recorded, as a sentence for users."""
 
 
 class RunReconciler:
@@ -49,7 +49,7 @@ class RunReconciler:
         self._lock = asyncio.Lock()
 
     async def reconcile(self, jobs: Sequence[EndedJob]) -> Mapping[str, Reconciliation]:
-        """The result for each job, by id; jobs missing from it must be reconciled again later.
+        """Return the results by job id; jobs without a result must be reconciled again later.
 
         Raises:
             TrackingUnavailable: MLflow does not answer, and no job was reconciled before that.
@@ -100,7 +100,7 @@ class _Batch:
 
     async def reconcile(self, jobs: Sequence[EndedJob]) -> Mapping[str, Reconciliation]:
         run_ids = [run_id for job in jobs if job.completed for run_id in self._latest_runs(job)]
-        # if MLflow refuses this, each job asks separately and reports its own error
+        # if MLflow refuses this search, each job searches separately and reports its own error
         with contextlib.suppress(AsgardError):
             self._versions = await versions_from(self._gateway, run_ids)
         async with asyncio.TaskGroup() as group:

@@ -33,8 +33,8 @@ class MlflowRefused(TrackingRejected):
 class MlflowInternalError(TrackingUnavailable):
     """MLflow is running but failed to process this request (500); others may succeed.
 
-    Some requests always fail like this (a source that names no logged model), so one job's must
-    not hold up the others.
+    Some requests always fail this way, such as a source that names no logged model, so that the
+    failure of one job must not hold up other jobs.
     """
 
 
@@ -51,13 +51,13 @@ class ResponseTooLarge(TrackingUnavailable):
 
 
 def read_refusal(status: int, body: bytes, address: MlflowAddress) -> AsgardError:
-    """The exception for a response other than 2xx."""
+    """Return the exception for a response other than 2xx."""
     public_uri = address.public_uri
     refusal = _decode(body)
     # only the first line: MLflow quotes SQL with its parameters below it
     message = (refusal.message.partition("\n")[0] if refusal else "")[:MAX_MESSAGE_CHARACTERS]
     if status == HTTPStatus.INTERNAL_SERVER_ERROR:
-        # without a message after an unexpected error, for example in its artifact store
+        # there is no message after an unexpected error, for example in the artifact store
         return MlflowInternalError(
             f"MLflow at {public_uri} failed:"
             f" {message or 'it answered 500 without a reason; see its own log'}"
@@ -85,7 +85,7 @@ def read_refusal(status: int, body: bytes, address: MlflowAddress) -> AsgardErro
 def refuse_unserved(status: int, body: bytes, public_uri: str) -> None:
     """Raise ArtifactsNotServed if a response means that the server does not proxy artifacts.
 
-    A server with that feature disabled answers 503, and one without it has no such URL. A server
+    A server with the feature disabled answers 503; a server without it has no such URL. A server
     that proxies artifacts passes on the store's 404, with an error code.
     """
     refusal = _decode(body)

@@ -30,7 +30,10 @@ class ModelSource:
 async def find_source(
     gateway: MlflowGateway, run_id: str, experiment_id: str
 ) -> ModelSource | None:
-    """The newest completely logged model of a run, or None. MLflow must have issued `run_id`."""
+    """Return the newest completely logged model of a run, or None.
+
+    `run_id` must be an id issued by MLflow.
+    """
     try:
         async for model in gateway.logged_models_of(run_id, experiment_id):
             # filtered here, since MLflow's search by status finds nothing
@@ -43,7 +46,7 @@ async def find_source(
 
 
 async def _find_model_directory(gateway: MlflowGateway, run_id: str) -> ModelSource | None:
-    """The run's artifact directory with an MLmodel file, as MLflow 2 logs models.
+    """Return the run's artifact directory with an MLmodel file, as MLflow 2 logs models.
 
     Searches breadth-first, up to MAX_DIRECTORIES directories.
     """
@@ -62,11 +65,11 @@ async def _find_model_directory(gateway: MlflowGateway, run_id: str) -> ModelSou
 async def register_for_job(
     gateway: MlflowGateway, job: EndedJob, run: JobRun, versions: Sequence[ModelVersion]
 ) -> str | None:
-    """Return the version of the job's model that has the model of its run; None without a model.
+    """Return the job's version of its registered model; None if the job logged no model.
 
-    Creates the version unless the script or an earlier call (interrupted by a crash, for example)
-    has done so. `versions` are those created from any of the job's runs; if the job's run has no
-    model, a version that the script created from another run is returned.
+    Creates the version from the job's run, unless the script or an earlier call (interrupted by a
+    crash, for example) already created it. `versions` are the versions created from any of the
+    job's runs; if the job's run has no model, returns one that the script created from another run.
     """
     by_script = [version for version in versions if version.name == job.model_name]
     version = _newest(version for version in by_script if version.run_id == run.run_id)
@@ -118,7 +121,7 @@ async def register_run(
 
 
 async def versions_from(gateway: MlflowGateway, run_ids: Sequence[str]) -> list[ModelVersion]:
-    """The versions, of any model, that were created from any of these runs."""
+    """Return the versions, of any model, that were created from any of these runs."""
     versions: list[ModelVersion] = []
     for first in range(0, len(run_ids), RUNS_PER_SEARCH):
         ids = ", ".join(f"'{run_id}'" for run_id in run_ids[first : first + RUNS_PER_SEARCH])
@@ -127,7 +130,7 @@ async def versions_from(gateway: MlflowGateway, run_ids: Sequence[str]) -> list[
 
 
 async def _find_tagged(gateway: MlflowGateway, job: EndedJob) -> ModelVersion | None:
-    """The version of the job's model that is tagged with the job's id, from any run."""
+    """Return the version of the job's model that is tagged with the job's id, from any run."""
     versions = await gateway.search_model_versions(f"tags.`{JOB_TAG}` = '{job.job_id}'")
     return _newest(version for version in versions if version.name == job.model_name)
 

@@ -30,16 +30,16 @@ class EndedJob:
 
     job_id: str
     attempt: int
-    """The last attempt; runs of earlier ones are listed but cannot be the job's run."""
+    """The last attempt; runs of earlier attempts are listed but cannot be the job's run."""
     reason: Reason
     started_at: datetime
-    """When its first attempt started, or any earlier moment."""
+    """The start of its first attempt, or any earlier time."""
     ended_at: datetime
     model_name: str
     tags: Mapping[str, str] = field(default_factory=dict)
     """The user's tags for the model version."""
     may_be_registered: bool = True
-    """True if an earlier reconciliation may have registered its model, so that this must be
+    """True if an earlier reconciliation may have registered the model, which must then be
     checked."""
 
     @property
@@ -50,7 +50,7 @@ class EndedJob:
 async def find_runs(
     gateway: MlflowGateway, server_id: str, jobs: Sequence[EndedJob]
 ) -> dict[str, list[Run]]:
-    """The runs of each job that are not deleted, found by one search for all jobs."""
+    """Find the runs of each job that are not deleted, with one search for all jobs."""
     job_ids = {job.job_id for job in jobs}
     runs: dict[str, list[Run]] = defaultdict(list)
     filter_text = _filter(server_id, jobs)
@@ -76,7 +76,7 @@ def _filter(server_id: str, jobs: Sequence[EndedJob]) -> str:
 async def _search(
     gateway: MlflowGateway, experiment_ids: Sequence[str], filter_text: str
 ) -> list[Run]:
-    """The results of a search, with smaller pages if the runs make a response too large."""
+    """Return the results of a search, using smaller pages if a response is too large."""
     runs: list[Run] = []
     token, size = "", PAGE_SIZE
     while True:
@@ -106,7 +106,7 @@ async def end_open_runs(
             try:
                 info = await gateway.end_run(info.run_id, final_status(job.reason), end_ms)
             except (TrackingNotFound, TrackingRejected) as error:
-                # most likely it has just been deleted
+                # most likely, the run has just been deleted
                 logger.warning(
                     "run %s cannot be ended: %s", info.run_id, error, extra={"job_id": job.job_id}
                 )
@@ -125,7 +125,7 @@ async def end_open_runs(
 
 
 def final_status(reason: Reason) -> MlflowRunStatus:
-    """The final status of a run that was still open when its job ended for `reason`."""
+    """Return the final status of a run that was still open when its job ended for `reason`."""
     if reason is Reason.SUCCEEDED:
         return MlflowRunStatus.FINISHED
     if reason is Reason.EXIT_CODE:
@@ -134,12 +134,12 @@ def final_status(reason: Reason) -> MlflowRunStatus:
 
 
 def runs_of_attempt(runs: Sequence[Run], attempt: int) -> frozenset[str]:
-    """The ids of the runs that an attempt created."""
+    """Return the ids of the runs that an attempt created."""
     return frozenset(run.info.run_id for run in runs if run.tags.get(ATTEMPT_TAG) == str(attempt))
 
 
 def job_run(runs: Sequence[JobRun]) -> JobRun | None:
-    """The run that ended last, whatever its status; a top-level run if several did."""
+    """Return the run that ended last, whatever its status; a top-level run wins a tie."""
     return max(
         runs,
         key=lambda run: (

@@ -16,28 +16,28 @@ class MlflowRunStatus(StrEnum):
     KILLED = "KILLED"
 
 
-class Response(msgspec.Struct, frozen=True):
-    """Base of MLflow's objects, which omit empty fields: all but identifiers have defaults."""
+class WireObject(msgspec.Struct, frozen=True):
+    """Base of MLflow's JSON objects, which omit empty fields: all but ids have defaults."""
 
 
-class Page(Response, frozen=True):
-    """A page of a list; an empty token marks the last one."""
+class Page(WireObject, frozen=True):
+    """A page of a list; an empty token marks the last page."""
 
     next_page_token: str = ""
 
 
-class Tag(Response, frozen=True):
+class Tag(WireObject, frozen=True):
     key: str
     value: str = ""
 
 
-class Experiment(Response, frozen=True):
+class Experiment(WireObject, frozen=True):
     experiment_id: str
     name: str = ""
     lifecycle_stage: str = "active"
 
 
-class RunInfo(Response, frozen=True):
+class RunInfo(WireObject, frozen=True):
     run_id: str
     experiment_id: str
     run_name: str | None = None
@@ -46,11 +46,11 @@ class RunInfo(Response, frozen=True):
     end_time: int | None = None
 
 
-class RunData(Response, frozen=True):
+class RunData(WireObject, frozen=True):
     tags: Sequence[Tag] = ()
 
 
-class Run(Response, frozen=True):
+class Run(WireObject, frozen=True):
     info: RunInfo
     data: RunData = RunData()
 
@@ -59,26 +59,26 @@ class Run(Response, frozen=True):
         return {tag.key: tag.value for tag in self.data.tags}
 
 
-class LoggedModelInfo(Response, frozen=True):
+class LoggedModelInfo(WireObject, frozen=True):
     model_id: str
     status: str = ""
 
 
-class LoggedModel(Response, frozen=True):
+class LoggedModel(WireObject, frozen=True):
     info: LoggedModelInfo
 
 
-class ArtifactFile(Response, frozen=True):
+class ArtifactFile(WireObject, frozen=True):
     path: str
     is_dir: bool = False
 
 
-class Alias(Response, frozen=True):
+class Alias(WireObject, frozen=True):
     alias: str
     version: str
 
 
-class ModelVersion(Response, frozen=True):
+class ModelVersion(WireObject, frozen=True):
     name: str
     version: str
     current_stage: str = "None"
@@ -89,7 +89,7 @@ class ModelVersion(Response, frozen=True):
     last_updated_timestamp: int = 0
 
 
-class RegisteredModel(Response, frozen=True):
+class RegisteredModel(WireObject, frozen=True):
     name: str
     description: str = ""
     tags: Sequence[Tag] = ()
@@ -99,16 +99,16 @@ class RegisteredModel(Response, frozen=True):
     last_updated_timestamp: int = 0
 
 
-class Refusal(Response, frozen=True):
+class Refusal(WireObject, frozen=True):
     error_code: str = ""
     message: str = ""
 
 
-class ExperimentResponse(Response, frozen=True):
+class ExperimentResponse(WireObject, frozen=True):
     experiment: Experiment
 
 
-class ExperimentCreated(Response, frozen=True):
+class ExperimentCreated(WireObject, frozen=True):
     experiment_id: str
 
 
@@ -116,11 +116,11 @@ class ExperimentsPage(Page, frozen=True):
     experiments: Sequence[Experiment] = ()
 
 
-class RunResponse(Response, frozen=True):
+class RunResponse(WireObject, frozen=True):
     run: Run
 
 
-class RunUpdated(Response, frozen=True):
+class RunUpdated(WireObject, frozen=True):
     run_info: RunInfo
 
 
@@ -137,7 +137,7 @@ class ArtifactsPage(Page, frozen=True):
     files: Sequence[ArtifactFile] = ()
 
 
-class RegisteredModelResponse(Response, frozen=True):
+class RegisteredModelResponse(WireObject, frozen=True):
     registered_model: RegisteredModel
 
 
@@ -145,7 +145,7 @@ class RegisteredModelsPage(Page, frozen=True):
     registered_models: Sequence[RegisteredModel] = ()
 
 
-class ModelVersionResponse(Response, frozen=True):
+class ModelVersionResponse(WireObject, frozen=True):
     model_version: ModelVersion
 
 
@@ -153,11 +153,11 @@ class ModelVersionsPage(Page, frozen=True):
     model_versions: Sequence[ModelVersion] = ()
 
 
-class Name(Response, frozen=True):
+class Name(WireObject, frozen=True):
     name: str
 
 
 class RegisteredModelNames(Page, frozen=True):
-    """A page of registered models, to count them."""
+    """A page of registered models, used to count them."""
 
     registered_models: Sequence[Name] = ()

@@ -36,7 +36,7 @@ OnRemoved = Callable[[Removal], None]
 
 
 class Collector:
-    """Finds and deletes expired items. Safe with running jobs and with another collector.
+    """Finds and deletes expired items. Safe alongside running jobs and another collector.
 
     A job's record is deleted before its files, so that a crash leaves at worst files without a
     record, which the next collection deletes as strays.
@@ -71,37 +71,37 @@ class Collector:
     async def run(self, on_removed: OnRemoved) -> NoReturn:
         """Collect at intervals until cancelled."""
         while True:
-            removed = await self.collect(on_removed)
-            if removed:
-                counts = Counter(removal.kind for removal in removed)
+            removals = await self.collect(on_removed)
+            if removals:
+                counts = Counter(removal.kind for removal in removals)
                 logger.info(
                     "deleted by [retention]: %s; %.1f MB",
                     ", ".join(f"{number} {kind}" for kind, number in sorted(counts.items())),
-                    sum(removal.size_bytes for removal in removed) / 1e6,
+                    sum(removal.size_bytes for removal in removals) / 1e6,
                 )
             await asyncio.sleep(self._config.check_hours * 3600)
 
     async def collect(self, on_removed: OnRemoved = lambda _: None) -> Sequence[Removal]:
-        """Delete all expired items and return them. Calls `on_removed` for each."""
-        removed = []
+        """Delete all expired items and return them, calling `on_removed` for each."""
+        completed = []
         for removal in await self.find():
             try:
-                done = await self._remove(removal)
+                is_removed = await self._remove(removal)
             except OSError:
-                # go on with the others
+                # continue with the other items
                 logger.exception("%s %s cannot be deleted", removal.kind, removal.name)
                 continue
-            if done:
+            if is_removed:
                 on_removed(removal)
-                removed.append(removal)
+                completed.append(removal)
         await run_in_daemon_thread(self._caches.sweep)
         await self._store.purge_idempotency_keys(at=now())
-        return removed
+        return completed
 
     async def find(self) -> list[Removal]:
         """Find all expired items."""
         on_disk = await run_in_daemon_thread(self._files.job_ids)
-        archives = await run_in_daemon_thread(self._archives.settled)
+        archives = await run_in_daemon_thread(partial(self._archives.settled, now()))
         # queried after the listing: a listed job without a row now will never have one
         strays = on_disk - await self._store.all_job_ids()
         stray_archives = archives - set(await self._store.all_archives())

@@ -17,7 +17,7 @@ ON_REMOVAL = web.AppKey[Callable[[Removal], None]]("on_removal")
 
 
 async def retention(app: web.Application) -> AsyncIterator[None]:
-    """Delete at intervals what `[retention]` no longer keeps."""
+    """Delete expired items at intervals, as `[retention]` configures."""
     config, data = app[CONFIG], app[DATA]
     collector = Collector(
         store=app[STORE],

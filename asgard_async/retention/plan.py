@@ -1,4 +1,4 @@
-"""The decision what to delete, made from facts alone, before anything is touched."""
+"""The decision about what to delete: computed from recorded facts, before anything is deleted."""
 
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
@@ -11,7 +11,7 @@ SECONDS_PER_DAY = 24 * 3600
 
 
 class Kind(StrEnum):
-    """The kinds of things that retention deletes."""
+    """The kinds of items that retention deletes."""
 
     DIRECTORY = "directory"
     """The files that a job left in its working directory."""
@@ -27,7 +27,7 @@ class Kind(StrEnum):
 
 
 EXTRA_DAYS_UNRECORDED = 7
-"""Added to the retention time of a job whose MLflow runs have not been recorded yet."""
+"""Extra retention time for a job whose MLflow runs have not been recorded yet."""
 
 FILES = (Kind.DIRECTORY, Kind.LOG, Kind.ARCHIVE)
 """A job's files, in the order in which they are deleted to save space; its record remains."""
@@ -40,7 +40,7 @@ class StoredJob:
     job_id: str
     ended_at: datetime
     is_recorded: bool
-    """True once its MLflow runs are recorded."""
+    """True once the job's MLflow runs are recorded."""
     archive: str | None
     bytes_of: dict[Kind, int]
     """Disk space by the kinds in FILES; missing kinds use none."""
@@ -54,7 +54,7 @@ class StoredDirectory:
     last_used_at: datetime
     size_bytes: int
     is_in_use: bool
-    """True if a job is using it: then it is kept, but its size counts."""
+    """True if a job is using the directory: it is then kept, but its size counts."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -88,7 +88,7 @@ def plan(
     bounds: Mapping[Kind, Bounds],
     at: datetime,
 ) -> list[Removal]:
-    """The items to delete now: first by age, then by size, oldest first."""
+    """Return the items to delete now: first by age, then by size, oldest first."""
     oldest_first = sorted(jobs, key=lambda job: job.ended_at)
     removals = list(_expired(oldest_first, config, at))
     expired = {(removal.kind, removal.name) for removal in removals}
@@ -157,5 +157,5 @@ def _file_removal(kind: Kind, job: StoredJob, size: int, why: str) -> Removal:
 
 
 def _is_older(moment: datetime, days: float, at: datetime) -> bool:
-    # not `at - timedelta(days)`: a large number would go back beyond the first date
+    # not `at - timedelta(days)`, which overflows for a large number of days
     return days > 0 and (at - moment).total_seconds() > days * SECONDS_PER_DAY

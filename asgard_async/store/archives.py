@@ -2,17 +2,17 @@
 
 A file is written under its final name and made durable before a row names it. So a crash can leave
 files without a row, but never a row without its file; `sweep` removes such files before the service
-accepts requests. A retry gets its own hard link: no two rows share a file, so a file is deleted with
-its row and no references are counted.
+accepts requests. A retry gets its own hard link: no two rows share a file, so a file is
+deleted with its row and no references are counted.
 """
 
 import asyncio
 import hashlib
 import os
 import secrets
-import time
 from collections.abc import Collection, Iterator
 from contextlib import contextmanager
+from datetime import datetime
 from pathlib import Path
 from typing import IO
 
@@ -48,7 +48,7 @@ class Incoming:
 
 
 class ArchiveStore:
-    """The archives in `directory`, which must exist and hold nothing else."""
+    """The archives in `directory`, which must exist and contain nothing else."""
 
     def __init__(self, directory: Path) -> None:
         self._directory = directory
@@ -97,15 +97,15 @@ class ArchiveStore:
         """Remove an archive that no row names."""
         await asyncio.to_thread(self.path(name).unlink, missing_ok=True)
 
-    def settled(self) -> set[str]:
-        """The archives so old that a row names them by now, or never will.
+    def settled(self, at: datetime) -> set[str]:
+        """Return the archives that are so old at that time that none still waits for its row.
 
         Blocks; call it in a thread.
         """
-        before = time.time() - SETTLED_SECONDS
+        cutoff = at.timestamp() - SETTLED_SECONDS
         with os.scandir(self._directory) as entries:
             # not the modification time: `share` links files that may be old
-            return {entry.name for entry in entries if entry.stat().st_ctime < before}
+            return {entry.name for entry in entries if entry.stat().st_ctime < cutoff}
 
     async def sweep(self, known: Collection[str]) -> int:
         """Remove the archives that are not in `known`; return their number.

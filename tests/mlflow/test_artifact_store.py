@@ -106,7 +106,7 @@ def test_a_bucket_must_be_named() -> None:
 
 
 def test_a_missing_driver_is_named_with_its_package() -> None:
-    with pytest.raises(ConfigError, match=r"gs:// needs google\.cloud\.storage.*pip install"):
+    with pytest.raises(ConfigError, match=r"gs:// requires google\.cloud\.storage.*pip install"):
         destination("gs://bucket")
 
 

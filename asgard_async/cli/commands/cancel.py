@@ -1,4 +1,4 @@
-"""`asgard cancel`."""
+"""The `asgard cancel` command."""
 
 from typing import TYPE_CHECKING
 

@@ -1,4 +1,4 @@
-"""`asgard config`."""
+"""The `asgard config` command."""
 
 import dataclasses
 from pathlib import Path

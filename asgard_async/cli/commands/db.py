@@ -1,4 +1,4 @@
-"""`asgard db`."""
+"""The `asgard db` command."""
 
 import contextlib
 import os
@@ -63,7 +63,7 @@ def backup(file: Path | None, data_dir: str | None, target: Path) -> None:
 def migrate(file: Path | None, data_dir: str | None) -> None:
     """Migrate the database to this version's schema.
 
-    The service does the same when it starts. It must not be running.
+    The service does this itself when it starts. Stop it before running this command.
 
     \b
     Example:

@@ -1,4 +1,4 @@
-"""`asgard doctor`."""
+"""The `asgard doctor` command."""
 
 import asyncio
 import json

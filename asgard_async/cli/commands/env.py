@@ -1,4 +1,4 @@
-"""`asgard env`. Works while the service is running."""
+"""The `asgard env` command. Works while the service is running."""
 
 import asyncio
 import json

@@ -1,4 +1,4 @@
-"""`asgard gc`."""
+"""The `asgard gc` command."""
 
 import asyncio
 import json

@@ -1,4 +1,4 @@
-"""`asgard jobs`."""
+"""The `asgard jobs` command."""
 
 import asyncio
 import sys

@@ -1,4 +1,4 @@
-"""`asgard logs`."""
+"""The `asgard logs` command."""
 
 import sys
 from contextlib import aclosing

@@ -1,4 +1,4 @@
-"""`asgard models`."""
+"""The `asgard models` command."""
 
 from typing import TYPE_CHECKING
 

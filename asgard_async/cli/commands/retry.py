@@ -1,4 +1,4 @@
-"""`asgard retry`."""
+"""The `asgard retry` command."""
 
 from typing import TYPE_CHECKING
 

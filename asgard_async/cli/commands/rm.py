@@ -1,4 +1,4 @@
-"""`asgard rm`."""
+"""The `asgard rm` command."""
 
 from typing import TYPE_CHECKING
 

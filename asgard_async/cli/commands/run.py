@@ -1,4 +1,4 @@
-"""`asgard run`."""
+"""The `asgard run` command."""
 
 import asyncio
 import contextlib

@@ -1,4 +1,4 @@
-"""`asgard serve`."""
+"""The `asgard serve` command."""
 
 import asyncio
 import logging

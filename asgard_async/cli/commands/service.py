@@ -1,4 +1,4 @@
-"""`asgard service`."""
+"""The `asgard service` command."""
 
 import os
 import pwd

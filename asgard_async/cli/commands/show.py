@@ -1,4 +1,4 @@
-"""`asgard show`."""
+"""The `asgard show` command."""
 
 from typing import TYPE_CHECKING
 

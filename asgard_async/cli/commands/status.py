@@ -1,4 +1,4 @@
-"""`asgard status`."""
+"""The `asgard status` command."""
 
 from typing import TYPE_CHECKING
 

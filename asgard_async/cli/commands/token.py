@@ -1,4 +1,4 @@
-"""`asgard token`. Changes take effect at once, also in a running service."""
+"""The `asgard token` command. Changes take effect at once, also in a running service."""
 
 import json
 from pathlib import Path

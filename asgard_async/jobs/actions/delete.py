@@ -6,8 +6,8 @@ from asgard_async.store.jobs import JobStore
 
 
 class Deleter:
-    """Deletes jobs: the row first, so that a crash leaves files without a row, which are removed at
-    the next start."""
+    """Deletes jobs, row first: a crash then leaves only files without a row, which the next start
+    removes."""
 
     def __init__(self, *, store: JobStore, archives: ArchiveStore, executor: Executor) -> None:
         self._store = store

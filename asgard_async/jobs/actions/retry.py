@@ -17,7 +17,7 @@ class Retrier:
 
         Raises:
             JobNotFound: there is no such job.
-            ArchiveNotKept: its archive was deleted.
+            ArchiveNotKept: the job's archive was deleted.
             AsgardError: no jobs are accepted at the moment; see `Submitter.submit_again`.
         """
         return await self._submitter.submit_again(await self._store.get(job_id), owner)

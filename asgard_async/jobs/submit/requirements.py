@@ -1,4 +1,4 @@
-"""Parsing of a job's requirements: PEP 508 names, and nothing that reads files or URLs.
+"""Parsing of a job's requirements: only PEP 508 names, nothing that reads files or URLs.
 
 The administrator can allow direct references as well (`name @ url`); see direct_references.py.
 """
@@ -18,8 +18,8 @@ def parse_requirements(texts: Sequence[str], *, direct_references: bool) -> list
     """Parse a submission's requirements.
 
     Raises:
-        InvalidSubmission: an entry is neither a PEP 508 requirement by name nor a direct reference
-            where these are allowed. Its text is not repeated.
+        InvalidSubmission: an entry is neither a PEP 508 requirement by name nor an allowed direct
+            reference. The message does not repeat its text.
     """
     entries = [(f"Entry {number}", text) for number, text in enumerate(texts, 1)]
     return _parse(entries, direct_references=direct_references)
@@ -29,22 +29,22 @@ def read_requirements_file(text: str, *, direct_references: bool) -> list[str]:
     """Return the requirements in a requirements.txt, without comments and blank lines.
 
     Raises:
-        InvalidSubmission: a line is not a plain requirement. Its text is not repeated.
+        InvalidSubmission: a line is not a plain requirement. The message does not repeat its text.
     """
-    entries, problems, hashed = [], [], []
+    entries, problems, hash_lines = [], [], []
     for number, line in enumerate(text.splitlines(), 1):
         entry = re.sub(r"(^|\s)#.*", "", line).strip()  # as pip reads it
         if HASH.search(entry):
-            hashed.append(number)
+            hash_lines.append(number)
         elif line.rstrip().endswith("\\"):
             problems.append((number, "continues on the next line; use one line per requirement."))
         elif "${" in entry:
             problems.append((number, "contains a variable; replace it by its value."))
         elif entry:
             entries.append((f"Line {number}", entry))
-    if hashed:
+    if hash_lines:
         # in lock files a requirement continues over several lines, one for each hash
-        raise InvalidSubmission({"requirements": [_hashes_problem(hashed)]})
+        raise InvalidSubmission({"requirements": [_hashes_problem(hash_lines)]})
     if problems:
         messages = [f"Line {number} {problem}" for number, problem in problems]
         raise InvalidSubmission({"requirements": messages})
@@ -62,7 +62,7 @@ def _hashes_problem(lines: Sequence[int]) -> str:
 
 
 def _parse(entries: Sequence[tuple[str, str]], *, direct_references: bool) -> list[Requirement]:
-    parsed, problems = [], []
+    requirements, problems = [], []
     for entry, text in entries:
         try:
             requirement = Requirement(text)
@@ -74,12 +74,12 @@ def _parse(entries: Sequence[tuple[str, str]], *, direct_references: bool) -> li
                 problems.append(
                     f"{entry} is a direct reference (name @ url); use a name and a version instead."
                 )
-            elif wrong := problem_with(requirement.url):
-                problems.append(f"{entry} {wrong}")
-        parsed.append(requirement)
+            elif url_problem := problem_with(requirement.url):
+                problems.append(f"{entry} {url_problem}")
+        requirements.append(requirement)
     if problems:
         raise InvalidSubmission({"requirements": problems})
-    return parsed
+    return requirements
 
 
 def _problem(text: str) -> str:

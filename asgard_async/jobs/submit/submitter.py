@@ -61,7 +61,7 @@ class Submitter:
         self._draining = True
 
     def refuse_if_closed(self) -> None:
-        """Refuse a submission before any work is put into it, if none is accepted now.
+        """Refuse submissions that cannot be accepted now, before spending any work on them.
 
         Raises:
             ServiceDraining: the service is stopping.
@@ -76,7 +76,7 @@ class Submitter:
             raise DiskShort
 
     async def submit(self, submission: Submission) -> tuple[Job, bool]:
-        """Accept a job, which survives any crash once this returns.
+        """Accept a job. Once this returns, the job survives any crash.
 
         Returns:
             The job, and False if the idempotency key belongs to a job accepted earlier.
@@ -86,7 +86,7 @@ class Submitter:
                 invalid.
             IdempotencyConflict: the idempotency key was used for another submission.
             QueueFull: the queue is full.
-            ServiceDraining, NotIsolated, DiskShort: as `refuse_if_closed`.
+            ServiceDraining, NotIsolated, DiskShort: see `refuse_if_closed`.
         """
         self.refuse_if_closed()
         spec = submission.spec
@@ -114,7 +114,7 @@ class Submitter:
         return await self._accept(new)
 
     async def _imports(self, submission: Submission) -> frozenset[str] | None:
-        """Return the packages that the script imports at most; None if unknown."""
+        """Return the packages that the script may import; None if unknown."""
         if submission.archive is None:
             return await self._checker.imports_of(submission.script, submission.owner)
         assert submission.spec.entrypoint is not None  # noqa: S101  # an archive has an entrypoint
@@ -133,7 +133,7 @@ class Submitter:
             JobNotFound: the job was deleted meanwhile.
             ArchiveNotKept: its archive was deleted.
             QueueFull: the queue is full.
-            ServiceDraining, NotIsolated, DiskShort: as `refuse_if_closed`.
+            ServiceDraining, NotIsolated, DiskShort: see `refuse_if_closed`.
         """
         self.refuse_if_closed()
         new = NewJob(
@@ -166,8 +166,8 @@ class Submitter:
         except AsgardError:
             await self._discard(new)
             raise
-        # After any other exception, a cancellation included, there may be a row or not: the archive
-        # stays, and is removed at the next start if there is none.
+        # After any other exception, including a cancellation, the row may or may not exist: the
+        # archive stays, and the next start removes it if there is no row.
         if created:
             self._accepted()
         else:

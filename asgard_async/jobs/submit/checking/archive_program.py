@@ -13,7 +13,7 @@ import warnings
 from pathlib import Path
 from typing import Any
 
-# found by its location; last, because that is site-packages for an installed Asgard
+# makes Asgard importable; appended last, because for an installed Asgard it is site-packages
 sys.path.append(str(Path(__file__).parents[4]))
 
 from asgard_async.core.archives.names import ArchiveLimits, ArchiveRefused

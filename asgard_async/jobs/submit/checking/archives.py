@@ -1,6 +1,7 @@
-"""Checking archives: a process for each, with limits and a deadline.
+"""Checking archives, each in a separate process with limits and a deadline.
 
-In the service's own process a hostile archive could exhaust the memory, hold the GIL, or crash it.
+Inside the service process, a hostile archive could exhaust the memory, hold the GIL or cause a
+crash.
 """
 
 import asyncio

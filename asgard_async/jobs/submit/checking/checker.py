@@ -15,7 +15,7 @@ logger = logging.getLogger(__name__)
 COMPILER = Path(__file__).parent / "compiler.py"
 PROCESSES = 2
 PATIENCE_SECONDS = 60.0
-"""Longest wait for a process: a client does not wait longer for its answer."""
+"""Longest wait for a process; clients do not wait longer for a response."""
 
 
 class ScriptChecker:
@@ -31,10 +31,10 @@ class ScriptChecker:
         self._idle: list[CheckingProcess] = []
 
     async def imports_of(self, script: bytes, owner: str = "") -> frozenset[str] | None:
-        """Return the top-level packages that `script` imports; None if it is too large to tell.
+        """Return the top-level packages that `script` imports; None if it is too large to search.
 
         Raises:
-            InvalidSubmission: it does not compile, or not in time.
+            InvalidSubmission: the script does not compile, or not before the deadline.
             TooManyChecks: too many checks are waiting, in total or of this owner.
         """
         try:
@@ -55,7 +55,7 @@ class ScriptChecker:
         return None if answer["imports"] is None else frozenset(answer["imports"])
 
     async def _ask(self, script: bytes) -> dict[str, Any] | None:
-        # an idle process may have been killed meanwhile; a new one only dies of its script
+        # an idle process may have been killed meanwhile; a new one exits only because of its script
         while self._idle:
             with contextlib.suppress(asyncio.IncompleteReadError, ConnectionError):
                 return await self._ask_process(self._idle.pop(), script)

@@ -1,8 +1,9 @@
-"""The process that checks scripts: `python -I -S compiler.py`. It runs none of them.
+"""The process that checks scripts: `python -I -S compiler.py`. It never runs a script.
 
 Standard input is a socket. A request is the length of the source in 8 bytes and the source; an
 answer is a length in 8 bytes and a marshalled dict: {"error": str} or {"imports": list of top-level
-names, or None if there was no search}, with "last": True if the process has grown and exits.
+names, or None if there was no search}, with "last": True if the process has grown too large and
+exits.
 """
 
 import ast
@@ -45,7 +46,7 @@ def top_level_imports(tree: ast.AST) -> "set[str]":
 
 
 def peak_memory() -> int:
-    """Return the peak memory in bytes. After a vfork, getrusage returns that of the parent."""
+    """Return the peak memory in bytes. After a vfork, getrusage returns the parent's peak."""
     with open("/proc/self/status") as file:
         return next(int(line.split()[1]) << 10 for line in file if line.startswith("VmHWM"))
 

@@ -1,4 +1,4 @@
-"""A checking process, as the service sees it: requests and answers, prefixed with their length."""
+"""The service's side of a checking process: length-prefixed requests and answers."""
 
 import asyncio
 import contextlib
