@@ -125,7 +125,7 @@ async def test_invalid_arguments_fail_before_sending(tmp_path: Path) -> None:
             await client.submit(**NAMES)
         with pytest.raises(TypeError, match="either"):
             await client.submit("a.py", source="", **NAMES)
-        with pytest.raises(ValueError, match=r"pass that as source="):
+        with pytest.raises(ValueError, match=r"submit\(source=…\)"):
             await client.submit("import os\nprint()", **NAMES)
         with pytest.raises(FileNotFoundError, match=r"'none\.py'"):
             await client.submit("none.py", **NAMES)
