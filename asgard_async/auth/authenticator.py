@@ -44,8 +44,8 @@ class Authenticator:
         self._failure_logged = False
         self._grants: set[StreamGrant] = set()
         self._has_grants = asyncio.Event()
-        self._found: dict[str, Token] = {}
-        """Tokens by secret, cached for one iteration of the event loop."""
+        self._by_secret: dict[str, Token] = {}
+        """Found tokens, cached for one iteration of the event loop."""
 
     def is_open(self) -> bool:
         """Return whether no token is required: none was ever created, and the API may be open.
@@ -61,13 +61,13 @@ class Authenticator:
         Raises:
             TokensUnreadable: the token file cannot be read.
         """
-        if (token := self._found.get(secret)) is not None:
+        if (token := self._by_secret.get(secret)) is not None:
             return token
         token = self._ask(self._tokens.find, secret)
         if token is not None:
-            if not self._found:
-                asyncio.get_running_loop().call_soon(self._found.clear)
-            self._found[secret] = token
+            if not self._by_secret:
+                asyncio.get_running_loop().call_soon(self._by_secret.clear)
+            self._by_secret[secret] = token
         return token
 
     def problem(self) -> str | None:

@@ -90,11 +90,11 @@ class TokenFile:
         with self._exclusive():
             tokens = self.all()
             # a name or id must never mean two tokens
-            taken = {text for token in tokens for text in (token.id, token.name)}
-            if name in taken:
+            used_names = {text for token in tokens for text in (token.id, token.name)}
+            if name in used_names:
                 raise NameTaken(name)
             new = NewToken.draw(name=name, scope=scope, at=at)
-            while new.token.id in taken:
+            while new.token.id in used_names:
                 new = NewToken.draw(name=name, scope=scope, at=at)
             self._replace([*tokens, new.token])
         return new

@@ -159,14 +159,14 @@ def _kind_of(section: str, key: str) -> Any:
 
 
 def _check_name(source: str, section: str, key: str | None) -> None:
-    known = present_name(section)
-    if known not in SECTIONS:
+    current_name = present_name(section)
+    if current_name not in SECTIONS:
         raise ConfigError(
             f"{source}: unknown section [{section}]; allowed: "
             + ", ".join(f"[{name}]" for name in SECTIONS)
         )
-    if key is not None and key not in field_types(known):
+    if key is not None and key not in field_types(current_name):
         raise ConfigError(
             f"{source}: unknown key {key!r} in [{section}]; allowed: "
-            + ", ".join(field_types(known))
+            + ", ".join(field_types(current_name))
         )

@@ -4,7 +4,7 @@ from collections.abc import Callable, Sequence
 
 
 class Readiness:
-    """Tracks whether the service accepts jobs: not while it starts, and no more once it drains."""
+    """Tracks whether the service accepts jobs, which it does not while it starts or drains."""
 
     def __init__(self) -> None:
         self._reason: str | None = "The service is starting."

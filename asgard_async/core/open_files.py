@@ -20,8 +20,8 @@ def raise_limit_for(connections: int) -> int:
         The number of connections that fit, at least 16.
     """
     soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
-    wanted = connections + OWN_FILES
-    target = wanted if hard == resource.RLIM_INFINITY else min(wanted, hard)
+    required = connections + OWN_FILES
+    target = required if hard == resource.RLIM_INFINITY else min(required, hard)
     if soft != resource.RLIM_INFINITY and soft < target:
         resource.setrlimit(resource.RLIMIT_NOFILE, (target, hard))
         soft = target

@@ -1,1 +1,1 @@
-"""Records of jobs, their states, transitions and errors. Standard library alone."""
+"""Records of jobs, their states, transitions and errors. Imports only the standard library."""

@@ -1,7 +1,7 @@
 """Attempts, each one start of a job, and their results.
 
-The database records an attempt before it starts, so none runs unknown to it. The id alone is enough
-to find the attempt again.
+The database records an attempt before it starts, so every running attempt has a record. The id
+alone is enough to find the attempt again.
 """
 
 from dataclasses import dataclass
@@ -29,7 +29,7 @@ class End(Enum):
     NOT_STARTED = auto()
     """The attempt was given up before any process started, and will not start."""
     LOST = auto()
-    """It ran, and its result is unknown."""
+    """The attempt ran, but its result is unknown."""
 
 
 class Stop(Enum):
@@ -38,7 +38,7 @@ class Stop(Enum):
     REQUESTED = "requested"
     TIMEOUT = "timeout"
     DISK = "disk"
-    """Its directory exceeded the disk limit; it is killed without a grace period."""
+    """The job exceeded its disk limit; it is killed without a grace period."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -50,13 +50,13 @@ class Ended:
     signal: int | None = None
     stop: Stop | None = None
     killed: bool = False
-    """True if SIGTERM was not enough."""
+    """True if SIGTERM did not end the job and SIGKILL was needed."""
     error: str | None = None
     started: Started | None = None
     ended_at: datetime | None = None
     peak_memory_bytes: int | None = None
     cpu_seconds: float | None = None
     oom_kills: int = 0
-    """The number of its processes that the kernel killed because memory ran out."""
+    """The number of the job's processes that the kernel killed because memory ran out."""
     reached_memory_limit: bool = False
-    """True if it reached its own memory limit, not only the limit of all jobs together."""
+    """True if the job reached its own memory limit, not only the limit of all jobs together."""

@@ -6,8 +6,8 @@ from collections.abc import Mapping
 class AsgardError(Exception):
     """An error that clients may see; its message says what to do.
 
-    `problem_type` is part of the API and never follows a renamed class. `title` describes the type
-    in a few words, by default those of the type itself.
+    `problem_type` is part of the API and does not change if the class is renamed. `title` describes
+    the type in a few words; by default, it is derived from the type.
     """
 
     problem_type = "asgard-error"

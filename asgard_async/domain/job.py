@@ -1,4 +1,4 @@
-"""Records of a job. Standard library alone; datetimes are aware and in UTC."""
+"""Records of a job. All datetimes are timezone-aware and in UTC."""
 
 import hashlib
 import json
@@ -19,9 +19,9 @@ class Accepted:
     description: str
     """Shown in the API's documentation."""
     minimum: int | None = None
-    """The least number, or the least length of a text."""
+    """The minimum of a number, or of the length of a text."""
     maximum: int | None = None
-    """The largest number, or the largest length of a text."""
+    """The maximum of a number, or of the length of a text."""
     example: object = None
 
 
@@ -70,7 +70,8 @@ class JobSpec:
     timeout: int
     tags: Mapping[str, str] = field(default_factory=dict)
     priority: int = field(
-        default=0, metadata=accepted("Higher runs first.", minimum=-100, maximum=100)
+        default=0,
+        metadata=accepted("Jobs with a higher value start first.", minimum=-100, maximum=100),
     )
     warm: bool = field(
         default=True, metadata=accepted("false starts a new interpreter for the job.")
@@ -91,12 +92,12 @@ class JobSpec:
         Fields outside `FIRST_FIELDS` count only if they differ from their defaults, so digests
         computed before these fields were added remain valid.
         """
-        counted = {}
+        content = {}
         for declared in fields(self):
             value = getattr(self, declared.name)
             if declared.name in FIRST_FIELDS or value != _default_of(declared):
-                counted[declared.name] = value
-        canonical = json.dumps(counted, sort_keys=True, ensure_ascii=True, default=_plain)
+                content[declared.name] = value
+        canonical = json.dumps(content, sort_keys=True, ensure_ascii=True, default=_plain)
         return hashlib.sha256(canonical.encode()).hexdigest()
 
 
@@ -120,7 +121,7 @@ def _plain(value: object) -> object:
         return dict(value)
     if isinstance(value, Sequence):
         return list(value)
-    raise TypeError(f"a specification cannot hold {type(value).__name__}")
+    raise TypeError(f"{type(value).__name__} cannot be part of a specification")
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -201,7 +202,7 @@ class Job:
     """A superset of the packages that the program imports; None if unknown."""
     retry_of: str | None = None
     submitted_by: str = ""
-    """The name of the token it was submitted with; empty while the API is open."""
+    """Name of the token that submitted the job; empty if the API was open."""
     archive: str | None = None
     """Name of the job's archive in the archive store; None for a script."""
 
@@ -248,8 +249,8 @@ def seconds_per_phase(history: Sequence[HistoryEntry], until: datetime) -> dict[
     """Seconds spent in each phase, in order of entry; the last phase counts up to `until`."""
     timings: dict[str, float] = {}
     moments = [*(entry.at for entry in history), until]
-    for entry, after in zip(history, moments[1:], strict=True):
+    for entry, end in zip(history, moments[1:], strict=True):
         if entry.phase is not Phase.FINISHED:
-            spent = max(0.0, (after - entry.at).total_seconds())
+            spent = max(0.0, (end - entry.at).total_seconds())
             timings[entry.phase] = round(timings.get(entry.phase, 0.0) + spent, 6)
     return timings

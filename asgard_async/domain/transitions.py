@@ -20,7 +20,7 @@ TRANSITIONS: Mapping[Phase, frozenset[Phase]] = {
 
 
 class TransitionRefused(Exception):
-    """The table does not allow the move, or the job has left the expected phase."""
+    """The table does not allow the transition, or the job has left the expected phase."""
 
     def __init__(self, job_id: str, source: Phase, target: Phase) -> None:
         super().__init__(f"job {job_id} cannot move to phase {target}: it is in phase {source}")

@@ -1,1 +1,1 @@
-"""Python environments of jobs: the base environment, cached ones, and building new ones."""
+"""Python environments of jobs: the base environment, cached environments, and builds."""

@@ -9,7 +9,7 @@ from packaging.version import Version
 
 
 class BaseEnvironment:
-    """The installed packages, read once: they do not change while the service runs."""
+    """The installed packages, read once, since they do not change while the service runs."""
 
     def __init__(self) -> None:
         self._installed: dict[NormalizedName, importlib.metadata.Distribution] = {}
@@ -18,7 +18,7 @@ class BaseEnvironment:
             self._installed.setdefault(name, distribution)  # the first one on sys.path is imported
 
     def missing(self, requirements: Iterable[Requirement]) -> Sequence[str]:
-        """The unsatisfied requirements, each with the reason."""
+        """Return the unsatisfied requirements, each with the reason."""
         return [
             problem
             for requirement in requirements
@@ -29,7 +29,7 @@ class BaseEnvironment:
         if requirement.marker is not None and not requirement.marker.evaluate({"extra": ""}):
             return None
         if requirement.url is not None:
-            return f"{requirement.name} (from an address of its own)"
+            return f"{requirement.name} (from a direct reference)"
         distribution = self._installed.get(canonicalize_name(requirement.name))
         if distribution is None:
             return f"{requirement} (not installed)"
@@ -38,20 +38,20 @@ class BaseEnvironment:
         for extra in sorted(requirement.extras):
             if f"{requirement.name}[{extra}]" in seen:
                 continue
-            known = seen | {f"{requirement.name}[{extra}]"}
-            for needed in self._needed_by_extra(distribution, extra):
-                if self._problem(needed, known) is not None:
-                    return f"{requirement} (extra {extra!r} needs {needed})"
+            visited = seen | {f"{requirement.name}[{extra}]"}
+            for dependency in self._dependencies_of_extra(distribution, extra):
+                if self._problem(dependency, visited) is not None:
+                    return f"{requirement} (extra {extra!r} needs {dependency})"
         return None
 
     @staticmethod
-    def _needed_by_extra(
+    def _dependencies_of_extra(
         distribution: importlib.metadata.Distribution, extra: str
     ) -> Iterable[Requirement]:
         for text in distribution.requires or ():
-            needed = Requirement(text)
-            marker = needed.marker
+            dependency = Requirement(text)
+            marker = dependency.marker
             # required with the extra, but not without it
             if marker and marker.evaluate({"extra": extra}) and not marker.evaluate({"extra": ""}):
-                needed.marker = None
-                yield needed
+                dependency.marker = None
+                yield dependency

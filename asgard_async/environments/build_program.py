@@ -1,12 +1,13 @@
-"""Builds one environment; runs under the shim, so it outlives the service.
+"""Builds one environment. The program runs under the shim, so it outlives the service.
 
-`python -I -S build_program.py PLAN`, where PLAN is a file with a `Plan`, see below. Its output goes
-to the logs of waiting jobs, without credentials in addresses. Uses only the standard library.
+`python -I -S build_program.py PLAN`, where PLAN is a file that contains a `Plan` (see below). The
+output is copied to the logs of waiting jobs, without credentials in URLs. The program uses only the
+standard library.
 
-With sandboxes there are two steps. The first installs only wheels, which runs none of their code,
-so it may use the shared cache. If a source distribution must be built, everything is done again in
-the sandbox, with an empty cache that is deleted afterwards: a build script that could write to the
-shared cache could change what others install.
+With sandboxes, there are two steps. The first step installs only wheels. This runs none of their
+code, so it may use the shared cache. If a source distribution must be built, the second step
+repeats the installation in the sandbox, with an empty cache that is deleted afterwards: a build
+script that could write to the shared cache could change the packages that others install.
 """
 
 import json
@@ -38,23 +39,23 @@ class Plan(TypedDict):
     refreshed: "list[str]"
     """Packages that must not come from uv's cache."""
     staging: str
-    """The directory to build in, created and removed by the build."""
+    """The directory to build in, which the build creates and removes."""
     final: str
     """The final directory of the environment, which is complete once it exists."""
     landlock_only: "SandboxSpec | None"
-    """The sandbox for uv while it runs no foreign code; without both, there is only one step."""
+    """The sandbox for uv while it runs no untrusted code."""
     sandbox: "SandboxSpec | None"
-    """The sandbox for uv when it runs foreign code."""
+    """The sandbox for uv while it runs untrusted code; None for a single step without sandbox."""
     only_source: bool
-    """True if foreign code runs in any case: a package comes from an address of its own."""
+    """True if untrusted code runs in any case, because a requirement is a direct reference."""
 
 
 def main() -> int:
-    """Build in the staging directory, then rename: the final directory is always complete."""
+    """Build in the staging directory, then rename it, so that the final directory is complete."""
     with open(sys.argv[1]) as file:
         plan: Plan = json.load(file)
     if os.path.isdir(plan["final"]):
-        return 0  # another process was quicker
+        return 0  # another process has built the environment
     linux.become_subreaper()
     try:
         return _build(plan)
@@ -89,7 +90,7 @@ def _install(
     *,
     is_first: bool = False,
 ) -> int:
-    """Create an environment and publish it if that succeeds; return uv's exit code."""
+    """Create an environment, publish it on success, and return uv's exit code."""
     staging = plan["staging"]
     shutil.rmtree(staging, ignore_errors=True)
     for path in (staging, *(f"{staging}/{name}" for name in ("home", "tmp"))):
@@ -97,7 +98,7 @@ def _install(
     requirements = f"{staging}/asked.txt"
     with open(requirements, "w") as file:
         file.writelines(f"{requirement}\n" for requirement in plan["requirements"])
-    # by uv alone, before there is any foreign code
+    # by uv alone, before there is any untrusted code
     create = ["venv", "--quiet", "--relocatable", "--python", plan["python"], f"{staging}/venv"]
     if code := run([plan["uv"], *create], dict(os.environ), plan["landlock_only"]):
         return code
@@ -113,18 +114,18 @@ def _install(
     )
     if code:
         return code
-    # all foreign processes have exited by now
+    # all untrusted processes have exited by now
     whole = f"{staging}-whole"
     shutil.rmtree(whole, ignore_errors=True)
     os.mkdir(whole, 0o755)
     try:
         venv.take(f"{whole}/venv", sandbox["uid"] if sandbox is not None else -1)
-        with open(f"{whole}/requirements.txt", "w") as kept:
-            kept.writelines(
+        with open(f"{whole}/requirements.txt", "w") as file:
+            file.writelines(
                 without_secrets(f"{requirement}\n") for requirement in plan["requirements"]
             )
         os.close(os.open(f"{whole}/lock", os.O_CREAT | os.O_WRONLY, 0o600))
-        # one sync instead of thousands of fsync calls: the environment can be built again
+        # one sync instead of thousands of fsync calls; if it fails, the environment is rebuilt
         os.sync()
         os.rename(whole, plan["final"])
     finally:
@@ -133,7 +134,7 @@ def _install(
 
 
 def _private(plan: Plan, shared: "dict[str, str]") -> "dict[str, str]":
-    """Variables for foreign code: its own cache, and no password of the administrator."""
+    """Return the variables for untrusted code: a private cache, and none of the passwords."""
     environment = dict(shared)
     for name in INDEXES:
         if name in shared:

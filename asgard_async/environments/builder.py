@@ -1,4 +1,4 @@
-"""Building environments: one build for everybody who needs the same one, across restarts.
+"""Builds of environments. Jobs that need the same environment share one build, across restarts.
 
 environments/builds/<key>/<n>/      attempt n of the build: lock, pid.json, exit.json
 environments/builds/<key>/<n>.log   its output
@@ -40,7 +40,7 @@ NETWORK_VARIABLES = (
 
 
 class BuildFailed(Exception):
-    """An environment could not be built; the text says why, in uv's words where it has any."""
+    """An environment could not be built; the message contains uv's error if there is one."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -60,7 +60,7 @@ class Build:
 
     @property
     def staging(self) -> Path:
-        """The directory that the environment is built in."""
+        """The directory in which the environment is built."""
         return self._beside_attempt(".new")
 
     def _beside_attempt(self, suffix: str) -> Path:
@@ -69,7 +69,7 @@ class Build:
 
 
 class Builder:
-    """Starts builds, finds those that other processes started, and waits for them."""
+    """Starts builds, finds builds of other processes, and waits for builds."""
 
     def __init__(
         self,
@@ -127,12 +127,12 @@ class Builder:
         """
         ended = await build.attempt.wait()
         if not (self._cache.path_of(build.environment_spec.key) / "lock").exists():
-            # a build that was killed has not cleaned up
+            # a killed build does not clean up
             await asyncio.to_thread(_remove_unfinished, build)
             raise BuildFailed(_reason_of(ended, build.log, self._timeout))
 
     def sweep(self) -> None:
-        """Remove what finished builds left: each job that waited has the output in its log."""
+        """Remove files of finished builds, whose output is in the logs of the waiting jobs."""
         for folder in self._directory.glob("*"):
             if AttemptSeries(folder).running() is None:
                 remove_tree(folder)
@@ -176,7 +176,7 @@ class Builder:
         )
 
     def _environment(self, environment_spec: EnvironmentSpec, staging: Path) -> Mapping[str, str]:
-        """Variables as clean as a job's: the build script of a source distribution is foreign."""
+        """Return clean variables, as for a job: build scripts are untrusted."""
         indexes = {}
         if environment_spec.index_url:
             indexes["UV_DEFAULT_INDEX"] = environment_spec.index_url
@@ -191,7 +191,7 @@ class Builder:
             "UV_CACHE_DIR": str(self._uv_cache),
             "UV_PYTHON_DOWNLOADS": "never",
             "UV_NO_CONFIG": "1",
-            # a repository that asks for a password fails at once instead of waiting for one
+            # fail immediately, instead of waiting, if a repository asks for a password
             "GIT_TERMINAL_PROMPT": "0",
             **network,
             **indexes,

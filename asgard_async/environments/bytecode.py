@@ -1,6 +1,6 @@
-"""Compilation of an environment's modules to bytecode, which uv leaves to their first import.
+"""Compilation of an environment's modules to bytecode, which uv does not do on installation.
 
-A job cannot write to its environment, so without this every job would compile what it imports.
+Jobs cannot write to their environments, so without this, every job would compile its imports again.
 """
 
 import asyncio
@@ -17,10 +17,10 @@ PROGRAM = Path(__file__).parent / "compile_program.py"
 
 
 async def compile_modules(cache: EnvironmentCache, key: str, *, niceness: int) -> None:
-    """Compile an environment, unless it is already compiled or deleted.
+    """Compile an environment, unless it is already compiled or was deleted.
 
-    The environment counts as in use meanwhile. Cancelling stops the compilation; compiled modules
-    stay.
+    The environment counts as in use during the compilation. Cancellation stops the compilation and
+    keeps modules that are already compiled.
     """
     with cache.held(key) as environment:
         if environment is None or environment.is_compiled:
@@ -52,7 +52,7 @@ def _spawn(environment: CachedEnvironment, niceness: int) -> int:
 
 
 def uncompiled(cache: EnvironmentCache) -> list[CachedEnvironment]:
-    """Environments whose compilation was not finished, except those for one job."""
+    """Return environments whose compilation has not finished, except those for a single job."""
     return [
         environment
         for environment in cache.all()

@@ -1,10 +1,10 @@
-"""Environments on disk: looked up, protected while in use, deleted to free space.
+"""Environments on disk, which are protected while in use and deleted to free space.
 
 environments/<key>/venv                the environment
 environments/<key>/requirements.txt    its requirements
-environments/<key>/lock                held (flock, shared) by every job that runs in it;
-                                       its modification time is that of the last use
-environments/<key>/compiled            exists once its modules have bytecode
+environments/<key>/lock                held (flock, shared) by every job that uses the environment;
+                                       its modification time is the time of the last use
+environments/<key>/compiled            exists once all modules are compiled to bytecode
 environments/builds/<key>/             see builder.py
 """
 
@@ -29,12 +29,12 @@ class CachedEnvironment(LeasedDirectory):
 
     @property
     def python(self) -> Path:
-        """Its interpreter, a link that must not be resolved."""
+        """The environment's interpreter, a link that must not be resolved."""
         return self.directory / "venv" / "bin" / "python"
 
     @property
     def modules(self) -> Path:
-        """The directory of its packages."""
+        """The directory of the environment's packages."""
         return self.directory / "venv" / "lib"
 
     @property
@@ -43,7 +43,7 @@ class CachedEnvironment(LeasedDirectory):
 
     @property
     def is_compiled(self) -> bool:
-        """True once its modules have bytecode."""
+        """True once all modules are compiled to bytecode."""
         return self.compiled.exists()
 
     @property
@@ -58,38 +58,38 @@ class EnvironmentCache:
         self.directory = directory
 
     def path_of(self, key: str) -> Path:
-        """The directory of an environment, whether it exists or not."""
+        """Return the directory of an environment, which may not exist."""
         return self.directory / key
 
     @contextlib.contextmanager
     def held(self, key: str) -> Iterator[CachedEnvironment | None]:
-        """The environment, protected from deletion; None if it does not exist."""
+        """Protect an environment from deletion inside the context; None if it does not exist."""
         environment = CachedEnvironment(directory=self.path_of(key))
         with environment.in_use() as exists:
             yield environment if exists else None
 
     def all(self) -> list[CachedEnvironment]:
-        """All complete environments, the least recently used one first."""
+        """Return all complete environments, the least recently used one first."""
         if not self.directory.exists():
             return []
-        found = []
+        environments = []
         for path in self.directory.iterdir():
             if path.name.startswith("."):
                 continue
             environment = CachedEnvironment(directory=path)
-            # other processes may delete it meanwhile, and builds/ has no lock
+            # another process may delete the environment meanwhile, and builds/ has no lock file
             with contextlib.suppress(FileNotFoundError, NotADirectoryError):
-                found.append((environment.last_used_at, environment))
-        return [environment for _, environment in sorted(found, key=lambda pair: pair[0])]
+                environments.append((environment.last_used_at, environment))
+        return [environment for _, environment in sorted(environments, key=lambda pair: pair[0])]
 
     def sweep(self) -> None:
         """Finish interrupted deletions."""
         sweep(self.directory)
 
     def prune(self, *, max_bytes: int, but: str = "") -> list[str]:
-        """Delete the least recently used environments until the rest fits; return their keys.
+        """Delete the least recently used environments until the others fit; return their keys.
 
-        `but` names an environment to keep. Those built for one job that has ended are always
+        `but` is the key of an environment to keep. Unused environments for a single job are always
         deleted.
         """
         environments = [environment for environment in self.all() if environment.key != but]

@@ -1,9 +1,9 @@
 """Compiles modules: `python -I -S compile_program.py DIRECTORY DONE PARENT NICENESS`.
 
-DONE is a file to create once every module that can be compiled has been.
+DONE is a file to create once all modules that can be compiled are compiled.
 
-None of the environment's code runs. The program is killed with PARENT, since jobs work without
-bytecode, only more slowly. Uses only the standard library.
+None of the environment's code runs. The program is killed when PARENT exits: jobs work without
+bytecode, only more slowly. It uses only the standard library.
 """
 
 import compileall

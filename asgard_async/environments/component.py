@@ -1,4 +1,4 @@
-"""The environments of jobs, as a part of the application."""
+"""The environments of jobs, as part of the application."""
 
 import asyncio
 import logging
@@ -44,7 +44,7 @@ async def _prebuild(provider: EnvironmentProvider, requirements: Sequence[str]) 
     environment_spec = provider.spec_for(requirements)
     names = without_secrets(", ".join(requirements))
     if environment_spec.moving:
-        logger.error("environment for %s is not built: each job builds its own", names)
+        logger.error("environment for %s is not prebuilt: each job builds its own", names)
         return
     with provider.held(environment_spec) as environment:
         if environment is not None or provider.is_base(requirements):

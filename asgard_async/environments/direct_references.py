@@ -1,4 +1,4 @@
-"""Direct references, `name @ address`: accepted addresses, and those with fixed content."""
+"""Direct references (`name @ address`): accepted addresses, and addresses with fixed content."""
 
 import re
 from urllib.parse import urlsplit
@@ -11,7 +11,7 @@ _SHA256 = re.compile(r"(?:\A|&)sha256=[0-9a-f]{64}(?:&|\Z)")
 
 
 def problem_with(address: str) -> str | None:
-    """The reason for rejecting an address, as the end of a sentence; None if it is accepted."""
+    """Return why an address is rejected, as the end of a sentence; None if it is accepted."""
     if not _ADDRESS.fullmatch(address):
         return "has an address with characters that must be percent-encoded (%XX)."
     try:
@@ -30,7 +30,7 @@ def problem_with(address: str) -> str | None:
 
 
 def is_fixed(address: str) -> bool:
-    """Return whether the content cannot change: a full commit, or a file with its SHA-256."""
+    """Return whether the content cannot change: a full commit id, or a file with its SHA-256."""
     parts = urlsplit(address)
     if parts.scheme == "git+https":
         return bool(_COMMIT.search(parts.path))

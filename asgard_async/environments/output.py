@@ -1,4 +1,4 @@
-"""A build's output, copied to the log of each job that waits for it."""
+"""Copying of a build's output to the log of each job that waits for the build."""
 
 import asyncio
 import contextlib
@@ -9,7 +9,7 @@ from asgard_async.logformat.times import parts_by_time
 from asgard_async.supervisor.shim.pump import Log
 
 COPY_SECONDS = 0.1
-"""The polling interval: only people read the output."""
+"""The polling interval, which is short enough for people who read the output."""
 
 
 class JobLogCopy:
@@ -20,10 +20,10 @@ class JobLogCopy:
         self._limit = limit_bytes
 
     async def follow(self, build_log: Path, done: "asyncio.Future[None]") -> None:
-        """Copy `build_log`, present and future content, until `done`; then the rest."""
+        """Copy the content of `build_log`, present and future, until `done` and then to its end."""
         offset = await asyncio.to_thread(self._already_copied, build_log)
         while True:
-            # read before copying, so that output from just before the end is copied, too
+            # checked before copying, so that output from just before the end is copied, too
             is_last = done.done()
             copying = asyncio.ensure_future(asyncio.to_thread(self._copy, build_log, offset))
             try:
@@ -36,7 +36,7 @@ class JobLogCopy:
             await asyncio.wait({done}, timeout=COPY_SECONDS)
 
     def _already_copied(self, build_log: Path) -> int:
-        """The number of bytes that an earlier service process has copied."""
+        """Return the number of bytes that an earlier service process has copied."""
         with contextlib.suppress(FileNotFoundError):
             copied = self._job_log.read_bytes()
             if build_log.read_bytes().startswith(copied):
@@ -60,7 +60,7 @@ class JobLogCopy:
         log = Log(str(self._job_log), self._limit)
         try:
             while data := os.pread(source, log.chunk, offset):
-                # each part is dated with the time of the build's write
+                # each part keeps the time at which the build wrote it
                 begin, end = 0, offset + len(data)
                 for part_end, at_ms in parts_by_time(build_log, offset, end):
                     log.write(data[begin : part_end - offset], at_ms)

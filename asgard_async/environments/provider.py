@@ -1,4 +1,4 @@
-"""Choice of the environment for a job's requirements: the base one, a cached one, or a new one."""
+"""Selection of a job's environment: the base environment, a cached one, or a new one."""
 
 import asyncio
 import contextlib
@@ -34,16 +34,16 @@ class _SharedBuild:
     done: asyncio.Task[None] = field(init=False)
     waiting: int = 0
     has_slot: bool = False
-    """True if it has one of the slots for concurrent builds."""
+    """True if the build occupies one of the slots for concurrent builds."""
 
     async def started_or_done(self) -> None:
-        """Wait until it has started, or has failed to."""
-        either: set[asyncio.Future[Any]] = {self.started, self.done}
-        await asyncio.wait(either, return_when=asyncio.FIRST_COMPLETED)
+        """Wait until the build has started, or has failed to start."""
+        futures: set[asyncio.Future[Any]] = {self.started, self.done}
+        await asyncio.wait(futures, return_when=asyncio.FIRST_COMPLETED)
 
     @contextlib.contextmanager
     def counted(self) -> Iterator[None]:
-        """Count one more waiting job."""
+        """Count one more waiting job inside the context."""
         self.waiting += 1
         try:
             yield
@@ -78,7 +78,7 @@ class EnvironmentProvider:
         return not self._base.missing(map(Requirement, requirements))
 
     def spec_for(self, requirements: Sequence[str], *, job_id: str = "") -> EnvironmentSpec:
-        """The environment for these requirements, reserved for the job if they demand it."""
+        """Return the environment for these requirements, reserved for the job if necessary."""
         return environment_spec_for(
             requirements,
             job_id=job_id,
@@ -89,13 +89,14 @@ class EnvironmentProvider:
     def held(
         self, environment_spec: EnvironmentSpec
     ) -> contextlib.AbstractContextManager[CachedEnvironment | None]:
-        """The cached environment, protected from deletion; None if it must be built."""
+        """Protect a cached environment from deletion inside the context; None if it is missing."""
         return self._cache.held(environment_spec.key)
 
     async def build(self, environment_spec: EnvironmentSpec, log: JobLogCopy | None = None) -> None:
         """Build an environment, or wait for its running build; the output goes to `log`.
 
-        Cancelling does not stop the build: a restarted service finds it. See `abandon`.
+        Cancellation does not stop the build, so that a restarted service can find it; see
+        `abandon`.
 
         Raises:
             BuildFailed: the build ended without an environment.
@@ -109,20 +110,20 @@ class EnvironmentProvider:
             await asyncio.shield(build.done)
 
     async def abandon(self, environment_spec: EnvironmentSpec) -> None:
-        """Stop a build that no job waits for any longer."""
+        """Stop a build if no job is waiting for it any more."""
         build = self._builds.get(environment_spec.key)
         if build is None or build.waiting:
             return
         if not build.has_slot:
             build.done.cancel()
             return
-        # its process may already be running, though it is not known yet
+        # its process may already be running, although it is not known yet
         await build.started_or_done()
         if build.started.done() and not build.waiting:
             await self._builder.stop(build.started.result())
 
     def sweep(self) -> None:
-        """Remove leftovers of finished builds and interrupted deletions; before any build."""
+        """Remove files of finished builds and interrupted deletions. Call this before any build."""
         self._builder.sweep()
         self._cache.sweep()
 
@@ -132,11 +133,11 @@ class EnvironmentProvider:
             self._compile(environment.key)
 
     async def compiled(self) -> None:
-        """Wait until all built environments are compiled, too."""
+        """Wait until all built environments are compiled."""
         await self._compiling.join()
 
     async def close(self) -> None:
-        """Stop watching builds, which keep running, and stop compiling."""
+        """Stop compiling, and stop waiting for builds, which keep running."""
         await self._compiling.stop()
         tasks = [build.done for build in self._builds.values()]
         for task in tasks:
@@ -154,7 +155,7 @@ class EnvironmentProvider:
 
     def _finish_build(self, environment_spec: EnvironmentSpec, task: asyncio.Task[None]) -> None:
         del self._builds[environment_spec.key]
-        # logged here, since no job may be waiting any longer; waiting jobs get the reason
+        # logged here, since there may be no waiting job to receive the reason
         if not task.cancelled() and (error := task.exception()) is not None:
             reason = str(error).partition("\n")[0]
             logger.info("environment %s could not be built: %s", environment_spec.key, reason)
@@ -172,7 +173,7 @@ class EnvironmentProvider:
                 raise BuildFailed(f"The build could not be started: {error}.") from error
             shared_build.started.set_result(build)
             await self._builder.wait(build)
-        # the new one is spared: the jobs that waited for it do not hold it yet
+        # keep the new environment: jobs that waited for it have not locked it yet
         limit = self._config.max_cache_mb << 20
         await asyncio.to_thread(self._cache.prune, max_bytes=limit, but=environment_spec.key)
         if not environment_spec.moving:

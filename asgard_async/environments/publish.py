@@ -1,8 +1,8 @@
-"""Publication of an environment that foreign code may have written to.
+"""Publication of an environment that untrusted code may have written to.
 
-The service follows `venv`, `venv/bin/python` and the links to it, lists and compiles the rest, and
-exposes it to jobs. So nothing in it may lead elsewhere or belong to another user. Uses only the
-standard library.
+The service follows `venv`, `venv/bin/python` and the links to it, lists and compiles the other
+files, and exposes the environment to jobs. So the environment must not contain links to other
+places or files of other users. This module uses only the standard library.
 """
 
 import os
@@ -11,11 +11,11 @@ from collections.abc import Iterator
 
 
 class Refused(Exception):
-    """An environment must not be published; the text tells the job's owner why."""
+    """An environment must not be published; the message explains why to the job's owner."""
 
 
 class Venv:
-    """A virtual environment in `directory`, just created by uv, whose links must not change."""
+    """A virtual environment in `directory`, newly created by uv, whose links must not change."""
 
     def __init__(self, directory: str) -> None:
         self._directory = directory
@@ -25,20 +25,20 @@ class Venv:
         self._settings = self._read_settings()
 
     def give(self, staging: str, uid: int) -> None:
-        """Give everything below `staging` to a user."""
+        """Make a user the owner of all files below `staging`."""
         for path, _ in _entries_of(staging):
             os.lchown(path, uid, uid)
 
     def take(self, target: str, uid: int) -> None:
-        """Check the environment, make this process its owner, and move it to `target`.
+        """Check the environment, make this process's user its owner, and move it to `target`.
 
-        `uid` is the user that had it meanwhile, -1 for this process's own; none of that user's
-        processes may be left.
+        `uid` is the user that owned the environment during the build; -1 for this process's user.
+        All processes of that user must have exited.
 
         Raises:
-            Refused: the environment leads elsewhere, or contains anything unexpected.
+            Refused: the environment contains changed links or unexpected files.
         """
-        # everything is checked before anything is changed
+        # check all files before changing any
         self._check(uid)
         if uid >= 0:
             for path, facts in _entries_of(self._directory):
@@ -86,7 +86,7 @@ def _is_link(facts: os.stat_result) -> bool:
 
 
 def _entries_of(directory: str) -> "Iterator[tuple[str, os.stat_result]]":
-    """`directory` and everything in it, without following links."""
+    """Yield `directory` and all files below it, without following links."""
     facts = os.lstat(directory)
     yield directory, facts
     if not stat.S_ISDIR(facts.st_mode):

@@ -1,4 +1,7 @@
-"""Runs a command in a sandbox and passes on its output. Uses only the standard library."""
+"""Running a command in a sandbox and forwarding its output.
+
+This module uses only the standard library.
+"""
 
 import os
 import resource
@@ -11,9 +14,9 @@ from asgard_async.supervisor.shim.sandbox import SandboxSpec, enter_sandbox, ope
 
 LINE_BYTES = 1 << 16
 MAX_PROCESSES = 4096
-"""The number of processes and threads of the build's own user."""
+"""The maximum number of processes and threads of the build's user."""
 ERROR_MARKS = ("error:", "×")
-"""The beginnings of uv's error messages, at the end of its output."""
+"""Prefixes of uv's error messages, which are at the end of its output."""
 CANNOT_CONFINE = 125
 
 
@@ -24,9 +27,10 @@ def run(
     *,
     hide_errors: bool = False,
 ) -> int:
-    """Run a command, pass on its output by lines, kill what it leaves; return its exit code.
+    """Run a command, forward its output line by line, and return its exit code.
 
-    This process must be a subreaper. With `hide_errors`, the reason of a failure is not shown.
+    Processes that the command leaves behind are killed. This process must be a subreaper. With
+    `hide_errors`, the reason for a failure is not shown.
     """
     reader, writer = os.pipe2(os.O_CLOEXEC)
     parent = os.getpid()
@@ -41,7 +45,7 @@ def run(
             if not is_hidden:
                 print(without_secrets(line), end="", flush=True)  # noqa: T201  # to the log
     _, status = os.waitpid(supervisor, 0)
-    linux.kill_descendants()  # in case it was killed itself
+    linux.kill_descendants()  # in case the supervisor itself was killed
     return abs(os.waitstatus_to_exitcode(status))
 
 
@@ -52,9 +56,9 @@ def _supervise(
     output: int,
     parent: int,
 ) -> None:
-    """Open the namespaces, wait for the command, and kill what it leaves; never returns.
+    """Open the namespaces, wait for the command, and kill remaining processes; never returns.
 
-    This is a process of its own, since no process can leave a user namespace.
+    This runs in a separate process, because no process can leave a user namespace.
     """
     code = CANNOT_CONFINE
     try:

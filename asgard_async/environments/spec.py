@@ -16,30 +16,30 @@ from asgard_async.environments.direct_references import is_fixed
 
 KEY_DIGITS = 20
 FOR_ONE_JOB = "once"
-"""The prefix of keys of environments for a single job; no digest starts with it."""
+"""Prefix of the keys of environments for a single job; no digest starts with it."""
 
 
 @dataclass(frozen=True, kw_only=True)
 class EnvironmentSpec:
-    """Everything that determines the content of an environment."""
+    """All data that determines the content of an environment."""
 
     requirements: Sequence[str]
-    """Normalised and sorted, without those whose marker does not apply here."""
+    """Normalized and sorted requirements, except those whose marker does not apply."""
     index_url: str
     extra_index_urls: Sequence[str]
     moving: Sequence[str] = ()
     """Packages from addresses with changing content: a branch, or a file without its SHA-256."""
     only_for: str = ""
-    """The only job that may use it, since a later one needs the content of such an address anew."""
+    """The only job that may use the environment; later jobs must fetch such packages again."""
 
     @property
     def has_addresses(self) -> bool:
-        """True if a package comes from an address of its own, which may hold anything."""
+        """True if a requirement is a direct reference, whose content is not trusted."""
         return any(" @ " in requirement for requirement in self.requirements)
 
     @property
     def key(self) -> str:
-        """The environment's name, a digest of this specification and the interpreter."""
+        """The environment's key: a digest of this specification and of the interpreter."""
         content = {
             "requirements": list(self.requirements),
             "index_url": self.index_url,
@@ -60,25 +60,25 @@ def environment_spec_for(
     index_url: str = "",
     extra_index_urls: Sequence[str] = (),
 ) -> EnvironmentSpec:
-    """The environment for a job's valid requirements.
+    """Return the environment for a job's valid requirements.
 
-    mlflow is added in the service's version unless they name it themselves.
+    Unless the requirements include mlflow, it is added in the service's version.
     """
     parsed = [Requirement(text) for text in requirements]
-    wanted = [
+    applicable = [
         requirement
         for requirement in parsed
         if requirement.marker is None or requirement.marker.evaluate({"extra": ""})
     ]
-    if not any(canonicalize_name(requirement.name) == "mlflow" for requirement in wanted):
-        wanted.append(Requirement(f"mlflow=={version('mlflow')}"))
+    if not any(canonicalize_name(requirement.name) == "mlflow" for requirement in applicable):
+        applicable.append(Requirement(f"mlflow=={version('mlflow')}"))
     moving = {
         canonicalize_name(requirement.name)
-        for requirement in wanted
+        for requirement in applicable
         if requirement.url and not is_fixed(requirement.url)
     }
     return EnvironmentSpec(
-        requirements=tuple(sorted({_normalised(requirement) for requirement in wanted})),
+        requirements=tuple(sorted({_normalized(requirement) for requirement in applicable})),
         index_url=index_url,
         extra_index_urls=tuple(extra_index_urls),
         moving=tuple(sorted(moving)),
@@ -86,7 +86,7 @@ def environment_spec_for(
     )
 
 
-def _normalised(requirement: Requirement) -> str:
+def _normalized(requirement: Requirement) -> str:
     extras = ",".join(sorted(canonicalize_name(extra) for extra in requirement.extras))
     name = canonicalize_name(requirement.name) + (f"[{extras}]" if extras else "")
     if requirement.url is not None:

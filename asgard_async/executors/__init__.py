@@ -1,5 +1,5 @@
-"""Executors: the places where attempts of jobs run.
+"""Executors, which run attempts of jobs.
 
 An executor implements the protocol in base.py and passes the contract suite in
-tests/executors/test_contract.py. Nothing else in the service knows which executor runs a job.
+tests/executors/test_contract.py. No other code of the service depends on the kind of executor.
 """

@@ -1,7 +1,7 @@
-"""The executor protocol: everything the service needs from a place where attempts run.
+"""The executor protocol: all functions of an executor that the service needs.
 
-An attempt is named before it is started, so it never runs under a name that the database does not
-know. The name alone is enough to find it again.
+The database records the id of an attempt before the attempt starts, so every running attempt has a
+record. The id alone is enough to find the attempt again.
 """
 
 from collections.abc import Mapping, Sequence
@@ -21,30 +21,30 @@ from asgard_async.supervisor.limits.resource_limits import ResourceLimits
 
 @dataclass(frozen=True, kw_only=True)
 class AttemptRequest:
-    """A program to run, and the bounds within which it runs; times in seconds."""
+    """A program to run, with its environment and limits; times are in seconds."""
 
     attempt: AttemptId
     script_name: str
-    """The program: a path below the working directory."""
+    """Path of the program below the working directory."""
     script: bytes = b""
-    """Its source, unless it comes in an archive."""
+    """Source code of the program, unless there is an archive."""
     archive: Path | None = None
-    """The service's copy of an archive to unpack into the working directory, `script_name` in it.
-    """
+    """The service's copy of an archive that contains `script_name`, to unpack into the working
+    directory."""
     environment: EnvironmentSpec | None = None
     """The environment to run in, made available by `Executor.environment`; None for the base."""
     requirements: Sequence[str] = ()
-    """The requirements as the job states them."""
+    """The requirements as submitted with the job."""
     imports: frozenset[str] | None = None
-    """The packages that the program imports at most; None if unknown."""
+    """Packages that the program may import; None if unknown."""
     warm: bool = True
-    """True if it may run in a fork of an interpreter that has its imports done."""
+    """True if the program may run in a fork of an interpreter with preloaded modules."""
     variables: Mapping[str, str] = field(repr=False)
     """Environment variables, in addition to those that the executor sets."""
     own_variables: frozenset[str] = frozenset()
-    """Names of the variables that the job brought itself."""
+    """Names of the variables that were submitted with the job."""
     owner: str = ""
-    """Name of the token that submitted the job; its caches are shared with no other owner."""
+    """Name of the token that submitted the job. Owners do not share caches."""
     resources: ResourceRequest = field(default_factory=ResourceRequest)
     timeout: float
     grace: float
@@ -52,24 +52,25 @@ class AttemptRequest:
 
 
 class CannotStart(Exception):
-    """An attempt cannot be started, however often it is tried.
+    """An attempt cannot be started, and retrying does not help.
 
-    The text names the cause and the remedy as the end of a sentence, without paths of the service.
+    The message contains the cause and the remedy as the end of a sentence, without paths of the
+    service.
     """
 
 
 class EnvironmentFailed(Exception):
-    """An environment cannot be made available; the text says why, for the owner of the job."""
+    """An environment cannot be made available; the message explains why to the job's owner."""
 
 
 class JobFiles(Protocol):
-    """The files of jobs, for retention. The methods block: call them in a thread."""
+    """The files of jobs, for retention. The methods block, so call them in a thread."""
 
     def job_ids(self) -> set[str]:
         """Return the ids of all jobs with files."""
 
     def directory_bytes(self, job_id: str) -> int:
-        """Return the disk space of the files that a job's scripts left."""
+        """Return the disk space of the files that a job's scripts left behind."""
 
     def log_bytes(self, job_id: str) -> int:
         """Return the disk space of a job's log."""
@@ -78,7 +79,7 @@ class JobFiles(Protocol):
         """Return the disk space of all files of a job."""
 
     def remove_directory(self, job_id: str) -> None:
-        """Delete the files that a job's scripts left; its log and its outcome stay."""
+        """Delete the files that a job's scripts left behind, but not its log and its outcome."""
 
     def remove_log(self, job_id: str) -> None:
         """Delete a job's log, which is empty from then on."""
@@ -88,7 +89,7 @@ class JobFiles(Protocol):
 
 
 class Executor(Protocol):
-    """A place where attempts run. No attempt depends on the service being alive."""
+    """Runs attempts of jobs. Attempts continue to run while the service is stopped."""
 
     @property
     def logs(self) -> LogSource:
@@ -99,10 +100,10 @@ class Executor(Protocol):
         """The files of the executor's jobs."""
 
     async def ready(self) -> None:
-        """Wait until attempts can be started at all."""
+        """Wait until attempts can be started."""
 
     def limits(self, resources: ResourceRequest) -> ResourceLimits:
-        """Return the limits of a job that asks for these resources."""
+        """Return the limits of a job that requests these resources."""
 
     # --- environments ---------------------------------------------------------------------
 
@@ -111,8 +112,8 @@ class Executor(Protocol):
     ) -> EnvironmentSpec | None:
         """Return the environment that a job's requirements need.
 
-        None if the base environment satisfies them, or if attempts make their own environment when
-        they start: the job then skips phase ENVIRONMENT. May be called in any thread.
+        None if the base environment satisfies them, or if attempts create their environments when
+        they start. In this case, the job skips phase ENVIRONMENT. May be called in any thread.
         """
 
     def environment(
@@ -120,43 +121,43 @@ class Executor(Protocol):
     ) -> AbstractAsyncContextManager[None]:
         """Make an environment available to attempts that start inside the context.
 
-        It is built if necessary, shared with other jobs that need the same one; the output of the
-        build goes to the job's log. Cancellation leaves the build alone, so that a restarted
-        service finds it; see `abandon`.
+        The environment is built if necessary. Jobs that need the same environment share one build,
+        whose output is copied to their logs. Cancellation does not stop the build, so that a
+        restarted service can find it; see `abandon`.
 
         Raises:
-            EnvironmentFailed: on entry, if it cannot be built.
+            EnvironmentFailed: on entry, if the environment cannot be built.
         """
 
     async def abandon(self, environment: EnvironmentSpec) -> None:
-        """Stop building an environment unless another job waits for it."""
+        """Stop building an environment unless another job is waiting for it."""
 
     # --- attempts -------------------------------------------------------------------------
 
     async def start(self, request: AttemptRequest) -> datetime | None:
-        """Start an attempt and return the time at which its script began to run.
+        """Start an attempt and return the time at which its script started.
 
-        Return None if it did not: `wait` then says why. An attempt starts at most once, however
-        often and by whomever it is started.
+        Return None if the script did not start; `wait` then returns the reason. An attempt starts
+        at most once, even if this is called several times or by several processes.
 
         Raises:
-            CannotStart, OSError: when most likely nothing was started; `wait` knows for certain.
+            CannotStart, OSError: the attempt probably did not start; call `wait` to be certain.
         """
 
     async def wait(self, attempt: AttemptId) -> Ended:
-        """Wait until an attempt and all its processes have ended; may be repeated at any time.
+        """Wait until an attempt and all its processes have ended; may be called repeatedly.
 
-        An attempt that nobody has started is ruled out: it never starts afterwards.
+        If the attempt was never started, this rules it out: it cannot start afterwards.
         """
 
     async def started(self, attempt: AttemptId) -> Started | None:
-        """Return when and how an attempt's script began to run, as far as that is known."""
+        """Return the time and manner in which an attempt's script started, if known."""
 
     async def stop(self, attempt: AttemptId) -> None:
-        """Stop an attempt with SIGTERM and, after its grace, SIGKILL. Return at once.
+        """Stop an attempt with SIGTERM and, after its grace period, SIGKILL. Return immediately.
 
-        An attempt that has not been started never will be.
+        If the attempt was never started, this rules it out: it cannot start afterwards.
         """
 
     async def remove(self, job_id: str) -> None:
-        """Delete everything that a job's attempts left behind, its log included."""
+        """Delete all files of a job's attempts, including the log."""

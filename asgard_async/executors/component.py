@@ -1,6 +1,6 @@
-"""The executor of jobs, as a part of the application.
+"""The executor of jobs, as part of the application.
 
-A further executor is added to `EXECUTORS`; nothing outside this package knows which one runs.
+To add an executor, add it to `EXECUTORS`; no code outside of this package depends on its kind.
 """
 
 from collections.abc import AsyncIterator, Callable, Mapping
@@ -15,7 +15,7 @@ from asgard_async.logs.component import LOG_SOURCE
 EXECUTOR = web.AppKey[Executor]("executor")
 Factory = Callable[[web.Application], AbstractAsyncContextManager[Executor]]
 EXECUTORS: Mapping[str, Factory] = {"local": local_executor}
-"""The executors by name: each as a context in which it starts attempts and reads logs."""
+"""The executors by name; each is a context in which it starts attempts and reads logs."""
 DEFAULT = "local"
 
 

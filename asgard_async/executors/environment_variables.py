@@ -1,4 +1,4 @@
-"""The environment variables of a job: a clean set that inherits nothing from the service."""
+"""The environment variables of a job, which are not inherited from the service."""
 
 import os
 from pathlib import Path
@@ -22,18 +22,18 @@ RESERVED_NAMES = frozenset(
         "MLFLOW_RUN_CONTEXT",
     }
 )
-"""Names that Asgard sets, or that would override a variable it sets; jobs cannot set them."""
+"""Variables that Asgard sets, or that would override those; jobs cannot set them."""
 
 RESERVED_PREFIX = "ASGARD_"
 
 
 def is_reserved(name: str) -> bool:
-    """Return whether jobs may not set a variable of this name."""
+    """Return whether jobs cannot set a variable with this name."""
     return name in RESERVED_NAMES or name.startswith(RESERVED_PREFIX)
 
 
 def job_variables(attempt: Path, cache: Path, python: Path) -> dict[str, str]:
-    """Return the variables that every job on this machine gets."""
+    """Return the variables that are set for every job on this machine."""
     return {
         # not resolved: a virtual environment's interpreter is a link beside its scripts
         "PATH": f"{python.parent}:/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin",

@@ -1,4 +1,4 @@
-"""Reading and following logs, as parts of the application."""
+"""Reading and following of logs, as parts of the application."""
 
 from collections.abc import AsyncIterator
 
@@ -15,7 +15,7 @@ FEEDS = web.AppKey("feeds", Feeds)
 
 
 async def logs(app: web.Application) -> AsyncIterator[None]:
-    """Read logs, and let others follow them."""
+    """Provide the reader and the feeds of logs."""
     app[LOGS] = LogReader(app[LOG_SOURCE])
     app[FEEDS] = Feeds(app[LOG_SOURCE])
     yield

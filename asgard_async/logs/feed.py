@@ -1,7 +1,7 @@
-"""Feeds of logs: followers of the same log share what one of them has read.
+"""Feeds of logs, through which followers of the same log share reads.
 
-Followers that keep up stand at the same offset, so each piece is read, decoded and encoded once for
-all of them. A slow follower reads for itself at its own pace; nothing is kept for it.
+Followers that keep up are at the same offset, so each piece is read, decoded and encoded once for
+all of them. A slow follower reads separately at its own pace; no data is buffered for it.
 """
 
 import asyncio
@@ -14,7 +14,8 @@ from asgard_async.logs.source import LogSource, Wake
 
 KEPT_PIECES = 4
 READERS_AT_ONCE = 16
-"""Followers that get a piece in one turn of the event loop; other requests run in between."""
+"""Number of followers that receive a piece in one iteration of the event loop; other requests run
+in between."""
 
 
 class Feed:
@@ -28,14 +29,14 @@ class Feed:
         self._reading: dict[tuple[int, bool, int], asyncio.Future[Piece]] = {}
         self._kept: OrderedDict[tuple[int, bool], Piece] = OrderedDict()
         self._end: tuple[int, bool, int] | None = None
-        """Offset, completeness and number of changes at which nothing more was there."""
+        """Offset, completeness and number of changes for which the log had no more data."""
 
     def changed(self) -> None:
-        """Note that the log has changed: a reading that has begun may not see it."""
+        """Record that the log has changed, since reads in progress may not see the change."""
         self._changes += 1
 
     async def piece(self, offset: int, *, is_complete: bool) -> Piece:
-        """Return the piece at `offset`; `is_complete` means that the log grows no more."""
+        """Return the piece at `offset`; `is_complete` means that the log does not grow any more."""
         piece = await self._piece(offset, is_complete=is_complete)
         if piece.frames:
             async with self._turns:
@@ -44,14 +45,14 @@ class Feed:
 
     async def _piece(self, offset: int, *, is_complete: bool) -> Piece:
         position = (offset, is_complete)
-        if (kept := self._kept.get(position)) is not None:
-            return kept
+        if (piece := self._kept.get(position)) is not None:
+            return piece
         key = (*position, self._changes)
         if key == self._end:
             return Piece(frames=(), offset=offset, next=offset, reaches_end=True)
         reading = self._reading.get(key)
         if reading is None:
-            # a task of its own: not cancelled with the follower who came first
+            # a separate task, which is not cancelled with the first follower
             reading = asyncio.ensure_future(self._read(offset, is_complete=is_complete))
             self._reading[key] = reading
             reading.add_done_callback(lambda done: self._keep(key, done))
@@ -61,7 +62,7 @@ class Feed:
         part = await self._source.read_timed(self._job_id, offset, PIECE_BYTES)
         if not part.data:
             return piece_of(part, offset, is_complete=is_complete)
-        # decoding and encoding take a while: not in the event loop
+        # not in the event loop, because decoding and encoding take a while
         return await asyncio.to_thread(piece_of, part, offset, is_complete=is_complete)
 
     def _keep(self, key: tuple[int, bool, int], done: "asyncio.Future[Piece]") -> None:
@@ -88,9 +89,9 @@ class Feeds:
 
     @contextmanager
     def following(self, job_id: str, wake: Wake) -> Iterator[Feed]:
-        """Follow a job's log inside the context; `wake` is called when the log changes."""
-        known = self._feeds.get(job_id)
-        feed, readers = known or (Feed(self._source, job_id, self._turns), 0)
+        """Follow a job's log inside the context; call `wake` when the log changes."""
+        current = self._feeds.get(job_id)
+        feed, readers = current or (Feed(self._source, job_id, self._turns), 0)
         self._feeds[job_id] = (feed, readers + 1)
 
         def changed() -> None:

@@ -1,7 +1,7 @@
-"""Logs in files on this machine, as the shim writes them.
+"""Logs in files on this machine, which are written by the shim.
 
-A log may have a hole (see supervisor/shim/pump.py), and a file beside it tells when each part was
-written (see logformat/files.py).
+A log may have a hole (see supervisor/shim/pump.py). A file beside the log contains the times at
+which its parts were written (see logformat/files.py).
 """
 
 import asyncio
@@ -26,7 +26,7 @@ class FileLogSource:
         self._watch = LogWatch(directory)
 
     def open(self) -> None:
-        """Start to watch the logs."""
+        """Start watching the logs."""
         self._watch.open()
 
     def close(self) -> None:
@@ -34,7 +34,7 @@ class FileLogSource:
         self._watch.close()
 
     def path_of(self, job_id: str) -> Path:
-        """Return the path of a job's log, whether it exists or not."""
+        """Return the path of a job's log, which may not exist."""
         return self._directory / job_id / self._name
 
     async def size(self, job_id: str) -> int:
@@ -69,7 +69,7 @@ def read_slice(path: Path, offset: int, limit: int) -> LogSlice:
             begin = min(begin, size)
             length = min(limit, hole[0] - begin) if begin < hole[0] else limit
             data = os.pread(descriptor, length, begin)
-            # The hole is recorded before it is punched: unchanged means that no zeros were read.
+            # A hole is recorded before it is punched, so if it is unchanged, no zeros were read.
             if begin < hole[0] or read_hole(str(path)) == hole:
                 end = begin + len(data)
                 is_cut = bool(data) and end == hole[0]

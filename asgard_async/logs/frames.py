@@ -1,7 +1,7 @@
-"""Frames of a log's stream, made from the bytes of the log; see docs/api.md for their meaning.
+"""Frames of a log's stream, created from the bytes of the log; docs/api.md describes them.
 
-A frame stands for bytes `offset` up to `next`. Its end depends on when its bytes were written and
-never cuts a character; the text of all frames is the text of all bytes.
+A frame contains the bytes from `offset` up to `next`. Frames end where the time of writing changes,
+but never inside a character. Together, they contain the text of all bytes.
 """
 
 import codecs
@@ -17,26 +17,26 @@ from asgard_async.logs.source import TimedSlice
 
 PIECE_BYTES = 64 * 1024
 PIECE_FRAMES = 64
-"""Most frames in a piece: they are sent in one go, and other requests wait meanwhile."""
+"""Maximum number of frames in a piece. All are sent at once, while other requests wait."""
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Piece:
-    """Frames of bytes `offset` up to `next` as JSON; empty when there is nothing new."""
+    """Frames of the bytes from `offset` up to `next`, as JSON; empty if there is no new output."""
 
     frames: tuple[bytes, ...]
     offset: int
     next: int
     reaches_end: bool = False
-    """True if there was nothing more to send when the log was read."""
+    """True if the log had no more data when it was read."""
     is_gone: bool = False
     """True if the log ends before `offset`: it was deleted."""
 
 
 def piece_of(part: TimedSlice, offset: int, *, is_complete: bool) -> Piece:
-    """Make the piece that follows `offset` from the slice read there, in at most PIECE_FRAMES.
+    """Create the piece at `offset` from the slice that was read there, with up to PIECE_FRAMES.
 
-    While the log may grow (not `is_complete`), an incomplete character waits for its rest.
+    While the log may grow (not `is_complete`), an incomplete character is left for the next piece.
     """
     if part.size < offset:
         return Piece(frames=(), offset=offset, next=offset, is_gone=True)
@@ -50,7 +50,7 @@ def piece_of(part: TimedSlice, offset: int, *, is_complete: bool) -> Piece:
         for frame in islice(_text_frames(part, at_end=at_end), PIECE_FRAMES):
             frames.append(msgspec.json.encode(frame))
             end, texts = frame["next"], texts + 1
-    # except the first bytes of an incomplete character
+    # apart from the first bytes of an incomplete character
     reaches_end = part.next >= part.size and texts < PIECE_FRAMES
     return Piece(frames=tuple(frames), offset=offset, next=end, reaches_end=reaches_end)
 
@@ -59,15 +59,15 @@ def _text_frames(part: TimedSlice, *, at_end: bool) -> Iterator[dict[str, Any]]:
     begin = 0
     for part_end, at_ms in part.parts:
         end = part_end - part.offset
-        # the first half of a character that was written in two waits for the second
+        # the beginning of a character that was written in two parts is left for the next frame
         is_last = at_end and end == len(part.data)
-        text, taken = codecs.utf_8_decode(part.data[begin:end], "replace", is_last)
-        if taken:
+        text, consumed = codecs.utf_8_decode(part.data[begin:end], "replace", is_last)
+        if consumed:
             yield {
                 "type": "log",
                 "offset": part.offset + begin,
-                "next": part.offset + begin + taken,
+                "next": part.offset + begin + consumed,
                 "data": text,
                 "time": rfc3339_of_ms(at_ms) if at_ms is not None else None,
             }
-        begin += taken
+        begin += consumed

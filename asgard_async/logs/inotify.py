@@ -19,7 +19,7 @@ _libc = ctypes.CDLL(None, use_errno=True)
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Event:
-    """An event for `name` in the directory that `watch` stands for."""
+    """An event for the file `name` in the directory with the number `watch`."""
 
     watch: int
     mask: int
@@ -27,7 +27,7 @@ class Event:
 
 
 def open_inotify() -> int:
-    """Open a new non-blocking descriptor.
+    """Open a new non-blocking inotify descriptor.
 
     Raises:
         OSError: the user has too many instances (fs.inotify.max_user_instances).
@@ -36,7 +36,7 @@ def open_inotify() -> int:
 
 
 def add_watch(descriptor: int, directory: str, mask: int) -> int:
-    """Watch a directory and return the watch; watching it again returns the same number.
+    """Watch a directory and return the watch's number, which is the same for repeated calls.
 
     Raises:
         FileNotFoundError: there is no such directory.
@@ -49,7 +49,7 @@ def add_watch(descriptor: int, directory: str, mask: int) -> int:
 
 
 def remove_watch(descriptor: int, watch: int) -> None:
-    """Stop watching a directory; do nothing if it is gone."""
+    """Stop watching a directory; do nothing if the directory is gone."""
     _libc.inotify_rm_watch(descriptor, watch)
 
 

@@ -1,7 +1,7 @@
-"""Reading a job's log by offset, by lines from the end, or as a whole text.
+"""Reading of a job's log by offset, by lines from the end, or as a whole.
 
-Offsets count every byte that the job wrote. Where the middle was dropped to bound the disk there is
-a hole: reading by offset skips it, whole-text views show a line in its place.
+Offsets count every byte that the job wrote. If the middle was dropped to save disk space, the log
+has a hole there. Reading by offset skips the hole; a whole log contains a line in its place.
 """
 
 from collections.abc import AsyncGenerator
@@ -18,7 +18,7 @@ class LogReader:
         self._source = source
 
     async def size(self, job_id: str) -> int:
-        """Return how many bytes the job has written so far, dropped ones included."""
+        """Return the number of bytes that the job has written so far, including dropped ones."""
         return await self._source.size(job_id)
 
     async def read(self, job_id: str, offset: int, limit: int) -> LogSlice:
@@ -30,24 +30,24 @@ class LogReader:
         return await self._source.tail(job_id, count)
 
     async def tail_lines(self, job_id: str, count: int, limit: int = 1 << 20) -> LogSlice:
-        """Read the last `count` lines, at most `limit` bytes of them."""
+        """Read the last `count` lines, but at most `limit` bytes."""
         if count <= 0:
             size = await self._source.size(job_id)
             return LogSlice(data=b"", offset=size, next=size)
-        wanted = min(limit, 64 * 1024)
+        size = min(limit, 64 * 1024)
         while True:
-            tail = await self._source.tail(job_id, wanted)
+            tail = await self._source.tail(job_id, size)
             start = _start_of_lines(tail.data, count)
-            if start > 0 or wanted >= limit or len(tail.data) < wanted:
+            if start > 0 or size >= limit or len(tail.data) < size:
                 return LogSlice(data=tail.data[start:], offset=tail.offset + start, next=tail.next)
-            wanted = min(limit, wanted * 4)
+            size = min(limit, size * 4)
 
     async def pieces(self, job_id: str, start: int, end: int) -> AsyncGenerator[LogSlice, None]:
-        """Yield bytes `start` up to `end` in pieces; the offset jumps over a hole."""
+        """Yield the bytes from `start` up to `end` in pieces, without a hole."""
         offset = start
         while offset < end:
             piece = await self._source.read(job_id, offset, min(CHUNK, end - offset))
-            # behind a hole it may reach further than was asked for
+            # after a hole, the piece may extend beyond `end`
             data = piece.data[: max(0, end - piece.offset)]
             if not data:
                 return
@@ -55,7 +55,7 @@ class LogReader:
             yield LogSlice(data=data, offset=piece.offset, next=offset)
 
     async def whole(self, job_id: str, end: int | None = None) -> AsyncGenerator[bytes, None]:
-        """Yield the log up to `end` (by default its present end), with a line for a hole."""
+        """Yield the log up to `end` (by default its end), with a line in place of a hole."""
         offset = 0
         if end is None:
             end = await self.size(job_id)
@@ -67,12 +67,12 @@ class LogReader:
 
 
 def hole_marker(start: int, end: int) -> bytes:
-    """Return the line that stands for bytes `start` up to `end`, which are not kept."""
+    """Return the line that replaces the dropped bytes from `start` up to `end`."""
     return f"\n[asgard: {end - start} bytes of output are not kept]\n".encode()
 
 
 def _start_of_lines(data: bytes, count: int) -> int:
-    """Return the start of the last `count` lines; 0 if there are no more lines than that."""
+    """Return the start of the last `count` lines; 0 if there are no more than `count` lines."""
     position = len(data) - 1 if data.endswith(b"\n") else len(data)
     for _ in range(count):
         position = data.rfind(b"\n", 0, position)

@@ -1,4 +1,4 @@
-"""The seam between the place where an executor keeps a job's log and those who read it."""
+"""The interface between the storage of job logs, which depends on the executor, and readers."""
 
 from collections.abc import Callable, Sequence
 from contextlib import AbstractContextManager
@@ -10,10 +10,10 @@ Wake = Callable[[], None]
 
 @dataclass(frozen=True, kw_only=True)
 class LogSlice:
-    """Bytes `offset` up to `next` of a log.
+    """The bytes of a log from `offset` up to `next`.
 
-    Offsets count every byte that the job wrote. Where output was dropped to bound the disk, the log
-    has a hole: its offsets exist, its bytes do not.
+    Offsets count every byte that the job wrote. If output was dropped to save disk space, the log
+    has a hole: a range of offsets without bytes.
     """
 
     data: bytes
@@ -22,7 +22,7 @@ class LogSlice:
     is_cut: bool = False
     """True if the hole begins at `next`."""
     size: int = 0
-    """Length of the log at the time of reading."""
+    """Length of the log when it was read."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -30,28 +30,28 @@ class TimedSlice(LogSlice):
     """A slice with the times at which its bytes were written."""
 
     parts: Sequence[tuple[int, int | None]] = ()
-    """The parts of the slice in order: the end of each, and the time at which it was written in
-    milliseconds since 1970, None where that is unknown."""
+    """The parts of the slice in order: the end of each, and the time of writing in milliseconds
+    since 1970, or None if unknown."""
 
 
 class LogSource(Protocol):
     """The logs of an executor's jobs. A job without output has an empty log."""
 
     async def size(self, job_id: str) -> int:
-        """Return the length of a job's log in bytes, dropped ones included."""
+        """Return the length of a job's log in bytes, including dropped ones."""
 
     async def read(self, job_id: str, offset: int, limit: int) -> LogSlice:
-        """Read at most `limit` bytes from `offset` on, or from the end of a hole around `offset`.
+        """Read at most `limit` bytes from `offset` on; if it is in a hole, from the hole's end on.
 
-        The slice is shorter at the end of the log and before a hole. An offset beyond the end
-        yields an empty slice at the end.
+        The slice is shorter at the end of the log and before a hole. For an offset beyond the end,
+        return an empty slice at the end.
         """
 
     async def read_timed(self, job_id: str, offset: int, limit: int) -> TimedSlice:
-        """Read as `read` does, with the time of each part."""
+        """Read like `read`, with the time of each part."""
 
     async def tail(self, job_id: str, count: int) -> LogSlice:
-        """Read the last `count` bytes; fewer if the log is shorter or a hole comes before."""
+        """Read the last `count` bytes; fewer if the log is shorter or has a hole there."""
 
     def watching(self, job_id: str, wake: Wake) -> AbstractContextManager[None]:
-        """Call `wake` inside the context when the log has changed, and perhaps more often."""
+        """Call `wake` inside the context when the log has changed; it may be called more often."""

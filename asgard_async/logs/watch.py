@@ -1,7 +1,7 @@
-"""Notification of growing logs, with one inotify instance for all followers.
+"""Notifications of growing logs, with one inotify instance for all followers.
 
-The directory of a log is watched, because the log itself may not exist yet, and the parent where
-that directory does not exist either.
+This watches the directory of a log, because the log itself may not exist yet, and the directory's
+parent, because the directory may not exist either.
 """
 
 import asyncio
@@ -18,11 +18,11 @@ from asgard_async.logs.source import Wake
 logger = logging.getLogger(__name__)
 
 POLL_SECONDS = 0.5
-"""Interval at which logs are polled that inotify does not watch."""
+"""Polling interval of logs that inotify does not watch."""
 
 
 class LogWatch:
-    """Calls back when one of the logs below `directory` changes: `directory`/<any>/<log>."""
+    """Notifies followers when a log (`directory`/<any>/<log>) changes."""
 
     def __init__(self, directory: Path) -> None:
         self._directory = directory
@@ -33,7 +33,7 @@ class LogWatch:
         self._timer: asyncio.TimerHandle | None = None
 
     def open(self) -> None:
-        """Start to watch; poll the logs where the kernel refuses to."""
+        """Start watching, or polling if inotify is not available."""
         mask = inotify.IN_CREATE | inotify.IN_MOVED_TO
         try:
             self._inotify = inotify.open_inotify()
@@ -59,7 +59,7 @@ class LogWatch:
 
     @contextmanager
     def watching(self, log: Path, wake: Wake) -> Iterator[None]:
-        """Call `wake` inside the context when the log has changed, and perhaps more often."""
+        """Call `wake` inside the context when the log has changed; it may be called more often."""
         self._wakes[log].append(wake)
         self._watch(log.parent)
         try:
@@ -95,7 +95,7 @@ class LogWatch:
             inotify.remove_watch(self._inotify, watch)
 
     def _read_events(self) -> None:
-        assert self._inotify is not None  # noqa: S101  # it is read only while it is open
+        assert self._inotify is not None  # noqa: S101  # called only while it is open
         changed: dict[Path, None] = {}
         for event in inotify.read_events(self._inotify):
             if event.mask & inotify.IN_Q_OVERFLOW:  # events were lost: any log may have changed
@@ -114,7 +114,7 @@ class LogWatch:
             self._wake(log)
 
     def _created(self, parent: Path) -> dict[Path, None]:
-        """Watch a new directory if logs are expected in it, and return these logs."""
+        """Watch a new directory if it will contain followed logs, and return these logs."""
         logs = [log for log in self._wakes if log.parent == parent]
         if logs:
             self._watch(parent)
@@ -124,10 +124,10 @@ class LogWatch:
         for wake in tuple(self._wakes.get(log, ())):
             wake()
 
-    # --- polling, where inotify is not available ----------------------------------------------
+    # --- polling, if inotify is not available -------------------------------------------------
 
     def _report(self, error: OSError) -> None:
-        logger.warning("polling logs every %g s, inotify is unavailable: %s", POLL_SECONDS, error)
+        logger.warning("inotify is unavailable; polling logs every %g s: %s", POLL_SECONDS, error)
 
     def _poll_soon(self) -> None:
         if self._timer is None:

@@ -1,1 +1,1 @@
-"""Scheduling: the order in which queued jobs start, and the number that run at once."""
+"""Scheduling: the order in which queued jobs start, and the number of concurrent jobs."""

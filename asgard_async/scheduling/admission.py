@@ -1,4 +1,4 @@
-"""Admission: the policy that decides whether one more job may run."""
+"""Admission: the policy that decides whether another job may run."""
 
 import asyncio
 from collections.abc import Callable
@@ -8,32 +8,33 @@ from asgard_async.domain.job import Job
 
 
 class Slot:
-    """The share of the machine that one running job occupies, until it is released."""
+    """A slot for one running job, which is occupied until it is released."""
 
     def __init__(self, free: Callable[[], None]) -> None:
         self._free: Callable[[], None] | None = free
 
     def release(self) -> None:
-        """Free the slot; a slot that is free already stays free."""
+        """Free the slot; repeated calls have no effect."""
         if self._free is not None:
             free, self._free = self._free, None
             free()
 
 
 class Admission(Protocol):
-    """A policy on how many jobs run at once."""
+    """A policy for the number of concurrent jobs."""
 
     async def acquire(self) -> Slot:
-        """Wait until one more job may run, and occupy its slot."""
+        """Wait until another job may run, and occupy its slot."""
 
     def adopt(self, job: Job) -> Slot:
-        """Occupy the slot of a job that runs already, whatever the policy allows."""
+        """Occupy the slot of a job that is already running, regardless of the policy."""
 
 
 class SlotAdmission:
-    """Admits jobs while fewer than `slots` run.
+    """Admits jobs while fewer than `slots` are running.
 
-    Adopted jobs count: after a restart with fewer slots no job starts until enough have ended.
+    Adopted jobs count, too: after a restart with fewer slots, no job starts until enough jobs have
+    ended.
     """
 
     def __init__(self, slots: int) -> None:
@@ -43,7 +44,7 @@ class SlotAdmission:
 
     @property
     def occupied(self) -> int:
-        """The number of jobs that run; more than there are slots if some were adopted."""
+        """The number of running jobs, which may exceed the number of slots if some were adopted."""
         return self._occupied
 
     async def acquire(self) -> Slot:

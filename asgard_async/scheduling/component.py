@@ -19,7 +19,7 @@ from asgard_async.store.component import STORE
 logger = logging.getLogger(__name__)
 
 JOB_TASKS = web.AppKey("job_tasks", BackgroundTasks)
-"""A task for each job that has left the queue and has not finished."""
+"""A background task for each job that has left the queue and has not finished."""
 JOB_RUNNER = web.AppKey[JobRunner]("job_runner")
 FIRST_PHASE = web.AppKey[Callable[[JobSpec], Phase]]("first_phase")
 DISPATCHER = web.AppKey("dispatcher", Dispatcher)
@@ -42,7 +42,7 @@ async def recovery(app: web.Application) -> AsyncIterator[None]:
 
 
 async def dispatching(app: web.Application) -> AsyncIterator[None]:
-    """Start queued jobs, and fail those that wait longer than `[jobs] queue_timeout`."""
+    """Start queued jobs, and fail jobs that are queued longer than `[jobs] queue_timeout`."""
     tasks, seconds = app[BACKGROUND], app[CONFIG].jobs.queue_timeout
     app[QUEUE_DEADLINE] = queue_deadline = QueueDeadline(store=app[STORE], seconds=seconds)
     if seconds:
@@ -54,6 +54,6 @@ async def dispatching(app: web.Application) -> AsyncIterator[None]:
 
 
 def wake(app: web.Application) -> None:
-    """Look at the queue: a job was added."""
+    """Notify the dispatcher and the queue deadline of a new job in the queue."""
     app[DISPATCHER].wake()
     app[QUEUE_DEADLINE].wake()

@@ -1,4 +1,4 @@
-"""The dispatcher moves jobs from the queue to the executor as admission allows, woken by events."""
+"""The dispatcher, which moves jobs from the queue to the executor as admission allows."""
 
 import asyncio
 import logging
@@ -16,19 +16,19 @@ logger = logging.getLogger(__name__)
 
 
 class JobRunner(Protocol):
-    """Takes jobs to their end; see `jobs.lifecycle.Lifecycle`."""
+    """Runs jobs to their end; see `jobs.lifecycle.Lifecycle`."""
 
     async def run(self, job: Job, release_slot: Callable[[], None]) -> None:
-        """Take a job that was just claimed to its end."""
+        """Run a newly claimed job to its end."""
 
     async def resume(self, job: Job, release_slot: Callable[[], None]) -> None:
-        """Take a job to its end that an earlier service process left unfinished."""
+        """Run a job to its end that an earlier service process left unfinished."""
 
 
 class Dispatcher:
-    """Starts queued jobs, highest priority first, then the oldest, once `ready` has returned.
+    """Starts queued jobs once `ready` has returned: the highest priority first, then the oldest.
 
-    Until then jobs stay in the queue: a job that waits to be started would occupy a slot.
+    Until then, jobs stay in the queue, because a claimed job would occupy a slot while it waits.
     """
 
     def __init__(
@@ -50,7 +50,7 @@ class Dispatcher:
         self._work = asyncio.Event()
 
     def wake(self) -> None:
-        """Look at the queue: a job was added."""
+        """Check the queue for a new job."""
         self._work.set()
 
     async def recover(self) -> int:
@@ -64,12 +64,12 @@ class Dispatcher:
         return len(jobs)
 
     def _resume(self, job: Job) -> None:
-        # a job in RECORDING runs no longer
+        # a job in RECORDING is no longer running
         release = _nothing if job.phase is Phase.RECORDING else self._admission.adopt(job).release
         self._background.start(f"job {job.job_id}", self._lifecycle.resume(job, release))
 
     async def run(self) -> None:
-        """Start jobs for as long as the service accepts them."""
+        """Start queued jobs until cancelled."""
         await self._ready()
         while True:
             slot = await self._admission.acquire()
@@ -82,7 +82,7 @@ class Dispatcher:
 
     async def _next(self) -> Job:
         while True:
-            self._work.clear()  # before looking: a job added meanwhile sets it again
+            self._work.clear()  # before the query, so that a job added meanwhile sets it again
             job = await self._store.claim_next(now(), self._first_phase)
             if job is not None:
                 return job

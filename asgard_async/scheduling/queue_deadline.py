@@ -1,4 +1,4 @@
-"""The deadline of queued jobs: those that wait too long fail ([jobs] queue_timeout)."""
+"""The deadline of queued jobs ([jobs] queue_timeout)."""
 
 import asyncio
 import contextlib
@@ -12,7 +12,7 @@ from asgard_async.store.jobs import JobStore
 
 
 class QueueDeadline:
-    """Fails jobs that have waited in the queue for more than `seconds`."""
+    """Fails jobs that have been queued for more than `seconds`."""
 
     def __init__(self, *, store: JobStore, seconds: float) -> None:
         self._store = store
@@ -20,7 +20,7 @@ class QueueDeadline:
         self._submitted = asyncio.Event()
 
     def wake(self) -> None:
-        """Note that a job was submitted."""
+        """Check the queue for a newly submitted job."""
         self._submitted.set()
 
     async def run(self) -> None:
@@ -40,13 +40,13 @@ class QueueDeadline:
         moment = now()
         for job in await self._store.queued_since_before(moment - timedelta(seconds=self._seconds)):
             outcome = Outcome(
-                # the API has no reason of its own for this; `timeout` is that of the script
+                # the API has no separate reason for this; `timeout` refers to the script
                 reason=Reason.START_FAILED,
                 error=f"The job waited in the queue for more than {self._seconds:g} s"
                 " ([jobs] queue_timeout).",
                 detail="queue deadline",
                 ended_at=moment,
             )
-            # refused if it was started or cancelled just now
+            # refused if the job has just been started or cancelled
             with contextlib.suppress(TransitionRefused):
                 await self._store.end(job.job_id, Phase.FINISHED, outcome, at=moment, attempt=0)

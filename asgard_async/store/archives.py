@@ -48,7 +48,7 @@ class Incoming:
 
 
 class ArchiveStore:
-    """The archives in `directory`, which must exist and hold nothing else."""
+    """The archives in `directory`, which must exist and contain nothing else."""
 
     def __init__(self, directory: Path) -> None:
         self._directory = directory
@@ -98,14 +98,14 @@ class ArchiveStore:
         await asyncio.to_thread(self.path(name).unlink, missing_ok=True)
 
     def settled(self, at: datetime) -> set[str]:
-        """The archives so old at that time that a row names them, or never will.
+        """Return the archives that are so old at that time that none still waits for its row.
 
         Blocks; call it in a thread.
         """
-        before = at.timestamp() - SETTLED_SECONDS
+        cutoff = at.timestamp() - SETTLED_SECONDS
         with os.scandir(self._directory) as entries:
             # not the modification time: `share` links files that may be old
-            return {entry.name for entry in entries if entry.stat().st_ctime < before}
+            return {entry.name for entry in entries if entry.stat().st_ctime < cutoff}
 
     async def sweep(self, known: Collection[str]) -> int:
         """Remove the archives that are not in `known`; return their number.

@@ -15,7 +15,8 @@ class BackupFailed(Exception):
 def back_up(source: Path, target: Path) -> int:
     """Copy a consistent state of a database, check the copy, and return its size in bytes.
 
-    Writers continue, in other processes too: with a write-ahead log the copy is one long read.
+    Writers, including other processes, can continue: with a write-ahead log, the copy is one long
+    read.
     `target` appears, or is replaced, once the copy is complete and durable.
 
     Raises:
@@ -30,7 +31,7 @@ def back_up(source: Path, target: Path) -> int:
             contextlib.closing(sqlite3.connect(partial)) as copy,
         ):
             original.backup(copy)
-            # without a write-ahead log, which one could forget to copy along
+            # a single file, without a separate write-ahead log
             copy.execute("PRAGMA journal_mode = DELETE")
             findings = [row[0] for row in copy.execute("PRAGMA integrity_check")]
         if findings != ["ok"]:

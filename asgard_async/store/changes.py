@@ -11,13 +11,13 @@ ANY = ""
 
 
 class JobChanges:
-    """Publishes the id of a job after each committed change; read the store for the change."""
+    """Notifies subscribers after each committed change of a job; they read the job themselves."""
 
     def __init__(self) -> None:
         self._subscribers: dict[str, list[Wake]] = defaultdict(list)
 
     def publish(self, job_id: str) -> None:
-        """Wake everything that watches this job or ANY."""
+        """Notify the subscribers of this job and those of ANY."""
         for key in (job_id, ANY):
             for wake in tuple(self._subscribers.get(key, ())):
                 wake()
@@ -26,7 +26,7 @@ class JobChanges:
     def watching(self, job_id: str, wake: Wake) -> Iterator[None]:
         """Within the context, call `wake` on each change of that job, or of ANY.
 
-        It is called in the event loop and must neither block nor raise.
+        `wake` runs in the event loop and must neither block nor raise.
         """
         self._subscribers[job_id].append(wake)
         try:

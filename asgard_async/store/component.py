@@ -19,7 +19,7 @@ logger = logging.getLogger(__name__)
 STORE = web.AppKey("store", JobStore)
 ARCHIVES = web.AppKey("archives", ArchiveStore)
 ON_JOB_END = web.AppKey[Callable[[Job], None]]("on_job_end")
-"""Optional: called once with each job that has ended, when that is durable."""
+"""Optional callback, called once for each job that has ended, when its end is durable."""
 
 
 async def store(app: web.Application) -> AsyncIterator[None]:
@@ -31,7 +31,7 @@ async def store(app: web.Application) -> AsyncIterator[None]:
         raise ConfigError(f"{file}: {error}") from error
     app[STORE] = jobs = JobStore(database, on_end=app.get(ON_JOB_END, lambda job: None))
     app[ARCHIVES] = archives = ArchiveStore(app[DATA].archives)
-    # before any request: an archive that is being received has no row yet either
+    # before any request, because an archive that is being received has no row yet
     if strays := await archives.sweep(await jobs.all_archives()):
         logger.info("deleted %d archives that belong to no job", strays)
     yield

@@ -33,9 +33,9 @@ class _Connection(aiosqlite.Connection):
     async def call(self, function: Callable[[sqlite3.Connection], T]) -> T:
         """Run `function` on the connection in its thread.
 
-        It runs to its end even if the caller is cancelled.
+        The function runs to its end even if the caller is cancelled.
         """
-        result: T = await self._execute(  # type: ignore[no-untyped-call]  # its one way in
+        result: T = await self._execute(  # type: ignore[no-untyped-call]  # no public method
             partial(function, self._conn)
         )
         return result

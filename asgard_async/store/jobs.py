@@ -222,10 +222,7 @@ class JobStore(JobLookups):
     async def set_tracking(
         self, job_id: str, tracking: JobTracking, *, problem: str | None = None
     ) -> None:
-        """Store MLflow's data about a job, and the problem if some could not be recorded.
-
-        Nothing is pending afterwards.
-        """
+        """Store MLflow's data about a job, with an optional problem; clear `tracking_pending`."""
         await self._change(
             lambda conn: queries.set_tracking(
                 conn,
@@ -256,9 +253,9 @@ class JobStore(JobLookups):
 
     async def purge_idempotency_keys(self, *, at: datetime) -> int:
         """Delete keys older than 24 h whose job is deleted; return their number."""
-        before = rfc3339(at - IDEMPOTENCY_KEPT)
+        cutoff = rfc3339(at - IDEMPOTENCY_KEPT)
         purged: int = await self._change(
-            lambda conn: queries.purge_keys(conn, created_before=before)
+            lambda conn: queries.purge_keys(conn, created_before=cutoff)
         )
         return purged
 

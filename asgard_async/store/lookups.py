@@ -86,13 +86,16 @@ class JobLookups:
         return {Phase(row["phase"]): row["jobs"] for row in rows}
 
     async def unfinished(self) -> Sequence[Job]:
-        """Jobs that have left the queue and not finished, oldest first."""
+        """Jobs that have left the queue but have not finished, oldest first."""
         return await self._database.read(
             lambda conn: [row_to_job(row) for row in queries.unfinished(conn)]
         )
 
     async def to_track(self, limit: int, *, after: int = 0) -> Sequence[Job]:
-        """The oldest jobs after `seq` whose MLflow runs have not been read yet."""
+        """Jobs whose MLflow runs have not been read yet, oldest first.
+
+        `after` is the `seq` of the last job of the previous call.
+        """
         return await self._database.read(
             lambda conn: [
                 row_to_job(row) for row in queries.to_track(conn, after=after, limit=limit)

@@ -1,7 +1,7 @@
-"""One attempt to run a process, seen from the service: start its shim, find it, stop it, wait.
+"""An attempt to run a process, from the service's side: starting, finding, stopping, awaiting it.
 
-The attempt's files decide everything (see shim/files.py). A service that was restarted, or never
-started the attempt itself, therefore comes to the same result.
+All state is in the attempt's files (see shim/files.py). So a service that was restarted, or that
+did not start the attempt itself, reaches the same result.
 """
 
 import asyncio
@@ -38,8 +38,8 @@ SHIM_STARTS = (
     "asgard_async/supervisor/shim/start.py",
     "asgard_async/execution/shim/start.py",  # before the package `supervisor` existed
 )
-"""The program in a keeper's command line, by the end of its path: an upgrade may find keepers of an
-earlier version, or of another installation."""
+"""Path suffixes of the program in a keeper's command line. After an upgrade, keepers of an earlier
+version or of another installation may still be running."""
 SHIM_LOG = "shim.log"
 POLL_SECONDS = 0.01
 FORK_SECONDS = 20.0
@@ -47,7 +47,7 @@ FORK_SECONDS = 20.0
 
 
 class Attempt:
-    """The attempt that lives in `directory`, which must exist."""
+    """An attempt with its `directory`, which must exist."""
 
     def __init__(self, directory: Path) -> None:
         self.directory = directory
@@ -67,7 +67,7 @@ class Attempt:
                 server.kill()
             if started_at is not None or await asyncio.to_thread(self._is_decided):
                 return started_at
-            # If the server has forked a keeper after all, the attempt's lock admits only one.
+            # If the server did fork a keeper, the attempt's lock lets only one of them continue.
             spec.setdefault("cold_reason", ColdReason.SERVER_LOST.value)
         return await self._start(spec, partial(_spawn, spec))
 
@@ -87,7 +87,7 @@ class Attempt:
 
     @contextlib.contextmanager
     def _descriptors(self, spec: ProcessSpec) -> Iterator[tuple[int, int]]:
-        """Open the specification, and the shim's own log."""
+        """Open the specification and the shim's log."""
         spec_file = os.memfd_create("spec", os.MFD_CLOEXEC)
         try:
             os.write(spec_file, encode_spec(spec))
@@ -105,7 +105,7 @@ class Attempt:
         return files.is_decided(str(self.directory))
 
     async def wait(self) -> Ended:
-        """Wait until shim and keeper are gone, and with them all processes of the attempt."""
+        """Wait until the shim, the keeper and all other processes of the attempt have exited."""
         while (ended := await asyncio.to_thread(self._verdict)) is None:
             await self._process_gone()
         return ended
@@ -139,26 +139,26 @@ class Attempt:
     # --- files ----------------------------------------------------------------------------
 
     def _verdict(self) -> Ended | None:
-        """Return how the attempt ended, deciding it if nobody has yet; None while it is running.
+        """Return how the attempt ended; None while it is running.
 
-        The files lie beside the job's own, so a job or a person may delete or damage them. The
-        attempt is then lost, but not before its processes are gone.
+        If the attempt was never started, this decides that it never will be. Jobs and people can
+        delete or damage the attempt's files; it is then lost, but only once its processes are gone.
         """
         try:
             lock = files.try_lock(str(self.directory))
-        except FileNotFoundError:  # the whole directory
+        except FileNotFoundError:  # the whole directory is gone
             return None if self._processes() else Ended(end=End.LOST)
         if lock is None:
             return None
         try:
             if not self._path(files.EXIT).exists() and self._processes():
-                return None  # they hold the lock of a deleted file, or are about to take this one
-            limits.clear(str(self.directory))  # left over if both keeper and shim were killed
+                return None  # they hold a deleted lock file, or are about to take this lock
+            limits.clear(str(self.directory))  # needed if both keeper and shim were killed
             if (facts := self._read(files.EXIT)) is not None:
                 return _ended(facts, self.started())
             if self._path(files.PID).exists():
                 return Ended(end=End.LOST, started=self.started())
-            # written under the lock: a shim that comes late finds it and starts nothing
+            # written under the lock, so a shim that starts later finds it and exits
             files.write_durably(
                 str(self.directory), files.EXIT, files.to_json({"how": "not_started"})
             )
@@ -170,7 +170,7 @@ class Attempt:
         return self.directory / name
 
     def _read(self, name: str) -> dict[str, Any] | None:
-        """Read a file's facts: None without the file, empty if it cannot be understood."""
+        """Read a file; return None if it does not exist, an empty dictionary if it is invalid."""
         try:
             return msgspec.json.decode(self._path(name).read_bytes(), type=dict[str, Any])
         except FileNotFoundError:
@@ -185,14 +185,14 @@ class Attempt:
         for process in await asyncio.to_thread(self._processes):
             if await process.gone():
                 return
-        # The lock's holder is about to exit: a matter of microseconds, with nothing to wait on.
+        # The lock's holder exits within microseconds, but there is no process to wait for.
         await asyncio.sleep(POLL_SECONDS)
 
     def _processes(self) -> Sequence[ProcessIdentity]:
-        """The running keeper and shim: found by the files, or by command line without them."""
-        known = [self._keeper(), self._shim()]
-        alive = [process for process in known if process is not None and process.is_alive()]
-        return alive or processes_running(SHIM_STARTS, str(self.directory))
+        """Find the running keeper and shim by the attempt's files, or else by command line."""
+        candidates = [self._keeper(), self._shim()]
+        running = [process for process in candidates if process is not None and process.is_alive()]
+        return running or processes_running(SHIM_STARTS, str(self.directory))
 
     def _keeper(self) -> ProcessIdentity | None:
         with contextlib.suppress(FileNotFoundError, ValueError):

@@ -1,9 +1,9 @@
-"""The numbered attempts at one supervised process: adopt the running one, or start the next.
+"""The numbered attempts to run a supervised process: adopting a running one, starting the next.
 
     <directory>/<n>/    attempt n: lock, pid.json, exit.json
 
-A supervised process outlives the service. The service that comes next looks for the latest attempt
-and adopts it if it is still running, so a restart interrupts nothing.
+A supervised process outlives the service. A restarted service adopts the latest attempt if it is
+still running, so restarts do not interrupt the process.
 """
 
 import asyncio
@@ -17,7 +17,7 @@ from asgard_async.supervisor.attempt import Attempt
 class AttemptSeries:
     """The attempts below `directory`, of which at most the latest is running.
 
-    All methods but `adopt_or_start` block for a few file operations.
+    All methods except `adopt_or_start` block for a few file operations.
     """
 
     def __init__(self, directory: Path) -> None:
@@ -31,7 +31,7 @@ class AttemptSeries:
     def running(self) -> Attempt | None:
         """The latest attempt if it is still running.
 
-        If nobody has started it, it never will be started after this call.
+        If the latest attempt was never started, it can no longer be started after this call.
         """
         latest = self.latest()
         return latest if latest is not None and latest.is_alive() else None
@@ -39,8 +39,8 @@ class AttemptSeries:
     def create_next(self) -> Attempt:
         """Create the directory of the attempt after the latest one.
 
-        Two processes that do this at the same time may get the same attempt, of which only one
-        can start: its lock sees to that.
+        Two processes that call this at the same time may get the same attempt; its lock lets only
+        one of them start it.
         """
         directory = self.directory / str(self._latest_number() + 1)
         directory.mkdir(mode=0o700, parents=True, exist_ok=True)

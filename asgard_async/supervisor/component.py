@@ -15,7 +15,7 @@ LIMITS = web.AppKey("limits", LimitEnforcer)
 
 
 async def isolation(app: web.Application) -> AsyncIterator[None]:
-    """Choose the isolation level by trying what works on this machine."""
+    """Select the isolation level by testing which levels work on this machine."""
     app[ISOLATION] = selector = IsolationSelector(app[CONFIG], app[DATA])
     app[READINESS].unless(lambda: selector.problem)
     app[READINESS].watch(lambda: selector.warning)
@@ -24,7 +24,7 @@ async def isolation(app: web.Application) -> AsyncIterator[None]:
 
 
 async def limits(app: web.Application) -> AsyncIterator[None]:
-    """Create the control groups of jobs, where that is possible."""
+    """Create the control groups of jobs if possible."""
     data = app[DATA]
     app[LIMITS] = enforcer = LimitEnforcer(
         app[CONFIG].limits, jobs_dir=data.jobs, builds_dir=data.builds

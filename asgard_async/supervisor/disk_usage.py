@@ -1,4 +1,4 @@
-"""The disk space that files take."""
+"""Disk space used by files."""
 
 import contextlib
 import stat
@@ -8,7 +8,7 @@ from asgard_async.supervisor.shim import disk
 
 
 def size_of(path: Path) -> int:
-    """The disk space of a file or a tree in bytes; a hard-linked file counts by its share."""
+    """Return the disk space of a file or tree in bytes; hard-linked files count proportionally."""
     total = 0
     with contextlib.suppress(OSError):  # deleted meanwhile, or nested too deep: a partial sum
         status = path.lstat()

@@ -1,4 +1,4 @@
-"""A process that forks keepers, as the service sees it: started, sent specifications, stopped."""
+"""Keeper servers, which fork keepers: starting them, sending specifications, stopping them."""
 
 import logging
 import os
@@ -15,10 +15,10 @@ logger = logging.getLogger(__name__)
 
 COLD_SERVER = Path(__file__).parent / "shim" / "cold_server.py"
 COMMAND_LINE_PADDING = "-" * 8192
-"""Room for the command lines of forked processes; longer than any path can be."""
+"""Reserves space for the command lines of forked processes; longer than any path can be."""
 
 RESET_SIGNALS = (signal.SIGPIPE, signal.SIGXFSZ, signal.SIGINT, signal.SIGTERM)
-"""Signals that the service, or whoever started it, may ignore, but a job must not."""
+"""Signals that a job must not ignore, although the service or its parent may ignore them."""
 
 Descriptors = tuple[int, int, int]
 """A keeper's standard input (its specification), output (start notification) and error (log)."""
@@ -63,18 +63,18 @@ class KeeperServer:
         self._process = identify(self.pid)
 
     def send(self, descriptors: Descriptors) -> None:
-        """Have a keeper forked. A server that cannot do so merely closes the descriptors."""
+        """Request the server to fork a keeper; if it cannot, it closes the descriptors."""
         try:
             socket.send_fds(self._channel, [SPEC], descriptors)
         except OSError as error:  # it has exited, or no longer responds
-            logger.warning("%s takes no specification: %s", " ".join(self._command), error)
+            logger.warning("cannot send a job to %s: %s", " ".join(self._command), error)
 
     def is_alive(self) -> bool:
         """Return whether the server is running."""
         return self._process is not None and self._process.is_alive()
 
     async def ended(self) -> None:
-        """Wait until the server has exited. There must be no message to be received from it."""
+        """Wait until the server has exited. Call this only while no message from it is pending."""
         await readable(self._channel.fileno())
 
     def kill(self) -> None:
@@ -83,27 +83,27 @@ class KeeperServer:
             self._process.signal(signal.SIGKILL)
 
     def close(self) -> None:
-        """Kill the server and close the socket; what it has forked keeps running.
+        """Kill the server and close the socket; forked processes keep running.
 
-        Nobody may be waiting for `ended` any more.
+        Call this only after all calls of `ended` have returned.
         """
         self.kill()
         self._channel.close()
 
 
 class ColdServers:
-    """The keeper server of cold attempts, replaced when it has exited.
+    """The keeper server of cold attempts, which is replaced when it has exited.
 
-    A forked keeper has its interpreter and its modules already, which saves each attempt 30 ms.
+    A forked keeper already has an interpreter with all modules, which saves 30 ms per attempt.
     """
 
     def __init__(self) -> None:
         self._server: KeeperServer | None = None
 
     def server(self) -> KeeperServer | None:
-        """The running server; None if none can be started.
+        """Return the running server, or start one; None if that fails.
 
-        It need not be ready yet: a specification waits for it.
+        The server may not be ready yet: specifications sent to it wait until it is.
         """
         if self._server is not None and not self._server.is_alive():
             self._server.close()

@@ -1,8 +1,8 @@
-"""The specification of a supervised process, with the defaults that most of them share.
+"""Specifications of supervised processes, with common defaults.
 
-Jobs, builds, isolation probes and the embedded MLflow server all run under the shim, which takes a
-plain dictionary: it is marshalled, and read by an interpreter without Asgard's dependencies. Use
-`process_spec` to make one.
+Jobs, builds, isolation probes and the embedded MLflow server all run under the shim. Its
+specification is a plain dictionary, because it is marshalled and read by an interpreter without
+Asgard's dependencies. Use `process_spec` to create one.
 """
 
 import os
@@ -17,17 +17,17 @@ from asgard_async.supervisor.shim.sandbox import SandboxSpec
 
 PRIVATE_UMASK = 0o077
 READABLE_UMASK = 0o022
-"""For files that processes of other users read. The directories above them are private."""
+"""Umask for files that other users' processes read. The directories above them are private."""
 MINIMAL_ENVIRONMENT: Mapping[str, str] = {"PATH": os.defpath, "LANG": "C.UTF-8"}
-"""Variables for a process that must get none of the service's."""
+"""Environment of a process that must not inherit the service's variables."""
 LOG_LIMIT_BYTES = 16 << 20
 
 
 def service_python(*arguments: str | Path) -> list[str]:
-    """The command line of a program that needs only the standard library and Asgard's own files.
+    """Return the command line of a program that needs only the standard library and Asgard's files.
 
     It runs in the service's interpreter, isolated (-I) and without site-packages (-S), which
-    starts in half the time.
+    halves the start time.
     """
     return [sys.executable, "-I", "-S", *map(str, arguments)]
 
@@ -54,9 +54,9 @@ def process_spec(
 ) -> ProcessSpec:
     """Describe one attempt to run a process under the shim; see `ProcessSpec` for each field.
 
-    `directory` belongs to the attempt alone. Zero stands for no limit. The keeper holds a shared
-    lock on each file in `locks` for as long as the attempt lives, and the process inherits the
-    descriptors in `inherit` under their numbers, for example a listening socket.
+    `directory` must belong to the attempt alone. Zero means no limit. The keeper holds a shared
+    lock on each file in `locks` while the attempt is running. The process inherits the descriptors
+    in `inherit` with the same numbers, for example a listening socket.
     """
     spec = ProcessSpec(
         directory=str(directory),

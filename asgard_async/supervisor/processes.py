@@ -30,7 +30,7 @@ async def readable(descriptor: int) -> None:
 
 @dataclass(frozen=True, kw_only=True)
 class ProcessIdentity:
-    """An unambiguous process: pids are reused, and start times repeat after a reboot."""
+    """Identifies a process, although pids are reused and start times repeat after a reboot."""
 
     pid: int
     start_time: int
@@ -76,13 +76,13 @@ class ProcessIdentity:
             os.close(descriptor)
 
     async def gone(self) -> bool:
-        """Wait for the process to exit; False if it was gone already."""
+        """Wait for the process to exit; return False if it had already exited."""
         descriptor = self.open()
         if descriptor is None:
             return False
         try:
             await readable(descriptor)
-            # a child of this process, or for somebody else to reap
+            # if it is not a child of this process, its parent reaps it
             with contextlib.suppress(ChildProcessError):
                 _reap(descriptor)
         finally:
@@ -91,7 +91,7 @@ class ProcessIdentity:
 
 
 def identify(pid: int) -> ProcessIdentity | None:
-    """The process that has this pid now."""
+    """Return the identity of the process that currently has this pid."""
     start_time = linux.start_time(pid)
     if start_time is None:
         return None
@@ -99,22 +99,22 @@ def identify(pid: int) -> ProcessIdentity | None:
 
 
 def processes_running(programs: Sequence[str], argument: str) -> Sequence[ProcessIdentity]:
-    """Find processes whose command line ends with one of `programs` and this one argument.
+    """Find processes whose command line ends with one of `programs` and `argument`.
 
-    A program is named by the end of its path, from a directory on. Zombies have no command line.
+    `programs` are path suffixes that start at a directory. Zombies have no command line.
     """
     ends = tuple(os.fsencode(f"/{program}\0{argument}\0") for program in programs)
     boot_id = linux.boot_id()
-    found = []
+    processes = []
     for pid in sorted(int(path.name) for path in Path("/proc").glob("[0-9]*")):
         with contextlib.suppress(OSError):  # it has exited, or belongs to another user
-            # a process that shows another command line than its first one fills it up with zeros
+            # a process that has replaced its command line pads it with zeros
             command_line = Path(f"/proc/{pid}/cmdline").read_bytes().rstrip(b"\0") + b"\0"
             if not command_line.endswith(ends):
                 continue
             if (start_time := linux.start_time(pid)) is not None:
-                found.append(ProcessIdentity(pid=pid, start_time=start_time, boot_id=boot_id))
-    return found
+                processes.append(ProcessIdentity(pid=pid, start_time=start_time, boot_id=boot_id))
+    return processes
 
 
 def _reap(descriptor: int) -> None:

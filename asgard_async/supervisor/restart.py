@@ -1,4 +1,4 @@
-"""Restarting a process with exponential backoff."""
+"""Restarts of a process with exponential backoff."""
 
 import asyncio
 import time
@@ -11,18 +11,18 @@ class Restart(Enum):
     """The next step after a run of a process."""
 
     AFTER_PAUSE = auto()
-    """It failed: start it again, but not in a tight loop."""
+    """The process failed: restart it after a pause."""
     AT_ONCE = auto()
-    """It was replaced on purpose."""
+    """The process was stopped to replace it: restart it immediately."""
     NEVER = auto()
-    """It is no longer needed."""
+    """The process is no longer needed."""
 
 
 @dataclass(frozen=True, kw_only=True)
 class Backoff:
-    """Pauses between a failure and the next start: doubled from one to the next, up to a limit.
+    """Pauses between a failure and the next start; each is twice the previous one, up to a limit.
 
-    A run that lasts longer than `healthy_seconds` starts the series again.
+    A run that lasts longer than `healthy_seconds` resets the pause.
     """
 
     first_seconds: float = 1.0
@@ -30,7 +30,7 @@ class Backoff:
     healthy_seconds: float = 60.0
 
     def next_pause(self, last_pause: float | None, run_seconds: float) -> float:
-        """The pause after a run of this length; `last_pause` is None for the first one."""
+        """Return the pause after a run of this length; `last_pause` is None for the first one."""
         if last_pause is None or run_seconds > self.healthy_seconds:
             return self.first_seconds
         return min(last_pause * 2, self.longest_seconds)
@@ -42,11 +42,11 @@ async def run_with_restarts(
     *,
     before_pause: Callable[[float], Awaitable[None]] | None = None,
 ) -> None:
-    """Call `run` again and again; return when it says that no further run is needed.
+    """Call `run` repeatedly until it returns `Restart.NEVER`.
 
-    `run` covers one run of the process, from its start to its end. `before_pause` receives the
-    length of each pause, to log why the process ended and when it starts again. What either of
-    them raises is not handled here: it ends the loop.
+    `run` covers one run of the process, from start to end. `before_pause` receives the length of
+    each pause, for example to log why the process ended and when it restarts. Exceptions of both
+    callbacks end the loop.
     """
     pause: float | None = None
     while True:

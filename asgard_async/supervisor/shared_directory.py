@@ -1,4 +1,4 @@
-"""Directories shared by jobs, each with a lock: deleted only while nobody uses them."""
+"""Directories shared by jobs, with locks that protect them from deletion while in use."""
 
 import contextlib
 import fcntl
@@ -17,9 +17,9 @@ BLOCK = 512
 
 @dataclass(frozen=True, kw_only=True)
 class LeasedDirectory:
-    """A directory with a file `lock` in it, of which every user holds a shared lock (flock).
+    """A directory with a lock file, on which every job that uses it holds a shared lock (flock).
 
-    The file's modification time is that of the last use.
+    The modification time of the lock file is the time of the last use.
     """
 
     directory: Path
@@ -33,22 +33,22 @@ class LeasedDirectory:
         return datetime.fromtimestamp(self.lock.stat().st_mtime, UTC)
 
     def size_bytes(self) -> int:
-        """The space that its deletion frees.
+        """Return the disk space that deletion would free.
 
-        A file with links elsewhere, such as in uv's cache, counts only its share.
+        Files with links elsewhere, such as in uv's cache, count proportionally.
         """
         return sum(
-            facts.st_blocks * BLOCK // max(1, facts.st_nlink)
-            for facts in statuses_below([str(self.directory)])
+            status.st_blocks * BLOCK // max(1, status.st_nlink)
+            for status in statuses_below([str(self.directory)])
         )
 
     def is_in_use(self) -> bool:
-        """Return whether a job uses it."""
+        """Return whether a job uses the directory."""
         return is_held(self.lock)
 
     @contextlib.contextmanager
     def in_use(self) -> Iterator[bool]:
-        """Protect it from deletion and record the use; yields False if it does not exist."""
+        """Protect the directory from deletion and record its use; yield False if it is missing."""
         try:
             descriptor = os.open(self.lock, os.O_RDWR | os.O_CLOEXEC)
         except FileNotFoundError:
@@ -56,7 +56,7 @@ class LeasedDirectory:
             return
         try:
             fcntl.flock(descriptor, fcntl.LOCK_SH)
-            # it may have been deleted between the opening and the lock
+            # the directory may have been deleted before the lock was acquired
             if os.fstat(descriptor).st_nlink == 0 or not self.lock.exists():
                 yield False
                 return
@@ -66,17 +66,17 @@ class LeasedDirectory:
             os.close(descriptor)
 
     def remove(self) -> bool:
-        """Delete it; False if it is in use, or if somebody else deleted it first."""
+        """Delete the directory; return False if it is in use or another process deletes it."""
         try:
             descriptor = os.open(self.lock, os.O_RDWR | os.O_CLOEXEC)
         except FileNotFoundError:
             return False
         try:
             fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
-            # another process may have deleted it, and a third one created it again
+            # other processes may have deleted and recreated the directory
             if not os.path.samestat(os.fstat(descriptor), self.lock.stat()):
                 return False
-            # renamed first: nobody must find half of one
+            # renamed first, so that no process finds a partly deleted directory
             removal = self.directory.with_name(f".{self.directory.name}.{os.getpid()}")
             self.directory.rename(removal)
         except (BlockingIOError, FileNotFoundError):
@@ -88,6 +88,6 @@ class LeasedDirectory:
 
 
 def sweep(parent: Path) -> None:
-    """Finish interrupted deletions below `parent`, without disturbing those under way."""
+    """Finish interrupted deletions below `parent`; harmless to deletions in progress."""
     for path in parent.glob(".*.*"):
         remove_tree(path)

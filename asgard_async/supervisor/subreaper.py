@@ -1,4 +1,4 @@
-"""Reaping the orphans that the service inherits when a keeper dies before its shim."""
+"""Reaping of orphans, which the service inherits when a keeper dies before its shim."""
 
 import asyncio
 import os
@@ -10,8 +10,8 @@ from asgard_async.supervisor.shim import linux
 def adopt_orphans() -> None:
     """Become a child subreaper and reap every child that exits.
 
-    Nothing depends on being a parent: pidfds report when a process exits. Call this only in the
-    service's own process, since it takes children away from any other library.
+    The service never waits for its children, because pidfds report when a process exits. Call this
+    only in the service's own process: it also reaps children that other libraries may wait for.
     """
     linux.become_subreaper()
     asyncio.get_running_loop().add_signal_handler(signal.SIGCHLD, _reap_all)

@@ -5,6 +5,7 @@ from pathlib import Path
 
 import aiohttp
 import pytest
+import pytest_asyncio
 
 from tests.support.api_service import running, service_config
 from tests.support.app_server import Client
@@ -16,6 +17,13 @@ from tests.support.mlflow_user import MlflowUser
 async def api(tmp_path: Path) -> AsyncIterator[Client]:
     """A service that runs its jobs."""
     async with running(service_config(tmp_path)) as client:
+        yield client
+
+
+@pytest_asyncio.fixture(scope="module", loop_scope="module")
+async def shared_api(tmp_path_factory: pytest.TempPathFactory) -> AsyncIterator[Client]:
+    """One service for the tests of a module whose requests change nothing."""
+    async with running(service_config(tmp_path_factory.mktemp("api"))) as client:
         yield client
 
 
@@ -37,7 +45,9 @@ async def user(mlflow_server: MlflowServer) -> AsyncIterator[MlflowUser]:
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
     here = Path(__file__).parent
     for item in items:
-        if here in item.path.parents and {"api", "tracked"} & set(
-            getattr(item, "fixturenames", ())
-        ):
+        if here not in item.path.parents or not isinstance(item, pytest.Function):
+            continue
+        if {"api", "shared_api", "tracked"} & set(item.fixturenames):
             item.add_marker(pytest.mark.service)
+        if "shared_api" in item.fixturenames:
+            item.add_marker(pytest.mark.asyncio(loop_scope="module"), append=False)

@@ -67,9 +67,9 @@ async def test_without_mlflow_it_is_503(api: Client) -> None:
         ({"stage": "Production"}, "stage"),
     ],
 )
-async def test_a_wrong_field_is_422(api: Client, change: dict[str, Any], field: str) -> None:
+async def test_a_wrong_field_is_422(shared_api: Client, change: dict[str, Any], field: str) -> None:
     body = {"model_name": "m", "run_id": UNKNOWN_RUN, **change}
-    assert (await refused_fields(await api.post(REGISTRY, json=body))).keys() == {field}
+    assert (await refused_fields(await shared_api.post(REGISTRY, json=body))).keys() == {field}
 
 
 async def test_missing_fields_are_named(api: Client) -> None:
@@ -78,15 +78,15 @@ async def test_missing_fields_are_named(api: Client) -> None:
 
 
 @pytest.mark.parametrize("body", [*MALFORMED.values()], ids=[*MALFORMED])
-async def test_malformed_json_is_400(api: Client, body: bytes) -> None:
+async def test_malformed_json_is_400(shared_api: Client, body: bytes) -> None:
     headers = {"Content-Type": "application/json"}
-    await problem(await api.post(REGISTRY, data=body, headers=headers), 400)
+    await problem(await shared_api.post(REGISTRY, data=body, headers=headers), 400)
 
 
 @pytest.mark.parametrize("body", [*MISSHAPEN.values()], ids=[*MISSHAPEN])
-async def test_json_of_another_shape_is_422(api: Client, body: bytes) -> None:
+async def test_json_of_another_shape_is_422(shared_api: Client, body: bytes) -> None:
     headers = {"Content-Type": "application/json"}
-    await refused_fields(await api.post(REGISTRY, data=body, headers=headers))
+    await refused_fields(await shared_api.post(REGISTRY, data=body, headers=headers))
 
 
 async def test_a_body_of_another_type_is_415(api: Client) -> None:

@@ -111,8 +111,10 @@ async def test_a_finished_job_is_shown_in_full(api: Client) -> None:
         ("GET", "?logs=full"),
     ],
 )
-async def test_no_such_job_is_404(api: Client, job_id: str, method: str, suffix: str) -> None:
-    response = await api.request(method, f"{JOBS}/{quote(job_id, safe='%')}{suffix}")
+async def test_no_such_job_is_404(
+    shared_api: Client, job_id: str, method: str, suffix: str
+) -> None:
+    response = await shared_api.request(method, f"{JOBS}/{quote(job_id, safe='%')}{suffix}")
     # clients resolve dots before sending, so the path is another one
     if job_id != "..":
         await problem(response, 404)
@@ -228,8 +230,8 @@ async def test_jobs_can_be_filtered(api: Client) -> None:
         ("colour", "red"),
     ],
 )
-async def test_an_invalid_filter_is_422(api: Client, name: str, value: str) -> None:
-    response = await api.get(JOBS, params={name: value})
+async def test_an_invalid_filter_is_422(shared_api: Client, name: str, value: str) -> None:
+    response = await shared_api.get(JOBS, params={name: value})
     assert (await refused_fields(response)).keys() == {name}
 
 
@@ -237,8 +239,8 @@ async def test_an_invalid_filter_is_422(api: Client, name: str, value: str) -> N
     "query",
     ["status=queued&status=failed", "model_name=%ff", "model_name=%ed%a0%80", "%ff=1", "=1", "&&"],
 )
-async def test_an_unusual_query_is_not_a_server_error(api: Client, query: str) -> None:
-    response = await api.get(f"{JOBS}?{query}")
+async def test_an_unusual_query_is_not_a_server_error(shared_api: Client, query: str) -> None:
+    response = await shared_api.get(f"{JOBS}?{query}")
     assert response.status in {200, 422}
     json.loads(await response.text())
 

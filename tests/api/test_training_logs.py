@@ -104,9 +104,9 @@ async def test_a_hole_is_marked_unless_reading_by_offset(api: Client) -> None:
         ("lines=5", "lines"),
     ],
 )
-async def test_an_invalid_query_is_422(api: Client, query: str, field: str) -> None:
-    path = await with_log(api, TEXT)
-    assert (await refused_fields(await api.get(f"{path}?{query}"))).keys() == {field}
+async def test_an_invalid_query_is_422(shared_api: Client, query: str, field: str) -> None:
+    path = await with_log(shared_api, TEXT)
+    assert (await refused_fields(await shared_api.get(f"{path}?{query}"))).keys() == {field}
 
 
 async def test_a_large_log_is_streamed_in_bounded_memory(api: Client) -> None:

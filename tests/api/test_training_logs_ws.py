@@ -317,7 +317,8 @@ async def test_departed_readers_leave_nothing_behind(api: Client) -> None:
     assert metrics.dropped_log_readers._value.get() == 0
 
 
-async def test_two_hundred_readers_get_every_byte(api: Client) -> None:
+@pytest.mark.parametrize("readers", [20, pytest.param(200, marks=pytest.mark.soak)])
+async def test_many_readers_get_every_byte(api: Client, readers: int) -> None:
     script = """
 import time
 for n in range(3000):
@@ -331,7 +332,7 @@ for n in range(3000):
             await stream.to_end()
             return stream.text
 
-    texts = await asyncio.gather(*map(read, range(200)))
+    texts = await asyncio.gather(*map(read, range(readers)))
     assert set(texts) == {log_of(api, job_id).read_text()}
 
 
@@ -356,11 +357,11 @@ async def test_a_stalled_reader_does_not_affect_others(tmp_path: Path) -> None:
 
 
 @pytest.mark.service
-@pytest.mark.slow
-async def test_a_100_mb_line_is_streamed(tmp_path: Path) -> None:
+@pytest.mark.parametrize("megabytes", [10, pytest.param(100, marks=pytest.mark.soak)])
+async def test_a_very_long_line_is_streamed(tmp_path: Path, megabytes: int) -> None:
     config = service_config(tmp_path, logs={"max_bytes_per_job": 200 << 20})
     async with running(config) as client:
-        script = "import os\nfor _ in range(100): os.write(1, b'\\xc3\\xa9' * 524288)"
+        script = f"import os\nfor _ in range({megabytes}): os.write(1, b'\\xc3\\xa9' * 524288)"
         job_id = (await submit(client, script))["job_id"]
         async with streaming(client, job_id) as stream:
             characters = 0
@@ -368,7 +369,7 @@ async def test_a_100_mb_line_is_streamed(tmp_path: Path) -> None:
                 characters += len(frame.get("data", ""))
                 assert "\ufffd" not in frame.get("data", "")
                 stream.frames.clear()
-            assert characters * 2 == stream.offset == 100 << 20
+            assert characters * 2 == stream.offset == megabytes << 20
 
 
 async def test_readers_are_counted(api: Client) -> None:

@@ -94,17 +94,17 @@ async def test_a_header_key_obeys_the_rules_of_the_field(api: Client, key: str) 
 
 
 @pytest.mark.parametrize("body", [*MALFORMED.values()], ids=[*MALFORMED])
-async def test_malformed_json_is_400(api: Client, body: bytes) -> None:
+async def test_malformed_json_is_400(shared_api: Client, body: bytes) -> None:
     headers = {"Content-Type": "application/json"}
-    await problem(await api.post(UPLOAD, data=body, headers=headers), 400)
-    assert not await job_ids(api)
+    await problem(await shared_api.post(UPLOAD, data=body, headers=headers), 400)
+    assert not await job_ids(shared_api)
 
 
 @pytest.mark.parametrize("body", [*MISSHAPEN.values()], ids=[*MISSHAPEN])
-async def test_json_of_another_shape_is_422(api: Client, body: bytes) -> None:
+async def test_json_of_another_shape_is_422(shared_api: Client, body: bytes) -> None:
     headers = {"Content-Type": "application/json"}
-    await refused_fields(await api.post(UPLOAD, data=body, headers=headers))
-    assert not await job_ids(api)
+    await refused_fields(await shared_api.post(UPLOAD, data=body, headers=headers))
+    assert not await job_ids(shared_api)
 
 
 async def test_wrong_types_are_422_under_their_field(api: Client) -> None:
@@ -153,8 +153,8 @@ async def test_many_invalid_fields_give_a_bounded_response(api: Client) -> None:
     ["def broken(:\n", "x = 1\n  y = 2\n", "'" + "\\N{nothing}'", "print('\0')", "(" * 5000],
     ids=["syntax", "indentation", "escape", "NUL", "deep"],
 )
-async def test_a_script_that_does_not_compile_is_422(api: Client, script: str) -> None:
-    response = await api.post(UPLOAD, json=submission(script))
+async def test_a_script_that_does_not_compile_is_422(shared_api: Client, script: str) -> None:
+    response = await shared_api.post(UPLOAD, json=submission(script))
     assert (await refused_fields(response)).keys() == {"script_content"}
 
 

@@ -37,7 +37,7 @@ def test_installed_requirements_are_satisfied(base: BaseEnvironment, text: str) 
         ("mlflow[genai]", "extra 'genai' needs"),
         (
             "aiohttp @ https://user:secret@host.example/x.whl",
-            "aiohttp (from an address of its own)",
+            "aiohttp (from a direct reference)",
         ),
     ],
 )

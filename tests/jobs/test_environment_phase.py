@@ -89,9 +89,10 @@ async def test_a_cancelled_job_stops_its_build(service: Service) -> None:
     assert (await service.finished(again, within=BUILD_SECONDS))["status"] == "completed"
 
 
-async def test_an_early_cancellation_leaves_no_build(service: Service) -> None:
+@pytest.mark.parametrize("repetitions", [3, pytest.param(30, marks=pytest.mark.soak)])
+async def test_an_early_cancellation_leaves_no_build(service: Service, repetitions: int) -> None:
     """Even when the process of the build was started but is not yet known to run."""
-    for number in range(10):
+    for number in range(repetitions):
         job_id = await service.submit(USES, requirements=["iniconfig<2", f"pluggy<1.{number}"])
         await service.phase(job_id, "environment")
         await service.post(f"/mlops/training/jobs/{job_id}/cancel")

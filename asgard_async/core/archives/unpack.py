@@ -29,7 +29,7 @@ def read_program(
     source: bytes | None = None
     misplaced: str | None = None
     imports: set[str] = set()
-    all_known = True
+    has_all_imports = True
     for member in members(archive, limits):
         is_entrypoint = member.path == entrypoint and not member.is_directory
         is_module = member.path.endswith(".py")
@@ -42,11 +42,11 @@ def read_program(
             source = bytes(content)
         misplaced = misplaced or _in_a_folder(member, entrypoint)
         if len(content) > LARGEST_MODULE:
-            all_known = False
+            has_all_imports = False
         elif is_module or is_entrypoint:
             imports |= imports_in(content)
     return Program(
-        _accepted(source, misplaced, max_bytes), frozenset(imports) if all_known else None
+        _accepted(source, misplaced, max_bytes), frozenset(imports) if has_all_imports else None
     )
 
 

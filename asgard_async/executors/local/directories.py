@@ -2,8 +2,8 @@
 
 jobs/<job_id>/job.log                   output of all attempts
 jobs/<job_id>/attempts/<n>/             lock, pid.json, exit.json, shim.log
-jobs/<job_id>/attempts/<n>/work         the working directory: the script, or the content of its
-                                        archive, and the files that it writes
+jobs/<job_id>/attempts/<n>/work         the working directory: the script or the content of its
+                                        archive, and the files that the script writes
 jobs/<job_id>/attempts/<n>/{home,tmp}   HOME and TMPDIR
 """
 
@@ -19,7 +19,7 @@ from asgard_async.executors.base import AttemptRequest, CannotStart
 LOG_NAME = "job.log"
 WORK = "work"
 OWN_DIRECTORIES = (WORK, "home", "tmp")
-"""The directories that a job may write, below its attempt's directory."""
+"""The directories that a job may write to, below its attempt's directory."""
 
 
 class AttemptDirectories:
@@ -34,15 +34,15 @@ class AttemptDirectories:
         return self._jobs_dir / attempt.job_id / "attempts" / str(attempt.number)
 
     def existing(self, attempt: AttemptId) -> Path:
-        """Return the directory of an attempt, creating it so that the attempt can be ruled out."""
+        """Return the directory of an attempt; create it if missing, to rule the attempt out."""
         directory = self.of(attempt)
         directory.mkdir(mode=0o700, parents=True, exist_ok=True)
         return directory
 
     def prepare(self, request: AttemptRequest, *, for_all_users: bool) -> frozenset[str]:
-        """Create a job's files; return the modules beside its script, the script included.
+        """Create a job's files; return the names of the modules in its script's directory.
 
-        With `for_all_users` any user can traverse the private directories above those of the job.
+        With `for_all_users`, any user can traverse the private directories above the job's.
 
         Raises:
             CannotStart: the archive is missing or cannot be unpacked.
@@ -60,7 +60,7 @@ class AttemptDirectories:
         if not request.archive.exists():
             raise CannotStart("its archive is missing on the service's disk. Submit the job again")
         try:
-            # checked again: the limits may have changed, and so may the file
+            # checked again, because the limits or the file may have changed
             unpack(request.archive, directory / WORK, self._archive_limits)
         except ArchiveRefused as error:
             raise CannotStart(
@@ -69,7 +69,7 @@ class AttemptDirectories:
         return frozenset(path.name.partition(".")[0] for path in script.parent.iterdir())
 
     def reclaim(self, attempt: AttemptId) -> None:
-        """Take the job's directories back from the user it ran as, who may be the next job's."""
+        """Make the service the owner of the job's directories, since other jobs reuse its user."""
         for path in own_directories(self.of(attempt)):
             with contextlib.suppress(OSError):  # removed, or replaced by the job
                 if path.lstat().st_uid != os.geteuid() and path.is_dir():
@@ -78,7 +78,7 @@ class AttemptDirectories:
 
 
 def own_directories(directory: Path) -> list[Path]:
-    """Return the directories that a job may write, below its attempt's `directory`."""
+    """Return the directories that a job may write to, below its attempt's `directory`."""
     return [directory / name for name in OWN_DIRECTORIES]
 
 

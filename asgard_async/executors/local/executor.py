@@ -40,7 +40,7 @@ from asgard_async.supervisor.sandbox.selector import IsolationSelector
 
 
 class LocalExecutor:
-    """Runs attempts below `jobs_dir`. `in_use` is locked (shared) while any attempt lives."""
+    """Runs attempts below `jobs_dir`. `in_use` is locked (shared) while any attempt is running."""
 
     def __init__(
         self,
@@ -68,7 +68,7 @@ class LocalExecutor:
         self._cold = ColdServers()
 
     def open(self) -> None:
-        """Start to watch the logs of jobs."""
+        """Start watching the logs of jobs."""
         self.logs.open()
 
     def close(self) -> None:
@@ -165,7 +165,7 @@ class LocalExecutor:
             argv=[str(interpreter.python), _as_argument(request.script_name)],
             environment=variables,
             working_directory=directory / WORK,
-            umask=READABLE_UMASK,  # that of a script started by hand
+            umask=READABLE_UMASK,  # as for a script that is started in a terminal
             log=self.logs.path_of(request.attempt.job_id),
             log_limit_bytes=self._log_limit,
             timeout_seconds=request.timeout,
@@ -185,7 +185,7 @@ class LocalExecutor:
         )
         keeper_server = self._cold.server() if isinstance(server, ColdReason) else server
         started_at = await Attempt(directory).start(spec, keeper_server)
-        # read back: a lost server adds its reason
+        # read from the specification, because `Attempt.start` adds a reason if the server is lost
         self._warm.count(ColdReason(spec["cold_reason"]) if "cold_reason" in spec else None)
         return started_at
 
@@ -212,5 +212,5 @@ class LocalExecutor:
 
 
 def _as_argument(script_name: str) -> str:
-    """Return the script as `sys.argv[0]`: a path if Python would take its name for an option."""
+    """Return the script as `sys.argv[0]`; a name that looks like an option becomes a path."""
     return f"./{script_name}" if script_name.startswith("-") else script_name

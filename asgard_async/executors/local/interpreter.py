@@ -10,7 +10,7 @@ from asgard_async.environments.cache import CachedEnvironment
 
 @dataclass(frozen=True, kw_only=True)
 class Interpreter:
-    """The interpreter of a built environment, or of the base environment if that is None."""
+    """The interpreter of a built environment, or of the base environment (None)."""
 
     environment: CachedEnvironment | None = None
 
@@ -20,12 +20,12 @@ class Interpreter:
 
     @property
     def name(self) -> str:
-        """The name of its environment."""
+        """The name of the interpreter's environment."""
         return self.environment.key if self.environment is not None else "base"
 
     @property
     def python(self) -> Path:
-        """The executable; a link in a built environment, not to be resolved."""
+        """The executable. In a built environment, it is a link that must not be resolved."""
         return self.environment.python if self.environment is not None else Path(sys.executable)
 
     @property
@@ -35,5 +35,5 @@ class Interpreter:
 
     @property
     def locks(self) -> Sequence[Path]:
-        """Files to lock (shared) while it is in use, so that its environment is not deleted."""
+        """Files to lock (shared) during use, so that the environment is not deleted."""
         return [self.environment.lock] if self.environment is not None else []

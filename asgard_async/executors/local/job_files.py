@@ -1,4 +1,4 @@
-"""Measuring and deleting the files of jobs, without following links."""
+"""Measurement and deletion of the files of jobs, without following links."""
 
 import os
 import re
@@ -9,7 +9,7 @@ from asgard_async.executors.local.directories import LOG_NAME
 from asgard_async.supervisor.disk_usage import size_of
 
 ATTEMPT_FILES = frozenset({"lock", "pid.json", "exit.json", "shim.log"})
-"""The record of an attempt, which is kept; everything else in its directory is the job's."""
+"""The record of an attempt, which is kept. All other files in its directory belong to the job."""
 
 _job_id = re.compile(r"[0-9a-f]{8}")
 
@@ -44,7 +44,7 @@ class LocalJobFiles:
 
     def remove_log(self, job_id: str) -> None:
         """See `JobFiles.remove_log`."""
-        # the log before its accompanying files: without its hole, zeros would be read as output
+        # the log first: without the file that records its hole, zeros would be read as output
         for path in sorted(self._log_files(job_id)):
             remove_tree(path)
 
@@ -63,7 +63,7 @@ class LocalJobFiles:
         ]
 
     def _log_files(self, job_id: str) -> list[Path]:
-        # the log and the files beside it, whose names start with its own
+        # the log and its accompanying files, whose names start with its name
         return [
             path for path in _entries(self._jobs_dir / job_id) if path.name.startswith(LOG_NAME)
         ]
@@ -71,7 +71,7 @@ class LocalJobFiles:
 
 def _entries(directory: Path) -> list[Path]:
     if directory.is_symlink():
-        return []  # a job can replace its directory by a link
+        return []  # a job can replace its directory with a link
     try:
         return list(directory.iterdir())
     except (FileNotFoundError, NotADirectoryError):

@@ -1,4 +1,4 @@
-"""The settings of control groups: which files take which values, in either version."""
+"""Control group settings: the files to write and their values, for both versions."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -8,7 +8,7 @@ from asgard_async.supervisor.limits.resource_limits import ResourceLimits
 
 CPU_PERIOD_US = 100_000
 LEAST_CPU_QUOTA_US = 1000
-"""The kernel's own minimum."""
+"""The kernel's minimum."""
 
 Setting = tuple[str, str]
 """A file, and the value written to it."""
@@ -24,7 +24,7 @@ class CgroupParent:
 
 
 def write_settings(settings: Sequence[Setting]) -> None:
-    """Write settings in their order.
+    """Write settings in order.
 
     Raises:
         OSError: the kernel refuses a value.
@@ -36,7 +36,7 @@ def write_settings(settings: Sequence[Setting]) -> None:
 def limit_settings(
     parent: CgroupParent, group: Path, resource_limits: ResourceLimits
 ) -> list[Setting]:
-    """Settings that limit a group below `parent`, as far as its controllers can."""
+    """Return the settings that limit a group below `parent`, as far as its controllers allow."""
     settings: list[Setting] = []
     if "memory" in parent.controllers and resource_limits.memory_bytes:
         settings += memory_settings(parent, group, resource_limits.memory_bytes)
@@ -55,7 +55,7 @@ def limit_settings(
 
 
 def memory_settings(parent: CgroupParent, group: Path, limit: int) -> list[Setting]:
-    """Settings that limit memory, without swap where the kernel accounts for it.
+    """Return settings that limit memory, and disable swap if the kernel accounts for it.
 
     A job that swaps slows down the whole machine.
     """

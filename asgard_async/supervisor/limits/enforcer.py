@@ -1,4 +1,4 @@
-"""Enforcement of jobs' limits on this machine, and the control groups for it."""
+"""Enforcement of job limits on this machine, with control groups where possible."""
 
 import asyncio
 import contextlib
@@ -34,9 +34,9 @@ logger = logging.getLogger(__name__)
 
 PREFIX = "asgard-"
 LATEST = 256
-"""The number of attempts to remember: any earlier one has made its group by now, or is over."""
+"""Number of attempts to remember. Older ones have created their groups by now, or have ended."""
 ADVICE = (
-    "run Asgard as a service of systemd, which gives it control groups of its own"
+    "run Asgard as a systemd service, which has its own control groups"
     " (asgard service install), or as: systemd-run --user --scope -p Delegate=yes asgard serve"
 )
 
@@ -48,19 +48,19 @@ class Mechanism(StrEnum):
     CGROUP_V1 = "cgroup v1"
     RLIMITS = "rlimits"
     WATCHING = "watching"
-    """The shim measures from time to time."""
+    """The shim measures the usage periodically."""
     NOTHING = "nothing"
 
 
 class LimitEnforcer:
-    """Enforces limits; before `open`, as if there were no control groups."""
+    """Enforces limits. Until `open` is called, it uses no control groups."""
 
     def __init__(self, config: LimitsConfig, *, jobs_dir: Path, builds_dir: Path) -> None:
         self._config = config
         self._jobs_dir = jobs_dir
         self._builds_dir = builds_dir
-        # Services on one machine must not share groups. The next version of the service computes
-        # the same name, and so finds the groups of running jobs.
+        # Services on one machine must not share groups. A restarted service computes the same name,
+        # so it finds the groups of running jobs.
         self._name = PREFIX + hashlib.sha256(os.fsencode(jobs_dir)).hexdigest()[:12]
         self.parents: list[CgroupParent] = []
         self._prewarm: CgroupPrewarm | None = None
@@ -125,10 +125,10 @@ class LimitEnforcer:
             group.rmdir()
 
     def _sweep(self) -> None:
-        """Kill what is left in the groups of attempts that are over.
+        """Kill remaining processes in the groups of attempts that have ended.
 
-        This happens when both keeper and shim were killed and the attempt's directory no longer
-        names its group.
+        There are such processes if both keeper and shim were killed and the attempt's directory no
+        longer names its group.
         """
         for parent in self.parents:
             for group in parent.directory.iterdir():
@@ -141,12 +141,12 @@ class LimitEnforcer:
                 )
                 if any(Attempt(directory).is_alive() for directory in attempts):
                     continue
-                logger.warning("killing what is left of job or build %s", name)
+                logger.warning("killing remaining processes of job or build %s", name)
                 cgroup.kill([str(group)])
                 cgroup.remove([str(group)])
 
     async def stop(self) -> None:
-        """Release the control groups; nothing is started any more."""
+        """Release the control groups. Do not start attempts after this call."""
         if self._prewarm is not None:
             await self._prewarm.stop()
         await asyncio.to_thread(self.close)
@@ -197,14 +197,14 @@ class LimitEnforcer:
     # --- for one job, or one build --------------------------------------------------------
 
     def address_space_bytes(self, resource_limits: ResourceLimits) -> int:
-        """RLIMIT_AS, in place of a control group; 0 for none.
+        """Return the RLIMIT_AS to use instead of a control group; 0 for no limit.
 
-        Libraries reserve more memory than they use, so it is set only where a limit is wanted.
+        Libraries reserve more memory than they use, so it is set only if there is a memory limit.
         """
         return 0 if self._has_cgroup("memory") else resource_limits.memory_bytes
 
     def starting(self) -> contextlib.AbstractContextManager[None]:
-        """A context for starting a job, in which its process enters its group without delay."""
+        """Return a context in which the process of a new job enters its group without delay."""
         return self._prewarm.running() if self._prewarm is not None else contextlib.nullcontext()
 
     def limits(
@@ -215,7 +215,7 @@ class LimitEnforcer:
         own: Sequence[Path],
         caches: Sequence[Path],
     ) -> Limits:
-        """The limits for an attempt's shim.
+        """Return the limits for an attempt's shim.
 
         The job's disk limit covers the directories `own` and the growth of `caches`.
         """
@@ -243,6 +243,6 @@ class LimitEnforcer:
 def _hierarchies() -> Sequence[Hierarchy]:
     try:
         return find()
-    except OSError as error:  # /proc is missing, or hides this
+    except OSError as error:  # /proc is missing, or hides these files
         logger.info("no control groups: %s", os.strerror(error.errno or errno.EIO))
         return []

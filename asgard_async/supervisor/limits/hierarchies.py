@@ -1,7 +1,8 @@
 """The control group hierarchies of this machine in which this process may create groups.
 
-See cgroups(7). A machine has either the single hierarchy of version 2, or several of version 1
-with a controller or two each, and perhaps version 2's without any controller beside them.
+See cgroups(7). A machine has either the single hierarchy of version 2, or several hierarchies of
+version 1 with one or two controllers each, possibly next to a version 2 hierarchy without
+controllers.
 """
 
 import contextlib
@@ -14,8 +15,8 @@ from pathlib import Path
 CONTROLLERS = frozenset({"memory", "cpu", "cpuacct", "pids", "freezer"})
 """The controllers in use. Version 2 needs none to account for CPU time or to freeze."""
 LEAF = "service"
-"""The service's own group in version 2, as DelegateSubgroup= in its unit says: a group that
-delegates controllers to its subgroups must hold no processes itself."""
+"""The service's own group in version 2, as in DelegateSubgroup= of its unit. A group that delegates
+controllers to its subgroups must not contain processes itself."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -31,13 +32,13 @@ class Hierarchy:
 
 
 def find(proc: Path = Path("/proc/self")) -> Sequence[Hierarchy]:
-    """Find the writable hierarchies, version 2 first; changes nothing."""
+    """Find the writable hierarchies, version 2 first, without changing them."""
     own = _own_groups((proc / "cgroup").read_text())
-    found = []
+    hierarchies = []
     for line in (proc / "mountinfo").read_text().splitlines():
-        before, _, after = line.partition(" - ")
-        root, mounted_at = (_unescaped(part) for part in before.split()[3:5])
-        kind, _, options = after.split(maxsplit=2)
+        mount, _, file_system = line.partition(" - ")
+        root, mounted_at = (_unescaped(part) for part in mount.split()[3:5])
+        kind, _, options = file_system.split(maxsplit=2)
         if kind == "cgroup2":
             names = frozenset({""})
         elif kind == "cgroup":
@@ -53,13 +54,13 @@ def find(proc: Path = Path("/proc/self")) -> Sequence[Hierarchy]:
             names = CONTROLLERS & {*_words(directory / "cgroup.controllers")}
         if os.access(directory, os.W_OK) and os.access(directory / "cgroup.procs", os.W_OK):
             version = 2 if kind == "cgroup2" else 1
-            found.append(
+            hierarchies.append(
                 Hierarchy(
                     version=version, directory=directory, own=own_directory, controllers=names
                 )
             )
     # A hierarchy may be mounted twice. Inode numbers repeat between hierarchies, devices do not.
-    distinct = {_identity(hierarchy.directory): hierarchy for hierarchy in found}
+    distinct = {_identity(hierarchy.directory): hierarchy for hierarchy in hierarchies}
     return sorted(distinct.values(), key=lambda hierarchy: -hierarchy.version)
 
 
@@ -69,7 +70,7 @@ def _identity(directory: Path) -> tuple[int, int]:
 
 
 def memory_limit(hierarchy: Hierarchy) -> int | None:
-    """The memory limit of a hierarchy's group, with the groups above it; None for no limit."""
+    """Return the memory limit of a group, ancestors included; None for no limit."""
     limits = []
     for directory in (hierarchy.directory, *hierarchy.directory.parents):
         limits += [int(word) for word in _words(directory / "memory.max") if word.isdigit()]
@@ -82,7 +83,7 @@ def memory_limit(hierarchy: Hierarchy) -> int | None:
 def delegate_controllers(hierarchy: Hierarchy) -> frozenset[str]:
     """Delegate a version 2 group's controllers to its subgroups; return the delegated ones.
 
-    For that, the service moves into a subgroup if it is the only process in its present group.
+    To make this possible, the service moves to a subgroup if it is the only process in its group.
     """
     directory, delegated = hierarchy.directory, set()
     is_root = not (directory / "cgroup.type").exists()
@@ -104,7 +105,7 @@ def _move_to_leaf(directory: Path) -> None:
 
 
 def _own_groups(text: str) -> dict[str, str]:
-    """The path of this process's group by controller; version 2 has an empty name."""
+    """Map controllers to the paths of this process's groups; version 2 has an empty name."""
     own = {}
     for line in text.splitlines():
         _, names, path = line.split(":", 2)
@@ -113,7 +114,7 @@ def _own_groups(text: str) -> dict[str, str]:
 
 
 def _below(mounted_at: Path, root: str, path: str) -> Path | None:
-    """The directory of a group if `root` of its hierarchy is mounted; None if it lies outside."""
+    """Return a group's directory if `root` of its hierarchy is mounted; None if it is outside."""
     relative = os.path.relpath(path, root)
     return None if relative.startswith("..") else mounted_at / relative
 

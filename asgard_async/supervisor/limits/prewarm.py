@@ -1,9 +1,9 @@
 """Prewarming of the kernel, so that processes enter control groups without delay.
 
-Before the first process in a while is moved, the kernel waits until all CPUs have passed a
-quiescent state (RCU): 10 to 20 ms, which would delay every start of a job. For as long again after
-a move, the next ones are free. So while a job is being started, the service keeps moving itself to
-the group that it is in.
+If no process has been moved for a while, the kernel first waits until all CPUs have passed a
+quiescent state (RCU). This takes 10 to 20 ms and would delay every start of a job. For the same
+time after a move, further moves are immediate. So while a job is being started, the service
+repeatedly moves itself to the group that it is already in.
 """
 
 import asyncio
@@ -18,11 +18,11 @@ from asgard_async.core.tasks import BackgroundTasks
 logger = logging.getLogger(__name__)
 
 INTERVAL_SECONDS = 0.004
-"""Well below the time for which moves stay free."""
+"""Well below the time for which moves stay immediate."""
 
 
 class CgroupPrewarm:
-    """Keeps moves free on demand; `procs` is the file cgroup.procs of this process's own group."""
+    """Keeps moves immediate on demand; `procs` is the cgroup.procs file of this process's group."""
 
     def __init__(self, procs: Path) -> None:
         self._procs = procs
@@ -32,7 +32,7 @@ class CgroupPrewarm:
 
     @contextlib.contextmanager
     def running(self) -> Iterator[None]:
-        """A context in which moves soon become free."""
+        """Keep moves immediate inside the context, from shortly after it is entered."""
         self._users += 1
         if not self._is_running:
             self._is_running = True
@@ -48,7 +48,7 @@ class CgroupPrewarm:
                 await asyncio.to_thread(self._move)
                 await asyncio.sleep(INTERVAL_SECONDS)
         except OSError as error:
-            logger.debug("jobs wait for the kernel to enter their control groups: %s", error)
+            logger.debug("cannot prewarm control groups, so jobs start more slowly: %s", error)
         finally:
             self._is_running = False
 

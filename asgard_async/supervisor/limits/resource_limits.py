@@ -8,14 +8,14 @@ from asgard_async.domain.resources import ResourceRequest
 
 MIB = 1 << 20
 SYSTEM_SHARE = 10
-"""One in this many parts of the memory is left to the system …"""
+"""The system keeps the memory divided by this number."""
 LEAST_SYSTEM_BYTES = 512 * MIB
-"""… and at least this much, but never more than half."""
+"""The system keeps at least this much memory, but never more than half."""
 
 
 @dataclass(frozen=True, kw_only=True)
 class ResourceLimits:
-    """Limits of one job, 0 for none: the lower of the configured and the requested one."""
+    """Limits of one job: the lower of the configured and the requested ones; 0 for no limit."""
 
     memory_bytes: int = 0
     cpus: float = 0
@@ -26,7 +26,7 @@ class ResourceLimits:
 
     @classmethod
     def of(cls, config: LimitsConfig, request: ResourceRequest) -> "ResourceLimits":
-        """The limits of a job that asks for these resources."""
+        """Return the limits of a job that requests these resources."""
         return cls(
             memory_bytes=int(_lower(config.memory_mb, request.memory_mb) * MIB),
             cpus=_lower(config.cpus, request.cpus),
@@ -38,7 +38,7 @@ class ResourceLimits:
 
     @classmethod
     def of_build(cls, config: LimitsConfig) -> "ResourceLimits":
-        """The limits of an environment build: those of a job, with files of any size."""
+        """Return the limits of an environment build: those of a job, with files of any size."""
         return cls(
             memory_bytes=config.memory_mb * MIB,
             cpus=config.cpus,
@@ -52,7 +52,7 @@ def _lower(configured: float, requested: float | None) -> float:
 
 
 def total_memory_bytes(config: LimitsConfig, within: int | None) -> int:
-    """The memory limit of all jobs together: as configured, or all but the system's share.
+    """Return the memory limit of all jobs together: as configured, or all but the system's share.
 
     `within` is the limit of the surrounding group; None if it has none.
     """

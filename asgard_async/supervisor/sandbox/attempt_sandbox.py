@@ -1,4 +1,4 @@
-"""The sandbox of a job's attempt: its user, its caches and the directories that it may write."""
+"""The sandbox of a job's attempt: its user, its caches and its writable directories."""
 
 import contextlib
 import stat
@@ -21,13 +21,13 @@ class AttemptSandbox:
     level: Isolation
     spec: SandboxSpec | None
     cache: Path
-    """The cache directory, as the attempt sees it."""
+    """Path of the cache directory inside the sandbox."""
     host_cache: Path | None
-    """The same directory, as everybody else sees it; None if it is the service's own."""
+    """Path of the cache directory outside of the sandbox; None if it is the service's own."""
     locks: Sequence[Path]
-    """Files to be locked while the attempt lives."""
+    """Files to lock while the attempt is running."""
     uid: int | None
-    """The user that the attempt runs as; None for the service's own."""
+    """The user that the attempt runs as; None for the service's user."""
 
 
 @contextlib.contextmanager
@@ -39,7 +39,7 @@ def attempt_sandbox(
     owner: str,
     own: Sequence[Path],
 ) -> Iterator[AttemptSandbox]:
-    """Prepare an attempt's sandbox, reserved until its keeper has taken the locks.
+    """Prepare an attempt's sandbox. Stay in the context until the keeper holds the locks.
 
     `environment` is the directory of a built environment, `owner` the name of the job's token, and
     `own` the directories that the job may write to. Blocks for some file operations.
@@ -85,7 +85,7 @@ def attempt_sandbox(
 def _make_readable(environment: Path) -> None:
     """Let other users read an environment that was built when jobs ran as the service's user."""
     if not environment.stat().st_mode & stat.S_IROTH:
-        # the directory itself last: its mode says that the rest is done
+        # the directory itself last: its mode marks the rest as done
         command = ["/bin/chmod", "-R", "go+rX", *map(str, environment.iterdir())]
         subprocess.run(command, check=True)
         environment.chmod(0o755)

@@ -20,10 +20,10 @@ from asgard_async.supervisor.shim.sandbox import SandboxSpec
 
 
 class SandboxBuilder:
-    """Builds sandbox specifications; works out once what all of them have in common."""
+    """Builds sandbox specifications; computes their common parts once."""
 
     def __init__(self, config: IsolationConfig, *, private: Iterable[Path]) -> None:
-        """`private` are files and directories that no process sees, wherever they lie."""
+        """`private` are files and directories to hide from all processes, wherever they are."""
         system = system_mounts(tmp_mb=config.tmp_mb, shm_mb=config.shm_mb)
         configured = without_covered(map(read, config.read_only))
         self._base = system
@@ -39,33 +39,33 @@ class SandboxBuilder:
         uid: int | None,
         shared: bool = True,
     ) -> SandboxSpec | None:
-        """The sandbox of a process at an isolation level; None where there is none.
+        """Return the sandbox of a process at an isolation level; None for level `process`.
 
         `mounts` are added to the system and the interpreter. `uid` is the user that the process
         becomes; None if the service is not root and the user stays the same. `shared` adds the
-        directories that administrators give to jobs.
+        directories that administrators have configured for jobs.
         """
         if level is Isolation.PROCESS:
             return None
         exposed = [*(self._system if shared else self._base), *interpreter_mounts(python)]
-        every = [*exposed, *hiding(exposed, self._private), *mounts]
+        all_mounts = [*exposed, *hiding(exposed, self._private), *mounts]
         has_namespaces = level is Isolation.SANDBOX
         rules: list[tuple[str, bool]] = []
         if level is not Isolation.USER:
-            rules = _landlock_rules(every, has_namespaces=has_namespaces)
+            rules = _landlock_rules(all_mounts, has_namespaces=has_namespaces)
         return SandboxSpec(
             namespaces=has_namespaces,
             user_namespace=has_namespaces and os.geteuid() != 0,
-            mounts=every if has_namespaces else [],
+            mounts=all_mounts if has_namespaces else [],
             uid=-1 if uid is None else uid,
             landlock=rules,
         )
 
     def landlock_only(self, python: Path, mounts: Sequence[Mount]) -> SandboxSpec:
-        """Landlock alone, for a process that runs no foreign code but reads foreign files.
+        """Return a sandbox with Landlock only, for a process that runs no untrusted code.
 
-        It keeps the service's user and sees none of the directories that administrators give to
-        jobs.
+        Such a process may read untrusted files. It keeps the service's user and cannot access the
+        directories that administrators have configured for jobs.
         """
         exposed = [*self._base, *interpreter_mounts(python), *mounts]
         return SandboxSpec(
@@ -79,10 +79,10 @@ class SandboxBuilder:
 
 def _landlock_rules(mounts: Sequence[Mount], *, has_namespaces: bool) -> list[tuple[str, bool]]:
     if has_namespaces:
-        # The mounts themselves restrict writing. Landlock adds what they cannot: no signals to
-        # processes outside.
+        # The mounts themselves restrict writing. Landlock also prevents signals to processes
+        # outside.
         return [("/", True)]
-    # /tmp and /dev/shm are the machine's here; multiprocessing needs the latter
+    # here, /tmp and /dev/shm are the machine's; multiprocessing needs the latter
     kinds = {"read": False, "write": True, "device": True}
     rules = [(target, kinds[kind]) for kind, _, target, _ in mounts if kind in kinds]
     return [*rules, ("/proc", False), ("/dev/shm", True)]  # noqa: S108

@@ -3,7 +3,7 @@
 cache/jobs/<environment>/<owner>/lock     held (flock, shared) by every job that uses these caches
 cache/jobs/<environment>/<owner>/own/     the caches; a root service has one per uid instead
 
-Owners never share a cache: whoever writes to it decides what others run from it.
+Owners never share a cache, because whoever writes to a cache controls the code that its users run.
 """
 
 import contextlib
@@ -22,11 +22,11 @@ class JobCache(LeasedDirectory):
 
     @property
     def name(self) -> str:
-        """The environment's name and a digest of the owner's."""
+        """The environment's name and a digest of the owner's name."""
         return f"{self.directory.parent.name}/{self.directory.name}"
 
     def of_user(self, uid: int | None) -> Path:
-        """The cache directory of jobs with that uid, or with the service's own."""
+        """Return the cache directory of jobs with this uid; None for the service's user."""
         return self.directory / (OWN if uid is None else str(uid))
 
 
@@ -37,41 +37,41 @@ class JobCaches:
         self.directory = directory
 
     def of(self, environment: str, owner: str) -> JobCache:
-        """The caches of an owner, which need not exist yet.
+        """Return the caches of an owner, which may not exist yet.
 
-        An owner is named by its token; the name is empty while no token is required.
+        The owner is the name of a token, or empty while no token is required.
         """
         digest = hashlib.sha256(owner.encode()).hexdigest()[:16]
         return JobCache(directory=self.directory / environment / digest)
 
     @contextlib.contextmanager
     def opened(self, cache: JobCache, uid: int | None) -> Iterator[Path]:
-        """The directory that jobs of a user may write to, created if needed and kept in use.
+        """Create the cache directory of a user if needed, and protect it inside the context.
 
         Raises:
-            OSError: it cannot be created.
+            OSError: the directory cannot be created.
         """
         with contextlib.ExitStack() as stack:
-            # it may be deleted before its lock is taken
+            # the cache may be deleted before its lock is acquired
             while not stack.enter_context(cache.in_use()):
                 cache.directory.mkdir(mode=0o700, parents=True, exist_ok=True)
                 with contextlib.suppress(FileNotFoundError):
                     os.close(os.open(cache.lock, os.O_WRONLY | os.O_CREAT | os.O_CLOEXEC, 0o600))
             directory = cache.of_user(uid)
             directory.mkdir(mode=0o700, exist_ok=True)
-            directory.chmod(0o700)  # an earlier job may have taken away its own access
+            directory.chmod(0o700)  # an earlier job may have removed its own permissions
             if uid is not None:
                 os.chown(directory, uid, uid)
             yield directory
 
     def close_others(self, directory: Path, uid: int) -> None:
-        """Take all other owners' caches away from a user that earlier jobs had."""
+        """Remove the access of a reused user to all caches except `directory`."""
         for other in self.directory.glob(f"*/*/{uid}"):
             if other != directory and other.lstat().st_uid == uid:
                 os.lchown(other, os.geteuid(), os.getegid())
 
     def all(self) -> list[JobCache]:
-        """All existing caches."""
+        """Return all existing caches."""
         return [JobCache(directory=lock.parent) for lock in self.directory.glob("[!.]*/[!.]*/lock")]
 
     def sweep(self) -> None:

@@ -1,4 +1,4 @@
-"""The file system of a sandboxed job: the system and interpreter read-only, its own directories."""
+"""The file system of a sandboxed job: read-only system and interpreter, writable directories."""
 
 import os
 import sys
@@ -9,26 +9,26 @@ Mount = tuple[str, str, str, str]
 """Kind, source, target and options; see `shim.file_system.build`."""
 
 SYSTEM = ("bin", "etc", "gnu", "lib", "lib32", "lib64", "libx32", "nix", "opt", "sbin", "usr")
-"""The directories of a Linux system, at the top of its file system."""
+"""Top-level directories of a Linux system."""
 DEVICES = ("full", "null", "random", "tty", "urandom", "zero")
 ACCELERATORS = ("nvidia*", "dri", "kfd", "accel", "infiniband")
 RESOLVER = Path("/etc/resolv.conf")
 OWN_SETTINGS = "/etc/asgard"
-"""May hold secrets: the service's configuration, and the variables of its systemd unit."""
+"""May contain secrets: the service's configuration, and the variables of its systemd unit."""
 
 
 def read(path: str | Path, at: str | Path | None = None) -> Mount:
-    """A read-only mount of `path`, at the same path or another."""
+    """Return a read-only mount of `path`, at the same path or at another."""
     return ("read", os.path.realpath(path), str(at or path), "")
 
 
 def write(path: str | Path, at: str | Path | None = None) -> Mount:
-    """A writable mount of `path`, at the same path or another."""
+    """Return a writable mount of `path`, at the same path or at another."""
     return ("write", os.path.realpath(path), str(at or path), "")
 
 
 def system_mounts(*, tmp_mb: int, shm_mb: int) -> list[Mount]:
-    """The system read-only, with a new /proc, /dev, /tmp and /dev/shm."""
+    """Return mounts of the read-only system, with a new /proc, /dev, /tmp and /dev/shm."""
     mounts = [
         ("tmpfs", "", "/tmp", f"mode=1777,size={tmp_mb}m"),  # noqa: S108
         ("directory", "", "/var", ""),
@@ -51,7 +51,7 @@ def system_mounts(*, tmp_mb: int, shm_mb: int) -> list[Mount]:
         elif path.is_dir():
             mounts.append(read(path))
     if RESOLVER.is_symlink() and RESOLVER.exists():
-        # the system keeps it somewhere below /run
+        # the target is usually below /run
         mounts.append(read(RESOLVER, RESOLVER.resolve()))
     return mounts
 
@@ -67,9 +67,9 @@ def _devices() -> Iterator[str]:
 
 
 def interpreter_mounts(python: Path) -> list[Mount]:
-    """Read-only mounts that `python` needs besides the system's directories.
+    """Return the read-only mounts that `python` needs besides the system's directories.
 
-    These are a virtual environment, its base interpreter, and the links from one to the other.
+    These are a virtual environment, its base interpreter, and the links between them.
     """
     base = os.path.realpath(sys.base_prefix)
     mounts = [read(path) for path in (sys.base_prefix, base, sys.base_exec_prefix)]
@@ -77,7 +77,7 @@ def interpreter_mounts(python: Path) -> list[Mount]:
         mounts += [read(python.parent.parent), read(os.path.realpath(python.parent.parent))]
     for hop in _hops(python):
         prefix = hop.parent.parent
-        # the whole directory only if it is an interpreter's: ~/bin/python must not expose ~
+        # the whole prefix only if it belongs to an interpreter: ~/bin/python must not expose ~
         if os.path.realpath(prefix) == base:
             mounts.append(read(prefix))
         else:
@@ -94,21 +94,21 @@ def _hops(path: Path) -> Iterator[Path]:
 
 
 def without_covered(mounts: Iterable[Mount]) -> list[Mount]:
-    """The read-only mounts that neither the system nor an earlier mount covers."""
+    """Return the read-only mounts that neither the system nor an earlier mount covers."""
     covered = [os.path.realpath(f"/{name}") for name in SYSTEM]
-    kept = []
+    remaining = []
     for mount in mounts:
         target = mount[2]
         if any(_is_below(target, shown) and target == mount[1] for shown in covered):
             continue
-        kept.append(mount)
+        remaining.append(mount)
         if mount[1] == target:
             covered.append(target)
-    return kept
+    return remaining
 
 
 def hiding(mounts: Sequence[Mount], private: Iterable[Path]) -> list[Mount]:
-    """Mounts that hide the parts of `private` files and directories that `mounts` expose."""
+    """Return mounts that hide those `private` files and directories that `mounts` expose."""
     covers: dict[str, Mount] = {}
     for path in private:
         if not path.exists():

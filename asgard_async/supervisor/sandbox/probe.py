@@ -1,4 +1,4 @@
-"""Testing an isolation level: a small program really runs at it, confined as a job would be."""
+"""Tests of isolation levels: a small program runs at the level, confined like a job."""
 
 import contextlib
 import os
@@ -54,7 +54,7 @@ class Prober:
         self._uid = uid if os.geteuid() == 0 else None
 
     async def problem(self, level: Isolation) -> str | None:
-        """Why a level does not work here, as the end of a sentence; None if it works."""
+        """Return why a level does not work here, as the end of a sentence; None if it works."""
         if level is Isolation.PROCESS:
             return None
         if level is Isolation.USER and self._uid is None:
@@ -107,7 +107,7 @@ def _problem(ended: Ended, log: Path) -> str | None:
     if ended.end is End.EXITED and ended.exit_code == 0:
         return None
     if ended.error is not None and ended.error.startswith("PermissionError"):
-        # the likely cause, which the kernel does not name
+        # the kernel does not report the cause; this is the likely one
         return f"{ended.error}: other users cannot reach the interpreter or the data directory"
     if ended.error is not None:
         return ended.error

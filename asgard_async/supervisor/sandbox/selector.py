@@ -35,20 +35,21 @@ REMEDIES = {
 
 
 class IsolationSelector:
-    """Selects an isolation level once, when the service starts, and provides what it needs."""
+    """Selects an isolation level once, when the service starts, and creates sandboxes for it."""
 
     def __init__(self, config: Config, data: DataDirectory) -> None:
-        """Nothing is tested before `choose`.
+        """Levels are not tested until `choose` is called.
 
         Raises:
             ConfigError: a configured path does not exist, or there are too few uids.
         """
         self._config, self._data = config.isolation, data
         _check_paths(self._config, data)
-        most = config.jobs.slots + config.environments.max_concurrent_builds
-        if self._config.uids <= most:
+        concurrent = config.jobs.slots + config.environments.max_concurrent_builds
+        if self._config.uids <= concurrent:
             raise ConfigError(
-                f"[isolation] uids must exceed the number of concurrent jobs and builds ({most})"
+                "[isolation] uids must exceed the number of concurrent jobs and builds"
+                f" ({concurrent})"
             )
         files = [path for source in config.sources.values() if (path := Path(source)).is_file()]
         self._builder = SandboxBuilder(self._config, private=[data.root, *files])
@@ -57,7 +58,7 @@ class IsolationSelector:
         self._is_chosen = asyncio.Event()
         self._level: Isolation | None = None
         self.problems: dict[Isolation, str] = {}
-        """Why better levels, or the configured one, do not work."""
+        """Reasons why better levels, or the configured one, do not work."""
 
     # --- selection ------------------------------------------------------------------------
 
@@ -68,7 +69,7 @@ class IsolationSelector:
 
     @property
     def selected(self) -> Isolation:
-        """The selected level; nothing is started before there is one."""
+        """The selected level; use this only after the selection."""
         assert self._level is not None  # noqa: S101
         return self._level
 
@@ -83,7 +84,7 @@ class IsolationSelector:
 
     @property
     def warning(self) -> str:
-        """A sentence about a weaker level than possible; empty if an administrator wants it."""
+        """A sentence about better levels that do not work; empty if there are none."""
         if self._level is None or not self.problems:
             return ""
         reasons = "; ".join(f"{level}: {problem}" for level, problem in self.problems.items())
@@ -94,7 +95,7 @@ class IsolationSelector:
         await self._is_chosen.wait()
 
     async def choose(self) -> None:
-        """Test the levels and select the best one that works, or the configured one if it does."""
+        """Test the levels; select the best one that works, or the configured one if it works."""
         self._level = await self.examine()
         for level, problem in self.problems.items():
             logger.warning("isolation level %s does not work here: %s", level, problem)
@@ -106,9 +107,9 @@ class IsolationSelector:
         self._is_chosen.set()
 
     async def examine(self) -> Isolation | None:
-        """The level that would be selected, if any; `problems` then names the better ones."""
-        wanted, self.problems = self._config.level, {}
-        for level in Isolation if wanted == "auto" else [Isolation(wanted)]:
+        """Test the levels and return the one to select, if any; set `problems` of the others."""
+        configured, self.problems = self._config.level, {}
+        for level in Isolation if configured == "auto" else [Isolation(configured)]:
             if (problem := await self._problem_of(level)) is None:
                 return level
             self.problems[level] = problem
@@ -124,7 +125,7 @@ class IsolationSelector:
         finally:
             self._data.set_traversable(was_traversable)
 
-    # --- what follows from the level ------------------------------------------------------
+    # --- sandboxes at the selected level --------------------------------------------------
 
     @property
     def is_sandboxed(self) -> bool:
@@ -133,7 +134,7 @@ class IsolationSelector:
 
     @property
     def needs_traversal(self) -> bool:
-        """True if users other than the service's must reach the directories of jobs."""
+        """True if users other than the service's user must reach the directories of jobs."""
         return os.geteuid() == 0 and self._level in {Isolation.USER, Isolation.SANDBOX_LITE}
 
     def sandbox(
@@ -144,7 +145,10 @@ class IsolationSelector:
         python: Path | None = None,
         shared: bool = True,
     ) -> SandboxSpec | None:
-        """The sandbox of a process, by default one in the service's interpreter; None without."""
+        """Return the sandbox of a process, by default in the service's interpreter.
+
+        None if jobs are not isolated.
+        """
         return self._builder.sandbox(
             self.selected,
             python=python or Path(sys.executable),
@@ -154,7 +158,10 @@ class IsolationSelector:
         )
 
     def landlock_only(self, mounts: Sequence[Mount]) -> SandboxSpec | None:
-        """Landlock alone, for a process that runs no foreign code; None without sandboxes."""
+        """Return a sandbox with Landlock only, for a process that runs no untrusted code.
+
+        None if jobs are not isolated.
+        """
         return (
             self._builder.landlock_only(Path(sys.executable), mounts) if self.is_sandboxed else None
         )
@@ -171,17 +178,17 @@ class IsolationSelector:
 
     @property
     def mlflow_uid(self) -> int | None:
-        """The embedded MLflow server's user, always the same one; None for the service's own."""
+        """The fixed user of the embedded MLflow server; None for the service's user."""
         return self.uids.reserved if os.geteuid() == 0 and self.is_sandboxed else None
 
     def names_of(self, uid: int | None) -> list[Mount]:
-        """Mounts that give a user a name; none for the service's own."""
+        """Return mounts that give a user a name; none for the service's user."""
         return [] if uid is None else self.uids.names(uid)
 
     def cache_of(self, environment: str) -> Path:
-        """The path of the cache directory inside a sandbox.
+        """Return the path of the cache directory inside a sandbox.
 
-        It is the same for all owners and users, so a fork server's imports can already use it.
+        The path is the same for all owners and users, so a fork server's imports can use it.
         """
         if not self.is_sandboxed:
             return self._data.cache

@@ -15,7 +15,7 @@ from asgard_async.supervisor.shim.sandbox import SandboxSpec
 logger = logging.getLogger(__name__)
 
 CERTIFICATES = ("SSL_CERT_FILE", "SSL_CERT_DIR", "REQUESTS_CA_BUNDLE", "AWS_CA_BUNDLE")
-"""Variables that name files which everybody may read."""
+"""Environment variables with the paths of files that everyone may read."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -24,18 +24,18 @@ class ServiceSandbox:
 
     spec: SandboxSpec | None
     locks: Sequence[Path] = ()
-    """Files to be locked while the process lives."""
+    """Files to lock while the process is running."""
     landlock_only: SandboxSpec | None = None
-    """The weaker sandbox for those of its steps that run no foreign code."""
+    """A weaker sandbox for the steps that run no untrusted code."""
 
 
 @contextlib.contextmanager
 def build_sandbox(
     selector: IsolationSelector, *, staging: Path, uv_cache: Path
 ) -> Iterator[ServiceSandbox]:
-    """Prepare a build's sandbox, reserved until its keeper has taken the locks.
+    """Prepare a build's sandbox. Stay in the context until the keeper holds the locks.
 
-    Foreign code can write only to `staging`; uv alone also to its cache. Blocks for some file
+    Untrusted code can write only to `staging`; uv can also write to its cache. Blocks for some file
     operations.
 
     Raises:
@@ -63,8 +63,8 @@ def mlflow_sandbox(
 ) -> ServiceSandbox:
     """Prepare the sandbox of the embedded MLflow server.
 
-    The server can write to its `store`, and to the directories `artifacts` outside of it. Blocks:
-    the first time that the service runs as root, each file of the store is given to another user.
+    The server can write to its `store`, and to the directories `artifacts` outside of it. Blocks,
+    especially when the service runs as root for the first time and changes the owner of the store.
 
     Raises:
         OSError: a directory cannot be prepared.
@@ -77,16 +77,16 @@ def mlflow_sandbox(
     if uid is not None:
         _give(store, uid)
         for path in artifacts:
-            # not Asgard's own: the files there may be anybody's
+            # outside of the data directory, existing files may belong to other users
             if not any(path.iterdir()):
                 _give(path, uid)
             elif path.stat().st_uid != uid:
                 logger.warning("%s must belong to user %d, which runs MLflow: chown -R", path, uid)
     exposed = [read(program), *map(write, (store, *artifacts)), *_certificates()]
-    # without the directories shared by jobs: links planted there would lead MLflow astray
+    # without the directories shared by jobs: links that a job created there could misdirect MLflow
     spec = selector.sandbox([*exposed, *selector.names_of(uid)], uid=uid, shared=False)
     if spec is not None:
-        # MLflow does not need /proc, and its variables there hold the store's credentials
+        # MLflow does not need /proc, which exposes the store's credentials in its environment
         spec["mounts"] = [mount for mount in spec["mounts"] if mount[0] != "proc"]
         spec["landlock"] = [rule for rule in spec["landlock"] if rule[0] != "/proc"]
     locks = () if uid is None else (selector.uids.lock_of(uid),)
@@ -102,5 +102,5 @@ def _give(path: Path, uid: int) -> None:
     if path.lstat().st_uid != uid:
         for below in path.iterdir():
             chown_tree(below, uid)
-        # the directory itself last: its owner says that the rest is done
+        # the directory itself last: its owner marks the rest as done
         os.lchown(path, uid, uid)

@@ -1,7 +1,7 @@
 """User ids for the jobs of a root service: one for each running job.
 
-uids/<uid>                             locked (shared) by the keeper of the job that has it
-uids/<uid>.starting                    locked by whoever starts such a job
+uids/<uid>                             locked (shared) by the keeper of the job that uses it
+uids/<uid>.starting                    locked by the process that starts the job
 """
 
 import contextlib
@@ -25,17 +25,17 @@ class Uids:
         self._directory = directory
         self._range = range(first, first + count - 1)
         self.reserved = first + count - 1
-        """The uid that no job gets."""
+        """A uid that no job uses."""
 
     def lock_of(self, uid: int) -> Path:
-        """The file that is locked while the uid is in use."""
+        """Return the file that is locked while the uid is in use."""
         return self._directory / str(uid)
 
     @contextlib.contextmanager
     def reserve(self) -> Iterator[int]:
         """Reserve the lowest free uid for an attempt, until its keeper has locked it.
 
-        Caches are kept per uid, so a few uids are used again and again.
+        Caches are kept per uid, so uids are reused as far as possible.
 
         Raises:
             NoUidLeft: every uid is in use.
@@ -52,7 +52,7 @@ class Uids:
             os.close(lock)
 
     def names(self, uid: int) -> list[Mount]:
-        """Mounts of a passwd and a group file with the user: some libraries fail without a name."""
+        """Return mounts of passwd and group files with the user; some libraries need its name."""
         mounts = []
         for file, line in (
             ("passwd", f"asgard-job:x:{uid}:{uid}::/tmp:/bin/sh\n"),
@@ -63,7 +63,7 @@ class Uids:
                 continue
             text = system.read_text(errors="surrogateescape") + line
             if not own.exists() or own.read_text(errors="surrogateescape") != text:
-                # replaced, never changed in place: a job may have it mounted
+                # replaced, not changed in place, because a job may have the file mounted
                 new = own.with_name(f".{own.name}")
                 new.write_text(text, errors="surrogateescape")
                 new.chmod(0o644)
@@ -86,7 +86,7 @@ class Uids:
 
 
 def chown_tree(path: Path, uid: int) -> None:
-    """Give a file or directory, with everything in it, to a user; links are not followed."""
+    """Make a user the owner of a file or of a directory with its content; do not follow links."""
     os.lchown(path, uid, uid)
     if path.is_dir() and not path.is_symlink():
         for folder, directories, files in os.walk(path):

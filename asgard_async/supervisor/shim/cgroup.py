@@ -1,8 +1,8 @@
 """The control group of an attempt: created before its job, measured and killed after it.
 
-It has one directory in each hierarchy in use: version 2's, and those of version 1. The names of
-the files tell the versions apart, so a list of directories is enough to describe a group. Keeper
-and shim stay outside, where the job's limits do not apply.
+A group has one directory in each hierarchy in use, of version 2 or version 1. The versions have
+different file names, so a list of directories is enough to describe a group. The keeper and the
+shim stay outside, where the job's limits do not apply.
 """
 
 import errno
@@ -18,11 +18,11 @@ KILL_SECONDS = 0.01
 HUGE_PAGE = 2 << 20
 """The largest single allocation: a group that reached its limit may use this much less."""
 REMOVE_SECONDS = 2.0
-"""The time that an empty group gets to disappear; the service removes it later if it does not."""
+"""Time limit for removing an empty group; afterwards, the service removes it."""
 
 
 class Cgroup(TypedDict):
-    """A group to be created."""
+    """A group to create."""
 
     directories: "list[str]"
     settings: "list[tuple[str, str]]"
@@ -30,12 +30,12 @@ class Cgroup(TypedDict):
 
 
 def make(attempt: str, cgroup: Cgroup) -> None:
-    """Create the group, and record it first, so that it can be found whoever dies meanwhile.
+    """Record the group, so that it can be found even if this process dies, and create it.
 
     Raises:
         OSError: the group cannot be created, or the kernel refuses its limits.
     """
-    # not durable: the group does not survive a reboot either
+    # not written durably, because the group does not survive a reboot either
     with open(os.path.join(attempt, FILE), "w") as file:
         file.write("".join(f"{directory}\n" for directory in cgroup["directories"]))
     for directory in cgroup["directories"]:
@@ -46,7 +46,7 @@ def make(attempt: str, cgroup: Cgroup) -> None:
 
 
 def open_procs_fds(directories: "list[str]") -> "list[int]":
-    """Descriptors for `enter`, opened while this process still has permission."""
+    """Open the descriptors for `enter`, while this process still has permission."""
     return [
         os.open(os.path.join(directory, "cgroup.procs"), os.O_WRONLY | os.O_CLOEXEC)
         for directory in directories
@@ -54,19 +54,19 @@ def open_procs_fds(directories: "list[str]") -> "list[int]":
 
 
 def enter(procs_fds: "list[int]") -> None:
-    """Move this process, and so all its later children, into the group."""
+    """Move this process into the group, and thereby its future children."""
     for procs_fd in procs_fds:
         os.write(procs_fd, b"0")
 
 
 def recorded(attempt: str) -> "list[str]":
-    """The existing directories of the group that was created for an attempt."""
+    """Return the existing directories of the group that was created for an attempt."""
     try:
         with open(os.path.join(attempt, FILE)) as file:
             directories = file.read().splitlines()
     except (FileNotFoundError, UnicodeDecodeError):
         return []
-    # the file lies beside the job's own, so only groups with the attempt's name are accepted
+    # a job may be able to change the file, so only groups with the attempt's name are accepted
     name = name_of(attempt)
     return [
         directory
@@ -76,14 +76,14 @@ def recorded(attempt: str) -> "list[str]":
 
 
 def name_of(attempt: str) -> str:
-    """The name of an attempt's group.
+    """Return the name of an attempt's group.
 
     The attempt's directory is `<job>/attempts/<number>`, or `<environment>/<number>` for a build.
     """
-    above, number = os.path.split(os.path.normpath(attempt))
-    if os.path.basename(above) == "attempts":
-        above = os.path.dirname(above)
-    return f"{os.path.basename(above)}.{number}"
+    parent, number = os.path.split(os.path.normpath(attempt))
+    if os.path.basename(parent) == "attempts":
+        parent = os.path.dirname(parent)
+    return f"{os.path.basename(parent)}.{number}"
 
 
 # --- removal ---------------------------------------------------------------------------------
@@ -92,7 +92,7 @@ def name_of(attempt: str) -> str:
 def kill(directories: "list[str]") -> None:
     """Kill the processes in the group until none is left."""
     while True:
-        # preferably by the kernel: a process id may have passed to another process by now
+        # preferably by the kernel, since a process id may be reused in the meantime
         by_kernel = [_set(os.path.join(directory, "cgroup.kill"), "1") for directory in directories]
         frozen = [directory for directory in directories if _freeze(directory, "FROZEN")]
         try:
@@ -121,11 +121,11 @@ def remove(directories: "list[str]") -> bool:
 
 
 def processes_in(directory: str) -> "list[int]":
-    """The processes in a group and its subgroups, zombies excluded."""
+    """Return the processes in a group and its subgroups, zombies excluded."""
     pids: list[int] = []
     for folder, _, _ in os.walk(directory):
         pids += map(int, _read(os.path.join(folder, "cgroup.procs")).split())
-    # 0 stands for a process outside of this one's pid namespace
+    # 0 means a process outside of this process's pid namespace
     return [pid for pid in pids if pid > 0]
 
 
@@ -144,7 +144,7 @@ def _freeze(directory: str, state: str) -> bool:
 
 def _set(path: str, value: str) -> bool:
     try:
-        # never O_CREAT: an ordinary directory must not come to look like a control group
+        # never O_CREAT, which would make an ordinary directory look like a control group
         file = os.open(path, os.O_WRONLY | os.O_CLOEXEC)
     except OSError:
         return False
@@ -161,25 +161,25 @@ def _set(path: str, value: str) -> bool:
 
 
 class Accounts:
-    """The kernel's accounting of a group; a figure is None if the kernel does not keep it."""
+    """The kernel's accounting of a group; values are None if the kernel does not record them."""
 
     def __init__(self, directories: "list[str]") -> None:
         self._directories = directories
 
     def peak_memory_bytes(self) -> "int | None":
-        """Peak memory, page cache included."""
+        """Return the peak memory usage, page cache included."""
         text = self._text("memory.peak") or self._text("memory.max_usage_in_bytes")
         return int(text) if text else None
 
     def cpu_seconds(self) -> "float | None":
-        """CPU time of all processes that were ever in the group."""
+        """Return the CPU time of all processes that were ever in the group."""
         if text := self._text("cpuacct.usage"):
             return int(text) / 1e9
         usage = self._fields("cpu.stat").get("usage_usec")
         return None if usage is None else usage / 1e6
 
     def oom_kills(self) -> int:
-        """The number of processes that the kernel killed because memory ran out."""
+        """Return the number of processes that the kernel killed because memory ran out."""
         events = {**self._fields("memory.oom_control"), **self._fields("memory.events")}
         return events.get("oom_kill", 0)
 
@@ -199,19 +199,19 @@ class Accounts:
 
     def _fields(self, name: str) -> "dict[str, int]":
         """Parse lines with a name and a number."""
-        found: dict[str, int] = {}
+        fields: dict[str, int] = {}
         for directory in self._directories:
             for line in _read(os.path.join(directory, name)).splitlines():
                 key, _, value = line.partition(" ")
                 if value.isdigit():
-                    found.setdefault(key, int(value))
-        return found
+                    fields.setdefault(key, int(value))
+        return fields
 
 
 def oom_notifier(directories: "list[str]") -> "int | None":
-    """A descriptor that becomes readable when the group runs out of memory; version 1 only.
+    """Open a descriptor that becomes readable when the group runs out of memory (version 1 only).
 
-    Version 2 kills the whole group by itself (memory.oom.group).
+    In version 2, the kernel kills the whole group (memory.oom.group).
     """
     for directory in directories:
         path = os.path.join(directory, "memory.oom_control")
@@ -232,5 +232,5 @@ def _read(path: str) -> str:
     try:
         with open(path) as file:
             return file.read()
-    except OSError:  # it belongs to another hierarchy, or is gone
+    except OSError:  # the file belongs to another hierarchy, or is gone
         return ""

@@ -1,7 +1,7 @@
 """Entry point of the keeper server for cold attempts: `python -I -S cold_server.py SOCKET PADDING`.
 
-It has the modules of keeper and shim loaded and forks them; the job gets an interpreter of its own.
-PADDING reserves space for the command lines of forked processes.
+It loads the modules of keeper and shim and forks them; the job runs in a new interpreter. PADDING
+reserves space for the command lines of forked processes.
 """
 
 import os

@@ -1,4 +1,4 @@
-"""The command line and environment of this process, as others see them (proc(5))."""
+"""The command line and environment of this process that other processes see (proc(5))."""
 
 import ctypes
 import os
@@ -23,7 +23,7 @@ def show_command_line(arguments: "list[str]") -> None:
     fields = _stat()
     start, end = fields[ARG_START], fields[ARG_END]
     text = _joined(arguments)
-    # the last byte stays 0: with any other, the kernel would read on in the environment
+    # the last byte must stay 0, or the kernel would continue to read into the environment
     size = end - start - 1
     ctypes.memmove(start, text[:size].ljust(size, b"\0"), size)
 
@@ -31,8 +31,8 @@ def show_command_line(arguments: "list[str]") -> None:
 def show_start(arguments: "list[str]", environment: "dict[str, str]") -> None:
     """Replace the visible command line and environment, as if the process had started with them.
 
-    The kernel learns their new addresses. That needs no privilege, but CONFIG_CHECKPOINT_RESTORE;
-    without it, the command line is padded with zeros and the environment stays as it is.
+    This gives the kernel their new addresses, which requires CONFIG_CHECKPOINT_RESTORE but no
+    privileges. Otherwise, the command line is padded with zeros and the environment is unchanged.
     """
     show_command_line(arguments)
     fields = _stat()
@@ -48,7 +48,7 @@ def show_start(arguments: "list[str]", environment: "dict[str, str]") -> None:
 def _stat() -> "list[int]":
     with open("/proc/self/stat", "rb") as file:
         stat = file.read()
-    # the second field, a name in parentheses, may itself hold spaces and parentheses
+    # the second field, a name in parentheses, may itself contain spaces and parentheses
     numbers = stat[stat.rindex(b")") + 2 :].split()[1:]
     return [0, *map(int, numbers)]
 

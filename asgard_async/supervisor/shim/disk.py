@@ -1,4 +1,4 @@
-"""Disk usage of a job's directories, measured in small slices between other work."""
+"""The disk usage of a job's directories, measured in small slices between other work."""
 
 import errno
 import os
@@ -9,24 +9,25 @@ from collections.abc import Callable, Iterable, Iterator
 BLOCK = 512
 """The unit of st_blocks on every file system."""
 LEAST_BYTES = 4096
-"""The minimum size of an entry: a directory full of empty files is not free."""
+"""The minimum size of an entry, since a directory full of empty files uses space, too."""
 CHECK_SECONDS = 1.0
-"""The interval of checking how much the whole file system has grown, with one system call."""
+"""Interval between checks of the growth of the whole file system, with one system call each."""
 WALK_SECONDS = 30.0
-"""The longest time between two walks through the directories: other processes may free the space
-that the job takes."""
+"""Maximum time between two walks through the directories: other processes may free as much space as
+the job uses, which hides its growth."""
 SLICE_SECONDS = 0.005
 REST_SECONDS = 0.02
-"""A walk runs for at most one slice, then rests while the job's output is copied."""
+"""Pause after each slice of a walk, in which the job's output is copied."""
 LONG_PATH = 2048
-"""The length of a path from which a walk continues relative to a descriptor: the kernel accepts
-paths of 4096 bytes, and a job can nest deeper."""
+"""Path length above which a walk continues relative to a descriptor. The kernel accepts paths of
+4096 bytes, but a job can nest directories deeper."""
 
 
 class DiskWatch:
-    """Watches that `directories`, plus the growth of `caches`, stay within `limit` bytes.
+    """Checks that `directories`, plus the growth of `caches`, stay within `limit` bytes.
 
-    Links are not followed. Deleted files count while one of `processes` (their ids) has them open.
+    Links are not followed. Deleted files count while one of `processes` (process ids) has them
+    open.
     """
 
     def __init__(
@@ -39,7 +40,7 @@ class DiskWatch:
         self._directories = directories + caches
         self._limit = limit
         self._processes = processes
-        # the first walk measures the present size of the caches
+        # the first walk measures the initial size of the caches
         self._walk: Iterator[int] | None = _sizes_below(caches) if caches else None
         self._is_first = bool(caches)
         self._size = self._counted = 0
@@ -50,14 +51,14 @@ class DiskWatch:
         """The time of the next call of `check` (monotonic)."""
 
     def check(self) -> bool:
-        """Continue to measure for one slice; return whether the limit is exceeded."""
+        """Measure for one slice; return whether the limit is exceeded."""
         now = time.monotonic()
         if self._walk is None:
-            grown = self._on_file_system() - self._taken
-            if now < self._walk_at and self._counted + grown < self._limit:
+            growth = self._on_file_system() - self._taken
+            if now < self._walk_at and self._counted + growth < self._limit:
                 self.due = now + CHECK_SECONDS
                 return False
-            self._taken += grown
+            self._taken += growth
             self._size = 0
             self._walk = self._sizes()
         try:
@@ -69,7 +70,7 @@ class DiskWatch:
                     self.due = time.monotonic() + REST_SECONDS
                     return False
         except OSError:
-            return True  # nested so deeply that it can only hide something
+            return True  # nested so deeply that it can only be an attempt to hide files
         self._walk = None
         self.due = time.monotonic() + CHECK_SECONDS
         if self._is_first:
@@ -81,7 +82,7 @@ class DiskWatch:
         return False
 
     def _on_file_system(self) -> int:
-        """Bytes in use on the directories' file system, by anybody."""
+        """Return the bytes in use on the directories' file system, by anyone."""
         try:
             status = os.statvfs(self._directories[0])
         except OSError:  # the job has removed it
@@ -113,7 +114,7 @@ class _Base:
 
 
 def statuses_below(directories: "list[str]") -> "Iterator[os.stat_result]":
-    """The status of everything below directories, however deep; links are not followed.
+    """Yield the status of all files below `directories`, at any depth, without following links.
 
     Raises:
         OSError: the nesting is so deep that no descriptors are left (EMFILE).
@@ -152,7 +153,7 @@ def _open_directory(path: str, base: "_Base | None") -> int:
 
 
 def _sizes_of_deleted(devices: "set[int]", processes: "Iterable[int]") -> Iterator[int]:
-    """Sizes of deleted files that `processes` have open, each once; 0 for any other descriptor."""
+    """Yield the sizes of deleted files that `processes` have open, and 0 for other descriptors."""
     seen = set()
     for pid in processes:
         folder = f"/proc/{pid}/fd"

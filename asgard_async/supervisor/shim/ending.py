@@ -1,8 +1,8 @@
 """The exit of a forked interpreter, without touching the memory that it shares with its server.
 
-When it exits, CPython clears every module. For preloaded modules, nearly every page would be copied
-only to be freed: a seventh of a small training's time. So they are hidden from CPython, unless a
-script could notice.
+On exit, CPython clears every module. For preloaded modules, this would copy nearly every page only
+to free it, which takes a seventh of a small training's time. So these modules are hidden from
+CPython, unless a script could notice.
 """
 
 import atexit
@@ -17,7 +17,7 @@ from types import FunctionType, ModuleType
 class Ending:
     """Hides shared modules on exit.
 
-    Create it before anything is imported: the exit handler registered first is called last.
+    Create this object before all imports: the exit handler registered first is called last.
     """
 
     def __init__(self) -> None:
@@ -27,19 +27,19 @@ class Ending:
     def share(self) -> None:
         """Share the modules imported so far, except for packages with finalizers."""
         finalized = _packages_with_finalizers()
-        others = {"__main__", "asgard_async", "sys", "builtins"}
-        kept = []
+        excluded = {"__main__", "asgard_async", "sys", "builtins"}
+        modules = []
         for name, module in sys.modules.items():
             package = name.partition(".")[0]
             # by type: some modules import others when any attribute is read
-            if package in others or not issubclass(type(module), ModuleType):
+            if package in excluded or not issubclass(type(module), ModuleType):
                 continue
-            kept.append(module)
+            modules.append(module)
             if package not in finalized:
                 self._shared[name] = module
-        # Shared modules must outlive this object. In an ordinary interpreter the others would be
-        # collected as garbage; here they are frozen, so CPython clears only those still alive.
-        ctypes.pythonapi.Py_IncRef(ctypes.py_object(kept))
+        # Shared modules must outlive this object. In an ordinary interpreter, the garbage collector
+        # would collect the other modules. Here they are frozen, so CPython clears only live ones.
+        ctypes.pythonapi.Py_IncRef(ctypes.py_object(modules))
 
     def _hide(self) -> None:
         if _would_be_noticed():
@@ -59,17 +59,17 @@ def _packages_with_finalizers() -> "set[str]":
 
 
 def _kinds() -> "set[type]":
-    return {type(thing) for thing in gc.get_objects()}
+    return {type(instance) for instance in gc.get_objects()}
 
 
 def _would_be_noticed() -> bool:
-    """Return whether an object of the job itself has a finalizer, such as an unflushed file.
+    """Return whether an object created by the job has a finalizer, for example an open file.
 
-    It would not run if a shared module held the object.
+    The finalizer would not run if a shared module referred to the object.
     """
     if len(threading.enumerate()) > 1 or _has_children():
         return True
-    # objects from before the fork are frozen, and not among these
+    # objects from before the fork are frozen, so they are not included
     return any(hasattr(kind, "__del__") for kind in _kinds())
 
 

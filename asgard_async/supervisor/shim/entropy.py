@@ -1,6 +1,6 @@
-"""Random number generators seeded during imports, reseeded so that no two jobs share a state.
+"""Reseeding of random number generators that imports have seeded, so that jobs share no state.
 
-The functions of `random`, and everything that asks the kernel, already reseed after a fork.
+The functions of `random` already reseed after a fork, and the kernel's generator needs no seed.
 """
 
 import gc
@@ -9,11 +9,11 @@ import sys
 from typing import Any
 
 SEEDED_AT_RANDOM = 1 << 64
-"""numpy draws 128 bits of entropy; a seed that somebody chose is smaller."""
+"""Random seeds of numpy have 128 bits; seeds chosen by people are smaller than this."""
 
 
 class Generators:
-    """The generators to be reseeded in each job."""
+    """The generators to reseed in each job."""
 
     def __init__(self) -> None:
         self._of_python: dict[int, random.Random] = {}
@@ -41,7 +41,7 @@ class Generators:
         return stop
 
     def reseed(self) -> None:
-        """Give all generators a new state; called in each job."""
+        """Give all generators a new state; call this in each job."""
         for generator in self._of_python.values():
             generator.seed()
         for bit_generator in self._of_numpy:
@@ -49,18 +49,18 @@ class Generators:
 
 
 def _unseeded_of_numpy() -> "list[Any]":
-    """numpy's bit generators that nobody seeded with a number."""
+    """Return numpy's bit generators that were not seeded with a chosen number."""
     if (module := sys.modules.get("numpy.random")) is None:
         return []
     generators = {id(module.mtrand._rand._bit_generator): module.mtrand._rand._bit_generator}
-    for thing in gc.get_objects():
+    for instance in gc.get_objects():
         # by type: some objects import modules when any attribute is read
-        if issubclass(type(thing), module.Generator | module.RandomState):
-            generators[id(thing._bit_generator)] = thing._bit_generator
+        if issubclass(type(instance), module.Generator | module.RandomState):
+            generators[id(instance._bit_generator)] = instance._bit_generator
     return [generator for generator in generators.values() if _is_seeded_at_random(generator)]
 
 
 def _is_seeded_at_random(generator: Any) -> bool:
-    # there is none if it was seeded with a number, the old way
+    # legacy seeding with a number leaves no entropy attribute
     entropy = getattr(generator._seed_seq, "entropy", None)
     return isinstance(entropy, int) and entropy >= SEEDED_AT_RANDOM

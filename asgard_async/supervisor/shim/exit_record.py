@@ -20,7 +20,7 @@ def write_exit(
     error: "str | None",
     usage: "dict[str, str | int | float | None]",
 ) -> None:
-    """Record how the job ended: `status` is that of wait(2), `stop` the reason for stopping it."""
+    """Record how the job ended; `status` is from wait(2), `stop` is the reason for stopping it."""
     signaled = os.WIFSIGNALED(status)
     facts: dict[str, str | int | float | None] = {
         "how": how,
@@ -36,7 +36,7 @@ def write_exit(
 
 
 def _write_when_possible(directory: str, text: str) -> None:
-    """Write exit.json, waiting for free space: a job that filled the disk must not be lost."""
+    """Write exit.json, waiting for free space, so that a job that filled the disk is not lost."""
     while True:
         try:
             files.write_durably(directory, files.EXIT, text)
@@ -45,5 +45,5 @@ def _write_when_possible(directory: str, text: str) -> None:
                 raise
         else:
             return
-        linux.kill_descendants()  # they may be filling the disk
+        linux.kill_descendants()  # the job's processes may be filling the disk
         time.sleep(DISK_FULL_SECONDS)

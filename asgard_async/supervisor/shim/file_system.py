@@ -1,6 +1,6 @@
-"""A file system for one program, made of bind mounts and new file systems.
+"""A private file system for one program, built from bind mounts and new file systems.
 
-It is built on an empty tmpfs, so only listed paths exist.
+It starts with an empty tmpfs, so only listed paths exist.
 """
 
 import os
@@ -22,20 +22,21 @@ def build(mounts: "list[tuple[str, str, str, str]]") -> None:
     link          a symbolic link to `source`
     directory     an empty directory
 
-    A later mount may lie in an earlier one. Set-user-ID bits and devices have no effect anywhere.
+    A later mount may be inside an earlier one. Set-user-ID bits have no effect, and device nodes
+    work only in `device` and `devpts` mounts.
 
     Raises:
         OSError: the kernel refuses, or a source does not exist.
     """
     umask = os.umask(0o022)
     linux.mount("none", "/", "", linux.MS_REC | linux.MS_SLAVE)
-    # it covers /tmp only until it becomes the root
+    # the tmpfs covers /tmp only until it becomes the root
     linux.mount("tmpfs", "/tmp", "tmpfs", linux.MS_NOSUID | linux.MS_NODEV, "mode=755")  # noqa: S108
     os.chdir("/tmp")  # noqa: S108
     os.mkdir(OLD[1:])
     linux.pivot_root(".", OLD[1:])
     os.chdir("/")
-    # mounts made here do not propagate, and nothing is unmounted outside
+    # changes made here must not propagate, especially the later unmount
     linux.mount("none", OLD, "", linux.MS_REC | linux.MS_PRIVATE)
     sealed = ["/"]
     for kind, source, target, options in mounts:
@@ -87,7 +88,7 @@ def _proc(source: str, target: str, options: str) -> None:
     os.makedirs(target, exist_ok=True)
     flags = linux.MS_NOSUID | linux.MS_NODEV | linux.MS_NOEXEC
     linux.mount("proc", target, "proc", flags)
-    # settings of the whole machine stay read-only, even for root
+    # settings of the whole machine are read-only, even for root
     for name in ("sys", "sysrq-trigger", "irq", "bus"):
         path = f"{target}/{name}"
         if os.path.exists(path):

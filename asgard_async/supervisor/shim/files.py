@@ -1,10 +1,11 @@
 """The files of an attempt, through which shim and service communicate.
 
-`lock` names the keeper, and is held (flock) while keeper or shim lives. `pid.json` means that the
-job may have run. `exit.json` says how it ended. Whoever holds the lock and finds neither file may
-still start the job, or decide that it never starts.
+`lock` identifies the keeper and is held (flock) while the keeper or the shim is running. `pid.json`
+exists if the job may have run. `exit.json` describes how it ended. A process that holds the lock
+and finds neither file may start the job, or decide that it never starts.
 
-The names and keys of these files must not change: an upgrade finds those of running jobs.
+The names and keys of these files must not change: after an upgrade, jobs of the previous version
+may still be running.
 """
 
 import fcntl
@@ -16,7 +17,7 @@ EXIT = "exit.json"
 
 
 def try_lock(directory: str) -> int | None:
-    """Take the attempt's lock; return its descriptor, or None if another process holds it."""
+    """Acquire the attempt's lock; return its descriptor, or None if another process holds it."""
     lock = os.open(os.path.join(directory, LOCK), os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
     try:
         fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
@@ -27,7 +28,7 @@ def try_lock(directory: str) -> int | None:
 
 
 def is_decided(directory: str) -> bool:
-    """Return whether the attempt has been started, or never will be."""
+    """Return whether the attempt was started, or was ruled out."""
     return any(os.path.exists(os.path.join(directory, name)) for name in (PID, EXIT))
 
 

@@ -1,10 +1,10 @@
 """Entry point of a fork server: `python fork_server.py SOCKET PADDING`.
 
-It runs as a script does, without options, since its interpreter becomes that of scripts. PADDING
-reserves space for the command lines of forked processes.
+It runs like a script, without interpreter options, because its interpreter later runs scripts.
+PADDING reserves space for the command lines of forked processes.
 """
 
-pristine = dict(globals())  # as a script sees them, apart from this file's names
+pristine = dict(globals())  # the initial globals of a script, except for this file's name
 
 
 def main() -> None:
@@ -12,8 +12,8 @@ def main() -> None:
     import os
     import sys
 
-    # The package comes from this file's path, under its own name: a built environment has no
-    # Asgard, or another version of it.
+    # The package is loaded from this file's path, because a built environment may contain another
+    # version of Asgard, or none.
     root = os.path.abspath(f"{__file__}/../../..")
     package = type(sys)("asgard_async")
     package.__path__ = [root]

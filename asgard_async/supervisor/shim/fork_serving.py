@@ -3,7 +3,7 @@
 Messages on its socket before the first specification (see keeper_forking.py):
 
     service → server   marshalled settings, once
-    server → service   marshalled facts: it is ready, and has imported these modules
+    server → service   marshalled facts about the imported modules, once the server is ready
 """
 
 import marshal
@@ -20,9 +20,9 @@ from .process_spec import MESSAGE_BYTES
 
 
 def serve(descriptor: int, pristine: "dict[str, Any]") -> None:
-    """Import the modules that the service names, then fork on request; never returns.
+    """Import the modules requested by the service, then fork on request; never returns.
 
-    `pristine` is the content of `__main__` that a script starts with.
+    `pristine` is the initial content of a script's `__main__`.
 
     Raises:
         ScriptIsNext: in a job's process. `sys.excepthook` then runs the script.
@@ -41,14 +41,14 @@ def serve(descriptor: int, pristine: "dict[str, Any]") -> None:
 
 
 def _preload(names: "list[str]") -> Preloaded:
-    """Import at the lowest priority if it can be raised again, since jobs inherit it."""
+    """Import modules, at the lowest priority if it can be raised again before jobs inherit it."""
     priority = os.getpriority(os.PRIO_PROCESS, 0)
     may_return = _may_return_to(priority)
     if may_return:
         os.setpriority(os.PRIO_PROCESS, 0, linux.LOWEST_PRIORITY)
     preloaded = preload(names)
-    # Linear algebra libraries start threads when imported and stop them before a fork, which makes
-    # the first fork slower.
+    # Linear algebra libraries start threads on import and stop them before a fork. This slows down
+    # the first fork, so it is done here.
     _wait_for(_fork_to(lambda: None))
     if may_return:
         os.setpriority(os.PRIO_PROCESS, 0, priority)
@@ -56,7 +56,7 @@ def _preload(names: "list[str]") -> Preloaded:
 
 
 def _may_return_to(priority: int) -> bool:
-    """Return whether the priority can be raised again; a child process tries it."""
+    """Return whether the priority can be raised again, by trying it in a child process."""
 
     def lower_and_raise() -> None:
         os.setpriority(os.PRIO_PROCESS, 0, linux.LOWEST_PRIORITY)
@@ -82,7 +82,7 @@ def _wait_for(child: int) -> int:
 
 
 def _write_to(log: str) -> None:
-    """Send the output of imports to the log; the stream objects stay those of a new script."""
+    """Redirect the output of imports to the log, without replacing the stream objects."""
     descriptor = os.open(log, os.O_WRONLY | os.O_CREAT | os.O_APPEND | os.O_CLOEXEC, 0o600)
     for number in (1, 2):
         os.dup2(descriptor, number)

@@ -1,9 +1,9 @@
-"""MLflow's table of installed packages, which it needs to log a model, built ahead of time.
+"""Early creation of MLflow's table of installed packages, which it needs to log a model.
 
-MLflow reads the file list of every package, 17 000 files of some ninety packages: 0.3 s, a fifth of
-a small training that logs its model. The table is valid while nothing more has been installed. The
-job checks that on first use, and MLflow builds the table again if it is outdated. So it does if its
-version keeps the table elsewhere.
+To build the table, MLflow reads the file list of every package: 17,000 files of about 90 packages.
+This takes 0.3 s, a fifth of a small training that logs its model. The table is valid until packages
+are installed or removed. The job checks this on first use, and MLflow rebuilds an outdated table.
+Versions of MLflow that store the table elsewhere build their own in the job.
 """
 
 import os
@@ -20,7 +20,7 @@ METADATA = (".dist-info", ".egg-info", ".egg", ".egg-link")
 
 
 def gather_packages() -> None:
-    """Have MLflow build its table, if it is loaded and keeps the table in the known place."""
+    """Make MLflow build its table, if MLflow is loaded and stores the table in the known place."""
     module = sys.modules.get(USER)
     if module is None or not hasattr(module, TABLE) or not hasattr(module, GATHER):
         return
@@ -28,7 +28,7 @@ def gather_packages() -> None:
     try:
         getattr(module, GATHER)()
     except Exception:
-        # perhaps an unreadable package: a job that asks gets the same error as by hand
+        # for example, an unreadable package: a job that needs the table gets the same error
         setattr(module, TABLE, None)
         traceback.print_exc()
         return
@@ -39,7 +39,8 @@ def gather_packages() -> None:
 class _Table(dict[str, Any]):
     """Packages by the names of their importable modules.
 
-    On first use it checks that it is still valid, and replaces itself with a plain dictionary.
+    On first use, the table checks that it is still valid and replaces itself with a plain
+    dictionary.
     """
 
     def __init__(
@@ -85,13 +86,13 @@ class _Table(dict[str, Any]):
 
 
 class _SearchPath:
-    """The directories with packages, and when one was last added or removed."""
+    """The directories that contain packages, with their modification times."""
 
     def __init__(self) -> None:
-        self._found = [
+        self._directories = [
             (path, os.stat(path).st_mtime_ns) for path in sys.path if _has_packages(path)
         ]
-        # finders other than the interpreter's own may know packages, too
+        # other finders than the interpreter's may find packages, too
         self._finders = [
             finder for finder in sys.meta_path if hasattr(finder, "find_distributions")
         ]
@@ -103,7 +104,7 @@ class _SearchPath:
 
 
 def _has_packages(path: str) -> bool:
-    """Return whether packages are installed there; the directory of a script usually has none."""
+    """Return whether a directory contains installed packages; that of a script usually does not."""
     try:
         return any(name.endswith(METADATA) for name in os.listdir(path or "."))
     except NotADirectoryError:

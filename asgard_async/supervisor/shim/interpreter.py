@@ -1,9 +1,10 @@
-"""A forked interpreter in the state of one that was just started with a script.
+"""A forked interpreter that behaves like one that was just started with a script.
 
-The interpreter itself runs the script, by the function behind `python script.py` and on an empty
-stack, so tracebacks, the recursion limit and the exit are the script's own. To get there, the job's
-process leaves all of Asgard's code by an exception. The interpreter then calls `sys.excepthook`
-with three arguments, which is replaced by a C function of three: PyRun_SimpleFileEx.
+The interpreter itself runs the script, with the function that implements `python script.py` and on
+an empty stack. So tracebacks, the recursion limit and the exit are the same as for any script. For
+this, the job's process raises an exception that leaves all of Asgard's code. The interpreter then
+calls `sys.excepthook` with three arguments. This hook has been replaced by PyRun_SimpleFileEx, a C
+function with three parameters.
 """
 
 import ctypes
@@ -26,8 +27,8 @@ from .script import Program, ScriptIsNext
 
 NOT_FOUND = 2
 MOVED = ("HOME", "TMPDIR", "XDG_CACHE_HOME", "HF_HOME", "MPLCONFIGDIR")
-"""Variables with directories of the server, to be replaced by the job's; a directory that may lie
-in another one comes after it."""
+"""Variables with directories of the server, which are replaced by the job's. A directory that may
+be inside another one comes after it."""
 WITHOUT_TEXT = (type, types.FunctionType, types.ModuleType)
 _kept: "list[Any]" = []
 """Objects that the interpreter uses without a reference."""
@@ -49,7 +50,7 @@ class ForkedInterpreter(Program):
 
     def prepare(self, spec: ProcessSpec) -> None:
         """Replace the fork server's state with the job's."""
-        gc.freeze()  # objects of keeper and shim are not the job's own
+        gc.freeze()  # so that objects of keeper and shim do not count as the job's
         signal.signal(signal.SIGINT, signal.default_int_handler)
         for number in (signal.SIGPIPE, signal.SIGXFSZ):
             signal.signal(number, signal.SIG_IGN)
@@ -71,7 +72,7 @@ class ForkedInterpreter(Program):
             main._native_id = threading.get_native_id()
 
     def run(self, spec: ProcessSpec) -> None:
-        """Leave to the interpreter, with only the descriptors open that a script has by hand."""
+        """Hand over to the interpreter, with only the descriptors of an ordinary script open."""
         path = os.path.join(os.getcwd(), spec["argv"][1])
         try:
             script = os.open(path, os.O_RDONLY | os.O_CLOEXEC)
@@ -86,7 +87,7 @@ class ForkedInterpreter(Program):
         raise ScriptIsNext(spec)
 
     def _move_paths(self, spec: ProcessSpec) -> None:
-        """Replace the server's directories by the job's wherever modules have copied them."""
+        """Replace the server's directories with the job's wherever modules have stored them."""
         moves = [
             (directory, spec["environment"].get(name))
             for name, directory in self._directories.items()
@@ -98,10 +99,10 @@ class ForkedInterpreter(Program):
                     namespace[name] = namespace[name].replace(old, new)
 
     def _replace_main(self) -> None:
-        """Replace the fork server's `__main__` by a new one.
+        """Replace the fork server's `__main__` with a new module.
 
-        Frames and the frozen generation of the garbage collector keep the old one alive to the end,
-        so objects that a script leaves in it would never be finalised.
+        Frames and the frozen generation of the garbage collector keep the old module alive, so
+        objects that a script leaves in it would never be finalized.
         """
         _kept.append(sys.modules["__main__"])
         main = types.ModuleType("__main__")
@@ -113,33 +114,34 @@ class ForkedInterpreter(Program):
             namespace[name] = main
 
     def _reseed(self) -> None:
-        """Two jobs share no entropy."""
+        """Reseed random number generators, so that no two jobs share entropy."""
         self._preloaded.generators.reseed()
         if (process := sys.modules.get("multiprocessing.process")) is not None:
             main = process.current_process()
             main.authkey = os.urandom(len(main.authkey))
 
 
-def _references_to(thing: object) -> "list[tuple[dict[str, Any], str]]":
-    """The namespaces and names by which modules refer to it."""
+def _references_to(target: object) -> "list[tuple[dict[str, Any], str]]":
+    """Return the namespaces and names under which modules refer to an object."""
     return [
         (namespace, name)
         for namespace in (sys.modules, *namespaces())
         for name, value in list(namespace.items())
-        if value is thing
+        if value is target
     ]
 
 
 def _now_in_unit_of(moment: float) -> float:
-    """The current time in seconds, or in nanoseconds as in Python 3.13."""
+    """Return the current time in seconds, or in nanoseconds as in Python 3.13."""
     return time.time_ns() if isinstance(moment, int) else time.time()
 
 
 def _strings_below(folders: "list[str]") -> "list[tuple[dict[str, Any], str]]":
-    """The namespaces and names under which modules hold text with one of these paths."""
+    """Return the namespaces and names of texts in modules that contain one of these paths."""
+    distinct = {id(namespace): namespace for namespace in _namespaces_and_below()}
     return [
         (namespace, name)
-        for namespace in {id(found): found for found in _namespaces_and_below()}.values()
+        for namespace in distinct.values()
         # by type: reading an attribute of a lazily importing object would make it import
         for name, value in list(namespace.items())
         if type(value) is str and any(folder in value for folder in folders)
@@ -147,7 +149,7 @@ def _strings_below(folders: "list[str]") -> "list[tuple[dict[str, Any], str]]":
 
 
 def _namespaces_and_below() -> "Iterator[dict[str, Any]]":
-    """The namespaces of all modules, and of the dictionaries and objects in them."""
+    """Yield the namespaces of all modules, and of the dictionaries and objects in them."""
     for namespace in namespaces():
         yield namespace
         for value in list(namespace.values()):
@@ -167,7 +169,7 @@ def _namespaces_and_below() -> "Iterator[dict[str, Any]]":
 
 
 def _hand_over(script: int, path: str) -> None:
-    """Make the interpreter run the script as soon as an exception leaves all code."""
+    """Make the interpreter run the script once an exception has left all Python code."""
     library = ctypes.CDLL(None)
     library.fdopen.restype = ctypes.c_void_p
     name = os.fsencode(path)
@@ -193,7 +195,7 @@ def _hand_over(script: int, path: str) -> None:
 
 
 def _argument(make: Any) -> type:
-    """An argument type that converts any value to the result of `make`."""
+    """Return an argument type that converts any value to the result of `make`."""
 
     class Argument:
         @classmethod
@@ -204,6 +206,6 @@ def _argument(make: Any) -> type:
 
 
 def _ended(code: int) -> None:
-    """Exit with 0; otherwise the interpreter exits as after any script that raised."""
+    """Exit with 0 after success; otherwise the interpreter exits as after any failed script."""
     if code == 0:
         raise SystemExit(0)

@@ -1,4 +1,4 @@
-"""The keeper: waits for the shim, then kills whatever is left of the attempt."""
+"""The keeper, which waits for the shim and then kills the remaining processes of the attempt."""
 
 import fcntl
 import os
@@ -11,9 +11,10 @@ from .supervise import KEEPER_DIED, supervise
 
 
 def keep(spec: ProcessSpec, program: Program) -> None:
-    """Be the keeper of an attempt; never returns.
+    """Run the keeper of an attempt; never returns.
 
-    Exits without starting anything if another process holds the attempt, or it is already decided.
+    Exits without starting anything if another process holds the attempt's lock, or if the attempt
+    was already started or ruled out.
 
     Raises:
         ScriptIsNext: in the job's process (see `supervise`).
@@ -26,9 +27,9 @@ def keep(spec: ProcessSpec, program: Program) -> None:
     identity = f"{os.getpid()} {linux.start_time(os.getpid())} {linux.boot_id()}\n"
     os.pwrite(lock, identity.encode(), 0)
     for path in spec["held"]:
-        # stays open, and so locked, until this process and the shim have exited
-        held = os.open(path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
-        fcntl.flock(held, fcntl.LOCK_SH)
+        # stays open and locked until this process and the shim have exited
+        lock_file = os.open(path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
+        fcntl.flock(lock_file, fcntl.LOCK_SH)
     linux.become_subreaper()
     signals = {signal.SIGCHLD, signal.SIGTERM, signal.SIGINT, signal.SIGHUP}
     signal.pthread_sigmask(signal.SIG_BLOCK, signals)
@@ -37,7 +38,7 @@ def keep(spec: ProcessSpec, program: Program) -> None:
     if shim == 0:
         linux.signal_at_parents_death(KEEPER_DIED, keeper)
         supervise(spec, program)
-    # the shim alone keeps the notification pipe: the service must see it close if the shim dies
+    # only the shim keeps the notification pipe open, so that the service notices if the shim dies
     null = os.open(os.devnull, os.O_RDWR)
     os.dup2(null, 0)
     os.dup2(null, 1)
@@ -56,6 +57,6 @@ def _wait_for(shim: int, signals: "set[signal.Signals]") -> None:
             os.kill(shim, signal.SIGTERM)
             os.kill(shim, signal.SIGCONT)  # a stopped process must wake first
         elif number == signal.SIGCHLD:
-            # the job's orphans arrive here only once the shim, the nearer subreaper, is gone
+            # this process inherits the job's orphans only once the shim, the nearer subreaper, died
             if os.waitpid(shim, os.WNOHANG)[0] == shim:
                 return

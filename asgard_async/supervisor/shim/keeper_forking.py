@@ -1,4 +1,4 @@
-"""The loop of every keeper server: fork a keeper for each specification received.
+"""The main loop of keeper servers, which forks a keeper for each received specification.
 
 Each message on the socket (SOCK_SEQPACKET) carries three descriptors (SCM_RIGHTS), which become the
 keeper's 0, 1 and 2; the specification is read from the first. The server exits when the socket is
@@ -25,7 +25,7 @@ def open_channel(descriptor: int) -> socket.socket:
     linux.close_all_but(0, 1, 2, descriptor)
     os.set_inheritable(descriptor, False)
     show_command_line([sys.executable, sys.argv[0]])
-    # the socket shows that, too, but not while this process is importing
+    # the socket is closed then, too, but this process does not notice while it is importing
     linux.signal_at_parents_death(signal.SIGKILL, os.getppid())
     return socket.socket(fileno=descriptor)
 
@@ -37,7 +37,7 @@ def serve_specs(channel: socket.socket, program: Program) -> None:
         ScriptIsNext: in a job's process (see `keep`).
     """
     gc.freeze()  # a collection would write to shared memory
-    signal.signal(signal.SIGCHLD, signal.SIG_IGN)  # nobody waits for keepers here
+    signal.signal(signal.SIGCHLD, signal.SIG_IGN)  # this process does not wait for keepers
     while True:
         message, descriptors, _, _ = socket.recv_fds(channel, len(SPEC), 3, socket.MSG_CMSG_CLOEXEC)
         if message != SPEC:

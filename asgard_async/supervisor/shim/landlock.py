@@ -38,7 +38,7 @@ class _PathBeneath(ctypes.Structure):
 
 
 def abi() -> int:
-    """The kernel's version of Landlock; 0 if it has none, or it is turned off."""
+    """Return the kernel's version of Landlock; 0 if it is missing or disabled."""
     try:
         return linux.system_call(CREATE_RULESET, None, 0, VERSION)
     except OSError as error:
@@ -50,7 +50,7 @@ def abi() -> int:
 def restrict(paths: "list[tuple[str, bool]]") -> None:
     """Restrict this process and its children to `paths`, each with True if it is writable.
 
-    Does nothing without Landlock, or if `paths` is empty. Paths that do not exist are left out. The
+    Does nothing without Landlock, or if `paths` is empty. Paths that do not exist are ignored. The
     caller must have set PR_SET_NO_NEW_PRIVS.
     """
     version = abi() if paths else 0
@@ -59,7 +59,7 @@ def restrict(paths: "list[tuple[str, bool]]") -> None:
     everything = ALL_OF_ABI.get(version, ALL_OF_ABI[4] | IOCTL_DEV)
     scopes = SCOPE_ABSTRACT_SOCKETS | SCOPE_SIGNALS if version >= 6 else 0
     attributes = _Ruleset(everything, 0, scopes)
-    # older kernels know fewer fields
+    # older kernels support fewer fields
     size = 24 if version >= 6 else 16 if version >= 4 else 8
     ruleset = linux.system_call(CREATE_RULESET, ctypes.byref(attributes), size, 0)
     for path, for_writing in paths:

@@ -10,24 +10,24 @@ from .disk import DiskWatch
 
 OOM_CHECK_SECONDS = 0.02
 OOM_CHECKS = 100
-"""The kernel reports that memory ran out just before it kills; after this many checks without a
-kill, it has not killed."""
+"""Number of checks for a killed process. The kernel reports that memory ran out just before it
+kills; it may also not kill at all."""
 
 
 class Limits(TypedDict):
     """Limits of one attempt; 0 means none."""
 
     open_files: int
-    """RLIMIT_NOFILE, of each process."""
+    """RLIMIT_NOFILE of each process."""
     processes: int
     """RLIMIT_NPROC, which counts all processes of the user; used without a control group."""
     file_bytes: int
-    """RLIMIT_FSIZE, of each file."""
+    """RLIMIT_FSIZE, the maximum size of each file."""
     directory_bytes: int
     """The total size of `directories`."""
     directories: list[str]
     caches: list[str]
-    """Directories whose initial size does not count."""
+    """Directories of which only the growth counts."""
     cgroup: NotRequired[cgroup.Cgroup]
 
 
@@ -39,7 +39,7 @@ def restrict(limits: Limits) -> None:
         (resource.RLIMIT_FSIZE, limits["file_bytes"]),
     ):
         if limit:
-            # never above this process's own limits; a soft limit below stays as it is
+            # never above this process's own limits; a lower soft limit stays unchanged
             soft, hard = resource.getrlimit(kind)
             resource.setrlimit(kind, (_least(limit, soft), _least(limit, hard)))
 
@@ -49,7 +49,7 @@ def _least(limit: int, old: int) -> int:
 
 
 class LimitMonitor:
-    """Enforces those limits of an attempt that the kernel does not enforce by itself."""
+    """Enforces the limits of an attempt that the kernel does not enforce by itself."""
 
     def __init__(self, attempt: str, limits: "Limits | None") -> None:
         self._attempt = attempt
@@ -66,9 +66,9 @@ class LimitMonitor:
             )
         self._oom_checks = 0
         self.notifier: int | None = None
-        """A descriptor that becomes readable when memory runs out: call `on_memory_pressure`."""
+        """Descriptor that becomes readable when memory runs out; call `on_memory_pressure` then."""
         self.procs_fds: list[int] = []
-        """Descriptors by which the job's process enters its group."""
+        """Descriptors with which the job's process enters its group."""
 
     def prepare(self) -> None:
         """Create the group.
@@ -82,25 +82,25 @@ class LimitMonitor:
             self.procs_fds = cgroup.open_procs_fds(self._directories)
 
     def close_procs_fds(self) -> None:
-        """Close this process's copies, once the job's process has been forked."""
+        """Close this process's copies of the descriptors, once the job's process is forked."""
         for procs_fd in self.procs_fds:
             os.close(procs_fd)
 
     @property
     def due(self) -> "float | None":
-        """The time of the next call of `check` (monotonic)."""
+        """The time at which to call `check` next (monotonic)."""
         if self._oom_checks:
             return time.monotonic() + OOM_CHECK_SECONDS
         return self._disk.due if self._disk is not None else None
 
     def on_memory_pressure(self) -> None:
-        """Check for killed processes for a while."""
+        """Start to check for killed processes, for a limited time."""
         assert self.notifier is not None  # noqa: S101
         os.read(self.notifier, 8)
         self._oom_checks = OOM_CHECKS
 
     def check(self) -> "str | None":
-        """The exceeded limit, "memory" or "disk", for which the job must be killed."""
+        """Return the exceeded limit, "memory" or "disk", if the job must be killed."""
         if self._oom_checks:
             self._oom_checks -= 1
             if self._accounts.oom_kills():
@@ -122,9 +122,9 @@ class LimitMonitor:
     def facts(
         self, usage: "resource.struct_rusage | None"
     ) -> "dict[str, str | int | float | None]":
-        """The resources that the job has used, for exit.json.
+        """Return the resources that the job has used, for exit.json.
 
-        The group accounts for them; without one, only processes that were waited for count.
+        The values come from the control group; without one, only reaped processes count.
         """
         peak, cpu = self._accounts.peak_memory_bytes(), self._accounts.cpu_seconds()
         if usage is not None:
@@ -139,7 +139,7 @@ class LimitMonitor:
 
 
 def clear(attempt: str) -> None:
-    """Kill the processes in an attempt's group, if it has one, and remove it."""
+    """Kill the processes in an attempt's group, if there is one, and remove the group."""
     if directories := cgroup.recorded(attempt):
         cgroup.kill(directories)
         cgroup.remove(directories)

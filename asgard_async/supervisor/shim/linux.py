@@ -1,4 +1,4 @@
-"""Linux system calls and files that the standard library does not offer."""
+"""Linux system calls and files that the standard library does not provide."""
 
 import ctypes
 import errno
@@ -14,7 +14,7 @@ PR_CAPBSET_DROP = 24
 PR_SET_CHILD_SUBREAPER = 36
 PR_SET_NO_NEW_PRIVS = 38
 LOWEST_PRIORITY = 19
-"""In terms of setpriority(2)."""
+"""A value for setpriority(2)."""
 FALLOC_FL_KEEP_SIZE = 1
 FALLOC_FL_PUNCH_HOLE = 2
 
@@ -68,9 +68,9 @@ def become_subreaper() -> None:
 
 
 def signal_at_parents_death(number: int, parent: int) -> None:
-    """Have the kernel send signal `number` when `parent` dies; sent at once if it is dead already.
+    """Make the kernel send signal `number` when `parent` dies, or immediately if it is dead.
 
-    Changing the user clears this (prctl(2), PR_SET_PDEATHSIG), so call it afterwards.
+    Changing the user clears this setting (prctl(2), PR_SET_PDEATHSIG), so call this afterwards.
     """
     _check(_libc.prctl(PR_SET_PDEATHSIG, number, 0, 0, 0))
     if os.getppid() != parent:
@@ -84,13 +84,13 @@ def punch_hole(descriptor: int, start: int, length: int) -> None:
 
 
 def boot_id() -> str:
-    """The random id of this boot of the kernel; a container has its host's."""
+    """Return the random id of this boot of the kernel, which containers share with their host."""
     with open("/proc/sys/kernel/random/boot_id") as file:
         return file.read().strip()
 
 
 def start_time(pid: int) -> int | None:
-    """The start time of a process in ticks of 10 ms since boot (proc(5)); None if it is gone."""
+    """Return the start time of a process in 10 ms ticks since boot (proc(5)), None if gone."""
     try:
         with open(f"/proc/{pid}/stat", "rb") as file:
             stat = file.read()
@@ -101,43 +101,43 @@ def start_time(pid: int) -> int | None:
 
 
 def address_space() -> int:
-    """The size of this process's address space in bytes."""
+    """Return the size of this process's address space in bytes."""
     with open("/proc/self/statm") as file:
         return int(file.read().split()[0]) * os.sysconf("SC_PAGE_SIZE")
 
 
 def open_descriptors() -> "set[int]":
-    """The open descriptors of this process."""
-    found = set()
+    """Return the open descriptors of this process."""
+    descriptors = set()
     for name in os.listdir("/proc/self/fd"):
         try:
             os.fstat(int(name))
         except OSError:
-            continue  # the one of the listing itself
-        found.add(int(name))
-    return found
+            continue  # the descriptor of the listing itself
+        descriptors.add(int(name))
+    return descriptors
 
 
 def close_all_but(*kept: int) -> None:
-    """Close descriptors inherited by accident from whoever started the service."""
+    """Close all other descriptors, which may have been inherited by accident."""
     for number in open_descriptors() - set(kept):
         os.close(number)
 
 
 def children_of(pid: int) -> "list[int]":
-    """The direct children of all threads of a process."""
-    found: list[int] = []
+    """Return the direct children of all threads of a process."""
+    children: list[int] = []
     try:
         for task in os.listdir(f"/proc/{pid}/task"):
             with open(f"/proc/{pid}/task/{task}/children") as file:
-                found += map(int, file.read().split())
+                children += map(int, file.read().split())
     except (FileNotFoundError, ProcessLookupError):
         pass
-    return found
+    return children
 
 
 def descendants() -> Iterator[int]:
-    """The descendants of this process; may miss those being started or orphaned meanwhile."""
+    """Yield the descendants of this process; may miss those just started or orphaned."""
     pending = children_of(os.getpid())
     while pending:
         pid = pending.pop()
@@ -148,8 +148,8 @@ def descendants() -> Iterator[int]:
 def kill_descendants() -> None:
     """Kill and reap all descendants of this process.
 
-    It must be a subreaper: orphans of killed processes then become its children, and are killed in
-    the next round.
+    This process must be a subreaper: orphans of killed processes then become its children and are
+    killed in the next round.
     """
     while True:
         pending = children_of(os.getpid())
@@ -170,7 +170,7 @@ def reap_one_of_any() -> None:
 
 
 def reap_ended(options: int = os.WNOHANG) -> None:
-    """Reap all children that have exited; with 0, wait for the first one."""
+    """Reap all children that have exited; if `options` is 0, wait for the first one."""
     try:
         while os.waitpid(-1, options)[0]:
             options = os.WNOHANG
@@ -179,7 +179,7 @@ def reap_ended(options: int = os.WNOHANG) -> None:
 
 
 def leave(code: int) -> None:
-    """Exit at once, even if buffered output cannot be written because its disk is full."""
+    """Exit immediately, even if buffered output cannot be written because the disk is full."""
     try:
         sys.stderr.flush()
     finally:
@@ -204,7 +204,7 @@ def mount(source: str, target: str, kind: str, flags: int, options: str = "") ->
     try:
         _check(_libc.mount(*texts, ctypes.c_ulong(flags), os.fsencode(options)))
     except OSError as error:
-        # without the path, since the job's owner reads this
+        # without the path, which the job's owner must not see
         mounted = kind or ("a directory" if flags & MS_BIND else "propagation")
         raise OSError(error.errno, f"{error.strerror} (mounting {mounted})") from None
 
@@ -220,15 +220,15 @@ def pivot_root(new: str, old: str) -> None:
 
 
 def leave_session_keyring() -> None:
-    """Replace the inherited session keyring, which may hold secrets, by an empty one.
+    """Replace the inherited session keyring, which may contain secrets, with an empty one.
 
-    Does nothing where keyrings are unavailable, as in many containers.
+    Does nothing if keyrings are unavailable, as in many containers.
     """
     _keyctl(KEYCTL_JOIN_SESSION_KEYRING, None)
 
 
 def clear_user_keyring() -> None:
-    """Clear the user keyring, in which earlier processes of this user may have left keys."""
+    """Clear the user keyring, which may contain keys of this user's earlier processes."""
     _keyctl(KEYCTL_CLEAR, KEY_SPEC_USER_KEYRING)
 
 
@@ -246,14 +246,14 @@ class _MountAttributes(ctypes.Structure):
 
 def set_mount(path: str, attributes: int, *, recursive: bool = False) -> None:
     """Add attributes to a mount, and to mounts below it (mount_setattr(2), Linux 5.12)."""
-    wanted = _MountAttributes(attributes, 0, 0, 0)
+    change = _MountAttributes(attributes, 0, 0, 0)
     flags = AT_RECURSIVE if recursive else 0
-    size = ctypes.sizeof(wanted)
-    system_call(MOUNT_SETATTR, AT_FDCWD, os.fsencode(path), flags, ctypes.byref(wanted), size)
+    size = ctypes.sizeof(change)
+    system_call(MOUNT_SETATTR, AT_FDCWD, os.fsencode(path), flags, ctypes.byref(change), size)
 
 
 def drop_capabilities() -> None:
-    """Give up all capabilities; programs executed by a user other than root get none either."""
+    """Drop all capabilities; programs executed by a user other than root get none either."""
     header = (ctypes.c_uint32 * 2)(CAPABILITY_VERSION_3, 0)
     _check(_libc.capset(header, (ctypes.c_uint32 * 6)()))
 
@@ -269,7 +269,7 @@ def drop_bounding_capabilities() -> None:
 
 
 def forbid_new_privileges() -> None:
-    """Disable set-user-ID programs and file capabilities for good (PR_SET_NO_NEW_PRIVS)."""
+    """Disable set-user-ID programs and file capabilities permanently (PR_SET_NO_NEW_PRIVS)."""
     _check(_libc.prctl(PR_SET_NO_NEW_PRIVS, 1, 0, 0, 0))
 
 

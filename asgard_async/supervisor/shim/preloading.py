@@ -1,4 +1,4 @@
-"""Preloading of modules in a fork server, with the facts that forked processes need."""
+"""Preloading of modules in a fork server, and the effects of the imports."""
 
 import gc
 import importlib
@@ -16,7 +16,7 @@ THREADS_END_SECONDS = 10.0
 
 
 class Preloaded:
-    """The traces of imports in the interpreter."""
+    """The effects of imports on the interpreter."""
 
     def __init__(self) -> None:
         self.failed: dict[str, str] = {}
@@ -24,10 +24,11 @@ class Preloaded:
         self.variables_read: set[str] = set()
         """Environment variables that were read."""
         self.variables_set: dict[str, str] = {}
+        """Environment variables that were set or changed."""
         self.packages: set[str] = set()
         """Top-level packages and modules, without the standard library."""
         self.generators = Generators()
-        """Random number generators that were seeded meanwhile."""
+        """Random number generators that were seeded."""
         self.seconds = 0.0
 
 
@@ -38,7 +39,7 @@ def preload(names: "list[str]") -> Preloaded:
     environment = dict(os.environ)
     stop = _watch_reads(preloaded.variables_read)
     stop_watching_seeds = preloaded.generators.watch()
-    gc.disable()  # imported objects stay anyway
+    gc.disable()  # imported objects stay alive anyway
     for name in names:
         try:
             importlib.import_module(name)
@@ -66,9 +67,9 @@ def preload(names: "list[str]") -> Preloaded:
 
 
 def namespaces() -> "list[dict[str, Any]]":
-    """The namespaces of all modules; some modules replace themselves by other objects."""
-    found = [getattr(module, "__dict__", None) for module in list(sys.modules.values())]
-    return [namespace for namespace in found if isinstance(namespace, dict)]
+    """Return the namespaces of all modules; some modules replace themselves with other objects."""
+    attributes = [getattr(module, "__dict__", None) for module in list(sys.modules.values())]
+    return [namespace for namespace in attributes if isinstance(namespace, dict)]
 
 
 def _watch_reads(names: "set[str]") -> Any:
@@ -89,13 +90,13 @@ def _watch_reads(names: "set[str]") -> Any:
 
 
 def _wait_for_threads() -> None:
-    """Wait for threads to end: a forked process inherits the locks they hold, but not them."""
+    """Wait for threads to end: forked processes inherit locks held by threads, but no threads."""
     deadline = time.monotonic() + THREADS_END_SECONDS
     for thread in threading.enumerate():
         if thread is not threading.main_thread():
             thread.join(max(0.0, deadline - time.monotonic()))
-    if left := threading.enumerate()[1:]:
-        raise SystemExit(f"preloaded modules started threads that keep running: {left}")
+    if remaining := threading.enumerate()[1:]:
+        raise SystemExit(f"preloaded modules started threads that keep running: {remaining}")
 
 
 def _clear_warning_registries() -> None:

@@ -1,4 +1,4 @@
-"""The specification of a process, read from a descriptor so that no secret touches the disk."""
+"""The specification of a process, read from a descriptor to keep secrets off the disk."""
 
 import marshal
 import os
@@ -8,7 +8,7 @@ from .limits import Limits
 from .sandbox import SandboxSpec
 
 MESSAGE_BYTES = 1 << 20
-"""The maximum size of a message between service and fork server."""
+"""The maximum size of a message between the service and a fork server."""
 SPEC = b"order"
 """The message to a keeper server that accompanies a specification's descriptors."""
 
@@ -30,15 +30,15 @@ class ProcessSpec(TypedDict):
     timeout: float
     grace: float
     memory_limit: int
-    """RLIMIT_AS, of each process."""
+    """RLIMIT_AS of each process."""
     open_files: int
-    """The soft limit, since the service has raised its own for its connections."""
+    """The soft limit, needed because the service has raised its own limit for its connections."""
     held: list[str]
-    """Files on which the keeper holds a shared lock while it lives."""
+    """Files on which the keeper holds a shared lock while it is running."""
     inherit: list[int]
     """Additional descriptors that the process inherits."""
     cold_reason: NotRequired[str]
-    """The reason for a cold start, copied to pid.json; absent for a warm one."""
+    """The reason for a cold start, copied to pid.json; absent for a warm start."""
     isolation: NotRequired[str]
     """The isolation level, copied to pid.json."""
     sandbox: NotRequired[SandboxSpec]
@@ -48,7 +48,7 @@ class ProcessSpec(TypedDict):
 
 
 def encode_spec(spec: ProcessSpec) -> bytes:
-    """Encode for `read_spec`: pickle could run code, and importing json takes 8 ms."""
+    """Encode for `read_spec` with marshal: pickle could run code, importing json takes 8 ms."""
     return marshal.dumps(dict(spec), 2)  # every supported Python reads format 2
 
 

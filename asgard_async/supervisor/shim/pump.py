@@ -1,7 +1,8 @@
-"""The job's log: output from the pipe goes to a file with bounded disk usage.
+"""The job's log: output from the pipe is written to a file with bounded disk usage.
 
-The first half of the limit and at least the last quarter are kept. The part between them is punched
-out of the file, so offsets never change. See logformat/files.py for the files beside it.
+The beginning, up to half of the limit, and the end, at least a quarter of the limit, are kept. The
+part between them is punched out of the file, so offsets never change. See logformat/files.py for
+the accompanying files.
 """
 
 import os
@@ -15,11 +16,11 @@ from .times import TimeIndex
 
 BLOCK = 4096
 PIPE_BYTES = 256 * 1024
-"""The capacity of the pipe, and so the most that is read at once; the default is 64 KiB."""
+"""The capacity of the pipe, and thus the maximum size of a read; the default is 64 KiB."""
 
 
 class Log:
-    """Writes a job's log. A full disk costs output, never the job."""
+    """Writes a job's log. If the disk is full, output is lost but the job continues."""
 
     def __init__(self, path: str, limit: int) -> None:
         flags = os.O_WRONLY | os.O_CREAT | os.O_APPEND | os.O_CLOEXEC
@@ -31,7 +32,7 @@ class Log:
         self._half = limit // 2 // BLOCK * BLOCK
         self._hole_end = max(self._half, read_hole(path)[1])
         self.chunk = min(PIPE_BYTES, max(BLOCK, self._half // 4))
-        """The most to write at once, so that the limit holds."""
+        """The maximum size of a write, which guarantees the limit."""
 
     def write(self, data: bytes, at_ms: "int | None" = None) -> None:
         """Append at most `chunk` bytes, dated `at_ms` (since 1970) or now."""
@@ -50,12 +51,12 @@ class Log:
     def _punch_hole(self, needed: int) -> None:
         if self._size - self._hole_end + needed <= self._half:
             return
-        # half of the tail at once: few calls
+        # half of the end at once, to need few calls
         end = (self._size - self._half // 2) // BLOCK * BLOCK
         if self._hole_file < 0:
             flags = os.O_WRONLY | os.O_CREAT | os.O_CLOEXEC
             self._hole_file = os.open(self._path + HOLE_SUFFIX, flags, 0o600)
-        # recorded before it exists: a reader must not take the hole's zeros for output
+        # recorded before it exists, so that no reader takes the hole's zeros for output
         os.pwrite(self._hole_file, f"{self._half:20d} {end:20d}\n".encode(), 0)
         linux.punch_hole(self._file, self._hole_end, end - self._hole_end)
         self._hole_end = end

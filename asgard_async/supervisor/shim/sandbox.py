@@ -1,7 +1,7 @@
-"""The sandbox of a program: namespaces, its own file system, another user, Landlock.
+"""The sandbox of a program: namespaces, a private file system, another user, Landlock.
 
 The shim creates the namespaces and their first process (`init`). The job's process, cold or warm,
-does the rest by itself just before it becomes its program.
+does the rest just before it runs its program.
 """
 
 import os
@@ -17,30 +17,30 @@ class SandboxSpec(TypedDict):
     """The sandbox of a program, as part of the service's specification."""
 
     namespaces: bool
-    """True for its own pid, mount and System V IPC namespaces, with `mounts`."""
+    """True for new pid, mount and System V IPC namespaces, with `mounts`."""
     user_namespace: bool
-    """True if that needs a user namespace, in which the user stays the same."""
+    """True if these need a user namespace, in which the user stays the same."""
     mounts: "list[tuple[str, str, str, str]]"
-    """Its whole file system; see `file_system.build`."""
+    """The whole file system; see `file_system.build`."""
     uid: int
-    """The user and group that it becomes; -1 to stay the same."""
+    """The user and group to switch to; -1 to stay the same."""
     landlock: "list[tuple[str, bool]]"
-    """The only paths that it can reach where the kernel has Landlock, with True if writable; empty
+    """The only accessible paths if the kernel has Landlock, each with True if it is writable; empty
     for no restriction."""
 
 
 class InitFailed(Exception):
-    """The first process of the pid namespace exited at once."""
+    """The first process of the pid namespace exited immediately."""
 
 
 def open_namespaces(sandbox: SandboxSpec) -> None:
-    """Create a pid namespace for later children of this process, with an init of its own.
+    """Create a pid namespace for later children of this process, with a new init process.
 
-    When init exits, the kernel kills them all; init exits with this process.
+    When init exits, the kernel kills all these children. Init exits when this process does.
 
     Raises:
         OSError: the kernel refuses.
-        InitFailed: init exited at once.
+        InitFailed: init exited immediately.
     """
     if sandbox["user_namespace"]:
         _open_user_namespace()
@@ -77,8 +77,8 @@ def enter_sandbox(sandbox: SandboxSpec) -> None:
     linux.drop_capabilities()
     linux.forbid_new_privileges()
     landlock.restrict(sandbox["landlock"])
-    # A process that changes its user without executing a program cannot read its own /proc. Its
-    # memory holds no secrets of others.
+    # A process that changes its user without executing a program cannot read its own /proc. This is
+    # safe, because its memory contains no secrets of others.
     linux.set_dumpable(True)
 
 
@@ -92,28 +92,28 @@ def _open_user_namespace() -> None:
     ):
         with open(f"/proc/self/{name}", "w") as file:
             file.write(text)
-    # In a user namespace of its own, a job would regain all capabilities and reach more of the
-    # kernel, and it could use up the user's quota of namespaces, which other jobs need.
+    # In a nested user namespace, a job would regain all capabilities and reach more of the kernel.
+    # It could also use up the user's quota of namespaces, which other jobs need.
     with open("/proc/sys/user/max_user_namespaces", "w") as file:
         file.write("0")
 
 
 def _be_init(ready: int, shim: int) -> None:
-    """Reap orphans until the shim dies, or kills this process."""
+    """Run as init: reap orphans until the shim dies or kills this process."""
     try:
         signal.set_wakeup_fd(-1)
-        # first of all; the kernel drops signals from inside the namespace that init does not handle
+        # the kernel drops signals from inside the namespace that init does not handle
         signal.pthread_sigmask(signal.SIG_BLOCK, signal.valid_signals())
-        # drop the copies of the shim's locks and logs, and its name
+        # close the copies of the shim's locks and logs, and replace its command line
         linux.close_all_but(ready)
         show_command_line(["asgard-init", str(shim)])
-        # processes of the same user must not look outside through it
+        # processes of the same user must not look outside through this process
         linux.set_dumpable(False)
         linux.drop_capabilities()
         linux.signal_at_parents_death(
             signal.SIGKILL, 0
         )  # a parent outside of the namespace has pid 0
-        # fails if the shim has already died: nobody else reads
+        # fails if the shim has already died, since no other process reads from the pipe
         os.write(ready, b"!")
         os.close(ready)
         while True:

@@ -1,4 +1,4 @@
-"""The job's own process, from the fork to its program."""
+"""The job's process, from the fork to the start of its program."""
 
 import os
 import resource
@@ -26,42 +26,42 @@ class Program:
     """Descriptors that must stay open, besides those in the specification."""
 
     def prepare(self, spec: ProcessSpec) -> None:
-        """Prepare before it is recorded that the job runs."""
+        """Prepare the process, before the start of the job is recorded."""
 
     def run(self, spec: ProcessSpec) -> None:
-        """Become the program; never returns."""
+        """Run the program in this process; never returns."""
         raise NotImplementedError
 
 
 class Executed(Program):
-    """A program in an interpreter of its own."""
+    """A program in a new interpreter."""
 
     def run(self, spec: ProcessSpec) -> None:
-        """Execute it."""
+        """Execute the program."""
         os.execve(spec["argv"][0], spec["argv"], spec["environment"])
 
 
 class JobPipes(NamedTuple):
-    """The job's ends of the pipes between it and the shim."""
+    """The job's ends of the pipes between job and shim."""
 
     gate: int
-    """Sends a byte once it is durably recorded that the job runs."""
+    """The job reads a byte from it once its start is durably recorded."""
     output: int
     failure: int
-    """Receives the reason if the program cannot be run."""
+    """The job writes the reason to it if the program cannot be run."""
 
 
 def run_job(
     spec: ProcessSpec, program: Program, shim: int, pipes: JobPipes, procs_fds: "list[int]"
 ) -> None:
-    """Become the job: wait for the gate to open, then run the program; never returns.
+    """Run as the job: wait for the gate to open, then run the program; never returns.
 
     Raises:
         ScriptIsNext: the interpreter must run the program in this process.
     """
     try:
         os.setsid()
-        # while the shim writes pid.json, since the kernel may take 10 ms for the first group
+        # now, while the shim writes pid.json, since the kernel may take 10 ms for this
         cgroup.enter(procs_fds)
         signal.set_wakeup_fd(-1)
         # the program must not inherit signals that Python ignores or the shim handles
@@ -92,7 +92,7 @@ def run_job(
         raise
     except BaseException as error:
         try:
-            # without the path in the error, since the job's owner reads this
+            # without the path in the error, which the job's owner must not see
             reason = (isinstance(error, OSError) and error.strerror) or str(error)
             os.write(pipes.failure, f"{type(error).__name__}: {reason}".encode()[:4096])
         finally:

@@ -1,8 +1,8 @@
 """Entry point of a spawned keeper: `python -I -S start.py ATTEMPT_DIR`.
 
-It reads its specification from standard input. The directory, which the specification has too,
-identifies the process: to people who read process lists, and to the service if the attempt's files
-are gone. A new path of this file must therefore be added to `attempt.SHIM_STARTS`.
+It reads its specification, which also contains the directory, from standard input. The argument
+identifies the process in process lists, and to the service if the attempt's files are gone. A new
+path of this file must therefore be added to `attempt.SHIM_STARTS`.
 """
 
 import os

@@ -1,4 +1,4 @@
-"""The shim proper: starts the job, copies its output, enforces its deadline, records its end."""
+"""The shim, which starts the job, copies its output, enforces its deadline and records its end."""
 
 import fcntl
 import os
@@ -69,7 +69,7 @@ class Shim:
         while not self.ended:
             ready = {descriptor for descriptor, _ in poll.poll(self._milliseconds_left())}
             if output in ready and not self._pump(output):
-                poll.unregister(output)  # the job closed its output and goes on
+                poll.unregister(output)  # the job closed its output but continues
             if wakeup in ready:
                 self._handle_signals(os.read(wakeup, 4096))
             if notifier in ready:
@@ -85,7 +85,7 @@ class Shim:
     # --- start ----------------------------------------------------------------------------
 
     def _open_namespaces(self) -> bool:
-        """Open the specified namespaces; return False if that fails and the attempt is over."""
+        """Open the specified namespaces; return False if this fails and ends the attempt."""
         sandbox = self.spec.get("sandbox")
         if sandbox is None or not sandbox["namespaces"]:
             return True
@@ -97,7 +97,7 @@ class Shim:
         return True
 
     def _prepare_limits(self) -> bool:
-        """Prepare the job's limits; return False if that fails and the attempt is over."""
+        """Prepare the job's limits; return False if this fails and ends the attempt."""
         try:
             self.limits.prepare()
         except OSError as error:
@@ -107,12 +107,16 @@ class Shim:
         return True
 
     def _start_job(self) -> int:
-        """Fork the job behind a gate, record it durably, open the gate; return its output."""
+        """Fork the job behind a gate, record its start durably, and open the gate.
+
+        Returns:
+            The descriptor of the job's output.
+        """
         output, job_output = os.pipe2(os.O_CLOEXEC)
         try:
             fcntl.fcntl(output, fcntl.F_SETPIPE_SZ, PIPE_BYTES)
         except OSError:
-            pass  # the user has many pipes; one of the default size is only slower
+            pass  # the user has too many pipes; the default size is only slower
         gate, open_gate = os.pipe2(os.O_CLOEXEC)
         failure, job_failure = os.pipe2(os.O_CLOEXEC)
         shim = os.getpid()
@@ -151,7 +155,7 @@ class Shim:
         try:
             os.write(open_gate, b"!")
         except BrokenPipeError:
-            pass  # it has failed already, and reports why
+            pass  # the job has already failed, and reports why
         os.close(open_gate)
         if error := os.read(failure, 4096):
             # the gate was opened, but no user code ran
@@ -176,9 +180,9 @@ class Shim:
 
     def _handle_signals(self, numbers: bytes) -> None:
         if signal.SIGCHLD in numbers:
-            self._reap()  # first: a job that exited by itself was not stopped
+            self._reap()  # first, because a job that exited by itself was not stopped
         if KEEPER_DIED in numbers and not self.ended:
-            # without a keeper, nobody would clean up after this process: exit as lost
+            # without a keeper, no process would clean up after this one: exit as lost
             self.limits.kill()
             linux.kill_descendants()
             os._exit(1)
@@ -208,7 +212,7 @@ class Shim:
         if exceeded is None:
             return
         if exceeded == "disk":
-            # killed without grace: there is no space for anything it might save
+            # killed without grace, since there is no space to save anything
             self.stop_reason = self.stop_reason or exceeded
         self.limits.kill()
         os.kill(self.job, signal.SIGKILL)
@@ -257,7 +261,7 @@ class Shim:
         )
 
     def _drain(self, output: int) -> None:
-        # not up to the end: a descriptor passed to another process may keep the pipe open for ever
+        # not until the end: a descriptor passed to another process may keep the pipe open forever
         try:
             while data := os.read(output, self.log.chunk):
                 self.log.write(data)
@@ -276,7 +280,7 @@ def _signals_as_bytes() -> int:
 
 
 def _notify(text: str) -> None:
-    """Notify the service, if it still listens."""
+    """Notify the service, if it is still listening."""
     try:
         os.write(1, text.encode())
     except BrokenPipeError:

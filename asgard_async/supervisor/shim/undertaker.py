@@ -1,8 +1,8 @@
-"""Stops the embedded MLflow server once the service is gone and its last job has ended.
+"""Stops the embedded MLflow server after the service has exited and its last job has ended.
 
-`python -I -S undertaker.py SERVICE_PID IN_USE SERVICE_LOCK ATTEMPT_DIR`. It waits for locks
-instead of polling: every job's keeper holds a shared lock on IN_USE. A service that was started
-meanwhile holds SERVICE_LOCK, and then decides about the server itself.
+`python -I -S undertaker.py SERVICE_PID IN_USE SERVICE_LOCK ATTEMPT_DIR`. It waits for locks instead
+of polling: every job's keeper holds a shared lock on IN_USE. If another service has been started
+meanwhile, that service holds SERVICE_LOCK and manages the server.
 """
 
 import fcntl

@@ -14,19 +14,19 @@ FOREIGN = ["evil.example", "localhost.evil.example", "127.0.0.1.nip.io", "evil@l
 
 
 @pytest.mark.parametrize("host", OURS)
-async def test_loopback_hosts_are_accepted(api: Client, host: str) -> None:
-    assert (await api.get("/mlops/status", headers={"Host": host})).status == 200
+async def test_loopback_hosts_are_accepted(shared_api: Client, host: str) -> None:
+    assert (await shared_api.get("/mlops/status", headers={"Host": host})).status == 200
 
 
 @pytest.mark.parametrize("host", FOREIGN)
-async def test_other_hosts_are_rejected(api: Client, host: str) -> None:
+async def test_other_hosts_are_rejected(shared_api: Client, host: str) -> None:
     headers = {"Host": host}
-    document = await problem(await api.get("/mlops/training/jobs", headers=headers), 403)
+    document = await problem(await shared_api.get("/mlops/training/jobs", headers=headers), 403)
     assert "allowed_hosts" in document["detail"]
-    await problem(await api.post(UPLOAD, json=submission("print()"), headers=headers), 403)
-    assert sum((await store_of(api).counts()).values()) == 0
+    await problem(await shared_api.post(UPLOAD, json=submission("print()"), headers=headers), 403)
+    assert sum((await store_of(shared_api).counts()).values()) == 0
     # load balancers and probes may use any Host
-    assert (await api.get("/health/live", headers=headers)).status == 200
+    assert (await shared_api.get("/health/live", headers=headers)).status == 200
 
 
 @pytest.mark.service
@@ -48,7 +48,7 @@ CROSS = [
 
 @pytest.mark.parametrize("headers", CROSS, ids=str)
 async def test_a_cross_origin_page_cannot_change_anything(
-    api: Client, headers: dict[str, str]
+    shared_api: Client, headers: dict[str, str]
 ) -> None:
     job = "/mlops/training/jobs/0123abcd"
     for verb, path in (
@@ -58,12 +58,12 @@ async def test_a_cross_origin_page_cannot_change_anything(
         ("DELETE", job),
         ("POST", "/mlops/registry"),
     ):
-        response = await api.request(verb, path, json=submission("print()"), headers=headers)
+        response = await shared_api.request(verb, path, json=submission("print()"), headers=headers)
         await problem(response, 403)
     upgrade = {"Upgrade": "websocket", "Connection": "Upgrade", **headers}
-    await problem(await api.get(f"{job}/logs/ws", headers=upgrade), 403)
-    assert sum((await store_of(api).counts()).values()) == 0
-    assert (await api.get("/mlops/status", headers=headers)).status == 200
+    await problem(await shared_api.get(f"{job}/logs/ws", headers=upgrade), 403)
+    assert sum((await store_of(shared_api).counts()).values()) == 0
+    assert (await shared_api.get("/mlops/status", headers=headers)).status == 200
 
 
 @pytest.mark.parametrize("headers", [{}, {"Sec-Fetch-Site": "same-origin"}], ids=str)
@@ -77,9 +77,9 @@ async def test_a_same_origin_page_may_change_things(api: Client, headers: dict[s
     "content_type", ["text/plain", "application/x-www-form-urlencoded", "application/jsonp", ""]
 )
 async def test_a_body_type_that_needs_no_preflight_is_415(
-    api: Client, path: str, content_type: str
+    shared_api: Client, path: str, content_type: str
 ) -> None:
-    response = await api.post(
+    response = await shared_api.post(
         f"/mlops/training/jobs/0123abcd/{path}",
         data=b"{}",
         headers={"Content-Type": content_type},

@@ -121,13 +121,15 @@ async def test_form_and_json_give_the_same_submission(api: Client) -> None:
         ("colour", "red"),
     ],
 )
-async def test_a_wrong_field_is_422_under_its_name(api: Client, field: str, value: str) -> None:
+async def test_a_wrong_field_is_422_under_its_name(
+    shared_api: Client, field: str, value: str
+) -> None:
     data = form(script=SCRIPT, model_name="" if field == "model_name" else "model")
     data.add_field(field, value)
-    errors = await refused_fields(await send(api, data))
+    errors = await refused_fields(await send(shared_api, data))
     (name,) = errors
     assert name.partition(".")[0] == field
-    assert not await job_ids(api)
+    assert not await job_ids(shared_api)
 
 
 async def test_all_invalid_fields_are_reported_together(api: Client) -> None:
@@ -151,8 +153,8 @@ async def test_a_form_without_a_script_is_422(api: Client) -> None:
 
 
 @pytest.mark.parametrize("script", [b"def broken(:\n", b"", b"\xff", b"#" * 1048577])
-async def test_an_invalid_script_part_is_422(api: Client, script: bytes) -> None:
-    errors = await refused_fields(await send(api, form(script=("train.py", script))))
+async def test_an_invalid_script_part_is_422(shared_api: Client, script: bytes) -> None:
+    errors = await refused_fields(await send(shared_api, form(script=("train.py", script))))
     assert errors.keys() == {"script"}
 
 
@@ -179,9 +181,9 @@ async def test_a_file_name_must_be_a_valid_script_name(api: Client, name: str) -
         "secret==1 --hash=sha256:abc",
     ],
 )
-async def test_a_requirements_file_may_hold_only_names(api: Client, line: str) -> None:
+async def test_a_requirements_file_may_hold_only_names(shared_api: Client, line: str) -> None:
     content = f"# comment\nmarshmallow\n{line}\naiohttp\n".encode()
-    response = await send(api, form(script=SCRIPT, requirements_file=content))
+    response = await send(shared_api, form(script=SCRIPT, requirements_file=content))
     (message,) = (await refused_fields(response))["requirements"]
     assert message.startswith("Line 3 ")
     assert "secret" not in (await response.text()).lower().replace("secret, such", "")
@@ -208,9 +210,9 @@ MALFORMED_FORMS = {
 
 
 @pytest.mark.parametrize("body", [*MALFORMED_FORMS.values()], ids=[*MALFORMED_FORMS])
-async def test_malformed_multipart_is_400(api: Client, body: bytes) -> None:
-    await problem(await api.post(UPLOAD, data=body, headers=MULTIPART), 400)
-    assert not await job_ids(api)
+async def test_malformed_multipart_is_400(shared_api: Client, body: bytes) -> None:
+    await problem(await shared_api.post(UPLOAD, data=body, headers=MULTIPART), 400)
+    assert not await job_ids(shared_api)
 
 
 @pytest.mark.parametrize(

@@ -22,7 +22,6 @@ pytestmark = pytest.mark.service
 
 MUCH_SECONDS = 5.0
 """The limit for other requests, which take a hundredth of it on an idle machine."""
-STALLED = 1000
 FEW_BYTES = 4096
 UPLOAD = "/mlops/training/upload"
 SLOW_TO_COMPILE = "x = 1\n" * 120_000
@@ -94,8 +93,9 @@ async def test_a_thousand_idle_sockets_do_no_harm(service: Service, many_files: 
         await assert_answers_quickly(service)
 
 
-async def test_a_thousand_stalled_log_readers_do_no_harm(
-    service: Service, many_files: None
+@pytest.mark.parametrize("stalled_readers", [100, pytest.param(1000, marks=pytest.mark.soak)])
+async def test_stalled_log_readers_do_no_harm(
+    service: Service, many_files: None, stalled_readers: int
 ) -> None:
     """The log is complete: a reader that has received all of it is not counted any longer."""
     job_id = await service.submit("print(('x' * 99 + '\\n') * 20_000)")
@@ -109,7 +109,7 @@ async def test_a_thousand_stalled_log_readers_do_no_harm(
     with contextlib.ExitStack() as held:
         stalled = []
         for address in ("127.0.0.2", "127.0.0.3"):  # a single address may not open that many
-            stalled += await open_sockets(service, STALLED // 2, held, address=address)
+            stalled += await open_sockets(service, stalled_readers // 2, held, address=address)
         for one in stalled:
             await loop.sock_sendall(one, request)
         await eventually(lambda: all(map(has_got_some, stalled)), what="all of them stall")
@@ -119,7 +119,7 @@ async def test_a_thousand_stalled_log_readers_do_no_harm(
             frames = [json.loads(message.data) async for message in ws]
         assert frames[-1]["type"] == "end"
         assert frames[-1]["offset"] == 2_000_001
-        await eventually(partial(readers, service, STALLED), what="the others still stall")
+        await eventually(partial(readers, service, stalled_readers), what="the others still stall")
 
 
 async def test_busy_connections_beyond_the_limit_are_503(tmp_path: Path) -> None:

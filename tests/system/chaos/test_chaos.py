@@ -151,11 +151,11 @@ async def test_every_job_ends_exactly_once_despite_kills(tmp_path: Path, warm: b
     runs = Counter(line.split()[1] for line in chaos.witness.read_text().splitlines())
     outcomes = Counter(job["reason"] for job in jobs.values())
     starts = Counter(job["start"] for job in jobs.values())
-    rungs = Counter(job["isolation"] for job in jobs.values())
+    levels = Counter(job["isolation"] for job in jobs.values())
     print(  # noqa: T201  # the figures that the issue asks for
         f"{JOBS} jobs, {chaos.service_kills} kills of the service, {chaos.shim_kills} of shims and"
         f" keepers, {time.monotonic() - begun:.0f} s: {dict(outcomes)},"
-        f" {dict(starts)}, {dict(rungs)},"
+        f" {dict(starts)}, {dict(levels)},"
         f" {sum(1 for count in runs.values() if count > 1)} ran twice,"
         f" {len(processes)} processes left"
     )

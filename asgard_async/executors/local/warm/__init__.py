@@ -1,4 +1,4 @@
-"""Warm starts: one fork server for each environment in use, with its imports done.
+"""Warm starts: a fork server with preloaded modules for each environment in use.
 
-This is the service's side; supervisor/shim/fork_server.py is the fork server itself.
+This is the service's side. The fork server itself is supervisor/shim/fork_server.py.
 """

@@ -1,4 +1,4 @@
-"""Eligibility of a job for a warm start, in an interpreter that has its imports done."""
+"""Eligibility of jobs for warm starts, in an interpreter with preloaded modules."""
 
 from collections.abc import Mapping
 
@@ -20,23 +20,23 @@ READ_BY_LIBRARIES = (
     *("OMP_", "GOMP_", "KMP_", "MKL_", "OPENBLAS_", "GOTO_", "BLIS_", "VECLIB_", "NUMEXPR_"),
     *("CUDA_", "NVIDIA_", "TORCH_", "PYTORCH_", "TF_", "XLA_", "JAX_", "ARROW_", "JE_"),
     *("MIMALLOC_", "OPENSSL_"),
-    # by modules that go through all variables, or on import
+    # by modules that iterate over all variables, or on import
     *("MLFLOW_", "TQDM_", "MPL", "MATPLOTLIB", "NPY_", "NUMPY_", "SCIPY_", "SKLEARN_", "PANDAS_"),
     *("JOBLIB_", "LOKY_", "NUMBA_", "HF_", "TRANSFORMERS_", "OTEL_", "GRPC_", "PROTOCOL_BUFFERS_"),
 )
-"""Prefixes of variables whose readers the fork server cannot see. It notices lookups by Python
-modules itself."""
+"""Prefixes of variables that are read in ways that the fork server cannot detect. It detects
+lookups by Python modules itself."""
 
 MLFLOW = frozenset({"mlflow", "mlflow-skinny"})
 
 
 def reason_of_job(request: AttemptRequest, interpreter: Interpreter) -> ColdReason | None:
-    """Return why a job starts cold whatever its fork server has imported, or None."""
+    """Return why a job starts cold regardless of the fork server's imports, or None."""
     if not request.warm:
         return ColdReason.REQUESTED
     if any(name.startswith(READ_BY_LIBRARIES) for name in request.own_variables):
         return ColdReason.VARIABLES
-    # in the base environment they mean the mlflow that is installed there
+    # in the base environment, such a requirement is satisfied by the preloaded mlflow
     if not interpreter.is_base and MLFLOW & {
         canonicalize_name(Requirement(text).name) for text in request.requirements
     }:
@@ -51,13 +51,13 @@ def reason_of_match(
     server: ForkServer,
     memory_limit_bytes: int,
 ) -> ColdReason | None:
-    """Return why a job cannot be forked from a server that is ready, or None.
+    """Return why a job cannot be forked from a ready server, or None.
 
-    `modules` are those beside its script, `variables` all its environment variables, and the memory
-    limit is one of address space (0 for none).
+    `modules` are the modules in the script's directory, `variables` are all environment variables
+    of the job, and `memory_limit_bytes` limits the address space (0 for no limit).
     """
     facts = server.facts
-    assert facts is not None  # noqa: S101  # known from the moment it became ready
+    assert facts is not None  # noqa: S101  # set when the server became ready
     if request.imports is not None and not request.imports & facts.packages:
         return ColdReason.IMPORTS
     if modules & facts.modules:

@@ -1,7 +1,7 @@
 """The fork servers of a service: one for each environment in use, up to a maximum.
 
-The base environment's server runs as long as the service, those of other environments while jobs
-use them. A server that exits, grows too large or too old is replaced; jobs start cold meanwhile.
+The base environment's server runs as long as the service. Servers of other environments run while
+jobs use them. A server that exits, grows too large or becomes too old is replaced.
 
     warm/<environment>/server.log         output of its imports
     warm/<environment>/{home,tmp,work}    HOME, TMPDIR and working directory during its imports
@@ -36,12 +36,12 @@ LARGEST_LOG_BYTES = 1 << 20
 
 
 class _Entry:
-    """The fork server of one environment, over all its restarts."""
+    """The fork server of one environment, across restarts."""
 
     def __init__(self, interpreter: Interpreter) -> None:
         self.interpreter = interpreter
         self.server: ForkServer | None = None
-        """The server that is ready, if any."""
+        """The ready server, if any."""
         self.warming_up = True
         self.used_at = time.monotonic()
         self.grown = asyncio.Event()
@@ -61,8 +61,8 @@ class WarmServers:
     def __init__(
         self, config: WarmConfig, *, directory: Path, cache_dir: Path, base_alone: bool
     ) -> None:
-        """With `base_alone` only the base environment has a server: the code in other environments
-        is not trusted outside of a job's sandbox."""
+        """With `base_alone`, only the base environment has a server, because code in other
+        environments is not trusted outside of a job's sandbox."""
         self._config = config
         self._directory = directory
         self._cache_dir = cache_dir
@@ -73,7 +73,7 @@ class WarmServers:
         self._starts: Counter[ColdReason | None] = Counter()
 
     def start(self) -> None:
-        """Start to warm up the base environment's server."""
+        """Start the base environment's server in the background."""
         if self._config.enabled:
             self._open(_Entry(Interpreter()))
 
@@ -81,16 +81,16 @@ class WarmServers:
         """Stop all servers; their jobs keep running."""
         await self._tasks.stop()
 
-    # --- figures --------------------------------------------------------------------------
+    # --- metrics --------------------------------------------------------------------------
 
     @property
     def starts(self) -> Mapping[ColdReason | None, int]:
-        """Numbers of started jobs by the reason of a cold start; None for warm starts."""
+        """The number of started jobs by reason of a cold start; the key None is for warm starts."""
         return self._starts
 
     @property
     def servers(self) -> int:
-        """The number of fork servers, those that still import included."""
+        """The number of fork servers, including those that are still importing modules."""
         return sum(entry.server is not None or entry.warming_up for entry in self._entries.values())
 
     @property
@@ -102,7 +102,7 @@ class WarmServers:
         """Count the start of a job; `reason` is None for a warm one."""
         self._starts[reason] += 1
 
-    # --- choosing -------------------------------------------------------------------------
+    # --- selection ------------------------------------------------------------------------
 
     def choose(
         self,
@@ -114,11 +114,11 @@ class WarmServers:
     ) -> ForkServer | ColdReason:
         """Return the server to fork a job from, or the reason for its cold start.
 
-        `modules` are those beside its script, which shadow installed ones of the same name;
-        `variables` are all its environment variables; `memory_limit_bytes` is the limit of its
-        address space, 0 for none.
+        `modules` are the modules in the script's directory, which shadow installed modules of the
+        same name. `variables` are all environment variables of the job. `memory_limit_bytes` limits
+        its address space; 0 for no limit.
 
-        A server is started for an environment that has none yet.
+        If the environment has no server yet, this starts one for later jobs.
         """
         if not self._config.enabled:
             return ColdReason.OFF
@@ -155,18 +155,18 @@ class WarmServers:
         if not others:
             return False
         oldest = min(others, key=lambda entry: entry.used_at)
-        del self._entries[oldest.name]  # at once: the next job may come before it has stopped
+        del self._entries[oldest.name]  # now, since another job may start before the server stops
         self._tasks.cancel(_task_name(oldest))
         return True
 
-    # --- keeping --------------------------------------------------------------------------
+    # --- supervision ----------------------------------------------------------------------
 
     def _open(self, entry: _Entry) -> None:
         self._entries[entry.name] = entry
         self._tasks.start(_task_name(entry), self._keep(entry))
 
     async def _keep(self, entry: _Entry) -> None:
-        """Keep an environment's server running until it has been idle for long."""
+        """Keep an environment's server running until it has been idle for too long."""
         try:
             with contextlib.ExitStack() as stack:
                 for lock in entry.interpreter.locks:
@@ -192,7 +192,7 @@ class WarmServers:
         return restart
 
     async def _warm_up(self, entry: _Entry) -> None:
-        """Start a server; once it is ready it replaces the previous one."""
+        """Start a server; once it is ready, it replaces the previous one."""
         entry.warming_up = True
         directory = self._directory / entry.name
         await asyncio.to_thread(_prepare, directory)

@@ -1,4 +1,4 @@
-"""A fork server as the service sees it: started, ready, given process specs, stopped."""
+"""Fork servers, from the service's side: starting them and waiting until they are ready."""
 
 import asyncio
 import marshal
@@ -18,7 +18,7 @@ WARM_UP_SECONDS = 600.0
 
 
 class WarmUpFailed(Exception):
-    """A fork server did not become ready; the text says where to look for the cause."""
+    """A fork server did not become ready; the message says where to find the cause."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -26,9 +26,9 @@ class Facts:
     """The facts that a fork server reports when it is ready."""
 
     packages: frozenset[str]
-    """Imported top-level packages, without the standard library."""
+    """Imported top-level packages, excluding the standard library."""
     modules: frozenset[str]
-    """Imported top-level modules, with the standard library."""
+    """Imported top-level modules, including the standard library."""
     variables: frozenset[str]
     """Environment variables that the imports read."""
     failed: Mapping[str, str]
@@ -39,7 +39,7 @@ class Facts:
 
 
 class ForkServer(KeeperServer):
-    """A fork server of the interpreter `python`, in a directory of its own."""
+    """A fork server for the interpreter `python`, in its own directory."""
 
     def __init__(self, python: Path, directory: Path, environment: Mapping[str, str]) -> None:
         self.python = python
@@ -50,7 +50,7 @@ class ForkServer(KeeperServer):
         }
         self._directory = directory
         self.facts: Facts | None = None
-        # Scripts write to a pipe, so the stream objects are made for one: see fork_server.py.
+        # Scripts write to pipes, so the stream objects must be created with a pipe.
         reader, writer = os.pipe2(os.O_CLOEXEC)
         try:
             super().__init__([str(python), str(PROGRAM)], self.environment, output=(writer, writer))
@@ -59,10 +59,10 @@ class ForkServer(KeeperServer):
             os.close(reader)
 
     async def ready(self, preload: Sequence[str]) -> Facts:
-        """Let it import `preload` and wait until that is done.
+        """Make the server import the modules `preload`, and wait until it is ready.
 
         Raises:
-            WarmUpFailed: it exits meanwhile, or takes longer than WARM_UP_SECONDS.
+            WarmUpFailed: the server exits, or takes longer than WARM_UP_SECONDS.
         """
         log = self._directory / "server.log"
         settings = {
@@ -74,12 +74,12 @@ class ForkServer(KeeperServer):
             self._channel.send(marshal.dumps(settings, 2))
             async with asyncio.timeout(WARM_UP_SECONDS):
                 await readable(self._channel.fileno())
-            answer = self._channel.recv(MESSAGE_BYTES)
-        except OSError as error:  # also a timeout
+            response = self._channel.recv(MESSAGE_BYTES)
+        except OSError as error:  # includes timeouts
             raise WarmUpFailed(f"{error!r}; see {log}") from error
-        if not answer:
+        if not response:
             raise WarmUpFailed(f"it exited; see {log}")
-        report: dict[str, Any] = marshal.loads(answer)  # noqa: S302  # our own program
+        report: dict[str, Any] = marshal.loads(response)  # noqa: S302  # our own program
         self.facts = Facts(
             packages=frozenset(report["packages"]),
             modules=frozenset(report["modules"]),
@@ -91,10 +91,10 @@ class ForkServer(KeeperServer):
         return self.facts
 
     def private_bytes(self) -> int:
-        """Return its anonymous memory in bytes; 0 if it has exited."""
+        """Return the server's anonymous memory in bytes; 0 if it has exited."""
         try:
             status = Path(f"/proc/{self.pid}/status").read_text()
         except OSError:
             return 0
-        found = [line for line in status.splitlines() if line.startswith("RssAnon:")]
-        return int(found[0].split()[1]) << 10 if found else 0
+        lines = [line for line in status.splitlines() if line.startswith("RssAnon:")]
+        return int(lines[0].split()[1]) << 10 if lines else 0
