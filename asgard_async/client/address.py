@@ -8,7 +8,7 @@ DEFAULT_URL = "http://127.0.0.1:8000"
 
 
 class Address:
-    """The service's URL without credentials, and the header that carries them."""
+    """The service's URL without credentials, and the header that carries the credentials."""
 
     def __init__(self, url: str | None, token: str | None) -> None:
         """Fall back to ASGARD_URL and ASGARD_TOKEN for arguments that are None.
@@ -38,5 +38,5 @@ class Address:
             self.headers["Authorization"] = f"Bearer {token}"
 
     def url_of(self, *path: str) -> str:
-        """The URL of a resource; each part of its path is quoted."""
+        """Return the URL of a resource, with each part of its path quoted."""
         return "/".join([self.url, *(quote(part, safe="") for part in path)])

@@ -14,14 +14,14 @@ MAX_ARCHIVE_BYTES = 100 << 20
 def write_archive(directory: Path, file: IO[bytes], max_bytes: int = MAX_ARCHIVE_BYTES) -> None:
     """Write the contents of `directory` to `file` as a reproducible .tar.gz.
 
-    Hidden files (whose names begin with a dot), `__pycache__` and virtual environments are left
-    out.
+    Hidden files (whose names begin with a dot), `__pycache__` and virtual environments are
+    skipped.
 
     Raises:
-        ValueError: there is a link or another special file, or the archive is too large.
+        ValueError: the directory has a link or special file, or the archive is too large.
         OSError: a file cannot be read.
     """
-    # without times and owners, since an idempotency key identifies the content
+    # without times and owners, because an idempotency key must always match the same content
     with (
         gzip.GzipFile(fileobj=file, mode="wb", filename="", mtime=0, compresslevel=6) as packed,
         tarfile.open(fileobj=packed, mode="w", format=tarfile.PAX_FORMAT) as tar,

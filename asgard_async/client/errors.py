@@ -1,4 +1,4 @@
-"""Exceptions that the client raises; `AsgardError` is the base of them all."""
+"""Exceptions that the client raises, all derived from `AsgardError`."""
 
 from collections.abc import Mapping
 from typing import TYPE_CHECKING
@@ -11,7 +11,7 @@ class AsgardError(Exception):
     """The service refused the request or could not be reached.
 
     Attributes:
-        detail: a sentence that says what to do.
+        detail: a description of the problem that says what to do.
         status: the HTTP status; None without a response.
         errors: for `InvalidRequest`, the messages for each field.
         request_id: identifies the request in the service's log.
@@ -71,7 +71,7 @@ class ConnectionFailed(AsgardError):
     """The service could not be reached, or the connection was lost.
 
     Attributes:
-        sent: whether the request may have reached the service.
+        sent: True if the request may have reached the service.
     """
 
     def __init__(self, detail: str, *, sent: bool = True) -> None:
@@ -119,6 +119,6 @@ def error_for(
     request_id: str | None = None,
     kind: str = "about:blank",
 ) -> AsgardError:
-    """The exception for an HTTP error status."""
+    """Return the exception for an HTTP error status."""
     exception = QueueFull if kind == QUEUE_FULL else ERRORS_BY_STATUS.get(status, AsgardError)
     return exception(detail, status=status, errors=errors, request_id=request_id, kind=kind)

@@ -22,7 +22,7 @@ class LogEvent(Record, frozen=True, kw_only=True):
     next: int
     data: bytes
     time: datetime | None = None
-    """When they were written, if known."""
+    """The time at which the bytes were written, if known."""
 
     @property
     def text(self) -> str:
@@ -31,7 +31,7 @@ class LogEvent(Record, frozen=True, kw_only=True):
 
 
 class GapEvent(Record, frozen=True, kw_only=True):
-    """Bytes `offset` to `next` were dropped, since the log is too large or its reader too slow."""
+    """Bytes `offset` to `next` were dropped: the log is too large, or its reader too slow."""
 
     offset: int
     next: int
@@ -52,7 +52,7 @@ Event = StatusEvent | LogEvent | GapEvent | EndEvent
 
 
 class LogFrame(Record, frozen=True, kw_only=True):
-    """A LogEvent as it is sent: as text, with invalid UTF-8 replaced by U+FFFD."""
+    """A LogEvent as the service sends it: text, with invalid UTF-8 replaced by U+FFFD."""
 
     offset: int
     next: int
@@ -80,10 +80,10 @@ _decoders: dict[str, msgspec.json.Decoder[Frame]] = {
 
 
 def read_frame(frame: str | bytes) -> Frame | None:
-    """Decode a frame of the stream; None for a type that only a newer client knows.
+    """Decode a frame of the stream; None for a type that this version does not know.
 
     Raises:
-        msgspec.DecodeError: it is not a frame.
+        msgspec.DecodeError: the text is not a frame.
     """
     decoder = _decoders.get(_kind.decode(frame).type)
     return None if decoder is None else decoder.decode(frame)

@@ -1,4 +1,4 @@
-"""Following a job over a WebSocket, or by polling where none is served; resumes by offset."""
+"""Following a job over a WebSocket, or by polling if none is served; resumes by offset."""
 
 import asyncio
 import logging
@@ -49,13 +49,13 @@ async def follow(
     budget: RetryBudget | None = None,
     on_break: Callable[[AsgardError], None] | None = None,
 ) -> AsyncGenerator[Event, None]:
-    """Yield a job's events until it ends, with its log from `offset` on.
+    """Yield a job's events until it ends, with its log starting at byte `offset`.
 
-    Reconnects after a lost connection and continues at the byte where it broke.
+    Reconnects after a lost connection and continues at the byte where it was lost.
 
     Raises:
         NotFound: there is no such job, or it was deleted.
-        ConnectionFailed: the service was away for longer than `reconnect_for` seconds.
+        ConnectionFailed: the service was unreachable for longer than `reconnect_for` seconds.
     """
     budget = budget or RetryBudget(transport.retry_for)
     connect, last_status = stream_events, None
@@ -90,8 +90,8 @@ async def stream_events(
     """Yield the events of one WebSocket.
 
     Raises:
-        WebSocketNotServed: there is none.
-        ConnectionFailed: it closed before the job ended.
+        WebSocketNotServed: the service does not serve one.
+        ConnectionFailed: the WebSocket closed before the job ended.
         AsgardError: a frame is malformed or out of order.
     """
     path = ("mlops", "training", "jobs", job_id, "logs", "ws")
@@ -110,7 +110,7 @@ async def stream_events(
                 raise AsgardError(f"The log stream cannot be decoded: {error}") from error
             match frame:
                 case LogFrame() | GapEvent():
-                    # the first may begin earlier: a log shorter than `offset` continues at its end
+                    # the first frame may begin earlier: at the end of a log shorter than `offset`
                     if frame.offset > offset or (frame.offset < offset and not is_first):
                         raise AsgardError(
                             f"The log stream continued at byte {frame.offset}, not at {offset}."
@@ -129,9 +129,9 @@ async def stream_events(
 async def _exact_bytes(
     transport: Transport, job_id: str, frame: LogFrame
 ) -> AsyncGenerator[LogEvent | GapEvent, None]:
-    """Yield the bytes of a frame, fetched separately if its text does not determine them."""
+    """Yield the bytes of a frame, fetching them separately if its text is ambiguous."""
     data = frame.data.encode("utf-8", "surrogatepass")
-    # the length alone is not enough: three invalid bytes may become one U+FFFD, which has three
+    # comparing lengths is not enough: three invalid bytes may become one U+FFFD of three bytes
     if "\ufffd" not in frame.data and len(data) == frame.next - frame.offset:
         yield LogEvent(offset=frame.offset, next=frame.next, data=data, time=frame.time)
         return
@@ -154,10 +154,10 @@ async def _exact_bytes(
 async def poll_events(
     transport: Transport, job_id: str, offset: int
 ) -> AsyncGenerator[Event, None]:
-    """Yield the same events by polling, less often while nothing happens."""
+    """Yield the same events by polling, less often while nothing changes."""
     delay, last_status = FIRST_POLL_SECONDS, None
     while True:
-        # before the log: once the job has ended, the log read after this is complete
+        # read before the log: if the job has ended, the log that is read next is complete
         response = await transport.get("mlops", "training", "jobs", job_id, logs="none")
         job = response.read(Job)
         status = StatusEvent(

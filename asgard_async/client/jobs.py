@@ -55,7 +55,7 @@ class Resources(Record, frozen=True, kw_only=True):
 
 
 class RequestedLimits(Record, frozen=True, kw_only=True):
-    """The limits that a job requested; None for the configured ones."""
+    """The limits that a job requested; None means the configured limit."""
 
     memory_mb: int | None = None
     cpus: float | None = None
@@ -78,7 +78,7 @@ class Specification(Record, frozen=True, kw_only=True):
 class Job(Specification, frozen=True, kw_only=True):
     """A job.
 
-    Jobs in lists have a short form: of the fields of `Specification` only the names, and none
+    Jobs in lists have a short form: only the three names from `Specification`, and no fields
     after `reason`. Datetimes are aware, in UTC.
 
     `phase` is one of queued, environment, starting, running, stopping, recording, finished. Only a
@@ -106,22 +106,22 @@ class Job(Specification, frozen=True, kw_only=True):
     queue_position: int | None = None
     runs: tuple[Run, ...] = ()
     start: str | None = None
-    """The kind of its start, "warm" or "cold"; None before the first start."""
+    """The kind of start, "warm" or "cold"; None before the first start."""
     cold_reason: str | None = None
     """The reason for a cold start."""
     isolation: str | None = None
-    """The isolation level of its latest attempt; None before the first start."""
+    """The isolation level of the latest attempt; None before the first start."""
     resources: Resources = Resources()
     limits: RequestedLimits = RequestedLimits()
     submitted_by: str | None = None
-    """The name of the token that it was submitted with."""
+    """The name of the token that the job was submitted with."""
     history: tuple[HistoryEntry, ...] = ()
     logs: str | None = None
     """The log or its end, if requested; invalid UTF-8 becomes U+FFFD."""
 
     @property
     def is_finished(self) -> bool:
-        """True if the job has ended, with any outcome."""
+        """True if the job has ended, whatever its outcome."""
         return self.status.is_finished
 
     @property
@@ -134,7 +134,7 @@ class Job(Specification, frozen=True, kw_only=True):
         return f"<Job {self.job_id} {self.script_name!r} {self.status}{reason}>"
 
     def _repr_html_(self) -> str:
-        """A small HTML table for notebooks, with every value escaped."""
+        """Return a small HTML table for notebooks, with every value escaped."""
         fields: dict[str, object] = {
             "job": self.job_id,
             "status": f"{self.status} ({self.reason or self.phase})"
@@ -165,5 +165,5 @@ class JobPage(Record, frozen=True, kw_only=True):
 
 
 def id_of(job: Job | str) -> str:
-    """The id of a job that is given as a `Job` or by its id."""
+    """Return the id of a job that was passed as a `Job` or as an id."""
     return job.job_id if isinstance(job, Job) else job

@@ -1,4 +1,4 @@
-"""Reading the present contents of a log: exact bytes by offset, text, lines."""
+"""Reading the current contents of a log as bytes by offset, as text or as lines."""
 
 import codecs
 from collections.abc import AsyncGenerator
@@ -16,7 +16,7 @@ MAX_LINE_CHARACTERS = 1 << 20
 async def read_slice(
     transport: Transport, job_id: str, offset: int, limit: int, budget: RetryBudget | None = None
 ) -> tuple[GapEvent | None, LogEvent | None]:
-    """Up to `limit` bytes from `offset` on, and the dropped bytes before them, if any.
+    """Return a gap of dropped bytes at `offset`, if any, and up to `limit` bytes after it.
 
     Both are None at the end of the log.
     """
@@ -32,13 +32,13 @@ async def read_slice(
 
 
 async def log_end(transport: Transport, job_id: str, budget: RetryBudget | None = None) -> int:
-    """The number of bytes that the job has written so far."""
+    """Return the number of bytes that the job has written so far."""
     response = await transport.request("GET", _path(job_id), params={"tail": 0}, budget=budget)
     return _next_offset(response)
 
 
 async def read_tail(transport: Transport, job_id: str, lines: int) -> LogEvent:
-    """The last lines, as an event whose `next` is the offset to continue from."""
+    """Return the last lines, as an event whose `next` is the offset to continue from."""
     response = await transport.get(*_path(job_id), tail=lines)
     end = _next_offset(response)
     return LogEvent(offset=end - len(response.body), next=end, data=response.body)
@@ -47,7 +47,7 @@ async def read_tail(transport: Transport, job_id: str, lines: int) -> LogEvent:
 async def read_up_to_now(
     transport: Transport, job_id: str, offset: int
 ) -> AsyncGenerator[LogEvent | GapEvent, None]:
-    """Yield the log from `offset` to its present end."""
+    """Yield the log from `offset` to its current end."""
     end = await log_end(transport, job_id)
     while offset < end:
         parts = await read_slice(transport, job_id, offset, min(SLICE_BYTES, end - offset))
@@ -70,7 +70,7 @@ async def as_bytes(events: AsyncGenerator[Event, None]) -> AsyncGenerator[bytes,
 async def as_text(events: AsyncGenerator[Event, None]) -> AsyncGenerator[str, None]:
     """Yield the text of a log as it arrives.
 
-    Characters are never split, and a line of its own marks each gap.
+    Characters are never split, and each gap is marked by a separate line.
     """
     decoder = codecs.getincrementaldecoder("utf-8")("replace")
     async with aclosing(events):
@@ -90,7 +90,7 @@ async def as_text(events: AsyncGenerator[Event, None]) -> AsyncGenerator[str, No
 
 
 async def as_lines(texts: AsyncGenerator[str, None]) -> AsyncGenerator[str, None]:
-    """Yield lines without their ends; longer ones than `MAX_LINE_CHARACTERS` in pieces."""
+    """Yield lines without line ends, splitting lines longer than `MAX_LINE_CHARACTERS`."""
     partial = ""
     async with aclosing(texts):
         async for text in texts:

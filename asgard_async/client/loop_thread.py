@@ -1,4 +1,4 @@
-"""An event loop in its own thread, for callers without one or already inside another."""
+"""An event loop in a separate thread, for callers without a loop or inside another loop."""
 
 import asyncio
 import contextlib
@@ -11,10 +11,10 @@ from typing import Any, TypeVar
 
 T = TypeVar("T")
 
-# On Windows nothing interrupts a thread that waits for a lock, so it wakes up to notice Ctrl-C.
+# On Windows, Ctrl-C does not interrupt a wait for a lock, so the thread wakes up regularly.
 WAKE_UP_SECONDS = 0.2 if sys.platform == "win32" else None
 CLEAN_UP_SECONDS = 5.0
-"""Time limit for an interrupted call to clean up after itself."""
+"""Time limit for the clean-up of an interrupted call."""
 
 
 class LoopThread:
@@ -35,8 +35,8 @@ class LoopThread:
         """Run a coroutine and return its result. Ctrl-C while waiting cancels it.
 
         Raises:
-            RuntimeError: the thread was stopped, belongs to the process that this one was forked
-                from, or is the calling thread.
+            RuntimeError: the thread was stopped, belongs to the parent process of a fork, or is the
+                calling thread.
         """
         result: Future[T] = Future()
         tasks: list[asyncio.Task[T]] = []
@@ -78,7 +78,7 @@ class LoopThread:
             self._call_soon(generator.aclose())
 
     def close(self) -> None:
-        """Cancel every call, run `on_close` and stop the thread. May be called repeatedly."""
+        """Cancel every call, run `on_close` and stop the thread. Safe to call repeatedly."""
         if self._pid != os.getpid():
             return
         with self._lock:
@@ -99,7 +99,7 @@ class LoopThread:
             )
         if self._thread is threading.current_thread():
             raise RuntimeError("A call from within the client's own event loop would deadlock.")
-        # under the lock, so that `close` finds and cancels every call that began before it
+        # under the lock, so that `close` cancels every call that was started before it
         with self._lock:
             if self._closed:
                 raise RuntimeError("The client is closed.")
@@ -157,10 +157,10 @@ def _wait(result: Future[T]) -> T:
                 return result.result()
 
 
-def _copy_result(done: asyncio.Task[T], result: Future[T]) -> None:
-    if done.cancelled():
+def _copy_result(task: asyncio.Task[T], result: Future[T]) -> None:
+    if task.cancelled():
         result.set_exception(RuntimeError("The client was closed during the call."))
-    elif (error := done.exception()) is not None:
+    elif (error := task.exception()) is not None:
         result.set_exception(error)
     else:
-        result.set_result(done.result())
+        result.set_result(task.result())

@@ -1,4 +1,4 @@
-"""Retries with growing pauses, for a limited time."""
+"""Retries with increasing pauses, for a limited time."""
 
 import asyncio
 import random
@@ -8,7 +8,7 @@ MAX_SECONDS = 5.0
 
 
 class RetryBudget:
-    """Waits longer after each failure, and gives up after `seconds` without success."""
+    """Waits longer after each failure, and gives up after `seconds` without a success."""
 
     def __init__(self, seconds: float) -> None:
         self._seconds = seconds
@@ -16,7 +16,7 @@ class RetryBudget:
         self._failures = 0
 
     def reset(self, seconds: float) -> None:
-        """Record a success: the next run of failures may last `seconds`."""
+        """Record a success: the next series of failures may last `seconds`."""
         self._seconds, self._failing_since, self._failures = seconds, None, 0
 
     async def pause(self, error: Exception, at_least: float = 0.0) -> None:
@@ -29,7 +29,7 @@ class RetryBudget:
         if self._failing_since is None:
             self._failing_since = now
         longest = min(MAX_SECONDS, FIRST_SECONDS * 2.0**self._failures)
-        # random, so that many clients do not come back at the same moment
+        # random, so that many clients do not retry at the same moment
         delay = max(at_least, longest * random.uniform(0.5, 1.0))  # noqa: S311
         if now + delay > self._failing_since + self._seconds:
             raise error

@@ -20,7 +20,7 @@ class ServiceStatus(Record, frozen=True, kw_only=True):
     jobs: dict[str, int] = msgspec.field(default_factory=dict)
     """Number of jobs by status."""
     checked_at: datetime | None = None
-    """When MLflow was last checked."""
+    """The time of the last check of MLflow."""
     age_seconds: float | None = None
     mlflow_latency_ms: float | None = None
     version: str
@@ -28,7 +28,7 @@ class ServiceStatus(Record, frozen=True, kw_only=True):
 
 
 class Readiness(Record, frozen=True, kw_only=True):
-    """The service's readiness; true if it accepts jobs. Otherwise `reasons` says why not."""
+    """The service's readiness: true if it accepts jobs, otherwise with the `reasons`."""
 
     ready: bool
     reasons: tuple[str, ...] = ()
@@ -38,6 +38,6 @@ class Readiness(Record, frozen=True, kw_only=True):
 
 
 class Reasons(Record, frozen=True, kw_only=True):
-    """The reasons for which the service accepts no jobs."""
+    """The reasons why the service accepts no jobs."""
 
     reasons: tuple[str, ...] = ()

@@ -22,10 +22,10 @@ NAME_OF_SOURCE = "train.py"
 
 
 def check_requirements(requirements: Sequence[str]) -> list[str]:
-    """The requirements as a list.
+    """Return the requirements as a list.
 
     Raises:
-        TypeError: they are a string, whose characters would be taken for requirements.
+        TypeError: `requirements` is a string, whose characters would count as requirements.
     """
     if isinstance(requirements, str):
         raise TypeError(f"requirements must be a list: requirements=[{requirements!r}]")
@@ -41,12 +41,12 @@ def upload_of(
     entrypoint: str | None,
     fields: Mapping[str, Any],
 ) -> Iterator[tuple[Body, str | None]]:
-    """The body of an upload and its Content-Type (None: the body sets it).
+    """Create the body of an upload and its Content-Type (None: the body sets it).
 
-    Blocking: reads files, and archives a directory into a temporary file, deleted on exit.
+    Blocks: reads files, and packs a directory into a temporary file that is deleted on exit.
 
     Raises:
-        ValueError, TypeError: the arguments do not say clearly what to submit.
+        ValueError, TypeError: the arguments are ambiguous or contradictory.
         OSError: a file cannot be read.
     """
     if (script is None) == (source is None):
@@ -75,9 +75,9 @@ def upload_of(
 @asynccontextmanager
 async def in_thread(blocking: AbstractContextManager[T]) -> AsyncIterator[T]:
     """Enter and exit a blocking context manager without blocking the event loop."""
-    entered = await asyncio.to_thread(blocking.__enter__)
+    target = await asyncio.to_thread(blocking.__enter__)
     try:
-        yield entered
+        yield target
     finally:
         await asyncio.to_thread(blocking.__exit__, None, None, None)
 
@@ -97,7 +97,7 @@ def _archive(path: Path) -> Iterator[tuple[str, IO[bytes]]]:
     if path.is_dir():
         with TemporaryFile() as file:
             write_archive(path, file)
-            file.flush()  # another file object sends it
+            file.flush()  # a different file object sends the data
             yield f"{path.resolve().name or 'directory'}.tar.gz", file
     else:
         with path.open("rb") as file:
@@ -112,7 +112,7 @@ def _form_body(name: str, file: IO[bytes], fields: Mapping[str, Any]) -> Body:
         for field, value in fields.items():
             for entry in value if isinstance(value, list) else [value]:
                 form.add_field(field, entry if isinstance(entry, str) else json.dumps(entry))
-        # aiohttp closes the file that it has sent, and a retry sends it again
+        # a copy, because aiohttp closes the file after sending, and a retry sends it again
         copy = os.fdopen(os.dup(descriptor), "rb")
         copy.seek(0)
         form.add_field("archive", copy, filename=name, content_type="application/octet-stream")

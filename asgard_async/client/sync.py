@@ -1,7 +1,7 @@
 """The synchronous client: the same methods, run in a thread with an event loop.
 
-Each method is derived from the one of `AsyncAsgardClient`, with its parameters, types and
-documentation, so that none is written twice.
+Each method is derived from the method of `AsyncAsgardClient`, with its parameters, types and
+documentation, so that nothing is written twice.
 """
 
 import functools
@@ -21,7 +21,7 @@ T = TypeVar("T")
 def _blocking(
     method: Callable[Concatenate[Any, P], Coroutine[Any, Any, T]],
 ) -> Callable[Concatenate["AsgardClient", P], T]:
-    """A method that waits for the result of `method`."""
+    """Create a method that waits for the result of `method`."""
 
     def call(self: "AsgardClient", /, *args: P.args, **kwargs: P.kwargs) -> T:
         return self._thread.run(method(self._client, *args, **kwargs))
@@ -33,7 +33,7 @@ def _blocking(
 def _iterating(
     method: Callable[Concatenate[Any, P], AsyncGenerator[T, None]],
 ) -> Callable[Concatenate["AsgardClient", P], Generator[T, None, None]]:
-    """A method that yields the items of `method` to an ordinary `for`."""
+    """Create a method that yields the items of `method` to an ordinary `for`."""
 
     def call(
         self: "AsgardClient", /, *args: P.args, **kwargs: P.kwargs
@@ -46,7 +46,7 @@ def _iterating(
 
 
 def _document(call: Callable[..., Any], method: Callable[..., Any], returns: object) -> None:
-    """Copy the signature and documentation that help() and notebooks show."""
+    """Copy the signature and documentation, for help() and notebooks."""
     functools.update_wrapper(call, method)
     call.__dict__["__signature__"] = inspect.signature(method).replace(return_annotation=returns)
     del call.__dict__["__wrapped__"]  # otherwise inspect reports it as asynchronous
@@ -73,7 +73,7 @@ class AsgardClient:
         retry_for: float = 10,
         reconnect_for: float = 300,
     ) -> None:
-        """Create a client; nothing connects before the first call. See `AsyncAsgardClient`."""
+        """Create a client, which connects on the first call. See `AsyncAsgardClient`."""
         self._client = AsyncAsgardClient(
             url, token=token, timeout=timeout, retry_for=retry_for, reconnect_for=reconnect_for
         )
@@ -100,7 +100,7 @@ class AsgardClient:
         self.close()
 
     def close(self) -> None:
-        """Cancel the calls of other threads and close the connections, permanently."""
+        """Cancel the calls of other threads and close the client permanently."""
         self._thread.close()
 
     def _iterate(self, generator: AsyncGenerator[T, None]) -> Generator[T, None, None]:

@@ -1,4 +1,4 @@
-"""HTTP requests: which are retried, and which exception an error response becomes."""
+"""HTTP requests, with retries and the conversion of error responses to exceptions."""
 
 import asyncio
 import logging
@@ -25,7 +25,7 @@ from asgard_async.client.retry_budget import RetryBudget
 
 T = TypeVar("T")
 Body = Callable[[], AbstractContextManager[Any]]
-"""Creates the body of a request, anew for each attempt."""
+"""Creates the body of a request; called for each attempt."""
 
 log = logging.getLogger(__name__)
 
@@ -40,11 +40,11 @@ CONNECTION_ERRORS = (
 )
 """aiohttp's exceptions for a connection that failed or a response that was cut short."""
 CONNECT_ERRORS = (aiohttp.ClientConnectorError, aiohttp.ConnectionTimeoutError)
-"""Those for a connection that was never established, so nothing was sent."""
+"""aiohttp's exceptions for a connection that was never established, so nothing was sent."""
 
 
 class Retry(Enum):
-    """When a request may be sent again."""
+    """The condition for sending a request again."""
 
     ALWAYS = "the request is idempotent"
     IF_NOT_PROCESSED = "only when the service certainly has not processed it"
@@ -61,7 +61,7 @@ class Response(msgspec.Struct, frozen=True, kw_only=True):
         """Decode the body as a record.
 
         Raises:
-            AsgardError: it does not have that form.
+            AsgardError: the body does not match `kind`.
         """
         try:
             return msgspec.json.decode(self.body, type=kind)
@@ -73,7 +73,7 @@ class Response(msgspec.Struct, frozen=True, kw_only=True):
 
 
 def json_body(document: Mapping[str, Any]) -> Body:
-    """A JSON document as a body; the caller sets the Content-Type."""
+    """Return a JSON document as a body; the caller sets the Content-Type."""
     encoded = msgspec.json.encode(document)
     return lambda: nullcontext(encoded)
 
@@ -95,13 +95,13 @@ class Transport:
         self._session: aiohttp.ClientSession | None = None
 
     async def close(self) -> None:
-        """Close every connection. A later request opens them again."""
+        """Close all connections. A later request opens new ones."""
         session, self._session = self._session, None
         if session is not None:
             await session.close()
 
     async def get(self, *path: str, **params: str | int | None) -> Response:
-        """Send a GET request; parameters that are None are left out."""
+        """Send a GET request, omitting parameters that are None."""
         return await self.request("GET", path, params=params)
 
     async def request(
@@ -116,12 +116,12 @@ class Transport:
         budget: RetryBudget | None = None,
         missing_ok: bool = False,
     ) -> Response:
-        """Send a request, retry it with growing pauses where that is safe, and read the response.
+        """Send a request, retrying with increasing pauses where that is safe; return the response.
 
         With `missing_ok`, 404 after an attempt whose response was lost counts as success.
 
         Raises:
-            AsgardError: the request was refused, or no response came.
+            AsgardError: the request was refused, or no response was received.
         """
         budget = budget or RetryBudget(self.retry_for)
         response_lost = False
@@ -139,7 +139,7 @@ class Transport:
             if response.status < 400 or (missing_ok and response_lost and response.status == 404):
                 return response
             refusal = self._refusal(response)
-            # a draining service refuses before it does anything; other 503s may come later
+            # a draining service refuses before doing anything; other 503s may come after some work
             unprocessed = isinstance(refusal, TooManyRequests) or refusal.kind == DRAINING
             if not unprocessed and not (isinstance(refusal, Unavailable) and retry is Retry.ALWAYS):
                 refusal.add_note(f"{method} {self.address.url_of(*path)}")
@@ -151,18 +151,18 @@ class Transport:
         """Send a GET request without retries and return any response, errors included.
 
         Raises:
-            ConnectionFailed: no response came.
+            ConnectionFailed: no response was received.
         """
         return await self._send("GET", path, {}, {}, None)
 
     async def websocket(
         self, *path: str, **params: str | int
     ) -> aiohttp.ClientWebSocketResponse | None:
-        """Open a WebSocket; None when none is served there.
+        """Open a WebSocket; None if none is served at this path.
 
         Raises:
-            Unauthorized: the token does not allow it.
-            Unavailable, TooManyRequests: the service cannot serve it at the moment.
+            Unauthorized: the token does not permit the request.
+            Unavailable, TooManyRequests: the service cannot serve a WebSocket at the moment.
             ConnectionFailed: the service could not be reached.
         """
         url = URL(self.address.url_of(*path), encoded=True).update_query(params)
@@ -223,7 +223,7 @@ class Transport:
             self._session = aiohttp.ClientSession(
                 middlewares=[_prevent_resending],
                 headers={**self.address.headers, "User-Agent": f"asgard-client/{__version__}"},
-                # limits how long the service may be silent; uploads and logs may take any time
+                # limits the silence of the service; uploads and logs may take any length of time
                 timeout=aiohttp.ClientTimeout(
                     total=None, sock_connect=self._timeout, sock_read=self._timeout
                 ),
@@ -275,7 +275,7 @@ class _ConnectionLost(aiohttp.ClientConnectionError):
 async def _prevent_resending(
     request: aiohttp.ClientRequest, handler: aiohttp.ClientHandlerType
 ) -> aiohttp.ClientResponse:
-    # aiohttp resends some requests by itself, which would hide that a response was lost
+    # aiohttp resends some requests itself, which would hide a lost response
     try:
         return await handler(request)
     except CONNECT_ERRORS:

@@ -18,14 +18,14 @@ class Connection:
         retry_for: float = 10,
         reconnect_for: float = 300,
     ) -> None:
-        """Create a client; nothing connects before the first call.
+        """Create a client, which connects on the first call.
 
         Args:
             url: the service's URL; default: ASGARD_URL, else http://127.0.0.1:8000.
             token: access token; default: ASGARD_TOKEN.
             timeout: seconds without data after which a request fails.
             retry_for: seconds for which a failing call is retried.
-            reconnect_for: seconds for which `wait` and `follow` try to reach the service again.
+            reconnect_for: seconds for which `wait` and `follow` try to reconnect.
 
         Raises:
             ValueError: the URL or the token is malformed.

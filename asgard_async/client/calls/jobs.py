@@ -16,7 +16,7 @@ class JobCalls(Connection):
     """/mlops/training/jobs."""
 
     async def get(self, job: Job | str, *, logs: Literal["none", "tail", "full"] = "none") -> Job:
-        """Return a job in full, with none, the end or all of its log.
+        """Return a job with all its fields, and none, the end or all of its log.
 
         Raises:
             NotFound: there is no such job.
@@ -36,7 +36,7 @@ class JobCalls(Connection):
     ) -> AsyncGenerator[Job, None]:
         """Yield jobs that match all filters, newest first, fetching pages as needed.
 
-        They have a short form: some fields are set only by `get`.
+        Listed jobs have a short form: some fields are set only by `get`.
 
         Args:
             status: such as "running".
@@ -60,14 +60,14 @@ class JobCalls(Connection):
             "tag": next((f"{key}:{value}" for key, value in (tags or {}).items()), None),
             "created_after": created_after.astimezone(UTC).isoformat() if created_after else None,
         }
-        cursor, left = None, limit
-        while left is None or left > 0:
-            size = PAGE if left is None else min(PAGE, left)
+        cursor, remaining = None, limit
+        while remaining is None or remaining > 0:
+            size = PAGE if remaining is None else min(PAGE, remaining)
             response = await self._transport.get(*JOBS, **filters, cursor=cursor, limit=size)
             page = response.read(JobPage)
             for job in page.jobs:
                 yield job
-            left = None if left is None else left - len(page.jobs)
+            remaining = None if remaining is None else remaining - len(page.jobs)
             cursor = page.next_cursor
             if cursor is None:
                 return
@@ -92,7 +92,7 @@ class JobCalls(Connection):
 
         Raises:
             NotFound: there is no such job.
-            Conflict: it has not finished.
+            Conflict: the job has not finished.
         """
         await self._transport.request("DELETE", (*JOBS, id_of(job)), missing_ok=True)
 

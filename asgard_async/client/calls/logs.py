@@ -16,14 +16,14 @@ class LogCalls(Connection):
     """/mlops/training/jobs/{job_id}/logs and …/logs/ws."""
 
     def follow(self, job: Job | str, offset: int = 0) -> AsyncGenerator[Event, None]:
-        """Yield a job's events until it ends, with its log from byte `offset` on.
+        """Yield a job's events until it ends, with its log starting at byte `offset`.
 
-        The last one is an `EndEvent`. Reconnects after a lost connection or a restart of the
+        The last event is an `EndEvent`. Reconnects after a lost connection or a restart of the
         service; no byte is lost or repeated.
 
         Raises:
             NotFound: there is no such job, or it was deleted.
-            ConnectionFailed: the service was away for too long (`reconnect_for`).
+            ConnectionFailed: the service was unreachable for longer than `reconnect_for` seconds.
         """
         return self._follow(id_of(job), offset)
 
@@ -52,7 +52,7 @@ class LogCalls(Connection):
         tail: int | None = None,
         on_break: Callable[[AsgardError], None] | None = None,
     ) -> AsyncGenerator[Event, None]:
-        """Yield a job's log with offsets; with `follow`, all the events of `follow`.
+        """Yield a job's log with offsets; with `follow=True`, all events that `follow` yields.
 
         Args:
             job: the job.

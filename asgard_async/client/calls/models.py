@@ -23,7 +23,7 @@ class ModelCalls(Connection):
         """Return a registered model.
 
         Raises:
-            NotFound: there is no model of that name.
+            NotFound: there is no model with that name.
         """
         return (await self._transport.get("mlops", "models", name)).read(RegisteredModel)
 
@@ -37,7 +37,7 @@ class ModelCalls(Connection):
     ) -> ModelVersion:
         """Register the newest model that a run logged as a version of `model_name`.
 
-        Not retried after a lost connection: the version may exist already.
+        Not retried after a lost connection: the version may already exist.
         """
         document = {
             "model_name": model_name,

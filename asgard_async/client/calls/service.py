@@ -12,7 +12,7 @@ class ServiceCalls(Connection):
         return (await self._transport.get("mlops", "status")).read(ServiceStatus)
 
     async def ready(self) -> Readiness:
-        """Return whether the service accepts jobs, and why not."""
+        """Return whether the service accepts jobs, with the reasons if it does not."""
         response = await self._transport.get_once("health", "ready")
         if response.status == 503:
             return Readiness(ready=False, reasons=response.read(Reasons).reasons)

@@ -33,12 +33,12 @@ class SubmitCall(Connection):
     ) -> Job:
         """Submit a training. Once this returns, the job survives a crash of the service.
 
-        Safe to retry after a lost connection: without an idempotency key, one is generated, so
-        that a retry never creates a second job.
+        Safe to retry after a lost connection: if no idempotency key is passed, the client
+        generates one, so that a retry never creates a second job.
 
         Args:
             script: path of a .py file, an archive (.zip, .tar.gz, .tgz) or a directory. Hidden
-                files and virtual environments in a directory are not sent.
+                files and virtual environments in a directory are skipped.
             experiment_name: MLflow experiment for the runs.
             model_name: name under which the model is registered.
             source: text of a script, instead of a path.
@@ -58,7 +58,7 @@ class SubmitCall(Connection):
             InvalidRequest: the submission is invalid; `errors` has the messages by field.
             QueueFull: the queue is full.
             Conflict: the idempotency key belongs to another submission.
-            ValueError, TypeError, OSError: `script` or another argument is unusable.
+            ValueError, TypeError, OSError: `script` or another argument is invalid.
         """
         fields: dict[str, object] = {
             "experiment_name": experiment_name,

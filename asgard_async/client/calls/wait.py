@@ -14,16 +14,16 @@ from asgard_async.client.retry_budget import RetryBudget
 
 
 class WaitCall(JobCalls, LogCalls):
-    """Waiting, by following the job from the present end of its log."""
+    """Waiting, by following the job from the current end of its log."""
 
     async def wait(
         self,
         job: Job | str,
         *,
-        timeout: float | None = None,  # noqa: ASYNC109  # the error says that the job goes on
+        timeout: float | None = None,  # noqa: ASYNC109  # the error says that the job continues
         check: bool = False,
     ) -> Job:
-        """Wait for a job to end and return it in full. Survives restarts of the service.
+        """Wait for a job to end and return it with all fields. Survives restarts of the service.
 
         Args:
             job: the job to wait for.
