@@ -18,10 +18,10 @@ if TYPE_CHECKING:
 INTERRUPTED = 130
 
 RETRY_SECONDS = 2.0
-"""How long a command retries while the service does not answer: enough for a restart."""
+"""Time for which a command retries while the service does not answer, such as during a restart."""
 
 RECONNECT_SECONDS = 600.0
-"""The same for a command that follows a job."""
+"""The same time for a command that follows a job."""
 
 RECENT_JOBS = 5
 
@@ -85,7 +85,7 @@ def connect(url: str | None, *, retry_for: float = RETRY_SECONDS) -> "AsyncAsgar
 
 
 async def explain(error: "AsgardError", client: "AsyncAsgardClient") -> str:
-    """The message for an error, with hints on what to do about it."""
+    """Return the message for an error, with hints on what to do."""
     from asgard_async.client import NotFound, Unauthorized
 
     paragraphs = [multi_line(str(error))]
@@ -121,7 +121,7 @@ async def _recent_jobs(client: "AsyncAsgardClient") -> list[str]:
 
 
 async def resolve_job_id(client: "AsyncAsgardClient", text: str) -> str:
-    """The id of a job that is given by its id, or by a prefix among the newest 500 jobs.
+    """Return the id of a job, given its id or a prefix that is unique among the newest 500 jobs.
 
     Raises:
         Failure: several ids have this prefix.
@@ -136,7 +136,7 @@ async def resolve_job_id(client: "AsyncAsgardClient", text: str) -> str:
 
 
 def as_document(record: Any) -> Any:
-    """A record of the client as built-in types, for JSON."""
+    """Convert a record of the client to built-in types, for JSON."""
     import msgspec
 
     return msgspec.to_builtins(record)

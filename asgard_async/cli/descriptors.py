@@ -1,4 +1,4 @@
-"""Waiting for a terminal or a pipe without blocking, so that signals are handled meanwhile."""
+"""Waiting for a terminal or a pipe without blocking, so that signals can be handled."""
 
 import asyncio
 

@@ -16,7 +16,7 @@ REASONS_WITHOUT_EXIT_CODE = {"environment_failed", "start_failed", "lost"}
 
 
 def exit_code_of(job: "Job") -> int:
-    """The exit code for a finished job."""
+    """Return the exit code for a finished job."""
     if job.succeeded:
         return 0
     if job.reason == "timeout":

@@ -12,8 +12,8 @@ async def follow_job(client: AsyncAsgardClient, job_id: str, view: JobView) -> J
     """Show a job's progress. Return the finished job, or None if the user has detached.
 
     Raises:
-        AsgardError: the job was deleted, or the service was away for too long.
-        OSError: the log cannot be written any more.
+        AsgardError: the job was deleted, or the service was unreachable for too long.
+        OSError: the log can no longer be written.
     """
     interrupts = Interrupts(view)
     with interrupts.handled():

@@ -1,4 +1,4 @@
-"""Applying an action to several jobs: an error for one neither hides nor stops the others."""
+"""Applying an action to several jobs, continuing after errors for single jobs."""
 
 from collections.abc import Awaitable, Callable, Sequence
 from typing import TYPE_CHECKING, TypeVar
@@ -18,9 +18,9 @@ async def for_each_job(
     job_ids: Sequence[str],
     act: Callable[[str], Awaitable[T]],
 ) -> tuple[list[T], bool]:
-    """The results of `act` for the given jobs, and True if it succeeded for all of them.
+    """Return the results of `act` for the jobs, and True if it succeeded for all jobs.
 
-    Errors are printed to stderr. Once the service cannot be reached, nothing more is tried.
+    Prints errors to stderr and continues, unless the service cannot be reached.
 
     Raises:
         ConnectionFailed: the service cannot be reached.

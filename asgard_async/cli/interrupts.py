@@ -1,9 +1,9 @@
 """Ctrl-C and other signals while a job is followed.
 
-On a terminal Ctrl-C asks what to do, and a second one detaches; SIGTERM and SIGHUP detach, so that
-closing a laptop ends no training. Without a terminal nobody can be asked, and whoever stops a CI
-job wants its training stopped too: SIGINT and SIGTERM cancel the job, a second one detaches without
-waiting for that, and SIGHUP detaches.
+On a terminal, Ctrl-C asks what to do, and a second Ctrl-C detaches; SIGTERM and SIGHUP detach, so
+that closing a laptop does not end a training. Without a terminal, there is no user to ask, and
+stopping a CI job should also stop its training: SIGINT and SIGTERM cancel the job, a second signal
+detaches without waiting for the cancellation, and SIGHUP detaches.
 """
 
 import asyncio
@@ -42,23 +42,23 @@ class Interrupts:
 
     @contextlib.contextmanager
     def handled(self) -> Iterator[None]:
-        """Keep signals from ending the program inside this context.
+        """Handle signals inside this context, so that they do not end the program.
 
         Signals that are ignored, as under nohup, stay ignored.
         """
         loop = asyncio.get_running_loop()
-        handled = []
+        handled_signals = []
         for name in ("SIGINT", "SIGTERM", "SIGHUP"):
             number = getattr(signal, name, None)
             if number is None or signal.getsignal(number) is signal.SIG_IGN:
                 continue
             with contextlib.suppress(NotImplementedError):  # Windows: Ctrl-C ends the program
                 loop.add_signal_handler(number, self._signals.put_nowait, number)
-                handled.append(number)
+                handled_signals.append(number)
         try:
             yield
         finally:
-            for number in handled:
+            for number in handled_signals:
                 loop.remove_signal_handler(number)
 
     async def next_action(self) -> Action:

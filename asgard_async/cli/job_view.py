@@ -1,7 +1,7 @@
 """The display of a job that is being followed: its phases, its log, lost connections.
 
-The log goes to one stream, everything else to stderr. If both are the same terminal, each starts on
-a line of its own.
+The log goes to one stream, everything else to stderr. If both are the same terminal, log
+and messages start on separate lines.
 """
 
 import asyncio
@@ -43,7 +43,7 @@ class JobView:
         self._queue_position: int | None = None
         self._phase_began = time.monotonic()
         self._spinner: Live | None = None
-        # held while something is written, and while a question is asked
+        # held while output is written, and while a question is asked
         self._lock = asyncio.Lock()
 
     async def show(self, event: Event) -> None:
@@ -62,20 +62,20 @@ class JobView:
                 await self._change(event)
 
     async def connection_works(self) -> None:
-        """Record that data has arrived; says so if the connection was lost before."""
+        """Record that data has arrived, and report the end of an outage."""
         if self._outage_note is not None:
             await self._outage_note
             self._outage_note = None
             await self.note("Reconnected; the log is complete.")
 
     def connection_lost(self, error: AsgardError) -> None:
-        """Say that the connection was lost; the client reconnects."""
+        """Report that the connection was lost; the client reconnects."""
         if self._outage_note is None:
             text = f"Connection lost; the job is unaffected. Reconnecting… ({error})"
             self._outage_note = asyncio.create_task(self.note(text))
 
     async def note(self, text: str) -> None:
-        """Print a message beside the log."""
+        """Print a message, separate from the log."""
         async with self.paused():
             print_note(text)
 

@@ -26,10 +26,10 @@ class LogOutput:
             self._sanitiser = Sanitiser(colours=wants_colours(stream), movements=not is_dumb())
 
     async def write(self, data: bytes) -> None:
-        """Write bytes of the log. Waits while the reader, or a stopped terminal, accepts none.
+        """Write bytes of the log. Waits while the reader or a stopped terminal accepts no data.
 
         Raises:
-            OSError: the reader is gone (BrokenPipeError), or the disk is full.
+            OSError: the reader has exited (BrokenPipeError), or the disk is full.
         """
         for start in range(0, len(data), CHUNK_BYTES):
             chunk = data[start : start + CHUNK_BYTES]
@@ -38,7 +38,7 @@ class LogOutput:
             await self._write(chunk)
 
     async def leave(self) -> None:
-        """Move a terminal's cursor to a fresh line, so that something else can be written."""
+        """Move a terminal's cursor to a fresh line, so that other output can follow."""
         if self._sanitiser is not None:
             await self._write(self._encode(self._sanitiser.leave()))
 
@@ -57,7 +57,7 @@ class LogOutput:
             data = data[os.write(self._descriptor, data) :]
 
     async def _wait_until_writable(self) -> None:
-        # not in a thread: a blocked one would keep the program alive after the user detaches
+        # not in a thread: a blocked thread would keep the program alive after the user detaches
         poll = select.poll()
         poll.register(self._descriptor, select.POLLOUT)
         if not poll.poll(0):

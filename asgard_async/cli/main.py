@@ -29,7 +29,7 @@ COMMANDS = {
         "doctor": "Check this installation and suggest fixes.",
     },
 }
-"""Every command with the first sentence of its help, so that listing them imports none."""
+"""Every command with the first sentence of its help, so that listing them imports nothing."""
 
 
 class LazyGroup(click.Group):

@@ -1,4 +1,4 @@
-"""MLflow's data on a job's run: the link to its page, and its metrics."""
+"""MLflow's data on a job's run: its metrics, and the link to its page."""
 
 from typing import TYPE_CHECKING
 from urllib.parse import quote, urlsplit
@@ -32,7 +32,7 @@ class _Response(msgspec.Struct):
 
 
 def run_link(tracking_uri: str, job: "Job") -> str | None:
-    """The page of a job's run; None if the job has no run or MLflow is not served over HTTP."""
+    """Return the URL of a job's run; None without a run, or if MLflow is not served over HTTP."""
     experiment = next((run.experiment_id for run in job.runs if run.run_id == job.run_id), None)
     if job.run_id is None or experiment is None or not _is_http(tracking_uri):
         return None
@@ -41,7 +41,7 @@ def run_link(tracking_uri: str, job: "Job") -> str | None:
 
 
 async def metrics_of(tracking_uri: str, run_id: str) -> dict[str, float]:
-    """The metrics of a run; empty if MLflow cannot be reached from here."""
+    """Return the metrics of a run; empty if MLflow cannot be reached from here."""
     if not _is_http(tracking_uri):
         return {}
     try:
@@ -53,7 +53,7 @@ async def metrics_of(tracking_uri: str, run_id: str) -> dict[str, float]:
         ):
             content = msgspec.json.decode(await response.read(), type=_Response, strict=False)
     except (aiohttp.ClientError, TimeoutError, OSError, ValueError):
-        # the summary is still useful without them
+        # the summary is still useful without metrics
         return {}
     return {metric.key: metric.value for metric in content.run.data.metrics}
 

@@ -42,7 +42,7 @@ url_option: Callable[[Any], Any] = click.option(
 
 
 def requirements_in(file: TextIO | None) -> list[str]:
-    """The lines of a requirements.txt without comments; the service validates them."""
+    """Return the lines of a requirements.txt without comments; the service validates the lines."""
     if file is None:
         return []
     stripped = (line.partition(" #")[0].strip() for line in file)
@@ -50,8 +50,8 @@ def requirements_in(file: TextIO | None) -> list[str]:
 
 
 def load_or_exit(file: Path | None, **server: Any) -> "Config":
-    """Load the configuration, overridden by the given [server] keys; exit with 2 if invalid."""
-    # imported late: the commands that speak HTTP work without it
+    """Load the configuration with overrides for [server]; exit with status 2 if it is invalid."""
+    # imported late: the commands that use the HTTP API work without it
     from asgard_async.config import ConfigError, load_config
 
     overrides = {key: value for key, value in server.items() if value is not None}

@@ -1,7 +1,7 @@
 """Output of commands: tables and colours on a terminal, plain text in a pipe, JSON on request.
 
-`cell` escapes everything that comes from the service: whoever submits a job chooses its names and
-error messages, and a terminal would obey control characters in them. rich is imported late, since
+`cell` escapes all text from the service: the submitter of a job determines its names and error
+messages, and a terminal would interpret control characters in them. rich is imported late, since
 help works without it.
 """
 
@@ -34,17 +34,17 @@ UNLIMITED_WIDTH = 10_000
 
 
 def wants_colours(stream: TextIO) -> bool:
-    """Return whether to write colours: on a terminal that supports them, without NO_COLOR."""
+    """Return whether to write colours: if the terminal supports colours and NO_COLOR is not set."""
     return stream.isatty() and not os.environ.get("NO_COLOR") and not is_dumb()
 
 
 def is_dumb() -> bool:
-    """Return whether the terminal supports no control sequences, according to TERM."""
+    """Return whether TERM names a terminal without control sequences."""
     return os.environ.get("TERM", "") in {"dumb", "unknown"}
 
 
 def console(stream: TextIO) -> "Console":
-    """A rich console on a standard stream; in a pipe its width is unlimited."""
+    """Create a rich console on a standard stream, with unlimited width in a pipe."""
     from rich.console import Console
 
     return Console(
@@ -59,26 +59,26 @@ def console(stream: TextIO) -> "Console":
 
 
 def cell(value: object, style: str = "") -> "Text":
-    """A value on one line, with control characters escaped."""
+    """Return a value on one line, with control characters escaped."""
     from rich.text import Text
 
     return Text("-" if value is None or value == "" else one_line(str(value)), style=style)
 
 
 def multi_line_cell(text: str, style: str = "") -> "Text":
-    """A text of any number of lines, with control characters escaped."""
+    """Return a text of any number of lines, with control characters escaped."""
     from rich.text import Text
 
     return Text(multi_line(text), style=style)
 
 
 def status_cell(status: str) -> "Text":
-    """A status in its colour."""
+    """Return a status in its colour."""
     return cell(status, STYLES.get(status, ""))
 
 
 def empty_table(*names: str, **options: Any) -> "Table":
-    """An empty table with these columns; only the last one wraps."""
+    """Create an empty table with these columns; only the last column wraps."""
     from rich.table import Table
 
     table = Table(box=None, pad_edge=False, header_style="bold", **options)
@@ -126,7 +126,7 @@ def print_json_line(document: Any) -> None:
 
 
 def duration(seconds: float | None) -> str | None:
-    """A duration, such as "0.4 s", "12 s", "3 min 05 s", "2 h 07 min"."""
+    """Format a duration, such as "0.4 s", "12 s", "3 min 05 s", "2 h 07 min"."""
     if seconds is None:
         return None
     if seconds < 10:
@@ -140,7 +140,7 @@ def duration(seconds: float | None) -> str | None:
 
 
 def age(moment: datetime | None) -> str | None:
-    """The time since a moment in one unit, such as "4 min"."""
+    """Format the time since a moment in one unit, such as "4 min"."""
     if moment is None:
         return None
     seconds = max(0, int((datetime.now(UTC) - moment).total_seconds()))
@@ -151,12 +151,12 @@ def age(moment: datetime | None) -> str | None:
 
 
 def local_time(moment: datetime | None) -> str | None:
-    """A moment in the user's time zone."""
+    """Format a moment in the user's time zone."""
     return None if moment is None else moment.astimezone().strftime("%Y-%m-%d %H:%M:%S %Z")
 
 
 def size(count: int | None) -> str | None:
-    """A number of bytes, such as "512 B" or "3.4 MiB"."""
+    """Format a number of bytes, such as "512 B" or "3.4 MiB"."""
     if count is None:
         return None
     amount = float(count)

@@ -1,10 +1,10 @@
 """Filtering a job's log for the terminal, since a script can write anything to its log.
 
-Text, colours and the cursor movements that progress bars need pass, and the movements stay within
-the lines that the job itself has written. Every other control sequence is dropped: positions,
-titles, the clipboard, queries (whose answers would be typed into the user's shell), other screens,
-modes, character sets. Sequences that pass are written anew, so that every terminal parses them in
-the same way.
+Text, colours and the cursor movements of progress bars are kept, but movements are limited to lines
+that the job itself has written. All other control sequences are dropped: positions, titles, the
+clipboard, queries (a terminal would type the answers into the user's shell), other screens, modes,
+character sets. Sequences that are kept are rewritten, so that every terminal parses them in the
+same way.
 """
 
 import codecs
@@ -12,12 +12,12 @@ import enum
 import re
 
 MAX_SEQUENCE = 64
-"""Longest control sequence in characters; a longer one is dropped and not buffered."""
+"""Maximum characters in a control sequence; longer ones are dropped instead of buffered."""
 
 MAX_STEPS = 9999
-"""Largest movement within a line, in columns."""
+"""Maximum movement within a line, in columns."""
 
-# Embedding, overriding and isolating marks display text in another order than it was written.
+# Embedding, overriding and isolating marks change the order in which text is displayed.
 _BIDI = "\u202a-\u202e\u2066-\u2069"
 _PLAIN = re.compile(f"[^\x00-\x07\x0b\x0c\x0e-\x1f\x7f-\x9f{_BIDI}]+")
 _PARAMETERS = re.compile("[\x20-\x3f]*")
@@ -50,8 +50,8 @@ class Sanitiser:
     characters of an unfinished sequence are held back.
 
     The limit on movements counts line feeds only. A line that the terminal wraps takes more rows
-    than that, and a cursor at the upper edge moves up fewer, so the real row is never above the
-    counted one, whatever the terminal's size is or becomes.
+    than counted, and a cursor at the upper edge moves up fewer rows, so the actual row is never
+    above the counted row, whatever the terminal's size, and even if the size changes.
     """
 
     def __init__(self, *, colours: bool = True, movements: bool = True) -> None:
@@ -61,7 +61,7 @@ class Sanitiser:
         self._mode = _Mode.TEXT
         self._sequence = ""
         self._styled = False
-        # the cursor's row and the lowest row with output, relative to where the log began
+        # the cursor's row and the lowest row with output, relative to the start of the log
         self._row = 0
         self._last_row = 0
         self._last_row_has_text = False
@@ -71,14 +71,14 @@ class Sanitiser:
         return self._filter(self._decoder.decode(data))
 
     def end(self) -> str:
-        """The rest of the log at its end, followed by `leave`."""
+        """Return the rest of the log at its end, followed by `leave`."""
         rest = self._filter(self._decoder.decode(b"", final=True))
         return rest + self.leave()
 
     def leave(self) -> str:
-        """The text that moves the cursor to a fresh line below the log and resets colours.
+        """Return the text that moves the cursor to a fresh line below the log and resets colours.
 
-        Something else can be written then; the log cannot move back above that line.
+        Other output can follow; the log can no longer move above that line.
         """
         line_feeds = "\n" * (self._last_row - self._row + self._last_row_has_text)
         reset = "\x1b[0m" if self._styled else ""
@@ -88,35 +88,35 @@ class Sanitiser:
 
     def _filter(self, text: str) -> str:
         output: list[str] = []
-        at = 0
-        while at < len(text):
+        position = 0
+        while position < len(text):
             if self._mode is _Mode.TEXT:
-                if plain := _PLAIN.match(text, at):
+                if plain := _PLAIN.match(text, position):
                     self._track_rows(plain[0])
                     output.append(plain[0])
-                    at = plain.end()
+                    position = plain.end()
                 else:
-                    self._control(text[at])
-                    at += 1
+                    self._control(text[position])
+                    position += 1
             elif self._mode is _Mode.SEQUENCE:
-                parameters = _PARAMETERS.match(text, at)
+                parameters = _PARAMETERS.match(text, position)
                 assert parameters is not None  # matches the empty string too  # noqa: S101
                 self._sequence = (self._sequence + parameters[0])[: MAX_SEQUENCE + 1]
-                at = parameters.end()
-                if at < len(text):
+                position = parameters.end()
+                if position < len(text):
                     self._mode = _Mode.TEXT
-                    if "@" <= text[at] <= "~":
-                        output.append(self._rewrite(self._sequence, text[at]))
-                        at += 1
+                    if "@" <= text[position] <= "~":
+                        output.append(self._rewrite(self._sequence, text[position]))
+                        position += 1
             elif self._mode is _Mode.STRING:
-                end = _STRING_END.search(text, at)
+                end = _STRING_END.search(text, position)
                 if end is None:
                     break
-                # a line's end counts too, or one missing terminator would hide the rest of the log
+                # a line feed ends it too: a missing terminator must not hide the rest of the log
                 self._mode = _Mode.ESCAPE if end[0] == "\x1b" else _Mode.TEXT
-                at = end.start() if end[0] == "\n" else end.end()
+                position = end.start() if end[0] == "\n" else end.end()
             else:
-                at += self._continue_escape(text[at])
+                position += self._continue_escape(text[position])
         return "".join(output)
 
     def _track_rows(self, plain: str) -> None:
@@ -150,7 +150,7 @@ class Sanitiser:
         self._sequence = ""
 
     def _rewrite(self, parameters: str, final: str) -> str:
-        """A control sequence in the form that passes, or an empty string."""
+        """Return a control sequence in its permitted form, or an empty string."""
         if len(parameters) > MAX_SEQUENCE:
             return ""
         if final == "m":

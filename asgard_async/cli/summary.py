@@ -1,4 +1,4 @@
-"""The summary that `asgard run` prints when the job has ended."""
+"""The summary that `asgard run` prints after the job has ended."""
 
 import sys
 from typing import TYPE_CHECKING
@@ -41,7 +41,7 @@ async def _add_run(fields: "Fields", client: "AsyncAsgardClient", job: "Job") ->
     try:
         tracking_uri = (await client.status()).mlflow_tracking_uri
     except AsgardError:
-        return  # the service has just stopped; the outcome is known anyway
+        return  # the service has just stopped, but the outcome is already known
     if (link := run_link(tracking_uri, job)) is not None:
         fields.append(("", cell(link)))
     metrics = await metrics_of(tracking_uri, job.run_id or "")

@@ -19,7 +19,7 @@ async def access(config: Config, data: DataDirectory) -> Finding:
                 return Finding(about, Level.FAIL, problem, _change_owner(data.tokens))
             return Finding(about, Level.OK, f"requires one of {len(tokens.all())} tokens")
     except (ConfigError, OSError) as error:
-        # deleting the file is no remedy: it would open the API to everyone
+        # deleting the file is not a remedy: it would open the API to everyone
         remedy = f"copy {data.tokens.name} from a backup made by 'asgard db backup' to {data.root}"
         if isinstance(error.__cause__, OSError):
             remedy = _change_owner(data.tokens)

@@ -6,7 +6,7 @@ from asgard_async.config.data_directory import DataDirectory
 
 
 async def configuration(config: Config, data: DataDirectory) -> Finding:
-    """Check for settings that are still read under a former name."""
+    """Check for settings that still use a former name."""
     about = "configuration"
     if config.warnings:
         return Finding(about, Level.WARN, " ".join(config.warnings), "asgard config check")

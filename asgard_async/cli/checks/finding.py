@@ -13,7 +13,7 @@ class Level(StrEnum):
 
 
 class Finding(msgspec.Struct, frozen=True):
-    """The result of a check: its subject, what was found, and what to do about it."""
+    """The result of a check: its subject, level, finding and remedy."""
 
     about: str
     level: Level
@@ -21,6 +21,6 @@ class Finding(msgspec.Struct, frozen=True):
     remedy: str = ""
 
     def as_dict(self) -> dict[str, Any]:
-        """The finding as built-in types, for JSON."""
+        """Return the finding as built-in types, for JSON."""
         document: dict[str, Any] = msgspec.to_builtins(self)
         return document

@@ -20,7 +20,7 @@ CONTROLLERS = {"memory": "memory", "cpus": "cpu", "processes": "pids"}
 
 
 async def isolation(config: Config, data: DataDirectory) -> Finding:
-    """Try the isolation levels on this machine, and report which one jobs get."""
+    """Try the isolation levels on this machine, and report the level that jobs get."""
     about = "isolation"
     if not data.root.exists():
         return Finding(about, Level.OK, "is tested at the first start")
@@ -48,7 +48,7 @@ async def isolation(config: Config, data: DataDirectory) -> Finding:
 
 
 async def limits(config: Config, data: DataDirectory) -> Finding:
-    """Report how limits are enforced: by the running service, or by one started from here."""
+    """Report how the running service enforces limits, or a service started from here would."""
     about = "limits"
     if config.limits.cgroups == "off":
         return Finding(about, Level.WARN, "no control groups: [limits] cgroups is off")
@@ -81,7 +81,7 @@ def _available_mechanisms() -> dict[str, str]:
 
 
 async def uv(config: Config, data: DataDirectory) -> Finding:
-    """Check that uv runs, which builds the environments of jobs."""
+    """Check that uv, which builds the environments of jobs, can be run."""
     from uv import find_uv_bin
 
     try:
@@ -99,7 +99,7 @@ async def uv(config: Config, data: DataDirectory) -> Finding:
 
 
 async def open_files(config: Config, data: DataDirectory) -> Finding:
-    """Check that the limit on open files suffices for many clients and jobs."""
+    """Check that the limit on open files is high enough for many clients and jobs."""
     soft, _ = resource.getrlimit(resource.RLIMIT_NOFILE)
     if soft != resource.RLIM_INFINITY and soft < RECOMMENDED_OPEN_FILES:
         return Finding(

@@ -16,7 +16,7 @@ RESPONSE_SECONDS = 5.0
 async def mlflow(config: Config, data: DataDirectory) -> Finding:
     """Check that a configured MLflow server answers and can store artifacts.
 
-    Of the embedded one only the installation is checked, since the service monitors it.
+    For the embedded server, only checks the installation, since the service monitors the server.
     """
     if config.mlflow.embedded:
         if importlib.util.find_spec("mlflow") is None:

@@ -33,7 +33,7 @@ async def service(config: Config, data: DataDirectory) -> Finding:
 
 
 async def ready_document(config: Config, data: DataDirectory) -> dict[str, Any] | None:
-    """The response of /health/ready; None if the service is not running or does not answer."""
+    """Return the response of /health/ready; None if the service is down or does not answer."""
     if not _is_running(data):
         return None
     try:

@@ -18,7 +18,7 @@ RESTORE_BACKUP = "restore a backup made by 'asgard db backup'"
 
 
 async def data_directory(config: Config, data: DataDirectory) -> Finding:
-    """Check that the data directory belongs to this user, is writable, and closed to others."""
+    """Check that the data directory belongs to this user, is writable and private."""
     about, root = "data directory", data.root
     if not root.exists():
         return Finding(about, Level.OK, f"{root} is created at the first start")
@@ -30,7 +30,7 @@ async def data_directory(config: Config, data: DataDirectory) -> Finding:
             f"{root} belongs to another user (uid {status.st_uid})",
             f"run this as that user, or: chown -R {os.geteuid()} {root}",
         )
-    if status.st_mode & 0o066:  # others may traverse it: jobs can run as other users
+    if status.st_mode & 0o066:  # others may traverse the directory: jobs can run as other users
         return Finding(
             about, Level.FAIL, f"{root} is accessible to other users", f"chmod 700 {root}"
         )

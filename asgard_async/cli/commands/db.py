@@ -94,7 +94,7 @@ def _existing_directory(file: Path | None, data_dir: str | None) -> DataDirector
 
 
 def _copy_archives(data: DataDirectory, copy: DataDirectory) -> int:
-    """Copy the archives that the backup lacks; existing ones never change."""
+    """Copy the archives that the backup does not have yet; an archive never changes."""
     copied = 0
     for archive in sorted(data.archives.iterdir()):
         target = copy.archives / archive.name

@@ -80,7 +80,7 @@ def build(
     if not requirements:
         raise click.UsageError("Give at least one requirement: -r NAME, or --requirements FILE.")
     config = load_or_exit(file, data_dir=data_dir)
-    # the user who runs the service: a build script is foreign code and must not run as root
+    # build as the service's user: a build script is untrusted code and must not run as root
     become_owner_of(config.data_dir)
     try:
         parse_requirements(

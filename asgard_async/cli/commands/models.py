@@ -26,18 +26,18 @@ async def models(client: "AsyncAsgardClient", *, name: str | None, as_json: bool
       asgard models
       asgard models churn --json
     """
-    found = await client.models() if name is None else (await client.model(name),)
+    registered = await client.models() if name is None else (await client.model(name),)
     if as_json:
-        documents = [as_document(model) for model in found]
+        documents = [as_document(model) for model in registered]
         print_json(documents if name is None else documents[0])
         return
-    if not found:
+    if not registered:
         click.echo(
             "No models yet; the model of a completed job is registered automatically.", err=True
         )
         return
     table = empty_table("model", "version", "updated", "run", "aliases", "description")
-    for model in found:
+    for model in registered:
         for version in model.latest_versions or (None,):
             table.add_row(
                 cell(model.name),

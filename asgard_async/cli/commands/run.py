@@ -178,7 +178,7 @@ def _print_detached(job: "Job", *, as_json: bool) -> None:
 
 
 async def _follow(url: str, job: "Job", *, as_json: bool, raw: bool) -> None:
-    # imported late: --detach and errors need none of it
+    # imported late: --detach and errors do not need it
     from asgard_async.cli.connection import RECONNECT_SECONDS
     from asgard_async.cli.follow_job import follow_job
     from asgard_async.cli.job_view import JobView, print_note
@@ -209,10 +209,10 @@ async def _follow(url: str, job: "Job", *, as_json: bool, raw: bool) -> None:
 
 
 async def _detached_message(url: str, job_id: str) -> str:
-    """The message after detaching, by which time the job may have ended or been deleted."""
+    """Return the message after detaching; the job may have ended or been deleted by then."""
     from asgard_async.client import AsgardError, NotFound
 
-    with contextlib.suppress(AsgardError, TimeoutError):  # jobs go on without the service too
+    with contextlib.suppress(AsgardError, TimeoutError):  # jobs continue without the service too
         async with asyncio.timeout(DETACH_SECONDS), connect(url, retry_for=0) as client:
             try:
                 job = await client.get(job_id)

@@ -69,8 +69,8 @@ def serve(
 def _occupy_standard_descriptors() -> None:
     """Open /dev/null for standard descriptors that are closed.
 
-    Otherwise a file or socket of the service could get such a number, and with it everything that
-    libraries print.
+    Otherwise, a file or socket of the service could be assigned such a descriptor, and would
+    receive everything that libraries print.
     """
     while (descriptor := os.open(os.devnull, os.O_RDWR)) <= 2:
         pass
@@ -132,9 +132,9 @@ async def _serve(config: Config, *, drain: bool) -> None:
                 return_when=asyncio.FIRST_COMPLETED,
             )
     finally:
-        # needed after a failed setup too: the database's threads would keep the process alive
+        # needed even after a failed setup: the database's threads would keep the process alive
         await runner.cleanup()
-        # while the loop closes, asyncio's handlers would still write to a socket already closed
+        # while the loop closes, asyncio's handlers would write to a socket that is already closed
         for number in (signal.SIGTERM, signal.SIGINT, signal.SIGHUP, signal.SIGCHLD):
             if loop.remove_signal_handler(number) and number is not signal.SIGCHLD:
                 signal.signal(number, signal.SIG_IGN)

@@ -71,10 +71,10 @@ def install(
 
 
 def render(*, command: str, data_dir: Path, user_name: str | None) -> str:
-    """The packaged unit with this installation's paths.
+    """Return the packaged unit with this installation's paths.
 
-    Without `user_name`, a unit for systemd's user manager, which does not support the settings in
-    the block for the system.
+    Without `user_name`, the unit is for systemd's user manager, which does not support the
+    settings in the block for the system.
     """
     unit = (resources.files("asgard_async") / "contrib" / UNIT).read_text("utf-8")
     unit = re.sub(r"^ExecStart=.*$", lambda _: f"ExecStart={command}", unit, flags=re.M)

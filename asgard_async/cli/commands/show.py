@@ -61,7 +61,7 @@ def _requested_limits(job: "Job") -> list[str]:
 
 
 def _specification(job: "Job") -> dict[str, str | None]:
-    """The fields of the specification that are set and not listed in OWN_LINES."""
+    """Return the fields of the specification that are set and not listed in OWN_LINES."""
     from asgard_async.client.jobs import Specification
 
     names = [name for name in Specification.__struct_fields__ if name not in OWN_LINES]
