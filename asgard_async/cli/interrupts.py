@@ -107,7 +107,7 @@ class Interrupts:
 
 def _discard_typed_input() -> None:
     """Discard keys pressed before the question, so that a stray Enter does not answer it."""
-    import termios  # missing on Windows, where nothing is asked
+    import termios  # missing on Windows, where no question is asked
 
     termios.tcflush(sys.stdin.fileno(), termios.TCIFLUSH)
 

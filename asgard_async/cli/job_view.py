@@ -81,7 +81,7 @@ class JobView:
 
     @contextlib.asynccontextmanager
     async def paused(self) -> AsyncIterator[None]:
-        """Show nothing inside this context, which starts with the cursor on a fresh line."""
+        """Pause the display inside this context, with the cursor on a fresh line."""
         async with self._lock:
             self._stop_spinner()
             if self._shares_terminal:

@@ -97,7 +97,7 @@ def _no_file(match: Match, log_tail: str) -> str:
     if match["path"].startswith(("/", "~")):
         return "Paths refer to the machine that runs Asgard, not to yours."
     return (
-        "A job starts in an empty directory of its own: use the absolute path of a file on the"
+        "A job starts in its own empty directory: use the absolute path of a file on the"
         " machine that runs Asgard, or download the data in the script."
     )
 

@@ -115,7 +115,7 @@ class Lifecycle:
                 return  # the job has finished and was deleted
             except Exception:
                 logger.exception(
-                    "step of job %s failed; trying again in %g s", job.job_id, RETRY_SECONDS
+                    "step of job %s failed; retrying in %g s", job.job_id, RETRY_SECONDS
                 )
             else:
                 return

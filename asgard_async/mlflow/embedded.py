@@ -112,7 +112,8 @@ class EmbeddedServer:
     async def run(self, starting: Callable[[], None]) -> None:
         """Keep the server running until cancelled; the server itself then continues (see `leave`).
 
-        Calls `starting` before each start. The first start waits until the isolation is known.
+        Calls `starting` before each start. The first start waits until the isolation level is
+        known.
         """
         await run_with_restarts(
             partial(self._run_once, starting), BACKOFF, before_pause=self._log_exit

@@ -33,8 +33,8 @@ class MlflowRefused(TrackingRejected):
 class MlflowInternalError(TrackingUnavailable):
     """MLflow is running but failed to process this request (500); others may succeed.
 
-    Some requests always fail this way, such as a source that names no logged model, so that the
-    failure of one job must not hold up other jobs.
+    Some requests always fail this way, such as a source that names no logged model, so one job's
+    failure must not hold up other jobs.
     """
 
 
@@ -72,7 +72,7 @@ def read_refusal(status: int, body: bytes, address: MlflowAddress) -> AsgardErro
     if refusal is None or not refusal.error_code or status < 400:
         kind = EndpointMissing if status == HTTPStatus.NOT_FOUND else TrackingUnavailable
         return kind(
-            f"{public_uri} answered {status}, and not like an MLflow server;"
+            f"{public_uri} answered {status}, not as an MLflow server would;"
             " check [mlflow] tracking_uri"
         )
     if refusal.error_code == NO_ENDPOINT:

@@ -112,7 +112,7 @@ async def test_an_end_on_a_full_disk_is_recorded_later(service: Service) -> None
     size = (service.data_dir / "asgard.db-wal").stat().st_size
     resource.prlimit(service.pid, resource.RLIMIT_FSIZE, (size, unlimited[1]))
     await eventually(
-        lambda: "trying again in" in service.log.read_text(), what="service could not record"
+        lambda: "retrying in" in service.log.read_text(), what="service could not record"
     )
     resource.prlimit(service.pid, resource.RLIMIT_FSIZE, unlimited)
     job = await service.finished(job_id)

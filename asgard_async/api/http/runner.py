@@ -16,14 +16,14 @@ def create_runner(app: web.Application, *, shutdown_timeout: float) -> web.AppRu
 
     Raises the process's limit on open files as far as the connections need.
     """
-    wanted = app[CONFIG].http.max_connections
-    available = raise_limit_for(wanted)
-    if available < wanted:
+    requested = app[CONFIG].http.max_connections
+    available = raise_limit_for(requested)
+    if available < requested:
         logger.warning(
             "Only %d connections can be open, not [http] max_connections = %d: the hard limit of"
             " open files (ulimit -Hn, LimitNOFILE=) is too low",
             available,
-            wanted,
+            requested,
         )
     return Runner(
         app, max_connections=available, access_log=None, shutdown_timeout=shutdown_timeout

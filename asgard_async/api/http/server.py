@@ -195,7 +195,7 @@ class _RequestHandler(ObservableRequestHandler):
             raise ConnectionError("the response has already started")
         if isinstance(exc, ConnectionError) and is_disconnected(request):
             log.info("Request %s aborted by its client", request_id(request))
-            problem = INTERNAL_ERROR  # nobody reads it
+            problem = INTERNAL_ERROR  # the client never receives this response
         elif status < 500:
             log.info("Malformed request from %s: %s", request.remote, type(exc).__name__)
             problem = problem_of_malformed_http(status)

@@ -56,15 +56,15 @@ async def limits(config: Config, data: DataDirectory) -> Finding:
     if document is not None and "limits" in document:
         mechanisms: dict[str, str] = document["limits"]
         missing = [name for name in CGROUP_LIMITS if not mechanisms[name].startswith("cgroup")]
-        found = ", ".join(f"{name} by {by}" for name, by in mechanisms.items())
+        summary = ", ".join(f"{name} by {by}" for name, by in mechanisms.items())
     else:
         mechanisms = await asyncio.to_thread(_available_mechanisms)
         missing = [name for name in CGROUP_LIMITS if name not in mechanisms]
         available = ", ".join(f"{name} by {by}" for name, by in mechanisms.items())
-        found = f"{available or 'no control groups'} (for a service started from here)"
+        summary = f"{available or 'no control groups'} (for a service started from here)"
     if missing:
-        return Finding(about, Level.WARN, f"{found}; not limited: {', '.join(missing)}", ADVICE)
-    return Finding(about, Level.OK, found)
+        return Finding(about, Level.WARN, f"{summary}; not limited: {', '.join(missing)}", ADVICE)
+    return Finding(about, Level.OK, summary)
 
 
 def _available_mechanisms() -> dict[str, str]:

@@ -53,7 +53,7 @@ def list_environments(file: Path | None, data_dir: str | None, as_json: bool) ->
         click.echo(f"{environment['key']}  {environment['size_bytes'] >> 20:6d} MiB  {use}")
         click.echo(f"    {', '.join(environment['requirements'])}")
     if not environments:
-        click.echo("No environments; all jobs so far ran in Asgard's own.")
+        click.echo("No environments; all jobs so far ran in Asgard's own environment.")
 
 
 @env.command()
