@@ -238,12 +238,9 @@ class Service(ServiceApi):
         for pid in processes_with(str(self.data_dir)):
             with contextlib.suppress(ProcessLookupError):
                 os.kill(pid, signal.SIGKILL)
-        await eventually(
-            lambda: not processes_with(str(self.data_dir)), what="no process of the service left"
-        )
+        await eventually(self._is_gone, what="no process of the service left")
         # if keeper and shim of a job were killed, its control group stays for the next service
-        for attempt in self.data_dir.glob("jobs/*/attempts/*"):
-            limits.clear(str(attempt))
+        self._clear_groups()
         config = load_config(environ={})
         data = DataDirectory(root=self.data_dir)
         enforcer = LimitEnforcer(config.limits, jobs_dir=data.jobs, builds_dir=data.builds)
@@ -251,6 +248,17 @@ class Service(ServiceApi):
         enforcer.close()
         if self.log.exists() and not self.may_fail:
             self.assert_unharmed()
+
+    def _is_gone(self) -> bool:
+        if not processes_with(str(self.data_dir)):
+            return True
+        # a keeper that is killed while it kills its group leaves the group frozen (cgroup v1)
+        self._clear_groups()
+        return False
+
+    def _clear_groups(self) -> None:
+        for attempt in self.data_dir.glob("jobs/*/attempts/*"):
+            limits.clear(str(attempt))
 
     def assert_unharmed(self) -> None:
         """Fail if the log contains a traceback."""
