@@ -1,4 +1,4 @@
-"""The 13 checks of tests/e2e against a service that runs already, from wherever it was started."""
+"""The 13 checks of tests/system/test_report_checks.py, against a service that is running."""
 
 import os
 import re

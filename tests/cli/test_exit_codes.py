@@ -27,24 +27,36 @@ CODES = {
 }
 
 
-@pytest.mark.parametrize(("end", "code"), CODES.items(), ids=str)
-def test_each_end_reason_has_its_exit_code(
-    end: tuple[str, int | None, str | None], code: int
-) -> None:
-    reason, exit_code, signal = end
-    job = Job(
+FROM_THE_SCRIPT = {(3, None): 3, (None, "SIGTERM"): 143, (None, None): 125}
+"""Exit codes for reasons without an entry, by the exit code and the signal of the script."""
+OTHER_REASONS = {*Reason} - {reason for reason, _, _ in CODES} | {"reason_of_a_newer_service"}
+
+
+def finished_job(reason: str, exit_code: int | None, signal: str | None) -> Job:
+    status = Reason(reason).status if reason in {*Reason} else Status.FAILED
+    return Job(
         job_id="3f9c01ab",
         script_name="train.py",
         experiment_name="e",
         model_name="m",
-        status=Status(Reason(reason).status),
+        status=Status(status),
         created_at=datetime.now(UTC),
         reason=reason,
         exit_code=exit_code,
         signal=signal,
     )
-    assert exit_code_of(job) == code
 
 
-def test_every_end_reason_has_an_exit_code() -> None:
-    assert {reason for reason, _, _ in CODES} == set(Reason)
+@pytest.mark.parametrize(("end", "code"), CODES.items(), ids=str)
+def test_end_reasons_have_their_exit_codes(
+    end: tuple[str, int | None, str | None], code: int
+) -> None:
+    assert exit_code_of(finished_job(*end)) == code
+
+
+@pytest.mark.parametrize("reason", sorted(OTHER_REASONS))
+@pytest.mark.parametrize(("end", "code"), FROM_THE_SCRIPT.items(), ids=str)
+def test_other_reasons_have_the_exit_code_of_the_script(
+    reason: str, end: tuple[int | None, str | None], code: int
+) -> None:
+    assert exit_code_of(finished_job(reason, *end)) == code

@@ -2,14 +2,25 @@
 
 import re
 import shlex
+from enum import StrEnum
 from pathlib import Path
 
 import click
 import pytest
 
+from asgard_async.api.health import not_ready
+from asgard_async.api.http.problem import STATUS_OF
 from asgard_async.api.routes import ROUTES
-from asgard_async.cli.main import main
+from asgard_async.api.schemas.jobs import JobInFullSchema
+from asgard_async.api.schemas.submission import (
+    ArchiveSubmissionSchema,
+    ResourcesAskedSchema,
+    SubmissionSchema,
+    UploadFormSchema,
+)
+from asgard_async.cli.main import COMMANDS, main
 from asgard_async.config import SECTIONS
+from asgard_async.domain.status import ColdReason, Isolation, Phase, Reason, Start, Status
 from asgard_async.domain.transitions import TRANSITIONS
 
 ROOT = Path(__file__).parents[2]
@@ -21,6 +32,9 @@ FOR_DEVELOPERS = [
     *(ROOT / "docs" / name for name in ("architecture.md", "glossary.md")),
     ROOT / "CONTRIBUTING.md",
 ]
+
+UPLOAD = "### POST /mlops/training/upload"
+GET_JOB = "### GET /mlops/training/jobs/{job_id}"
 
 
 def text_of(name: str) -> str:
@@ -52,6 +66,57 @@ def test_every_route_is_documented_and_exists() -> None:
     assert exist - named == set()
     examples = {path for path in named if re.search(r"/jobs/[0-9a-f]{8}\b", path)}
     assert named - exist - examples == set()
+
+
+def api_section(heading: str) -> str:
+    """The text of docs/api.md below a heading, with its subsections."""
+    level = heading.partition(" ")[0]
+    text = text_of("docs/api.md").partition(f"\n{heading}\n")[2]
+    assert text, f"docs/api.md has no heading {heading}"
+    return re.split(rf"^#{{1,{len(level)}}} ", text, maxsplit=1, flags=re.MULTILINE)[0]
+
+
+def words_in(text: str) -> set[str]:
+    """The names in backticks, outside blocks of code."""
+    return set(re.findall(r"`([^`\n]+)`", re.sub(r"```.*?```", "", text, flags=re.DOTALL)))
+
+
+@pytest.mark.parametrize(
+    ("name", "kind"),
+    [
+        *(("status", Status), ("phase", Phase), ("reason", Reason), ("start", Start)),
+        *(("cold_reason", ColdReason), ("isolation", Isolation)),
+    ],
+)
+def test_every_value_of_a_field_is_documented(name: str, kind: type[StrEnum]) -> None:
+    text = api_section(GET_JOB)
+    (row,) = re.findall(rf"^\| [^|]*`{name}`[^|]* \| (.+) \|$", text, re.MULTILINE)
+    assert {*kind} - words_in(row) == set()
+
+
+def test_every_field_of_an_upload_is_documented() -> None:
+    schemas = (SubmissionSchema, ArchiveSubmissionSchema, UploadFormSchema, ResourcesAskedSchema)
+    fields = {name for schema in schemas for name in schema().fields}
+    assert fields - words_in(api_section(UPLOAD)) == set()
+
+
+def test_every_field_of_a_job_is_documented() -> None:
+    assert JobInFullSchema().fields.keys() - words_in(api_section(GET_JOB)) == set()
+
+
+def test_every_problem_type_is_documented_with_its_status() -> None:
+    declared = {error.problem_type: status for error, status in STATUS_OF.items()}
+    declared["not-ready"] = not_ready([]).status
+    rows = re.findall(r"^\| `([a-z-]+)` \| (\d+) \| .+ \|$", api_section("## Errors"), re.MULTILINE)
+    assert sorted((name, int(status)) for name, status in rows) == sorted(declared.items())
+
+
+def test_every_command_is_documented() -> None:
+    names = {name for section in COMMANDS.values() for name in section}
+    documented = {
+        word.removeprefix("asgard ").split()[0] for word in words_in(text_of("docs/cli.md"))
+    }
+    assert names - documented == set()
 
 
 @pytest.mark.parametrize("document", DOCUMENTS, ids=relative)
@@ -140,8 +205,8 @@ def test_commands_named_in_documents_exist(line: str) -> None:
         assert found is not None, line
         command = found
     known = {option for entry in command.params for option in entry.opts} | {"--help", "--version"}
-    given = {word.partition("=")[0] for word in words if re.match("-[-a-z]", word)}
-    assert given <= known, line
+    options = {word.partition("=")[0] for word in words if re.match("-[-a-z]", word)}
+    assert options <= known, line
 
 
 def test_make_targets_named_in_documents_exist() -> None:
