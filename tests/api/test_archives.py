@@ -42,7 +42,7 @@ PROJECT = {
     "src/helpers/names.py": "NAME = 'imported'\n",
     "data/rows.csv": "1,2",
 }
-SAID = '["imported", "1,2", ["src/train.py"], true, "%s", "__main__"]\n'
+EXPECTED_LOG = '["imported", "1,2", ["src/train.py"], true, "%s", "__main__"]\n'
 KINDS = [
     ("project.zip", zip_of, "application/zip"),
     ("project.tar.gz", tar_gz_of, "application/gzip"),
@@ -65,7 +65,7 @@ async def test_an_archive_runs_and_can_be_downloaded(
     done = await finished(api, made["job_id"])
     work = tmp_path / "jobs" / made["job_id"] / "attempts" / "1" / "work"
     assert (done["status"], done["reason"]) == ("completed", "succeeded"), done["logs"]
-    assert done["logs"] == SAID % (work / "src/train.py")
+    assert done["logs"] == EXPECTED_LOG % (work / "src/train.py")
     assert (done["script_name"], done["entrypoint"]) == (name, "src/train.py")
     response = await api.get(f"{made['links']['self']}/script")
     assert response.status == 200

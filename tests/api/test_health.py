@@ -14,8 +14,8 @@ async def test_a_service_accepting_jobs_is_live_and_ready(api: Client) -> None:
 
 async def test_problems_are_reported_while_jobs_are_accepted(api: Client) -> None:
     async def warnings() -> list[str]:
-        told: list[str] = (await get_json(api, "/health/ready"))["warnings"]
-        return told
+        found: list[str] = (await get_json(api, "/health/ready"))["warnings"]
+        return found
 
     (warning,) = await eventually(warnings, what="a warning")
     assert warning.startswith(f"MLflow at {NOWHERE} cannot be reached")

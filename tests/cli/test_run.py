@@ -194,7 +194,7 @@ async def test_a_service_restart_loses_and_repeats_nothing(
             else:
                 await service.kill()
             Path(flag).touch()
-            await command.said("Connection lost")
+            await command.reported("Connection lost")
             await service.start()
         assert await command.ended() == 5
     job_id = await job_of(service, script)

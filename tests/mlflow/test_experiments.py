@@ -109,7 +109,7 @@ async def test_a_failure_is_not_cached(relay: Relay, relayed: MlflowGateway) -> 
     name = fresh("late")
     relay.fail(GET, 503)
     assert await experiments.ensure_experiment(name) is None
-    relay.mend()
+    relay.recover()
     assert await experiments.ensure_experiment(name) is not None
 
 

@@ -87,7 +87,7 @@ async def test_a_server_is_starting_until_it_first_responds(
     async with watching(relay.uri, starting=True) as monitor:
         await eventually(lambda: relay.seen[EXPERIMENTS] >= 3)
         seen = [monitor.snapshot.mlflow_api]
-        relay.mend()
+        relay.recover()
         assert await monitor.wait_accessible(30)
         relay.fail(EXPERIMENTS, 502)
         await eventually(lambda: not monitor.snapshot.available)

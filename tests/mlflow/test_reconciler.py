@@ -152,7 +152,7 @@ async def test_a_failure_at_one_job_does_not_block_the_others(
     relay.fail(CREATE, 500, poison.encode())
     reconciled = await RunReconciler(relayed, server_id=SERVER).reconcile(jobs)
     assert reconciled.keys() == {one.job_id for one in others}
-    relay.mend()
+    relay.recover()
     late = await RunReconciler(relayed, server_id=SERVER).reconcile(jobs)
     assert late.keys() == {job.job_id for job in jobs}
     for job in jobs:
@@ -200,7 +200,7 @@ async def test_registering_is_retried_after_an_outage(
         await RunReconciler(relayed, server_id=SERVER).reconcile(jobs)
     # after the first failure the remaining jobs are not tried
     assert relay.seen["logged-models/search"] < len(jobs)
-    relay.mend()
+    relay.recover()
     reconciled = await RunReconciler(relayed, server_id=SERVER).reconcile(jobs)
     assert reconciled.keys() == {job.job_id for job in jobs}
     assert len(await user.versions(name)) == len(jobs)

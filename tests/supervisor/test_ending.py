@@ -16,7 +16,7 @@ import weakref
 class Value: ...
 
 value = Value()
-told = weakref.ref(value, lambda _: print("taken apart"))
+finalizer = weakref.ref(value, lambda _: print("taken apart"))
 """
 FINALIZED = """
 class Value:
@@ -45,9 +45,9 @@ async def output(script: str, place: Path, server: ForkServer) -> list[str]:
 
 
 async def test_preloaded_modules_are_left_alone(tmp_path: Path, server: ForkServer) -> None:
-    said = await output("import library, json; print('end')", tmp_path / "job", server)
-    assert "taken apart" not in said
-    assert said[0] == "end"
+    lines = await output("import library, json; print('end')", tmp_path / "job", server)
+    assert "taken apart" not in lines
+    assert lines[0] == "end"
 
 
 async def test_objects_of_the_job_are_finalized_as_by_hand(

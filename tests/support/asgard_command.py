@@ -56,9 +56,9 @@ class Running:
         """Wait until stdout contains this."""
         await eventually(lambda: text in self.stdout, what=f"it prints {text!r}")
 
-    async def said(self, text: str) -> None:
+    async def reported(self, text: str) -> None:
         """Wait until stderr contains this."""
-        await eventually(lambda: text in self.stderr, what=f"it says {text!r}")
+        await eventually(lambda: text in self.stderr, what=f"it reports {text!r}")
 
     def signal(self, number: int) -> None:
         self._process.send_signal(number)

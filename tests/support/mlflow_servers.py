@@ -158,7 +158,7 @@ class Relay:
         """Respond with `status` to requests to `path` whose body contains `needle`."""
         self._failing[path] = (status, needle)
 
-    def mend(self) -> None:
+    def recover(self) -> None:
         self._failing.clear()
 
     def gate(self, path: str) -> asyncio.Event:

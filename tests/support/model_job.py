@@ -23,10 +23,10 @@ print("loaded, it says", mlflow.sklearn.load_model(logged.model_uri).predict([[3
 """
 """Waits for the file `go` before it uses MLflow."""
 
-TELLING_PATHS = ("/mlops/status", "/openapi.json", "/health/ready", "/metrics", "/mlops/models")
+PUBLIC_PATHS = ("/mlops/status", "/openapi.json", "/health/ready", "/metrics", "/mlops/models")
 
 
-def told_by_processes(secret: str) -> tuple[list[str], list[str]]:
+def processes_with(secret: str) -> tuple[list[str], list[str]]:
     """The command lines of processes with `secret` in their arguments, and in their environment."""
     in_arguments, in_environment = [], []
     for entry in Path("/proc").glob("[0-9]*"):
@@ -43,12 +43,12 @@ def told_by_processes(secret: str) -> tuple[list[str], list[str]]:
     return in_arguments, in_environment
 
 
-async def everything_told(service: Service, *job_ids: str) -> str:
+async def all_output(service: Service, *job_ids: str) -> str:
     """All output of the service, to clients and in logs."""
-    told = [service.log.read_text()]
-    told += [json.dumps((await service.get(path))[1]) for path in TELLING_PATHS]
-    told += [json.dumps(await service.job(job_id, logs="full")) for job_id in job_ids]
-    return "\n".join(told)
+    texts = [service.log.read_text()]
+    texts += [json.dumps((await service.get(path))[1]) for path in PUBLIC_PATHS]
+    texts += [json.dumps(await service.job(job_id, logs="full")) for job_id in job_ids]
+    return "\n".join(texts)
 
 
 async def warnings_of(service: Service) -> list[str]:

@@ -143,10 +143,10 @@ class ServiceApi:
     async def says(self, job_id: str, text: str) -> None:
         """Wait until a job's log contains `text`."""
 
-        async def said() -> bool:
+        async def is_logged() -> bool:
             return text in (await self.job(job_id))["logs"]
 
-        await eventually(said, what=f"{job_id} says {text!r}")
+        await eventually(is_logged, what=f"{job_id} logs {text!r}")
 
     async def finished(self, job_id: str, within: float = DEADLINE_SECONDS) -> dict[str, Any]:
         """Wait until a job has ended; return it with its log."""

@@ -5,8 +5,8 @@ from pathlib import Path
 from tests.support.eventually import eventually
 from tests.support.model_job import (
     LOGS_A_MODEL,
-    everything_told,
-    told_by_processes,
+    all_output,
+    processes_with,
     warned,
     warnings_of,
 )
@@ -30,16 +30,16 @@ async def test_the_model_is_in_the_bucket_without_credentials(
 
         job_id = await service.submit(LOGS_A_MODEL.format(go=str(go)), model_name="in-s3")
         await service.says(job_id, "variables:")
-        shown = [told_by_processes(secret) for secret in (SECRET_KEY, ACCESS_KEY)]
+        shown = [processes_with(secret) for secret in (SECRET_KEY, ACCESS_KEY)]
         go.touch()
         job = await service.finished(job_id, within=240)
-        told = await everything_told(service, job_id)
-        told += (service.data_dir / "mlflow-server" / "mlflow.log").read_text()
+        output = await all_output(service, job_id)
+        output += (service.data_dir / "mlflow-server" / "mlflow.log").read_text()
 
         async def no_warning() -> bool:
             return await warnings_of(service) == []
 
-        await eventually(no_warning, what="the store is found mended")
+        await eventually(no_warning, what="the store is available")
 
     assert job["status"] == "completed", job["logs"]
     assert "loaded, it says 1" in job["logs"]
@@ -51,8 +51,8 @@ async def test_the_model_is_in_the_bucket_without_credentials(
 
     variables = job["logs"].partition("variables:")[2].splitlines()[0].split()
     assert [name for name in variables if "AWS" in name or "S3" in name] == []
-    assert SECRET_KEY not in told
-    assert ACCESS_KEY not in told
+    assert SECRET_KEY not in output
+    assert ACCESS_KEY not in output
     for in_arguments, in_environment in shown:
         assert in_arguments == []
         own = [line for line in in_environment if str(tmp_path) in line or "server_program" in line]

@@ -63,14 +63,16 @@ print("it is", mlflow.__version__)
 with mlflow.start_run():
     mlflow.log_param("version", mlflow.__version__)
 """
-    ours = version("mlflow")
+    own_version = version("mlflow")
     job_id = await asgard_service.submit(
-        script, experiment_name=fresh("other"), requirements=[f"mlflow<{ours}"]
+        script, experiment_name=fresh("other"), requirements=[f"mlflow<{own_version}"]
     )
     job = await asgard_service.finished(job_id, within=BUILD_SECONDS)
     assert (job["status"], job["error"]) == ("completed", None), job
-    (theirs,) = [line.split()[-1] for line in job["logs"].splitlines() if line.startswith("it is")]
-    assert theirs != ours
-    assert f"\n + mlflow=={theirs}\n" in job["logs"]
+    (installed,) = [
+        line.split()[-1] for line in job["logs"].splitlines() if line.startswith("it is")
+    ]
+    assert installed != own_version
+    assert f"\n + mlflow=={installed}\n" in job["logs"]
     run = await mlflow_api.run(job["run_id"])
-    assert named(run["data"]["params"]) == {"version": theirs}
+    assert named(run["data"]["params"]) == {"version": installed}

@@ -5,7 +5,7 @@ from pathlib import Path
 import pytest
 
 from tests.support.mlflow_user import fresh
-from tests.support.model_job import LOGS_A_MODEL, everything_told, told_by_processes, warned
+from tests.support.model_job import LOGS_A_MODEL, all_output, processes_with, warned
 from tests.support.protected_mlflow import BUCKET, PASSWORD, PREFIX, ProtectedMlflow
 from tests.support.service import running_service
 
@@ -23,10 +23,10 @@ async def test_a_job_without_s3_credentials_stores_its_model(
             model_name=model_name,
         )
         await service.says(job_id, "variables:")
-        in_arguments, in_environment = told_by_processes(PASSWORD)
+        in_arguments, in_environment = processes_with(PASSWORD)
         go.touch()
         job = await service.finished(job_id, within=240)
-        told = await everything_told(service, job_id)
+        output = await all_output(service, job_id)
         _, model = await service.get(f"/mlops/models/{model_name}")
 
     assert job["status"] == "completed", job["logs"]
@@ -48,7 +48,7 @@ async def test_a_job_without_s3_credentials_stores_its_model(
     assert model_id.encode() in protected_mlflow.s3.read(BUCKET, description)
     assert any(files[key] for key in files if "model.skops" in key)
 
-    assert PASSWORD not in told
+    assert PASSWORD not in output
     assert in_arguments == []
     # the service and the script, but not keeper and shim
     assert len(in_environment) == 2, in_environment
@@ -71,10 +71,10 @@ async def test_rejected_credentials_mean_unreachable_with_reason(
     ) as service:
         warning = await warned(service, "MLflow")
         _, status = await service.get("/mlops/status")
-        told = await everything_told(service)
+        output = await all_output(service)
     assert (status["mlflow_api"], status["mlflow_available"]) == ("unreachable", False)
     assert status["mlflow_tracking_uri"] == protected_mlflow.uri
     assert hint in warning
     assert "[mlflow] username and password" in warning
     assert hint in service.log.read_text()
-    assert "mistyped" not in told
+    assert "mistyped" not in output

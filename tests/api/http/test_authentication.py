@@ -132,13 +132,13 @@ async def test_every_way_to_send_a_token_is_accepted(closed: Client) -> None:
     headers = bearer(closed, Scope.READ)
     secret = headers["Authorization"].split()[1]
     basic = "Basic " + b64encode(f"anybody:{secret}".encode()).decode()
-    for given in (
+    for credentials in (
         headers,
         {"authorization": f"bearer  {secret}"},
         {"Authorization": basic},
         {"Sec-WebSocket-Protocol": f"asgard.logs, asgard.bearer.{secret}"},
     ):
-        assert (await closed.get("/mlops/status", headers=given)).status == 200
+        assert (await closed.get("/mlops/status", headers=credentials)).status == 200
 
 
 @pytest.mark.service
@@ -213,11 +213,11 @@ async def test_a_damaged_token_file_rejects_every_request(
     sound = file.read_bytes()
     for damaged in (b"[", b'[{"id": "\xff"}]', sound[:-20]):
         file.write_bytes(damaged)
-        for given in ({}, headers):
-            document = await problem(await closed.get("/mlops/status", headers=given), 503)
+        for credentials in ({}, headers):
+            document = await problem(await closed.get("/mlops/status", headers=credentials), 503)
             assert "An administrator must fix it" in document["detail"]
             assert str(tmp_path) not in json.dumps(document)
-            response = await closed.post(UPLOAD, json=submission("print()"), headers=given)
+            response = await closed.post(UPLOAD, json=submission("print()"), headers=credentials)
             await problem(response, 503)
         document = await problem(await closed.get("/health/ready"), 503)
         assert "tokens.json" in document["reasons"][0]

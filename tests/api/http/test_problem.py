@@ -98,8 +98,8 @@ def test_an_overloaded_service_names_the_resource(error: Exception, cause: str) 
 
 
 def test_every_422_has_errors() -> None:
-    told = problem_of_refusal(InvalidSubmission({"timeout": ["Too long."]}))
-    assert document_of(told)["errors"] == {"timeout": ["Too long."]}
+    problem = problem_of_refusal(InvalidSubmission({"timeout": ["Too long."]}))
+    assert document_of(problem)["errors"] == {"timeout": ["Too long."]}
     assert document_of(problem_of_refusal(TrackingRejected("No.")))["errors"] == {
         "request": ["No."]
     }

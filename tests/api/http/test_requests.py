@@ -36,18 +36,18 @@ async def test_every_kind_of_response_has_its_own_id(api: Client) -> None:
     assert len(seen) == 13
 
 
-@pytest.mark.parametrize("given", ["a", "A-b_c.9", "x" * 128])
-async def test_a_valid_request_id_is_kept(given: str) -> None:
+@pytest.mark.parametrize("request_id", ["a", "A-b_c.9", "x" * 128])
+async def test_a_valid_request_id_is_kept(request_id: str) -> None:
     async with serving(edge()) as client:
-        response = await client.get("/", headers={"X-Request-ID": given})
-        assert response.headers["X-Request-ID"] == given
-        assert (await response.json(content_type=None))["request_id"] == given
+        response = await client.get("/", headers={"X-Request-ID": request_id})
+        assert response.headers["X-Request-ID"] == request_id
+        assert (await response.json(content_type=None))["request_id"] == request_id
 
 
-@pytest.mark.parametrize("given", ["", "x" * 129, "a b", "a/b", "é", "<b>", "a;b"])
-async def test_an_invalid_request_id_is_replaced(given: str) -> None:
+@pytest.mark.parametrize("request_id", ["", "x" * 129, "a b", "a/b", "é", "<b>", "a;b"])
+async def test_an_invalid_request_id_is_replaced(request_id: str) -> None:
     async with serving(edge()) as client:
-        response = await client.get("/", headers={"X-Request-ID": given})
+        response = await client.get("/", headers={"X-Request-ID": request_id})
         assert re.fullmatch(r"[0-9a-f]{16}", response.headers["X-Request-ID"])
 
 

@@ -30,8 +30,8 @@ attack("the shim's files", lambda: open("../pid.json").read())
 attack("the lock", lambda: os.remove("../lock"))
 attack("the end", lambda: open("../exit.json", "w"))
 """
-    said = await target.attacked(script, CONFIG=str(target.config))
-    assert said.count("held") == 17
+    output = await target.attacked(script, CONFIG=str(target.config))
+    assert output.count("held") == 17
 
 
 async def test_shared_directories_hide_private_files(
@@ -44,9 +44,9 @@ attack("writing", lambda: open(f"{shared}/data_set", "a"))
 attack("config", lambda: open(f"{shared}/asgard.toml").read())
 attack("database", lambda: os.stat(f"{shared}/data/asgard.db"))
 """
-    said = await target.attacked(script, SHARED=str(target.shared))
-    assert "1,2,3" in said
-    assert said.count("held") == 3
+    output = await target.attacked(script, SHARED=str(target.shared))
+    assert "1,2,3" in output
+    assert output.count("held") == 3
 
 
 async def test_secrets_of_the_service_are_not_found(target: Target) -> None:
@@ -93,8 +93,8 @@ for name in os.listdir("/proc"):
     if name.isdigit() and name != str(os.getpid()):
         attack(f"variables of {name}", lambda: open(f"/proc/{name}/environ").read())
 """
-    said = await target.attacked(script, VICTIM=path)
-    assert said.count("held") == 4
+    output = await target.attacked(script, VICTIM=path)
+    assert output.count("held") == 4
     await target.service.post(f"/mlops/training/jobs/{victim}/cancel")
     await target.service.finished(victim)
 
@@ -114,9 +114,9 @@ attack("signal", lambda: os.kill(int(os.environ["SERVICE_PID"]), 0))
 attack("pidfd", lambda: os.pidfd_open(int(os.environ["SERVICE_PID"])))
 attack("priority", lambda: os.setpriority(os.PRIO_PROCESS, int(os.environ["SERVICE_PID"]), 19))
 """
-    said = await target.attacked(script)
-    assert "['1', '2']" in said
-    assert said.count("held") == 27
+    output = await target.attacked(script)
+    assert "['1', '2']" in output
+    assert output.count("held") == 27
 
 
 async def test_the_init_of_its_namespace_cannot_be_stopped(target: Target) -> None:
@@ -135,9 +135,9 @@ child = subprocess.Popen(["/bin/sh", "-c", "exit 3"])
 print("code", child.wait())
 print("state", open("/proc/1/stat").read().split()[2])
 """
-    said = await target.attacked(script)
-    assert "code 3" in said
-    assert "state S" in said
+    output = await target.attacked(script)
+    assert "code 3" in output
+    assert "state S" in output
 
 
 async def test_nothing_is_written_outside_its_own_directories(target: Target) -> None:
@@ -156,9 +156,9 @@ for place in (".", os.environ["HOME"], os.environ["TMPDIR"], "/tmp", "/var/tmp",
         file.write("x")
 print("own places are written")
 """
-    said = await target.attacked(script)
-    assert said.count("held") == 24
-    assert "own places are written" in said
+    output = await target.attacked(script)
+    assert output.count("held") == 24
+    assert "own places are written" in output
 
 
 async def test_privileges_are_dropped_for_good(target: Target) -> None:
@@ -178,9 +178,9 @@ attack("clock", lambda: time.clock_settime(time.CLOCK_REALTIME, time.time()))
 for number, path in ((7, "/dev/kmsg"), (8, "/dev/mem"), (9, "/dev/sda"), (10, "/dev/vda")):
     attack(path, lambda: open(path))
 """
-    said = await target.attacked(script)
-    assert said.count("held") == 17
-    assert "no new privileges 1" in said
+    output = await target.attacked(script)
+    assert output.count("held") == 17
+    assert "no new privileges 1" in output
 
 
 async def test_new_namespaces_uncover_nothing(target: Target) -> None:
@@ -208,11 +208,11 @@ for place in (b"/tmp", b"/dev", b"/proc/sys", os.getcwd().encode()):
 attack("core pattern", lambda: open("/proc/sys/kernel/core_pattern", "w"))
 attack("database", lambda: os.stat(os.environ["DATA_DIR"] + "/asgard.db"))
 """
-    said = await target.attacked(script)
-    assert said.count("held") == 11
+    output = await target.attacked(script)
+    assert output.count("held") == 11
     # for a root service, the limit would be that of the whole machine
     is_roots = (target.service.data_dir.stat().st_uid == 0) if IS_ROOT else False
-    assert f"made {is_roots}" in said
+    assert f"made {is_roots}" in output
 
 
 async def test_shared_memory_and_queues_are_private(target: Target) -> None:
@@ -303,5 +303,5 @@ async def test_a_timeout_leaves_no_processes(target: Target) -> None:
 
 async def test_a_job_cannot_lock_the_cache_for_later_jobs(target: Target) -> None:
     await target.attacked("os.chmod(os.environ['XDG_CACHE_HOME'], 0)")
-    said = await target.attacked("print(os.listdir(os.environ['XDG_CACHE_HOME']) is not None)")
-    assert "True" in said
+    output = await target.attacked("print(os.listdir(os.environ['XDG_CACHE_HOME']) is not None)")
+    assert "True" in output

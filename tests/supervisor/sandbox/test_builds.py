@@ -24,14 +24,14 @@ pytestmark = [pytest.mark.service, pytest.mark.asyncio(loop_scope="module")]
 
 BUILD_SECONDS = 120
 SCRIPT = """
-said = []
+output = []
 def print(*parts):
-    said.append(" ".join(map(str, parts)))
+    output.append(" ".join(map(str, parts)))
 {prelude}
 facts = {facts!r}
 def make():
 {attacks}
-    return {{"{name}.py": "SAID = " + repr("\\n".join(said)), **globals().get("further", {{}})}}
+    return {{"{name}.py": "OUTPUT = " + repr("\\n".join(output)), **globals().get("further", {{}})}}
 """
 
 
@@ -45,7 +45,7 @@ class Site:
 
     async def job_with(self, name: str, script: str = "") -> dict[str, Any]:
         """Run a job that needs package `name` to its end."""
-        script = script or f"import {name}\nprint({name}.SAID)"
+        script = script or f"import {name}\nprint({name}.OUTPUT)"
         job_id = await self.service.submit(script, requirements=[name])
         return await self.service.finished(job_id, within=BUILD_SECONDS)
 
@@ -100,9 +100,9 @@ async def site(
 
 
 async def test_wheels_are_installed_from_a_shared_cache(site: Site) -> None:
-    make_wheel(site.packages, "plain", "SAID = 'plain'")
+    make_wheel(site.packages, "plain", "OUTPUT = 'plain'")
     for name in ("plain", "plain>=1"):
-        job = await site.job_with(name, "import plain\nprint(plain.SAID)")
+        job = await site.job_with(name, "import plain\nprint(plain.OUTPUT)")
         assert (job["reason"], job["logs"].splitlines()[-1]) == ("succeeded", "plain")
         assert "built" not in job["logs"]
     modules = list(site.service.data_dir.glob("environments/*/venv/lib/*/site-packages/plain.py"))
@@ -118,7 +118,7 @@ async def test_an_installation_error_is_reported_once(site: Site) -> None:
 
 
 async def test_a_build_script_sees_no_files_of_the_service(site: Site) -> None:
-    said = await site.attacked("""
+    output = await site.attacked("""
 data = facts["DATA_DIR"]
 for name in ("asgard.db", "tokens.json", "audit.log", "service.lock", "mlflow", "jobs", "archives",
              "cache", "cache/uv", "uids"):
@@ -145,12 +145,12 @@ for folder, directories, files in os.walk("/"):
             print("BROKEN", folder, name)
 print("seen", seen > 100)
 """)
-    assert "seen True" in said
-    assert said.count("held") == 10
+    assert "seen True" in output
+    assert output.count("held") == 10
 
 
 async def test_a_build_script_writes_and_signals_nothing_outside(site: Site) -> None:
-    said = await site.attacked("""
+    output = await site.attacked("""
 data = facts["DATA_DIR"]
 for path in ("/x", "/etc/x", "/usr/x", "/run/x", f"{os.path.dirname(os.__file__)}/os.py",
              "/proc/sys/kernel/core_pattern", "/proc/sysrq-trigger"):
@@ -173,14 +173,14 @@ for folder in (data, f"{data}/environments", f"{data}/environments/builds", f"{d
     except OSError:
         pass
 """)
-    assert said.count("held") == 12
+    assert output.count("held") == 12
     assert not list(site.service.data_dir.rglob("left-by-a-build"))
-    assert int(said.split(" processes")[0].split()[-1]) < 10
+    assert int(output.split(" processes")[0].split()[-1]) < 10
 
 
 async def test_a_build_leaves_no_processes(site: Site) -> None:
     mark = f"mark-{secrets.token_hex(8)}"
-    said = await site.attacked(
+    output = await site.attacked(
         """
 waiting = "import signal, time; signal.signal(15, signal.SIG_IGN); time.sleep(600)"
 for hide in range(3):
@@ -193,12 +193,12 @@ print("left", hide)
 """,
         MARK=mark,
     )
-    assert "left 2" in said
+    assert "left 2" in output
     assert not processes_with(mark)
 
 
 async def test_a_fork_bomb_in_a_build_is_stopped(site: Site) -> None:
-    said = await site.attacked("""
+    output = await site.attacked("""
 import resource
 limit = resource.getrlimit(resource.RLIMIT_NPROC)[0]
 children = []
@@ -212,12 +212,12 @@ except BlockingIOError:
 for pid in children:
     os.kill(pid, signal.SIGKILL)
 """)
-    assert "stopped" in said
+    assert "stopped" in output
     assert (await site.service.get("/health/live"))[0] == 200
 
 
 async def test_a_builds_cache_is_private(site: Site) -> None:
-    make_wheel(site.packages, "victim", "SAID = 'as it should be'")
+    make_wheel(site.packages, "victim", "OUTPUT = 'as it should be'")
     await site.attacked("""
 import glob
 cache = os.environ["UV_CACHE_DIR"]
@@ -280,12 +280,12 @@ async def test_startup_modules_run_only_inside_the_job(site: Site) -> None:
         f" os.environ.get('ASGARD_JOB_ID', '{mark}')))"
     )
     further = {"at_start.pth": code, "sitecustomize.py": code}
-    make_wheel(site.packages, "at_start", "SAID = 'imported'", further=further)
+    make_wheel(site.packages, "at_start", "OUTPUT = 'imported'", further=further)
     job = await site.job_with("at_start")
     assert job["reason"] == "succeeded", job
-    said = [line for line in job["logs"].splitlines() if line.startswith("runs as")]
-    assert len(said) >= 2
-    assert all(line.endswith(job["job_id"]) for line in said), said
+    announcements = [line for line in job["logs"].splitlines() if line.startswith("runs as")]
+    assert len(announcements) >= 2
+    assert all(line.endswith(job["job_id"]) for line in announcements), announcements
     assert mark not in job["logs"]
     assert mark not in site.service.log.read_text()
 
@@ -304,6 +304,6 @@ async def test_a_wheel_writes_nothing_outside_its_environment(site: Site) -> Non
         ),
         "leading_out-1.data/data/../../../../../escaped2": "x",
     }
-    make_wheel(site.packages, "leading_out", "SAID = ''", further=further)
+    make_wheel(site.packages, "leading_out", "OUTPUT = ''", further=further)
     await site.job_with("leading_out")
     assert not list(site.service.data_dir.parent.rglob("escaped*"))
