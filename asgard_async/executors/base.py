@@ -101,6 +101,10 @@ class Executor(Protocol):
     def collectors(self) -> Sequence[Collector]:
         """The executor's own metrics, read on every scrape."""
 
+    @property
+    def problem(self) -> str | None:
+        """The reason why no attempt can be started, as a sentence; None if there is none."""
+
     def prewarm(self) -> None:
         """Prepare for quick starts, after the jobs of an earlier service process are resumed."""
 

@@ -84,6 +84,11 @@ class LocalExecutor:
         """See `Executor.collectors`."""
         return [WarmCollector(self._warm)]
 
+    @property
+    def problem(self) -> str | None:
+        """See `Executor.problem`: jobs cannot be isolated as configured."""
+        return self._selector.problem
+
     def prewarm(self) -> None:
         """See `Executor.prewarm`: start the fork servers."""
         self._warm.start()

@@ -45,6 +45,7 @@ class PlainExecutor:
         self.files = PlainFiles(root)
         self.abandoned: list[EnvironmentSpec] = []
         self.collectors: Sequence[Collector] = ()
+        self.problem: str | None = None
 
     def prewarm(self) -> None:
         pass
