@@ -41,6 +41,6 @@ async def test_a_forwarded_host_must_be_accepted(tmp_path: Path) -> None:
     async with running(config) as client:
         foreign = {"X-Forwarded-Host": "evil.example"}
         await problem(await client.get("/mlops/status", headers=foreign), 403)
-        ours = {"X-Forwarded-Host": "localhost", "X-Request-ID": "kept"}
-        response = await client.get("/mlops/status", headers=ours)
+        accepted = {"X-Forwarded-Host": "localhost", "X-Request-ID": "kept"}
+        response = await client.get("/mlops/status", headers=accepted)
         assert (response.status, response.headers["X-Request-ID"]) == (200, "kept")
