@@ -12,8 +12,7 @@ from asgard_async.config.component import CONFIG, data_directory, loop_lag
 from asgard_async.core.component import READINESS, background
 from asgard_async.core.health import Readiness
 from asgard_async.environments.component import environments
-from asgard_async.executors.component import executor
-from asgard_async.executors.local.component import warm_up
+from asgard_async.executors.component import executor, prewarm
 from asgard_async.jobs.component import jobs, stop_following
 from asgard_async.jobs.submit.component import submission
 from asgard_async.logs.component import logs
@@ -39,7 +38,7 @@ COMPONENTS: tuple[Callable[[web.Application], AsyncIterator[None]], ...] = (
     jobs,
     recovery,
     retention,
-    warm_up,
+    prewarm,
     dispatching,
     submission,
 )

@@ -11,6 +11,8 @@ from datetime import datetime
 from pathlib import Path
 from typing import Protocol
 
+from prometheus_client.registry import Collector
+
 from asgard_async.domain.attempt import AttemptId, Ended
 from asgard_async.domain.job import Started
 from asgard_async.domain.resources import ResourceRequest
@@ -94,6 +96,17 @@ class Executor(Protocol):
     @property
     def logs(self) -> LogSource:
         """The logs of the executor's jobs."""
+
+    @property
+    def collectors(self) -> Sequence[Collector]:
+        """The executor's own metrics, read on every scrape."""
+
+    @property
+    def problem(self) -> str | None:
+        """The reason why no attempt can be started, as a sentence; None if there is none."""
+
+    def prewarm(self) -> None:
+        """Prepare for quick starts, after the jobs of an earlier service process are resumed."""
 
     @property
     def files(self) -> JobFiles:

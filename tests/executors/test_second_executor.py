@@ -1,4 +1,4 @@
-"""Jobs on an executor that shares nothing with the local one: the queue assumes no machine."""
+"""Jobs on an executor that shares nothing with the local one."""
 
 from collections.abc import AsyncIterator, Mapping
 from contextlib import asynccontextmanager
@@ -6,11 +6,15 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from aiohttp import web
 
 from asgard_async.config import load_config
+from asgard_async.config.component import DATA
+from asgard_async.config.data_directory import DataDirectory
 from asgard_async.core.tasks import BackgroundTasks
 from asgard_async.domain.job import Job
 from asgard_async.domain.status import Phase, Reason, Status
+from asgard_async.executors.component import EXECUTORS, ExecutorKind, job_files
 from asgard_async.jobs.actions.cancel import Canceller
 from asgard_async.jobs.actions.delete import Deleter
 from asgard_async.jobs.cancellable_waits import CancellableWaits
@@ -23,8 +27,10 @@ from asgard_async.store.archives import ArchiveStore
 from asgard_async.store.database import Database
 from asgard_async.store.jobs import JobStore
 from tests.store.conftest import accept, new_job
+from tests.support import api_service
 from tests.support.eventually import eventually
 from tests.support.plain_executor.executor import SLOW, UNKNOWN, PlainExecutor
+from tests.support.plain_executor.files import PlainFiles
 
 FOREVER = b"import time\nprint('up', flush=True)\nwhile True: time.sleep(60)"
 
@@ -194,3 +200,30 @@ async def test_a_restarted_service_resumes_its_jobs(tmp_path: Path) -> None:
         go.touch()
         assert (await service.finished(jobs["c"])).status is Status.COMPLETED
         assert (await service.finished(queued)).status is Status.COMPLETED
+
+
+@asynccontextmanager
+async def plain_executor(app: web.Application) -> AsyncIterator[PlainExecutor]:
+    yield PlainExecutor(app[DATA].root / "plain")
+
+
+def plain_job_files(data: DataDirectory) -> PlainFiles:
+    return PlainFiles(data.root / "plain")
+
+
+@pytest.mark.service
+async def test_the_whole_service_runs_on_a_second_executor(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    kind = ExecutorKind(open=plain_executor, job_files=plain_job_files)
+    monkeypatch.setitem(EXECUTORS, "plain", kind)
+    monkeypatch.setattr("asgard_async.executors.component.DEFAULT", "plain")
+    async with api_service.running(api_service.service_config(tmp_path)) as client:
+        job = await api_service.submit(client, "print('over HTTP')\n")
+        ended = await api_service.finished(client, job["job_id"])
+        assert ended["status"] == "completed"
+        response = await client.get(f"/mlops/training/jobs/{job['job_id']}/logs")
+        assert await response.text() == "over HTTP\n"
+        assert (await client.get("/metrics")).status == 200
+    # `asgard gc` finds them without the service
+    assert job_files(DataDirectory(root=tmp_path)).job_ids() == {job["job_id"]}

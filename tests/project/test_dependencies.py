@@ -17,6 +17,8 @@ ORDER = (
 STANDARD_LIBRARY_ALONE = ("domain", "logformat")
 SHIM = "asgard_async.supervisor.shim"
 """Runs in interpreters of jobs: imports the standard library, itself and the log format."""
+LOCAL_EXECUTOR = "asgard_async.executors.local"
+"""One executor of several: only `executors` itself knows it."""
 CLIENT = "client"
 """Speaks HTTP only: imports nothing else of the package."""
 MLFLOW_PROGRAM = "asgard_async.mlflow.server_program"
@@ -34,21 +36,40 @@ def name_of(path: Path) -> str:
 
 def imports_in(source: str, module: str, *, is_package: bool = False) -> set[str]:
     """The absolute names of all modules that `source` imports, at any depth."""
+    return {
+        name
+        for node in ast.walk(ast.parse(source))
+        for name in (*imported_by(node, module, is_package=is_package), *named_by(node))
+    }
 
-    def found() -> Iterator[str]:
-        for node in ast.walk(ast.parse(source)):
-            if isinstance(node, ast.Import):
-                yield from (alias.name for alias in node.names)
-            elif isinstance(node, ast.ImportFrom):
-                base = node.module or ""
-                if node.level:
-                    parents = module.split(".")
-                    up = node.level - is_package
-                    base = ".".join([*parents[: len(parents) - up], *filter(None, [base])])
-                # `from package import module` names a module, and so may any other name be one
-                yield from (resolve(base, alias.name) for alias in node.names)
 
-    return set(found())
+def imported_by(node: ast.AST, module: str, *, is_package: bool) -> Iterator[str]:
+    """The modules that an import statement names."""
+    if isinstance(node, ast.Import):
+        yield from (alias.name for alias in node.names)
+    elif isinstance(node, ast.ImportFrom):
+        base = node.module or ""
+        if node.level:
+            parents = module.split(".")
+            up = node.level - is_package
+            base = ".".join([*parents[: len(parents) - up], *filter(None, [base])])
+        # `from package import name` may name a module
+        yield from (resolve(base, alias.name) for alias in node.names)
+
+
+def named_by(node: ast.AST) -> Iterator[str]:
+    """The modules that an expression names: `asgard_async.jobs`, `import_module("…")`."""
+    if isinstance(node, ast.Attribute):
+        if isinstance(node.value, ast.Name) and node.value.id == "asgard_async":
+            yield f"asgard_async.{node.attr}"
+    elif isinstance(node, ast.Call):
+        for argument in node.args[:1]:
+            if isinstance(argument, ast.Constant) and is_our_module(argument.value):
+                yield str(argument.value)
+
+
+def is_our_module(value: object) -> bool:
+    return isinstance(value, str) and value.startswith("asgard_async.")
 
 
 def resolve(base: str, name: str) -> str:
@@ -65,6 +86,10 @@ def package_of(module: str) -> str:
     return parts[1] if len(parts) > 1 else ""
 
 
+def is_in(module: str, package: str) -> bool:
+    return module == package or module.startswith(f"{package}.")
+
+
 def is_standard(name: str) -> bool:
     return name.split(".")[0] in sys.stdlib_module_names
 
@@ -78,14 +103,18 @@ def may_import(module: str, name: str) -> bool:
     package, inside = package_of(module), name.split(".")[0] == "asgard_async"
     if name == MLFLOW_PROGRAM or (name.split(".")[0] in NEVER and module != MLFLOW_PROGRAM):
         return False
+    if is_in(name, LOCAL_EXECUTOR) and package != "executors":
+        return False
     if not inside:
-        pure = package in STANDARD_LIBRARY_ALONE or module.startswith(SHIM)
+        if name.split(".")[0] in {"tests", "benchmarks", "examples"}:
+            return False
+        pure = package in STANDARD_LIBRARY_ALONE or is_in(module, SHIM)
         return is_standard(name) or not pure
     target = package_of(name)
     if not target:  # the package itself, for its version
-        return not module.startswith(SHIM)
-    if module.startswith(SHIM):
-        return name.startswith(SHIM) or target == "logformat"
+        return not is_in(module, SHIM)
+    if is_in(module, SHIM):
+        return is_in(name, SHIM) or target == "logformat"
     if package in STANDARD_LIBRARY_ALONE or package == CLIENT:
         return target == package
     return ORDER.index(target) <= ORDER.index(package)
@@ -117,6 +146,13 @@ def test_modules_import_only_what_their_package_may(path: Path) -> None:
         ("asgard_async.supervisor.shim.keeper", "from asgard_async.supervisor import attempt"),
         ("asgard_async.supervisor.shim.keeper", "import msgspec"),
         ("asgard_async.app", "from asgard_async.cli import main"),
+        ("asgard_async.store.jobs", "importlib.import_module('asgard_async.api.routes')"),
+        ("asgard_async.store.jobs", "__import__('asgard_async.api.routes')"),
+        ("asgard_async.store.jobs", "import asgard_async\nasgard_async.api.routes"),
+        ("asgard_async.store.jobs", "from asgard_async.api import *"),
+        ("asgard_async.store.jobs", "from tests.support import service"),
+        ("asgard_async.jobs.lifecycle", "from asgard_async.executors.local import executor"),
+        ("asgard_async.supervisor.shim_tools", "import msgspec\nimport asgard_async.jobs"),
     ],
 )
 def test_forbidden_imports_are_noticed(

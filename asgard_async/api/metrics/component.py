@@ -4,14 +4,10 @@ from collections.abc import AsyncIterator
 
 from aiohttp import web
 
-from asgard_async.api.metrics.collectors import (
-    IsolationCollector,
-    LimitsCollector,
-    WarmCollector,
-)
+from asgard_async.api.metrics.collectors import IsolationCollector, LimitsCollector
 from asgard_async.api.metrics.service_metrics import Metrics
 from asgard_async.config.component import CONFIG, OBSERVE_LOOP_LAG
-from asgard_async.executors.local.component import WARM
+from asgard_async.executors.component import EXECUTOR
 from asgard_async.retention.component import ON_REMOVAL
 from asgard_async.store.component import ON_JOB_END
 from asgard_async.supervisor.component import ISOLATION, LIMITS
@@ -30,7 +26,7 @@ def set_up_metrics(app: web.Application) -> None:
 async def metrics(app: web.Application) -> AsyncIterator[None]:
     """Add the metrics that are read from the executor, isolation and limits."""
     for collector in (
-        WarmCollector(app[WARM]),
+        *app[EXECUTOR].collectors,
         IsolationCollector(app[ISOLATION]),
         LimitsCollector(app[LIMITS]),
     ):

@@ -10,7 +10,7 @@ import click
 from asgard_async.cli.options import config_option, data_dir_option, json_option, load_or_exit
 from asgard_async.config import Config
 from asgard_async.config.data_directory import DataDirectory
-from asgard_async.executors.local.job_files import LocalJobFiles
+from asgard_async.executors.component import job_files
 from asgard_async.retention.collector import Collector
 from asgard_async.retention.plan import Removal
 from asgard_async.store.archives import ArchiveStore
@@ -62,7 +62,7 @@ async def _collect(config: Config, data: DataDirectory, *, dry_run: bool) -> Seq
         collector = Collector(
             store=JobStore(database),
             archives=ArchiveStore(data.archives),
-            files=LocalJobFiles(data.jobs),
+            files=job_files(data),
             environments_dir=data.environments,
             caches_dir=data.job_caches,
             retention=config.retention,

@@ -6,20 +6,20 @@ from contextlib import asynccontextmanager
 from aiohttp import web
 
 from asgard_async.config.component import CONFIG, DATA
+from asgard_async.config.data_directory import DataDirectory
 from asgard_async.core.archives.names import ArchiveLimits
 from asgard_async.environments.component import ENVIRONMENTS
 from asgard_async.executors.local.executor import LocalExecutor
+from asgard_async.executors.local.job_files import LocalJobFiles
 from asgard_async.executors.local.warm.pool import WarmServers
 from asgard_async.supervisor.component import ISOLATION, LIMITS
-
-WARM = web.AppKey("warm", WarmServers)
 
 
 @asynccontextmanager
 async def local_executor(app: web.Application) -> AsyncIterator[LocalExecutor]:
     """Run attempts on this machine."""
     config, data, selector = app[CONFIG], app[DATA], app[ISOLATION]
-    app[WARM] = warm = WarmServers(
+    warm = WarmServers(
         config.warm,
         directory=data.warm,
         cache_dir=selector.cache_of("base"),
@@ -45,7 +45,6 @@ async def local_executor(app: web.Application) -> AsyncIterator[LocalExecutor]:
     await warm.close()
 
 
-async def warm_up(app: web.Application) -> AsyncIterator[None]:
-    """Start the fork servers, after the jobs of an earlier service process are resumed."""
-    app[WARM].start()
-    yield
+def local_job_files(data: DataDirectory) -> LocalJobFiles:
+    """Return the files of jobs in a data directory."""
+    return LocalJobFiles(data.jobs)

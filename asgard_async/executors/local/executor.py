@@ -6,6 +6,8 @@ from collections.abc import AsyncIterator, Sequence
 from datetime import datetime
 from pathlib import Path
 
+from prometheus_client.registry import Collector
+
 from asgard_async.config import LimitsConfig
 from asgard_async.core import open_files
 from asgard_async.core.archives.names import ArchiveLimits
@@ -28,6 +30,7 @@ from asgard_async.executors.local.directories import (
 )
 from asgard_async.executors.local.interpreter import Interpreter
 from asgard_async.executors.local.job_files import LocalJobFiles
+from asgard_async.executors.local.metrics import WarmCollector
 from asgard_async.executors.local.warm.pool import WarmServers
 from asgard_async.logs.file_source import FileLogSource
 from asgard_async.supervisor.attempt import Attempt
@@ -75,6 +78,20 @@ class LocalExecutor:
         """Release the resources used to start attempts and read logs; attempts keep running."""
         self._cold.close()
         self.logs.close()
+
+    @property
+    def collectors(self) -> Sequence[Collector]:
+        """See `Executor.collectors`."""
+        return [WarmCollector(self._warm)]
+
+    @property
+    def problem(self) -> str | None:
+        """See `Executor.problem`: jobs cannot be isolated as configured."""
+        return self._selector.problem
+
+    def prewarm(self) -> None:
+        """See `Executor.prewarm`: start the fork servers."""
+        self._warm.start()
 
     async def ready(self) -> None:
         """See `Executor.ready`."""

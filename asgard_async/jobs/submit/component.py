@@ -8,13 +8,13 @@ from aiohttp import web
 from asgard_async.config.component import CONFIG, FREE_SPACE
 from asgard_async.core.archives.names import ArchiveLimits
 from asgard_async.core.component import READINESS
+from asgard_async.executors.component import EXECUTOR
 from asgard_async.jobs.actions.retry import Retrier
 from asgard_async.jobs.submit.checking.archives import ArchiveChecker
 from asgard_async.jobs.submit.checking.checker import ScriptChecker
 from asgard_async.jobs.submit.submitter import Submitter
 from asgard_async.scheduling.component import wake
 from asgard_async.store.component import ARCHIVES, STORE
-from asgard_async.supervisor.component import ISOLATION
 
 SUBMITTER = web.AppKey("submitter", Submitter)
 RETRIER = web.AppKey("retrier", Retrier)
@@ -22,7 +22,7 @@ RETRIER = web.AppKey("retrier", Retrier)
 
 async def submission(app: web.Application) -> AsyncIterator[None]:
     """Accept jobs until the service stops."""
-    config, store, selector = app[CONFIG], app[STORE], app[ISOLATION]
+    config, store, executor = app[CONFIG], app[STORE], app[EXECUTOR]
     checker = ScriptChecker(
         deadline_seconds=config.jobs.script_check_seconds,
         max_waiting=config.jobs.max_waiting_checks,
@@ -43,7 +43,7 @@ async def submission(app: web.Application) -> AsyncIterator[None]:
         config=config.jobs,
         free_space=app[FREE_SPACE],
         direct_references=config.environments.allow_direct_references,
-        isolation_problem=lambda: selector.problem,
+        isolation_problem=lambda: executor.problem,
         accepted=partial(wake, app),
     )
     app[RETRIER] = Retrier(store=store, submitter=submitter)

@@ -11,6 +11,8 @@ from contextlib import asynccontextmanager
 from datetime import UTC, datetime
 from pathlib import Path
 
+from prometheus_client.registry import Collector
+
 from asgard_async.core.archives.names import ArchiveLimits
 from asgard_async.core.archives.unpack import unpack
 from asgard_async.domain.attempt import AttemptId, End, Ended, Stop
@@ -42,6 +44,11 @@ class PlainExecutor:
         self.logs = PlainLogs(root / "logs")
         self.files = PlainFiles(root)
         self.abandoned: list[EnvironmentSpec] = []
+        self.collectors: Sequence[Collector] = ()
+        self.problem: str | None = None
+
+    def prewarm(self) -> None:
+        pass
 
     async def ready(self) -> None:
         pass
