@@ -77,7 +77,7 @@ async def _follow(request: web.Request, job_id: str) -> web.StreamResponse:
             return await stream(request, response, pieces, stall_seconds=stall_seconds)
         except TimeoutError:
             metrics.dropped_log_readers.inc()
-            logger.info("Client stopped reading the log of job %s; disconnecting it", job_id)
+            logger.info("client stopped reading the log of job %s; disconnecting it", job_id)
             if request.transport is not None:
                 request.transport.abort()
         except _IncompleteError:

@@ -98,7 +98,7 @@ async def stream_log(request: web.Request) -> web.StreamResponse:
                 await ws.close(code=code)
         except TimeoutError:
             metrics.dropped_log_readers.inc()
-            logger.info("Client stopped reading the log of job %s; disconnecting it", job_id)
+            logger.info("client stopped reading the log of job %s; disconnecting it", job_id)
             if request.transport is not None:
                 request.transport.abort()
         except ConnectionError:

@@ -1,1 +1,1 @@
-"""Authentication: tokens, scopes, sessions, limits on failures, and the audit log."""
+"""Authentication: tokens, scopes, limits on failures, and the audit log."""

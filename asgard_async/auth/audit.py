@@ -37,7 +37,7 @@ class _Handler(logging.handlers.WatchedFileHandler):
         )
 
     def handleError(self, record: logging.LogRecord) -> None:  # noqa: N802  # logging's name
-        logger.exception("Cannot write the audit log; lost: %s", record.getMessage())
+        logger.exception("cannot write the audit log; lost: %s", record.getMessage())
 
 
 def _private(path: str, flags: int) -> int:

@@ -121,6 +121,6 @@ class Authenticator:
             self._failure_logged = True
             raise TokensUnreadable from error
         if self._failure_logged:
-            logger.info("The tokens can be read again")
+            logger.info("the tokens can be read again")
         self._failure_logged = False
         return result

@@ -25,6 +25,12 @@ RECONNECT_SECONDS = 600.0
 
 RECENT_JOBS = 5
 
+TERMS_OF_THE_CLI = {
+    "; see 'errors' for each field.": ":",
+    "GET /mlops/training/jobs lists": "`asgard jobs` lists",
+}
+"""Terms of the API in error messages → what the command shows."""
+
 
 class Failure(click.ClickException):
     """The command failed; shown as "Error: …" on stderr."""
@@ -88,22 +94,30 @@ async def explain(error: "AsgardError", client: "AsyncAsgardClient") -> str:
     """Return the message for an error, with hints on what to do."""
     from asgard_async.client import NotFound, Unauthorized
 
-    paragraphs = [multi_line(str(error))]
+    if isinstance(error, Unauthorized) and error.kind.endswith(":not-authenticated"):
+        return (
+            "The token in ASGARD_TOKEN is invalid or revoked."
+            if os.environ.get("ASGARD_TOKEN")
+            else "Authentication required; set ASGARD_TOKEN."
+        )
+    paragraphs = [multi_line(_in_terms_of_the_cli(str(error)))]
     if isinstance(error, NotFound) and error.kind.endswith(":job-not-found"):
         paragraphs += await _recent_jobs(client)
     if isinstance(error, NotFound) and error.kind == "about:blank":
         paragraphs.append(
             f"Is {one_line(client.url)} the address of an Asgard service? (--url, ASGARD_URL)"
         )
-    if isinstance(error, Unauthorized) and not os.environ.get("ASGARD_TOKEN"):
-        paragraphs.append("Authentication required; set ASGARD_TOKEN.")
-    elif isinstance(error, Unauthorized) and error.status == 401:
-        paragraphs.append("The token in ASGARD_TOKEN is invalid or revoked.")
     if error.request_id and error.status == 500:
         paragraphs.append(
             f"See the service's log for details (request ID {one_line(error.request_id)})."
         )
     return "\n".join(paragraphs)
+
+
+def _in_terms_of_the_cli(message: str) -> str:
+    for term, replacement in TERMS_OF_THE_CLI.items():
+        message = message.replace(term, replacement, 1)
+    return message
 
 
 async def _recent_jobs(client: "AsyncAsgardClient") -> list[str]:

@@ -32,6 +32,11 @@ def check_requirements(requirements: Sequence[str]) -> list[str]:
     return list(requirements)
 
 
+def needs_entrypoint(path: Path) -> bool:
+    """Return whether a path is a directory or an archive, so that the file to run must be named."""
+    return path.is_dir() or path.name.lower().endswith(ARCHIVES)
+
+
 @contextmanager
 def upload_of(
     script: str | os.PathLike[str] | None,
@@ -56,7 +61,7 @@ def upload_of(
         name = script_name or NAME_OF_SOURCE
     else:
         path = _path_of(script)
-        if path.is_dir() or path.name.lower().endswith(ARCHIVES):
+        if needs_entrypoint(path):
             if entrypoint is None:
                 raise ValueError(f"{path.name} needs entrypoint=, the .py file to run.")
             if script_name is not None:

@@ -115,7 +115,7 @@ class DataDirectory:
                         give_to_owner_of(self.root, path)
         except OSError as error:
             raise ConfigError(
-                f"cannot create the data directory {self.root}: {error.strerror};"
+                f"Cannot create the data directory {self.root}: {error.strerror};"
                 " choose another with --data-dir"
             ) from error
         return self
@@ -143,7 +143,7 @@ class DataDirectory:
         except BlockingIOError:
             os.close(descriptor)
             raise ConfigError(
-                f"another Asgard service uses {self.root}; stop it first, or choose another"
+                f"Another Asgard service uses {self.root}; stop it first, or choose another"
                 " directory with --data-dir"
             ) from None
         return descriptor

@@ -11,7 +11,7 @@ from asgard_async.config.consistency import check_together
 from asgard_async.config.conversion import convert_section
 from asgard_async.config.renames import (
     RENAMED_SECTIONS,
-    present_name,
+    current_name,
     renamed_in_file,
     renamed_variable,
 )
@@ -92,7 +92,7 @@ def _read_file(file: Path) -> Layer:
         _check_name(str(file), section, None)
         for key, value in keys.items():
             _check_name(str(file), section, key)
-            settings.append(Setting(str(file), present_name(section), key, value))
+            settings.append(Setting(str(file), current_name(section), key, value))
     warnings = [
         renamed_in_file(str(file), old, document[old].keys() & document.get(new, {}).keys())
         for old, new in RENAMED_SECTIONS.items()
@@ -113,7 +113,7 @@ def _read_environment(environ: Mapping[str, str]) -> Layer:
             continue
         section, key = section.lower(), key.lower()
         _check_name(name, section, key)
-        new = present_name(section)
+        new = current_name(section)
         setting = Setting(name, new, key, _parse_variable(new, key, text))
         (former if section in RENAMED_SECTIONS else present).append(setting)
     present_keys = {(setting.section, setting.key) for setting in present}
@@ -159,14 +159,14 @@ def _kind_of(section: str, key: str) -> Any:
 
 
 def _check_name(source: str, section: str, key: str | None) -> None:
-    current_name = present_name(section)
-    if current_name not in SECTIONS:
+    name = current_name(section)
+    if name not in SECTIONS:
         raise ConfigError(
             f"{source}: unknown section [{section}]; allowed: "
             + ", ".join(f"[{name}]" for name in SECTIONS)
         )
-    if key is not None and key not in field_types(current_name):
+    if key is not None and key not in field_types(name):
         raise ConfigError(
             f"{source}: unknown key {key!r} in [{section}]; allowed: "
-            + ", ".join(field_types(current_name))
+            + ", ".join(field_types(name))
         )

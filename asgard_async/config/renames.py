@@ -7,7 +7,7 @@ RENAMED_SECTIONS: Final[Mapping[str, str]] = {"edges": "http"}
 """Former name → current name."""
 
 
-def present_name(section: str) -> str:
+def current_name(section: str) -> str:
     """Return the current name of a section, which is the same unless it was renamed."""
     return RENAMED_SECTIONS.get(section, section)
 

@@ -60,7 +60,7 @@ class LoopLag:
             task = asyncio.current_task(loop)
             frame = sys._current_frames().get(loop_thread)
             logger.warning(
-                "Event loop blocked for %.1f s; task %s is at:\n%s",
+                "event loop blocked for %.1f s; task %s is at:\n%s",
                 lag,
                 task.get_name() if task is not None else "(none)",
                 "".join(traceback.format_stack(frame)) if frame is not None else "(unknown)",

@@ -35,7 +35,7 @@ class BackgroundTasks:
     def _on_done(self, task: asyncio.Task[None]) -> None:
         self._tasks.discard(task)
         if not task.cancelled() and (error := task.exception()) is not None:
-            logger.error("Task %s failed", task.get_name(), exc_info=error)
+            logger.error("task %s failed", task.get_name(), exc_info=error)
 
     async def join(self) -> None:
         """Wait until no task is left."""
@@ -55,5 +55,5 @@ async def _run_with_restarts(name: str, work: Callable[[], Coroutine[Any, Any, N
         try:
             await work()
         except Exception:
-            logger.exception("Task %s failed; restarting it", name)
+            logger.exception("task %s failed; restarting it", name)
         await asyncio.sleep(RESTART_SECONDS)

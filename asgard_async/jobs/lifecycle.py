@@ -35,7 +35,7 @@ LOG_TAIL_BYTES = 64 * 1024
 RETRY_SECONDS = 2.0
 """Pause before a failed step is tried again."""
 MAX_STARTS = 4
-"""Attempts to start a job on a machine short of resources; about 12 s in total."""
+"""Attempts to start a job on a machine that ran out of a resource; about 12 s in total."""
 
 
 class Recording(Protocol):

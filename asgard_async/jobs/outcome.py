@@ -13,8 +13,8 @@ from asgard_async.supervisor.limits.resource_limits import ResourceLimits
 INFERRED_FROM_MEMORY_ERROR = "Inferred from the final MemoryError."
 OVER_THE_DISK_LIMIT = "It was killed because it exceeded its disk limit."
 NO_SHIM = (
-    "its supervising process exited at once. The machine may be short of processes, memory or disk"
-    " space; see shim.log of this attempt, and retry the job once the cause is fixed"
+    "its supervising process exited at once. The machine may have run out of processes, memory or"
+    " disk space; see shim.log of this attempt, and retry the job once the cause is fixed"
 )
 
 

@@ -5,8 +5,13 @@ import os
 
 from asgard_async.executors.base import CannotStart
 
-TRANSIENT = frozenset({errno.EAGAIN, errno.ENOMEM, errno.EMFILE, errno.ENFILE})
-"""Errors on a machine under load: processes, memory or open files are temporarily exhausted."""
+TRANSIENT = {
+    errno.EAGAIN: "processes",
+    errno.ENOMEM: "memory",
+    errno.EMFILE: "open files",
+    errno.ENFILE: "open files",
+}
+"""Errors on a machine under load → the resource that is temporarily exhausted."""
 DISK_FULL = frozenset({errno.ENOSPC, errno.EDQUOT, errno.EFBIG})
 
 
@@ -22,8 +27,11 @@ def describe(error: Exception) -> str:
     if isinstance(error, CannotStart):
         return str(error)
     if is_transient(error):
-        cause = os.strerror(getattr(error, "errno", None) or errno.ENOMEM)
-        return f"the machine is short of resources ({cause}). Retry the job when fewer jobs run"
+        number = getattr(error, "errno", None) or errno.ENOMEM
+        return (
+            f"the machine ran out of {TRANSIENT[number]} ({os.strerror(number)})."
+            " Retry the job when fewer jobs run"
+        )
     if isinstance(error, OSError) and error.errno in DISK_FULL:
         return (
             f"the service's disk has no space for its files ({os.strerror(error.errno)})."

@@ -21,10 +21,10 @@ in between."""
 class Feed:
     """The pieces of one log while it is followed."""
 
-    def __init__(self, source: LogSource, job_id: str, turns: asyncio.Semaphore) -> None:
+    def __init__(self, source: LogSource, job_id: str, batches: asyncio.Semaphore) -> None:
         self._source = source
         self._job_id = job_id
-        self._turns = turns
+        self._batches = batches
         self._changes = 0
         self._reading: dict[tuple[int, bool, int], asyncio.Future[Piece]] = {}
         self._kept: OrderedDict[tuple[int, bool], Piece] = OrderedDict()
@@ -39,7 +39,7 @@ class Feed:
         """Return the piece at `offset`; `is_complete` means that the log does not grow any more."""
         piece = await self._piece(offset, is_complete=is_complete)
         if piece.frames:
-            async with self._turns:
+            async with self._batches:
                 await asyncio.sleep(0)
         return piece
 
@@ -85,13 +85,13 @@ class Feeds:
     def __init__(self, source: LogSource) -> None:
         self._source = source
         self._feeds: dict[str, tuple[Feed, int]] = {}
-        self._turns = asyncio.Semaphore(READERS_AT_ONCE)
+        self._batches = asyncio.Semaphore(READERS_AT_ONCE)
 
     @contextmanager
     def following(self, job_id: str, wake: Wake) -> Iterator[Feed]:
         """Follow a job's log inside the context; call `wake` when the log changes."""
         current = self._feeds.get(job_id)
-        feed, readers = current or (Feed(self._source, job_id, self._turns), 0)
+        feed, readers = current or (Feed(self._source, job_id, self._batches), 0)
         self._feeds[job_id] = (feed, readers + 1)
 
         def changed() -> None:

@@ -57,7 +57,7 @@ async def test_a_restored_backup_continues_where_it_was(tmp_path: Path) -> None:
 async def test_migrating_beside_a_running_service_is_refused(service: Service) -> None:
     done = asgard("db", "migrate", "--data-dir", service.data_dir)
     assert done.returncode == 1
-    assert "another Asgard service uses" in done.stderr
+    assert "Another Asgard service uses" in done.stderr
     await service.end()
     done = asgard("db", "migrate", "--data-dir", service.data_dir)
     assert (done.returncode, done.stdout) == (0, "The schema is up to date.\n")
@@ -67,5 +67,5 @@ def test_commands_without_a_database_say_so(tmp_path: Path) -> None:
     for command in (["backup", str(tmp_path / "copy")], ["migrate"]):
         done = asgard("db", *command, "--data-dir", tmp_path / "none")
         assert done.returncode == 1
-        assert "there is no database in" in done.stderr
+        assert "There is no database in" in done.stderr
     assert not (tmp_path / "copy").exists()

@@ -12,6 +12,7 @@ from pathlib import Path
 
 import pytest
 
+from asgard_async.environments.cache import EnvironmentCache
 from tests.support.asgard_command import asgard
 from tests.support.package_index import package_index
 from tests.support.wheels import make_wheel
@@ -50,6 +51,9 @@ def test_environments_are_built_listed_and_pruned(build: Build, tmp_path: Path) 
     assert "iniconfig<2" in one["requirements"]
     assert key in env(tmp_path, "list")
     assert env(tmp_path, "prune") == "Nothing to delete.\n"
+    with EnvironmentCache(tmp_path / "environments").held(key):
+        in_use = env(tmp_path, "prune", "--max-mb", "0")
+    assert in_use == f"kept {key}: a job is using it\n"
     assert env(tmp_path, "prune", "--max-mb", "0") == f"deleted {key}\n"
     assert json.loads(env(tmp_path, "list", "--json")) == []
 

@@ -129,7 +129,7 @@ async def test_an_unknown_job_suggests_the_newest(service: Service) -> None:
     for command in ("show", "logs", "cancel", "retry", "rm"):
         done = asgard(command, "00000000", ASGARD_URL=service.url)
         assert done.returncode == 1
-        assert "There is no job 00000000" in done.stderr
+        assert "There is no job 00000000; `asgard jobs` lists the jobs." in done.stderr
         assert job_id in done.stderr
 
 

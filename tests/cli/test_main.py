@@ -35,6 +35,14 @@ def test_the_command_list_repeats_each_commands_summary(name: str) -> None:
 
 
 @pytest.mark.parametrize("name", NAMES)
+def test_help_shows_the_summaries_of_subcommands_in_full(name: str) -> None:
+    command = loaded(name)
+    if isinstance(command, click.Group):
+        help_text = command.get_help(click.Context(command, info_name=name, terminal_width=80))
+        assert "..." not in help_text.partition("\nCommands:\n")[2]
+
+
+@pytest.mark.parametrize("name", NAMES)
 def test_every_command_has_valid_examples(name: str) -> None:
     for called_as, command in subcommands(name).items():
         options = {option for parameter in command.params for option in parameter.opts}

@@ -241,7 +241,20 @@ async def test_a_directory_runs_with_its_entrypoint(shared: Service, tmp_path: P
     assert (done.returncode, done.stdout) == (0, "together\n"), done.stderr
     done = asgard("run", project, ASGARD_URL=shared.url)
     assert done.returncode == 125
-    assert "entrypoint" in done.stderr
+    assert "project needs --entrypoint FILE" in done.stderr
+    done = asgard("run", project / "src" / "part.py", "--entrypoint", "x.py", ASGARD_URL=shared.url)
+    assert done.returncode == 125
+    assert "--entrypoint is only for" in done.stderr
+
+
+@pytest.mark.parametrize(
+    ("number", "message"), [("x", "Invalid number 'x'"), ("0", "0.0 is not in the range")]
+)
+def test_an_invalid_number_of_cpus_is_refused(script: Path, number: str, message: str) -> None:
+    script.write_text("print()")
+    done = asgard("run", script, "--cpus", number)
+    assert done.returncode == 2
+    assert message in done.stderr
 
 
 async def test_json_prints_the_job_and_logs_to_stderr(shared: Service, script: Path) -> None:
@@ -256,6 +269,7 @@ async def test_rejected_fields_are_shown_by_name(shared: Service, script: Path) 
     script.write_text("print()")
     done = asgard("run", script, "--priority", "101", "--env", "PATH=x", ASGARD_URL=shared.url)
     assert done.returncode == 125
+    assert "The submission is not valid:\n" in done.stderr
     assert "\n  priority: Must be" in done.stderr
     assert "\n  environment_vars.PATH: Reserved: Asgard sets" in done.stderr
     script.write_text("print(")

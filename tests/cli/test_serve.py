@@ -27,7 +27,7 @@ def test_a_public_address_without_tokens_is_refused(tmp_path: Path, host: str) -
 
 def test_an_impossible_data_directory_stops_the_start(tmp_path: Path) -> None:
     (tmp_path / "file").write_text("")
-    refused(tmp_path / "file" / "data", "cannot create the data directory")
+    refused(tmp_path / "file" / "data", "Cannot create the data directory")
 
 
 def test_a_renamed_section_is_logged_as_a_warning(tmp_path: Path) -> None:

@@ -27,7 +27,10 @@ async def test_tokens_take_effect_and_are_revoked_at_once(service: Service) -> N
     assert (await service.get("/mlops/training/jobs", headers=headers))[0] == 401
     refused = asgard("jobs", ASGARD_URL=service.url, ASGARD_TOKEN=secret)
     assert refused.returncode == 1
-    assert "The token in ASGARD_TOKEN is invalid or revoked" in refused.stderr
+    assert refused.stderr == "Error: The token in ASGARD_TOKEN is invalid or revoked.\n"
+    refused = asgard("jobs", ASGARD_URL=service.url)
+    assert refused.returncode == 1
+    assert refused.stderr == "Error: Authentication required; set ASGARD_TOKEN.\n"
     assert secret not in service.log.read_text()
 
 

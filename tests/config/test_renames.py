@@ -19,7 +19,7 @@ def test_every_former_name_leads_to_a_section() -> None:
     assert not RENAMED_SECTIONS.keys() & SECTIONS.keys()
 
 
-def test_a_present_name_gives_no_warning(tmp_path: Path) -> None:
+def test_a_current_name_gives_no_warning(tmp_path: Path) -> None:
     config = from_text(tmp_path, "[http]\nidle_seconds = 9\n", ASGARD_HTTP__BODY_SECONDS="8")
     assert config.warnings == ()
 
@@ -43,7 +43,7 @@ def test_a_variable_may_use_a_former_name() -> None:
 
 
 @pytest.mark.parametrize("order", [("edges", "http"), ("http", "edges")])
-def test_the_present_name_wins_in_a_file(tmp_path: Path, order: tuple[str, str]) -> None:
+def test_the_current_name_wins_in_a_file(tmp_path: Path, order: tuple[str, str]) -> None:
     keys = {"edges": "idle_seconds = 1\nbody_seconds = 2", "http": "idle_seconds = 9"}
     config = from_text(tmp_path, "".join(f"[{name}]\n{keys[name]}\n" for name in order))
     assert (config.http.idle_seconds, config.http.body_seconds) == (9, 2)
@@ -51,7 +51,7 @@ def test_the_present_name_wins_in_a_file(tmp_path: Path, order: tuple[str, str])
     assert warning.endswith("rename the section (idle_seconds ignored: also set in [http]).")
 
 
-def test_the_present_name_wins_among_variables() -> None:
+def test_the_current_name_wins_among_variables() -> None:
     config = load_config(
         environ={"ASGARD_EDGES__IDLE_SECONDS": "1", "ASGARD_HTTP__IDLE_SECONDS": "9"}
     )

@@ -161,7 +161,7 @@ async def test_a_second_service_on_the_same_data_is_refused(service: Service) ->
     await second.spawn()
     assert second._process is not None
     assert await second._process.wait() == 1
-    assert "another Asgard service uses" in second.log.read_text()
+    assert "Another Asgard service uses" in second.log.read_text()
 
 
 async def test_the_data_directory_is_private(service: Service) -> None:

@@ -32,7 +32,7 @@ while not os.path.exists({go!r}):
         (OSError(errno.ENOSPC, "x", "/srv/secret"), "the service's disk has no space"),
         (OSError(errno.EACCES, "x", "/srv/secret"), "Permission denied"),
         (OSError("/srv/secret"), "internal error"),
-        (BlockingIOError(errno.EAGAIN, "x", "/srv/secret"), "the machine is short of resources"),
+        (BlockingIOError(errno.EAGAIN, "x", "/srv/secret"), "the machine ran out of processes"),
         (MemoryError("/srv/secret"), "Cannot allocate memory"),
         (KeyError("/srv/secret"), "internal error"),
     ],

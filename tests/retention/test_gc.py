@@ -223,5 +223,5 @@ def test_a_database_of_an_older_schema_is_unchanged(tmp_path: Path) -> None:
 def test_gc_prints_readable_text(tmp_path: Path) -> None:
     done = asgard("gc", "--data-dir", tmp_path)
     assert done.returncode == 1
-    assert "there is no database" in done.stderr
+    assert "There is no database" in done.stderr
     assert list(tmp_path.iterdir()) == []

@@ -185,7 +185,7 @@ class _FormReader:
     async def _to_disk(self, file_name: str, part: BodyPartReader) -> None:
         suffix = accepted_suffix(file_name)
         if suffix is None:
-            self._form.add_error("archive", "The file name must end in .zip, .tar.gz or .tgz.")
+            self._form.add_error("archive", _wrong_suffix())
             await self._in_memory(part, keep=False)
             return
         file = self._held.enter_context(self._archives.receiving(SUFFIXES[suffix]))
@@ -208,6 +208,11 @@ class _FormReader:
                 chunk = await part.read_chunk(CHUNK)
             await self._incoming.count(chunk)
             yield chunk
+
+
+def _wrong_suffix() -> str:
+    *others, last = SUFFIXES
+    return f"The file name must end in {', '.join(others)} or {last}."
 
 
 @contextmanager

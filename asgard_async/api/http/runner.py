@@ -20,7 +20,7 @@ def create_runner(app: web.Application, *, shutdown_timeout: float) -> web.AppRu
     available = raise_limit_for(requested)
     if available < requested:
         logger.warning(
-            "Only %d connections can be open, not [http] max_connections = %d: the hard limit of"
+            "only %d connections can be open, not [http] max_connections = %d: the hard limit of"
             " open files (ulimit -Hn, LimitNOFILE=) is too low",
             available,
             requested,

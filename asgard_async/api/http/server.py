@@ -127,7 +127,7 @@ class _RequestHandler(ObservableRequestHandler):
         self._client = client = cast(asyncio.Transport, transport)
         self.address = str((transport.get_extra_info("peername") or ("",))[0])
         if not self._admission.admit(self):
-            log.info("Connection from %s rejected: too many connections", self.address)
+            log.info("connection from %s rejected: too many connections", self.address)
             self.force_close()  # anything that the client sends from now on is ignored
             client.write(_too_many_connections())
             client.close()
@@ -178,7 +178,7 @@ class _RequestHandler(ObservableRequestHandler):
 
     def _disconnect(self, reason: str) -> None:
         # any client can cause this, so it must not fill the log
-        log.info("Connection from %s closed: %s", self.address, reason)
+        log.info("connection from %s closed: %s", self.address, reason)
         if self._client is not None:
             self._client.abort()
 
@@ -194,13 +194,13 @@ class _RequestHandler(ObservableRequestHandler):
         if request.writer.output_size > 0:
             raise ConnectionError("the response has already started")
         if isinstance(exc, ConnectionError) and is_disconnected(request):
-            log.info("Request %s aborted by its client", request_id(request))
+            log.info("request %s aborted by its client", request_id(request))
             problem = INTERNAL_ERROR  # the client never receives this response
         elif status < 500:
-            log.info("Malformed request from %s: %s", request.remote, type(exc).__name__)
+            log.info("malformed request from %s: %s", request.remote, type(exc).__name__)
             problem = problem_of_malformed_http(status)
         else:
-            log.error("Request %s failed outside its handler", request_id(request), exc_info=exc)
+            log.error("request %s failed outside its handler", request_id(request), exc_info=exc)
             problem = INTERNAL_ERROR
         response = problem.response(request_id(request))
         put_headers(request, response)

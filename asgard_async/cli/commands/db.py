@@ -27,11 +27,12 @@ def db() -> None:
 @data_dir_option
 @click.argument("target", type=click.Path(path_type=Path, file_okay=False))
 def backup(file: Path | None, data_dir: str | None, target: Path) -> None:
-    """Back up the databases, uploaded archives and tokens to the directory TARGET.
+    """Back up the databases, archives and tokens to TARGET.
 
-    Safe while the service is running: each database is copied as a consistent snapshot and then
-    checked. Logs (jobs/) and models (mlflow/artifacts/) are plain files, which any tool can copy.
-    To restore a backup, copy TARGET to the place of the data directory.
+    TARGET is a directory. Safe while the service is running: each database is copied as a
+    consistent snapshot and then checked. Logs (jobs/) and models (mlflow/artifacts/) are plain
+    files, which any tool can copy. To restore a backup, copy TARGET to the place of the data
+    directory.
 
     \b
     Examples:
@@ -47,7 +48,8 @@ def backup(file: Path | None, data_dir: str | None, target: Path) -> None:
         if data.mlflow_database.exists():
             size = back_up(data.mlflow_database, copy.mlflow_database)
             click.echo(f"{copy.mlflow_database}  {size / 1e6:.1f} MB")
-        click.echo(f"{copy.archives}  {_copy_archives(data, copy)} archives")
+        archives = _copy_archives(data, copy)
+        click.echo(f"{copy.archives}  {archives} {'archive' if archives == 1 else 'archives'}")
         if data.tokens.exists():
             _copy(data.tokens, copy.tokens)
             click.echo(f"{copy.tokens}")
@@ -89,7 +91,7 @@ def migrate(file: Path | None, data_dir: str | None) -> None:
 def _existing_directory(file: Path | None, data_dir: str | None) -> DataDirectory:
     data = DataDirectory(root=load_or_exit(file, data_dir=data_dir).data_dir)
     if not data.database.exists():
-        raise click.ClickException(f"there is no database in {data.root}; see --data-dir")
+        raise click.ClickException(f"There is no database in {data.root}; see --data-dir")
     return data
 
 

@@ -2,6 +2,7 @@
 
 import asyncio
 import json
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any, TextIO
 
@@ -18,6 +19,7 @@ from asgard_async.cli.options import (
 from asgard_async.config import Config, ConfigError
 from asgard_async.config.data_directory import DataDirectory
 from asgard_async.core.files.ownership import become_owner_of
+from asgard_async.core.timestamps import rfc3339
 from asgard_async.domain.errors import InvalidSubmission
 from asgard_async.environments.builder import BuildFailed
 from asgard_async.environments.cache import CachedEnvironment, EnvironmentCache
@@ -113,11 +115,15 @@ def prune(file: Path | None, data_dir: str | None, max_mb: int | None) -> None:
       asgard env prune --max-mb 0   # all
     """
     config = load_or_exit(file, data_dir=data_dir)
-    limit = config.environments.max_cache_mb if max_mb is None else max_mb
-    removed = EnvironmentCache(_data(config).environments).prune(max_bytes=limit << 20)
+    limit_mb = config.environments.max_cache_mb if max_mb is None else max_mb
+    cache = EnvironmentCache(_data(config).environments)
+    removed = cache.prune(max_bytes=limit_mb << 20)
     for key in removed:
         click.echo(f"deleted {key}")
-    if not removed:
+    kept = _kept_for_jobs(cache.all(), max_bytes=limit_mb << 20)
+    for key in kept:
+        click.echo(f"kept {key}: a job is using it")
+    if not removed and not kept:
         click.echo("Nothing to delete.")
 
 
@@ -152,6 +158,16 @@ async def _build(config: Config, requirements: tuple[str, ...]) -> None:
     click.echo(f"built {environment_spec.key}")
 
 
+def _kept_for_jobs(remaining: Sequence[CachedEnvironment], *, max_bytes: int) -> list[str]:
+    """Return the keys of environments that pruning would have deleted if no job used them."""
+    exceeds = sum(environment.size_bytes() for environment in remaining) > max_bytes
+    return [
+        environment.key
+        for environment in remaining
+        if (exceeds or environment.is_for_one_job) and environment.is_in_use()
+    ]
+
+
 def _data(config: Config) -> DataDirectory:
     return DataDirectory(root=config.data_dir)
 
@@ -161,6 +177,6 @@ def _describe(environment: CachedEnvironment) -> dict[str, Any]:
         "key": environment.key,
         "requirements": environment.requirements,
         "size_bytes": environment.size_bytes(),
-        "last_used_at": environment.last_used_at.strftime("%Y-%m-%dT%H:%M:%SZ"),
+        "last_used_at": rfc3339(environment.last_used_at, "seconds"),
         "in_use": environment.is_in_use(),
     }

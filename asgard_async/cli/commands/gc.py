@@ -38,7 +38,7 @@ def gc(file: Path | None, data_dir: str | None, dry_run: bool, as_json: bool) ->
     config = load_or_exit(file, data_dir=data_dir)
     data = DataDirectory(root=config.data_dir)
     if not data.database.exists():
-        raise click.ClickException(f"there is no database in {data.root}; see --data-dir")
+        raise click.ClickException(f"There is no database in {data.root}; see --data-dir")
     try:
         removals = asyncio.run(_collect(config, data, dry_run=dry_run))
     except SchemaError as error:

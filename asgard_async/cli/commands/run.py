@@ -22,7 +22,6 @@ if TYPE_CHECKING:
 DETACH_SECONDS = 2.0
 """Time limit for looking up the job's state after detaching."""
 MIB_PER_UNIT = {"M": 1, "G": 1024, "T": 1024**2}
-SUFFIXES = (".py", ".tar.gz", ".tgz", ".zip")
 
 
 class MemorySize(click.ParamType[int]):
@@ -40,6 +39,19 @@ class MemorySize(click.ParamType[int]):
             hint = "add a unit, e.g. 4G" if is_number else "expected e.g. 512M or 4G"
             self.fail(f"Invalid size {value!r}; {hint}.", param, ctx)
         return mib
+
+
+class Cpus(click.FloatRange):
+    """A number of CPUs."""
+
+    def convert(
+        self, value: object, param: click.Parameter | None, ctx: click.Context | None
+    ) -> float:
+        try:
+            number = float(str(value))
+        except ValueError:
+            self.fail(f"Invalid number {value!r}; expected e.g. 1.5.", param, ctx)
+        return super().convert(number, param, ctx)
 
 
 @click.command()
@@ -69,9 +81,7 @@ class MemorySize(click.ParamType[int]):
 @click.option(
     "--memory", type=MemorySize(), metavar="SIZE", help="Memory limit, such as 512M or 4G."
 )
-@click.option(
-    "--cpus", type=click.FloatRange(min=0.01), metavar="N", help="CPU limit, such as 1.5."
-)
+@click.option("--cpus", type=Cpus(min=0.01), metavar="N", help="CPU limit, such as 1.5.")
 @click.option("--no-warm", is_flag=True, help="Start in a new interpreter, without preloading.")
 @click.option("--detach", is_flag=True, help="Print the job's ID and leave it running.")
 @click.option("--raw", is_flag=True, help="Do not filter control sequences on a terminal.")
@@ -122,6 +132,7 @@ async def run(
       asgard run train.py > log.txt
       id=$(asgard run train.py --detach)
     """
+    _check_entrypoint(script, entrypoint)
     name = _name_of(script)
     specification = {
         "experiment_name": experiment or name,
@@ -146,9 +157,23 @@ async def run(
     await _follow(client.url, job, as_json=as_json, raw=raw)
 
 
+def _check_entrypoint(script: Path, entrypoint: str | None) -> None:
+    """Check this before the client does, whose messages name its Python arguments."""
+    from asgard_async.client.submission import needs_entrypoint
+
+    if not needs_entrypoint(script):
+        if entrypoint is not None:
+            raise Failure("--entrypoint is only for an archive or a directory.", NO_RESULT)
+    elif entrypoint is None:
+        name = one_line(script.resolve().name or str(script))
+        raise Failure(f"{name} needs --entrypoint FILE, the .py file to run.", NO_RESULT)
+
+
 def _name_of(script: Path) -> str:
+    from asgard_async.client.submission import ARCHIVES
+
     name = script.resolve().name
-    for suffix in SUFFIXES:
+    for suffix in (".py", *ARCHIVES):
         if name.lower().endswith(suffix):
             return name[: -len(suffix)]
     return name

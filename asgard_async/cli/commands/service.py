@@ -42,7 +42,7 @@ def service() -> None:
 def install(
     file: Path | None, system: bool, data_dir: str | None, user_name: str, folder: Path | None
 ) -> None:
-    """Write the unit file for this installation and print how to start it.
+    """Write the unit file and print how to start the service.
 
     \b
     Examples:

@@ -11,7 +11,7 @@ from asgard_async.auth.token_file import NameTaken, NoSuchToken, TokenFile
 from asgard_async.cli.options import config_option, data_dir_option, json_option, load_or_exit
 from asgard_async.config import ConfigError
 from asgard_async.config.data_directory import DataDirectory
-from asgard_async.core.timestamps import now
+from asgard_async.core.timestamps import now, rfc3339
 
 
 @click.group()
@@ -61,7 +61,7 @@ def create(
         new = tokens.create(name=name, scope=highest, at=now())
     except NameTaken as error:
         raise click.ClickException(
-            f"there is already a token named {name!r}; revoke it or choose another name."
+            f"There is already a token named {name!r}; revoke it or choose another name."
         ) from error
     except (ConfigError, OSError) as error:
         raise click.ClickException(str(error)) from error
@@ -121,7 +121,7 @@ def revoke(file: Path | None, data_dir: str | None, token_id: str) -> None:
         revoked = tokens.revoke(token_id)
     except NoSuchToken as error:
         raise click.ClickException(
-            f"there is no token {token_id!r}; list them with: asgard token list"
+            f"There is no token {token_id!r}; list them with: asgard token list"
         ) from error
     except (ConfigError, OSError) as error:
         raise click.ClickException(str(error)) from error
@@ -140,7 +140,7 @@ def _tokens(
         except ConfigError as error:
             raise click.ClickException(str(error)) from error
     elif not data.root.is_dir():
-        raise click.ClickException(f"there is no data directory {data.root}; see --data-dir")
+        raise click.ClickException(f"There is no data directory {data.root}; see --data-dir")
     return TokenFile(data.tokens)
 
 
@@ -149,5 +149,5 @@ def _describe(token: Token) -> dict[str, Any]:
         "id": token.id,
         "name": token.name,
         "scope": token.scope.value,
-        "created_at": token.created_at.strftime("%Y-%m-%dT%H:%M:%SZ"),
+        "created_at": rfc3339(token.created_at, "seconds"),
     }

@@ -29,4 +29,4 @@ def remove_tree(directory: Path) -> None:
             check=False,
         )
     if directory.exists():
-        logger.warning("Could not remove all of %s", directory)
+        logger.warning("could not remove all of %s", directory)

@@ -177,7 +177,7 @@ async def test_a_low_open_files_limit_is_reported_and_obeyed(tmp_path: Path) -> 
     soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
     launcher = ("sh", "-c", 'ulimit -n 300; exec "$@"', "sh")
     async with running_service(tmp_path / "data", WITHOUT_MLFLOW, launcher) as service:
-        assert "Only 44 connections can be open" in service.log.read_text()
+        assert "only 44 connections can be open" in service.log.read_text()
         with contextlib.ExitStack() as held:
             await open_sockets(service, 200, held)
             await assert_answers_quickly(service)

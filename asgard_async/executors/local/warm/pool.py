@@ -216,10 +216,10 @@ class WarmServers:
         if previous is not None:
             previous.close()
         logger.info(
-            "fork server of %s is ready after %.1f s; modules not found: %s",
+            "fork server of %s is ready after %.1f s%s",
             entry.name,
             facts.seconds,
-            ", ".join(facts.failed) or "none",
+            f"; modules not found: {', '.join(facts.failed)}" if facts.failed else "",
         )
 
     async def _until_over(self, entry: _Entry) -> Restart:
