@@ -13,6 +13,8 @@ from asgard_async.logs.frames import PIECE_BYTES, Piece, piece_of
 from asgard_async.logs.source import LogSource, Wake
 
 KEPT_PIECES = 4
+SHORT_BYTES = 4096
+"""Pieces up to this length are decoded in the event loop: a thread takes longer to start."""
 READERS_AT_ONCE = 16
 """Number of followers that receive a piece in one iteration of the event loop; other requests run
 in between."""
@@ -60,7 +62,7 @@ class Feed:
 
     async def _read(self, offset: int, *, is_complete: bool) -> Piece:
         part = await self._source.read_timed(self._job_id, offset, PIECE_BYTES)
-        if not part.data:
+        if len(part.data) <= SHORT_BYTES:
             return piece_of(part, offset, is_complete=is_complete)
         # not in the event loop, because decoding and encoding take a while
         return await asyncio.to_thread(piece_of, part, offset, is_complete=is_complete)
