@@ -9,6 +9,8 @@ from typing import Annotated, Any, Literal
 
 from msgspec import Meta
 
+from asgard_async.core.archives.names import ArchiveLimits
+
 Port = Annotated[int, Meta(ge=0, le=65535)]
 # Far above any useful value, but safe for SQLite, timers and system calls; excludes infinity.
 LARGEST = 1_000_000_000
@@ -84,6 +86,13 @@ class JobsConfig:
     script_check_seconds: PositiveSeconds
     archive_check_seconds: PositiveSeconds
     max_waiting_checks: Positive
+
+    @property
+    def archive_limits(self) -> ArchiveLimits:
+        """The limits of an uploaded archive."""
+        return ArchiveLimits(
+            max_members=self.max_archive_members, max_unpacked_bytes=self.max_unpacked_bytes
+        )
 
     @property
     def slots(self) -> int:

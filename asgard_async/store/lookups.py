@@ -12,7 +12,7 @@ from asgard_async.domain.status import Phase
 from asgard_async.store.database import Database, queries
 from asgard_async.store.listing import Cursor, JobFilter, list_statement
 from asgard_async.store.moves import get_job
-from asgard_async.store.rows import row_to_history, row_to_job
+from asgard_async.store.rows import row_to_history, row_to_job, text_to_time
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -113,8 +113,7 @@ class JobLookups:
         """The creation time of the oldest queued job."""
 
         def transaction(conn: sqlite3.Connection) -> datetime | None:
-            text = queries.oldest_queued(conn)["created_at"]
-            return datetime.fromisoformat(text) if text is not None else None
+            return text_to_time(queries.oldest_queued(conn)["created_at"])
 
         return await self._database.read(transaction)
 

@@ -1,4 +1,4 @@
-"""What training scripts do, over MLflow's REST API: importing mlflow takes seconds per test."""
+"""The MLflow calls of training scripts, over REST: importing mlflow takes seconds per test."""
 
 import asyncio
 import uuid

@@ -7,7 +7,6 @@ from aiohttp import web
 
 from asgard_async.config.component import CONFIG, DATA
 from asgard_async.config.data_directory import DataDirectory
-from asgard_async.core.archives.names import ArchiveLimits
 from asgard_async.environments.component import ENVIRONMENTS
 from asgard_async.executors.local.executor import LocalExecutor
 from asgard_async.executors.local.job_files import LocalJobFiles
@@ -28,10 +27,7 @@ async def local_executor(app: web.Application) -> AsyncIterator[LocalExecutor]:
     executor = LocalExecutor(
         jobs_dir=data.jobs,
         log_limit_bytes=config.logs.max_bytes_per_job,
-        archive_limits=ArchiveLimits(
-            max_members=config.jobs.max_archive_members,
-            max_unpacked_bytes=config.jobs.max_unpacked_bytes,
-        ),
+        archive_limits=config.jobs.archive_limits,
         in_use=data.in_use,
         limits=config.limits,
         environments=app[ENVIRONMENTS],

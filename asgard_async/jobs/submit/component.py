@@ -6,7 +6,6 @@ from functools import partial
 from aiohttp import web
 
 from asgard_async.config.component import CONFIG, FREE_SPACE
-from asgard_async.core.archives.names import ArchiveLimits
 from asgard_async.core.component import READINESS
 from asgard_async.executors.component import EXECUTOR
 from asgard_async.jobs.actions.retry import Retrier
@@ -32,10 +31,7 @@ async def submission(app: web.Application) -> AsyncIterator[None]:
         archives=app[ARCHIVES],
         checker=checker,
         archive_checker=ArchiveChecker(
-            limits=ArchiveLimits(
-                max_members=config.jobs.max_archive_members,
-                max_unpacked_bytes=config.jobs.max_unpacked_bytes,
-            ),
+            limits=config.jobs.archive_limits,
             max_script_bytes=config.jobs.max_script_bytes,
             deadline_seconds=config.jobs.archive_check_seconds,
             max_waiting=config.jobs.max_waiting_checks,
