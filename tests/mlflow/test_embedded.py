@@ -16,13 +16,14 @@ import pytest_asyncio
 
 from tests.support.eventually import eventually
 from tests.support.processes import processes_with
-from tests.support.service import Service, free_port, running_service
+from tests.support.service import QUICK_TO_WARM, Service, free_port, running_service
 
 pytestmark = pytest.mark.mlflow
 
 FOREIGN = "mlflow-server/attempts/.Trash"
 WAIT_FOR = "import os, time\nwhile not os.path.exists({!r}): time.sleep(0.02)\n"
 SETTINGS = {
+    **QUICK_TO_WARM,
     "ASGARD_TRACKING__REFRESH_SECONDS": "1",
     "ASGARD_TRACKING__REQUEST_TIMEOUT_SECONDS": "2",
 }
@@ -306,7 +307,7 @@ async def test_runs_of_killed_jobs_are_ended(tmp_path: Path) -> None:
 
 
 async def test_an_external_server_is_neither_started_nor_stopped(tmp_path: Path) -> None:
-    settings = {"ASGARD_MLFLOW__TRACKING_URI": f"http://127.0.0.1:{free_port()}"}
+    settings = {**SETTINGS, "ASGARD_MLFLOW__TRACKING_URI": f"http://127.0.0.1:{free_port()}"}
     async with running_service(tmp_path / "data", settings) as service:
         await state(service, "unreachable")
         assert mlflow_processes(service) == []
