@@ -17,6 +17,7 @@ from tests.support.mlflow_servers import MlflowServer, running_mlflow
 from tests.support.protected_mlflow import ProtectedMlflow, running_protected_mlflow
 from tests.support.s3_server import S3Server, running_s3
 from tests.support.service import UNCONFINED, WITHOUT_MLFLOW, Service, running_service
+from tests.support.work_units import UnitScheduling, check_units
 
 TESTS = Path(__file__).parent
 LONG = {
@@ -72,12 +73,11 @@ def pytest_configure() -> None:
 
 @pytest.hookimpl(optionalhook=True, tryfirst=True)
 def pytest_xdist_make_scheduler(config: pytest.Config, log: Any) -> Any:
-    from tests.support.work_units import UnitScheduling  # pytest-xdist may be missing
-
     return UnitScheduling(config, log) if config.getvalue("dist") == "loadfile" else None
 
 
 def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
+    check_units(items)
     _mark_users_of_services(items)
     _leave_out_soak_tests(config, items)
     if seed := os.environ.get(SEED_VARIABLE):

@@ -201,9 +201,9 @@ def test_versions_are_compared_by_the_ratio_of_medians() -> None:
 
 
 def test_an_unknown_figure_of_a_version_is_refused() -> None:
-    assert compare_versions.names("start,jobs") == {"start", "jobs"}
+    assert names_among(compare_versions.FIGURES, "figure")("start,jobs") == {"start", "jobs"}
     with pytest.raises(argparse.ArgumentTypeError, match="unknown figure: speed"):
-        compare_versions.names("speed")
+        names_among(compare_versions.FIGURES, "figure")("speed")
 
 
 def test_a_directory_without_asgard_is_no_version(tmp_path: Path) -> None:
