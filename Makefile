@@ -13,7 +13,7 @@ INSTALL := $(BIN)/python -m pip install --disable-pip-version-check --quiet
 .PHONY: help
 help: ## list the targets
 	@echo "Asgard, a training server for one machine. Targets:"
-	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  make %-12s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
+	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  make %-16s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
 
 # --- environment: runtime ⊂ test ⊂ dev, so that a demo need not wait for test tools
 
@@ -69,6 +69,10 @@ test-unit: $(VENV)/.test ## the quick tests (under 30 s)
 .PHONY: test-pythons
 test-pythons: $(VENV)/.test ## execution and fidelity tests on Python 3.12 and 3.13, where there
 	@$(BIN)/python .ci/test_pythons.py
+
+.PHONY: test-conditions
+test-conditions: $(VENV)/.dev ## the whole suite under odd conditions, in random order; CONDITIONS="ahead …"
+	@$(BIN)/python .ci/test_conditions.py --seed $(or $(SEED),1) $(CONDITIONS)
 
 .PHONY: lint
 lint: $(VENV)/.dev ## ruff: rules and format
