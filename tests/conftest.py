@@ -6,6 +6,7 @@ import signal
 from collections.abc import AsyncIterator, Iterator
 from itertools import groupby
 from pathlib import Path
+from typing import Any
 
 import hypothesis
 import pytest
@@ -19,6 +20,7 @@ from tests.support.service import UNCONFINED, WITHOUT_MLFLOW, Service, running_s
 
 TESTS = Path(__file__).parent
 LONG = {
+    "api/test_models.py",  # the first of a work unit, see tests/support/work_units.py
     "mlflow/test_embedded.py",
     "system/fidelity/test_fidelity.py",
     "system/test_environments.py",
@@ -66,6 +68,13 @@ def pytest_configure() -> None:
     ):
         if signal.getsignal(number) is signal.SIG_IGN:
             signal.signal(number, handler)
+
+
+@pytest.hookimpl(optionalhook=True, tryfirst=True)
+def pytest_xdist_make_scheduler(config: pytest.Config, log: Any) -> Any:
+    from tests.support.work_units import UnitScheduling  # pytest-xdist may be missing
+
+    return UnitScheduling(config, log) if config.getvalue("dist") == "loadfile" else None
 
 
 def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
