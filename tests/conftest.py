@@ -83,7 +83,8 @@ def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item
     if seed := os.environ.get(SEED_VARIABLE):
         items[:] = _shuffled(items, random.Random(seed))
     else:
-        items.sort(key=lambda item: item.path.relative_to(TESTS).as_posix() not in LONG)
+        long = {TESTS / file for file in LONG}
+        items.sort(key=lambda item: item.path not in long)
 
 
 @pytest.hookimpl(tryfirst=True)  # before fixtures, which start services
