@@ -25,8 +25,8 @@ from tests.support.service import NOWHERE, Service, running_service, submission
 
 pytestmark = pytest.mark.chaos
 
-JOBS = int(os.environ.get("ASGARD_CHAOS_JOBS", "30"))
-ACCEPTS = int(os.environ.get("ASGARD_CHAOS_ACCEPTS", "5"))
+JOBS = int(os.environ.get("ASGARD_CHAOS_JOBS", "20"))
+ACCEPTS = int(os.environ.get("ASGARD_CHAOS_ACCEPTS", "3"))
 SEED = int(os.environ.get("ASGARD_CHAOS_SEED", time.time_ns() % 1_000_000))
 # for 500 jobs, 100 kills of the service and 50 of shims and keepers
 SERVICE_KILLS = JOBS // 5
