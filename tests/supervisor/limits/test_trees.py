@@ -90,7 +90,7 @@ async def test_cancelling_kills_the_whole_tree(attacked: Service, warm: bool) ->
 
 @in_module_loop
 async def test_a_timeout_kills_the_whole_tree(attacked: Service) -> None:
-    job_id, pids = await hiding(attacked, timeout=2)
+    job_id, pids = await hiding(attacked, timeout=3)
     job = await attacked.finished(job_id)
     assert job["reason"] == "timeout"
     await are_gone(pids, within=0.1)

@@ -145,16 +145,18 @@ async def test_busy_connections_beyond_the_limit_are_503(tmp_path: Path) -> None
         assert b"\r\nContent-Security-Policy: " in answer
 
 
-async def test_large_bodies_at_once_take_little_memory(service: Service) -> None:
+async def test_large_bodies_at_once_take_little_memory(tmp_path: Path) -> None:
     body = json.dumps(submission("#" * 1_000_000)).encode().ljust(4_100_000)
     headers = {"Content-Type": "application/json"}
-    before = peak_memory(service.pid)
-    answers = await asyncio.gather(
-        # as a stream: aiohttp warns about large bytes bodies
-        *(service.post(UPLOAD, data=io.BytesIO(body), headers=headers) for _ in range(32))
-    )
-    assert {status for status, _ in answers} <= {202, 503}
-    assert peak_memory(service.pid) - before < 100 << 20
+    # its own service: one that was busy before has a higher peak already
+    async with running_service(tmp_path / "data", SETTINGS) as service:
+        before = peak_memory(service.pid)
+        answers = await asyncio.gather(
+            # as a stream: aiohttp warns about large bytes bodies
+            *(service.post(UPLOAD, data=io.BytesIO(body), headers=headers) for _ in range(32))
+        )
+        assert {status for status, _ in answers} <= {202, 503}
+        assert peak_memory(service.pid) - before < 100 << 20
 
 
 async def test_the_queue_of_slow_script_checks_is_bounded(tmp_path: Path) -> None:
