@@ -28,8 +28,8 @@ pytestmark = pytest.mark.chaos
 JOBS = int(os.environ.get("ASGARD_CHAOS_JOBS", "20"))
 ACCEPTS = int(os.environ.get("ASGARD_CHAOS_ACCEPTS", "3"))
 SEED = int(os.environ.get("ASGARD_CHAOS_SEED", time.time_ns() % 1_000_000))
-# for 500 jobs, 100 kills of the service and 50 of shims and keepers. Each start of the service finds
-# four slots and no fork server yet: with few jobs, few kills, so that some jobs are left to be warm.
+# For 500 jobs, 100 kills of the service and 50 of shims and keepers. A service that starts has four
+# slots to fill and no fork server yet: few jobs need few kills, so that some of them start warm.
 SERVICE_KILLS = JOBS // (5 if JOBS >= 100 else 10)
 SHIM_KILLS = JOBS // 10
 
