@@ -69,7 +69,7 @@ class Site:
 @contextlib.asynccontextmanager
 async def running_site(folder: Path, limits: Mapping[str, str]) -> AsyncIterator[Site]:
     with package_index(folder / "packages") as index:
-        settings = WITHOUT_MLFLOW | limits | {"ASGARD_ENVIRONMENTS__INDEX_URL": index}
+        settings = {**WITHOUT_MLFLOW, **limits, "ASGARD_ENVIRONMENTS__INDEX_URL": index}
         async with running_service(folder / "service" / "data", settings) as service:
             status, document = await service.get("/health/ready")
             assert status == 200
