@@ -27,7 +27,7 @@ def executor(tmp_path: Path) -> LocalExecutor:
         log_limit_bytes=1 << 20,
         in_use=tmp_path / "jobs.lock",
         archive_limits=ArchiveLimits(max_members=10, max_unpacked_bytes=1 << 20),
-        warm=WarmServers(config.warm, directory=tmp_path, cache_dir=data.cache, base_alone=False),
+        warm=WarmServers(config.warm, data=data, base_alone=False),
         selector=selector,
         enforcer=enforcer,
         limits=config.limits,
