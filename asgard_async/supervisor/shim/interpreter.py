@@ -47,8 +47,7 @@ class ForkedInterpreter(Program):
         self._working_directory = os.getcwd()
         folders = [*self._directories.values(), self._working_directory]
         self._paths = _paths_below(folders)
-        self._cells = _cells_with(folders)
-        self._remembered = _functions_that_remember(folders)
+        self._cells, self._remembered = _closures_and_caches_with(folders)
         self._pristine = pristine
         self._main = _references_to(sys.modules["__main__"])
 
@@ -180,13 +179,20 @@ def _is_text(value: object) -> bool:
     )
 
 
-def _cells_with(folders: "list[str]") -> "list[Any]":
-    """Return the variables of closures that contain a text or path with one of these paths."""
-    return [
-        cell
-        for cell in gc.get_objects()
-        if type(cell) is types.CellType and any(_contains(x, folders) for x in _content_of(cell))
-    ]
+def _closures_and_caches_with(folders: "list[str]") -> "tuple[list[Any], list[Any]]":
+    """Return variables of closures, and functions with cached results, that contain such a path."""
+    cells: list[Any] = []
+    functions: list[Any] = []
+    for found in gc.get_objects():
+        # one pass, with the quick comparison first: there are some 500,000 objects
+        if type(found) is types.CellType:
+            if any(_contains(value, folders) for value in _content_of(found)):
+                cells.append(found)
+        elif type(found) is functools._lru_cache_wrapper and any(
+            _contains(result, folders) for result in _cached_by(found)
+        ):
+            functions.append(found)
+    return cells, functions
 
 
 def _content_of(cell: types.CellType) -> "list[object]":
@@ -194,16 +200,6 @@ def _content_of(cell: types.CellType) -> "list[object]":
         return [cell.cell_contents]
     except ValueError:  # not assigned yet
         return []
-
-
-def _functions_that_remember(folders: "list[str]") -> "list[Any]":
-    """Return the functions whose cached results (functools.cache) contain one of these paths."""
-    return [
-        function
-        for function in gc.get_objects()
-        if type(function) is functools._lru_cache_wrapper
-        and any(_contains(result, folders) for result in _cached_by(function))
-    ]
 
 
 def _cached_by(function: object) -> "Iterator[object]":

@@ -200,9 +200,9 @@ class WarmServers:
         entry.warming_up = True
         directory = self._data.warm / entry.name
         cache = self._data.cache_of_fork_server(entry.name)
-        await asyncio.to_thread(_prepare, directory, cache)
         variables = job_variables(directory, cache, entry.interpreter.python)
         try:
+            await asyncio.to_thread(_prepare, directory, cache)
             server = ForkServer(entry.interpreter.python, directory, variables)
         except OSError as error:
             raise WarmUpFailed(f"it could not be started: {error}") from error
