@@ -14,6 +14,7 @@ from tests.support.service_users import launcher_for_ordinary_user
 pytestmark = pytest.mark.service
 
 LEAVES = """
+import os
 def comb(directory, depth):
     here = os.open(directory, os.O_RDONLY)
     for _ in range(depth):
