@@ -57,8 +57,9 @@ async def service(tmp_path: Path) -> AsyncIterator[Service]:
     remove_tree(data_dir)  # pytest cannot
 
 
-async def test_hostile_trees_do_not_stop_retention(service: Service) -> None:
-    attacker = await service.submit(LEAVES.replace("DEPTH", str(DEPTH)))
+@pytest.mark.parametrize("depth", [200, pytest.param(DEPTH, marks=pytest.mark.soak)])
+async def test_hostile_trees_do_not_stop_retention(service: Service, depth: int) -> None:
+    attacker = await service.submit(LEAVES.replace("DEPTH", str(depth)))
     job = await service.finished(attacker)
     assert (job["reason"], job["logs"]) == ("succeeded", "left\n")
     expired = await service.submit("print('x')")
