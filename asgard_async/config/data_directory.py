@@ -57,6 +57,10 @@ class DataDirectory:
     def warm(self) -> Path:
         return self.root / "warm"
 
+    def cache_of_fork_server(self, environment: str) -> Path:
+        """Return the cache directory of an environment's fork server, to which no job can write."""
+        return self.warm / environment / "cache"
+
     @property
     def builds(self) -> Path:
         """Directories of environment builds."""

@@ -2,12 +2,16 @@
 
 import asyncio
 import logging
+import time
 from collections.abc import Callable, Coroutine
 from typing import Any
 
+from asgard_async.core.backoff import Backoff
+
 logger = logging.getLogger(__name__)
 
-RESTART_SECONDS = 1.0
+RESTARTS = Backoff(first_seconds=1.0, longest_seconds=60.0, healthy_seconds=60.0)
+"""Pauses before a failed task is restarted, by default."""
 
 
 class BackgroundTasks:
@@ -22,9 +26,15 @@ class BackgroundTasks:
         self._tasks.add(task)
         task.add_done_callback(self._on_done)
 
-    def keep_running(self, name: str, work: Callable[[], Coroutine[Any, Any, None]]) -> None:
-        """Run a loop until `stop`; restart it if it fails."""
-        self.start(name, _run_with_restarts(name, work))
+    def keep_running(
+        self,
+        name: str,
+        work: Callable[[], Coroutine[Any, Any, None]],
+        *,
+        backoff: Backoff = RESTARTS,
+    ) -> None:
+        """Run a loop until `stop`; restart it if it fails, after a pause that `backoff` decides."""
+        self.start(name, _run_with_restarts(name, work, backoff))
 
     def cancel(self, name: str) -> None:
         """Cancel the tasks with this name without waiting for them."""
@@ -50,10 +60,17 @@ class BackgroundTasks:
         await asyncio.gather(*tasks, return_exceptions=True)
 
 
-async def _run_with_restarts(name: str, work: Callable[[], Coroutine[Any, Any, None]]) -> None:
+async def _run_with_restarts(
+    name: str, work: Callable[[], Coroutine[Any, Any, None]], backoff: Backoff
+) -> None:
+    pause: float | None = None
     while True:
+        started_at = time.monotonic()
         try:
             await work()
         except Exception:
-            logger.exception("task %s failed; restarting it", name)
-        await asyncio.sleep(RESTART_SECONDS)
+            pause = backoff.next_pause(pause, time.monotonic() - started_at)
+            logger.exception("task %s failed; restarting it in %g s", name, pause)
+        else:
+            pause = backoff.next_pause(pause, time.monotonic() - started_at)
+        await asyncio.sleep(pause)

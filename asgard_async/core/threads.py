@@ -34,6 +34,42 @@ async def run_in_daemon_thread(work: Callable[[], T]) -> T:
     return await done
 
 
+class DaemonThreads:
+    """A limited number of daemon threads for one kind of long work.
+
+    Long work in the default threads (`asyncio.to_thread`) would hold up everything else there, such
+    as reading logs. Further work waits in order.
+    """
+
+    def __init__(self, limit: int) -> None:
+        self._free = asyncio.Semaphore(limit)
+
+    async def run(self, work: Callable[[], T]) -> T:
+        """Run `work` as `run_in_daemon_thread` does, once a thread is free.
+
+        A cancelled caller does not wait for the thread, which counts until its work is done.
+        """
+        await self._free.acquire()
+        loop = asyncio.get_running_loop()
+        is_started = False
+
+        def release_after_work() -> T:
+            nonlocal is_started
+            is_started = True
+            try:
+                return work()
+            finally:
+                with contextlib.suppress(RuntimeError):  # the loop is closed
+                    loop.call_soon_threadsafe(self._free.release)
+
+        try:
+            return await run_in_daemon_thread(release_after_work)
+        except RuntimeError:
+            if not is_started:  # the machine has no thread left
+                self._free.release()
+            raise
+
+
 def _succeed(done: asyncio.Future[T], result: T) -> None:
     if not done.done():  # the caller may have been cancelled
         done.set_result(result)

@@ -5,6 +5,7 @@ import contextlib
 import logging
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
+from functools import partial
 from typing import Any
 
 from packaging.requirements import Requirement
@@ -12,6 +13,7 @@ from packaging.requirements import Requirement
 from asgard_async.config import Config, EnvironmentsConfig
 from asgard_async.config.data_directory import DataDirectory
 from asgard_async.core.tasks import BackgroundTasks
+from asgard_async.core.threads import run_in_daemon_thread
 from asgard_async.environments.base import BaseEnvironment
 from asgard_async.environments.builder import Build, Builder, BuildFailed
 from asgard_async.environments.bytecode import compile_modules, uncompiled
@@ -175,7 +177,9 @@ class EnvironmentProvider:
             await self._builder.wait(build)
         # keep the new environment: jobs that waited for it have not locked it yet
         limit = self._config.max_cache_mb << 20
-        await asyncio.to_thread(self._cache.prune, max_bytes=limit, but=environment_spec.key)
+        await run_in_daemon_thread(
+            partial(self._cache.prune, max_bytes=limit, but=environment_spec.key)
+        )
         if not environment_spec.moving:
             self._compile(environment_spec.key)
 

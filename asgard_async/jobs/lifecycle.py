@@ -13,6 +13,7 @@ from functools import partial
 from typing import Protocol
 
 from asgard_async.config import JobsConfig
+from asgard_async.core.backoff import Backoff
 from asgard_async.core.timestamps import now
 from asgard_async.domain.attempt import AttemptId, End, Ended
 from asgard_async.domain.errors import JobNotFound
@@ -33,7 +34,9 @@ logger = logging.getLogger(__name__)
 
 LOG_TAIL_BYTES = 64 * 1024
 RETRY_SECONDS = 2.0
-"""Pause before a failed step is tried again."""
+"""Pause before a failed start is tried again, times the number of tries."""
+RETRIES = Backoff(first_seconds=2.0, longest_seconds=30.0)
+"""Pauses before a failed step is tried again."""
 MAX_STARTS = 4
 """Attempts to start a job on a machine that ran out of a resource; about 12 s in total."""
 
@@ -105,6 +108,7 @@ class Lifecycle:
 
         Without retries, the job would hang until the service restarts.
         """
+        pause: float | None = None
         while True:
             try:
                 # read again: the job may have been cancelled, or moved by the previous try
@@ -114,12 +118,11 @@ class Lifecycle:
             except JobNotFound:
                 return  # the job has finished and was deleted
             except Exception:
-                logger.exception(
-                    "step of job %s failed; retrying in %g s", job.job_id, RETRY_SECONDS
-                )
+                pause = RETRIES.next_pause(pause, 0)
+                logger.exception("step of job %s failed; retrying in %g s", job.job_id, pause)
             else:
                 return
-            await asyncio.sleep(RETRY_SECONDS)
+            await asyncio.sleep(pause)
 
     # --- start ----------------------------------------------------------------------------
 

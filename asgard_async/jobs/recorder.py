@@ -125,12 +125,26 @@ class Recorder:
     async def _record_pending(self) -> None:
         expected = frozenset(self._new)
         jobs = await self._store.to_track(BATCH)
-        await self._record(jobs)
+        await self._record_each(jobs)
         while len(jobs) == BATCH:
             # jobs for which MLflow fails stay pending, and must not block the others
             jobs = await self._store.to_track(BATCH, after=jobs[-1].seq)
-            await self._record(jobs)
+            await self._record_each(jobs)
         self._new -= expected  # the remaining jobs were deleted
+
+    async def _record_each(self, jobs: Sequence[Job]) -> None:
+        """Record jobs together, or one by one if that fails unexpectedly because of one of them."""
+        try:
+            await self._record(jobs)
+        except TrackingUnavailable:
+            raise
+        except Exception:
+            if len(jobs) == 1:
+                logger.exception("the runs of job %s cannot be recorded", jobs[0].job_id)
+                self._schedule(after=FAILED_SECONDS)
+                return
+            for job in jobs:
+                await self._record_each([job])
 
     async def _record(self, jobs: Sequence[Job]) -> None:
         ended = [_ended(job, may_be_registered=job.job_id not in self._new) for job in jobs]

@@ -28,6 +28,7 @@ from pathlib import Path
 from urllib.parse import unquote, urlsplit
 
 from asgard_async.config import MlflowConfig
+from asgard_async.core.backoff import Backoff
 from asgard_async.core.files.locks import is_held
 from asgard_async.core.files.remove_tree import remove_tree
 from asgard_async.domain.attempt import Ended
@@ -36,7 +37,7 @@ from asgard_async.supervisor import shim
 from asgard_async.supervisor.attempt import Attempt
 from asgard_async.supervisor.attempts import AttemptSeries
 from asgard_async.supervisor.process_spec import process_spec, service_python
-from asgard_async.supervisor.restart import Backoff, Restart, run_with_restarts
+from asgard_async.supervisor.restart import Restart, run_with_restarts
 from asgard_async.supervisor.sandbox.selector import IsolationSelector
 from asgard_async.supervisor.sandbox.service_sandboxes import ServiceSandbox, mlflow_sandbox
 from asgard_async.supervisor.shim.process_spec import ProcessSpec

@@ -1,7 +1,6 @@
 """Deletion of expired items, at intervals in the service and by `asgard gc`."""
 
 import asyncio
-import contextlib
 import logging
 from collections import Counter
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
@@ -87,14 +86,17 @@ class Collector:
         for removal in await self.find():
             try:
                 is_removed = await self._remove(removal)
-            except OSError:
+            except Exception:
                 # continue with the other items
                 logger.exception("%s %s cannot be deleted", removal.kind, removal.name)
                 continue
             if is_removed:
                 on_removed(removal)
                 completed.append(removal)
-        await run_in_daemon_thread(self._caches.sweep)
+        try:
+            await run_in_daemon_thread(self._caches.sweep)
+        except OSError:
+            logger.exception("interrupted deletions of caches cannot be finished")
         await self._store.purge_idempotency_keys(at=now())
         return completed
 
@@ -115,7 +117,7 @@ class Collector:
             kind: list(_measure_directories(leased)) for kind, leased in self._leased().items()
         }
         removals = plan(
-            map(self._measure_job, ended),
+            self._measure_jobs(ended),
             directories,
             self._config,
             bounds=self._bounds,
@@ -141,6 +143,14 @@ class Collector:
             for name in sorted(stray_archives)
         ]
         return removals
+
+    def _measure_jobs(self, ended: Iterable[FinishedJob]) -> Iterator[StoredJob]:
+        for job in ended:
+            try:
+                yield self._measure_job(job)
+            except Exception:
+                # continue with the other jobs
+                logger.exception("the files of job %s cannot be measured", job.job_id)
 
     def _measure_job(self, job: FinishedJob) -> StoredJob:
         bytes_of = {
@@ -197,10 +207,17 @@ class Collector:
 
 def _measure_directories(leased: Mapping[str, LeasedDirectory]) -> Iterator[StoredDirectory]:
     for name, directory in leased.items():
-        with contextlib.suppress(FileNotFoundError):  # deleted meanwhile
+        try:
+            usage = directory.usage()
             yield StoredDirectory(
                 name=name,
                 last_used_at=directory.last_used_at,
-                size_bytes=directory.size_bytes(),
+                size_bytes=usage.size_bytes,
+                is_measured=usage.is_complete,
                 is_in_use=directory.is_in_use(),
             )
+        except FileNotFoundError:  # deleted meanwhile
+            continue
+        except Exception:
+            # continue with the other directories
+            logger.exception("directory %s cannot be measured", name)

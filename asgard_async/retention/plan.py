@@ -55,6 +55,8 @@ class StoredDirectory:
     size_bytes: int
     is_in_use: bool
     """True if a job is using the directory: it is then kept, but its size counts."""
+    is_measured: bool = True
+    """False if it has so many or so deep directories that some of its files were not counted."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -145,6 +147,8 @@ def _unused_directories(
             why = f"not used for more than {bounds.days:g} days"
         elif bounds.max_bytes is not None and total > bounds.max_bytes:
             why = f"{kind}s exceed {bounds.max_bytes >> 20} MiB"
+        elif not directory.is_measured:
+            why = "cannot be measured completely"  # or jobs could hide files from `max_bytes`
         else:
             continue
         total -= directory.size_bytes

@@ -10,9 +10,7 @@ from pathlib import Path
 
 from asgard_async.core.files.locks import is_held
 from asgard_async.core.files.remove_tree import remove_tree
-from asgard_async.supervisor.shim.disk import statuses_below
-
-BLOCK = 512
+from asgard_async.supervisor.disk_usage import DiskUsage, usage_of
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -32,15 +30,16 @@ class LeasedDirectory:
     def last_used_at(self) -> datetime:
         return datetime.fromtimestamp(self.lock.stat().st_mtime, UTC)
 
-    def size_bytes(self) -> int:
+    def usage(self) -> DiskUsage:
         """Return the disk space that deletion would free.
 
         Files with links elsewhere, such as in uv's cache, count proportionally.
         """
-        return sum(
-            status.st_blocks * BLOCK // max(1, status.st_nlink)
-            for status in statuses_below([str(self.directory)])
-        )
+        return usage_of(self.directory)
+
+    def size_bytes(self) -> int:
+        """Return the disk space that deletion would free; see `usage`."""
+        return self.usage().size_bytes
 
     def is_in_use(self) -> bool:
         """Return whether a job uses the directory."""

@@ -7,7 +7,8 @@ import threading
 
 import pytest
 
-from asgard_async.core.threads import run_in_daemon_thread
+from asgard_async.core.threads import DaemonThreads, run_in_daemon_thread
+from tests.support.eventually import eventually
 
 NEVER_ENDS = """
 import asyncio, threading
@@ -64,3 +65,38 @@ def test_a_program_exits_while_a_thread_works() -> None:
         [sys.executable, "-c", NEVER_ENDS], capture_output=True, text=True, timeout=60, check=True
     )
     assert (done.stdout, done.stderr) == ("over\n", "")
+
+
+async def test_long_work_has_a_limited_number_of_threads() -> None:
+    threads, go_on, lock = DaemonThreads(2), threading.Event(), threading.Lock()
+    working = most = 0
+
+    def work() -> int:
+        nonlocal working, most
+        with lock:
+            working += 1
+            most = max(most, working)
+        go_on.wait()
+        with lock:
+            working -= 1
+        return 1
+
+    tasks = [asyncio.create_task(threads.run(work)) for _ in range(50)]
+    await eventually(lambda: working == 2, what="two are working")
+    # the default threads stay free
+    assert await asyncio.to_thread(threading.get_ident) != threading.get_ident()
+    # a thread whose caller was cancelled still counts
+    tasks[0].cancel()
+    await asyncio.gather(tasks[0], return_exceptions=True)
+    await asyncio.sleep(0)
+    assert working == 2
+    go_on.set()
+    assert await asyncio.gather(*tasks[1:]) == [1] * 49
+    assert most == 2
+
+
+async def test_failed_work_frees_its_thread() -> None:
+    threads = DaemonThreads(1)
+    for _ in range(3):
+        with pytest.raises(ZeroDivisionError):
+            await threads.run(lambda: 1 // 0)

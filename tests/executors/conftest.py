@@ -64,9 +64,7 @@ class LocalSite:
             in_use=data.in_use,
             limits=config.limits,
             environments=environments,
-            warm=WarmServers(
-                config.warm, directory=data.warm, cache_dir=data.cache, base_alone=True
-            ),
+            warm=WarmServers(config.warm, data=data, base_alone=True),
             selector=selector,
             enforcer=enforcer,
         )

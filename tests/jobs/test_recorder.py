@@ -1,7 +1,7 @@
 """Recording the runs of ended jobs, even while MLflow fails for some of them."""
 
 import asyncio
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Mapping, Sequence
 from contextlib import asynccontextmanager
 from datetime import datetime
 from pathlib import Path
@@ -18,7 +18,8 @@ from asgard_async.mlflow.address import MlflowAddress
 from asgard_async.mlflow.experiments import Experiments
 from asgard_async.mlflow.gateway import MlflowGateway
 from asgard_async.mlflow.monitor import Monitor
-from asgard_async.mlflow.reconciler import RunReconciler
+from asgard_async.mlflow.reconciler import Reconciliation, RunReconciler
+from asgard_async.mlflow.runs import EndedJob
 from asgard_async.store.database import Database
 from asgard_async.store.jobs import JobStore
 from tests.store.conftest import accept, new_job
@@ -86,8 +87,21 @@ async def pending(mlflow_server: MlflowServer, store: JobStore) -> AsyncIterator
         yield Pending(store, MlflowUser(mlflow_server.uri, session))
 
 
+class FailingReconciler(RunReconciler):
+    """Fails in an unexpected way while one job is among the others."""
+
+    poison = ""
+
+    async def reconcile(self, jobs: Sequence[EndedJob]) -> Mapping[str, Reconciliation]:
+        if any(job.job_id == self.poison for job in jobs):
+            raise OverflowError
+        return await super().reconcile(jobs)
+
+
 @asynccontextmanager
-async def recording(relay: Relay, store: JobStore) -> AsyncIterator[Recorder]:
+async def recording(
+    relay: Relay, store: JobStore, kind: type[RunReconciler] = RunReconciler
+) -> AsyncIterator[Recorder]:
     async with MlflowGateway(MlflowAddress.parse(relay.uri), timeout_seconds=30) as gateway:
         monitor, server_id = Monitor(gateway, refresh_seconds=5), await store.server_id()
         recorder = Recorder(
@@ -95,7 +109,7 @@ async def recording(relay: Relay, store: JobStore) -> AsyncIterator[Recorder]:
             gateway=gateway,
             experiments=Experiments(gateway, wait_seconds=5),
             monitor=monitor,
-            reconciler=RunReconciler(gateway, server_id=server_id),
+            reconciler=kind(gateway, server_id=server_id),
             server_id=server_id,
             settle_seconds=30,
         )
@@ -120,6 +134,20 @@ async def test_a_failing_job_does_not_block_the_others(
     older, younger = await pending.job(poison), await pending.job(fresh("fine"))
     relay.fail(CREATE, 500, poison.encode())
     async with recording(relay, store):
+
+        async def known() -> bool:
+            return await version_of(store, younger) == "1"
+
+        await eventually(known, what="the younger job's model is recorded")
+    assert (await store.get(older.job_id)).tracking_pending
+
+
+async def test_an_unexpected_error_concerns_one_job(
+    relay: Relay, store: JobStore, pending: Pending, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    older, younger = await pending.job(fresh("poison")), await pending.job(fresh("fine"))
+    monkeypatch.setattr(FailingReconciler, "poison", older.job_id)
+    async with recording(relay, store, FailingReconciler):
 
         async def known() -> bool:
             return await version_of(store, younger) == "1"

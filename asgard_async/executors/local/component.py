@@ -20,8 +20,7 @@ async def local_executor(app: web.Application) -> AsyncIterator[LocalExecutor]:
     config, data, selector = app[CONFIG], app[DATA], app[ISOLATION]
     warm = WarmServers(
         config.warm,
-        directory=data.warm,
-        cache_dir=selector.cache_of("base"),
+        data=data,
         base_alone=selector.is_sandboxed,
     )
     executor = LocalExecutor(

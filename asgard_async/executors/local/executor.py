@@ -4,6 +4,7 @@ import asyncio
 import contextlib
 from collections.abc import AsyncIterator, Sequence
 from datetime import datetime
+from functools import partial
 from pathlib import Path
 
 from prometheus_client.registry import Collector
@@ -11,6 +12,7 @@ from prometheus_client.registry import Collector
 from asgard_async.config import LimitsConfig
 from asgard_async.core import open_files
 from asgard_async.core.archives.names import ArchiveLimits
+from asgard_async.core.threads import DaemonThreads
 from asgard_async.domain.attempt import AttemptId, Ended
 from asgard_async.domain.job import Started
 from asgard_async.domain.resources import ResourceRequest
@@ -41,6 +43,11 @@ from asgard_async.supervisor.process_spec import READABLE_UMASK, process_spec
 from asgard_async.supervisor.sandbox.attempt_sandbox import AttemptSandbox, attempt_sandbox
 from asgard_async.supervisor.sandbox.selector import IsolationSelector
 
+MAX_REMOVALS = 2
+"""Jobs whose files are deleted at the same time."""
+MAX_PREPARATIONS = 4
+"""Jobs whose archives are unpacked at the same time."""
+
 
 class LocalExecutor:
     """Runs attempts below `jobs_dir`. `in_use` is locked (shared) while any attempt is running."""
@@ -69,6 +76,8 @@ class LocalExecutor:
         self._selector = selector
         self._enforcer = enforcer
         self._cold = ColdServers()
+        self._removals = DaemonThreads(MAX_REMOVALS)
+        self._preparations = DaemonThreads(MAX_PREPARATIONS)
 
     def open(self) -> None:
         """Start watching the logs of jobs."""
@@ -135,8 +144,11 @@ class LocalExecutor:
 
     async def start(self, request: AttemptRequest) -> datetime | None:
         """See `Executor.start`."""
-        modules = await asyncio.to_thread(
-            self._directories.prepare, request, for_all_users=self._selector.needs_traversal
+        directories, for_all_users = self._directories, self._selector.needs_traversal
+        # an archive may have 100,000 files; a new thread for each script would cost too much
+        in_thread = asyncio.to_thread if request.archive is None else self._preparations.run
+        modules = await in_thread(
+            partial(directories.prepare, request, for_all_users=for_all_users)
         )
         with contextlib.ExitStack() as stack:
             interpreter = Interpreter(environment=self._cached(request.environment, stack))
@@ -148,7 +160,7 @@ class LocalExecutor:
                 owner=request.owner,
                 own=own_directories(self._directories.of(request.attempt)),
             )
-            sandbox = await asyncio.to_thread(stack.enter_context, entering_sandbox)
+            sandbox = await in_thread(partial(stack.enter_context, entering_sandbox))
             return await self._start(request, interpreter, modules, sandbox)
 
     def _cached(
@@ -222,7 +234,7 @@ class LocalExecutor:
 
     async def remove(self, job_id: str) -> None:
         """See `Executor.remove`."""
-        await asyncio.to_thread(self.files.remove_all, job_id)
+        await self._removals.run(partial(self.files.remove_all, job_id))
 
     async def _existing(self, attempt: AttemptId) -> Attempt:
         return Attempt(await asyncio.to_thread(self._directories.existing, attempt))

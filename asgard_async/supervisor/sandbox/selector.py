@@ -188,11 +188,13 @@ class IsolationSelector:
     def cache_of(self, environment: str) -> Path:
         """Return the path of the cache directory inside a sandbox.
 
-        The path is the same for all owners and users, so a fork server's imports can use it.
+        The path is the same for all owners and users, and that of the fork server's own cache, so
+        paths that libraries remember from their import remain valid in a job. The files differ:
+        nothing outside of a sandbox reads what jobs write.
         """
         if not self.is_sandboxed:
             return self._data.cache
-        return self.caches.of(environment, "").of_user(None)
+        return self._data.cache_of_fork_server(environment)
 
 
 def _check_paths(config: IsolationConfig, data: DataDirectory) -> None:

@@ -1,10 +1,11 @@
 """The disk usage of a job's directories, measured in small slices between other work."""
 
-import errno
 import os
 import stat
 import time
 from collections.abc import Callable, Iterable, Iterator
+
+from .walk import Walk
 
 BLOCK = 512
 """The unit of st_blocks on every file system."""
@@ -18,9 +19,6 @@ the job uses, which hides its growth."""
 SLICE_SECONDS = 0.005
 REST_SECONDS = 0.02
 """Pause after each slice of a walk, in which the job's output is copied."""
-LONG_PATH = 2048
-"""Path length above which a walk continues relative to a descriptor. The kernel accepts paths of
-4096 bytes, but a job can nest directories deeper."""
 
 
 class DiskWatch:
@@ -41,7 +39,8 @@ class DiskWatch:
         self._limit = limit
         self._processes = processes
         # the first walk measures the initial size of the caches
-        self._walk: Iterator[int] | None = _sizes_below(caches) if caches else None
+        self._tree = Walk(caches)
+        self._walk: Iterator[int] | None = _sizes_below(self._tree) if caches else None
         self._is_first = bool(caches)
         self._size = self._counted = 0
         self._taken = self._on_file_system()
@@ -61,15 +60,14 @@ class DiskWatch:
             self._taken += growth
             self._size = 0
             self._walk = self._sizes()
-        try:
-            for size in self._walk:
-                self._size += size
-                if self._size > self._limit and not self._is_first:
-                    return True
-                if time.monotonic() - now > SLICE_SECONDS:
-                    self.due = time.monotonic() + REST_SECONDS
-                    return False
-        except OSError:
+        for size in self._walk:
+            self._size += size
+            if self._size > self._limit and not self._is_first:
+                return True
+            if time.monotonic() - now > SLICE_SECONDS:
+                self.due = time.monotonic() + REST_SECONDS
+                return False
+        if self._tree.is_too_large:
             return True  # nested so deeply that it can only be an attempt to hide files
         self._walk = None
         self.due = time.monotonic() + CHECK_SECONDS
@@ -78,7 +76,9 @@ class DiskWatch:
             self._limit += self._size
         else:
             self._counted = self._size
-            self._walk_at = time.monotonic() + WALK_SECONDS
+            # a job that moves its directories about hides some of them from a walk
+            pause = WALK_SECONDS if self._tree.is_complete else CHECK_SECONDS
+            self._walk_at = time.monotonic() + pause
         return False
 
     def _on_file_system(self) -> int:
@@ -90,7 +90,8 @@ class DiskWatch:
         return (status.f_blocks - status.f_bfree) * status.f_frsize
 
     def _sizes(self) -> Iterator[int]:
-        yield from _sizes_below(self._directories)
+        self._tree = Walk(self._directories)
+        yield from _sizes_below(self._tree)
         yield from _sizes_of_deleted(self._devices(), self._processes())
 
     def _devices(self) -> "set[int]":
@@ -103,53 +104,15 @@ class DiskWatch:
         return devices
 
 
-class _Base:
-    """An open directory, closed once everything below it has been visited."""
-
-    def __init__(self, descriptor: int) -> None:
-        self.descriptor = descriptor
-
-    def __del__(self) -> None:
-        os.close(self.descriptor)
+def size_of_entry(status: os.stat_result) -> int:
+    """Return the disk space of a file; its links share it."""
+    links = 1 if stat.S_ISDIR(status.st_mode) else max(1, status.st_nlink)
+    return status.st_blocks * BLOCK // links
 
 
-def statuses_below(directories: "list[str]") -> "Iterator[os.stat_result]":
-    """Yield the status of all files below `directories`, at any depth, without following links.
-
-    Raises:
-        OSError: the nesting is so deep that no descriptors are left (EMFILE).
-    """
-    pending: list[tuple[_Base | None, str]] = [(None, directory) for directory in directories]
-    while pending:
-        base, path = pending.pop()
-        try:
-            current = _Base(_open_directory(path, base))
-            entries = os.scandir(current.descriptor)
-        except OSError as error:  # gone by now, or not accessible
-            if error.errno == errno.EMFILE:
-                raise
-            continue
-        if len(path) > LONG_PATH:
-            base, path = current, "."
-        with entries:
-            for entry in entries:
-                try:
-                    status = entry.stat(follow_symlinks=False)
-                    if entry.is_dir(follow_symlinks=False):
-                        pending.append((base, f"{path}/{entry.name}"))
-                except OSError:
-                    continue
-                yield status
-
-
-def _sizes_below(directories: "list[str]") -> Iterator[int]:
-    for status in statuses_below(directories):
-        yield max(LEAST_BYTES, status.st_blocks * BLOCK // max(1, status.st_nlink))
-
-
-def _open_directory(path: str, base: "_Base | None") -> int:
-    flags = os.O_RDONLY | os.O_DIRECTORY | os.O_NOFOLLOW | os.O_CLOEXEC
-    return os.open(path, flags, dir_fd=None if base is None else base.descriptor)
+def _sizes_below(walk: Walk) -> Iterator[int]:
+    for status in walk:
+        yield max(LEAST_BYTES, size_of_entry(status))
 
 
 def _sizes_of_deleted(devices: "set[int]", processes: "Iterable[int]") -> Iterator[int]:

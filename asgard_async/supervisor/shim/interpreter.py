@@ -8,6 +8,7 @@ function with three parameters.
 """
 
 import ctypes
+import functools
 import gc
 import logging
 import os
@@ -44,7 +45,9 @@ class ForkedInterpreter(Program):
         self._preloaded = preloaded
         self._directories = {name: os.environ[name] for name in MOVED if name in os.environ}
         self._working_directory = os.getcwd()
-        self._paths = _strings_below([*self._directories.values(), self._working_directory])
+        folders = [*self._directories.values(), self._working_directory]
+        self._paths = _paths_below(folders)
+        self._cells, self._remembered = _closures_and_caches_with(folders)
         self._pristine = pristine
         self._main = _references_to(sys.modules["__main__"])
 
@@ -89,14 +92,17 @@ class ForkedInterpreter(Program):
     def _move_paths(self, spec: ProcessSpec) -> None:
         """Replace the server's directories with the job's wherever modules have stored them."""
         moves = [
-            (directory, spec["environment"].get(name))
+            (directory, spec["environment"][name])
             for name, directory in self._directories.items()
+            if name in spec["environment"]
         ]
         moves.append((self._working_directory, spec["working_directory"]))
-        for namespace, name in self._paths:
-            for old, new in moves:
-                if new is not None:
-                    namespace[name] = namespace[name].replace(old, new)
+        for container, key in self._paths:
+            container[key] = _moved(container[key], moves)
+        for cell in self._cells:
+            cell.cell_contents = _moved(cell.cell_contents, moves)
+        for function in self._remembered:
+            function.cache_clear()
 
     def _replace_main(self) -> None:
         """Replace the fork server's `__main__` with a new module.
@@ -136,16 +142,73 @@ def _now_in_unit_of(moment: float) -> float:
     return time.time_ns() if isinstance(moment, int) else time.time()
 
 
-def _strings_below(folders: "list[str]") -> "list[tuple[dict[str, Any], str]]":
-    """Return the namespaces and names of texts in modules that contain one of these paths."""
+def _paths_below(folders: "list[str]") -> "list[tuple[dict[str, Any], str]]":
+    """Return the namespaces and names of values in modules that contain one of these paths."""
     distinct = {id(namespace): namespace for namespace in _namespaces_and_below()}
     return [
         (namespace, name)
         for namespace in distinct.values()
-        # by type: reading an attribute of a lazily importing object would make it import
         for name, value in list(namespace.items())
-        if type(value) is str and any(folder in value for folder in folders)
+        if _contains(value, folders)
     ]
+
+
+def _contains(value: object, folders: "list[str]") -> bool:
+    """Return whether a text, a path or a list of these contains one of the folders."""
+    # by type: reading an attribute of a lazily importing object would make it import
+    if type(value) is list:
+        return any(type(item) is not list and _contains(item, folders) for item in value)
+    return _is_text(value) and any(folder in str(value) for folder in folders)
+
+
+def _moved(value: Any, moves: "list[tuple[str, str]]") -> Any:
+    """Return a text or a path with the moves applied; change a list in place."""
+    if type(value) is list:
+        value[:] = [_moved(item, moves) if _is_text(item) else item for item in value]
+        return value
+    text = str(value)
+    for old, new in moves:
+        text = text.replace(old, new)
+    return type(value)(text)
+
+
+def _is_text(value: object) -> bool:
+    pathlib: Any = sys.modules.get("pathlib")
+    return type(value) is str or (
+        pathlib is not None and type(value) in (pathlib.PosixPath, pathlib.PurePosixPath)
+    )
+
+
+def _closures_and_caches_with(folders: "list[str]") -> "tuple[list[Any], list[Any]]":
+    """Return variables of closures, and functions with cached results, that contain such a path."""
+    cells: list[Any] = []
+    functions: list[Any] = []
+    for found in gc.get_objects():
+        # one pass, with the quick comparison first: there are some 500,000 objects
+        if type(found) is types.CellType:
+            if any(_contains(value, folders) for value in _content_of(found)):
+                cells.append(found)
+        elif type(found) is functools._lru_cache_wrapper and any(
+            _contains(result, folders) for result in _cached_by(found)
+        ):
+            functions.append(found)
+    return cells, functions
+
+
+def _content_of(cell: types.CellType) -> "list[object]":
+    try:
+        return [cell.cell_contents]
+    except ValueError:  # not assigned yet
+        return []
+
+
+def _cached_by(function: object) -> "Iterator[object]":
+    # the function refers to the results of a limited cache; an unlimited cache is a dictionary
+    for referent in gc.get_referents(function):
+        if type(referent) is dict:
+            yield from list(referent.values())
+        else:
+            yield referent
 
 
 def _namespaces_and_below() -> "Iterator[dict[str, Any]]":

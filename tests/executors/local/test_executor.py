@@ -1,5 +1,7 @@
 """The files of the local executor's attempts."""
 
+import asyncio
+import threading
 from pathlib import Path
 
 import pytest
@@ -10,7 +12,7 @@ from asgard_async.core.archives.names import ArchiveLimits
 from asgard_async.domain.attempt import AttemptId
 from asgard_async.environments.provider import create_environment_provider
 from asgard_async.executors.base import AttemptRequest, CannotStart
-from asgard_async.executors.local.executor import LocalExecutor
+from asgard_async.executors.local.executor import MAX_REMOVALS, LocalExecutor
 from asgard_async.executors.local.warm.pool import WarmServers
 from asgard_async.supervisor.limits.enforcer import LimitEnforcer
 from asgard_async.supervisor.sandbox.selector import IsolationSelector
@@ -27,7 +29,7 @@ def executor(tmp_path: Path) -> LocalExecutor:
         log_limit_bytes=1 << 20,
         in_use=tmp_path / "jobs.lock",
         archive_limits=ArchiveLimits(max_members=10, max_unpacked_bytes=1 << 20),
-        warm=WarmServers(config.warm, directory=tmp_path, cache_dir=data.cache, base_alone=False),
+        warm=WarmServers(config.warm, data=data, base_alone=False),
         selector=selector,
         enforcer=enforcer,
         limits=config.limits,
@@ -60,6 +62,24 @@ async def test_removal_does_not_follow_links(executor: LocalExecutor, tmp_path: 
     await executor.remove("0000000a")
     assert not job.exists()
     assert outside.stat().st_mode & 0o777 == 0o500
+
+
+async def test_removals_do_not_hold_up_other_work(executor: LocalExecutor, tmp_path: Path) -> None:
+    jobs = [tmp_path / "jobs" / f"{number:08x}" for number in range(40)]
+    for job in jobs:
+        job.mkdir()
+        for number in range(300):
+            (job / f"{number}").touch()
+    removals = [asyncio.create_task(executor.remove(job.name)) for job in jobs]
+    most = 0
+    while not all(removal.done() for removal in removals):
+        # the default threads, which read logs, for example
+        names = await asyncio.to_thread(lambda: [one.name for one in threading.enumerate()])
+        most = max(most, names.count("run_in_daemon_thread"))
+    await asyncio.gather(*removals)
+    # a thread that has finished its work may exist for another moment
+    assert 0 < most <= 2 * MAX_REMOVALS
+    assert not any(job.exists() for job in jobs)
 
 
 async def test_an_environment_deleted_meanwhile_is_reported(executor: LocalExecutor) -> None:

@@ -5,6 +5,10 @@ jobs use them. A server that exits, grows too large or becomes too old is replac
 
     warm/<environment>/server.log         output of its imports
     warm/<environment>/{home,tmp,work}    HOME, TMPDIR and working directory during its imports
+    warm/<environment>/cache              XDG_CACHE_HOME and the like during its imports
+
+A fork server runs outside of the sandbox, so it must not read any file that a job can write. These
+directories belong to it alone, and are emptied before each start.
 """
 
 import asyncio
@@ -18,7 +22,10 @@ from functools import partial
 from pathlib import Path
 
 from asgard_async.config import WarmConfig
+from asgard_async.config.data_directory import DataDirectory
+from asgard_async.core.backoff import Backoff
 from asgard_async.core.files.locks import held
+from asgard_async.core.files.remove_tree import remove_tree
 from asgard_async.core.tasks import BackgroundTasks
 from asgard_async.domain.status import ColdReason
 from asgard_async.executors.base import AttemptRequest
@@ -26,7 +33,7 @@ from asgard_async.executors.environment_variables import job_variables
 from asgard_async.executors.local.interpreter import Interpreter
 from asgard_async.executors.local.warm.eligibility import reason_of_job, reason_of_match
 from asgard_async.executors.local.warm.server import ForkServer, WarmUpFailed
-from asgard_async.supervisor.restart import Backoff, Restart, run_with_restarts
+from asgard_async.supervisor.restart import Restart, run_with_restarts
 
 logger = logging.getLogger(__name__)
 
@@ -58,14 +65,11 @@ class _Entry:
 class WarmServers:
     """The pool of fork servers: keeps them running and chooses one for each job."""
 
-    def __init__(
-        self, config: WarmConfig, *, directory: Path, cache_dir: Path, base_alone: bool
-    ) -> None:
+    def __init__(self, config: WarmConfig, *, data: DataDirectory, base_alone: bool) -> None:
         """With `base_alone`, only the base environment has a server, because code in other
         environments is not trusted outside of a job's sandbox."""
         self._config = config
-        self._directory = directory
-        self._cache_dir = cache_dir
+        self._data = data
         self._base_alone = base_alone
         self._preload = frozenset(name.partition(".")[0] for name in config.preload)
         self._entries: dict[str, _Entry] = {}
@@ -194,10 +198,11 @@ class WarmServers:
     async def _warm_up(self, entry: _Entry) -> None:
         """Start a server; once it is ready, it replaces the previous one."""
         entry.warming_up = True
-        directory = self._directory / entry.name
-        await asyncio.to_thread(_prepare, directory)
-        variables = job_variables(directory, self._cache_dir, entry.interpreter.python)
+        directory = self._data.warm / entry.name
+        cache = self._data.cache_of_fork_server(entry.name)
+        variables = job_variables(directory, cache, entry.interpreter.python)
         try:
+            await asyncio.to_thread(_prepare, directory, cache)
             server = ForkServer(entry.interpreter.python, directory, variables)
         except OSError as error:
             raise WarmUpFailed(f"it could not be started: {error}") from error
@@ -252,9 +257,13 @@ def _task_name(entry: _Entry) -> str:
     return f"fork server {entry.name}"
 
 
-def _prepare(directory: Path) -> None:
-    for name in ("home", "tmp", "work"):
-        (directory / name).mkdir(mode=0o700, parents=True, exist_ok=True)
+def _prepare(directory: Path, cache: Path) -> None:
+    directory.mkdir(mode=0o700, parents=True, exist_ok=True)
+    for path in (cache, *(directory / name for name in ("home", "tmp", "work"))):
+        path.mkdir(mode=0o700, exist_ok=True)
+        # the directory itself stays: a server that is being replaced still has it as its own
+        for file in path.iterdir():
+            remove_tree(file)
     log = directory / "server.log"
     if log.exists() and log.stat().st_size > LARGEST_LOG_BYTES:
         log.unlink()

@@ -4,6 +4,7 @@ import sys
 from pathlib import Path
 
 from asgard_async.config import load_config
+from asgard_async.config.data_directory import DataDirectory
 from asgard_async.domain.attempt import AttemptId
 from asgard_async.domain.status import ColdReason
 from asgard_async.environments.cache import CachedEnvironment
@@ -34,9 +35,8 @@ async def test_the_number_of_fork_servers_is_bounded(
     tmp_path: Path,
 ) -> None:
     config = load_config(environ={"ASGARD_WARM__MAX_SERVERS": "2", "ASGARD_WARM__PRELOAD": "[]"})
-    servers = WarmServers(
-        config.warm, directory=tmp_path / "warm", cache_dir=tmp_path, base_alone=False
-    )
+    data = DataDirectory(root=tmp_path)
+    servers = WarmServers(config.warm, data=data, base_alone=False)
     servers.start()
     try:
         interpreters = [interpreter(tmp_path / name) for name in "abcd"]
