@@ -124,7 +124,7 @@ def _write(path: str, content: bytes) -> None:
     directory = os.path.dirname(path)
     if not os.path.isdir(directory):
         os.mkdir(directory)
-        os.chmod(directory, 0o755)  # jobs may run as other users
+        os.chmod(directory, 0o755)  # noqa: S103  # jobs may run as other users
     temporary = f"{path}.new"
     with open(os.open(temporary, os.O_WRONLY | os.O_CREAT | os.O_TRUNC | os.O_NOFOLLOW), "wb") as f:
         os.fchmod(f.fileno(), 0o644)
