@@ -9,6 +9,8 @@ import os
 import posixpath
 import re
 import time
+from collections import Counter
+from collections.abc import Awaitable, Callable
 from http import HTTPStatus
 from pathlib import Path
 
@@ -31,6 +33,9 @@ USUAL_DEPTH = 8
 MAX_CREATED = 10_000
 """Runs, experiments and models that a job may create."""
 MAX_CREATED_ANONYMOUSLY = 100_000
+MAX_RECORD_BYTES = 128 << 20
+"""Bodies other than artifacts that a job may send: parameters, metrics, tags. MLflow reads all tags
+of a run at once."""
 DISK_CHECK_BYTES = 16 << 20
 
 
@@ -55,7 +60,8 @@ class Storage:
         self._max_bytes = max_bytes
         self._directory = directory
         self._min_free_bytes = min_free_bytes
-        self._incoming: dict[str, int] = {}
+        self._incoming: Counter[str] = Counter()
+        """Bytes that are being received, by account."""
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Handle a request."""
@@ -71,8 +77,11 @@ class Storage:
             return
         artifact = _artifact(scope)
         if scope["method"] == "DELETE" and artifact is not None:
-            if await self._succeeds(scope, receive, send):
+
+            async def forget() -> None:
                 await asyncio.to_thread(self._usage.forget, artifact)
+
+            await self._app(scope, receive, _before_success(send, forget))
             return
         account = caller.job_id if caller is not None else time.strftime("anonymous-%Y-%m-%d")
         creates = CREATES.fullmatch(path) is not None and scope["method"] == "POST"
@@ -85,69 +94,52 @@ class Storage:
                     "RESOURCE_LIMIT_EXCEEDED",
                     f"This job has created {limit} runs, experiments and models; use fewer.",
                 )
-        await self._store(scope, receive, send, account, artifact, creates)
+        intake = _Intake(account=account, artifact=artifact, declared=_declared(scope))
+        try:
+            await self._take_in(scope, receive, send, intake, creates=creates)
+        finally:
+            self._incoming[intake.pool] -= intake.reserved
+            if not self._incoming[intake.pool]:
+                del self._incoming[intake.pool]
+            if artifact is None:
+                self._usage.add(account, written=intake.size)
 
-    async def _store(
-        self,
-        scope: Scope,
-        receive: Receive,
-        send: Send,
-        account: str,
-        artifact: str | None,
-        creates: bool,
+    async def _take_in(
+        self, scope: Scope, receive: Receive, send: Send, intake: "_Intake", *, creates: bool
     ) -> None:
-        size, checked_at = 0, -DISK_CHECK_BYTES
-        base = 0 if artifact is None else _overhead(artifact)
+        account, artifact = intake.account, intake.artifact
         # an upload that replaces an artifact frees its space
         freed = 0 if artifact is None else self._usage.size_of(artifact, account)
-        declared = header(scope, b"content-length")
-        reserved = base + (int(declared) if declared.isdigit() and artifact is not None else 0)
-        self._incoming[account] = self._incoming.get(account, 0) + reserved
-
-        def check() -> None:
-            total = self._usage.bytes_of(account) + self._incoming[account]
-            if self._max_bytes and total - freed > self._max_bytes:
-                raise self._full(scope)
+        self._incoming[intake.pool] += intake.reserved
 
         async def counted() -> Message:
-            nonlocal size, reserved, checked_at
             message = await receive()
-            size += len(message.get("body", b""))
-            if (beyond := base + size - reserved) > 0:
-                reserved += beyond
-                self._incoming[account] += beyond
-            check()
-            if artifact is not None and size - checked_at >= DISK_CHECK_BYTES:
-                checked_at = size
+            self._incoming[intake.pool] += intake.add(len(message.get("body", b"")))
+            self._check(scope, intake, freed)
+            if intake.is_disk_check_due():
                 self._check_disk(scope)
             return message
 
-        try:
+        async def record() -> None:
             if artifact is not None:
-                check()  # now, so that less of what is refused is sent
-            succeeded = await self._succeeds(scope, counted, send)
-        finally:
-            self._incoming[account] -= reserved
-            if not self._incoming[account]:
-                del self._incoming[account]
-        if artifact is not None and succeeded:
-            await asyncio.to_thread(
-                self._usage.store, artifact, account, max(LEAST_BYTES, size) + base
-            )
-        elif artifact is None and (size or creates):
-            self._usage.add(account, written=size, created=int(creates and succeeded))
+                await asyncio.to_thread(self._usage.store, artifact, account, intake.stored)
+            elif creates:
+                self._usage.add(account, created=1)
+            self._incoming[intake.pool] -= intake.release()
 
-    async def _succeeds(self, scope: Scope, receive: Receive, send: Send) -> bool:
-        status = 0
+        if artifact is not None:
+            self._check(scope, intake, freed)  # now, so that less of what is refused is sent
+        await self._app(scope, counted, _before_success(send, record))
 
-        async def observed(message: Message) -> None:
-            nonlocal status
-            if message["type"] == "http.response.start":
-                status = message["status"]
-            await send(message)
-
-        await self._app(scope, receive, observed)
-        return 200 <= status < 300
+    def _check(self, scope: Scope, intake: "_Intake", freed: int) -> None:
+        incoming = self._incoming[intake.pool]
+        if intake.artifact is None:
+            if self._usage.record_bytes(intake.account) + incoming > MAX_RECORD_BYTES:
+                raise _too_many_records(scope)
+        elif self._max_bytes:
+            total = self._usage.artifact_bytes(intake.account) + incoming - freed
+            if total > self._max_bytes:
+                raise self._full(scope)
 
     def _full(self, scope: Scope) -> Refused:
         return refusal(
@@ -169,6 +161,71 @@ class Storage:
                 "RESOURCE_LIMIT_EXCEEDED",
                 "The disk of the artifact store is full ([server] min_free_mb); free some space.",
             )
+
+
+class _Intake:
+    """A body that is being received, and the bytes reserved for it."""
+
+    def __init__(self, *, account: str, artifact: str | None, declared: int) -> None:
+        self.account = account
+        self.artifact = artifact
+        self.pool = account if artifact is not None else f"records of {account}"
+        self.size = 0
+        self.overhead = 0 if artifact is None else _overhead(artifact)
+        self.reserved = self.overhead + (0 if artifact is None else declared)
+        self._disk_checked_at = -DISK_CHECK_BYTES
+
+    @property
+    def stored(self) -> int:
+        """The bytes to record for an artifact."""
+        return max(LEAST_BYTES, self.size) + self.overhead
+
+    def add(self, size: int) -> int:
+        """Count received bytes; return those beyond what is reserved, and reserve them."""
+        self.size += size
+        beyond = max(0, self.overhead + self.size - self.reserved)
+        self.reserved += beyond
+        return beyond
+
+    def release(self) -> int:
+        """Return the reserved bytes, of which none remain."""
+        reserved, self.reserved = self.reserved, 0
+        return reserved
+
+    def is_disk_check_due(self) -> bool:
+        if self.artifact is None or self.size - self._disk_checked_at < DISK_CHECK_BYTES:
+            return False
+        self._disk_checked_at = self.size
+        return True
+
+
+def _too_many_records(scope: Scope) -> Refused:
+    return refusal(
+        scope,
+        HTTPStatus.REQUEST_ENTITY_TOO_LARGE,
+        "RESOURCE_LIMIT_EXCEEDED",
+        f"This job has sent {MAX_RECORD_BYTES >> 20} MiB of parameters, metrics and tags to MLflow;"
+        " log less often, or log them as an artifact.",
+    )
+
+
+def _declared(scope: Scope) -> int:
+    length = header(scope, b"content-length")
+    return int(length) if length.isdigit() else 0
+
+
+def _before_success(send: Send, action: Callable[[], Awaitable[None]]) -> Send:
+    """Return a `send` that calls `action` before a successful response.
+
+    The caller may send its next request as soon as it has the response.
+    """
+
+    async def observed(message: Message) -> None:
+        if message["type"] == "http.response.start" and 200 <= message["status"] < 300:
+            await action()
+        await send(message)
+
+    return observed
 
 
 def _artifact(scope: Scope) -> str | None:

@@ -41,11 +41,15 @@ class Usage:
         self._lock = threading.Lock()
         self._accounts: dict[str, _Account] = {}
 
-    def bytes_of(self, account: str) -> int:
-        """Return the bytes that an account has stored and written."""
+    def artifact_bytes(self, account: str) -> int:
+        """Return the size of all artifacts of an account."""
         with self._lock:
-            totals = self._account(account)
-            return totals.stored + totals.written
+            return self._account(account).stored
+
+    def record_bytes(self, account: str) -> int:
+        """Return the size of everything else that an account has written."""
+        with self._lock:
+            return self._account(account).written
 
     def created(self, account: str) -> int:
         """Return how many runs, experiments and models an account has created."""
