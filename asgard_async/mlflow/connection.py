@@ -151,22 +151,23 @@ class MlflowConnection:
 
     async def _read_bounded(self, response: aiohttp.ClientResponse) -> bytes:
         content = bytearray()
-        async for chunk in response.content.iter_any():
-            content += chunk
-            if len(content) > SMALL_RESPONSE_BYTES:
-                # meanwhile, the others stay in the kernel's buffers
-                async with self._large_response:
-                    return await self._read_large(response, content)
+        await self._read_up_to(SMALL_RESPONSE_BYTES, response, content)
+        if len(content) > SMALL_RESPONSE_BYTES:
+            # meanwhile, the others stay in the kernel's buffers
+            async with self._large_response:
+                await self._read_up_to(self._max_response_bytes, response, content)
         return bytes(content)
 
-    async def _read_large(self, response: aiohttp.ClientResponse, content: bytearray) -> bytes:
-        async for chunk in response.content.iter_any():
+    async def _read_up_to(
+        self, size: int, response: aiohttp.ClientResponse, content: bytearray
+    ) -> None:
+        """Read until the end of the response, or until more than `size` bytes are read."""
+        while len(content) <= size and (chunk := await response.content.readany()):
             content += chunk
             if len(content) > self._max_response_bytes:
                 raise ResponseTooLarge(
                     f"MLflow's response is larger than {self._max_response_bytes} bytes"
                 )
-        return bytes(content)
 
     async def health(self) -> None:
         """Check that the server reports itself healthy."""

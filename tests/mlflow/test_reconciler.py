@@ -247,9 +247,9 @@ async def test_many_large_runs_are_read_in_smaller_pages(
 async def test_tags_of_runs_are_not_kept_in_memory(
     mlflow_server: MlflowServer, script: Script
 ) -> None:
-    runs, megabyte = 30, 1 << 20
+    runs, size = 36, 900_000
     for n in range(runs):
-        await script.run(ended=20 + n, large="x" * megabyte)
+        await script.run(ended=20 + n, large="x" * size)
     address = MlflowAddress.parse(mlflow_server.uri)
     async with MlflowGateway(address, timeout_seconds=30) as gateway:
         tracemalloc.start()
@@ -260,7 +260,7 @@ async def test_tags_of_runs_are_not_kept_in_memory(
             tracemalloc.stop()
     assert len(reconciled.tracking.runs) == runs
     # one response, its bytes, and one run's tags
-    assert peak < 3 * MAX_RESPONSE_BYTES < runs * megabyte
+    assert peak < 3 * MAX_RESPONSE_BYTES < runs * size
 
 
 async def test_only_the_newest_of_too_many_runs_are_listed(
