@@ -174,6 +174,8 @@ class MlflowConfig:
     public_url: Annotated[str, Meta(pattern=r"^(https?://[^\s]+)?\Z")]
     port: Port
     artifacts_destination: str = dataclasses.field(repr=False)
+    memory_mb: Annotated[int, Meta(ge=0, le=LARGEST)]
+    max_body_bytes: Annotated[int, Meta(ge=65536, le=LARGEST)]
 
     @property
     def embedded(self) -> bool:

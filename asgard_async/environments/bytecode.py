@@ -16,8 +16,13 @@ from asgard_async.supervisor.processes import identify
 PROGRAM = Path(__file__).parent / "compile_program.py"
 
 
-async def compile_modules(cache: EnvironmentCache, key: str, *, niceness: int) -> None:
+async def compile_modules(
+    cache: EnvironmentCache, key: str, *, niceness: int, uid: int | None = None
+) -> None:
     """Compile an environment, unless it is already compiled or was deleted.
+
+    `uid` is the user that runs the compiler, which reads untrusted sources; None for this process's
+    user.
 
     The environment counts as in use during the compilation. Cancellation stops the compilation and
     keeps modules that are already compiled.
@@ -25,7 +30,7 @@ async def compile_modules(cache: EnvironmentCache, key: str, *, niceness: int) -
     with cache.held(key) as environment:
         if environment is None or environment.is_compiled:
             return
-        process = identify(_spawn(environment, niceness))
+        process = identify(_spawn(environment, niceness, uid))
         if process is None:
             return  # exited and reaped already
         try:
@@ -36,13 +41,13 @@ async def compile_modules(cache: EnvironmentCache, key: str, *, niceness: int) -
             raise
 
 
-def _spawn(environment: CachedEnvironment, niceness: int) -> int:
+def _spawn(environment: CachedEnvironment, niceness: int, uid: int | None) -> int:
     # posix_spawn, since the service reaps all children; the program itself records its success
     return os.posix_spawn(
         sys.executable,
         service_python(
             *(PROGRAM, environment.modules, environment.compiled),
-            *(str(os.getpid()), str(niceness)),
+            *(str(os.getpid()), str(niceness), str(-1 if uid is None else uid)),
         ),
         {},
         file_actions=[

@@ -63,12 +63,14 @@ class EnvironmentProvider:
         base: BaseEnvironment,
         cache: EnvironmentCache,
         builder: Builder,
+        selector: IsolationSelector,
         compile_niceness: int,
     ) -> None:
         self._config = config
         self._base = base
         self._cache = cache
         self._builder = builder
+        self._selector = selector
         self._builds: dict[str, _SharedBuild] = {}
         self._slots = asyncio.Semaphore(config.max_concurrent_builds)
         self._compiling = BackgroundTasks()
@@ -186,7 +188,12 @@ class EnvironmentProvider:
     def _compile(self, key: str) -> None:
         async def compile_in_turn() -> None:
             async with self._compilers:
-                await compile_modules(self._cache, key, niceness=self._compile_niceness)
+                try:
+                    with self._selector.reserve_uid(highest=True) as uid:
+                        niceness = self._compile_niceness
+                        await compile_modules(self._cache, key, niceness=niceness, uid=uid)
+                except NoUidLeft as error:
+                    logger.info("environment %s is not compiled yet: %s", key, error)
 
         self._compiling.start(f"compile {key}", compile_in_turn())
 
@@ -217,5 +224,6 @@ def create_environment_provider(
             uv_cache=data.cache / "uv",
             timeout_seconds=config.environments.build_timeout,
         ),
+        selector=selector,
         compile_niceness=compile_niceness,
     )

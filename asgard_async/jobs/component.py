@@ -18,7 +18,7 @@ from asgard_async.jobs.lifecycle import Lifecycle
 from asgard_async.jobs.recorder import Recorder
 from asgard_async.jobs.submit.component import SUBMITTER
 from asgard_async.logs.component import FEEDS, LOGS
-from asgard_async.mlflow.component import EXPERIMENTS, GATEWAY, MONITOR
+from asgard_async.mlflow.component import ATTEMPT_TOKENS, EXPERIMENTS, GATEWAY, MONITOR
 from asgard_async.mlflow.reconciler import RunReconciler
 from asgard_async.scheduling.component import (
     DISPATCHER,
@@ -72,6 +72,7 @@ async def _recorder(app: web.Application) -> Recorder:
         reconciler=RunReconciler(app[GATEWAY], server_id=server_id),
         server_id=server_id,
         settle_seconds=app[CONFIG].tracking.settle_seconds,
+        tokens=app.get(ATTEMPT_TOKENS),
     )
 
 

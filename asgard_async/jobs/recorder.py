@@ -10,6 +10,7 @@ from collections.abc import Sequence
 
 from asgard_async.domain.errors import TrackingUnavailable
 from asgard_async.domain.job import Job
+from asgard_async.mlflow.attempt_tokens import AttemptTokens
 from asgard_async.mlflow.experiments import Experiments
 from asgard_async.mlflow.gateway import MlflowGateway
 from asgard_async.mlflow.job_variables import job_environment
@@ -43,7 +44,9 @@ class Recorder:
         reconciler: RunReconciler,
         server_id: str,
         settle_seconds: float,
+        tokens: AttemptTokens | None = None,
     ) -> None:
+        """`tokens` are those of the embedded MLflow, if jobs log there."""
         self._store = store
         self._gateway = gateway
         self._experiments = experiments
@@ -51,6 +54,7 @@ class Recorder:
         self._reconciler = reconciler
         self._server_id = server_id
         self._settle_seconds = settle_seconds
+        self._tokens = tokens
         self._waiting: dict[str, asyncio.Future[None]] = {}
         self._new: set[str] = set()
         """Jobs that ended in this service process and have not been looked up in MLflow yet."""
@@ -65,6 +69,14 @@ class Recorder:
                 await self._monitor.wait_accessible(START_TIMEOUT_SECONDS)
             if self._monitor.snapshot.available:
                 await self._experiments.ensure_experiment(job.spec.experiment_name)
+        token = ""
+        if self._tokens is not None:
+            token = self._tokens.of_attempt(
+                job.job_id,
+                job.attempt,
+                owner=job.submitted_by,
+                timeout_seconds=job.spec.timeout,
+            )
         return job_environment(
             self._gateway.address,
             experiment_name=job.spec.experiment_name,
@@ -72,6 +84,7 @@ class Recorder:
             attempt=job.attempt,
             server_id=self._server_id,
             tags=job.spec.tags,
+            token=token,
         )
 
     def expect(self, job_id: str) -> None:

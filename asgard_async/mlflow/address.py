@@ -21,6 +21,8 @@ class MlflowAddress:
     username: str = ""
     password: str = field(default="", repr=False)
     token: str = field(default="", repr=False)
+    is_service_only: bool = False
+    """True if jobs must not receive the credentials, because they have tokens of their own."""
 
     @classmethod
     def parse(

@@ -1,5 +1,6 @@
 """The embedded MLflow server and the gateway to MLflow, as parts of the application."""
 
+import asyncio
 from collections.abc import AsyncIterator
 from functools import partial
 
@@ -10,25 +11,35 @@ from asgard_async.core.component import BACKGROUND, READINESS
 from asgard_async.core.tasks import BackgroundTasks
 from asgard_async.mlflow.address import MlflowAddress
 from asgard_async.mlflow.artifact_store import ArtifactStoreWatch
+from asgard_async.mlflow.attempt_tokens import AttemptTokens
 from asgard_async.mlflow.embedded import EmbeddedServer
 from asgard_async.mlflow.experiments import Experiments
 from asgard_async.mlflow.gateway import MlflowGateway
 from asgard_async.mlflow.monitor import Monitor
-from asgard_async.supervisor.component import ISOLATION
+from asgard_async.supervisor.component import ISOLATION, LIMITS
 
 GATEWAY = web.AppKey("gateway", MlflowGateway)
 MONITOR = web.AppKey("monitor", Monitor)
 EXPERIMENTS = web.AppKey("experiments", Experiments)
+ATTEMPT_TOKENS = web.AppKey("attempt tokens", AttemptTokens)
+"""Present if jobs log to the embedded server."""
 
 
 async def mlflow(app: web.Application) -> AsyncIterator[None]:
     """Run the embedded MLflow server unless another one is configured, and connect to it."""
     config = app[CONFIG]
-    embedded = _embedded(app) if config.mlflow.embedded else None
+    tokens = embedded = None
+    if config.mlflow.embedded:
+        tokens = await asyncio.to_thread(AttemptTokens.open, app[DATA].mlflow_server)
+        app[ATTEMPT_TOKENS] = tokens
+        embedded = _embedded(app, tokens)
 
     def address() -> MlflowAddress:
-        uri = embedded.uri if embedded is not None else ""
-        return MlflowAddress.configured(config.mlflow, embedded_uri=uri)
+        if embedded is None or tokens is None:
+            return MlflowAddress.configured(config.mlflow)
+        return MlflowAddress(
+            public_uri=embedded.uri, token=tokens.of_service(), is_service_only=True
+        )
 
     timeout = config.tracking.request_timeout_seconds
     async with MlflowGateway(address(), timeout_seconds=timeout) as gateway:
@@ -59,13 +70,15 @@ async def mlflow(app: web.Application) -> AsyncIterator[None]:
         await embedded.leave()
 
 
-def _embedded(app: web.Application) -> EmbeddedServer:
+def _embedded(app: web.Application, tokens: AttemptTokens) -> EmbeddedServer:
     data = app[DATA]
     embedded = EmbeddedServer(
-        config=app[CONFIG].mlflow,
+        config=app[CONFIG],
         directory=data.mlflow_server,
         store=data.mlflow,
+        tokens=tokens,
         selector=app[ISOLATION],
+        enforcer=app[LIMITS],
         in_use=data.in_use,
         service_lock=data.service_lock,
     )

@@ -1,5 +1,6 @@
 """The HTTP session with an MLflow server, with limits on time and size."""
 
+import asyncio
 from collections.abc import Mapping
 from http import HTTPStatus
 from types import TracebackType
@@ -15,7 +16,9 @@ from asgard_async.mlflow.refusals import ResponseTooLarge, read_refusal, refuse_
 
 API = "/api/2.0/mlflow/"
 ARTIFACTS = "/api/2.0/mlflow-artifacts/artifacts"
-MAX_RESPONSE_BYTES = 32 * 1024 * 1024
+MAX_RESPONSE_BYTES = 8 * 1024 * 1024
+SMALL_RESPONSE_BYTES = 256 * 1024
+"""Only one response at a time may be larger."""
 # MLflow's own server closes idle connections after 5 s; closing them earlier here avoids sending a
 # request over a connection that is about to be closed
 KEEPALIVE_SECONDS = 4.0
@@ -42,6 +45,7 @@ class MlflowConnection:
         self._timeout_seconds = timeout_seconds
         self._max_response_bytes = max_response_bytes
         self._session: aiohttp.ClientSession | None = None
+        self._large_response = asyncio.Lock()
 
     @property
     def address(self) -> MlflowAddress:
@@ -86,12 +90,24 @@ class MlflowConnection:
         body: Mapping[str, Any] | None = None,
     ) -> ResponseT:
         """Call `path` of the REST API and decode the JSON response as `kind`."""
+        return (await self._request(method, path, kind, params=params, body=body))[0]
+
+    async def _request(
+        self,
+        method: str,
+        path: str,
+        kind: type[ResponseT],
+        *,
+        params: Mapping[str, str] | None = None,
+        body: Mapping[str, Any] | None = None,
+    ) -> tuple[ResponseT, int]:
+        """Return the decoded response and its length."""
         status, content = await self._exchange(method, API + path, params=params, body=body)
         if status != HTTPStatus.OK:
             raise self._refusal(status, content)
         try:
             # not strict: some servers write 64-bit numbers as strings
-            return msgspec.json.decode(content, type=kind, strict=False)
+            return msgspec.json.decode(content, type=kind, strict=False), len(content)
         except (msgspec.MsgspecError, RecursionError, ValueError):
             raise TrackingUnavailable(
                 f"{self.public_uri} does not respond like an MLflow server;"
@@ -135,13 +151,23 @@ class MlflowConnection:
 
     async def _read_bounded(self, response: aiohttp.ClientResponse) -> bytes:
         content = bytearray()
-        async for chunk in response.content.iter_any():
+        await self._read_up_to(SMALL_RESPONSE_BYTES, response, content)
+        if len(content) > SMALL_RESPONSE_BYTES:
+            # meanwhile, the others stay in the kernel's buffers
+            async with self._large_response:
+                await self._read_up_to(self._max_response_bytes, response, content)
+        return bytes(content)
+
+    async def _read_up_to(
+        self, size: int, response: aiohttp.ClientResponse, content: bytearray
+    ) -> None:
+        """Read until the end of the response, or until more than `size` bytes are read."""
+        while len(content) <= size and (chunk := await response.content.readany()):
             content += chunk
             if len(content) > self._max_response_bytes:
                 raise ResponseTooLarge(
                     f"MLflow's response is larger than {self._max_response_bytes} bytes"
                 )
-        return bytes(content)
 
     async def health(self) -> None:
         """Check that the server reports itself healthy."""

@@ -27,15 +27,19 @@ from functools import partial
 from pathlib import Path
 from urllib.parse import unquote, urlsplit
 
-from asgard_async.config import MlflowConfig
+from asgard_async.config import Config
 from asgard_async.core.backoff import Backoff
 from asgard_async.core.files.locks import is_held
 from asgard_async.core.files.remove_tree import remove_tree
 from asgard_async.domain.attempt import Ended
+from asgard_async.mlflow.attempt_tokens import AttemptTokens
 from asgard_async.mlflow.listening_socket import HOST, ServerSettings, open_socket
+from asgard_async.mlflow.server import application
 from asgard_async.supervisor import shim
 from asgard_async.supervisor.attempt import Attempt
 from asgard_async.supervisor.attempts import AttemptSeries
+from asgard_async.supervisor.limits.enforcer import LimitEnforcer
+from asgard_async.supervisor.limits.resource_limits import ResourceLimits
 from asgard_async.supervisor.process_spec import process_spec, service_python
 from asgard_async.supervisor.restart import Restart, run_with_restarts
 from asgard_async.supervisor.sandbox.selector import IsolationSelector
@@ -44,12 +48,20 @@ from asgard_async.supervisor.shim.process_spec import ProcessSpec
 
 logger = logging.getLogger(__name__)
 
-ARTIFACTS_VARIABLE = "ASGARD_MLFLOW_ARTIFACTS"
-"""The artifact store, for server_program.py."""
 STOP_GRACE_SECONDS = 3.0
 LEAVE_SECONDS = 2.0
 BACKOFF = Backoff(first_seconds=1.0, longest_seconds=60.0, healthy_seconds=60.0)
 PROGRAM = Path(__file__).parent / "server_program.py"
+PACKAGE = Path(__file__).parents[1]
+PROGRAM_FILES = (
+    PROGRAM,
+    PROGRAM.parent / "server",
+    *(PACKAGE / "__init__.py", PROGRAM.parent / "__init__.py"),
+)
+"""What the server may read of Asgard."""
+MAX_PROCESSES = 512
+ADDRESS_SPACE_BYTES = 4 << 30
+"""Address space that the server reserves and does not use."""
 UNDERTAKER = Path(shim.__file__).parent / "undertaker.py"
 
 
@@ -63,18 +75,28 @@ class EmbeddedServer:
     def __init__(
         self,
         *,
-        config: MlflowConfig,
+        config: Config,
         directory: Path,
         store: Path,
+        tokens: AttemptTokens,
         selector: IsolationSelector,
+        enforcer: LimitEnforcer,
         in_use: Path,
         service_lock: Path,
     ) -> None:
-        self._config = config
+        self._config = config.mlflow
+        self._server_settings = application.ServerSettings(
+            artifacts=config.mlflow.artifacts_destination or str(store / "artifacts"),
+            key=tokens.key.hex(),
+            max_body_bytes=config.mlflow.max_body_bytes,
+            max_stored_bytes=config.limits.job_dir_mb << 20,
+            min_free_bytes=config.server.min_free_mb << 20,
+        )
         self._directory = directory
         self._attempts = AttemptSeries(directory / "attempts")
         self._store = store
         self._selector = selector
+        self._enforcer = enforcer
         self._in_use = in_use
         self._service_lock = service_lock
         self._socket: socket.socket | None = None
@@ -175,7 +197,7 @@ class EmbeddedServer:
         destination = _local_directory(self._config.artifacts_destination)
         artifacts = [] if destination is None else [destination]
         return mlflow_sandbox(
-            self._selector, store=self._store, program=PROGRAM, artifacts=artifacts
+            self._selector, store=self._store, program=PROGRAM_FILES, artifacts=artifacts
         )
 
     def _spec(self, directory: Path, service_sandbox: ServiceSandbox) -> ProcessSpec:
@@ -185,12 +207,14 @@ class EmbeddedServer:
         store = "sqlite:///mlflow.db"
         # not an argument: an sftp:// address may contain a password, and arguments are public
         environment = _environment() | {
-            ARTIFACTS_VARIABLE: self._artifacts,
+            application.VARIABLE: self._server_settings.encode(),
             "TMPDIR": str(self._tmp),
         }
         if service_sandbox.spec is not None:
             # the service's home directory is not visible in the sandbox
             environment["HOME"] = str(self._tmp)
+        limits = ResourceLimits(memory_bytes=self._config.memory_mb << 20, processes=MAX_PROCESSES)
+        address_space = self._enforcer.address_space_bytes(limits)
         return process_spec(
             directory=directory,
             # -P keeps this package's directory off the module search path
@@ -202,11 +226,9 @@ class EmbeddedServer:
             locks=service_sandbox.locks,
             inherit=[descriptor],
             sandbox=service_sandbox.spec,
+            address_space_bytes=address_space + ADDRESS_SPACE_BYTES if address_space else 0,
+            limits=self._enforcer.service_limits(limits, directory),
         )
-
-    @property
-    def _artifacts(self) -> str:
-        return self._config.artifacts_destination or str(self._store / "artifacts")
 
     @property
     def _tmp(self) -> Path:

@@ -5,9 +5,13 @@ from typing import Any, TypeVar
 
 from asgard_async.mlflow import wire
 from asgard_async.mlflow.connection import MlflowConnection
+from asgard_async.mlflow.refusals import ResponseTooLarge
 
 PAGE_SIZE = 1000
 LOGGED_MODELS_PAGE_SIZE = 50
+MAX_PAGES = 200
+MAX_LIST_BYTES = 32 << 20
+"""Maximum size of a list that is kept in memory, as MLflow sends it."""
 
 PageT = TypeVar("PageT", bound=wire.Page)
 
@@ -112,6 +116,7 @@ class MlflowGateway(MlflowConnection):
             "registered-models/search",
             wire.RegisteredModelsPage,
             {"max_results": str(PAGE_SIZE)},
+            is_kept=True,
         )
         return [model async for page in pages for model in page.registered_models]
 
@@ -132,6 +137,7 @@ class MlflowGateway(MlflowConnection):
             "model-versions/search",
             wire.ModelVersionsPage,
             {"filter": filter_text, "max_results": str(PAGE_SIZE)},
+            is_kept=True,
         )
         return [version async for page in pages for version in page.model_versions]
 
@@ -161,15 +167,39 @@ class MlflowGateway(MlflowConnection):
         return response.model_version
 
     async def _pages(
-        self, method: str, path: str, kind: type[PageT], query: Mapping[str, Any]
+        self,
+        method: str,
+        path: str,
+        kind: type[PageT],
+        query: Mapping[str, Any],
+        *,
+        is_kept: bool = False,
     ) -> AsyncIterator[PageT]:
-        token = ""
-        while True:
-            page_query = {**query, "page_token": token} if token else query
-            if method == "GET":
-                page = await self.request(method, path, kind, params=page_query)
-            else:
-                page = await self.request(method, path, kind, body=page_query)
+        """Yield all pages, smaller ones if a response is too large.
+
+        Raises:
+            ResponseTooLarge: there are too many pages, or a single item is too large.
+        """
+        token, size, total = "", int(query["max_results"]), 0
+        for _ in range(MAX_PAGES):
+            page_query = {**query, "max_results": size}
+            if token:
+                page_query["page_token"] = token
+            try:
+                if method == "GET":
+                    params = {key: str(value) for key, value in page_query.items()}
+                    page, length = await self._request(method, path, kind, params=params)
+                else:
+                    page, length = await self._request(method, path, kind, body=page_query)
+            except ResponseTooLarge:
+                if size == 1:
+                    raise
+                size = max(1, size // 8)  # the page token is an offset, valid for any page size
+                continue
+            total += length
+            if is_kept and total > MAX_LIST_BYTES:
+                raise ResponseTooLarge(f"MLflow's list exceeds {MAX_LIST_BYTES >> 20} MiB")
             yield page
             if not (token := page.next_page_token):
                 return
+        raise ResponseTooLarge(f"MLflow lists more than {MAX_PAGES} pages of results")

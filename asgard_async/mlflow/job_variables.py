@@ -18,10 +18,12 @@ def job_environment(
     attempt: int,
     server_id: str,
     tags: Mapping[str, str],
+    token: str = "",
 ) -> dict[str, str]:
     """Return the variables that make a script log to its experiment and tag its runs.
 
     The tags are passed in MLFLOW_RUN_CONTEXT: the fluent API and autologging set them on every run.
+    `token` is the attempt's own token, used instead of the address's credentials.
     """
     run_tags = {**tags, JOB_TAG: job_id, ATTEMPT_TAG: str(attempt), SERVER_TAG: server_id}
     variables = {
@@ -29,7 +31,9 @@ def job_environment(
         "MLFLOW_EXPERIMENT_NAME": experiment_name,
         "MLFLOW_RUN_CONTEXT": json.dumps(run_tags, ensure_ascii=False),
     }
-    if address.token:
+    if token or address.is_service_only:
+        variables["MLFLOW_TRACKING_TOKEN"] = token
+    elif address.token:
         variables["MLFLOW_TRACKING_TOKEN"] = address.token
     elif address.username:
         variables["MLFLOW_TRACKING_USERNAME"] = address.username

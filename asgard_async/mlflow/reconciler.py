@@ -17,13 +17,15 @@ from asgard_async.mlflow.gateway import MlflowGateway
 from asgard_async.mlflow.refusals import MlflowInternalError, ResponseTooLarge
 from asgard_async.mlflow.registration import register_for_job, versions_from
 from asgard_async.mlflow.runs import (
+    MAX_RUNS,
     EndedJob,
+    FoundRun,
     end_open_runs,
     find_runs,
     job_run,
     runs_of_attempt,
 )
-from asgard_async.mlflow.wire import ModelVersion, Run
+from asgard_async.mlflow.wire import ModelVersion
 
 logger = logging.getLogger(__name__)
 
@@ -90,7 +92,7 @@ class RunReconciler:
 class _Batch:
     """The reconciliation of several jobs whose runs were found by one search."""
 
-    def __init__(self, gateway: MlflowGateway, runs: Mapping[str, list[Run]]) -> None:
+    def __init__(self, gateway: MlflowGateway, runs: Mapping[str, list[FoundRun]]) -> None:
         self._gateway = gateway
         self._runs = runs
         self._semaphore = asyncio.Semaphore(MAX_CONCURRENT_JOBS)
@@ -128,6 +130,8 @@ class _Batch:
         if run is None:
             return Reconciliation(tracking=JobTracking(runs=runs))
         version = problem = None
+        if len(runs) >= MAX_RUNS:
+            problem = f"This job has {MAX_RUNS} runs or more; only the newest are listed."
         if job.completed:
             try:
                 versions = await self._versions_from(latest)

@@ -2,7 +2,7 @@
 
 import logging
 from collections import defaultdict
-from collections.abc import Mapping, Sequence
+from collections.abc import AsyncIterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
 
@@ -12,16 +12,34 @@ from asgard_async.domain.status import Reason
 from asgard_async.mlflow.gateway import MlflowGateway
 from asgard_async.mlflow.job_variables import ATTEMPT_TAG, JOB_TAG, SERVER_TAG
 from asgard_async.mlflow.refusals import ResponseTooLarge
-from asgard_async.mlflow.wire import MlflowRunStatus, Run
+from asgard_async.mlflow.wire import MlflowRunStatus, Run, RunInfo
 
 logger = logging.getLogger(__name__)
 
-PAGE_SIZE = 200
+PAGE_SIZE = 100
+MAX_RUNS = 1000
+"""Runs of one job that are listed, the newest."""
+MAX_RUNS_PER_SEARCH = 5000
+"""Runs in memory at a time; beyond that, jobs are looked up one by one."""
 EXPERIMENTS_PER_SEARCH = 1000
 CLOCK_MARGIN = timedelta(minutes=5)
 """Tolerance for runs that seem older than their job's script because the clock was set back."""
 PARENT_TAG = "mlflow.parentRunId"
+TAGS = frozenset({JOB_TAG, ATTEMPT_TAG, PARENT_TAG})
+"""The only tags that are kept: a run may have any number."""
 OPEN_STATES = frozenset({MlflowRunStatus.RUNNING, MlflowRunStatus.SCHEDULED})
+
+
+@dataclass(frozen=True, kw_only=True)
+class FoundRun:
+    """A run of a job, with Asgard's own tags alone."""
+
+    info: RunInfo
+    tags: Mapping[str, str]
+
+    @classmethod
+    def of(cls, run: Run) -> "FoundRun":
+        return cls(info=run.info, tags=run.selected_tags(TAGS))
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -49,18 +67,32 @@ class EndedJob:
 
 async def find_runs(
     gateway: MlflowGateway, server_id: str, jobs: Sequence[EndedJob]
-) -> dict[str, list[Run]]:
-    """Find the runs of each job that are not deleted, with one search for all jobs."""
+) -> dict[str, list[FoundRun]]:
+    """Find the runs of each job that are not deleted, with one search for all jobs.
+
+    Of a job with too many runs, find MAX_RUNS, the newest of each search.
+
+    Raises:
+        ResponseTooLarge: together, these jobs have too many runs.
+    """
     job_ids = {job.job_id for job in jobs}
-    runs: dict[str, list[Run]] = defaultdict(list)
+    runs: dict[str, list[FoundRun]] = defaultdict(list)
+    found = 0
     filter_text = _filter(server_id, jobs)
     # MLflow requires experiment_ids, and a script may have chosen its own experiment
     experiment_ids = await gateway.active_experiment_ids()
     for first in range(0, len(experiment_ids), EXPERIMENTS_PER_SEARCH):
         chunk = experiment_ids[first : first + EXPERIMENTS_PER_SEARCH]
-        for run in await _search(gateway, chunk, filter_text):
-            if (job_id := run.tags.get(JOB_TAG, "")) in job_ids:
+        async for run in _search(gateway, chunk, filter_text):
+            if (job_id := run.tags.get(JOB_TAG, "")) not in job_ids:
+                continue
+            if len(runs[job_id]) < MAX_RUNS:
                 runs[job_id].append(run)
+            elif len(jobs) == 1:
+                return runs
+            found += 1
+            if found > MAX_RUNS_PER_SEARCH:
+                raise ResponseTooLarge(f"MLflow lists more than {MAX_RUNS_PER_SEARCH} runs")
     return runs
 
 
@@ -75,9 +107,8 @@ def _filter(server_id: str, jobs: Sequence[EndedJob]) -> str:
 
 async def _search(
     gateway: MlflowGateway, experiment_ids: Sequence[str], filter_text: str
-) -> list[Run]:
-    """Return the results of a search, using smaller pages if a response is too large."""
-    runs: list[Run] = []
+) -> AsyncIterator[FoundRun]:
+    """Yield the results of a search, using smaller pages if a response is too large."""
     token, size = "", PAGE_SIZE
     while True:
         try:
@@ -89,13 +120,17 @@ async def _search(
                 raise
             size = max(1, size // 8)  # the page token is an offset, valid for any page size
             continue
-        runs.extend(page.runs)
-        if not (token := page.next_page_token):
-            return runs
+        token = page.next_page_token
+        runs = [FoundRun.of(run) for run in page.runs]
+        del page  # it refers to the whole response
+        for run in runs:
+            yield run
+        if not token:
+            return
 
 
 async def end_open_runs(
-    gateway: MlflowGateway, job: EndedJob, runs: Sequence[Run]
+    gateway: MlflowGateway, job: EndedJob, runs: Sequence[FoundRun]
 ) -> tuple[JobRun, ...]:
     """End the runs that a job left open, and return all its runs in the order of their start."""
     ended_runs = []
@@ -133,7 +168,7 @@ def final_status(reason: Reason) -> MlflowRunStatus:
     return MlflowRunStatus.KILLED
 
 
-def runs_of_attempt(runs: Sequence[Run], attempt: int) -> frozenset[str]:
+def runs_of_attempt(runs: Sequence[FoundRun], attempt: int) -> frozenset[str]:
     """Return the ids of the runs that an attempt created."""
     return frozenset(run.info.run_id for run in runs if run.tags.get(ATTEMPT_TAG) == str(attempt))
 

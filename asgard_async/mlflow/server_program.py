@@ -1,27 +1,37 @@
 """The program of the embedded MLflow server; never imported by the service.
 
 `python -P server_program.py FD BACKEND_URI` serves MLflow's ASGI application on an inherited
-listening socket; ASGARD_MLFLOW_ARTIFACTS is the artifact store. `mlflow server` would import
-everything twice: in a command that only waits, and in the server process that it starts.
+listening socket, behind the middleware in server/. `mlflow server` would import everything twice:
+in a command that only waits, and in the server process that it starts.
 """
 
 import os
 import socket
 import sys
+from pathlib import Path
 from typing import Any
+
+# the directory of the package, last on the path: it is site-packages if Asgard is installed
+sys.path.append(str(Path(__file__).absolute().parents[2]))
+
+from asgard_async.mlflow.server.application import GuardedApplication, ServerSettings
+
+OWN_SCHEMES = frozenset({"", "file", "mlflow-artifacts", "models", "runs"})
+"""Locations of artifacts that need no credentials; the sandbox restricts the files."""
+MAX_HEADER_BYTES = 64 << 10
 
 
 def main() -> None:
     """Serve until SIGTERM."""
     descriptor, backend_uri = sys.argv[1:]
-    artifacts = os.environ.pop("ASGARD_MLFLOW_ARTIFACTS")
+    settings = ServerSettings.take()
     # the variables through which `mlflow server` passes settings to its application
     from mlflow.server import constants
 
     os.environ[constants.BACKEND_STORE_URI_ENV_VAR] = backend_uri
     os.environ[constants.REGISTRY_STORE_URI_ENV_VAR] = backend_uri
     os.environ[constants.ARTIFACT_ROOT_ENV_VAR] = "mlflow-artifacts:/"
-    os.environ[constants.ARTIFACTS_DESTINATION_ENV_VAR] = artifacts
+    os.environ[constants.ARTIFACTS_DESTINATION_ENV_VAR] = settings.artifacts
     os.environ[constants.SERVE_ARTIFACTS_ENV_VAR] = "true"
 
     _use_write_ahead_log()
@@ -31,13 +41,60 @@ def main() -> None:
 
     initialize_backend_stores(backend_uri, backend_uri, "mlflow-artifacts:/")
 
-    import uvicorn
+    _keep_credentials_to_the_store(settings.artifacts)
 
+    import uvicorn
+    from mlflow.server.fastapi_app import app
+
+    application = GuardedApplication(app, settings, store=Path.cwd())
     listener = socket.socket(fileno=int(descriptor))
     config = uvicorn.Config(
-        "mlflow.server.fastapi_app:app", access_log=False, timeout_graceful_shutdown=2
+        application,
+        access_log=False,
+        timeout_graceful_shutdown=2,
+        # not httptools, which buffers headers of any size
+        http="h11",
+        h11_max_incomplete_event_size=MAX_HEADER_BYTES,
     )
     uvicorn.Server(config).run(sockets=[listener])
+    application.close()
+
+
+def _keep_credentials_to_the_store(destination: str) -> None:
+    """Use the credentials of the artifact store for that store alone, and pass none of them on.
+
+    A job may name any location for an experiment's artifacts, which MLflow would then read and
+    write with the server's credentials. It would also sign URLs, with which jobs access the store
+    past the limit on their artifacts.
+    """
+    from mlflow.exceptions import MlflowException
+    from mlflow.protos.databricks_pb2 import INVALID_PARAMETER_VALUE
+    from mlflow.server import handlers
+    from mlflow.store.artifact import artifact_repository_registry
+    from mlflow.utils.uri import get_uri_scheme
+
+    registry = artifact_repository_registry._artifact_repository_registry
+    get_repository = registry.get_artifact_repository
+    below = destination.rstrip("/") + "/"
+
+    def get_own_repository(artifact_uri: str, *arguments: Any, **options: Any) -> Any:
+        scheme = get_uri_scheme(artifact_uri)  # type: ignore[no-untyped-call]
+        if scheme not in OWN_SCHEMES and not f"{artifact_uri}/".startswith(below):
+            raise MlflowException(
+                "Asgard's MLflow accesses only its own artifact store; create experiments without"
+                " an artifact_location.",
+                error_code=INVALID_PARAMETER_VALUE,
+            )
+        return get_repository(artifact_uri, *arguments, **options)
+
+    registry.get_artifact_repository = get_own_repository  # type: ignore[method-assign]
+
+    class Unsupported:
+        """The class of no repository."""
+
+    for name in ("MultipartUploadMixin", "MultipartDownloadMixin", "PresignedUploadMixin"):
+        getattr(handlers, name)  # fails if a later MLflow names it differently
+        setattr(handlers, name, Unsupported)
 
 
 def _use_write_ahead_log() -> None:

@@ -1,9 +1,13 @@
 """The parts of MLflow's responses that Asgard reads. Other fields are skipped unparsed."""
 
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from enum import StrEnum
 
 import msgspec
+
+NO_TAGS = msgspec.Raw(b"[]")
+MAX_TAG_CHARACTERS = 256
+"""Longer values of Asgard's own tags are not Asgard's."""
 
 
 class MlflowRunStatus(StrEnum):
@@ -47,16 +51,23 @@ class RunInfo(WireObject, frozen=True):
 
 
 class RunData(WireObject, frozen=True):
-    tags: Sequence[Tag] = ()
+    """Tags in JSON, since a run may have any number: see `Run.selected_tags`."""
+
+    tags: msgspec.Raw = NO_TAGS
 
 
 class Run(WireObject, frozen=True):
     info: RunInfo
     data: RunData = RunData()
 
-    @property
-    def tags(self) -> dict[str, str]:
-        return {tag.key: tag.value for tag in self.data.tags}
+    def selected_tags(self, keys: Collection[str]) -> dict[str, str]:
+        """Return those tags whose keys are asked for; values are never long."""
+        tags = msgspec.json.decode(self.data.tags, type=list[Tag], strict=False)
+        return {
+            tag.key: tag.value
+            for tag in tags
+            if tag.key in keys and len(tag.value) <= MAX_TAG_CHARACTERS
+        }
 
 
 class LoggedModelInfo(WireObject, frozen=True):

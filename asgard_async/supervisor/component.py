@@ -27,7 +27,10 @@ async def limits(app: web.Application) -> AsyncIterator[None]:
     """Create the control groups of jobs if possible."""
     data = app[DATA]
     app[LIMITS] = enforcer = LimitEnforcer(
-        app[CONFIG].limits, jobs_dir=data.jobs, builds_dir=data.builds
+        app[CONFIG].limits,
+        jobs_dir=data.jobs,
+        builds_dir=data.builds,
+        service_dirs=[data.mlflow_server],
     )
     app[READINESS].watch(lambda: enforcer.warning)
     await asyncio.to_thread(enforcer.open)

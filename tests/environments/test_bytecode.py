@@ -14,7 +14,7 @@ from tests.support.processes import state_of
 MANY = 5_000
 PARENT = """
 import os, subprocess, sys
-child = subprocess.Popen([sys.executable, *sys.argv[1:], str(os.getpid()), "19"])
+child = subprocess.Popen([sys.executable, *sys.argv[1:], str(os.getpid()), "19", "-1"])
 print(child.pid, flush=True)
 child.wait()
 """

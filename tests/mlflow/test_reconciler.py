@@ -1,5 +1,7 @@
 """Reconciliation of ended jobs: it finds the right runs, and an outage loses nothing."""
 
+import tracemalloc
+
 import pytest
 from aiohttp import web
 
@@ -8,6 +10,7 @@ from asgard_async.domain.job import JobTracking
 from asgard_async.domain.status import Reason
 from asgard_async.mlflow import runs as runs_module
 from asgard_async.mlflow.address import MlflowAddress
+from asgard_async.mlflow.connection import MAX_RESPONSE_BYTES
 from asgard_async.mlflow.gateway import MlflowGateway
 from asgard_async.mlflow.reconciler import Reconciliation, RunReconciler
 from tests.support.ended_jobs import SERVER, Script, after, ended_job, reconcile_one
@@ -239,3 +242,40 @@ async def test_many_large_runs_are_read_in_smaller_pages(
         reconciled = await reconcile_one(gateway, ended_job(script.job_id))
     assert reconciled.tracking.run_id == made[-1]
     assert len(reconciled.tracking.runs) == 6
+
+
+async def test_tags_of_runs_are_not_kept_in_memory(
+    mlflow_server: MlflowServer, script: Script
+) -> None:
+    runs, size = 36, 900_000
+    for n in range(runs):
+        await script.run(ended=20 + n, large="x" * size)
+    address = MlflowAddress.parse(mlflow_server.uri)
+    async with MlflowGateway(address, timeout_seconds=30) as gateway:
+        tracemalloc.start()
+        try:
+            reconciled = await reconcile_one(gateway, ended_job(script.job_id))
+            _, peak = tracemalloc.get_traced_memory()
+        finally:
+            tracemalloc.stop()
+    assert len(reconciled.tracking.runs) == runs
+    # one response, its bytes, and one run's tags
+    assert peak < 3 * MAX_RESPONSE_BYTES < runs * size
+
+
+async def test_only_the_newest_of_too_many_runs_are_listed(
+    gateway: MlflowGateway, user: MlflowUser, script: Script, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("asgard_async.mlflow.runs.MAX_RUNS", 3)
+    monkeypatch.setattr("asgard_async.mlflow.reconciler.MAX_RUNS", 3)
+    monkeypatch.setattr("asgard_async.mlflow.runs.MAX_RUNS_PER_SEARCH", 4)
+    made = [await script.run(ended=20 + n) for n in range(5)]
+    other = Script(user, await user.experiment())
+    fine = await other.run(ended=20)
+    reconciled = await RunReconciler(gateway, server_id=SERVER).reconcile(
+        [ended_job(script.job_id), ended_job(other.job_id)]
+    )
+    assert reconciled[other.job_id].tracking.run_id == fine
+    assert len(reconciled[script.job_id].tracking.runs) == 3
+    assert reconciled[script.job_id].tracking.run_id in made
+    assert "3 runs or more" in (reconciled[script.job_id].problem or "")

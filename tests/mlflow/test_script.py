@@ -119,7 +119,7 @@ async def test_runs_and_models_of_a_real_script_are_found(
         assert runs["outer"].experiment_id == runs["inner"].experiment_id == experiment_id
         assert runs["by itself"].experiment_id != experiment_id
         assert (runs["outer"].status, runs["inner"].status) == (status, "FINISHED")
-        assert (await gateway.get_run(outer)).tags["team"] == "é"
+        assert (await gateway.get_run(outer)).selected_tags({"team"}) == {"team": "é"}
         assert reconciled[job.job_id].problem is None
 
     assert reconciled[killed_id].tracking.model_version is None

@@ -25,7 +25,12 @@ async def mlflow(config: Config, data: DataDirectory) -> Finding:
             check_destination(config)
         except ConfigError as error:
             return Finding("MLflow", Level.FAIL, str(error))
-        return Finding("MLflow", Level.OK, "embedded; the service starts and monitors it")
+        return Finding(
+            "MLflow",
+            Level.OK,
+            "embedded; the service starts and monitors it; every user of this machine can reach it,"
+            " with or without a token",
+        )
     address = MlflowAddress.configured(config.mlflow)
     try:
         async with MlflowGateway(address, timeout_seconds=RESPONSE_SECONDS) as gateway:

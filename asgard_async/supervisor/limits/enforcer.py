@@ -55,14 +55,25 @@ class Mechanism(StrEnum):
 class LimitEnforcer:
     """Enforces limits. Until `open` is called, it uses no control groups."""
 
-    def __init__(self, config: LimitsConfig, *, jobs_dir: Path, builds_dir: Path) -> None:
+    def __init__(
+        self,
+        config: LimitsConfig,
+        *,
+        jobs_dir: Path,
+        builds_dir: Path,
+        service_dirs: Sequence[Path] = (),
+    ) -> None:
+        """`service_dirs` are the directories of the service's own supervised processes."""
         self._config = config
         self._jobs_dir = jobs_dir
         self._builds_dir = builds_dir
+        self._service_dirs = {path.name: path for path in service_dirs}
         # Services on one machine must not share groups. A restarted service computes the same name,
         # so it finds the groups of running jobs.
         self._name = PREFIX + hashlib.sha256(os.fsencode(jobs_dir)).hexdigest()[:12]
         self.parents: list[CgroupParent] = []
+        self._service_parents: list[CgroupParent] = []
+        """Separate, since the memory of all jobs together is limited."""
         self._prewarm: CgroupPrewarm | None = None
         self._latest: deque[Path] = deque(maxlen=LATEST)
 
@@ -74,7 +85,10 @@ class LimitEnforcer:
             return
         for hierarchy in _hierarchies():
             try:
-                self.parents.append(self._create_parent(hierarchy))
+                self.parents.append(self._create_parent(hierarchy, self._name, is_for_jobs=True))
+                self._service_parents.append(
+                    self._create_parent(hierarchy, f"{self._name}-services", is_for_jobs=False)
+                )
             except OSError as error:
                 logger.info("no control groups in %s: %s", hierarchy.directory, error.strerror)
         if self.parents:  # looked up again: the service may have moved into a subgroup
@@ -85,8 +99,8 @@ class LimitEnforcer:
         )
         self._sweep()
 
-    def _create_parent(self, hierarchy: Hierarchy) -> CgroupParent:
-        directory, controllers = hierarchy.directory / self._name, hierarchy.controllers
+    def _create_parent(self, hierarchy: Hierarchy, name: str, *, is_for_jobs: bool) -> CgroupParent:
+        directory, controllers = hierarchy.directory / name, hierarchy.controllers
         if hierarchy.version == 2:
             controllers = delegate_controllers(hierarchy)
         directory.mkdir(mode=0o755, exist_ok=True)
@@ -96,7 +110,7 @@ class LimitEnforcer:
         if parent.version == 2:
             for controller in controllers:
                 (directory / "cgroup.subtree_control").write_text(f"+{controller}")
-        if "memory" in controllers:
+        if "memory" in controllers and is_for_jobs:
             self._limit_total(parent, total_memory_bytes(self._config, memory_limit(hierarchy)))
         self._try(parent)
         return parent
@@ -130,7 +144,7 @@ class LimitEnforcer:
         There are such processes if both keeper and shim were killed and the attempt's directory no
         longer names its group.
         """
-        for parent in self.parents:
+        for parent in (*self.parents, *self._service_parents):
             for group in parent.directory.iterdir():
                 if not group.is_dir():
                     continue
@@ -138,10 +152,11 @@ class LimitEnforcer:
                 attempts = (
                     self._jobs_dir / name / "attempts" / number,
                     self._builds_dir / name / number,
+                    self._service_dirs.get(name, self._jobs_dir) / "attempts" / number,
                 )
                 if any(Attempt(directory).is_alive() for directory in attempts):
                     continue
-                logger.warning("killing remaining processes of job or build %s", name)
+                logger.warning("killing remaining processes of %s", name)
                 cgroup.kill([str(group)])
                 cgroup.remove([str(group)])
 
@@ -156,7 +171,7 @@ class LimitEnforcer:
         # a shim creates the group before it writes that the attempt was started
         if any(attempt.is_dir() and not files.is_decided(str(attempt)) for attempt in self._latest):
             return
-        for parent in self.parents:
+        for parent in (*self.parents, *self._service_parents):
             with contextlib.suppress(OSError):
                 parent.directory.rmdir()
 
@@ -228,12 +243,35 @@ class LimitEnforcer:
         )
         if self.parents:
             self._latest.append(attempt)
-            limits["cgroup"] = self._cgroup(resource_limits, cgroup.name_of(str(attempt)))
+            limits["cgroup"] = self._cgroup(
+                self.parents, resource_limits, cgroup.name_of(str(attempt))
+            )
         return limits
 
-    def _cgroup(self, resource_limits: ResourceLimits, name: str) -> cgroup.Cgroup:
+    def service_limits(self, resource_limits: ResourceLimits, attempt: Path) -> Limits:
+        """Return the limits for an attempt to run one of the service's own processes.
+
+        Its memory does not count as memory of jobs.
+        """
+        limits = Limits(
+            open_files=resource_limits.open_files,
+            processes=0,
+            file_bytes=0,
+            directory_bytes=0,
+            directories=[],
+            caches=[],
+        )
+        if self._service_parents:
+            limits["cgroup"] = self._cgroup(
+                self._service_parents, resource_limits, cgroup.name_of(str(attempt))
+            )
+        return limits
+
+    def _cgroup(
+        self, parents: Sequence[CgroupParent], resource_limits: ResourceLimits, name: str
+    ) -> cgroup.Cgroup:
         directories, settings = [], []
-        for parent in self.parents:
+        for parent in parents:
             directories.append(str(parent.directory / name))
             settings += limit_settings(parent, parent.directory / name, resource_limits)
         return cgroup.Cgroup(directories=directories, settings=settings)

@@ -167,13 +167,16 @@ class IsolationSelector:
         )
 
     @contextlib.contextmanager
-    def reserve_uid(self) -> Iterator[int | None]:
-        """Reserve a user for a job or a build; None if the service is not root.
+    def reserve_uid(self, *, highest: bool = False) -> Iterator[int | None]:
+        """Reserve a user for a job, a build or a compilation; None if the service is not root.
 
         Raises:
             NoUidLeft: every uid is in use.
         """
-        with self.uids.reserve() if os.geteuid() == 0 else contextlib.nullcontext() as uid:
+        if os.geteuid():
+            yield None
+            return
+        with self.uids.reserve(highest=highest) as uid:
             yield uid
 
     @property

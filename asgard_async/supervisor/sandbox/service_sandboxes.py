@@ -59,7 +59,7 @@ def build_sandbox(
 
 
 def mlflow_sandbox(
-    selector: IsolationSelector, *, store: Path, program: Path, artifacts: Sequence[Path]
+    selector: IsolationSelector, *, store: Path, program: Sequence[Path], artifacts: Sequence[Path]
 ) -> ServiceSandbox:
     """Prepare the sandbox of the embedded MLflow server.
 
@@ -82,7 +82,7 @@ def mlflow_sandbox(
                 _give(path, uid)
             elif path.stat().st_uid != uid:
                 logger.warning("%s must belong to user %d, which runs MLflow: chown -R", path, uid)
-    exposed = [read(program), *map(write, (store, *artifacts)), *_certificates()]
+    exposed = [*map(read, program), *map(write, (store, *artifacts)), *_certificates()]
     # without the directories shared by jobs: links that a job created there could misdirect MLflow
     spec = selector.sandbox([*exposed, *selector.names_of(uid)], uid=uid, shared=False)
     if spec is not None:

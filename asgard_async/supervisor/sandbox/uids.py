@@ -32,16 +32,17 @@ class Uids:
         return self._directory / str(uid)
 
     @contextlib.contextmanager
-    def reserve(self) -> Iterator[int]:
+    def reserve(self, *, highest: bool = False) -> Iterator[int]:
         """Reserve the lowest free uid for an attempt, until its keeper has locked it.
 
-        Caches are kept per uid, so uids are reused as far as possible.
+        Caches are kept per uid, so uids are reused as far as possible. With `highest`, reserve the
+        highest free one, which jobs hardly ever use.
 
         Raises:
             NoUidLeft: every uid is in use.
         """
         self._directory.mkdir(mode=0o700, parents=True, exist_ok=True)
-        for uid in self._range:
+        for uid in reversed(self._range) if highest else self._range:
             if (lock := self._lock_if_free(uid)) is not None:
                 break
         else:

@@ -1,0 +1,69 @@
+"""MLflow's application behind the middleware, and the settings that the service passes to it."""
+
+import dataclasses
+import json
+import os
+from pathlib import Path
+from typing import Self
+
+from .artifacts import Storage
+from .asgi import App, Receive, Refusals, Scope, Send
+from .bodies import Bodies
+from .callers import Callers
+from .closed_routes import ClosedRoutes
+from .cross_origin import CrossOrigin
+from .usage import Usage
+
+VARIABLE = "ASGARD_MLFLOW_SERVER"
+"""The environment variable with the settings, since arguments are public."""
+
+
+@dataclasses.dataclass(frozen=True, kw_only=True)
+class ServerSettings:
+    """Settings of the embedded server; sizes of 0 mean no limit."""
+
+    artifacts: str
+    """The artifact store: a directory or a URL."""
+    key: str = dataclasses.field(repr=False)
+    """The key of attempt tokens, in hexadecimal."""
+    max_body_bytes: int
+    max_stored_bytes: int
+    """What each job may store."""
+    min_free_bytes: int
+
+    def encode(self) -> str:
+        """Return the value of the environment variable."""
+        return json.dumps(dataclasses.asdict(self))
+
+    @classmethod
+    def take(cls) -> Self:
+        """Read the settings, and remove the variable so that child processes do not inherit it."""
+        return cls(**json.loads(os.environ.pop(VARIABLE)))
+
+
+class GuardedApplication:
+    """An application behind all of the middleware, outermost first.
+
+    Refusals, origins, closed features, callers, storage, bodies.
+    """
+
+    def __init__(self, app: App, settings: ServerSettings, *, store: Path) -> None:
+        self._usage = Usage(store / "usage.db")
+        app = Bodies(app, max_bytes=settings.max_body_bytes)
+        app = Storage(
+            app,
+            usage=self._usage,
+            max_bytes=settings.max_stored_bytes,
+            directory=store,
+            min_free_bytes=settings.min_free_bytes,
+        )
+        app = Callers(app, key=bytes.fromhex(settings.key))
+        self._app = Refusals(CrossOrigin(ClosedRoutes(app)))
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        """Handle a request."""
+        await self._app(scope, receive, send)
+
+    def close(self) -> None:
+        """Save what is counted."""
+        self._usage.close()

@@ -1,0 +1,1 @@
+"""Tests of the middleware in front of the embedded MLflow."""
