@@ -302,8 +302,10 @@ def first_boot(stages: Sequence[str]) -> None:
 
 def main() -> None:
     stages = (PAYLOAD / "stages").read_text().split()
-    state = json.loads(STATE.read_text()) if STATE.exists() else {"boot": 0, "jobs": {}}
-    boot = state["boot"]
+    state: dict[str, Any] = {"boot": 0, "jobs": {}}
+    if STATE.exists():
+        state = json.loads(STATE.read_text())
+    boot: int = state["boot"]
     try:
         if boot == 0:
             first_boot(stages)
@@ -312,7 +314,7 @@ def main() -> None:
         if "reboot" in stages and boot < 2:
             with check(f"before the {'reset' if boot else 'reboot'}: jobs run, build and wait"):
                 submit_before(state, "reset" if boot else "reboot")
-        state["boot"] += 1
+        state["boot"] = boot + 1
         STATE.write_text(json.dumps(state))
         os.sync()
     except Exception:

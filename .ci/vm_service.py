@@ -58,7 +58,7 @@ def run(*command: str | Path, timeout: float = 600) -> str:
 
 
 def eventually(
-    action: Callable[[], T], what: str, *, details: Callable[[], object] = lambda: ""
+    action: Callable[[], T | None], what: str, *, details: Callable[[], object] = lambda: ""
 ) -> T:
     """Wait until an action returns something true; return that."""
     deadline = time.monotonic() + WITHIN_SECONDS

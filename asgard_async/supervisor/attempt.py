@@ -169,7 +169,7 @@ class Attempt:
 
     def _before_reboot(self) -> bool:
         facts = self._read(files.PID) or {}
-        return facts.get("boot_id", linux.boot_id()) != linux.boot_id()
+        return bool(facts.get("boot_id", linux.boot_id()) != linux.boot_id())
 
     def _path(self, name: str) -> Path:
         return self.directory / name
