@@ -26,9 +26,11 @@ NOWHERE = "http://127.0.0.1:1"
 
 UNREACHABLE_MLFLOW = {"ASGARD_MLFLOW__TRACKING_URI": NOWHERE}
 
-WITHOUT_MLFLOW = UNREACHABLE_MLFLOW | {"ASGARD_WARM__PRELOAD": '["idna"]'}
-"""Such a service does not need a fork server that takes seconds to import MLflow either. Jobs that
-import idna start warm."""
+QUICK_TO_WARM = {"ASGARD_WARM__PRELOAD": '["idna"]'}
+"""For services whose jobs need no fork server that takes seconds to import MLflow and scikit-learn.
+Jobs that import idna start warm."""
+
+WITHOUT_MLFLOW = UNREACHABLE_MLFLOW | QUICK_TO_WARM
 
 UNCONFINED = {"ASGARD_ISOLATION__LEVEL": "process"}
 """For tests whose jobs need access that a sandbox denies."""

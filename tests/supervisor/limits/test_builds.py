@@ -31,7 +31,7 @@ LIMITS = {
     "ASGARD_LIMITS__MEMORY_MB": "256",
     "ASGARD_LIMITS__PROCESSES": "64",
     "ASGARD_LIMITS__JOB_DIR_MB": "100",
-    "ASGARD_ENVIRONMENTS__BUILD_TIMEOUT": "20",
+    "ASGARD_ENVIRONMENTS__BUILD_TIMEOUT": "60",
     "ASGARD_JOBS__MAX_CONCURRENT_JOBS": "3",
 }
 
@@ -58,9 +58,11 @@ class Site:
 
 
 @pytest.fixture
-async def site(tmp_path: Path) -> AsyncIterator[Site]:
+async def site(request: pytest.FixtureRequest, tmp_path: Path) -> AsyncIterator[Site]:
+    """A site with `LIMITS`, and those that the test passes as its parameter."""
+    limits = LIMITS | getattr(request, "param", {})
     with package_index(tmp_path / "packages") as index:
-        settings = WITHOUT_MLFLOW | LIMITS | {"ASGARD_ENVIRONMENTS__INDEX_URL": index}
+        settings = WITHOUT_MLFLOW | limits | {"ASGARD_ENVIRONMENTS__INDEX_URL": index}
         async with running_service(tmp_path / "service" / "data", settings) as service:
             status, document = await service.get("/health/ready")
             assert status == 200
@@ -136,6 +138,9 @@ async def test_a_cancelled_build_leaves_no_hidden_processes(site: Site) -> None:
     await is_clean(site)
 
 
+@pytest.mark.parametrize(
+    "site", [{"ASGARD_ENVIRONMENTS__BUILD_TIMEOUT": "10"}], indirect=True, ids=["10 s"]
+)
 async def test_a_build_is_limited_in_time(site: Site) -> None:
     job_id, pids = await hiding(site)
     job = await site.service.finished(job_id)

@@ -26,17 +26,13 @@ def make():
     looked_at = [tried(f"{data}/{name}") for name in ("asgard.db", "jobs", "mlflow", "cache/uv")]
     return {"apart.py": f"FOUND = {[os.getuid(), *looked_at]!r}\\n"}
 """
+BY_ROOT = pytest.mark.skipif(not IS_ROOT, reason="the tests are not run by root")
+BY_LANDLOCK = pytest.mark.skipif(not landlock.abi(), reason="this kernel has no Landlock")
 LEVELS = [
-    pytest.param("user", "root", marks=pytest.mark.skipif(not IS_ROOT, reason="no root")),
+    pytest.param("user", "root", marks=BY_ROOT),
     pytest.param("process", "ordinary"),
-    *(
-        pytest.param(
-            "sandbox-lite",
-            who,
-            marks=pytest.mark.skipif(not landlock.abi(), reason="this kernel has no Landlock"),
-        )
-        for who in ("root", "ordinary")
-    ),
+    pytest.param("sandbox-lite", "root", marks=[BY_ROOT, BY_LANDLOCK]),
+    pytest.param("sandbox-lite", "ordinary", marks=BY_LANDLOCK),
 ]
 
 
@@ -88,7 +84,7 @@ async def test_builds_and_mlflow_use_the_available_sandbox(
         assert uid != user
 
 
-@pytest.mark.skipif(not IS_ROOT, reason="the tests are not run by root")
+@BY_ROOT
 async def test_a_non_empty_artifact_directory_keeps_its_owner(
     tmp_path: Path,
 ) -> None:
