@@ -31,6 +31,7 @@ STATE = Path("/var/lib/asgard-vm-test.json")
 USER = "user"
 SUITE_SECONDS = 2400
 LONGEST_DETAIL = 20_000
+NAMESPACE_SETTINGS = ("kernel.unprivileged_userns_clone", "user.max_user_namespaces")
 
 TRAINING = """
 import mlflow
@@ -143,6 +144,7 @@ def user_service() -> None:
 
 def training() -> None:
     service = Service("system", 8000)
+    service.install()
     with check("system: a job trains with the embedded MLflow"):
         job = service.finished(service.submit(TRAINING))
         assert job["reason"] == "succeeded", job
@@ -155,7 +157,7 @@ def training() -> None:
 def suite(name: str, directory: str, user: str | None, *options: str) -> None:
     """Run tests in a scope of their own, with control groups delegated to it."""
     home = Path("/home/user" if user else "/root")
-    tests = [PYTHON, "-m", "pytest", "-p", "no:cacheprovider", "-q", "-rfEs", "--tb=short"]
+    tests = [PYTHON, "-m", "pytest", "-p", "no:cacheprovider", "-v", "-rfEs", "--tb=short"]
     tests += ["--no-header", directory, *options]
     scope = ["systemd-run", *(["--user"] if user else []), "--scope", "-q", "-p", "Delegate=yes"]
     words = " ".join(f"'{word}'" for word in (*scope, "--", *tests))
@@ -198,15 +200,25 @@ def sandbox_user() -> None:
     suite("isolation suite as a user", "tests/supervisor/sandbox", USER)
 
 
-def without_namespaces() -> None:
-    """The two ways to forbid namespaces to ordinary users."""
-    for setting, default in (
-        ("kernel.unprivileged_userns_clone", "1"),
-        ("user.max_user_namespaces", run("sysctl", "-n", "user.max_user_namespaces")),
-    ):
-        run("sysctl", "-q", "-w", f"{setting}=0")
-        try:
-            for service in (Service(USER, 8001), Service("system", 8000)):
+@contextlib.contextmanager
+def without_namespaces(setting: str) -> Iterator[None]:
+    """Forbid user namespaces to ordinary users."""
+    before = run("sysctl", "-n", setting)
+    run("sysctl", "-q", "-w", f"{setting}=0")
+    try:
+        yield
+    finally:
+        run("sysctl", "-q", "-w", f"{setting}={before}")
+
+
+def namespaces() -> None:
+    """The level that services of ordinary users select, and that their jobs run on."""
+    services = (Service("system", 8000), Service(USER, 8001))
+    for service in services:
+        service.install()
+    for setting in NAMESPACE_SETTINGS:
+        with without_namespaces(setting):
+            for service in services:
                 with check(f"{setting}=0: {service.kind} service selects sandbox-lite") as details:
                     service.systemctl("restart", "asgard")
                     ready = service.wait_until_ready()
@@ -214,12 +226,15 @@ def without_namespaces() -> None:
                     job = service.finished(service.submit("print('done')"))
                     assert job["reason"] == "succeeded", job
                     assert (ready["isolation"], job["isolation"]) == ("sandbox-lite",) * 2
-            suite(f"isolation suite as a user, {setting}=0", "tests/supervisor/sandbox", USER)
-        finally:
-            run("sysctl", "-q", "-w", f"{setting}={default}")
-    for service in (Service(USER, 8001), Service("system", 8000)):
+    for service in services:
         service.systemctl("restart", "asgard")
         service.wait_until_ready()
+
+
+def namespaces_suite() -> None:
+    for setting in NAMESPACE_SETTINGS:
+        with without_namespaces(setting):
+            suite(f"{setting}=0: isolation suite as a user", "tests/supervisor/sandbox", USER)
 
 
 # --- reboots ---------------------------------------------------------------------------------
@@ -228,6 +243,7 @@ def without_namespaces() -> None:
 def submit_before(state: dict[str, Any], name: str) -> None:
     """Fill the service: two slots, one running, one building, and two jobs in the queue."""
     service = Service("system", 8000)
+    service.install()
     make_index(f"slow-{name}")
     jobs = {"running": service.submit(WAITS.format(name=f"never-{name}"))}
     service.says(jobs["running"], "waiting")
@@ -272,7 +288,8 @@ STAGES: dict[str, Callable[[], None]] = {
     "limits-user": limits_user,
     "sandbox": sandbox_root,
     "sandbox-user": sandbox_user,
-    "namespaces": without_namespaces,
+    "namespaces": namespaces,
+    "namespaces-suite": namespaces_suite,
 }
 
 

@@ -42,7 +42,10 @@ TOOLS = {
     "unshare": "util-linux",
 }
 NEEDED_GB = 10
-STAGES = "service training user-service limits limits-user sandbox sandbox-user namespaces reboot"
+STAGES = (
+    "service training user-service namespaces reboot"
+    " limits limits-user sandbox sandbox-user namespaces-suite"
+)
 CERTIFICATES = Path("/etc/ssl/certs/ca-certificates.crt")
 DOCUMENT = CHECKOUT / "docs" / "vm-test.md"
 PAYLOAD = (
