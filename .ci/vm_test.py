@@ -290,7 +290,9 @@ def test(workplace: Path, arguments: argparse.Namespace) -> int:
         machine.wait()
         shutil.copy(workplace / "console", CHECKOUT / ".vm" / "console.log")
     if arguments.record or arguments.stages == STAGES:
-        facts = {"Stages": arguments.stages, "Machine": f"QEMU, {how[0]}", **facts}
+        commit = run("git", "-C", CHECKOUT, "describe", "--always", "--dirty").strip()
+        own = {"Commit": commit, "Stages": arguments.stages, "Machine": f"QEMU, {how[0]}"}
+        facts = own | facts
         DOCUMENT.write_text(report(facts, checks))
     failed = [one["check"] for one in checks if not one["ok"]]
     print(f"{len(checks) - len(failed)} of {len(checks)} checks hold")
