@@ -112,8 +112,12 @@ wheel-test: $(VENV)/.dev ## install the wheel into an empty environment, run the
 image-test: $(VENV)/.test ## build the image, start it, run the 13 checks there (root, on Debian)
 	@$(BIN)/python .ci/image_test.py
 
+.PHONY: vm-test
+vm-test: $(VENV)/.dev ## boot Debian in a virtual machine, try systemd, cgroup v2 and reboots there (root)
+	@$(BIN)/python .ci/vm_test.py $(if $(STAGES),--stages "$(STAGES)")
+
 .PHONY: clean
 clean: ## remove .venv, .bench, caches, build products and the demo's data
 	@rm -rf "$(VENV)" .bench build dist demo-data .mypy_cache .pytest_cache .ruff_cache .hypothesis
-	@rm -rf *.egg-info .image-base .coverage .coverage.*
+	@rm -rf *.egg-info .image-base .vm .coverage .coverage.*
 	@find . -name __pycache__ -not -path './.git/*' -prune -exec rm -rf {} +

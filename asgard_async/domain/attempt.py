@@ -60,3 +60,5 @@ class Ended:
     """The number of the job's processes that the kernel killed because memory ran out."""
     reached_memory_limit: bool = False
     """True if the job reached its own memory limit, not only the limit of all jobs together."""
+    before_reboot: bool = False
+    """True if the machine has restarted since the job's process started."""

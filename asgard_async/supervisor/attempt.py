@@ -10,6 +10,7 @@ import logging
 import os
 import signal
 from collections.abc import Iterator, Sequence
+from dataclasses import replace
 from datetime import UTC, datetime
 from functools import partial
 from pathlib import Path
@@ -28,7 +29,7 @@ from asgard_async.supervisor.keeper_server import (
 )
 from asgard_async.supervisor.process_spec import MINIMAL_ENVIRONMENT, service_python
 from asgard_async.supervisor.processes import ProcessIdentity, processes_running, readable
-from asgard_async.supervisor.shim import files, limits
+from asgard_async.supervisor.shim import files, limits, linux
 from asgard_async.supervisor.shim.process_spec import ProcessSpec, encode_spec
 
 logger = logging.getLogger(__name__)
@@ -155,7 +156,7 @@ class Attempt:
                 return None  # they hold a deleted lock file, or are about to take this lock
             limits.clear(str(self.directory))  # needed if both keeper and shim were killed
             if (facts := self._read(files.EXIT)) is not None:
-                return _ended(facts, self.started())
+                return replace(_ended(facts, self.started()), before_reboot=self._before_reboot())
             if self._path(files.PID).exists():
                 return Ended(end=End.LOST, started=self.started())
             # written under the lock, so a shim that starts later finds it and exits
@@ -165,6 +166,10 @@ class Attempt:
             return Ended(end=End.NOT_STARTED)
         finally:
             os.close(lock)
+
+    def _before_reboot(self) -> bool:
+        facts = self._read(files.PID) or {}
+        return bool(facts.get("boot_id", linux.boot_id()) != linux.boot_id())
 
     def _path(self, name: str) -> Path:
         return self.directory / name

@@ -8,6 +8,7 @@ from pathlib import Path
 import pytest
 
 from asgard_async.cli.commands.service import UNIT, render
+from asgard_async.supervisor.limits import after_stop
 from tests.support.asgard_command import asgard
 
 needs_systemd = pytest.mark.skipif(
@@ -44,6 +45,7 @@ def test_a_user_unit_is_installed(tmp_path: Path) -> None:
     assert "KillMode=process" in unit
     assert f'"{sys.executable}" "-m" "asgard_async" "serve"' in unit
     assert f'"ASGARD_DATA_DIR={tmp_path}/my data%%"' in unit
+    assert f'ExecStopPost=-"{sys.executable}" "-m" "{after_stop.__name__}"' in unit
 
 
 @needs_systemd

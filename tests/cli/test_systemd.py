@@ -7,6 +7,7 @@ from pathlib import Path
 
 import pytest
 
+from asgard_async.supervisor.limits.hierarchies import LEAF
 from tests.support.asgard_command import asgard
 from tests.support.processes import processes_with
 from tests.support.service import WITHOUT_MLFLOW, Service
@@ -36,6 +37,24 @@ async def systemd(tmp_path: Path) -> AsyncIterator[Systemd]:
             yield started
 
 
+def delegate_a_controller(hierarchy: Path, unit: Path) -> None:
+    """Delegate a controller down to the subgroups of a unit, if the hierarchy has any.
+
+    Where version 2 has the controllers that limit jobs, the service does so itself. Here it may
+    have others alone; to the kernel, it makes no difference which.
+    """
+    controllers = (hierarchy / "cgroup.controllers").read_text().split()
+    if not controllers or (unit / "cgroup.subtree_control").read_text().split():
+        return
+    leaf = unit / LEAF
+    leaf.mkdir()
+    for pid in (unit / "cgroup.procs").read_text().split():
+        (leaf / "cgroup.procs").write_text(pid)
+    above = [group for group in unit.parents if hierarchy in (group, *group.parents)]
+    for group in (*reversed(above), unit):
+        (group / "cgroup.subtree_control").write_text(f"+{controllers[-1]}")
+
+
 async def test_jobs_outlive_a_restart_under_systemd(tmp_path: Path, systemd: Systemd) -> None:
     # a client of the service that systemd starts; it starts nothing itself
     client = Service(tmp_path / "data")
@@ -58,6 +77,8 @@ async def test_jobs_outlive_a_restart_under_systemd(tmp_path: Path, systemd: Sys
         job_id = await client.submit(WAITS_FOR_A_FILE.format(path=str(done)))
         await client.says(job_id, "waiting")
 
+        unit = systemd.group / "app.slice" / "asgard.service"
+        delegate_a_controller(systemd.group.parent, unit)
         systemd.systemctl("restart", "asgard")
         await client.answers()
         assert systemd.systemctl("show", "--property=MainPID", "asgard") != first

@@ -91,8 +91,12 @@ async def _refuses(service: Service) -> bool:
     return True
 
 
+@pytest.mark.parametrize("number", [signal.SIGKILL, signal.SIGTERM])
 @pytest.mark.parametrize("settings", [SETTINGS, REQUEUE], ids=["lost", "requeue_lost"])
-async def test_jobs_running_at_a_reboot_are_lost(tmp_path: Path, settings: dict[str, str]) -> None:
+async def test_jobs_running_at_a_reboot_are_lost(
+    tmp_path: Path, settings: dict[str, str], number: int
+) -> None:
+    """An orderly shutdown sends SIGTERM to every process, a power failure kills all."""
     async with running_service(tmp_path / "data", settings) as service:
         script = f"import os\nprint(os.path.exists({str(tmp_path / 'second')!r}))\n"
         script += (
@@ -100,7 +104,7 @@ async def test_jobs_running_at_a_reboot_are_lost(tmp_path: Path, settings: dict[
         )
         job_id = await service.submit(script)
         await service.says(job_id, "False\n")
-        await _as_after_a_reboot(service, job_id)
+        await _as_after_a_reboot(service, job_id, number)
         (tmp_path / "second").touch()
         await service.start()
         job = await service.finished(job_id)
@@ -114,15 +118,15 @@ async def test_jobs_running_at_a_reboot_are_lost(tmp_path: Path, settings: dict[
         assert [e["phase"] for e in job["history"]].count("starting") == 2
 
 
-async def _as_after_a_reboot(service: Service, job_id: str) -> None:
-    """Kill everything, and let the files name another boot."""
+async def _as_after_a_reboot(service: Service, job_id: str, number: int = signal.SIGKILL) -> None:
+    """End everything, and let the files name another boot."""
     await service.kill()
     file = pid_file(service, job_id)
     facts = msgspec.json.decode(file.read_bytes())
     keeper = int(file.with_name("lock").read_text().split()[0])
     for pid in (keeper, facts["shim_pid"], facts["job_pid"]):
         with contextlib.suppress(ProcessLookupError):  # killing one ends the others
-            os.kill(pid, signal.SIGKILL)
+            os.kill(pid, number)
     await eventually(lambda: not processes_with(str(file.parent)))
     file.write_bytes(msgspec.json.encode({**facts, "boot_id": "another"}))
 

@@ -36,8 +36,9 @@ def why_not_here() -> str | None:
 class Systemd:
     """`systemd --user` with its own home directory."""
 
-    def __init__(self, pid: int, home: Path, runtime: Path) -> None:
+    def __init__(self, pid: int, home: Path, runtime: Path, group: Path) -> None:
         self._pid = pid
+        self.group = group
         self._environ = _environ(home, runtime)
         self.units = home / ".config/systemd/user"
 
@@ -66,6 +67,7 @@ async def running_systemd(home: Path, runtime: Path) -> AsyncIterator[Systemd]:
     parent = cgroup_folder()
     assert parent is not None
     group = parent / f"asgard-test-{os.getpid()}"
+    delegated = _delegated(parent)
     group.mkdir()
     runtime.mkdir(mode=0o700)
     # its own /run: only a system booted by systemd has this directory
@@ -81,7 +83,7 @@ async def running_systemd(home: Path, runtime: Path) -> AsyncIterator[Systemd]:
         stderr=asyncio.subprocess.DEVNULL,
     )
     try:
-        systemd = Systemd(process.pid, home, runtime)
+        systemd = Systemd(process.pid, home, runtime, group)
         await eventually(systemd.is_up, what="systemd is up")
         yield systemd
     finally:
@@ -90,6 +92,13 @@ async def running_systemd(home: Path, runtime: Path) -> AsyncIterator[Systemd]:
         await process.wait()
         (group / "cgroup.kill").write_text("1")
         await eventually(lambda: _removed(group), what="the control group is empty")
+        for controller in _delegated(parent) - delegated:
+            with contextlib.suppress(OSError):  # others use it by now
+                (parent / "cgroup.subtree_control").write_text(f"-{controller}")
+
+
+def _delegated(group: Path) -> set[str]:
+    return {*(group / "cgroup.subtree_control").read_text().split()}
 
 
 def _removed(group: Path) -> bool:

@@ -4,6 +4,7 @@ import os
 import pwd
 import re
 import sys
+from collections.abc import Sequence
 from importlib import resources
 from pathlib import Path
 
@@ -78,6 +79,9 @@ def render(*, command: str, data_dir: Path, user_name: str | None) -> str:
     """
     unit = (resources.files("asgard_async") / "contrib" / UNIT).read_text("utf-8")
     unit = re.sub(r"^ExecStart=.*$", lambda _: f"ExecStart={command}", unit, flags=re.M)
+    unit = re.sub(
+        r"^ExecStopPost=.*$", lambda _: f"ExecStopPost=-{_after_stop()}", unit, flags=re.M
+    )
     data_line = f'Environment="ASGARD_DATA_DIR={_escaped(str(data_dir))}"'
     unit = re.sub(r"^Environment=.*$", lambda _: data_line, unit, flags=re.M)
     if user_name is None:
@@ -92,6 +96,14 @@ def _command(file: Path | None) -> str:
     words = [sys.executable, "-m", "asgard_async", "serve"]
     if file is not None:
         words += ["--config", str(file.absolute())]
+    return _quoted(words)
+
+
+def _after_stop() -> str:
+    return _quoted([sys.executable, "-m", "asgard_async.supervisor.limits.after_stop"])
+
+
+def _quoted(words: Sequence[str]) -> str:
     # in a command, unlike in Environment=, $ starts a variable
     return " ".join(f'"{_escaped(word).replace("$", "$$")}"' for word in words)
 

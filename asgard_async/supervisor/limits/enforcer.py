@@ -13,6 +13,7 @@ from pathlib import Path
 
 from asgard_async.config import LimitsConfig
 from asgard_async.supervisor.attempt import Attempt
+from asgard_async.supervisor.limits import after_stop
 from asgard_async.supervisor.limits.cgroup_settings import (
     CgroupParent,
     limit_settings,
@@ -110,6 +111,7 @@ class LimitEnforcer:
         if parent.version == 2:
             for controller in controllers:
                 (directory / "cgroup.subtree_control").write_text(f"+{controller}")
+            after_stop.restore(directory)
         if "memory" in controllers and is_for_jobs:
             self._limit_total(parent, total_memory_bytes(self._config, memory_limit(hierarchy)))
         self._try(parent)

@@ -12,7 +12,7 @@ from pathlib import Path
 import pytest
 
 from asgard_async.config import load_config
-from asgard_async.supervisor.limits import hierarchies
+from asgard_async.supervisor.limits import after_stop, hierarchies
 from asgard_async.supervisor.limits.cgroup_settings import CgroupParent
 from asgard_async.supervisor.limits.enforcer import LimitEnforcer, Mechanism
 from asgard_async.supervisor.limits.hierarchies import Hierarchy, delegate_controllers, find
@@ -79,6 +79,24 @@ def test_a_shared_group_is_left_alone(tmp_path: Path) -> None:
         Hierarchy(version=2, directory=scope, own=scope, controllers=frozenset({"memory"}))
     )
     assert not (scope / "service").exists()
+
+
+def test_controllers_are_taken_back_before_a_restart(tmp_path: Path) -> None:
+    """A group without a controller has no file for its limits."""
+    unit = group(tmp_path / "asgard.service", **{"cgroup.subtree_control": "memory"})
+    parent = group(unit / "asgard-0", **{"cgroup.subtree_control": "memory"})
+    job = group(parent / "0badcafe.1", **{"memory.max": "1048576\n", "memory.oom.group": "1\n"})
+    after_stop.take_back(unit)
+    for directory in (unit, parent):
+        assert (directory / "cgroup.subtree_control").read_text() == "-memory"
+    for name in ("memory.max", "memory.oom.group"):
+        (job / name).write_text("as new")
+    after_stop.restore(parent)
+    assert (job / "memory.max").read_text() == "1048576"
+    assert (job / "memory.oom.group").read_text() == "1"
+    (job / "memory.max").write_text("changed since")
+    after_stop.restore(parent)
+    assert (job / "memory.max").read_text() == "changed since"
 
 
 @pytest.mark.skipif(os.geteuid() == 0, reason="root may write everywhere")
