@@ -13,6 +13,7 @@ from asgard_async.config import EnvironmentsConfig, RetentionConfig
 from asgard_async.core.threads import run_in_daemon_thread
 from asgard_async.core.timestamps import now
 from asgard_async.domain.errors import JobNotFinished, JobNotFound
+from asgard_async.domain.names import InvalidName
 from asgard_async.environments.cache import EnvironmentCache
 from asgard_async.executors.base import JobFiles
 from asgard_async.retention.plan import (
@@ -87,7 +88,7 @@ class Collector:
         for removal in await self.find():
             try:
                 is_removed = await self._remove(removal)
-            except OSError:
+            except (OSError, InvalidName):
                 # continue with the other items
                 logger.exception("%s %s cannot be deleted", removal.kind, removal.name)
                 continue
@@ -115,7 +116,7 @@ class Collector:
             kind: list(_measure_directories(leased)) for kind, leased in self._leased().items()
         }
         removals = plan(
-            map(self._measure_job, ended),
+            self._measure_jobs(ended),
             directories,
             self._config,
             bounds=self._bounds,
@@ -141,6 +142,13 @@ class Collector:
             for name in sorted(stray_archives)
         ]
         return removals
+
+    def _measure_jobs(self, jobs: Iterable[FinishedJob]) -> Iterator[StoredJob]:
+        for job in jobs:
+            try:
+                yield self._measure_job(job)
+            except InvalidName as error:
+                logger.warning("a job in the database is not deleted: %s", error)
 
     def _measure_job(self, job: FinishedJob) -> StoredJob:
         bytes_of = {
