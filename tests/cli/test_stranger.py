@@ -186,8 +186,9 @@ def insert_job(place: Place, job_id: str, archive: str | None) -> None:
         }
         columns |= {"job_id": job_id, "phase": "finished", "reason": "succeeded", "spec": "{}"}
         columns |= {"archive": archive, "ended_at": ENDED, "created_at": ENDED}
+        places = ", ".join("?" * len(columns))
         database.execute(
-            f"INSERT INTO jobs ({', '.join(columns)}) VALUES ({', '.join('?' * len(columns))})",
+            f"INSERT INTO jobs ({', '.join(columns)}) VALUES ({places})",  # noqa: S608
             list(columns.values()),
         )
 
