@@ -13,7 +13,7 @@ INSTALL := $(BIN)/python -m pip install --disable-pip-version-check --quiet
 .PHONY: help
 help: ## list the targets
 	@echo "Asgard, a training server for one machine. Targets:"
-	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  make %-12s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
+	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  make %-16s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
 
 # --- environment: runtime ⊂ test ⊂ dev, so that a demo need not wait for test tools
 
@@ -52,18 +52,25 @@ demo: $(VENV)/.runtime ## start Asgard, train a model, show what came of it
 
 # --- checks
 
+# Bytecode is kept whatever the shell says, or every worker would compile the tests in each run.
+TESTED := env -u PYTHONDONTWRITEBYTECODE $(BIN)/python
+
 .PHONY: test
 test: $(VENV)/.test ## all tests but soak, WORKERS=3 at once (real MLflow servers; eight minutes)
-	@$(BIN)/python -m pytest -n $(or $(WORKERS),3) --dist loadfile --no-loadscope-reorder $(PYTEST_ARGS)
+	@$(TESTED) -m pytest -n $(or $(WORKERS),3) --dist loadfile --no-loadscope-reorder $(PYTEST_ARGS)
 
 .PHONY: test-unit
 test-unit: $(VENV)/.test ## the quick tests (under 30 s)
-	@$(BIN)/python -m pytest -n $(or $(WORKERS),2) \
+	@$(TESTED) -m pytest -n $(or $(WORKERS),2) \
 		-m "not mlflow and not service and not slow and not chaos" $(PYTEST_ARGS)
 
 .PHONY: test-pythons
 test-pythons: $(VENV)/.test ## execution and fidelity tests on Python 3.12 and 3.13, where there
 	@$(BIN)/python .ci/test_pythons.py
+
+.PHONY: test-conditions
+test-conditions: $(VENV)/.dev ## the whole suite under odd conditions, in random order; CONDITIONS="ahead …"
+	@$(BIN)/python .ci/test_conditions.py --seed $(or $(SEED),1) $(CONDITIONS)
 
 .PHONY: lint
 lint: $(VENV)/.dev ## ruff: rules and format
@@ -76,7 +83,7 @@ types: $(VENV)/.dev ## mypy, strict
 
 .PHONY: soak
 soak: $(VENV)/.test ## the tests that `make test` leaves out: more repetitions, larger sizes
-	@$(BIN)/python -m pytest -m soak $(PYTEST_ARGS)
+	@$(TESTED) -m pytest -m soak $(PYTEST_ARGS)
 
 .PHONY: chaos
 chaos: $(VENV)/.test ## kill -9 at random moments, full size; prints figures

@@ -14,6 +14,7 @@ from collections.abc import Set
 from pathlib import Path
 
 from benchmarks.figures import Row, load_average, table
+from benchmarks.names import names_among
 from benchmarks.stored import kept
 from benchmarks.table import BENCHES, IDS
 
@@ -36,16 +37,6 @@ async def take(wanted: Set[str], quick: bool, file: Path) -> list[str]:
     return failed
 
 
-def rows_named(text: str) -> set[str]:
-    """Row ids, separated by commas or spaces."""
-    named = set(text.replace(",", " ").split())
-    if unknown := named - set(IDS):
-        raise argparse.ArgumentTypeError(
-            f"unknown row: {', '.join(sorted(unknown))}; choose from {', '.join(IDS)}"
-        )
-    return named
-
-
 def main() -> int:
     parser = argparse.ArgumentParser(
         prog="python -m benchmarks",
@@ -53,7 +44,9 @@ def main() -> int:
         formatter_class=argparse.RawDescriptionHelpFormatter,
     )
     parser.add_argument("--quick", action="store_true", help="the short form, for trying")
-    parser.add_argument("--rows", type=rows_named, default=set(IDS), help="ids, default: all")
+    parser.add_argument(
+        "--rows", type=names_among(IDS, "row"), default=set(IDS), help="ids, default: all"
+    )
     parser.add_argument("--json", type=Path, default=Path("build/bench.json"), metavar="FILE")
     options = parser.parse_args()
     before = load_average()

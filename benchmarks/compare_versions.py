@@ -24,6 +24,7 @@ from benchmarks.figures import load_average, number, shown, spread
 from benchmarks.job_cost import Sides
 from benchmarks.load import in_turns
 from benchmarks.logs import latency
+from benchmarks.names import names_among
 from benchmarks.service_memory import resident_mb, run_jobs
 from benchmarks.service_start import seconds_to_live
 from tests.support.service import WITHOUT_MLFLOW, Service, running_service
@@ -197,16 +198,6 @@ def table(figures: Mapping[str, Figure]) -> str:
     return "\n".join(lines)
 
 
-def names(text: str) -> set[str]:
-    """Names of figures, separated by commas."""
-    wanted = set(text.split(","))
-    if unknown := wanted - set(FIGURES):
-        raise argparse.ArgumentTypeError(
-            f"unknown figure: {', '.join(sorted(unknown))}; choose from {', '.join(FIGURES)}"
-        )
-    return wanted
-
-
 def main() -> int:
     parser = argparse.ArgumentParser(
         prog="python -m benchmarks.compare_versions",
@@ -216,7 +207,9 @@ def main() -> int:
     parser.add_argument("--before", type=Path, required=True, metavar="DIRECTORY")
     parser.add_argument("--after", type=Path, default=HERE, metavar="DIRECTORY")
     parser.add_argument("--rounds", type=int, default=3)
-    parser.add_argument("--only", type=names, default=set(FIGURES), metavar="FIGURES")
+    parser.add_argument(
+        "--only", type=names_among(FIGURES, "figure"), default=set(FIGURES), metavar="FIGURES"
+    )
     options = parser.parse_args()
     versions = [
         Version(name="before", checkout=options.before.resolve()),
