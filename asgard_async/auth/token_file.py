@@ -18,9 +18,13 @@ from asgard_async.auth.token import NewToken, Scope, Token, id_in
 from asgard_async.config import ConfigError
 from asgard_async.core.files.durability import make_durable
 from asgard_async.core.files.ownership import open_private
+from asgard_async.core.files.regular import read_regular
 
 _Stamp = tuple[int, int, int]
 _NO_FILE: _Stamp = (0, 0, 0)
+
+MAX_BYTES = 64 << 20
+"""A larger file was not written by Asgard; a token takes 200 bytes."""
 
 
 class NameTaken(Exception):
@@ -119,11 +123,13 @@ class TokenFile:
     def _refresh(self) -> None:
         """Read the file again if it has changed."""
         try:
-            status = os.stat(self._file)  # noqa: PTH116  # runs on every request
+            status = os.lstat(self._file)  # runs on every request
             stamp = (status.st_ino, status.st_mtime_ns, status.st_size)
             if stamp == self._stamp:
                 return
-            tokens = msgspec.json.decode(self._file.read_bytes(), type=list[Token])
+            tokens = msgspec.json.decode(
+                read_regular(self._file, max_bytes=MAX_BYTES), type=list[Token]
+            )
         except FileNotFoundError:
             self._stamp, self._known = _NO_FILE, {}
             return

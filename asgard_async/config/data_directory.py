@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import Self
 
 from asgard_async.config import ConfigError
-from asgard_async.core.files.ownership import give_to_owner_of, open_private
+from asgard_async.core.files.ownership import is_foreign, open_private
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -115,13 +115,17 @@ class DataDirectory:
             ):
                 if not path.is_dir():
                     path.mkdir(mode=0o700, parents=True, exist_ok=True)
-                    if path != self.root:
-                        give_to_owner_of(self.root, path)
+            owner = self.root.stat().st_uid
         except OSError as error:
             raise ConfigError(
                 f"Cannot create the data directory {self.root}: {error.strerror};"
                 " choose another with --data-dir"
             ) from error
+        if is_foreign(owner):
+            raise ConfigError(
+                f"{self.root} belongs to uid {owner}; root must not use it. Run this as that user,"
+                " or change the owner (chown -R root)"
+            )
         return self
 
     @property

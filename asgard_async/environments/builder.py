@@ -15,8 +15,9 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
-from asgard_async.core.files.remove_tree import remove_tree
+from asgard_async.core.files.remove_tree import entries_within, remove_tree
 from asgard_async.domain.attempt import End, Ended, Stop
+from asgard_async.domain.names import environment_key_of, is_valid
 from asgard_async.environments.build_program import Plan
 from asgard_async.environments.cache import EnvironmentCache
 from asgard_async.environments.spec import EnvironmentSpec
@@ -104,7 +105,7 @@ class Builder:
         async def start(attempt: Attempt) -> None:
             await self._start(Build(environment_spec=environment_spec, attempt=attempt))
 
-        attempts = AttemptSeries(self._directory / environment_spec.key)
+        attempts = AttemptSeries(self._directory / environment_key_of(environment_spec.key))
         return Build(
             environment_spec=environment_spec, attempt=await attempts.adopt_or_start(start)
         )
@@ -133,9 +134,11 @@ class Builder:
 
     def sweep(self) -> None:
         """Remove files of finished builds, whose output is in the logs of the waiting jobs."""
-        for folder in self._directory.glob("*"):
-            if AttemptSeries(folder).running() is None:
-                remove_tree(folder)
+        for name in entries_within(self._directory):
+            if is_valid(environment_key_of, name):
+                folder = self._directory / environment_key_of(name)
+                if AttemptSeries(folder).running() is None:
+                    remove_tree(folder)
 
     async def stop(self, build: Build) -> None:
         """Stop a build."""

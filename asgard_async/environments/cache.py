@@ -12,8 +12,14 @@ import contextlib
 from collections.abc import Iterator
 from pathlib import Path
 
+from asgard_async.core.files.regular import read_regular
+from asgard_async.core.files.remove_tree import entries_within
+from asgard_async.domain.names import environment_key_of, is_valid
 from asgard_async.environments.spec import FOR_ONE_JOB
 from asgard_async.supervisor.shared_directory import LeasedDirectory, sweep
+
+MAX_REQUIREMENTS = 16 << 20
+"""Bytes of requirements.txt; more than a request can contain."""
 
 
 class CachedEnvironment(LeasedDirectory):
@@ -48,7 +54,8 @@ class CachedEnvironment(LeasedDirectory):
 
     @property
     def requirements(self) -> list[str]:
-        return (self.directory / "requirements.txt").read_text().split("\n")[:-1]
+        content = read_regular(self.directory / "requirements.txt", max_bytes=MAX_REQUIREMENTS)
+        return content.decode(errors="replace").split("\n")[:-1]
 
 
 class EnvironmentCache:
@@ -58,8 +65,12 @@ class EnvironmentCache:
         self.directory = directory
 
     def path_of(self, key: str) -> Path:
-        """Return the directory of an environment, which may not exist."""
-        return self.directory / key
+        """Return the directory of an environment, which may not exist.
+
+        Raises:
+            InvalidName: the key is not that of an environment.
+        """
+        return self.directory / environment_key_of(key)
 
     @contextlib.contextmanager
     def held(self, key: str) -> Iterator[CachedEnvironment | None]:
@@ -70,15 +81,13 @@ class EnvironmentCache:
 
     def all(self) -> list[CachedEnvironment]:
         """Return all complete environments, the least recently used one first."""
-        if not self.directory.exists():
-            return []
         environments = []
-        for path in self.directory.iterdir():
-            if path.name.startswith("."):
-                continue
-            environment = CachedEnvironment(directory=path)
-            # another process may delete the environment meanwhile, and builds/ has no lock file
-            with contextlib.suppress(FileNotFoundError, NotADirectoryError):
+        for name in entries_within(self.directory):
+            if not is_valid(environment_key_of, name):
+                continue  # builds/, for example
+            environment = CachedEnvironment(directory=self.path_of(name))
+            # another process may delete the environment meanwhile
+            with contextlib.suppress(OSError):
                 environments.append((environment.last_used_at, environment))
         return [environment for _, environment in sorted(environments, key=lambda pair: pair[0])]
 

@@ -11,6 +11,8 @@ from collections.abc import Iterator
 from contextlib import AbstractContextManager
 from pathlib import Path
 
+from asgard_async.core.files.regular import open_regular
+from asgard_async.domain.names import job_id_of
 from asgard_async.logformat.files import read_hole
 from asgard_async.logformat.times import parts_by_time
 from asgard_async.logs.source import LogSlice, TimedSlice, Wake
@@ -35,7 +37,7 @@ class FileLogSource:
 
     def path_of(self, job_id: str) -> Path:
         """Return the path of a job's log, which may not exist."""
-        return self._directory / job_id / self._name
+        return self._directory / job_id_of(job_id) / self._name
 
     async def size(self, job_id: str) -> int:
         """See `LogSource.size`."""
@@ -92,7 +94,7 @@ def read_timed(path: Path, offset: int, limit: int) -> TimedSlice:
 
 def _size(path: Path) -> int:
     try:
-        return path.stat().st_size
+        return path.lstat().st_size
     except FileNotFoundError:
         return 0
 
@@ -106,7 +108,7 @@ def _tail(path: Path, count: int) -> LogSlice:
 @contextlib.contextmanager
 def _opened(path: Path) -> Iterator[int | None]:
     try:
-        descriptor = os.open(path, os.O_RDONLY | os.O_CLOEXEC | os.O_NOFOLLOW)
+        descriptor = open_regular(path)
     except FileNotFoundError:
         yield None
         return

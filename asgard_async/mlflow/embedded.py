@@ -29,6 +29,7 @@ from urllib.parse import unquote, urlsplit
 
 from asgard_async.config import Config
 from asgard_async.core.backoff import Backoff
+from asgard_async.core.files.descent import open_below
 from asgard_async.core.files.locks import is_held
 from asgard_async.core.files.remove_tree import remove_tree
 from asgard_async.domain.attempt import Ended
@@ -192,8 +193,7 @@ class EmbeddedServer:
     def _sandbox(self) -> ServiceSandbox:
         remove_tree(self._tmp)
         self._store.mkdir(mode=0o700, parents=True, exist_ok=True)
-        self._tmp.mkdir(mode=0o700)
-        os.chown(self._tmp, self._store.stat().st_uid, -1)
+        self._make_tmp()
         destination = _local_directory(self._config.artifacts_destination)
         artifacts = [] if destination is None else [destination]
         return mlflow_sandbox(
@@ -234,6 +234,19 @@ class EmbeddedServer:
     def _tmp(self) -> Path:
         # on the store's file system rather than a tmpfs: models pass through it
         return self._store / "tmp"
+
+    def _make_tmp(self) -> None:
+        """Create the server's TMPDIR, owned like the store, which the server's user can write."""
+        store = open_below(str(self._store))
+        try:
+            os.mkdir(self._tmp.name, 0o700, dir_fd=store)
+            tmp = open_below(store, self._tmp.name)
+            try:
+                os.fchown(tmp, os.fstat(store).st_uid, -1)
+            finally:
+                os.close(tmp)
+        finally:
+            os.close(store)
 
     @property
     def _settings_file(self) -> Path:

@@ -12,6 +12,7 @@ from asgard_async.config import EnvironmentsConfig, RetentionConfig
 from asgard_async.core.threads import run_in_daemon_thread
 from asgard_async.core.timestamps import now
 from asgard_async.domain.errors import JobNotFinished, JobNotFound
+from asgard_async.domain.names import InvalidName
 from asgard_async.environments.cache import EnvironmentCache
 from asgard_async.executors.base import JobFiles
 from asgard_async.retention.plan import (
@@ -148,6 +149,8 @@ class Collector:
         for job in ended:
             try:
                 yield self._measure_job(job)
+            except InvalidName as error:
+                logger.warning("a job in the database is not deleted: %s", error)
             except Exception:
                 # continue with the other jobs
                 logger.exception("the files of job %s cannot be measured", job.job_id)

@@ -17,6 +17,8 @@ from pathlib import Path
 from typing import IO
 
 from asgard_async.core.files.durability import make_durable
+from asgard_async.core.files.remove_tree import remove_tree
+from asgard_async.domain.names import archive_of, is_valid
 
 SETTLED_SECONDS = 24 * 3600
 """The age after which a file without a row will never get one: far beyond any upload's deadline."""
@@ -55,8 +57,12 @@ class ArchiveStore:
         self._received: set[str] = set()
 
     def path(self, name: str) -> Path:
-        """The path of an archive."""
-        return self._directory / name
+        """The path of an archive.
+
+        Raises:
+            InvalidName: The name is not that of an archive.
+        """
+        return self._directory / archive_of(name)
 
     @contextmanager
     def receiving(self, suffix: str) -> Iterator[Incoming]:
@@ -95,7 +101,7 @@ class ArchiveStore:
 
     async def remove(self, name: str) -> None:
         """Remove an archive that no row names."""
-        await asyncio.to_thread(self.path(name).unlink, missing_ok=True)
+        await asyncio.to_thread(remove_tree, self.path(name))
 
     def settled(self, at: datetime) -> set[str]:
         """Return the archives that are so old at that time that none still waits for its row.
@@ -105,14 +111,20 @@ class ArchiveStore:
         cutoff = at.timestamp() - SETTLED_SECONDS
         with os.scandir(self._directory) as entries:
             # not the modification time: `share` links files that may be old
-            return {entry.name for entry in entries if entry.stat().st_ctime < cutoff}
+            return {
+                entry.name
+                for entry in entries
+                if is_valid(archive_of, entry.name)
+                and entry.stat(follow_symlinks=False).st_ctime < cutoff
+            }
 
     async def sweep(self, known: Collection[str]) -> int:
         """Remove the archives that are not in `known`; return their number.
 
-        Must not run during uploads.
+        Other entries, such as lost+found, are ignored. Must not run during uploads.
         """
-        strays = set(await asyncio.to_thread(os.listdir, self._directory)) - set(known)
+        names = await asyncio.to_thread(os.listdir, self._directory)
+        strays = {name for name in names if is_valid(archive_of, name)} - set(known)
         for name in strays:
             await self.remove(name)
         return len(strays)

@@ -18,6 +18,7 @@ from typing import Any
 
 import msgspec
 
+from asgard_async.core.files.regular import NotRegular, open_regular, read_regular
 from asgard_async.domain.attempt import End, Ended, Stop
 from asgard_async.domain.job import Started
 from asgard_async.domain.status import ColdReason, Isolation
@@ -42,6 +43,8 @@ SHIM_STARTS = (
 """Path suffixes of the program in a keeper's command line. After an upgrade, keepers of an earlier
 version or of another installation may still be running."""
 SHIM_LOG = "shim.log"
+MAX_FILE_BYTES = 1 << 20
+"""Bytes of an attempt's file; the shim writes far less."""
 POLL_SECONDS = 0.01
 FORK_SECONDS = 20.0
 """A keeper server that takes longer than this is stuck."""
@@ -93,8 +96,8 @@ class Attempt:
         try:
             os.write(spec_file, encode_spec(spec))
             os.lseek(spec_file, 0, os.SEEK_SET)
-            flags = os.O_WRONLY | os.O_CREAT | os.O_APPEND | os.O_CLOEXEC
-            log = os.open(self.directory / SHIM_LOG, flags, 0o600)
+            flags = os.O_WRONLY | os.O_CREAT | os.O_APPEND
+            log = open_regular(self.directory / SHIM_LOG, flags)
             try:
                 yield spec_file, log
             finally:
@@ -177,10 +180,11 @@ class Attempt:
     def _read(self, name: str) -> dict[str, Any] | None:
         """Read a file; return None if it does not exist, an empty dictionary if it is invalid."""
         try:
-            return msgspec.json.decode(self._path(name).read_bytes(), type=dict[str, Any])
+            content = read_regular(self._path(name), max_bytes=MAX_FILE_BYTES)
+            return msgspec.json.decode(content, type=dict[str, Any])
         except FileNotFoundError:
             return None
-        except (IsADirectoryError, msgspec.MsgspecError) as error:
+        except (NotRegular, msgspec.MsgspecError) as error:
             logger.warning("%s is not a file written by the shim: %s", self._path(name), error)
             return {}
 
@@ -200,8 +204,9 @@ class Attempt:
         return running or processes_running(SHIM_STARTS, str(self.directory))
 
     def _keeper(self) -> ProcessIdentity | None:
-        with contextlib.suppress(FileNotFoundError, ValueError):
-            pid, start_time, boot_id = self._path(files.LOCK).read_text().split()
+        with contextlib.suppress(FileNotFoundError, NotRegular, ValueError):
+            content = read_regular(self._path(files.LOCK), max_bytes=MAX_FILE_BYTES)
+            pid, start_time, boot_id = content.decode().split()
             return ProcessIdentity(pid=int(pid), start_time=int(start_time), boot_id=boot_id)
         return None
 

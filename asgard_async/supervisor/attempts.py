@@ -10,7 +10,8 @@ import asyncio
 from collections.abc import Awaitable, Callable
 from pathlib import Path
 
-from asgard_async.core.files.remove_tree import remove_tree
+from asgard_async.core.files.remove_tree import entries_within, remove_tree
+from asgard_async.domain.names import attempt_number_of, is_valid
 from asgard_async.supervisor.attempt import Attempt
 
 
@@ -64,8 +65,5 @@ class AttemptSeries:
         return max(self._numbers(), default=0)
 
     def _numbers(self) -> list[int]:
-        try:
-            names = [path.name for path in self.directory.iterdir()]
-        except FileNotFoundError:
-            return []
-        return [int(name) for name in names if name.isdecimal()]
+        names = entries_within(self.directory)
+        return [attempt_number_of(name) for name in names if is_valid(attempt_number_of, name)]

@@ -1,16 +1,23 @@
 """Directories shared by jobs, with locks that protect them from deletion while in use."""
 
 import contextlib
+import errno
 import fcntl
 import os
+import re
+import stat
 from collections.abc import Iterator
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
 
 from asgard_async.core.files.locks import is_held
-from asgard_async.core.files.remove_tree import remove_tree
+from asgard_async.core.files.regular import open_regular
+from asgard_async.core.files.remove_tree import entries_within, remove_tree
 from asgard_async.supervisor.disk_usage import DiskUsage, usage_of
+
+INTERRUPTED = re.compile(r"\.[0-9a-z]+\.[0-9]+")
+"""The name of a directory that is being deleted; see `LeasedDirectory.remove`."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -28,7 +35,10 @@ class LeasedDirectory:
 
     @property
     def last_used_at(self) -> datetime:
-        return datetime.fromtimestamp(self.lock.stat().st_mtime, UTC)
+        status = self.lock.lstat()
+        if not stat.S_ISREG(status.st_mode) or not stat.S_ISDIR(self.directory.lstat().st_mode):
+            raise NotADirectoryError(errno.ENOTDIR, "Not a directory with a lock", self.directory)
+        return datetime.fromtimestamp(status.st_mtime, UTC)
 
     def usage(self) -> DiskUsage:
         """Return the disk space that deletion would free.
@@ -49,7 +59,7 @@ class LeasedDirectory:
     def in_use(self) -> Iterator[bool]:
         """Protect the directory from deletion and record its use; yield False if it is missing."""
         try:
-            descriptor = os.open(self.lock, os.O_RDWR | os.O_CLOEXEC)
+            descriptor = open_regular(self.lock, os.O_RDWR)
         except FileNotFoundError:
             yield False
             return
@@ -67,7 +77,7 @@ class LeasedDirectory:
     def remove(self) -> bool:
         """Delete the directory; return False if it is in use or another process deletes it."""
         try:
-            descriptor = os.open(self.lock, os.O_RDWR | os.O_CLOEXEC)
+            descriptor = open_regular(self.lock, os.O_RDWR)
         except FileNotFoundError:
             return False
         try:
@@ -88,5 +98,6 @@ class LeasedDirectory:
 
 def sweep(parent: Path) -> None:
     """Finish interrupted deletions below `parent`; harmless to deletions in progress."""
-    for path in parent.glob(".*.*"):
-        remove_tree(path)
+    for name in entries_within(parent):
+        if INTERRUPTED.fullmatch(name):
+            remove_tree(parent / name)

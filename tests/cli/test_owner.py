@@ -4,13 +4,13 @@ import contextlib
 import os
 import shutil
 import subprocess
+import sys
 import tempfile
 from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
 
-from asgard_async.auth.audit import AuditLog
 from asgard_async.config.data_directory import DataDirectory
 from asgard_async.store.database import bring_up_to_date
 from tests.support.asgard_command import DEADLINE_SECONDS, asgard, command, environment
@@ -90,9 +90,29 @@ def test_root_builds_environments_for_the_owner(data: DataDirectory) -> None:
 
 
 @pytest.mark.service
-async def test_a_service_run_by_root_warns(data: DataDirectory) -> None:
-    async with running_service(data.root, WITHOUT_MLFLOW) as service:
-        assert f"belongs to uid {SOMEBODY}" in service.log.read_text()
+async def test_a_service_of_root_runs_as_the_owner(data: DataDirectory) -> None:
+    start = launcher(0, data.root)
+    async with running_service(data.root, WITHOUT_MLFLOW, start) as service:
+        assert f"running as uid {SOMEBODY}" in service.log.read_text()
+        job = await service.finished(await service.submit("import os; print(os.getuid())"))
+        assert (job["reason"], job["logs"]) == ("succeeded", f"{SOMEBODY}\n")
+        assert owners(data.root) == {SOMEBODY}
+
+
+def test_a_service_needs_an_interpreter_for_the_owner(data: DataDirectory) -> None:
+    private = data.root.parent / "private"
+    private.mkdir(mode=0o700)
+    (private / "python").symlink_to(sys.executable)
+    done = subprocess.run(
+        [str(private / "python"), "-m", "asgard_async", "serve", "--data-dir", str(data.root)],
+        env=environment(PYTHONPATH=os.pathsep.join(filter(None, sys.path))),
+        capture_output=True,
+        text=True,
+        timeout=DEADLINE_SECONDS,
+        check=False,
+    )
+    assert done.returncode == 1
+    assert f"belongs to uid {SOMEBODY}, who cannot run" in done.stderr
 
 
 def test_a_backup_elsewhere_stays_owned_by_root(data: DataDirectory) -> None:
@@ -115,10 +135,3 @@ def test_root_follows_no_planted_links(data: DataDirectory) -> None:
         assert (done.returncode, done.stdout) == (1, "")
         assert secret.read_text() == "kept"
         assert secret.stat().st_uid == 0
-
-
-def test_the_audit_log_belongs_to_the_data_owner(data: DataDirectory) -> None:
-    log = AuditLog(data.audit_log)
-    log.write(action="upload")
-    log.close()
-    assert data.audit_log.stat().st_uid == SOMEBODY

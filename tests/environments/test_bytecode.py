@@ -12,6 +12,7 @@ from tests.support.eventually import eventually
 from tests.support.processes import state_of
 
 MANY = 5_000
+KEY = "0" * 20
 PARENT = """
 import os, subprocess, sys
 child = subprocess.Popen([sys.executable, *sys.argv[1:], str(os.getpid()), "19", "-1"])
@@ -27,7 +28,7 @@ def cache(tmp_path: Path) -> EnvironmentCache:
 
 @pytest.fixture
 def environment(cache: EnvironmentCache) -> CachedEnvironment:
-    environment = CachedEnvironment(directory=cache.path_of("key"))
+    environment = CachedEnvironment(directory=cache.path_of(KEY))
     (environment.modules / "package").mkdir(parents=True)
     (environment.modules / "package" / "module.py").write_text("raise SystemExit('was run')\n")
     environment.lock.touch()
@@ -46,8 +47,8 @@ def bytecode(environment: CachedEnvironment) -> set[str]:
 async def test_modules_are_compiled_without_running(
     cache: EnvironmentCache, environment: CachedEnvironment
 ) -> None:
-    assert [one.key for one in uncompiled(cache)] == ["key"]
-    await compile_modules(cache, "key", niceness=0)
+    assert [one.key for one in uncompiled(cache)] == [KEY]
+    await compile_modules(cache, KEY, niceness=0)
     assert bytecode(environment) == {"module"}
     assert uncompiled(cache) == []
 
@@ -56,13 +57,13 @@ async def test_a_module_with_invalid_syntax_is_skipped(
     cache: EnvironmentCache, environment: CachedEnvironment
 ) -> None:
     (environment.modules / "package" / "template.py").write_text("{{ no python }\n")
-    await compile_modules(cache, "key", niceness=0)
+    await compile_modules(cache, KEY, niceness=0)
     assert bytecode(environment) == {"module"}
     assert environment.is_compiled
 
 
 async def test_a_deleted_environment_is_skipped(cache: EnvironmentCache) -> None:
-    await compile_modules(cache, "key", niceness=0)
+    await compile_modules(cache, KEY, niceness=0)
 
 
 async def test_compiling_holds_the_environment_and_is_cancellable(
@@ -70,7 +71,7 @@ async def test_compiling_holds_the_environment_and_is_cancellable(
 ) -> None:
     for number in range(MANY):
         (environment.modules / "package" / f"m{number}.py").touch()
-    work = asyncio.create_task(compile_modules(cache, "key", niceness=0))
+    work = asyncio.create_task(compile_modules(cache, KEY, niceness=0))
     await eventually(lambda: has_begun(environment))
     assert not environment.remove()
     work.cancel()

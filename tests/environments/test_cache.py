@@ -12,6 +12,8 @@ import pytest
 from asgard_async.environments.cache import CachedEnvironment, EnvironmentCache
 
 MB = 1 << 20
+A, B, C, D = (letter * 20 for letter in "abcd")
+ONCE = [f"once{number:016x}" for number in range(3)]
 
 
 @pytest.fixture
@@ -39,45 +41,45 @@ def test_an_absent_environment_is_none(cache: EnvironmentCache) -> None:
 
 
 def test_holding_records_use_and_prevents_removal(cache: EnvironmentCache) -> None:
-    make(cache, "a", used_at=1)
-    make(cache, "b", used_at=2)
-    assert keys(cache) == ["a", "b"]
-    with cache.held("a") as environment:
+    make(cache, A, used_at=1)
+    make(cache, B, used_at=2)
+    assert keys(cache) == [A, B]
+    with cache.held(A) as environment:
         assert environment is not None
         assert environment.requirements == ["mlflow==3", "numpy"]
         assert environment.is_in_use()
-        assert keys(cache) == ["b", "a"]
+        assert keys(cache) == [B, A]
         assert not environment.remove()
     assert not environment.is_in_use()
     assert environment.remove()
-    assert keys(cache) == ["b"]
+    assert keys(cache) == [B]
     assert not environment.remove()
 
 
 def test_pruning_removes_the_least_recently_used(cache: EnvironmentCache) -> None:
-    for number, key in enumerate("abcd"):
+    for number, key in enumerate((A, B, C, D)):
         make(cache, key, megabytes=2, used_at=number + 1)
     assert cache.prune(max_bytes=100 * MB) == []
-    with cache.held("a"):
-        assert cache.prune(max_bytes=5 * MB) == ["b", "c"]
-    assert keys(cache) == ["d", "a"]
-    assert cache.prune(max_bytes=0, but="a") == ["d"]
-    assert cache.prune(max_bytes=0) == ["a"]
+    with cache.held(A):
+        assert cache.prune(max_bytes=5 * MB) == [B, C]
+    assert keys(cache) == [D, A]
+    assert cache.prune(max_bytes=0, but=A) == [D]
+    assert cache.prune(max_bytes=0) == [A]
     assert list(cache.directory.iterdir()) == []
 
 
 def test_single_job_environments_go_with_their_job(cache: EnvironmentCache) -> None:
-    for number, key in enumerate(["a", "once1", "once2", "once3"]):
+    for number, key in enumerate([A, ONCE[0], ONCE[1], ONCE[2]]):
         make(cache, key, used_at=number + 1)
-    with cache.held("once1"):
-        assert cache.prune(max_bytes=100 * MB, but="once3") == ["once2"]
-    assert cache.prune(max_bytes=100 * MB) == ["once3", "once1"]
-    assert keys(cache) == ["a"]
+    with cache.held(ONCE[0]):
+        assert cache.prune(max_bytes=100 * MB, but=ONCE[2]) == [ONCE[1]]
+    assert cache.prune(max_bytes=100 * MB) == [ONCE[2], ONCE[0]]
+    assert keys(cache) == [A]
 
 
 def test_a_hard_linked_file_counts_its_share(cache: EnvironmentCache, tmp_path: Path) -> None:
-    make(cache, "a", megabytes=4)
-    environment = CachedEnvironment(directory=cache.path_of("a"))
+    make(cache, A, megabytes=4)
+    environment = CachedEnvironment(directory=cache.path_of(A))
     alone = environment.size_bytes()
     (tmp_path / "elsewhere").hardlink_to(environment.directory / "venv" / "data")
     assert alone >= 4 * MB
@@ -85,12 +87,12 @@ def test_a_hard_linked_file_counts_its_share(cache: EnvironmentCache, tmp_path: 
 
 
 def test_a_hold_by_another_process_is_respected(cache: EnvironmentCache) -> None:
-    make(cache, "a")
+    make(cache, A)
     program = f"""
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from asgard_async.environments.cache import EnvironmentCache
-with EnvironmentCache(Path({str(cache.directory)!r})).held("a"):
+with EnvironmentCache(Path({str(cache.directory)!r})).held({A!r}):
     print("held", flush=True)
     input()
 """
@@ -101,7 +103,7 @@ with EnvironmentCache(Path({str(cache.directory)!r})).held("a"):
         assert other.stdout.readline() == "held\n"
         assert cache.prune(max_bytes=0) == []
         other.communicate("\n")
-    assert cache.prune(max_bytes=0) == ["a"]
+    assert cache.prune(max_bytes=0) == [A]
 
 
 def test_concurrent_removal_never_shows_a_partial_one(cache: EnvironmentCache) -> None:
@@ -110,7 +112,7 @@ def test_concurrent_removal_never_shows_a_partial_one(cache: EnvironmentCache) -
 
     def use() -> None:
         while not stop.wait(0.002):  # at times nobody holds it
-            with cache.held("a") as environment:
+            with cache.held(A) as environment:
                 if environment is not None and not (environment.directory / "venv/data").exists():
                     problems.append("half of it")
 
@@ -118,10 +120,10 @@ def test_concurrent_removal_never_shows_a_partial_one(cache: EnvironmentCache) -
     for user in users:
         user.start()
     for number in range(15):
-        aside = cache.path_of(f".new{number}")
+        aside = cache.directory / f".new{number}"
         make(cache, aside.name)
-        aside.rename(cache.path_of("a"))
-        while cache.path_of("a").exists():
+        aside.rename(cache.path_of(A))
+        while cache.path_of(A).exists():
             cache.prune(max_bytes=0)
     stop.set()
     for user in users:
@@ -139,14 +141,14 @@ def test_removing_and_listing_may_run_concurrently(cache: EnvironmentCache) -> N
 
     with ThreadPoolExecutor(4) as threads:
         for _ in range(100):
-            make(cache, "a", megabytes=0)
+            make(cache, A, megabytes=0)
             (environment,) = cache.all()
             assert sum(threads.map(remove, [environment] * 4)) == 1
 
 
 def test_interrupted_removals_are_finished(cache: EnvironmentCache) -> None:
-    make(cache, "a")
-    make(cache, "b")
-    cache.path_of("a").rename(cache.path_of(".a.12345"))
+    make(cache, A)
+    make(cache, B)
+    cache.path_of(A).rename(cache.directory / f".{A}.12345")
     cache.sweep()
-    assert [path.name for path in cache.directory.iterdir()] == ["b"]
+    assert [path.name for path in cache.directory.iterdir()] == [B]

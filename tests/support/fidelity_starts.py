@@ -10,6 +10,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 from asgard_async.config import load_config
+from asgard_async.core.files.chown_tree import chown_tree
 from asgard_async.domain.status import Isolation
 from asgard_async.executors.local.warm.server import ForkServer
 from asgard_async.supervisor.attempt import Attempt
@@ -17,7 +18,6 @@ from asgard_async.supervisor.keeper_server import ColdServers, KeeperServer
 from asgard_async.supervisor.process_spec import READABLE_UMASK, process_spec
 from asgard_async.supervisor.sandbox.builder import SandboxBuilder
 from asgard_async.supervisor.sandbox.mounts import write
-from asgard_async.supervisor.sandbox.uids import chown_tree
 from asgard_async.supervisor.shim.sandbox import SandboxSpec
 from tests.support.service import FIRST_UID
 

@@ -4,17 +4,34 @@ import contextlib
 import os
 import shutil
 import sqlite3
+import tempfile
+from collections.abc import Generator, Iterator
+from functools import partial
 from pathlib import Path
 
 import click
 
-from asgard_async.cli.options import config_option, data_dir_option, load_or_exit
+from asgard_async.cli.data_directory import (
+    become_owner,
+    import_late_modules,
+    load_data_directory,
+    open_data_directory,
+)
+from asgard_async.cli.foreign_files import NotSent, opened_by
+from asgard_async.cli.options import config_option, data_dir_option
 from asgard_async.config import ConfigError
 from asgard_async.config.data_directory import DataDirectory
-from asgard_async.core.files.ownership import give_to_owner_of
-from asgard_async.store.backup import BackupFailed, back_up
+from asgard_async.core.files.ownership import controlling_user, is_foreign
+from asgard_async.core.files.regular import open_regular
+from asgard_async.core.files.remove_tree import entries_within
+from asgard_async.domain.names import InvalidName, archive_of, is_valid
+from asgard_async.store.backup import BackupFailed, back_up, copy_file
 from asgard_async.store.database import bring_up_to_date
 from asgard_async.store.migrate import SchemaError
+
+DATABASES = ("asgard.db", "mlflow/mlflow.db")
+TOKENS = "tokens.json"
+ARCHIVES = "archives/"
 
 
 @click.group()
@@ -39,24 +56,24 @@ def backup(file: Path | None, data_dir: str | None, target: Path) -> None:
       asgard db backup /backup/asgard-$(date +%F)
       cp -a /backup/asgard-2026-11-22 restored && asgard serve --data-dir restored
     """
-    data = _existing_directory(file, data_dir)
-    copy = DataDirectory(root=target)
+    data = load_data_directory(file, data_dir)
     try:
-        copy.make()
-        size = back_up(data.database, copy.database)
-        click.echo(f"{copy.database}  {size / 1e6:.1f} MB")
-        if data.mlflow_database.exists():
-            size = back_up(data.mlflow_database, copy.mlflow_database)
-            click.echo(f"{copy.mlflow_database}  {size / 1e6:.1f} MB")
-        archives = _copy_archives(data, copy)
-        click.echo(f"{copy.archives}  {archives} {'archive' if archives == 1 else 'archives'}")
-        if data.tokens.exists():
-            _copy(data.tokens, copy.tokens)
-            click.echo(f"{copy.tokens}")
-        if target.resolve().is_relative_to(data.root.resolve()):
-            give_to_owner_of(data.root, target)
-    except (BackupFailed, ConfigError, OSError) as error:
+        reader, writer = controlling_user(data.root), controlling_user(target)
+        if is_foreign(reader) and reader != writer:
+            import_late_modules()
+            _back_up_as(reader, data, target)
+        elif is_foreign(writer) and reader != writer:
+            raise click.ClickException(
+                f"{target} is in a directory of uid {writer}, who must not get a backup of root's"
+                " data; choose a directory that only root can write to"
+            )
+        else:
+            become_owner(data.root)
+            _check_existing(data)
+            _back_up(data, DataDirectory(root=target).make())
+    except (BackupFailed, ConfigError, InvalidName, NotSent, OSError) as error:
         raise click.ClickException(str(error)) from error
+    _report(DataDirectory(root=target))
 
 
 @db.command()
@@ -71,14 +88,15 @@ def migrate(file: Path | None, data_dir: str | None) -> None:
     Example:
       asgard db migrate --data-dir /srv/asgard
     """
-    data = _existing_directory(file, data_dir)
+    _, data = open_data_directory(file, data_dir)
+    _check_existing(data)
     try:
         lock = data.lock()
-    except ConfigError as error:
+    except (ConfigError, OSError) as error:
         raise click.ClickException(str(error)) from error
     try:
         migrations = bring_up_to_date(data.database)
-    except (SchemaError, sqlite3.Error) as error:
+    except (SchemaError, sqlite3.Error, OSError) as error:
         raise click.ClickException(f"{data.database}: {error}") from error
     finally:
         os.close(lock)
@@ -88,27 +106,80 @@ def migrate(file: Path | None, data_dir: str | None) -> None:
         click.echo("The schema is up to date.")
 
 
-def _existing_directory(file: Path | None, data_dir: str | None) -> DataDirectory:
-    data = DataDirectory(root=load_or_exit(file, data_dir=data_dir).data_dir)
+def _check_existing(data: DataDirectory) -> None:
     if not data.database.exists():
         raise click.ClickException(f"There is no database in {data.root}; see --data-dir")
-    return data
 
 
-def _copy_archives(data: DataDirectory, copy: DataDirectory) -> int:
-    """Copy the archives that the backup does not have yet; an archive never changes."""
-    copied = 0
-    for archive in sorted(data.archives.iterdir()):
-        target = copy.archives / archive.name
-        if not target.exists():
+def _back_up(data: DataDirectory, copy: DataDirectory) -> None:
+    """Make a backup as one user."""
+    for name in DATABASES:
+        if (data.root / name).exists():
+            back_up(data.root / name, copy.root / name)
+    for name, descriptor in _open_files(data):
+        _store(name, descriptor, copy)
+
+
+def _back_up_as(reader: int, data: DataDirectory, target: Path) -> None:
+    """Make a backup whose files are read by the data directory's owner."""
+    with opened_by(reader, partial(_open_all, data)) as files:
+        become_owner(target)
+        copy = DataDirectory(root=target).make()
+        for name, descriptor in files:
+            _store(name, descriptor, copy)
+
+
+def _store(name: str, descriptor: int, copy: DataDirectory) -> None:
+    if name in {*DATABASES, TOKENS}:
+        copy_file(descriptor, copy.root / name)
+        return
+    archive = copy.archives / archive_of(name.removeprefix(ARCHIVES))
+    if not archive.exists():  # an archive never changes
+        copy_file(descriptor, archive)
+
+
+def _open_all(data: DataDirectory) -> Generator[tuple[str, int], None, None]:
+    """Open snapshots of the databases, and the other files."""
+    _check_existing(data)
+    spool = Path(tempfile.mkdtemp(prefix=".backup-", dir=data.root))
+    try:
+        for name in DATABASES:
+            if (data.root / name).exists():
+                snapshot = spool / "snapshot.db"
+                back_up(data.root / name, snapshot)
+                with _opened(snapshot) as descriptor:
+                    snapshot.unlink()
+                    yield name, descriptor
+        yield from _open_files(data)
+    finally:
+        shutil.rmtree(spool, ignore_errors=True)
+
+
+def _open_files(data: DataDirectory) -> Iterator[tuple[str, int]]:
+    """Open the tokens and the archives."""
+    for name in sorted(entries_within(data.archives)):
+        if is_valid(archive_of, name):
             with contextlib.suppress(FileNotFoundError):  # its job has just been deleted
-                _copy(archive, target)
-        copied += target.exists()
-    return copied
+                with _opened(data.archives / name) as descriptor:
+                    yield f"{ARCHIVES}{name}", descriptor
+    with contextlib.suppress(FileNotFoundError), _opened(data.tokens) as descriptor:
+        yield TOKENS, descriptor
 
 
-def _copy(source: Path, target: Path) -> None:
-    partial = target.with_name(target.name + ".partial")
-    shutil.copy2(source, partial)
-    partial.chmod(0o600)
-    partial.replace(target)
+@contextlib.contextmanager
+def _opened(file: Path) -> Iterator[int]:
+    descriptor = open_regular(file)
+    try:
+        yield descriptor
+    finally:
+        os.close(descriptor)
+
+
+def _report(copy: DataDirectory) -> None:
+    for file in (copy.database, copy.mlflow_database):
+        if file.exists():
+            click.echo(f"{file}  {file.stat().st_size / 1e6:.1f} MB")
+    archives = len(entries_within(copy.archives))
+    click.echo(f"{copy.archives}  {archives} {'archive' if archives == 1 else 'archives'}")
+    if copy.tokens.exists():
+        click.echo(f"{copy.tokens}")

@@ -15,7 +15,8 @@ from asgard_async.cli.checks.machine import isolation, limits, open_files, uv
 from asgard_async.cli.checks.mlflow import mlflow
 from asgard_async.cli.checks.service import service
 from asgard_async.cli.checks.storage import clock, data_directory, database, disk
-from asgard_async.cli.options import config_option, data_dir_option, json_option, load_or_exit
+from asgard_async.cli.data_directory import open_data_directory
+from asgard_async.cli.options import config_option, data_dir_option, json_option
 from asgard_async.config import Config
 from asgard_async.config.data_directory import DataDirectory
 
@@ -55,8 +56,8 @@ def doctor(file: Path | None, data_dir: str | None, as_json: bool) -> None:
       asgard doctor
       asgard doctor --data-dir /srv/asgard --json
     """
-    config = load_or_exit(file, data_dir=data_dir)
-    findings = asyncio.run(_run_checks(config, DataDirectory(root=config.data_dir)))
+    config, data = open_data_directory(file, data_dir)
+    findings = asyncio.run(_run_checks(config, data))
     if as_json:
         click.echo(json.dumps([finding.as_dict() for finding in findings], indent=2))
     else:

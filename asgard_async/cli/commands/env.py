@@ -8,17 +8,16 @@ from typing import Any, TextIO
 
 import click
 
+from asgard_async.cli.data_directory import open_data_directory
 from asgard_async.cli.options import (
     config_option,
     data_dir_option,
     json_option,
-    load_or_exit,
     requirements_in,
     requirements_option,
 )
 from asgard_async.config import Config, ConfigError
 from asgard_async.config.data_directory import DataDirectory
-from asgard_async.core.files.ownership import become_owner_of
 from asgard_async.core.timestamps import rfc3339
 from asgard_async.domain.errors import InvalidSubmission
 from asgard_async.environments.builder import BuildFailed
@@ -45,7 +44,8 @@ def list_environments(file: Path | None, data_dir: str | None, as_json: bool) ->
       asgard env list
       asgard env list --json
     """
-    cache = EnvironmentCache(_data(load_or_exit(file, data_dir=data_dir)).environments)
+    _, data = open_data_directory(file, data_dir)
+    cache = EnvironmentCache(data.environments)
     environments = [_describe(environment) for environment in cache.all()]
     if as_json:
         click.echo(json.dumps(environments, indent=2))
@@ -81,14 +81,13 @@ def build(
     requirements = (*requirement, *requirements_in(requirements_file))
     if not requirements:
         raise click.UsageError("Give at least one requirement: -r NAME, or --requirements FILE.")
-    config = load_or_exit(file, data_dir=data_dir)
-    # build as the service's user: a build script is untrusted code and must not run as root
-    become_owner_of(config.data_dir)
+    # as the service's user: a build script is untrusted code and must not run as root
+    config, data = open_data_directory(file, data_dir, runs_programs=True)
     try:
         parse_requirements(
             requirements, direct_references=config.environments.allow_direct_references
         )
-        asyncio.run(_build(config, requirements))
+        asyncio.run(_build(config, data, requirements))
     except InvalidSubmission as error:
         raise click.UsageError(" ".join(error.errors["requirements"])) from error
     except BuildFailed as error:
@@ -114,9 +113,9 @@ def prune(file: Path | None, data_dir: str | None, max_mb: int | None) -> None:
       asgard env prune              # down to [environments] max_cache_mb
       asgard env prune --max-mb 0   # all
     """
-    config = load_or_exit(file, data_dir=data_dir)
+    config, data = open_data_directory(file, data_dir)
     limit_mb = config.environments.max_cache_mb if max_mb is None else max_mb
-    cache = EnvironmentCache(_data(config).environments)
+    cache = EnvironmentCache(data.environments)
     removed = cache.prune(max_bytes=limit_mb << 20)
     for key in removed:
         click.echo(f"deleted {key}")
@@ -127,9 +126,9 @@ def prune(file: Path | None, data_dir: str | None, max_mb: int | None) -> None:
         click.echo("Nothing to delete.")
 
 
-async def _build(config: Config, requirements: tuple[str, ...]) -> None:
-    data = _data(config).make()
+async def _build(config: Config, data: DataDirectory, requirements: tuple[str, ...]) -> None:
     try:
+        data.make()
         selector = IsolationSelector(config, data)
     except ConfigError as error:
         raise click.ClickException(str(error)) from error
@@ -166,10 +165,6 @@ def _kept_for_jobs(remaining: Sequence[CachedEnvironment], *, max_bytes: int) ->
         for environment in remaining
         if (exceeds or environment.is_for_one_job) and environment.is_in_use()
     ]
-
-
-def _data(config: Config) -> DataDirectory:
-    return DataDirectory(root=config.data_dir)
 
 
 def _describe(environment: CachedEnvironment) -> dict[str, Any]:

@@ -2,12 +2,14 @@
 
 import asyncio
 import json
+import sqlite3
 from collections.abc import Sequence
 from pathlib import Path
 
 import click
 
-from asgard_async.cli.options import config_option, data_dir_option, json_option, load_or_exit
+from asgard_async.cli.data_directory import open_data_directory
+from asgard_async.cli.options import config_option, data_dir_option, json_option
 from asgard_async.config import Config
 from asgard_async.config.data_directory import DataDirectory
 from asgard_async.executors.component import job_files
@@ -35,13 +37,12 @@ def gc(file: Path | None, data_dir: str | None, dry_run: bool, as_json: bool) ->
       asgard gc --dry-run
       ASGARD_RETENTION__DIRECTORIES_DAYS=1 asgard gc
     """
-    config = load_or_exit(file, data_dir=data_dir)
-    data = DataDirectory(root=config.data_dir)
+    config, data = open_data_directory(file, data_dir)
     if not data.database.exists():
         raise click.ClickException(f"There is no database in {data.root}; see --data-dir")
     try:
         removals = asyncio.run(_collect(config, data, dry_run=dry_run))
-    except SchemaError as error:
+    except (SchemaError, OSError, sqlite3.Error) as error:
         raise click.ClickException(f"{data.database}: {error}") from error
     if as_json:
         click.echo(json.dumps([_describe(removal) for removal in removals], indent=2))

@@ -12,10 +12,10 @@ from aiohttp import web
 
 from asgard_async import __version__
 from asgard_async.auth.token_file import TokenFile
+from asgard_async.cli.data_directory import become_owner
 from asgard_async.cli.options import config_option, load_or_exit
 from asgard_async.config import Config, ConfigError
 from asgard_async.config.data_directory import DataDirectory
-from asgard_async.core.files.ownership import other_owner
 from asgard_async.core.logging import set_up_logging
 from asgard_async.mlflow.artifact_store import check_destination
 
@@ -52,13 +52,16 @@ def serve(
     """
     _occupy_standard_descriptors()
     config = load_or_exit(file, host=host, port=port, data_dir=data_dir)
+    is_root = os.geteuid() == 0
+    become_owner(config.data_dir, runs_programs=True)
     try:
         _refuse_public(config)
         check_destination(config)
         set_up_logging(level=config.logging.level, format=config.logging.format)
         for warning in config.warnings:
             logger.warning("%s", warning)
-        _warn_if_root(config)
+        if is_root and os.geteuid() != 0:
+            logger.info("running as uid %d, who owns %s", os.geteuid(), config.data_dir)
         # only the owner may access the files that the service creates
         os.umask(0o077)
         asyncio.run(_serve(config, drain=drain))
@@ -84,17 +87,6 @@ def _refuse_public(config: Config) -> None:
             f"[server] host: {host} is not a loopback address, and without tokens anyone who can"
             " connect could run code on this machine. Create a token first: asgard token create"
             f" --data-dir {shlex.quote(str(config.data_dir))}"
-        )
-
-
-def _warn_if_root(config: Config) -> None:
-    if (owner := other_owner(config.data_dir)) is not None:
-        logger.warning(
-            "the service runs as root, but %s belongs to uid %d; new files there will belong to"
-            " root. Run the service as the directory's owner, or give the directory to root"
-            " (chown -R root)",
-            config.data_dir,
-            owner.st_uid,
         )
 
 

@@ -10,6 +10,7 @@ from pathlib import Path
 
 import click
 
+from asgard_async.cli.data_directory import become_owner
 from asgard_async.cli.options import config_option, load_or_exit
 
 UNIT = "asgard.service"
@@ -57,6 +58,7 @@ def install(
         data = config.data_dir
     unit = render(command=_command(file), data_dir=data, user_name=user_name if system else None)
     target = (folder or (SYSTEM_FOLDER if system else _user_folder())) / UNIT
+    become_owner(target.parent)
     try:
         target.parent.mkdir(parents=True, exist_ok=True)
         changed = not target.exists() or target.read_text() != unit

@@ -8,9 +8,9 @@ import click
 
 from asgard_async.auth.token import Scope, Token
 from asgard_async.auth.token_file import NameTaken, NoSuchToken, TokenFile
-from asgard_async.cli.options import config_option, data_dir_option, json_option, load_or_exit
+from asgard_async.cli.data_directory import open_data_directory
+from asgard_async.cli.options import config_option, data_dir_option, json_option
 from asgard_async.config import ConfigError
-from asgard_async.config.data_directory import DataDirectory
 from asgard_async.core.timestamps import now, rfc3339
 
 
@@ -133,7 +133,7 @@ def revoke(file: Path | None, data_dir: str | None, token_id: str) -> None:
 def _tokens(
     file: Path | None, data_dir: str | None, *, create_directory: bool = False
 ) -> TokenFile:
-    data = DataDirectory(root=load_or_exit(file, data_dir=data_dir).data_dir)
+    _, data = open_data_directory(file, data_dir)
     if create_directory:
         try:
             data.make()

@@ -6,11 +6,13 @@ import os
 from collections.abc import Iterator
 from pathlib import Path
 
+from asgard_async.core.files.regular import open_regular
+
 
 @contextlib.contextmanager
 def held(path: Path) -> Iterator[None]:
     """Hold a shared lock on an existing file; wait while another process locks it exclusively."""
-    descriptor = os.open(path, os.O_RDWR | os.O_CLOEXEC)
+    descriptor = open_regular(path, os.O_RDWR)
     try:
         fcntl.flock(descriptor, fcntl.LOCK_SH)
         yield
@@ -21,7 +23,7 @@ def held(path: Path) -> Iterator[None]:
 def is_held(path: Path) -> bool:
     """Return whether any process holds a lock on the file; False if the file does not exist."""
     try:
-        descriptor = os.open(path, os.O_RDONLY | os.O_CLOEXEC)
+        descriptor = open_regular(path)
     except FileNotFoundError:
         return False
     try:

@@ -13,7 +13,10 @@ from pathlib import Path
 
 from asgard_async.core.archives.names import ArchiveLimits, ArchiveRefused
 from asgard_async.core.archives.unpack import unpack
+from asgard_async.core.files.descent import open_below
+from asgard_async.core.files.regular import open_regular
 from asgard_async.domain.attempt import AttemptId
+from asgard_async.domain.names import job_id_of
 from asgard_async.executors.base import AttemptRequest, CannotStart
 
 LOG_NAME = "job.log"
@@ -31,7 +34,7 @@ class AttemptDirectories:
 
     def of(self, attempt: AttemptId) -> Path:
         """Return the directory of an attempt."""
-        return self._jobs_dir / attempt.job_id / "attempts" / str(attempt.number)
+        return self._jobs_dir / job_id_of(attempt.job_id) / "attempts" / f"{attempt.number:d}"
 
     def existing(self, attempt: AttemptId) -> Path:
         """Return the directory of an attempt; create it if missing, to rule the attempt out."""
@@ -72,9 +75,13 @@ class AttemptDirectories:
         """Make the service the owner of the job's directories, since other jobs reuse its user."""
         for path in own_directories(self.of(attempt)):
             with contextlib.suppress(OSError):  # removed, or replaced by the job
-                if path.lstat().st_uid != os.geteuid() and path.is_dir():
-                    os.lchown(path, os.geteuid(), os.getegid())
-                    path.chmod(0o700)
+                descriptor = open_below(str(path.parent), path.name)
+                try:
+                    if os.fstat(descriptor).st_uid != os.geteuid():
+                        os.fchown(descriptor, os.geteuid(), os.getegid())
+                        os.fchmod(descriptor, 0o700)
+                finally:
+                    os.close(descriptor)
 
 
 def own_directories(directory: Path) -> list[Path]:
@@ -83,6 +90,5 @@ def own_directories(directory: Path) -> list[Path]:
 
 
 def _write_script(path: Path, script: bytes) -> None:
-    flags = os.O_WRONLY | os.O_CREAT | os.O_TRUNC | os.O_CLOEXEC
-    with os.fdopen(os.open(path, flags, 0o600), "wb") as file:
+    with os.fdopen(open_regular(path, os.O_WRONLY | os.O_CREAT | os.O_TRUNC), "wb") as file:
         file.write(script)

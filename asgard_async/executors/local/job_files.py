@@ -1,17 +1,15 @@
 """Measurement and deletion of the files of jobs, without following links."""
 
 import os
-import re
 from pathlib import Path
 
-from asgard_async.core.files.remove_tree import remove_tree
+from asgard_async.core.files.remove_tree import entries_within, remove_tree
+from asgard_async.domain.names import is_valid, job_id_of
 from asgard_async.executors.local.directories import LOG_NAME
 from asgard_async.supervisor.disk_usage import size_of
 
 ATTEMPT_FILES = frozenset({"lock", "pid.json", "exit.json", "shim.log"})
 """The record of an attempt, which is kept. All other files in its directory belong to the job."""
-
-_job_id = re.compile(r"[0-9a-f]{8}")
 
 
 class LocalJobFiles:
@@ -23,7 +21,7 @@ class LocalJobFiles:
     def job_ids(self) -> set[str]:
         """See `JobFiles.job_ids`; other entries, such as lost+found, are ignored."""
         names = os.listdir(self._jobs_dir)  # noqa: PTH208  # only names are needed
-        return {name for name in names if _job_id.fullmatch(name)}
+        return {name for name in names if is_valid(job_id_of, name)}
 
     def directory_bytes(self, job_id: str) -> int:
         """See `JobFiles.directory_bytes`."""
@@ -35,44 +33,39 @@ class LocalJobFiles:
 
     def all_bytes(self, job_id: str) -> int:
         """See `JobFiles.all_bytes`."""
-        return size_of(self._jobs_dir / job_id)
+        return size_of(self._job(job_id))
 
     def remove_directory(self, job_id: str) -> None:
         """See `JobFiles.remove_directory`."""
         for path in self._left_by_attempts(job_id):
-            remove_tree(path)
+            remove_tree(path, within=self._jobs_dir)
 
     def remove_log(self, job_id: str) -> None:
         """See `JobFiles.remove_log`."""
         # the log first: without the file that records its hole, zeros would be read as output
         for path in sorted(self._log_files(job_id)):
-            remove_tree(path)
+            remove_tree(path, within=self._jobs_dir)
 
     def remove_all(self, job_id: str) -> None:
         """See `JobFiles.remove_all`."""
-        remove_tree(self._jobs_dir / job_id)
+        remove_tree(self._job(job_id))
 
     def _left_by_attempts(self, job_id: str) -> list[Path]:
+        names = job_id_of(job_id), "attempts"
         return [
-            path
-            for attempts in _entries(self._jobs_dir / job_id)
-            if attempts.name == "attempts"
-            for attempt in _entries(attempts)
-            for path in _entries(attempt)
-            if path.name not in ATTEMPT_FILES
+            self._jobs_dir.joinpath(*names, attempt, name)
+            for attempt in entries_within(self._jobs_dir, *names)
+            for name in entries_within(self._jobs_dir, *names, attempt)
+            if name not in ATTEMPT_FILES
         ]
 
     def _log_files(self, job_id: str) -> list[Path]:
         # the log and its accompanying files, whose names start with its name
         return [
-            path for path in _entries(self._jobs_dir / job_id) if path.name.startswith(LOG_NAME)
+            self._job(job_id) / name
+            for name in entries_within(self._jobs_dir, job_id_of(job_id))
+            if name.startswith(LOG_NAME)
         ]
 
-
-def _entries(directory: Path) -> list[Path]:
-    if directory.is_symlink():
-        return []  # a job can replace its directory with a link
-    try:
-        return list(directory.iterdir())
-    except (FileNotFoundError, NotADirectoryError):
-        return []
+    def _job(self, job_id: str) -> Path:
+        return self._jobs_dir / job_id_of(job_id)

@@ -7,10 +7,10 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
+from asgard_async.core.files.chown_tree import chown_tree
 from asgard_async.domain.status import Isolation
 from asgard_async.supervisor.sandbox.mounts import Mount, read, write
 from asgard_async.supervisor.sandbox.selector import IsolationSelector
-from asgard_async.supervisor.sandbox.uids import chown_tree
 from asgard_async.supervisor.shim.sandbox import SandboxSpec
 
 

@@ -12,6 +12,10 @@ import os
 from collections.abc import Iterator
 from pathlib import Path
 
+from asgard_async.core.files.descent import open_below
+from asgard_async.core.files.regular import DIRECTORY
+from asgard_async.core.files.remove_tree import entries_within
+from asgard_async.domain.names import cache_environment_of, is_valid, owner_digest_of
 from asgard_async.supervisor.shared_directory import LeasedDirectory, sweep
 
 OWN = "own"
@@ -42,7 +46,7 @@ class JobCaches:
         The owner is the name of a token, or empty while no token is required.
         """
         digest = hashlib.sha256(owner.encode()).hexdigest()[:16]
-        return JobCache(directory=self.directory / environment / digest)
+        return self._cache(environment, digest)
 
     @contextlib.contextmanager
     def opened(self, cache: JobCache, uid: int | None) -> Iterator[Path]:
@@ -59,9 +63,7 @@ class JobCaches:
                     os.close(os.open(cache.lock, os.O_WRONLY | os.O_CREAT | os.O_CLOEXEC, 0o600))
             directory = cache.of_user(uid)
             directory.mkdir(mode=0o700, exist_ok=True)
-            directory.chmod(0o700)  # an earlier job may have removed its own permissions
-            if uid is not None:
-                os.chown(directory, uid, uid)
+            _make_usable(directory, uid)
             yield directory
 
     def close_others(self, directory: Path, uid: int) -> None:
@@ -72,9 +74,42 @@ class JobCaches:
 
     def all(self) -> list[JobCache]:
         """Return all existing caches."""
-        return [JobCache(directory=lock.parent) for lock in self.directory.glob("[!.]*/[!.]*/lock")]
+        return [
+            self._cache(environment, digest)
+            for environment in self._environments()
+            for digest in entries_within(self.directory, environment)
+            if is_valid(owner_digest_of, digest)
+            and "lock" in entries_within(self.directory, environment, digest)
+        ]
 
     def sweep(self) -> None:
         """Finish interrupted deletions."""
-        for environment in self.directory.glob("[!.]*"):
-            sweep(environment)
+        for environment in self._environments():
+            sweep(self.directory / cache_environment_of(environment))
+
+    def _environments(self) -> list[str]:
+        names = entries_within(self.directory)
+        return [name for name in names if is_valid(cache_environment_of, name)]
+
+    def _cache(self, environment: str, digest: str) -> JobCache:
+        return JobCache(
+            directory=self.directory / cache_environment_of(environment) / owner_digest_of(digest)
+        )
+
+
+def _make_usable(directory: Path, uid: int | None) -> None:
+    """Restore a user's access; an earlier job may have removed its own permissions."""
+    parent = open_below(str(directory.parent))
+    try:
+        if uid is None:
+            # not by descriptor, which needs the permission to read
+            os.chmod(directory.name, 0o700, dir_fd=parent)
+            return
+        descriptor = os.open(directory.name, DIRECTORY, dir_fd=parent)
+    finally:
+        os.close(parent)
+    try:
+        os.fchmod(descriptor, 0o700)
+        os.fchown(descriptor, uid, uid)
+    finally:
+        os.close(descriptor)

@@ -2,19 +2,19 @@
 
 import contextlib
 import os
-import shutil
 import sys
 import tempfile
 from collections.abc import Iterator
 from pathlib import Path
 
+from asgard_async.core.files.chown_tree import chown_tree
+from asgard_async.core.files.remove_tree import remove_tree
 from asgard_async.domain.attempt import End, Ended
 from asgard_async.domain.status import Isolation
 from asgard_async.supervisor.attempt import Attempt
 from asgard_async.supervisor.process_spec import READABLE_UMASK, process_spec, service_python
 from asgard_async.supervisor.sandbox.builder import SandboxBuilder
 from asgard_async.supervisor.sandbox.mounts import write
-from asgard_async.supervisor.sandbox.uids import chown_tree
 from asgard_async.supervisor.shim import landlock
 
 TIMEOUT_SECONDS = 30.0
@@ -81,7 +81,7 @@ class Prober:
                 directory.chmod(0o711)
             yield directory
         finally:
-            shutil.rmtree(directory, ignore_errors=True)
+            remove_tree(directory)
 
     async def _run(self, level: Isolation, directory: Path) -> Ended:
         work = directory / "work"

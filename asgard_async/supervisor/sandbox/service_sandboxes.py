@@ -7,9 +7,10 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
+from asgard_async.core.files.chown_tree import chown_tree
+from asgard_async.core.files.descent import open_below
 from asgard_async.supervisor.sandbox.mounts import Mount, read, write
 from asgard_async.supervisor.sandbox.selector import IsolationSelector
-from asgard_async.supervisor.sandbox.uids import chown_tree
 from asgard_async.supervisor.shim.sandbox import SandboxSpec
 
 logger = logging.getLogger(__name__)
@@ -78,9 +79,7 @@ def mlflow_sandbox(
         _give(store, uid)
         for path in artifacts:
             # outside of the data directory, existing files may belong to other users
-            if not any(path.iterdir()):
-                _give(path, uid)
-            elif path.stat().st_uid != uid:
+            if not _give_if_empty(path, uid):
                 logger.warning("%s must belong to user %d, which runs MLflow: chown -R", path, uid)
     exposed = [*map(read, program), *map(write, (store, *artifacts)), *_certificates()]
     # without the directories shared by jobs: links that a job created there could misdirect MLflow
@@ -100,7 +99,18 @@ def _certificates() -> list[Mount]:
 
 def _give(path: Path, uid: int) -> None:
     if path.lstat().st_uid != uid:
-        for below in path.iterdir():
-            chown_tree(below, uid)
-        # the directory itself last: its owner marks the rest as done
-        os.lchown(path, uid, uid)
+        # the directory itself changes its owner last, which marks the rest as done
+        chown_tree(path, uid)
+
+
+def _give_if_empty(path: Path, uid: int) -> bool:
+    """Give an empty directory of root to a user; return whether it belongs to the user."""
+    directory = open_below(str(path))
+    try:
+        owner = os.fstat(directory).st_uid
+        if owner == os.geteuid() and not os.listdir(directory):  # noqa: PTH208
+            os.fchown(directory, uid, uid)
+            return True
+        return owner == uid
+    finally:
+        os.close(directory)

@@ -84,12 +84,3 @@ class Uids:
             pass
         os.close(lock)
         return None
-
-
-def chown_tree(path: Path, uid: int) -> None:
-    """Make a user the owner of a file or of a directory with its content; do not follow links."""
-    os.lchown(path, uid, uid)
-    if path.is_dir() and not path.is_symlink():
-        for folder, directories, files in os.walk(path):
-            for name in (*directories, *files):
-                os.lchown(os.path.join(folder, name), uid, uid)  # noqa: PTH118

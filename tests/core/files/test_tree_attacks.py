@@ -1,0 +1,173 @@
+"""Removal and change of owners in trees that someone else made, or changes meanwhile."""
+
+import contextlib
+import os
+import resource
+import shutil
+import threading
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from asgard_async.core.files.chown_tree import chown_tree
+from asgard_async.core.files.remove_tree import entries_within, remove_tree
+
+IS_ROOT = os.geteuid() == 0
+
+
+def nest(top: Path, levels: int) -> None:
+    """Create nested directories, deeper than any path may be, with a file in the last."""
+    directory = os.open(top, os.O_RDONLY)
+    for _ in range(levels):
+        os.mkdir("d", dir_fd=directory)
+        below = os.open("d", os.O_RDONLY, dir_fd=directory)
+        os.close(directory)
+        directory = below
+    os.close(os.open("file", os.O_CREAT | os.O_WRONLY, dir_fd=directory))
+    os.close(directory)
+
+
+@contextlib.contextmanager
+def few_descriptors() -> Iterator[None]:
+    soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
+    used = len(list(Path("/proc/self/fd").iterdir()))
+    resource.setrlimit(resource.RLIMIT_NOFILE, (used + 50, hard))
+    try:
+        yield
+    finally:
+        resource.setrlimit(resource.RLIMIT_NOFILE, (soft, hard))
+
+
+def test_a_deep_tree_is_removed_with_few_descriptors(tmp_path: Path) -> None:
+    top = tmp_path / "top"
+    top.mkdir()
+    nest(top, 50_000)
+    with few_descriptors():
+        remove_tree(top)
+    assert not top.exists()
+
+
+def test_a_deep_tree_changes_its_owner(tmp_path: Path) -> None:
+    top = tmp_path / "top"
+    top.mkdir()
+    nest(top, 2000)
+    uid = 57_000 if IS_ROOT else os.geteuid()
+    with few_descriptors():
+        chown_tree(top, uid)
+    path = top
+    for _ in range(100):
+        path /= "d"
+        assert path.stat().st_uid == uid
+    remove_tree(top)
+
+
+def test_links_and_special_files_are_removed_themselves(tmp_path: Path) -> None:
+    outside = tmp_path / "outside"
+    (outside / "below").mkdir(parents=True)
+    (outside / "below" / "file").write_text("kept")
+    top = tmp_path / "top"
+    (top / "below").mkdir(parents=True)
+    (top / "link").symlink_to(outside)
+    (top / "below" / "dangling").symlink_to("/nowhere")
+    os.link(outside / "below" / "file", top / "hard")
+    os.mkfifo(top / "fifo")
+    (top / "line\nbreak").touch()
+    (top / "\udcff").touch()
+    remove_tree(top)
+    link = tmp_path / "link"
+    link.symlink_to(outside)
+    remove_tree(link)
+    remove_tree(tmp_path / "missing")
+    remove_tree(tmp_path / "missing" / "below")
+    assert [path.name for path in tmp_path.iterdir()] == ["outside"]
+    assert (outside / "below" / "file").read_text() == "kept"
+
+
+def test_no_link_is_followed_within_a_directory(tmp_path: Path) -> None:
+    outside, root = tmp_path / "outside", tmp_path / "root"
+    (outside / "1").mkdir(parents=True)
+    root.mkdir()
+    (root / "attempts").symlink_to(outside)
+    remove_tree(root / "attempts" / "1", within=root)
+    assert (outside / "1").exists()
+    assert entries_within(root, "attempts") == []
+    assert entries_within(root) == ["attempts"]
+
+
+def test_inaccessible_directories_are_removed(tmp_path: Path) -> None:
+    top = tmp_path / "top"
+    (top / "a" / "b").mkdir(parents=True)
+    (top / "a" / "b" / "file").touch()
+    (top / "empty").mkdir()
+    for path, mode in ((top / "a" / "b", 0o500), (top / "a", 0), (top / "empty", 0), (top, 0o100)):
+        path.chmod(mode)
+    if IS_ROOT:
+        for path in (tmp_path, top, top / "a", top / "empty", top / "a" / "b"):
+            os.chown(path, 57_000, 57_000)
+        before = Path.cwd()
+        os.chdir(tmp_path)
+        os.seteuid(57_000)
+    else:
+        before = Path.cwd()
+        os.chdir(tmp_path)
+    try:
+        remove_tree(Path("top"))
+    finally:
+        if IS_ROOT:
+            os.seteuid(0)
+        os.chdir(before)
+    assert not top.exists()
+
+
+def swap_for_a_while(top: Path, outside: Path, done: threading.Event) -> None:
+    """Replace a directory by a link and back, again and again."""
+    aside = top.parent / "aside"
+    while not done.is_set():
+        with contextlib.suppress(OSError):
+            (top / "swapped").rename(aside)
+            (top / "swapped").symlink_to(outside)
+            (top / "swapped").unlink()
+            aside.rename(top / "swapped")
+
+
+@pytest.mark.parametrize("tries", [30, pytest.param(3000, marks=pytest.mark.soak)])
+@pytest.mark.parametrize("is_removal", [True, False])
+def test_a_swapped_directory_misleads_no_walk(
+    tmp_path: Path, tries: int, *, is_removal: bool
+) -> None:
+    outside = tmp_path / "outside"
+    outside.mkdir()
+    for number in range(20):
+        (outside / str(number)).touch()
+    owner = outside.stat().st_uid
+    uid = 57_000 if IS_ROOT else owner
+    for number in range(tries):
+        top = tmp_path / f"top{number}"
+        for name in ("swapped", *(f"other{i}" for i in range(10))):
+            (top / name / "below").mkdir(parents=True)
+            (top / name / "file").touch()
+        done = threading.Event()
+        thread = threading.Thread(target=swap_for_a_while, args=(top, outside, done))
+        thread.start()
+        try:
+            with contextlib.suppress(OSError):
+                remove_tree(top) if is_removal else chown_tree(top, uid)
+        finally:
+            done.set()
+            thread.join()
+        assert len(list(outside.iterdir())) == 20
+        assert {path.stat().st_uid for path in (outside, *outside.iterdir())} == {owner}
+        for left in (top, tmp_path / "aside"):
+            shutil.rmtree(left, ignore_errors=True)
+
+
+@pytest.mark.skipif(not IS_ROOT, reason="only root can give files away")
+def test_a_file_with_another_name_is_not_given_away(tmp_path: Path) -> None:
+    (tmp_path / "top").mkdir()
+    (tmp_path / "file").touch()
+    os.link(tmp_path / "file", tmp_path / "top" / "hard")
+    (tmp_path / "top" / "link").symlink_to(tmp_path / "file")
+    chown_tree(tmp_path / "top", 57_000)
+    assert (tmp_path / "file").stat().st_uid == 0
+    assert (tmp_path / "top").stat().st_uid == 57_000
