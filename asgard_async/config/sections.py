@@ -70,6 +70,11 @@ class HttpConfig:
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
+class AccessConfig:
+    others_read: bool
+
+
+@dataclasses.dataclass(frozen=True, kw_only=True)
 class JobsConfig:
     max_concurrent_jobs: Count
     max_queued_jobs: Positive
@@ -205,6 +210,7 @@ class Config:
 
     server: ServerConfig
     http: HttpConfig
+    access: AccessConfig
     jobs: JobsConfig
     environments: EnvironmentsConfig
     warm: WarmConfig

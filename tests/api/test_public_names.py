@@ -34,8 +34,10 @@ PROBLEM_TYPES: dict[type[AsgardError], str] = {
     errors.JobNotFinished: "job-not-finished",
     errors.JobNotFound: "job-not-found",
     errors.NotIsolated: "not-isolated",
+    errors.NotYourJob: "not-your-job",
     errors.Overloaded: "overloaded",
     errors.QueueFull: "queue-full",
+    errors.QueueShareUsed: "queue-share-used",
     errors.ServiceDraining: "service-draining",
     errors.TooManyChecks: "too-many-checks",
     errors.TrackingNotFound: "tracking-not-found",
@@ -66,7 +68,8 @@ OPERATIONS = {
 SCHEMAS = {
     *("AskedLimits", "HistoryEntry", "Job", "JobInFull", "JobList", "Links", "Live"),
     *("ModelVersion", "NewJob", "NotReady", "OpenApi", "Problem", "Ready", "RegisteredModel"),
-    *("Registration", "Resources", "ResourcesAsked", "Run", "Status", "Submission", "UploadForm"),
+    *("Registration", "Resources", "ResourcesAsked", "RetriedJob", "Run", "Status", "Submission"),
+    "UploadForm",
 }
 """Generated clients name their classes after them."""
 
