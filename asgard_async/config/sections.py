@@ -60,6 +60,8 @@ class ServerConfig:
 class HttpConfig:
     max_connections: Positive
     max_connections_per_address: Positive
+    max_requests_per_client: Positive
+    max_streams_per_client: Positive
     idle_seconds: PositiveSeconds
     header_seconds: PositiveSeconds
     body_seconds: PositiveSeconds

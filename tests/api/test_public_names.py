@@ -21,6 +21,7 @@ PROBLEM_TYPES: dict[type[AsgardError], str] = {
     api_errors.InvalidRequest: "invalid-request",
     api_errors.MalformedBody: "malformed-body",
     api_errors.TooManyBodies: "too-many-bodies",
+    api_errors.TooManyRequests: "too-many-requests",
     api_errors.UnsupportedMediaType: "unsupported-media-type",
     api_errors.UpgradeRequired: "upgrade-required",
     auth_errors.NotAuthenticated: "not-authenticated",

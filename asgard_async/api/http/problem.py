@@ -31,6 +31,7 @@ STATUS_OF: Mapping[type[AsgardError], int] = {
     api_errors.InvalidRequest: 422,
     api_errors.UpgradeRequired: 426,
     api_errors.TooManyBodies: 503,
+    api_errors.TooManyRequests: 429,
     errors.InvalidSubmission: 422,
     errors.JobNotFound: 404,
     errors.NotYourJob: 403,

@@ -72,8 +72,9 @@ def enter_sandbox(sandbox: SandboxSpec) -> None:
         os.setgroups([])
         os.setresgid(*[sandbox["uid"]] * 3)
         os.setresuid(*[sandbox["uid"]] * 3)
-        linux.clear_user_keyring()  # earlier jobs had this user
     linux.leave_session_keyring()
+    if sandbox["uid"] >= 0:
+        linux.clear_user_keyrings()  # earlier jobs had this user
     linux.drop_capabilities()
     linux.forbid_new_privileges()
     landlock.restrict(sandbox["landlock"])
