@@ -9,7 +9,7 @@ import signal
 import sys
 from typing import TypedDict
 
-from . import file_system, landlock, linux
+from . import file_system, landlock, leftovers, linux
 from .command_line import show_command_line
 
 
@@ -74,7 +74,10 @@ def enter_sandbox(sandbox: SandboxSpec) -> None:
         os.setresuid(*[sandbox["uid"]] * 3)
     linux.leave_session_keyring()
     if sandbox["uid"] >= 0:
-        linux.clear_user_keyrings()  # earlier jobs had this user
+        # earlier jobs had this user
+        linux.clear_user_keyrings()
+        if not sandbox["namespaces"]:
+            leftovers.remove_leftovers()
     linux.drop_capabilities()
     linux.forbid_new_privileges()
     landlock.restrict(sandbox["landlock"])
