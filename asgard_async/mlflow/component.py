@@ -15,6 +15,7 @@ from asgard_async.mlflow.experiments import Experiments
 from asgard_async.mlflow.gateway import MlflowGateway
 from asgard_async.mlflow.monitor import Monitor
 from asgard_async.supervisor.component import ISOLATION
+from asgard_async.supervisor.held_sockets import HELD_SOCKETS
 
 GATEWAY = web.AppKey("gateway", MlflowGateway)
 MONITOR = web.AppKey("monitor", Monitor)
@@ -68,6 +69,7 @@ def _embedded(app: web.Application) -> EmbeddedServer:
         selector=app[ISOLATION],
         in_use=data.in_use,
         service_lock=data.service_lock,
+        held_sockets=app[HELD_SOCKETS],
     )
     embedded.prepare()
     return embedded

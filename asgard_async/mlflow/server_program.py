@@ -1,7 +1,7 @@
 """The program of the embedded MLflow server; never imported by the service.
 
-`python -P server_program.py FD BACKEND_URI` serves MLflow's ASGI application on an inherited
-listening socket; ASGARD_MLFLOW_ARTIFACTS is the artifact store. `mlflow server` would import
+`python -P server_program.py FD,… BACKEND_URI` serves MLflow's ASGI application on inherited
+listening sockets; ASGARD_MLFLOW_ARTIFACTS is the artifact store. `mlflow server` would import
 everything twice: in a command that only waits, and in the server process that it starts.
 """
 
@@ -13,7 +13,7 @@ from typing import Any
 
 def main() -> None:
     """Serve until SIGTERM."""
-    descriptor, backend_uri = sys.argv[1:]
+    descriptors, backend_uri = sys.argv[1:]
     artifacts = os.environ.pop("ASGARD_MLFLOW_ARTIFACTS")
     # the variables through which `mlflow server` passes settings to its application
     from mlflow.server import constants
@@ -33,11 +33,11 @@ def main() -> None:
 
     import uvicorn
 
-    listener = socket.socket(fileno=int(descriptor))
+    listeners = [socket.socket(fileno=int(number)) for number in descriptors.split(",")]
     config = uvicorn.Config(
         "mlflow.server.fastapi_app:app", access_log=False, timeout_graceful_shutdown=2
     )
-    uvicorn.Server(config).run(sockets=[listener])
+    uvicorn.Server(config).run(sockets=listeners)
 
 
 def _use_write_ahead_log() -> None:
