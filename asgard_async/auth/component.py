@@ -1,17 +1,21 @@
 """Authentication and the audit log, as parts of the application."""
 
+import asyncio
 from collections.abc import AsyncIterator
 
 from aiohttp import web
 
 from asgard_async.auth.audit import AuditLog
 from asgard_async.auth.authenticator import Authenticator
+from asgard_async.auth.instance import instance_id
 from asgard_async.auth.token_file import TokenFile
-from asgard_async.config.component import CONFIG
+from asgard_async.config.component import CONFIG, DATA
 from asgard_async.config.data_directory import DataDirectory
 from asgard_async.core.component import BACKGROUND, READINESS
 
 AUTHENTICATOR = web.AppKey("authenticator", Authenticator)
+INSTANCE = web.AppKey("instance", str)
+"""The id of the data directory."""
 AUDIT = web.AppKey("audit", AuditLog)
 
 
@@ -28,6 +32,7 @@ def set_up_auth(app: web.Application) -> None:
 
 async def auth(app: web.Application) -> AsyncIterator[None]:
     """Close the streams of revoked tokens; at the end, close the audit log."""
+    app[INSTANCE] = await asyncio.to_thread(instance_id, app[DATA].instance)
     app[BACKGROUND].keep_running("authenticator", app[AUTHENTICATOR].run)
     yield
     app[AUDIT].close()

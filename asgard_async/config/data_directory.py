@@ -50,6 +50,11 @@ class DataDirectory:
         return self.root / "tokens.json"
 
     @property
+    def instance(self) -> Path:
+        """The id of this data directory."""
+        return self.root / "instance"
+
+    @property
     def audit_log(self) -> Path:
         return self.root / "audit.log"
 

@@ -92,6 +92,15 @@ def listen(
     return sockets
 
 
+def is_present(address: str) -> bool:
+    """Return whether this machine has an address."""
+    try:
+        _open(address, 0).close()
+    except OSError as error:
+        return error.errno not in NO_IPV6
+    return True
+
+
 def _listen(
     addresses: Addresses, port: int, kept: dict[str, socket.socket]
 ) -> tuple[list[socket.socket], list[str]]:

@@ -10,8 +10,8 @@ one. Messages (SOCK_SEQPACKET), with descriptors where it says so:
     service → holder   serving   the service accepts connections from now on
     service → holder   leave     the service stops; answered by `kept` if jobs are running
 
-While no service accepts connections, clients of the service get a 503. The holder ends once there is
-no service and no lock on IN_USE, which the keepers of running jobs and builds share.
+While no service accepts connections, clients of the service get a 503. The holder ends once there
+is no service and no lock on IN_USE, which the keepers of running jobs and builds share.
 """
 
 import _socket  # `socket` takes 3 MB more
@@ -129,7 +129,7 @@ class Holder:
         return {number for number, _ in poll.poll(CHECK_SECONDS * 1000 if is_watching else None)}
 
     def _is_over(self) -> bool:
-        """Return whether no job is running; none can start after this: its keeper waits for the lock."""
+        """Return whether no job is running; its keeper would wait for the lock that this keeps."""
         if time.monotonic() < self._crash_over_at:
             return False
         try:
@@ -224,7 +224,7 @@ class Holder:
 
     def _accept(self, listener: _socket.socket, clients: "dict[int, Client]") -> None:
         try:
-            number, _ = listener._accept()
+            number, _ = listener._accept()  # type: ignore[attr-defined]
         except OSError:
             return
         connection = _socket.socket(fileno=number)
