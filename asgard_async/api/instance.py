@@ -17,7 +17,7 @@ from asgard_async.auth.instance import proof
     description=(
         "Needs no token, so that a client can make sure that it has reached its service before it"
         " sends one. 'instance' is the id of the data directory. With 'token_id' and 'nonce',"
-        " 'proof' is the HMAC-SHA256, in hex, of the lines 'asgard instance 1', nonce, instance and"
+        " 'proof' is the HMAC-SHA256, in hex, of the lines 'asgard-instance-1', nonce, instance and"
         " address, keyed with the SHA-256 of the token in hex; null if the service does not know"
         " the token."
     ),

@@ -41,5 +41,5 @@ def instance_id(file: Path) -> str:
 
 def proof(digest: str, *, nonce: str, instance: str, address: str) -> str:
     """Return the proof for a token's digest; the client computes the same (client/handshake.py)."""
-    text = "\n".join(("asgard instance 1", nonce, instance, address))
+    text = "\n".join(("asgard-instance-1", nonce, instance, address))
     return hmac.new(digest.encode(), text.encode(), hashlib.sha256).hexdigest()

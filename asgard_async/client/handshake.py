@@ -106,7 +106,7 @@ async def _ask(address: Address, nonce: str) -> tuple[tuple[str, int], bytes]:
 
 def _proof(secret: str, nonce: str, identity: _Identity) -> str:
     digest = hashlib.sha256(secret.encode()).hexdigest()
-    text = "\n".join(("asgard instance 1", nonce, identity.instance, identity.address))
+    text = "\n".join(("asgard-instance-1", nonce, identity.instance, identity.address))
     return hmac.new(digest.encode(), text.encode(), hashlib.sha256).hexdigest()
 
 

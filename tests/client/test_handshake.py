@@ -17,6 +17,8 @@ from tests.support.app_server import Client
 from tests.support.mlflow_servers import serving
 from tests.support.tcp_relay import Relay
 
+pytestmark = pytest.mark.service
+
 SECRET = NewToken.draw(name=None, scope=Scope.ADMIN, at=now()).secret
 
 
