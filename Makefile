@@ -52,13 +52,16 @@ demo: $(VENV)/.runtime ## start Asgard, train a model, show what came of it
 
 # --- checks
 
+# Bytecode is kept whatever the shell says, or every worker would compile the tests in each run.
+TESTED := env -u PYTHONDONTWRITEBYTECODE $(BIN)/python
+
 .PHONY: test
 test: $(VENV)/.test ## all tests but soak, WORKERS=3 at once (real MLflow servers; eight minutes)
-	@$(BIN)/python -m pytest -n $(or $(WORKERS),3) --dist loadfile --no-loadscope-reorder $(PYTEST_ARGS)
+	@$(TESTED) -m pytest -n $(or $(WORKERS),3) --dist loadfile --no-loadscope-reorder $(PYTEST_ARGS)
 
 .PHONY: test-unit
 test-unit: $(VENV)/.test ## the quick tests (under 30 s)
-	@$(BIN)/python -m pytest -n $(or $(WORKERS),2) \
+	@$(TESTED) -m pytest -n $(or $(WORKERS),2) \
 		-m "not mlflow and not service and not slow and not chaos" $(PYTEST_ARGS)
 
 .PHONY: test-pythons
@@ -80,7 +83,7 @@ types: $(VENV)/.dev ## mypy, strict
 
 .PHONY: soak
 soak: $(VENV)/.test ## the tests that `make test` leaves out: more repetitions, larger sizes
-	@$(BIN)/python -m pytest -m soak $(PYTEST_ARGS)
+	@$(TESTED) -m pytest -m soak $(PYTEST_ARGS)
 
 .PHONY: chaos
 chaos: $(VENV)/.test ## kill -9 at random moments, full size; prints figures

@@ -34,16 +34,22 @@ BUSY_LOOPS = 8
 WORKERS = 3
 
 # Preloaded through /etc rather than by a variable: jobs and their sandboxes start with clean
-# environments. Both overlays exist in a mount namespace of their own, and end with it.
+# environments. Bytecode must not reach the real installation of Python, since it contains times of
+# files. The overlays exist in a mount namespace of their own, and end with it.
 IN_A_FAKED_SYSTEM = """
 set -e
+layers=$1 library=$2 python=$3
+shift 3
 mount --make-rprivate /
-mkdir "$1" && mount -t tmpfs tmpfs "$1" && mkdir "$1"/{etc,etc-work,usr,usr-work}
-mount -t overlay overlay -o "lowerdir=/etc,upperdir=$1/etc,workdir=$1/etc-work" /etc
-mount -t overlay overlay -o "lowerdir=/usr,upperdir=$1/usr,workdir=$1/usr-work" /usr
-install -m 755 "$2" /usr/lib/clock_ahead.so
+mkdir "$layers"
+mount -t tmpfs tmpfs "$layers"
+for folder in /etc /usr "$python"; do
+    layer=$layers/$(basename "$folder")
+    mkdir "$layer" "$layer.work"
+    mount -t overlay overlay -o "lowerdir=$folder,upperdir=$layer,workdir=$layer.work" "$folder"
+done
+install -m 755 "$library" /usr/lib/clock_ahead.so
 echo /usr/lib/clock_ahead.so >/etc/ld.so.preload
-shift 2
 exec "$@"
 """
 
@@ -112,9 +118,8 @@ def tested(condition: Condition, seed: int, extra: Sequence[str]) -> int:
         if condition.ahead:
             library = work / "clock_ahead.so"
             run("cc", "-O2", "-shared", "-fPIC", "-o", str(library), str(CLOCK_SOURCE))
-            layer = str(work / "layer")
-            faked = ("bash", "-c", IN_A_FAKED_SYSTEM, "faked", layer, str(library))
-            command = ["unshare", "--mount", *faked, *command]
+            faked = ("faked", str(work / "layers"), str(library), sys.base_prefix)
+            command = ["unshare", "--mount", "bash", "-c", IN_A_FAKED_SYSTEM, *faked, *command]
         if condition.busy:
             stack.enter_context(busy_loops())
         variables = {**os.environ, "ASGARD_TEST_SEED": str(seed)}

@@ -6,6 +6,7 @@ import signal
 from collections.abc import AsyncIterator, Iterator
 from itertools import groupby
 from pathlib import Path
+from typing import Any
 
 import hypothesis
 import pytest
@@ -16,9 +17,11 @@ from tests.support.mlflow_servers import MlflowServer, running_mlflow
 from tests.support.protected_mlflow import ProtectedMlflow, running_protected_mlflow
 from tests.support.s3_server import S3Server, running_s3
 from tests.support.service import UNCONFINED, WITHOUT_MLFLOW, Service, running_service
+from tests.support.work_units import UnitScheduling, check_units
 
 TESTS = Path(__file__).parent
 LONG = {
+    "api/test_models.py",  # the first of a work unit, see tests/support/work_units.py
     "mlflow/test_embedded.py",
     "system/fidelity/test_fidelity.py",
     "system/test_environments.py",
@@ -68,13 +71,20 @@ def pytest_configure() -> None:
             signal.signal(number, handler)
 
 
+@pytest.hookimpl(optionalhook=True, tryfirst=True)
+def pytest_xdist_make_scheduler(config: pytest.Config, log: Any) -> Any:
+    return UnitScheduling(config, log) if config.getvalue("dist") == "loadfile" else None
+
+
 def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
+    check_units(items)
     _mark_users_of_services(items)
     _leave_out_soak_tests(config, items)
     if seed := os.environ.get(SEED_VARIABLE):
         items[:] = _shuffled(items, random.Random(seed))
     else:
-        items.sort(key=lambda item: item.path.relative_to(TESTS).as_posix() not in LONG)
+        long = {TESTS / file for file in LONG}
+        items.sort(key=lambda item: item.path not in long)
 
 
 @pytest.hookimpl(tryfirst=True)  # before fixtures, which start services

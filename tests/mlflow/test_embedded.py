@@ -6,6 +6,7 @@ import signal
 import socket
 import sqlite3
 from collections.abc import AsyncIterator
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -16,13 +17,25 @@ import pytest_asyncio
 
 from tests.support.eventually import eventually
 from tests.support.processes import processes_with
-from tests.support.service import Service, free_port, running_service
+from tests.support.service import (
+    QUICK_TO_WARM,
+    UNREACHABLE_MLFLOW,
+    Service,
+    free_port,
+    running_service,
+)
 
 pytestmark = pytest.mark.mlflow
 
 FOREIGN = "mlflow-server/attempts/.Trash"
 WAIT_FOR = "import os, time\nwhile not os.path.exists({!r}): time.sleep(0.02)\n"
+EARLY = [
+    "health",
+    *["api/2.0/mlflow/experiments/search?max_results=1"] * 4,
+    *["api/2.0/mlflow/registered-models/search?max_results=1"] * 4,
+]
 SETTINGS = {
+    **QUICK_TO_WARM,
     "ASGARD_TRACKING__REFRESH_SECONDS": "1",
     "ASGARD_TRACKING__REQUEST_TIMEOUT_SECONDS": "2",
 }
@@ -66,6 +79,15 @@ def mlflow_processes(service: Service) -> list[int]:
     return processes_with(str(service.data_dir / "mlflow"))
 
 
+async def recorded(service: Service, job_id: str, run_id: str) -> None:
+    """Wait until the service knows the run of a job."""
+
+    async def is_known() -> bool:
+        return bool((await service.job(job_id))["run_id"] == run_id)
+
+    await eventually(is_known, what=f"the run of {job_id} is recorded")
+
+
 async def get_run(uri: str, run_id: str) -> dict[str, Any]:
     async with (
         aiohttp.ClientSession() as session,
@@ -75,18 +97,46 @@ async def get_run(uri: str, run_id: str) -> dict[str, Any]:
         return run
 
 
-async def test_it_outlives_a_service_crash_and_is_restarted(
-    tmp_path: Path,
-) -> None:
-    async with running_service(tmp_path / "data", SETTINGS) as service:
-        uri, pid = await service.mlflow_uri(), mlflow_pid(service)
-        await service.kill()
-        await service.start()
-        assert (await service.mlflow_uri(), mlflow_pid(service)) == (uri, pid)
+async def adopted(service: Service, uri: str, pid: int) -> None:
+    """Crash the service; its successor continues with the same server."""
+    await service.kill()
+    await service.start()
+    assert (await service.mlflow_uri(), mlflow_pid(service)) == (uri, pid)
+
+
+async def test_it_outlives_service_crashes_and_is_restarted(tmp_path: Path) -> None:
+    settings = {**SETTINGS, "ASGARD_TRACKING__SETTLE_SECONDS": "60"}
+    async with running_service(tmp_path / "data", settings) as service:
+        first, pid = await service.mlflow_uri(), mlflow_pid(service)
+        await adopted(service, first, pid)
         os.kill(pid, signal.SIGKILL)
         await state(service, "starting")
-        assert await service.mlflow_uri() == uri
+        assert await service.mlflow_uri() == first
         assert mlflow_pid(service) != pid
+
+        # it exits while the service is busy, and its port is taken
+        await adopted(service, first, mlflow_pid(service))
+        with socket.socket() as taken:
+            os.kill(service.pid, signal.SIGSTOP)
+            try:
+                os.kill(mlflow_pid(service), signal.SIGKILL)
+                await eventually(lambda: not mlflow_processes(service), what="MLflow is gone")
+                taken.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+                taken.bind(("127.0.0.1", int(first.rpartition(":")[2])))
+                taken.listen()
+            finally:
+                os.kill(service.pid, signal.SIGCONT)
+
+            async def moved() -> bool:
+                _, status = await service.get("/mlops/status")
+                return bool(status["mlflow_tracking_uri"] != first)
+
+            await eventually(moved, what="MLflow listens elsewhere")
+            second = await service.mlflow_uri()
+            job = await service.finished(await service.submit(MAKES_A_RUN))
+            assert job["status"] == "completed", job["logs"]
+            assert (await get_run(second, job["logs"].split()[-1]))["info"]["status"] == "FINISHED"
+
         # without running jobs it stops with the service
         assert await service.end() == 0
         assert mlflow_processes(service) == []
@@ -98,24 +148,6 @@ async def test_a_service_that_is_stopped_at_once_leaves_no_server(tmp_path: Path
             assert await service.end() == 0
             assert mlflow_processes(service) == []
             await service.start()
-
-
-async def test_concurrent_early_callers_wait_until_it_is_up(tmp_path: Path) -> None:
-    """Each of them would create the tables, and all but one would fail."""
-    async with running_service(tmp_path / "data", SETTINGS) as service:
-        _, status = await service.get("/mlops/status")
-        assert status["mlflow_api"] == "starting"
-        assert (status["registered_models"], status["active_experiments"]) == (None, None)
-        calls = ["health", *["api/2.0/mlflow/experiments/search?max_results=1"] * 4]
-        calls += ["api/2.0/mlflow/registered-models/search?max_results=1"] * 4
-
-        async def ask(session: aiohttp.ClientSession, path: str) -> int:
-            async with session.get(f"{status['mlflow_tracking_uri']}/{path}") as response:
-                return response.status
-
-        async with aiohttp.ClientSession() as session:
-            responses = await asyncio.gather(*(ask(session, path) for path in calls))
-        assert responses == [200] * len(calls)
 
 
 async def test_it_stops_with_the_last_job_after_the_service(tmp_path: Path) -> None:
@@ -133,6 +165,7 @@ async def test_it_stops_with_the_last_job_after_the_service(tmp_path: Path) -> N
         assert mlflow_pid(service) == pid
         go.touch()
         await eventually(lambda: not mlflow_processes(service), what="MLflow has stopped")
+        service.settings |= UNREACHABLE_MLFLOW  # it starts faster
         await service.start()
         assert (await service.finished(job_id))["status"] == "completed"
 
@@ -159,56 +192,98 @@ async def test_the_service_stops_in_time_with_a_hung_mlflow(tmp_path: Path, stop
         await eventually(lambda: not mlflow_processes(service), what="MLflow has stopped")
 
 
-@pytest_asyncio.fixture(scope="module", loop_scope="module")
-async def oddly_placed(tmp_path_factory: pytest.TempPathFactory) -> AsyncIterator[Service]:
+@dataclass
+class Placed:
     """A service with MLflow in an oddly named directory, with a foreign file in it."""
+
+    service: Service
+    uri: str
+    early: dict[str, Any]
+    """Its status before MLflow was up."""
+    responses: list[int]
+    """The status codes of concurrent requests to MLflow from that time."""
+
+
+@pytest_asyncio.fixture(scope="module", loop_scope="module")
+async def placed(tmp_path_factory: pytest.TempPathFactory) -> AsyncIterator[Placed]:
     data_dir = tmp_path_factory.mktemp("odd") / "a b?c=d%20é#f" / "data"
     (data_dir / FOREIGN).mkdir(parents=True)
     async with running_service(data_dir, SETTINGS) as service:
-        await service.mlflow_uri()
-        yield service
+        _, status = await service.get("/mlops/status")
+        uri = status["mlflow_tracking_uri"]
+        responses = await asyncio.gather(*(responds(f"{uri}/{path}") for path in EARLY))
+        assert await service.mlflow_uri() == uri
+        yield Placed(service=service, uri=uri, early=status, responses=responses)
+
+
+async def responds(address: str) -> int:
+    async with aiohttp.ClientSession() as session, session.get(address) as response:
+        return response.status
 
 
 @pytest.mark.asyncio(loop_scope="module")
-async def test_foreign_files_beside_its_attempts_are_kept(oddly_placed: Service) -> None:
-    assert (oddly_placed.data_dir / FOREIGN).exists()
+async def test_concurrent_early_callers_wait_until_it_is_up(placed: Placed) -> None:
+    """Each of them would create the tables, and all but one would fail."""
+    assert placed.early["mlflow_api"] == "starting"
+    counts = placed.early["registered_models"], placed.early["active_experiments"]
+    assert counts == (None, None)
+    assert placed.responses == [200] * len(EARLY)
 
 
 @pytest.mark.asyncio(loop_scope="module")
-async def test_its_store_works_in_an_oddly_named_directory(oddly_placed: Service) -> None:
-    assert (oddly_placed.data_dir / "mlflow" / "mlflow.db").exists()
-    parent = oddly_placed.data_dir.parent
+async def test_foreign_files_beside_its_attempts_are_kept(placed: Placed) -> None:
+    assert (placed.service.data_dir / FOREIGN).exists()
+
+
+@pytest.mark.asyncio(loop_scope="module")
+async def test_its_store_works_in_an_oddly_named_directory(placed: Placed) -> None:
+    assert (placed.service.data_dir / "mlflow" / "mlflow.db").exists()
+    parent = placed.service.data_dir.parent
     assert [path.name for path in parent.parent.iterdir()] == [parent.name]
 
 
 @pytest.mark.asyncio(loop_scope="module")
-async def test_its_database_has_a_write_ahead_log(oddly_placed: Service) -> None:
-    database = sqlite3.connect(oddly_placed.data_dir / "mlflow" / "mlflow.db")
+async def test_its_database_has_a_write_ahead_log(placed: Placed) -> None:
+    database = sqlite3.connect(placed.service.data_dir / "mlflow" / "mlflow.db")
     assert database.execute("PRAGMA journal_mode").fetchone() == ("wal",)
     database.close()
 
 
-async def test_runs_are_recorded_after_a_database_failure(tmp_path: Path) -> None:
-    async with running_service(tmp_path / "data", SETTINGS) as service:
-        service.may_fail = True
-        await service.mlflow_uri()
-        database = sqlite3.connect(service.data_dir / "asgard.db", isolation_level=None)
-        database.execute(
-            "CREATE TRIGGER full BEFORE UPDATE OF run_id ON jobs"
-            " BEGIN SELECT RAISE(FAIL, 'as if the disk were full'); END"
-        )
-        job_id = await service.submit(MAKES_A_RUN)
-        await eventually(
-            lambda: "task recorder failed" in service.log.read_text(), what="recorder has failed"
-        )
-        assert (await service.finished(job_id))["run_id"] is None
-        database.execute("DROP TRIGGER full")
-        database.close()
+@pytest.mark.asyncio(loop_scope="module")
+async def test_runs_of_killed_jobs_are_ended(placed: Placed) -> None:
+    service, never = placed.service, "never"
+    fails = await service.submit(MAKES_A_RUN + "raise SystemExit(3)")
+    killed = await service.submit(MAKES_A_RUN + WAIT_FOR.format(never), timeout=5)
+    cancelled = await service.submit(MAKES_A_RUN + WAIT_FOR.format(never))
+    await service.says(cancelled, "run ")
+    await service.post(f"/mlops/training/jobs/{cancelled}/cancel")
+    ended = {}
+    for job_id in (fails, killed, cancelled):
+        job = await service.finished(job_id)
+        run_id = job["logs"].split()[-1]
+        await recorded(service, job_id, run_id)
+        ended[job["reason"]] = (await get_run(placed.uri, run_id))["info"]["status"]
+    assert ended == {"exit_code": "FAILED", "timeout": "KILLED", "cancelled": "KILLED"}
 
-        async def known() -> bool:
-            return (await service.job(job_id))["run_id"] is not None
 
-        await eventually(known, what="run is known")
+@pytest.mark.asyncio(loop_scope="module")
+async def test_runs_are_recorded_after_a_database_failure(placed: Placed) -> None:
+    service = placed.service
+    service.may_fail = True
+    database = sqlite3.connect(service.data_dir / "asgard.db", isolation_level=None)
+    database.execute(
+        "CREATE TRIGGER full BEFORE UPDATE OF run_id ON jobs"
+        " BEGIN SELECT RAISE(FAIL, 'as if the disk were full'); END"
+    )
+    job_id = await service.submit(MAKES_A_RUN)
+    await eventually(
+        lambda: "task recorder failed" in service.log.read_text(), what="recorder has failed"
+    )
+    assert (await service.finished(job_id))["run_id"] is None
+    database.execute("DROP TRIGGER full")
+    database.close()
+
+    await recorded(service, job_id, (await service.job(job_id))["logs"].split()[-1])
 
 
 async def test_a_taken_port_is_replaced_once_and_kept(tmp_path: Path) -> None:
@@ -227,86 +302,32 @@ async def test_a_taken_port_is_replaced_once_and_kept(tmp_path: Path) -> None:
             assert second["mlflow_tracking_uri"] == first["mlflow_tracking_uri"]
 
 
-async def test_the_service_follows_it_to_another_port(tmp_path: Path) -> None:
-    """A server of an earlier service process has exited, and its port was taken."""
-    settings = {**SETTINGS, "ASGARD_TRACKING__SETTLE_SECONDS": "60"}
-    async with running_service(tmp_path / "data", settings) as service:
-        first = await service.mlflow_uri()
+@pytest.mark.asyncio(loop_scope="module")
+async def test_a_run_is_recorded_though_mlflow_starts_late(placed: Placed) -> None:
+    service = placed.service
+    go = service.data_dir.parent / "go"
+    job_id = await service.submit(MAKES_A_RUN + WAIT_FOR.format(str(go)))
+    await service.says(job_id, "run ")
+    run_id = (await service.job(job_id))["logs"].split()[-1]
+    pid = mlflow_pid(service)
+    os.kill(pid, signal.SIGSTOP)
+    try:
+        await state(service, "unreachable")
+        go.touch()
+        job = await service.finished(job_id)
+        assert (job["status"], job["run_id"]) == ("completed", None)
+        # the service may be killed before it has done this
         await service.kill()
         await service.start()
-        assert await service.mlflow_uri() == first
-        with socket.socket() as taken:
-            os.kill(service.pid, signal.SIGSTOP)
-            try:
-                os.kill(mlflow_pid(service), signal.SIGKILL)
-                await eventually(lambda: not mlflow_processes(service), what="MLflow is gone")
-                taken.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
-                taken.bind(("127.0.0.1", int(first.rpartition(":")[2])))
-                taken.listen()
-            finally:
-                os.kill(service.pid, signal.SIGCONT)
-
-            async def moved() -> bool:
-                _, status = await service.get("/mlops/status")
-                return bool(status["mlflow_tracking_uri"] != first)
-
-            await eventually(moved, what="MLflow listens elsewhere")
-            second = await service.mlflow_uri()
-            job = await service.finished(await service.submit(MAKES_A_RUN))
-            assert job["status"] == "completed", job["logs"]
-            assert (await get_run(second, job["logs"].split()[-1]))["info"]["status"] == "FINISHED"
-
-
-async def test_a_run_is_recorded_though_mlflow_starts_late(tmp_path: Path) -> None:
-    go = tmp_path / "go"
-    async with running_service(tmp_path / "data", SETTINGS) as service:
-        uri = await service.mlflow_uri()
-        job_id = await service.submit(MAKES_A_RUN + WAIT_FOR.format(str(go)))
-        await service.says(job_id, "run ")
-        run_id = (await service.job(job_id))["logs"].split()[-1]
-        pid = mlflow_pid(service)
-        os.kill(pid, signal.SIGSTOP)
-        try:
-            await state(service, "unreachable")
-            go.touch()
-            job = await service.finished(job_id)
-            assert (job["status"], job["run_id"]) == ("completed", None)
-            # the service may be killed before it has done this
-            await service.kill()
-            await service.start()
-            assert (await service.job(job_id))["run_id"] is None
-        finally:
-            os.kill(pid, signal.SIGCONT)
-
-        async def known() -> bool:
-            return bool((await service.job(job_id))["run_id"] == run_id)
-
-        await eventually(known, what="the run is known")
-        run = await get_run(uri, run_id)
-        assert run["info"]["status"] == "FINISHED"
-
-
-async def test_runs_of_killed_jobs_are_ended(tmp_path: Path) -> None:
-    async with running_service(
-        tmp_path / "data", {**SETTINGS, "ASGARD_TRACKING__SETTLE_SECONDS": "20"}
-    ) as service:
-        uri = await service.mlflow_uri()
-        never = str(tmp_path / "never")
-        fails = await service.submit(MAKES_A_RUN + "raise SystemExit(3)")
-        killed = await service.submit(MAKES_A_RUN + WAIT_FOR.format(never), timeout=5)
-        cancelled = await service.submit(MAKES_A_RUN + WAIT_FOR.format(never))
-        await service.says(cancelled, "run ")
-        await service.post(f"/mlops/training/jobs/{cancelled}/cancel")
-        ended = {}
-        for job_id in (fails, killed, cancelled):
-            job = await service.finished(job_id)
-            assert job["run_id"] == job["logs"].split()[-1]
-            ended[job["reason"]] = (await get_run(uri, job["run_id"]))["info"]["status"]
-        assert ended == {"exit_code": "FAILED", "timeout": "KILLED", "cancelled": "KILLED"}
+        assert (await service.job(job_id))["run_id"] is None
+    finally:
+        os.kill(pid, signal.SIGCONT)
+    await recorded(service, job_id, run_id)
+    assert (await get_run(placed.uri, run_id))["info"]["status"] == "FINISHED"
 
 
 async def test_an_external_server_is_neither_started_nor_stopped(tmp_path: Path) -> None:
-    settings = {"ASGARD_MLFLOW__TRACKING_URI": f"http://127.0.0.1:{free_port()}"}
+    settings = {**SETTINGS, "ASGARD_MLFLOW__TRACKING_URI": f"http://127.0.0.1:{free_port()}"}
     async with running_service(tmp_path / "data", settings) as service:
         await state(service, "unreachable")
         assert mlflow_processes(service) == []

@@ -9,9 +9,9 @@ from xml.etree import ElementTree
 import pytest
 
 from benchmarks import compare_versions
-from benchmarks.__main__ import rows_named
 from benchmarks.chart import chart
 from benchmarks.figures import Row, Target, table
+from benchmarks.names import names_among
 from benchmarks.render import DOCUMENT, NOTES, PICTURE, document, notes_in, render
 from benchmarks.stored import DOCUMENTED, Results, kept
 from benchmarks.table import BENCHES, IDS
@@ -100,6 +100,7 @@ def test_every_benchmark_can_be_run_by_its_name_alone() -> None:
 
 
 def test_rows_are_chosen_by_id() -> None:
+    rows_named = names_among(IDS, "row")
     assert rows_named("hello,status list") == {"hello", "status", "list"}
     with pytest.raises(argparse.ArgumentTypeError, match=r"unknown row: helo; choose from .*hello"):
         rows_named("hello helo")
@@ -200,9 +201,9 @@ def test_versions_are_compared_by_the_ratio_of_medians() -> None:
 
 
 def test_an_unknown_figure_of_a_version_is_refused() -> None:
-    assert compare_versions.names("start,jobs") == {"start", "jobs"}
+    assert names_among(compare_versions.FIGURES, "figure")("start,jobs") == {"start", "jobs"}
     with pytest.raises(argparse.ArgumentTypeError, match="unknown figure: speed"):
-        compare_versions.names("speed")
+        names_among(compare_versions.FIGURES, "figure")("speed")
 
 
 def test_a_directory_without_asgard_is_no_version(tmp_path: Path) -> None:

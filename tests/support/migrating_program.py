@@ -1,10 +1,12 @@
-"""A migration that is killed: `migrating_program FILE N` dies before the N-th statement.
+"""Migrations that are killed: `migrating_program FILE DIRECTORY` prints databases they leave.
 
-It counts every statement that SQLite starts, including those of triggers. If it is not killed, it
-prints their number.
+The N-th is a copy of FILE whose migration died before its N-th statement; one of the statements
+that SQLite starts, including those of triggers. Each dies in a process forked from this one, which
+has imported everything once.
 """
 
 import os
+import shutil
 import signal
 import sqlite3
 import sys
@@ -16,13 +18,27 @@ from asgard_async.store import database
 class Dying(sqlite3.Connection):
     """A connection that kills its process before a statement."""
 
-    left = int(sys.argv[2])
+    left = 0
 
     def count(self, _statement: str) -> None:
         """Called by SQLite before each statement."""
         Dying.left -= 1
         if Dying.left == 0:
             os.kill(os.getpid(), signal.SIGKILL)
+
+
+def migrate(file: Path, dies_before: int) -> int:
+    """Migrate a database in a process that dies before a statement; return how it ended."""
+    child = os.fork()
+    if child == 0:
+        Dying.left = dies_before
+        code = 1
+        try:
+            database.bring_up_to_date(file)
+            code = 0
+        finally:
+            os._exit(code)
+    return os.waitstatus_to_exitcode(os.waitpid(child, 0)[1])
 
 
 def main() -> None:
@@ -35,8 +51,16 @@ def main() -> None:
         return connection
 
     sqlite3.connect = dying  # type: ignore[assignment]  # of this program alone
-    database.bring_up_to_date(Path(sys.argv[1]))
-    print(int(sys.argv[2]) - Dying.left)  # noqa: T201  # what the test reads
+    old, directory = Path(sys.argv[1]), Path(sys.argv[2])
+    for number in range(1, 10_000):
+        file = directory / f"killed-{number}.db"
+        shutil.copyfile(old, file)
+        code = migrate(file, number)
+        if code == 0:  # it has fewer statements
+            return
+        if code != -signal.SIGKILL:
+            sys.exit(f"The migration killed before statement {number} exited with {code}.")
+        print(file)  # noqa: T201  # what the test reads
 
 
 if __name__ == "__main__":

@@ -9,9 +9,6 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
-import boto3
-from botocore.exceptions import ClientError, EndpointConnectionError
-
 from tests.support.service import free_port
 
 ACCESS_KEY = "AKIAEXAMPLEOFTHETESTS"
@@ -23,6 +20,8 @@ class S3Server:
     """The server's address and direct access to its buckets."""
 
     def __init__(self, endpoint: str) -> None:
+        import boto3  # every worker imports this module, and few need the server
+
         self.client: Any = boto3.client(
             "s3",
             endpoint_url=endpoint,
@@ -80,6 +79,8 @@ def running_s3(directory: Path) -> Iterator[S3Server]:
 
 
 def _wait_for_answer(server: S3Server, process: subprocess.Popen[bytes], log: Path) -> None:
+    from botocore.exceptions import ClientError, EndpointConnectionError
+
     deadline = time.monotonic() + START_SECONDS
     while process.poll() is None and time.monotonic() < deadline:
         try:

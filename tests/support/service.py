@@ -26,9 +26,11 @@ NOWHERE = "http://127.0.0.1:1"
 
 UNREACHABLE_MLFLOW = {"ASGARD_MLFLOW__TRACKING_URI": NOWHERE}
 
-WITHOUT_MLFLOW = UNREACHABLE_MLFLOW | {"ASGARD_WARM__PRELOAD": '["idna"]'}
-"""Such a service does not need a fork server that takes seconds to import MLflow either. Jobs that
-import idna start warm."""
+QUICK_TO_WARM = {"ASGARD_WARM__PRELOAD": '["idna"]'}
+"""For services whose jobs need no fork server that takes seconds to import MLflow and scikit-learn.
+Jobs that import idna start warm."""
+
+WITHOUT_MLFLOW = UNREACHABLE_MLFLOW | QUICK_TO_WARM
 
 UNCONFINED = {"ASGARD_ISOLATION__LEVEL": "process"}
 """For tests whose jobs need access that a sandbox denies."""
@@ -249,11 +251,7 @@ class Service(ServiceApi):
         await eventually(self._is_gone, what="no process of the service left")
         # if keeper and shim of a job were killed, its control group stays for the next service
         self._clear_groups()
-        config = load_config(environ={})
-        data = DataDirectory(root=self.data_dir)
-        enforcer = LimitEnforcer(config.limits, jobs_dir=data.jobs, builds_dir=data.builds)
-        enforcer.open()
-        enforcer.close()
+        remove_control_groups(self.data_dir)
         if self.log.exists() and not self.may_fail:
             self.assert_unharmed()
 
@@ -272,6 +270,15 @@ class Service(ServiceApi):
         """Fail if the log contains a traceback."""
         before, found, after = self.log.read_text(errors="replace").partition("Traceback")
         assert not found, before[-500:] + found + after[:5000]
+
+
+def remove_control_groups(data_dir: Path) -> None:
+    """Remove what a service left for the next one on the same data, of which there is none."""
+    data = DataDirectory(root=data_dir)
+    limits_config = load_config(environ={}).limits
+    enforcer = LimitEnforcer(limits_config, jobs_dir=data.jobs, builds_dir=data.builds)
+    enforcer.open()
+    enforcer.close()
 
 
 def submission(script: str | bytes, **fields: Any) -> dict[str, Any]:

@@ -3,7 +3,6 @@
 Each package is fetched from the registry once; environments share uv's cache.
 """
 
-import asyncio
 from importlib.metadata import version
 from pathlib import Path
 from typing import Any
@@ -16,40 +15,50 @@ from tests.system.test_report_checks import fresh
 
 TRAININGS = Path(__file__).parents[2] / "examples" / "trainings"
 BUILD_SECONDS = 600
-EXAMPLES = {"lightgbm_classifier.py": "lightgbm", "xgboost_classifier.py": "xgboost"}
 
 
-async def train(service: Service, example: str, model_name: str) -> dict[str, Any]:
+async def train(service: Service, package: str, model_name: str) -> dict[str, Any]:
     job_id = await service.submit(
-        (TRAININGS / example).read_text(),
+        (TRAININGS / f"{package}_classifier.py").read_text(),
         experiment_name=model_name,
         model_name=model_name,
-        requirements=[EXAMPLES[example]],
+        requirements=[package],
     )
-    return await service.finished(job_id, within=BUILD_SECONDS)
+    return await built(service, job_id)
+
+
+async def built(service: Service, job_id: str) -> dict[str, Any]:
+    """Return the job when it has finished; skip the test where the machine's date is to blame."""
+    job = await service.finished(job_id, within=BUILD_SECONDS)
+    if "certificate expired: verification time" in job["logs"]:
+        pytest.skip("on this machine's date, the package registry's certificate has expired")
+    return job
 
 
 @pytest.mark.slow
-async def test_the_examples_run_with_and_without_a_cache(
-    asgard_service: Service, mlflow_api: MlflowApi
+@pytest.mark.parametrize(
+    # with NVIDIA's libraries, xgboost takes ten times as long to install
+    "package",
+    ["lightgbm", pytest.param("xgboost", marks=pytest.mark.soak)],
+)
+async def test_an_example_runs_with_and_without_a_cache(
+    asgard_service: Service, mlflow_api: MlflowApi, package: str
 ) -> None:
-    names = {example: fresh(package) for example, package in EXAMPLES.items()}
-    first = await asyncio.gather(*(train(asgard_service, *one) for one in names.items()))
-    again = await asyncio.gather(*(train(asgard_service, *one) for one in names.items()))
-    for (example, model_name), built, found in zip(names.items(), first, again, strict=True):
-        package = EXAMPLES[example]
-        assert f"\n + {package}==" in built["logs"]
-        assert "Resolved " not in found["logs"]
-        for number, job in enumerate((built, found), 1):
-            assert (job["status"], job["error"]) == ("completed", None)
-            assert "environment" in job["timings"]
-            assert f"\n{package} " in "\n" + job["logs"]
-            assert job["model_version"] == str(number)
-            run = await mlflow_api.run(job["run_id"])
-            assert named(run["data"]["metrics"])["accuracy"] > 0.8
-        status, model = await asgard_service.get(f"/mlops/models/{model_name}")
-        assert status == 200
-        assert model["latest_versions"][0]["run_id"] == found["run_id"]
+    model_name = fresh(package)
+    first = await train(asgard_service, package, model_name)
+    again = await train(asgard_service, package, model_name)
+    assert f"\n + {package}==" in first["logs"]
+    assert "Resolved " not in again["logs"]
+    for number, job in enumerate((first, again), 1):
+        assert (job["status"], job["error"]) == ("completed", None)
+        assert "environment" in job["timings"]
+        assert f"\n{package} " in "\n" + job["logs"]
+        assert job["model_version"] == str(number)
+        run = await mlflow_api.run(job["run_id"])
+        assert named(run["data"]["metrics"])["accuracy"] > 0.8
+    status, model = await asgard_service.get(f"/mlops/models/{model_name}")
+    assert status == 200
+    assert model["latest_versions"][0]["run_id"] == again["run_id"]
 
 
 @pytest.mark.slow
@@ -67,7 +76,7 @@ with mlflow.start_run():
     job_id = await asgard_service.submit(
         script, experiment_name=fresh("other"), requirements=[f"mlflow<{own_version}"]
     )
-    job = await asgard_service.finished(job_id, within=BUILD_SECONDS)
+    job = await built(asgard_service, job_id)
     assert (job["status"], job["error"]) == ("completed", None), job
     (installed,) = [
         line.split()[-1] for line in job["logs"].splitlines() if line.startswith("it is")

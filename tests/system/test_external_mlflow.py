@@ -7,14 +7,14 @@ import pytest
 from tests.support.mlflow_user import fresh
 from tests.support.model_job import LOGS_A_MODEL, all_output, processes_with, warned
 from tests.support.protected_mlflow import BUCKET, PASSWORD, PREFIX, ProtectedMlflow
-from tests.support.service import running_service
+from tests.support.service import QUICK_TO_WARM, running_service
 
 
 async def test_a_job_without_s3_credentials_stores_its_model(
     tmp_path: Path, protected_mlflow: ProtectedMlflow
 ) -> None:
     go, model_name = tmp_path / "go", fresh("external")
-    settings = protected_mlflow.settings(ASGARD_TRACKING__SETTLE_SECONDS="60")
+    settings = protected_mlflow.settings(**QUICK_TO_WARM, ASGARD_TRACKING__SETTLE_SECONDS="60")
     async with running_service(tmp_path / "data", settings) as service:
         await service.mlflow_uri()
         job_id = await service.submit(
@@ -67,7 +67,7 @@ async def test_rejected_credentials_mean_unreachable_with_reason(
     tmp_path: Path, protected_mlflow: ProtectedMlflow, credentials: dict[str, str], hint: str
 ) -> None:
     async with running_service(
-        tmp_path / "data", protected_mlflow.settings(**credentials)
+        tmp_path / "data", protected_mlflow.settings(**QUICK_TO_WARM, **credentials)
     ) as service:
         warning = await warned(service, "MLflow")
         _, status = await service.get("/mlops/status")

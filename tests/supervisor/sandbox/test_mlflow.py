@@ -10,7 +10,7 @@ import pytest_asyncio
 
 from tests.supervisor.sandbox.conftest import PRELUDE
 from tests.support.processes import processes_with
-from tests.support.service import Service, running_service
+from tests.support.service import QUICK_TO_WARM, Service, running_service
 from tests.support.service_users import IS_ROOT, launcher_for_ordinary_user
 
 pytestmark = [pytest.mark.mlflow, pytest.mark.asyncio(loop_scope="module")]
@@ -96,6 +96,7 @@ async def target(
     config.write_text(f'[mlflow]\nusername = ""\n# {canary}\n')
     is_confined = request.param != "unconfined"
     settings = {
+        **QUICK_TO_WARM,
         "ASGARD_TRACKING__REFRESH_SECONDS": "1",
         "ASGARD_ISOLATION__LEVEL": "sandbox" if is_confined else "process",
         # a directory that jobs may write, besides their own
@@ -114,7 +115,7 @@ async def test_mlflow_follows_no_planted_links(
     target: tuple[Service, str, Path, bool], place: str
 ) -> None:
     service, canary, shared, is_confined = target
-    script = PRELUDE.replace("import numpy", "#") + (
+    script = PRELUDE.replace("import idna", "#") + (
         "os.environ['PLACE'] = os.getcwd() + '/planted'\n" if place.startswith("its") else ""
     )
     variables = {

@@ -13,7 +13,7 @@ import pytest
 
 from tests.support.fuzz_effort import FIRST_SEED, Search
 from tests.support.mlflow_servers import MlflowServer
-from tests.support.service import NOWHERE, running_service
+from tests.support.service import NOWHERE, QUICK_TO_WARM, running_service
 
 CHECKS = (
     "not_a_server_error",
@@ -40,6 +40,7 @@ async def test_the_service_responds_as_documented(
     tmp_path: Path, mlflow_server: MlflowServer
 ) -> None:
     settings = {
+        **QUICK_TO_WARM,
         "ASGARD_MLFLOW__TRACKING_URI": mlflow_server.uri,
         # no registry is asked for generated requirements
         "ASGARD_ENVIRONMENTS__INDEX_URL": NOWHERE,

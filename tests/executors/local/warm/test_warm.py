@@ -13,8 +13,10 @@ import pytest_asyncio
 
 from tests.support.archives import zip_of
 from tests.support.eventually import eventually
+from tests.support.package_index import package_index
 from tests.support.processes import processes_with, state_of
 from tests.support.service import UNCONFINED, WITHOUT_MLFLOW, Service, running_service
+from tests.support.wheels import make_wheel
 
 pytestmark = [pytest.mark.service, pytest.mark.asyncio(loop_scope="module")]
 
@@ -248,31 +250,36 @@ async def test_before_the_server_is_ready_jobs_start_cold(tmp_path: Path) -> Non
         assert await start_of(service, USES_NUMPY) == ("warm", None)
 
 
-@pytest.mark.slow
-async def test_a_built_environment_in_use_gets_its_own_server(
-    tmp_path: Path,
-) -> None:
+async def test_a_built_environment_in_use_gets_its_own_server(tmp_path: Path) -> None:
     settings = {
         **SETTINGS,
-        "ASGARD_WARM__PRELOAD": '["iniconfig"]',
+        "ASGARD_WARM__PRELOAD": '["small"]',
         "ASGARD_WARM__IDLE_SECONDS": "3",
     }
-    script = "import iniconfig, sys\nprint(sys.prefix, sys.executable)"
-    requirements = ["iniconfig<2"]
-    async with running_service(tmp_path / "data", settings) as service:
-        job_id = await service.submit(script, requirements=requirements)
-        first = await service.finished(job_id, within=300)
-        assert (first["status"], first["cold_reason"]) == ("completed", "not_ready")
-        environments = str(service.data_dir / "environments")
-        await eventually(
-            lambda: service.log.read_text().count("is ready after") == 2, what="its server is ready"
-        )
-        second = await service.finished(await service.submit(script, requirements=requirements))
-        assert (second["status"], second["start"]) == ("completed", "warm")
-        assert second["logs"].startswith(environments)
-        assert second["logs"] == first["logs"][-len(second["logs"]) :]
-        # it has become idle
-        await eventually(lambda: len(processes_with_program(service)) == 1, what="it has exited")
-        named = await service.submit(script, requirements=[*requirements, "mlflow-skinny>=3"])
-        third = await service.finished(named, within=300)
-        assert (third["status"], third["cold_reason"]) == ("completed", "requirements")
+    script = "import small, sys\nprint(sys.prefix, sys.executable)"
+    requirements = ["small"]
+    packages = tmp_path / "packages"
+    with package_index(packages) as index:
+        make_wheel(packages, "small", "")
+        make_wheel(packages, "mlflow_skinny", "", version="3")
+        settings["ASGARD_ENVIRONMENTS__INDEX_URL"] = index
+        async with running_service(tmp_path / "service" / "data", settings) as service:
+            job_id = await service.submit(script, requirements=requirements)
+            first = await service.finished(job_id, within=300)
+            assert (first["status"], first["cold_reason"]) == ("completed", "not_ready")
+            environments = str(service.data_dir / "environments")
+            await eventually(
+                lambda: service.log.read_text().count("is ready after") == 2,
+                what="its server is ready",
+            )
+            second = await service.finished(await service.submit(script, requirements=requirements))
+            assert (second["status"], second["start"]) == ("completed", "warm")
+            assert second["logs"].startswith(environments)
+            assert second["logs"] == first["logs"][-len(second["logs"]) :]
+            # it has become idle
+            await eventually(
+                lambda: len(processes_with_program(service)) == 1, what="it has exited"
+            )
+            named = await service.submit(script, requirements=[*requirements, "mlflow-skinny>=3"])
+            third = await service.finished(named, within=300)
+            assert (third["status"], third["cold_reason"]) == ("completed", "requirements")

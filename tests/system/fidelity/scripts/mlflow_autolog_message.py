@@ -1,6 +1,0 @@
-import mlflow
-import sklearn.linear_model
-
-print(mlflow.get_tracking_uri(), mlflow.active_run())
-mlflow.sklearn.autolog(disable=True)
-print("done")
