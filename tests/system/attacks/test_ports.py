@@ -5,6 +5,7 @@ import json
 import os
 import signal
 import socket
+import sys
 from functools import partial
 from pathlib import Path
 
@@ -53,6 +54,13 @@ while not os.path.exists(done):
 """
 
 
+ACTIVATES = """
+import os, sys
+for target, number in enumerate(sys.argv[1:3], 3):
+    os.dup2(int(number), target)
+os.environ.update(LISTEN_PID=str(os.getpid()), LISTEN_FDS="2")
+os.execv(sys.argv[3], sys.argv[3:])
+"""
 SHOWS_DESCRIPTORS = """
 import os
 for number in os.listdir("/proc/self/fd"):
@@ -199,8 +207,7 @@ async def test_systemd_passes_the_sockets(tmp_path: Path) -> None:
         socket.create_server(("::1", service.port), family=socket.AF_INET6),
     ]
     numbers = [sock.fileno() for sock in sockets]
-    dups = "".join(f" {target}<&{number}" for target, number in enumerate(numbers, 3))
-    activation = ("sh", "-c", f'export LISTEN_PID=$$ LISTEN_FDS=2; exec "$@"{dups}', "sh")
+    activation = (sys.executable, "-c", ACTIVATES, *map(str, numbers))
     log = service.log.open("ab")
     try:
         process = await asyncio.create_subprocess_exec(
