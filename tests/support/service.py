@@ -214,7 +214,7 @@ class Service(ServiceApi):
             *("--port", str(self.port), "--data-dir", str(self.data_dir), *arguments),
         )
 
-    def environment(self) -> Mapping[str, str]:
+    def environment(self) -> dict[str, str]:
         inherited = {
             name: value
             for name, value in os.environ.items()
