@@ -5,6 +5,7 @@ from collections.abc import AsyncIterator, Callable
 from aiohttp import web
 
 from asgard_async.api.component import set_up_api
+from asgard_async.api.http.listening import listening
 from asgard_async.api.metrics.component import metrics
 from asgard_async.auth.component import auth, set_up_auth
 from asgard_async.config import Config
@@ -21,9 +22,12 @@ from asgard_async.retention.component import retention
 from asgard_async.scheduling.component import dispatching, recovery
 from asgard_async.store.component import store
 from asgard_async.supervisor.component import isolation, limits
+from asgard_async.supervisor.held_sockets import held_sockets
 
 COMPONENTS: tuple[Callable[[web.Application], AsyncIterator[None]], ...] = (
     data_directory,
+    held_sockets,
+    listening,
     store,
     background,
     loop_lag,

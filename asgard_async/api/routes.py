@@ -4,6 +4,7 @@ from aiohttp import web
 
 from asgard_async.api import (
     health,
+    instance,
     models,
     registry,
     status,
@@ -33,6 +34,7 @@ ROUTES = [
     web.get("/mlops/status", status.get_status),
     web.get("/health/live", health.live),
     web.get("/health/ready", health.ready),
+    web.get("/health/instance", instance.get_instance),
     web.get("/metrics", metrics_page.get_metrics),
     web.get("/openapi.json", page.get_document),
 ]

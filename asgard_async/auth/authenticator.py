@@ -70,6 +70,15 @@ class Authenticator:
             self._by_secret[secret] = token
         return token
 
+    def find_by_id(self, token_id: str) -> Token | None:
+        """Return the token with an id, if there is one.
+
+        Raises:
+            TokensUnreadable: the token file cannot be read.
+        """
+        tokens = self._ask(self._tokens.all)
+        return next((token for token in tokens if token.id == token_id), None)
+
     def problem(self) -> str | None:
         """Return why all requests are rejected, for `Readiness`; None if they are not."""
         try:

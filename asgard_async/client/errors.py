@@ -109,6 +109,9 @@ ERRORS_BY_STATUS: Mapping[int, type[AsgardError]] = {
 }
 QUEUE_FULL = "urn:asgard:problem:queue-full"
 DRAINING = "urn:asgard:problem:service-draining"
+STOPPED = "urn:asgard:problem:service-stopped"
+"""Sent in place of the service while it is down."""
+NOT_AUTHENTICATED = "urn:asgard:problem:not-authenticated"
 
 
 def error_for(

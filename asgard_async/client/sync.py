@@ -69,13 +69,19 @@ class AsgardClient:
         url: str | None = None,
         *,
         token: str | None = None,
+        instance: str | None = None,
         timeout: float = 30,
         retry_for: float = 10,
         reconnect_for: float = 300,
     ) -> None:
         """Create a client, which connects on the first call. See `AsyncAsgardClient`."""
         self._client = AsyncAsgardClient(
-            url, token=token, timeout=timeout, retry_for=retry_for, reconnect_for=reconnect_for
+            url,
+            token=token,
+            instance=instance,
+            timeout=timeout,
+            retry_for=retry_for,
+            reconnect_for=reconnect_for,
         )
         self._thread = LoopThread("asgard-client", self._client.close)
         weakref.finalize(self, self._thread.close)

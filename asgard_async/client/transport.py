@@ -15,12 +15,14 @@ from asgard_async import __version__
 from asgard_async.client.address import Address
 from asgard_async.client.errors import (
     DRAINING,
+    STOPPED,
     AsgardError,
     ConnectionFailed,
     TooManyRequests,
     Unavailable,
     error_for,
 )
+from asgard_async.client.handshake import HandshakeFailed, verify
 from asgard_async.client.retry_budget import RetryBudget
 
 T = TypeVar("T")
@@ -39,8 +41,12 @@ CONNECTION_ERRORS = (
     OSError,
 )
 """aiohttp's exceptions for a connection that failed or a response that was cut short."""
-CONNECT_ERRORS = (aiohttp.ClientConnectorError, aiohttp.ConnectionTimeoutError)
+CONNECT_ERRORS = (aiohttp.ClientConnectorError, aiohttp.ConnectionTimeoutError, HandshakeFailed)
 """aiohttp's exceptions for a connection that was never established, so nothing was sent."""
+
+
+UNPROCESSED = frozenset({DRAINING, STOPPED})
+"""Problem types of requests that the service has certainly not processed."""
 
 
 class Retry(Enum):
@@ -140,7 +146,7 @@ class Transport:
                 return response
             refusal = self._refusal(response)
             # a draining service refuses before doing anything; other 503s may come after some work
-            unprocessed = isinstance(refusal, TooManyRequests) or refusal.kind == DRAINING
+            unprocessed = isinstance(refusal, TooManyRequests) or refusal.kind in UNPROCESSED
             if not unprocessed and not (isinstance(refusal, Unavailable) and retry is Retry.ALWAYS):
                 refusal.add_note(f"{method} {self.address.url_of(*path)}")
                 raise refusal
@@ -220,7 +226,11 @@ class Transport:
 
     def _open_session(self) -> aiohttp.ClientSession:
         if self._session is None:
+            traces = aiohttp.TraceConfig()
+            if self.address.needs_handshake:
+                traces.on_connection_create_start.append(self._verify_server)
             self._session = aiohttp.ClientSession(
+                trace_configs=[traces],
                 middlewares=[_prevent_resending],
                 headers={**self.address.headers, "User-Agent": f"asgard-client/{__version__}"},
                 # limits the silence of the service; uploads and logs may take any length of time
@@ -229,6 +239,10 @@ class Transport:
                 ),
             )
         return self._session
+
+    async def _verify_server(self, *_: Any) -> None:
+        # for each connection: the service may have been replaced since the last one
+        await verify(self.address, within=self._timeout)
 
     def _connection_failed(self, error: BaseException) -> ConnectionFailed:
         if isinstance(error, CONNECT_ERRORS):

@@ -13,6 +13,8 @@ from asgard_async.core.loop_lag import LoopLag
 
 CONFIG = web.AppKey("config", Config)
 DATA = web.AppKey("data", DataDirectory)
+SERVICE_LOCK = web.AppKey("service_lock", int)
+"""The descriptor that holds the lock of the data directory."""
 FREE_SPACE = web.AppKey("free_space", FreeSpace)
 OBSERVE_LOOP_LAG = web.AppKey[Callable[[float], None]]("observe_loop_lag")
 """Optional callback for each measured lag of the event loop, in seconds."""
@@ -24,6 +26,7 @@ async def data_directory(app: web.Application) -> AsyncIterator[None]:
     data = DataDirectory(root=config.data_dir).make()
     lock = data.lock()
     app[DATA] = data
+    app[SERVICE_LOCK] = lock
     app[FREE_SPACE] = free_space = FreeSpace(data.root, floor_bytes=config.server.min_free_mb << 20)
     app[READINESS].unless(lambda: _shortage(free_space))
     yield

@@ -50,6 +50,11 @@ class DataDirectory:
         return self.root / "tokens.json"
 
     @property
+    def instance(self) -> Path:
+        """The id of this data directory."""
+        return self.root / "instance"
+
+    @property
     def audit_log(self) -> Path:
         return self.root / "audit.log"
 
@@ -86,13 +91,18 @@ class DataDirectory:
 
     @property
     def in_use(self) -> Path:
-        """Lock file on which every running job holds a shared lock."""
+        """Lock file on which every running job and build holds a shared lock."""
         return self.root / "jobs.lock"
 
     @property
     def service_lock(self) -> Path:
         """Lock file held by the running service."""
         return self.root / "service.lock"
+
+    @property
+    def socket_holder(self) -> Path:
+        """Unix socket of the process that keeps the listening sockets open."""
+        return self.root / "sockets.sock"
 
     def make(self) -> Self:
         """Create missing directories, accessible to the owner only.

@@ -81,6 +81,7 @@ class Builder:
         enforcer: LimitEnforcer | None,
         resource_limits: ResourceLimits,
         uv_cache: Path,
+        in_use: Path,
         timeout_seconds: float,
     ) -> None:
         self._cache = cache
@@ -89,6 +90,7 @@ class Builder:
         self._enforcer = enforcer
         self._resource_limits = resource_limits
         self._uv_cache = uv_cache
+        self._in_use = in_use
         self._timeout = timeout_seconds
 
     async def start(self, environment_spec: EnvironmentSpec) -> Build:
@@ -174,7 +176,7 @@ class Builder:
             log=build.log,
             timeout_seconds=self._timeout,
             grace_seconds=GRACE_SECONDS,
-            locks=service_sandbox.locks,
+            locks=[self._in_use, *service_sandbox.locks],
             limits=limits,
         )
 

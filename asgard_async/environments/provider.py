@@ -222,6 +222,7 @@ def create_environment_provider(
             enforcer=enforcer,
             resource_limits=ResourceLimits.of_build(config.limits),
             uv_cache=data.cache / "uv",
+            in_use=data.in_use,
             timeout_seconds=config.environments.build_timeout,
         ),
         selector=selector,

@@ -17,6 +17,7 @@ from asgard_async.mlflow.experiments import Experiments
 from asgard_async.mlflow.gateway import MlflowGateway
 from asgard_async.mlflow.monitor import Monitor
 from asgard_async.supervisor.component import ISOLATION, LIMITS
+from asgard_async.supervisor.held_sockets import HELD_SOCKETS
 
 GATEWAY = web.AppKey("gateway", MlflowGateway)
 MONITOR = web.AppKey("monitor", Monitor)
@@ -81,6 +82,7 @@ def _embedded(app: web.Application, tokens: AttemptTokens) -> EmbeddedServer:
         enforcer=app[LIMITS],
         in_use=data.in_use,
         service_lock=data.service_lock,
+        held_sockets=app[HELD_SOCKETS],
     )
     embedded.prepare()
     return embedded

@@ -1,7 +1,7 @@
 """The MLflow server that Asgard runs itself when none is configured.
 
 Like a job, the server runs under a shim, so it outlives the service, which adopts it after a
-restart. Its socket is opened before the first start and stays open between restarts, so that early
+restart. Its sockets are opened before the first start and stay open between restarts, so that early
 clients wait instead of failing.
 
     mlflow-server/server.json      the chosen port and the artifact store
@@ -34,11 +34,12 @@ from asgard_async.core.files.locks import is_held
 from asgard_async.core.files.remove_tree import remove_tree
 from asgard_async.domain.attempt import Ended
 from asgard_async.mlflow.attempt_tokens import AttemptTokens
-from asgard_async.mlflow.listening_socket import HOST, ServerSettings, open_socket
+from asgard_async.mlflow.listening_socket import HOST, ServerSettings, open_sockets
 from asgard_async.mlflow.server import application
 from asgard_async.supervisor import shim
 from asgard_async.supervisor.attempt import Attempt
 from asgard_async.supervisor.attempts import AttemptSeries
+from asgard_async.supervisor.held_sockets import HeldSockets
 from asgard_async.supervisor.limits.enforcer import LimitEnforcer
 from asgard_async.supervisor.limits.resource_limits import ResourceLimits
 from asgard_async.supervisor.process_spec import process_spec, service_python
@@ -49,6 +50,8 @@ from asgard_async.supervisor.shim.process_spec import ProcessSpec
 
 logger = logging.getLogger(__name__)
 
+PURPOSE = "mlflow"
+"""The purpose of the server's sockets in `HeldSockets`."""
 STOP_GRACE_SECONDS = 3.0
 LEAVE_SECONDS = 2.0
 BACKOFF = Backoff(first_seconds=1.0, longest_seconds=60.0, healthy_seconds=60.0)
@@ -84,6 +87,7 @@ class EmbeddedServer:
         enforcer: LimitEnforcer,
         in_use: Path,
         service_lock: Path,
+        held_sockets: HeldSockets,
     ) -> None:
         self._config = config.mlflow
         self._server_settings = application.ServerSettings(
@@ -100,7 +104,8 @@ class EmbeddedServer:
         self._enforcer = enforcer
         self._in_use = in_use
         self._service_lock = service_lock
-        self._socket: socket.socket | None = None
+        self._held_sockets = held_sockets
+        self._sockets: list[socket.socket] = []
         self._attempt: Attempt | None = None
         self._last_exit: Ended | None = None
         self._port = 0
@@ -124,6 +129,7 @@ class EmbeddedServer:
         running = self._attempts.running()
         if settings is not None and running is not None:
             self._attempt, self._port = running, settings.port
+            self._keep_sockets()
             logger.info("embedded MLflow is still running at %s", self.uri)
             if settings.artifacts_destination != self._config.artifacts_destination:
                 logger.warning(
@@ -131,7 +137,7 @@ class EmbeddedServer:
                     " to change it, restart the service while no job is running"
                 )
             return
-        self._open_socket(settings)
+        self._open_sockets(settings)
 
     async def run(self, starting: Callable[[], None]) -> None:
         """Keep the server running until cancelled; the server itself then continues (see `leave`).
@@ -162,8 +168,8 @@ class EmbeddedServer:
 
         Call this last, after cancelling `run`.
         """
-        if self._socket is not None:
-            self._socket.close()
+        for sock in self._sockets:
+            sock.close()
         if self._attempt is None:
             return
         if not await asyncio.to_thread(is_held, self._in_use):
@@ -179,8 +185,8 @@ class EmbeddedServer:
 
     async def _start(self, starting: Callable[[], None]) -> Attempt:
         await self._selector.available()
-        if self._socket is None:
-            self._open_socket(ServerSettings.read(self._settings_file))
+        if not self._sockets:
+            self._open_sockets(ServerSettings.read(self._settings_file))
         starting()
         service_sandbox = await asyncio.to_thread(self._sandbox)
         # set before the start, since `leave` may be called during it
@@ -201,8 +207,7 @@ class EmbeddedServer:
         )
 
     def _spec(self, directory: Path, service_sandbox: ServiceSandbox) -> ProcessSpec:
-        assert self._socket is not None  # noqa: S101  # opened before every start
-        descriptor = self._socket.fileno()
+        descriptors = [sock.fileno() for sock in self._sockets]  # opened before every start
         # relative to the working directory, whose path may contain ? or %, special in a URL
         store = "sqlite:///mlflow.db"
         # not an argument: an sftp:// address may contain a password, and arguments are public
@@ -218,13 +223,13 @@ class EmbeddedServer:
         return process_spec(
             directory=directory,
             # -P keeps this package's directory off the module search path
-            argv=[sys.executable, "-P", str(PROGRAM), str(descriptor), store],
+            argv=[sys.executable, "-P", str(PROGRAM), ",".join(map(str, descriptors)), store],
             environment=environment,
             working_directory=self._store,
             log=self._log,
             grace_seconds=STOP_GRACE_SECONDS,
             locks=service_sandbox.locks,
-            inherit=[descriptor],
+            inherit=descriptors,
             sandbox=service_sandbox.spec,
             address_space_bytes=address_space + ADDRESS_SPACE_BYTES if address_space else 0,
             limits=self._enforcer.service_limits(limits, directory),
@@ -258,9 +263,20 @@ class EmbeddedServer:
 
     # --- port -----------------------------------------------------------------------------
 
-    def _open_socket(self, last_settings: ServerSettings | None) -> None:
-        self._socket = open_socket(self._config.port, last_settings)
-        self._port = self._socket.getsockname()[1]
+    def _keep_sockets(self) -> None:
+        """Keep the sockets of the running server, for its next start."""
+        for sock in self._held_sockets.take(PURPOSE):
+            if sock.getsockname()[1] == self._port:
+                self._sockets.append(sock)
+            else:
+                sock.close()
+        self._held_sockets.hold(PURPOSE, self._sockets)
+
+    def _open_sockets(self, last_settings: ServerSettings | None) -> None:
+        earlier = self._held_sockets.take(PURPOSE)
+        self._sockets = open_sockets(self._config.port, last_settings, earlier)
+        self._held_sockets.hold(PURPOSE, self._sockets)
+        self._port = self._sockets[0].getsockname()[1]
         settings = ServerSettings(
             port=self._port,
             configured=self._config.port,

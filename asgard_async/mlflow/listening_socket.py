@@ -1,11 +1,15 @@
-"""The embedded MLflow server's listening socket, and a record of its settings."""
+"""The embedded MLflow server's listening sockets, and a record of its settings."""
 
 import logging
 import socket
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Self
 
 import msgspec
+
+from asgard_async.config import ConfigError
+from asgard_async.supervisor.tcp_listeners import Addresses, listen
 
 logger = logging.getLogger(__name__)
 
@@ -33,31 +37,26 @@ class ServerSettings(msgspec.Struct):
         file.write_bytes(msgspec.json.encode(self))
 
 
-def open_socket(configured_port: int, last_settings: ServerSettings | None) -> socket.socket:
+def open_sockets(
+    configured_port: int,
+    last_settings: ServerSettings | None,
+    earlier: Sequence[socket.socket] = (),
+) -> list[socket.socket]:
     """Listen on the last port, else the configured port, else any free port.
 
+    Uses `earlier` sockets of that port and closes the others. The first socket is that of `HOST`.
+
     Raises:
-        OSError: no port is available.
+        ConfigError: no port is available.
     """
     preferred = configured_port
     if last_settings is not None and last_settings.configured == configured_port:
         preferred = last_settings.port
-    listener = _listen(preferred) or _listen(0)
-    if listener is None:
-        raise OSError(f"cannot listen on any port of {HOST} for the embedded MLflow")
-    port = listener.getsockname()[1]
-    if preferred not in {0, port}:
-        logger.warning("port %d is in use; embedded MLflow uses %d", preferred, port)
-    return listener
-
-
-def _listen(port: int) -> socket.socket | None:
-    listener = socket.socket(socket.AF_INET, socket.SOCK_STREAM | socket.SOCK_CLOEXEC)
+    addresses = Addresses.of(HOST)
     try:
-        listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
-        listener.bind((HOST, port))
-        listener.listen(1024)
-    except OSError:
-        listener.close()
-        return None
-    return listener
+        return listen(addresses, preferred, earlier=earlier)
+    except ConfigError:
+        sockets = listen(addresses, 0)
+    port = sockets[0].getsockname()[1]
+    logger.warning("port %d is in use; embedded MLflow uses %d", preferred, port)
+    return sockets

@@ -1,7 +1,7 @@
 """The program of the embedded MLflow server; never imported by the service.
 
-`python -P server_program.py FD BACKEND_URI` serves MLflow's ASGI application on an inherited
-listening socket, behind the middleware in server/. `mlflow server` would import everything twice:
+`python -P server_program.py FD,… BACKEND_URI` serves MLflow's ASGI application on inherited
+listening sockets, behind the middleware in server/. `mlflow server` would import everything twice:
 in a command that only waits, and in the server process that it starts.
 """
 
@@ -23,7 +23,7 @@ MAX_HEADER_BYTES = 64 << 10
 
 def main() -> None:
     """Serve until SIGTERM."""
-    descriptor, backend_uri = sys.argv[1:]
+    descriptors, backend_uri = sys.argv[1:]
     settings = ServerSettings.take()
     # the variables through which `mlflow server` passes settings to its application
     from mlflow.server import constants
@@ -47,7 +47,7 @@ def main() -> None:
     from mlflow.server.fastapi_app import app
 
     application = GuardedApplication(app, settings, store=Path.cwd())
-    listener = socket.socket(fileno=int(descriptor))
+    listeners = [socket.socket(fileno=int(number)) for number in descriptors.split(",")]
     config = uvicorn.Config(
         application,
         access_log=False,
@@ -56,7 +56,7 @@ def main() -> None:
         http="h11",
         h11_max_incomplete_event_size=MAX_HEADER_BYTES,
     )
-    uvicorn.Server(config).run(sockets=[listener])
+    uvicorn.Server(config).run(sockets=listeners)
     application.close()
 
 

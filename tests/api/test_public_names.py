@@ -62,12 +62,13 @@ OPERATIONS = {
     "GET /mlops/status": "get_status",
     "GET /health/live": "live",
     "GET /health/ready": "ready",
+    "GET /health/instance": "get_instance",
     "GET /metrics": "get_metrics",
     "GET /openapi.json": "get_document",
 }
 
 SCHEMAS = {
-    *("AskedLimits", "HistoryEntry", "Job", "JobInFull", "JobList", "Links", "Live"),
+    *("AskedLimits", "HistoryEntry", "Instance", "Job", "JobInFull", "JobList", "Links", "Live"),
     *("ModelVersion", "NewJob", "NotReady", "OpenApi", "Problem", "Ready", "RegisteredModel"),
     *("Registration", "Resources", "ResourcesAsked", "RetriedJob", "Run", "Status", "Submission"),
     "UploadForm",

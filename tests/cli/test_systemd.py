@@ -61,7 +61,8 @@ async def test_jobs_outlive_a_restart_under_systemd(tmp_path: Path, systemd: Sys
     settings = client.settings | WITHOUT_MLFLOW | {"ASGARD_SERVER__PORT": str(client.port)}
     settings["PYTHONPATH"] = str(CHECKOUT)
     installed = asgard(
-        *("service", "install", "--folder", systemd.units, "--data-dir", client.data_dir)
+        *("service", "install", "--folder", systemd.units, "--data-dir", client.data_dir),
+        ASGARD_SERVER__PORT=str(client.port),
     )
     assert installed.returncode == 0, installed.stderr
     own = systemd.units / "asgard.service.d/test.conf"
@@ -88,7 +89,7 @@ async def test_jobs_outlive_a_restart_under_systemd(tmp_path: Path, systemd: Sys
         assert (job["reason"], job["logs"]) == ("succeeded", "waiting\nseen\n")
         assert len([move for move in job["history"] if move["phase"] == "running"]) == 1
 
-        systemd.systemctl("stop", "asgard")
+        systemd.systemctl("stop", "asgard.socket", "asgard")
         assert systemd.systemctl("is-active", "asgard") == "inactive"
         assert processes_with(str(client.data_dir)) == []
     finally:

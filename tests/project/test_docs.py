@@ -107,6 +107,7 @@ def test_every_field_of_a_job_is_documented() -> None:
 def test_every_problem_type_is_documented_with_its_status() -> None:
     declared = {error.problem_type: status for error, status in STATUS_OF.items()}
     declared["not-ready"] = not_ready([]).status
+    declared["service-stopped"] = 503  # sent by supervisor/shim/socket_holder.py
     rows = re.findall(r"^\| `([a-z-]+)` \| (\d+) \| .+ \|$", api_section("## Errors"), re.MULTILINE)
     assert sorted((name, int(status)) for name, status in rows) == sorted(declared.items())
 

@@ -198,21 +198,29 @@ class Service(ServiceApi):
     async def spawn(self, *arguments: str) -> None:
         """Start its process without waiting for it."""
         assert_may_start_a_service()
+        with self.log.open("ab") as log:
+            self._process = await asyncio.create_subprocess_exec(
+                *self.command(*arguments),
+                env=self.environment(),
+                stdin=asyncio.subprocess.DEVNULL,
+                stdout=log,
+                stderr=log,
+            )
+
+    def command(self, *arguments: str) -> Sequence[str]:
+        return (
+            *self._launcher,
+            *(sys.executable, "-m", "asgard_async", "serve"),
+            *("--port", str(self.port), "--data-dir", str(self.data_dir), *arguments),
+        )
+
+    def environment(self) -> dict[str, str]:
         inherited = {
             name: value
             for name, value in os.environ.items()
             if not name.startswith(("ASGARD_", "MLFLOW_", "AWS_"))
         }
-        with self.log.open("ab") as log:
-            self._process = await asyncio.create_subprocess_exec(
-                *self._launcher,
-                *(sys.executable, "-m", "asgard_async", "serve"),
-                *("--port", str(self.port), "--data-dir", str(self.data_dir), *arguments),
-                env=inherited | self.settings,
-                stdin=asyncio.subprocess.DEVNULL,
-                stdout=log,
-                stderr=log,
-            )
+        return inherited | self.settings
 
     async def is_live(self) -> bool:
         assert self._process is not None

@@ -8,7 +8,6 @@ import signal
 from pathlib import Path
 
 import click
-from aiohttp import web
 
 from asgard_async import __version__
 from asgard_async.auth.token_file import TokenFile
@@ -21,9 +20,6 @@ from asgard_async.mlflow.artifact_store import check_destination
 
 STOP_SECONDS = 1.0
 """Time limit for open requests when the service stops."""
-
-BACKLOG = 1024
-"""Pending connections; the kernel also applies net.core.somaxconn."""
 
 logger = logging.getLogger(__name__)
 
@@ -92,6 +88,12 @@ def _refuse_public(config: Config) -> None:
 
 async def _serve(config: Config, *, drain: bool) -> None:
     # imported late, only once the configuration is known to be valid
+    from asgard_async.api.http.listening import (
+        LISTENERS,
+        SYSTEMD_SOCKETS,
+        accept_connections,
+        sockets_from_systemd,
+    )
     from asgard_async.api.http.runner import create_runner
     from asgard_async.app import create_app
     from asgard_async.jobs.component import drain as drain_app
@@ -104,14 +106,13 @@ async def _serve(config: Config, *, drain: bool) -> None:
             loop.add_signal_handler(number, stop.set)
     adopt_orphans()
     app = create_app(config)
+    app[LISTENERS] = []
+    app[SYSTEMD_SOCKETS] = sockets_from_systemd(os.environ)
     runner = create_runner(app, shutdown_timeout=STOP_SECONDS)
     try:
         await runner.setup()
-        site = web.TCPSite(runner, config.server.host, config.server.port, backlog=BACKLOG)
-        await site.start()
-        host, port = runner.addresses[0][:2]
-        url_host = f"[{host}]" if ":" in host else host
-        logger.info("asgard %s listens on http://%s:%d", __version__, url_host, port)
+        urls = await accept_connections(runner)
+        logger.info("asgard %s listens on %s", __version__, " and ".join(urls))
         await stop.wait()
         logger.info("stopping; running jobs continue")
         if drain:

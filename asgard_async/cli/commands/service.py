@@ -7,13 +7,18 @@ import sys
 from collections.abc import Sequence
 from importlib import resources
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import click
 
 from asgard_async.cli.data_directory import become_owner
 from asgard_async.cli.options import config_option, load_or_exit
 
+if TYPE_CHECKING:
+    from asgard_async.config.sections import ServerConfig
+
 UNIT = "asgard.service"
+SOCKET_UNIT = "asgard.socket"
 SYSTEM_FOLDER = Path("/etc/systemd/system")
 SYSTEM_DATA = Path("/var/lib/asgard")
 
@@ -57,18 +62,20 @@ def install(
     else:
         data = config.data_dir
     unit = render(command=_command(file), data_dir=data, user_name=user_name if system else None)
-    target = (folder or (SYSTEM_FOLDER if system else _user_folder())) / UNIT
-    become_owner(target.parent)
-    try:
-        target.parent.mkdir(parents=True, exist_ok=True)
-        changed = not target.exists() or target.read_text() != unit
-        target.write_text(unit)
-    except OSError as error:
-        raise click.ClickException(
-            f"{target} cannot be written: {error.strerror}"
-            + (" (with --system this needs root)" if system else "")
-        ) from error
-    click.echo(f"{'wrote' if changed else 'unchanged:'} {target}")
+    target = folder or (SYSTEM_FOLDER if system else _user_folder())
+    become_owner(target)
+    sockets = render_sockets(_addresses(config.server), config.server.port)
+    for path, text in ((target / UNIT, unit), (target / SOCKET_UNIT, sockets)):
+        try:
+            path.parent.mkdir(parents=True, exist_ok=True)
+            changed = not path.exists() or path.read_text() != text
+            path.write_text(text)
+        except OSError as error:
+            raise click.ClickException(
+                f"{path} cannot be written: {error.strerror}"
+                + (" (with --system this needs root)" if system else "")
+            ) from error
+        click.echo(f"{'wrote' if changed else 'unchanged:'} {path}")
     for step in _next_steps(system=system, user_name=user_name):
         click.echo(f"  {step}")
 
@@ -92,6 +99,27 @@ def render(*, command: str, data_dir: Path, user_name: str | None) -> str:
     if data_dir != SYSTEM_DATA:
         unit = re.sub(r"^StateDirectory.*\n", "", unit, flags=re.M)
     return re.sub(r"^User=.*$", lambda _: f"User={user_name}", unit, flags=re.M)
+
+
+def render_sockets(addresses: Sequence[str], port: int) -> str:
+    """Return the unit of the sockets that systemd holds for the service."""
+    unit = (resources.files("asgard_async") / "contrib" / SOCKET_UNIT).read_text("utf-8")
+    hosts = (f"[{address}]" if ":" in address else address for address in addresses)
+    lines = "\n".join(f"ListenStream={host}:{port}" for host in hosts)
+    return re.sub(r"^ListenStream=.*?(?=\n[^L])", lambda _: lines, unit, flags=re.M | re.S)
+
+
+def _addresses(server: "ServerConfig") -> Sequence[str]:
+    from asgard_async.config import ConfigError
+    from asgard_async.supervisor.tcp_listeners import Addresses, is_present
+
+    if server.port == 0:
+        raise click.UsageError("systemd needs a port: set [server] port")
+    try:
+        addresses = Addresses.of(server.host)
+    except ConfigError as error:
+        raise click.UsageError(str(error)) from error
+    return [*addresses.required, *filter(is_present, addresses.further)]
 
 
 def _command(file: Path | None) -> str:
@@ -123,12 +151,14 @@ def _user_folder() -> Path:
 def _next_steps(*, system: bool, user_name: str) -> list[str]:
     if not system:
         return [
-            "systemctl --user daemon-reload && systemctl --user enable --now asgard",
+            "systemctl --user daemon-reload && systemctl --user stop asgard",
+            "systemctl --user enable --now asgard.socket asgard.service",
             "loginctl enable-linger        # keep it running after you log out",
             "journalctl --user -u asgard   # its log",
         ]
     steps = [
-        "systemctl daemon-reload && systemctl enable --now asgard",
+        "systemctl daemon-reload && systemctl stop asgard",
+        "systemctl enable --now asgard.socket asgard.service",
         "journalctl -u asgard   # its log",
     ]
     try:

@@ -14,6 +14,7 @@ class Connection:
         url: str | None = None,
         *,
         token: str | None = None,
+        instance: str | None = None,
         timeout: float = 30,
         retry_for: float = 10,
         reconnect_for: float = 300,
@@ -22,7 +23,10 @@ class Connection:
 
         Args:
             url: the service's URL; default: ASGARD_URL, else http://127.0.0.1:8000.
-            token: access token; default: ASGARD_TOKEN.
+            token: access token; default: ASGARD_TOKEN. Over http, it is sent only to a server that
+                proves that it knows the token.
+            instance: the id of the only service to talk to, as shown by /health/instance; default:
+                ASGARD_INSTANCE, else any.
             timeout: seconds without data after which a request fails.
             retry_for: seconds for which a failing call is retried.
             reconnect_for: seconds for which `wait` and `follow` try to reconnect.
@@ -30,7 +34,7 @@ class Connection:
         Raises:
             ValueError: the URL or the token is malformed.
         """
-        self._address = Address(url, token)
+        self._address = Address(url, token, instance)
         self._transport = Transport(self._address, timeout=timeout, retry_for=retry_for)
         self._reconnect_for = reconnect_for
 
