@@ -27,7 +27,7 @@ async def claimed(store: JobStore, entries: Sequence[Entry]) -> list[int]:
         for owner, priority, is_admin in entries
     ]
     index = {job.job_id: number for number, job in enumerate(jobs)}
-    positions = {await store.queue_position(job): job.job_id for job in jobs}
+    positions = {await store.queue_position(job) or 0: job.job_id for job in jobs}
     assert sorted(positions) == list(range(1, len(jobs) + 1))
     order = []
     while (job := await store.claim_next(now())) is not None:

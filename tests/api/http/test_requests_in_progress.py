@@ -18,19 +18,19 @@ pytestmark = pytest.mark.service
 
 
 async def open_streams(
-    client: Client, stack: AsyncExitStack, number: int, **options: object
+    client: Client, stack: AsyncExitStack, number: int, headers: dict[str, str] | None = None
 ) -> str:
     """Follow a queued job with several WebSockets; return their path."""
     job = await accept(store_of(client))
     path = f"{JOBS}/{job.job_id}/logs/ws"
     for _ in range(number):
-        await stack.enter_async_context(client.ws_connect(path, **options))  # type: ignore[arg-type]
+        await stack.enter_async_context(client.ws_connect(path, headers=headers))
     return path
 
 
-async def refused(client: Client, path: str, **options: object) -> bool:
+async def refused(client: Client, path: str, headers: dict[str, str] | None = None) -> bool:
     try:
-        async with client.ws_connect(path, **options):  # type: ignore[arg-type]
+        async with client.ws_connect(path, headers=headers):
             return False
     except WSServerHandshakeError as error:
         return error.status == 429
@@ -39,15 +39,17 @@ async def refused(client: Client, path: str, **options: object) -> bool:
 async def test_a_token_has_a_bounded_number_of_streams(tmp_path: Path) -> None:
     config = service_config(tmp_path, http={"max_streams_per_client": 3})
     async with running(config) as client, AsyncExitStack() as stack:
-        eve = {"headers": bearer(client, Scope.READ)}
-        ada = {"headers": bearer(client, Scope.SUBMIT)}
-        path = await open_streams(client, stack, 3, **eve)
-        assert await refused(client, path, **eve)
-        followed = await client.get(path.removesuffix("/ws"), params={"follow": "true"}, **eve)
+        eve = bearer(client, Scope.READ)
+        ada = bearer(client, Scope.SUBMIT)
+        path = await open_streams(client, stack, 3, headers=eve)
+        assert await refused(client, path, headers=eve)
+        followed = await client.get(
+            path.removesuffix("/ws"), params={"follow": "true"}, headers=eve
+        )
         document = await problem(followed, 429)
         assert document["type"] == "urn:asgard:problem:too-many-requests"
-        assert (await client.get("/mlops/status", **eve)).status == 200
-        assert not await refused(client, path, **ada)
+        assert (await client.get("/mlops/status", headers=eve)).status == 200
+        assert not await refused(client, path, headers=ada)
         await stack.aclose()
         (tmp_path / "tokens.json").unlink()
         for job in await store_of(client).unfinished():
