@@ -7,7 +7,7 @@ import pytest
 from asgard_async.supervisor.shim import landlock
 from tests.supervisor.sandbox.conftest import PRELUDE
 from tests.support.service import WITHOUT_MLFLOW, running_service
-from tests.support.service_users import IS_ROOT
+from tests.support.service_users import IS_ROOT, launcher
 
 KEY = 0x5EC2E7
 LEAVE = f"""
@@ -40,7 +40,9 @@ async def test_memory_of_earlier_jobs_is_gone(tmp_path: Path, level: str) -> Non
         "ASGARD_ISOLATION__LEVEL": level,
         "ASGARD_ISOLATION__READ_WRITE": "[]",
     }
-    async with running_service(tmp_path / "data", settings) as service:
+    data_dir = tmp_path / "service" / "data"
+    data_dir.parent.mkdir()
+    async with running_service(data_dir, settings, launcher(0, data_dir)) as service:
         left = await service.finished(await service.submit(PRELUDE + LEAVE))
         assert left["reason"] == "succeeded", left["logs"]
         found = await service.finished(await service.submit(PRELUDE + LOOK))
