@@ -85,6 +85,14 @@ types: $(VENV)/.dev ## mypy, strict
 soak: $(VENV)/.test ## the tests that `make test` leaves out: more repetitions, larger sizes
 	@$(TESTED) -m pytest -m soak $(PYTEST_ARGS)
 
+ATTACKS := tests/system/attacks tests/supervisor/sandbox tests/supervisor/limits tests/mlflow/server \
+	tests/cli/test_stranger.py tests/core/files/test_tree_attacks.py \
+	tests/environments/test_hostile_modules.py tests/retention/test_hostile_trees.py
+
+.PHONY: attack
+attack: $(VENV)/.test ## the attacks of docs/security.md, with their long forms
+	@$(TESTED) -m pytest -n $(or $(WORKERS),2) --dist loadfile -m "soak or not soak" $(ATTACKS) $(PYTEST_ARGS)
+
 .PHONY: chaos
 chaos: $(VENV)/.test ## kill -9 at random moments, full size; prints figures
 	@ASGARD_CHAOS_JOBS=500 ASGARD_CHAOS_ACCEPTS=100 $(BIN)/python -m pytest -m chaos -s $(PYTEST_ARGS)
