@@ -68,6 +68,8 @@ def become_owner(path: Path, *, runs_programs: bool = False) -> None:
     import_late_modules()
     try:
         become_owner_of(path)
+    except NotADirectoryError:
+        return  # nothing can be created there, which the command reports in its own words
     except OSError as error:
         raise click.ClickException(str(error)) from error
     if os.geteuid() == before:

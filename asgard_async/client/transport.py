@@ -183,7 +183,10 @@ class Transport:
         except CONNECTION_ERRORS as error:
             raise self._connection_failed(error) from error
         if status in {401, 403, 429} or status >= 500:
-            raise error_for(status, f"The log cannot be followed at the moment: HTTP {status}.")
+            hint = " If Asgard is stopped, start it with: asgard serve" if status == 503 else ""
+            raise error_for(
+                status, f"The log cannot be followed at the moment: HTTP {status}.{hint}"
+            )
         return None
 
     async def _send(

@@ -57,12 +57,8 @@ LEAVE_SECONDS = 2.0
 BACKOFF = Backoff(first_seconds=1.0, longest_seconds=60.0, healthy_seconds=60.0)
 PROGRAM = Path(__file__).parent / "server_program.py"
 PACKAGE = Path(__file__).parents[1]
-PROGRAM_FILES = (
-    PROGRAM,
-    PROGRAM.parent / "server",
-    *(PACKAGE / "__init__.py", PROGRAM.parent / "__init__.py"),
-)
-"""What the server may read of Asgard."""
+PROGRAM_FILES = (PACKAGE,)
+"""Asgard's files that the server may read: Python imports from directories that it can list."""
 MAX_PROCESSES = 512
 ADDRESS_SPACE_BYTES = 4 << 30
 """Address space that the server reserves and does not use."""

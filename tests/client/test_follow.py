@@ -18,6 +18,7 @@ from asgard_async.client import (
     NotFound,
     Status,
     StatusEvent,
+    Unavailable,
 )
 from tests.client.conftest import NAMES
 from tests.support.service import WITHOUT_MLFLOW, Service, running_service
@@ -206,7 +207,8 @@ async def test_following_gives_up_on_an_absent_service(service: Service) -> None
             if isinstance(event, StatusEvent) and event.phase == "running":
                 break
         await service.kill()
-        with pytest.raises(ConnectionFailed, match="asgard serve"):
+        # with a job running, a process answers in the service's place
+        with pytest.raises((ConnectionFailed, Unavailable), match="asgard serve"):
             [event async for event in events]
-        with pytest.raises(ConnectionFailed, match=service.url):
+        with pytest.raises((ConnectionFailed, Unavailable), match="asgard serve"):
             await client.wait(job)

@@ -120,9 +120,9 @@ def test_concurrent_removal_never_shows_a_partial_one(cache: EnvironmentCache) -
     for user in users:
         user.start()
     for number in range(15):
-        aside = cache.directory / f".new{number}"
-        make(cache, aside.name)
-        aside.rename(cache.path_of(A))
+        apart = EnvironmentCache(cache.directory.parent / f"apart{number}")
+        make(apart, A)
+        apart.path_of(A).rename(cache.path_of(A))
         while cache.path_of(A).exists():
             cache.prune(max_bytes=0)
     stop.set()

@@ -27,6 +27,7 @@ def duplicating(depth: int) -> str:
     return "def f():\n" + "".join(f"  {line}\n" for line in lines)
 
 
+KEY = "0" * 20
 HOSTILE = {
     "memory": duplicating(17),
     "parentheses": "(" * 100_000,
@@ -47,7 +48,7 @@ def cache(tmp_path: Path) -> EnvironmentCache:
 
 @pytest.fixture
 def modules(cache: EnvironmentCache) -> Path:
-    environment = CachedEnvironment(directory=cache.path_of("key"))
+    environment = CachedEnvironment(directory=cache.path_of(KEY))
     package = environment.modules / "package"
     package.mkdir(parents=True)
     # found before and after the hostile ones, in whatever order the directory is read
@@ -75,7 +76,7 @@ async def test_hostile_sources_are_skipped_within_limits(
 ) -> None:
     for name, source in HOSTILE.items():
         (modules / f"{name}.py").write_text(source)
-    work = asyncio.create_task(compile_modules(cache, "key", niceness=0, uid=UID))
+    work = asyncio.create_task(compile_modules(cache, KEY, niceness=0, uid=UID))
     peak, uids = 0, set()
     while not work.done():
         for process in compilers():
@@ -108,7 +109,7 @@ async def test_only_real_modules_are_read_and_replaced(
     tag = sys.implementation.cache_tag
     (modules / "__pycache__" / f"good_0.{tag}.pyc.new").symlink_to(victim)
     (modules / "__pycache__" / f"good_1.{tag}.pyc").symlink_to(victim)
-    await compile_modules(cache, "key", niceness=0, uid=UID)
+    await compile_modules(cache, KEY, niceness=0, uid=UID)
     assert victim.read_text() == "untouched"
     assert not compiled(modules) & {"link", "fifo", "directory", "good_0"}
     assert {f"good_{number}" for number in range(1, 20)} <= compiled(modules)
@@ -120,7 +121,7 @@ async def test_very_deep_directories_are_left_out(cache: EnvironmentCache, modul
         deep /= "d"
     deep.mkdir(parents=True)
     (deep / "deep.py").touch()
-    await compile_modules(cache, "key", niceness=0, uid=UID)
+    await compile_modules(cache, KEY, niceness=0, uid=UID)
     assert "good_0" in compiled(modules)
     assert not (deep / "__pycache__").exists()
 
@@ -130,7 +131,7 @@ async def test_bytecode_is_readable_whatever_the_umask(
 ) -> None:
     old = os.umask(0o077)
     try:
-        await compile_modules(cache, "key", niceness=0, uid=UID)
+        await compile_modules(cache, KEY, niceness=0, uid=UID)
     finally:
         os.umask(old)
     assert stat.S_IMODE((modules / "__pycache__").stat().st_mode) == 0o755

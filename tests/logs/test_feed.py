@@ -13,12 +13,14 @@ from asgard_async.logs.frames import PIECE_FRAMES
 from asgard_async.logs.source import TimedSlice
 from tests.logs.test_times import START, write
 
+JOB = "0000000a"
+
 
 @pytest.fixture
 def log(tmp_path: Path) -> Path:
-    """The log of job a."""
-    (tmp_path / "a").mkdir()
-    return tmp_path / "a" / "job.log"
+    """The log of the job."""
+    (tmp_path / JOB).mkdir()
+    return tmp_path / JOB / "job.log"
 
 
 @pytest.fixture
@@ -40,7 +42,7 @@ def source_of(log: Path) -> FileLogSource:
 
 
 def feed_of(log: Path) -> Feed:
-    return Feed(source_of(log), "a", asyncio.Semaphore(READERS_AT_ONCE))
+    return Feed(source_of(log), JOB, asyncio.Semaphore(READERS_AT_ONCE))
 
 
 async def test_a_piece_is_read_once_for_all(log: Path, readings: list[int]) -> None:
@@ -123,9 +125,9 @@ async def test_parts_beyond_one_piece_are_all_sent(log: Path) -> None:
 
 async def test_a_feed_lives_while_it_has_readers(log: Path) -> None:
     feeds = Feeds(source_of(log))
-    with feeds.following("a", lambda: None) as first:
-        with feeds.following("a", lambda: None) as second:
+    with feeds.following(JOB, lambda: None) as first:
+        with feeds.following(JOB, lambda: None) as second:
             assert second is first
-        with feeds.following("a", lambda: None) as third:
+        with feeds.following(JOB, lambda: None) as third:
             assert third is first
     assert feeds._feeds == {}

@@ -10,13 +10,14 @@ from asgard_async.supervisor.shim.pump import Log
 
 LIMIT = 128 << 10
 HALF = LIMIT // 2
+JOB = "0000000a"
 
 
 @pytest.fixture
 def log(tmp_path: Path) -> Path:
-    """The log of job x."""
-    (tmp_path / "x").mkdir()
-    return tmp_path / "x" / "job.log"
+    """The log of the job."""
+    (tmp_path / JOB).mkdir()
+    return tmp_path / JOB / "job.log"
 
 
 @pytest.fixture
@@ -32,17 +33,17 @@ def write(path: Path, data: bytes) -> None:
 
 
 async def test_a_job_without_output_has_an_empty_log(reader: LogReader) -> None:
-    assert await reader.size("x") == 0
-    assert (await reader.read("x", 0, 10)).data == b""
-    assert (await reader.tail_bytes("x", 10)).data == b""
-    assert (await reader.tail_lines("x", 10)).data == b""
-    assert [piece async for piece in reader.whole("x")] == []
+    assert await reader.size(JOB) == 0
+    assert (await reader.read(JOB, 0, 10)).data == b""
+    assert (await reader.tail_bytes(JOB, 10)).data == b""
+    assert (await reader.tail_lines(JOB, 10)).data == b""
+    assert [piece async for piece in reader.whole(JOB)] == []
 
 
 async def test_reading_by_offset_continues_at_next(log: Path, reader: LogReader) -> None:
     write(log, bytes(range(256)) * 4)
     got, offset = b"", 0
-    while (piece := await reader.read("x", offset, 100)).data:
+    while (piece := await reader.read(JOB, offset, 100)).data:
         assert piece.offset == offset
         got, offset = got + piece.data, piece.next
     assert got == bytes(range(256)) * 4
@@ -50,7 +51,7 @@ async def test_reading_by_offset_continues_at_next(log: Path, reader: LogReader)
 
 async def test_an_offset_beyond_the_end_waits_at_the_end(log: Path, reader: LogReader) -> None:
     write(log, b"abc")
-    piece = await reader.read("x", 100, 10)
+    piece = await reader.read(JOB, 100, 10)
     assert (piece.data, piece.offset, piece.next) == (b"", 3, 3)
 
 
@@ -69,25 +70,25 @@ async def test_tail_counts_lines(
     log: Path, reader: LogReader, text: bytes, count: int, expected: bytes
 ) -> None:
     write(log, text)
-    assert (await reader.tail_lines("x", count)).data == expected
+    assert (await reader.tail_lines(JOB, count)).data == expected
 
 
 async def test_tail_of_long_lines_reads_further_back(log: Path, reader: LogReader) -> None:
     lines = [bytes([65 + i]) * 10_000 + b"\n" for i in range(12)]
     write(log, b"".join(lines))
-    assert (await reader.tail_lines("x", 9)).data == b"".join(lines[-9:])
+    assert (await reader.tail_lines(JOB, 9)).data == b"".join(lines[-9:])
 
 
 async def test_a_hole_is_marked_unless_reading_by_offset(log: Path, reader: LogReader) -> None:
     data = b"".join(b"%07d\n" % i for i in range(100_000))
     write(log, data)
-    first = await reader.read("x", 0, len(data))
+    first = await reader.read(JOB, 0, len(data))
     assert (first.offset, first.data) == (0, data[:HALF])
-    second = await reader.read("x", first.next, len(data))
+    second = await reader.read(JOB, first.next, len(data))
     assert second.offset > first.next
     assert second.data == data[second.offset :]
     assert len(second.data) >= LIMIT // 4 - 4096
-    whole = b"".join([piece async for piece in reader.whole("x")])
+    whole = b"".join([piece async for piece in reader.whole(JOB)])
     dropped = second.offset - HALF
     marker = b"\n[asgard: %d bytes of output are not kept]\n" % dropped
     assert whole == data[:HALF] + marker + data[second.offset :]
@@ -96,8 +97,8 @@ async def test_a_hole_is_marked_unless_reading_by_offset(log: Path, reader: LogR
 async def test_a_later_attempt_continues_after_the_hole(log: Path, reader: LogReader) -> None:
     write(log, b"x" * (3 * LIMIT))
     write(log, b"again\n")
-    assert await reader.size("x") == 3 * LIMIT + 6
-    assert (await reader.tail_lines("x", 1)).data.endswith(b"again\n")
+    assert await reader.size(JOB) == 3 * LIMIT + 6
+    assert (await reader.tail_lines(JOB, 1)).data.endswith(b"again\n")
     assert log.stat().st_blocks * 512 <= LIMIT
 
 
@@ -105,8 +106,8 @@ async def test_pieces_end_as_requested_after_a_hole(log: Path, reader: LogReader
     """Clients are told the end before the pieces are sent."""
     write(log, b"a" * 1000 + b"\0" * 8000 + b"z" * 1000)
     Path(f"{log}.hole").write_text("1000 9000")
-    pieces = [piece async for piece in reader.pieces("x", 1000, 9400)]
+    pieces = [piece async for piece in reader.pieces(JOB, 1000, 9400)]
     assert [(piece.offset, piece.next, piece.data) for piece in pieces] == [
         (9000, 9400, b"z" * 400)
     ]
-    assert [piece async for piece in reader.pieces("x", 1000, 8000)] == []
+    assert [piece async for piece in reader.pieces(JOB, 1000, 8000)] == []

@@ -273,7 +273,7 @@ async def test_runs_are_recorded_after_a_database_failure(placed: Placed) -> Non
     )
     job_id = await service.submit(MAKES_A_RUN)
     await eventually(
-        lambda: "task recorder failed" in service.log.read_text(), what="recorder has failed"
+        lambda: "as if the disk were full" in service.log.read_text(), what="recorder has failed"
     )
     assert (await service.finished(job_id))["run_id"] is None
     database.execute("DROP TRIGGER full")

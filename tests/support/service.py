@@ -55,6 +55,10 @@ def free_port() -> int:
         return port
 
 
+STOPPED = "urn:asgard:problem:service-stopped"
+"""The problem type of responses by the process that holds the sockets."""
+
+
 class ServiceApi:
     """Requests to a running service."""
 
@@ -85,10 +89,17 @@ class ServiceApi:
         return self._session
 
     async def request(self, method: str, path: str, **kwargs: Any) -> tuple[int, Any]:
-        """Send a request; return status and decoded body (text if it is not JSON)."""
+        """Send a request; return status and decoded body (text if it is not JSON).
+
+        Raises:
+            aiohttp.ClientConnectionError: no service responds, though its sockets may be held.
+        """
         async with self.session.request(method, self.url + path, **kwargs) as response:
             if response.content_type.endswith("json"):
-                return response.status, await response.json(content_type=None)
+                document = await response.json(content_type=None)
+                if response.status == 503 and document.get("type") == STOPPED:
+                    raise aiohttp.ClientConnectionError(document["detail"])
+                return response.status, document
             return response.status, await response.text()
 
     async def get(self, path: str, **kwargs: Any) -> tuple[int, Any]:
@@ -174,7 +185,7 @@ class Service(ServiceApi):
             "ASGARD_ISOLATION__READ_WRITE": f'["{data_dir.parent}"]',
             **settings,
         }
-        self._launcher = launcher
+        self.launcher = launcher
         self.log = data_dir.parent / f"{data_dir.name}.log"
         self.may_fail = False
         """True if the test causes tracebacks in the service's log."""
@@ -209,7 +220,7 @@ class Service(ServiceApi):
 
     def command(self, *arguments: str) -> Sequence[str]:
         return (
-            *self._launcher,
+            *self.launcher,
             *(sys.executable, "-m", "asgard_async", "serve"),
             *("--port", str(self.port), "--data-dir", str(self.data_dir), *arguments),
         )

@@ -50,8 +50,9 @@ class Descent:
         self._levels.append(_Level(name, descriptor, _identity(descriptor)))
         if len(self._levels) > MAX_DESCRIPTORS:
             above = self._levels[-MAX_DESCRIPTORS]
-            os.close(above.descriptor)
-            above.descriptor = -1
+            if above.descriptor >= 0:  # otherwise a sibling was entered before
+                os.close(above.descriptor)
+                above.descriptor = -1
 
     def leave(self) -> str:
         """Go up to the directory above; return the name of the one that was left.

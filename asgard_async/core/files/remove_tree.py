@@ -19,8 +19,8 @@ logger = logging.getLogger(__name__)
 BATCH = 10_000
 """Subdirectories that are listed at once, which bounds the memory for the names."""
 NOT_A_DIRECTORY = (errno.ENOTDIR, errno.ELOOP)
-IS_A_DIRECTORY = (errno.EISDIR, errno.EPERM)
-"""The error of unlink(2) for a directory; POSIX's is EPERM."""
+MAY_BE_A_DIRECTORY = (errno.EISDIR, errno.EPERM, errno.EACCES)
+"""Errors of unlink(2) for a directory: Linux's, POSIX's, and that of one in a closed directory."""
 
 
 def remove_tree(path: Path, *, within: Path | None = None) -> None:
@@ -116,7 +116,7 @@ class _Removal:
             except FileNotFoundError:
                 return True
             except OSError as error:
-                if error.errno in IS_A_DIRECTORY and _is_directory(parent, name):
+                if error.errno in MAY_BE_A_DIRECTORY and _is_directory(parent, name):
                     return False
                 if error.errno == errno.EACCES and _make_writable(parent):
                     continue

@@ -1,6 +1,7 @@
 """Caches of jobs are private to their owner, at each level that isolates jobs."""
 
 import asyncio
+import sys
 from collections.abc import AsyncIterator
 from pathlib import Path
 
@@ -8,7 +9,6 @@ import pytest
 
 from asgard_async.supervisor.sandbox.caches import JobCaches
 from asgard_async.supervisor.shim import landlock
-from tests.support.asgard_command import asgard
 from tests.support.service import WITHOUT_MLFLOW, Service, running_service, submission
 from tests.support.service_users import IS_ROOT, launcher, launcher_for_ordinary_user
 
@@ -53,11 +53,15 @@ async def service(request: pytest.FixtureRequest, tmp_path: Path) -> AsyncIterat
 
 
 async def token(service: Service, name: str) -> dict[str, str]:
-    made = await asyncio.to_thread(
-        asgard, "token", "create", "--name", name, "--data-dir", service.data_dir
+    # as the service was started: the directory's owner cannot reach it otherwise
+    made = await asyncio.create_subprocess_exec(
+        *(*service.launcher, sys.executable, "-m", "asgard_async"),
+        *("token", "create", "--name", name, "--data-dir", str(service.data_dir)),
+        stdout=asyncio.subprocess.PIPE,
     )
-    assert made.returncode == 0, made.stderr
-    return {"Authorization": f"Bearer {made.stdout.split()[0]}"}
+    output, _ = await made.communicate()
+    assert made.returncode == 0
+    return {"Authorization": f"Bearer {output.decode().split()[0]}"}
 
 
 async def left(service: Service, headers: dict[str, str], name: str) -> str:
