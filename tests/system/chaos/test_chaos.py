@@ -147,7 +147,7 @@ async def test_every_job_ends_exactly_once_despite_kills(tmp_path: Path, warm: b
         await asyncio.gather(chaos.submit_all(), chaos.kill_services(), chaos.kill_shims())
         jobs = {job_id: await service.finished(job_id) for job_id in chaos.numbers}
         _, listed = await service.get("/mlops/training/jobs", params={"limit": "100"})
-        processes = processes_with(str(tmp_path / "data" / "jobs"))
+        processes = processes_with(str(tmp_path / "data" / "jobs") + "/")
 
     runs = Counter(line.split()[1] for line in chaos.witness.read_text().splitlines())
     outcomes = Counter(job["reason"] for job in jobs.values())
