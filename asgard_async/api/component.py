@@ -11,6 +11,7 @@ from asgard_async.api.http.bodies import BODIES, Bodies
 from asgard_async.api.http.middlewares import problems
 from asgard_async.api.http.parser import RequestParser
 from asgard_async.api.http.requests import mark_response
+from asgard_async.api.http.requests_in_progress import RequestsInProgress
 from asgard_async.api.metrics.component import METRICS, set_up_metrics
 from asgard_async.api.metrics.middleware import count_requests
 from asgard_async.api.openapi.document import API_DOCUMENT, ApiDocument
@@ -22,7 +23,7 @@ from asgard_async.api.schemas.submission import (
     SubmissionLimits,
     SubmissionSchema,
 )
-from asgard_async.auth.component import AUDIT, AUTHENTICATOR
+from asgard_async.auth.component import AUDIT, AUTHENTICATOR, DENIALS
 from asgard_async.auth.failures import Failures
 from asgard_async.config.component import CONFIG
 
@@ -30,7 +31,7 @@ from asgard_async.config.component import CONFIG
 def set_up_api(app: web.Application) -> None:
     """Add the routes, and the middlewares around their handlers.
 
-    `CONFIG`, `READINESS`, `AUTHENTICATOR` and `AUDIT` must already be in the application.
+    `CONFIG`, `READINESS` and what `set_up_auth` adds must already be in the application.
     """
     config = app[CONFIG]
     set_up_metrics(app)
@@ -50,7 +51,14 @@ def set_up_api(app: web.Application) -> None:
             seconds=config.http.body_seconds,
         )
         app["_apispec_request_data_name"] = "data"
-    guarded = guard(app[AUTHENTICATOR], Failures(), allowed_hosts=config.server.own_names)
+    app[DENIALS].counted = app[METRICS].count_denied
+    guarded = guard(
+        app[AUTHENTICATOR],
+        Failures(),
+        in_progress=RequestsInProgress(config.http),
+        denials=app[DENIALS],
+        allowed_hosts=config.server.own_names,
+    )
     app.middlewares.extend(
         [
             count_requests(app[METRICS]),

@@ -84,6 +84,19 @@ class TooManyBodies(AsgardError):
         self.retry_after_seconds = 5
 
 
+class TooManyRequests(AsgardError):
+    """Too many requests are in progress, of this client or in total (429)."""
+
+    problem_type = "too-many-requests"
+
+    def __init__(self, kind: str, limit: int) -> None:
+        super().__init__(
+            f"{limit} {kind} are in progress, the most that are allowed; end some, or try again"
+            " shortly."
+        )
+        self.retry_after_seconds = 5
+
+
 class InvalidRequest(InvalidSubmission):
     """Query or body fields of a request other than an upload are invalid (422)."""
 

@@ -3,6 +3,7 @@
 from aiohttp import web
 
 from asgard_async import __version__
+from asgard_async.api.http.requests import requester_of
 from asgard_async.api.http.responses import reply
 from asgard_async.api.openapi.decorators import docs, response_schema
 from asgard_async.api.schemas.status import StatusSchema
@@ -25,7 +26,7 @@ NO_JOBS = dict.fromkeys(Status, 0)
 async def get_status(request: web.Request) -> web.Response:
     """Return the status of the service and of MLflow."""
     snapshot = request.app[MONITOR].snapshot
-    counts = await request.app[STORE].counts()
+    counts = await _counts(request)
     moment = now()
     checked_at = snapshot.checked_at
     return reply(
@@ -44,3 +45,11 @@ async def get_status(request: web.Request) -> web.Response:
             "timestamp": moment,
         }
     )
+
+
+async def _counts(request: web.Request) -> dict[Status, int]:
+    """Return the number of jobs that the client may see, by status."""
+    owner = requester_of(request).visible_owner
+    if owner is None:
+        return await request.app[STORE].counts()
+    return await request.app[STORE].counts_of(owner)

@@ -3,10 +3,10 @@
 from aiohttp import web
 
 from asgard_async.api.http.audit import audited_as
-from asgard_async.api.http.requests import job_id_of, owner
+from asgard_async.api.http.requests import job_id_of, requester_of
 from asgard_async.api.http.responses import reply
 from asgard_async.api.openapi.decorators import docs, response_schema
-from asgard_async.api.schemas.jobs import JOB_LINKS, JobSchema, NewJobSchema, job_path
+from asgard_async.api.schemas.jobs import JOB_LINKS, JobSchema, RetriedJobSchema, job_path
 from asgard_async.api.schemas.problem import JOB_ID, refusals
 from asgard_async.api.views import view_job
 from asgard_async.jobs.component import CANCELLER
@@ -20,14 +20,14 @@ from asgard_async.jobs.submit.component import RETRIER
     summary="Cancel a job",
     description="Cancel a queued, building or running job. A finished job stays as it is.",
     parameters=[JOB_ID],
-    responses=refusals(404),
+    responses=refusals(403, 404),
 )
 @response_schema(
     JobSchema, 202, description="The job is cancelled, or is being stopped.", links=JOB_LINKS
 )
 async def cancel(request: web.Request) -> web.Response:
     """Cancel a job."""
-    job = await request.app[CANCELLER].cancel(job_id_of(request))
+    job = await request.app[CANCELLER].cancel(job_id_of(request), requester_of(request))
     return reply(view_job(job), status=202)
 
 
@@ -36,14 +36,19 @@ async def cancel(request: web.Request) -> web.Response:
     operation_id="retry",
     tags=["training"],
     summary="Retry a job",
-    description="Submit a new job with the same specification and script.",
+    description="Submit a new job with the same specification and script. If an administrator"
+    " retries the job of another token, its environment_vars are left out.",
     parameters=[JOB_ID],
-    responses=refusals(404, 429, 503, 507),
+    responses=refusals(403, 404, 429, 503, 507),
 )
 @response_schema(
-    NewJobSchema, 202, description="The new job.", headers=["Location"], links=JOB_LINKS
+    RetriedJobSchema, 202, description="The new job.", headers=["Location"], links=JOB_LINKS
 )
 async def retry(request: web.Request) -> web.Response:
     """Submit a new job with the same specification."""
-    job = await request.app[RETRIER].retry(job_id_of(request), owner(request))
-    return reply(view_job(job), status=202, headers={"Location": job_path(job.job_id)})
+    job, omitted = await request.app[RETRIER].retry(job_id_of(request), requester_of(request))
+    return reply(
+        view_job(job) | {"omitted": omitted},
+        status=202,
+        headers={"Location": job_path(job.job_id)},
+    )

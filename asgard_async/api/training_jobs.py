@@ -9,12 +9,13 @@ from aiohttp import web
 
 from asgard_async.api.cursor import read_cursor, write_cursor
 from asgard_async.api.http.audit import audited_as
-from asgard_async.api.http.requests import job_id_of
+from asgard_async.api.http.requests import job_id_of, requester_of
 from asgard_async.api.http.responses import reply, stream
 from asgard_async.api.openapi.decorators import docs, querystring_schema, response_schema
 from asgard_async.api.schemas.jobs import JobInFullSchema, JobListQuery, JobListSchema, JobQuery
 from asgard_async.api.schemas.problem import JOB_ID, refusals
 from asgard_async.api.views import Document, view_job, view_job_in_full
+from asgard_async.api.visible_job import visible_job
 from asgard_async.core.timestamps import now
 from asgard_async.jobs.component import DELETER
 from asgard_async.logs.component import LOGS
@@ -39,8 +40,12 @@ async def list_jobs(request: web.Request) -> web.Response:
     query = dict(request["querystring"])
     limit, cursor = query.pop("limit"), query.pop("cursor", None)
     after = read_cursor(cursor) if cursor is not None else None
+    requester = requester_of(request)
+    if query.pop("mine"):
+        query["mine"] = requester.owner
+    only = JobFilter(**query, visible_owner=requester.visible_owner)
     # one extra job shows whether another page follows
-    jobs = await request.app[STORE].list(JobFilter(**query), after=after, limit=limit + 1)
+    jobs = await request.app[STORE].list(only, after=after, limit=limit + 1)
     page = jobs[:limit]
     next_cursor = None
     if len(jobs) > limit:
@@ -62,7 +67,7 @@ async def list_jobs(request: web.Request) -> web.Response:
 async def get_job(request: web.Request) -> web.StreamResponse:
     """Return the details of a job."""
     store, logs = request.app[STORE], request.app[LOGS]
-    job = await store.get(job_id_of(request))
+    job = await visible_job(request)
     document = view_job_in_full(
         job,
         history=await store.history(job.job_id),
@@ -88,11 +93,11 @@ async def get_job(request: web.Request) -> web.StreamResponse:
     summary="Delete a finished job",
     description="Delete the job with its script and log. Its MLflow runs and models stay.",
     parameters=[JOB_ID],
-    responses=refusals(404, 409) | {"204": {"description": "Deleted."}},
+    responses=refusals(403, 404, 409) | {"204": {"description": "Deleted."}},
 )
 async def delete_job(request: web.Request) -> web.Response:
     """Delete a finished job."""
-    await request.app[DELETER].delete(job_id_of(request))
+    await request.app[DELETER].delete(job_id_of(request), requester_of(request))
     return web.Response(status=204)
 
 

@@ -5,12 +5,13 @@ from collections.abc import AsyncGenerator
 
 from aiohttp import web
 
-from asgard_async.api.http.requests import job_id_of, token_of
+from asgard_async.api.http.requests import token_of
 from asgard_async.api.http.responses import stream
 from asgard_async.api.metrics.component import METRICS
 from asgard_async.api.openapi.decorators import docs, querystring_schema, text_response
 from asgard_async.api.schemas.logs import LogQuery
 from asgard_async.api.schemas.problem import JOB_ID, refusals
+from asgard_async.api.visible_job import visible_job
 from asgard_async.auth.component import AUTHENTICATOR
 from asgard_async.config.component import CONFIG
 from asgard_async.domain.errors import JobNotFound
@@ -19,7 +20,6 @@ from asgard_async.jobs.followers import Follower
 from asgard_async.logs.component import LOGS
 from asgard_async.logs.reader import CHUNK, LogReader, hole_marker
 from asgard_async.logs.source import LogSlice
-from asgard_async.store.component import STORE
 
 logger = logging.getLogger(__name__)
 
@@ -42,7 +42,7 @@ NEXT_HEADER = "X-Log-Next-Offset"
 async def get_logs(request: web.Request) -> web.StreamResponse:
     """Return a job's log or a part of it."""
     logs, query = request.app[LOGS], request["querystring"]
-    job_id = (await request.app[STORE].get(job_id_of(request))).job_id
+    job_id = (await visible_job(request)).job_id
     if "tail" in query and not query["follow"]:
         return _slice(await logs.tail_lines(job_id, query["tail"]))
     if "limit" in query:

@@ -12,11 +12,12 @@ from aiohttp import WSCloseCode, WSMsgType, web
 from asgard_async.api.errors import UpgradeRequired
 from asgard_async.api.http.authentication import agreed_protocols
 from asgard_async.api.http.connections import set_dead_peer_timeout
-from asgard_async.api.http.requests import job_id_of, token_of
+from asgard_async.api.http.requests import token_of
 from asgard_async.api.metrics.component import METRICS
 from asgard_async.api.openapi.decorators import docs, querystring_schema
 from asgard_async.api.schemas.logs import StreamQuery
 from asgard_async.api.schemas.problem import JOB_ID, refusals
+from asgard_async.api.visible_job import visible_job
 from asgard_async.auth.component import AUTHENTICATOR
 from asgard_async.config.component import CONFIG
 from asgard_async.core.tasks import BackgroundTasks
@@ -24,7 +25,6 @@ from asgard_async.domain.errors import JobNotFound
 from asgard_async.jobs.component import FOLLOWERS
 from asgard_async.jobs.followers import Follower
 from asgard_async.logs.component import LOGS
-from asgard_async.store.component import STORE
 
 PING_SECONDS = 20.0
 CLOSE_SECONDS = 60.0
@@ -65,7 +65,7 @@ ignores messages from the client.
 @querystring_schema(StreamQuery)
 async def stream_log(request: web.Request) -> web.StreamResponse:
     """Stream a job's log live, from an offset to its end."""
-    job_id = (await request.app[STORE].get(job_id_of(request))).job_id
+    job_id = (await visible_job(request)).job_id
     ws = web.WebSocketResponse(
         timeout=CLOSE_SECONDS,
         protocols=agreed_protocols(request),

@@ -3,9 +3,9 @@
 from aiohttp import web
 from aiohttp.helpers import content_disposition_header
 
-from asgard_async.api.http.requests import job_id_of
 from asgard_async.api.openapi.decorators import docs, text_response
 from asgard_async.api.schemas.problem import JOB_ID, refusals
+from asgard_async.api.visible_job import visible_job
 from asgard_async.core.archives.suffixes import ZIP
 from asgard_async.domain.errors import ArchiveNotKept
 from asgard_async.store.component import ARCHIVES, STORE
@@ -27,8 +27,7 @@ from asgard_async.store.component import ARCHIVES, STORE
 )
 async def get_script(request: web.Request) -> web.StreamResponse:
     """Return the script or archive of a job."""
-    store = request.app[STORE]
-    job = await store.get(job_id_of(request))
+    job = await visible_job(request)
     headers = {
         "Content-Disposition": content_disposition_header(
             "attachment", filename=job.spec.script_name
@@ -36,7 +35,7 @@ async def get_script(request: web.Request) -> web.StreamResponse:
         "Cache-Control": "no-store",
     }
     if job.archive is None:
-        script = await store.script(job.job_id)
+        script = await request.app[STORE].script(job.job_id)
         headers["Content-Type"] = "text/x-python; charset=utf-8"
         return web.Response(body=script, headers=headers)
     path = request.app[ARCHIVES].path(job.archive)

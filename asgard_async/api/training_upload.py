@@ -13,7 +13,7 @@ from asgard_async.api.http.bodies import BODIES
 from asgard_async.api.http.json_body import read_json_object
 from asgard_async.api.http.multipart import Form, read_form
 from asgard_async.api.http.parser import flatten
-from asgard_async.api.http.requests import owner
+from asgard_async.api.http.requests import requester_of
 from asgard_async.api.http.responses import reply
 from asgard_async.api.openapi.decorators import docs, documented_body, response_schema
 from asgard_async.api.schemas.jobs import JOB_LINKS, JobSchema, NewJobSchema, job_path
@@ -101,7 +101,7 @@ async def _from_json(request: web.Request) -> Submission:
         seconds=config.http.body_seconds,
     )
     _take_key_from_header(request, document)
-    return to_submission(_load(schema, document), owner=owner(request))
+    return to_submission(_load(schema, document), requester=requester_of(request))
 
 
 def _from_form(request: web.Request, form: Form) -> Submission:
@@ -124,8 +124,8 @@ def _from_form(request: web.Request, form: Form) -> Submission:
     schema = request.app[ARCHIVE_SUBMISSION_SCHEMA if by_archive else SUBMISSION_SCHEMA]
     loaded = _load(schema, document, form.errors)
     if form.archive is not None:
-        return to_archive_submission(loaded, form.archive, owner=owner(request))
-    return to_submission(loaded, owner=owner(request))
+        return to_archive_submission(loaded, form.archive, requester=requester_of(request))
+    return to_submission(loaded, requester=requester_of(request))
 
 
 def _load(

@@ -6,6 +6,7 @@ from aiohttp import web
 
 from asgard_async.auth.audit import AuditLog
 from asgard_async.auth.authenticator import Authenticator
+from asgard_async.auth.denials import Denials
 from asgard_async.auth.token_file import TokenFile
 from asgard_async.config.component import CONFIG
 from asgard_async.config.data_directory import DataDirectory
@@ -13,6 +14,7 @@ from asgard_async.core.component import BACKGROUND, READINESS
 
 AUTHENTICATOR = web.AppKey("authenticator", Authenticator)
 AUDIT = web.AppKey("audit", AuditLog)
+DENIALS = web.AppKey("denials", Denials)
 
 
 def set_up_auth(app: web.Application) -> None:
@@ -23,11 +25,14 @@ def set_up_auth(app: web.Application) -> None:
         TokenFile(data.tokens), may_be_open=config.server.is_loopback
     )
     app[AUDIT] = AuditLog(data.audit_log)
+    app[DENIALS] = Denials(app[AUDIT])
     app[READINESS].unless(authenticator.problem)
 
 
 async def auth(app: web.Application) -> AsyncIterator[None]:
     """Close the streams of revoked tokens; at the end, close the audit log."""
     app[BACKGROUND].keep_running("authenticator", app[AUTHENTICATOR].run)
+    app[BACKGROUND].keep_running("denials", app[DENIALS].run)
     yield
+    app[DENIALS].flush()
     app[AUDIT].close()

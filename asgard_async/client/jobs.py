@@ -95,6 +95,8 @@ class Job(Specification, frozen=True, kw_only=True):
     model_version: str | None = None
     error: str | None = None
     retry_of: str | None = None
+    submitted_by: str | None = None
+    """The name of the token that the job was submitted with."""
     phase: str | None = None
     reason: str | None = None
     exit_code: int | None = None
@@ -113,9 +115,9 @@ class Job(Specification, frozen=True, kw_only=True):
     """The isolation level of the latest attempt; None before the first start."""
     resources: Resources = Resources()
     limits: RequestedLimits = RequestedLimits()
-    submitted_by: str | None = None
-    """The name of the token that the job was submitted with."""
     history: tuple[HistoryEntry, ...] = ()
+    omitted: tuple[str, ...] = ()
+    """Set only by `retry`: fields of the original job that this one lacks."""
     logs: str | None = None
     """The log or its end, if requested; invalid UTF-8 becomes U+FFFD."""
 

@@ -60,6 +60,8 @@ class ServerConfig:
 class HttpConfig:
     max_connections: Positive
     max_connections_per_address: Positive
+    max_requests_per_client: Positive
+    max_streams_per_client: Positive
     idle_seconds: PositiveSeconds
     header_seconds: PositiveSeconds
     body_seconds: PositiveSeconds
@@ -67,6 +69,11 @@ class HttpConfig:
     min_body_rate: Positive
     max_bodies_bytes: Annotated[int, Meta(ge=4096, le=LARGEST)]
     stalled_client_seconds: PositiveSeconds
+
+
+@dataclasses.dataclass(frozen=True, kw_only=True)
+class AccessConfig:
+    others_read: bool
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
@@ -205,6 +212,7 @@ class Config:
 
     server: ServerConfig
     http: HttpConfig
+    access: AccessConfig
     jobs: JobsConfig
     environments: EnvironmentsConfig
     warm: WarmConfig

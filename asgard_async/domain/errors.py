@@ -33,6 +33,19 @@ class JobNotFound(AsgardError):
         super().__init__(f"There is no job {job_id}; GET /mlops/training/jobs lists the jobs.")
 
 
+class NotYourJob(AsgardError):
+    """The job belongs to another token (403)."""
+
+    problem_type = "not-your-job"
+    title = "Job of another token"
+
+    def __init__(self, job_id: str) -> None:
+        super().__init__(
+            f"Job {job_id} was submitted with another token; use that token, or ask an"
+            " administrator."
+        )
+
+
 class ArchiveNotKept(AsgardError):
     """The archive of a job is deleted (404)."""
 
@@ -67,6 +80,20 @@ class QueueFull(AsgardError):
 
     def __init__(self, limit: int) -> None:
         super().__init__(f"The queue is full ({limit} jobs); submit again later.")
+        self.retry_after_seconds = 5
+
+
+class QueueShareUsed(AsgardError):
+    """The owner already has half of the queue (429)."""
+
+    problem_type = "queue-share-used"
+    title = "Share of the queue used up"
+
+    def __init__(self, limit: int) -> None:
+        super().__init__(
+            f"{limit} jobs of your token are queued, the most that one token may have; cancel some,"
+            " or submit again later."
+        )
         self.retry_after_seconds = 5
 
 

@@ -3,6 +3,7 @@
 from dataclasses import dataclass
 
 from asgard_async.domain.job import JobSpec
+from asgard_async.domain.requester import ANYONE, Requester
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -21,5 +22,4 @@ class Submission:
     script: bytes = b""
     archive: UploadedArchive | None = None
     idempotency_key: str | None = None
-    owner: str = ""
-    """Name of the token used for the submission; empty if the API is open."""
+    requester: Requester = ANYONE

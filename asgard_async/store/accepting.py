@@ -27,6 +27,10 @@ class NewJob:
     submitted_by: str = ""
     idempotency_key: str | None = None
     retry_of: str | None = None
+    has_global_priority: bool = True
+    """False if a priority above 0 counts only among the jobs of the same owner."""
+    detail: str | None = None
+    """A remark for the first entry of the job's history."""
 
 
 def find_twin(conn: sqlite3.Connection, owner: str, key: str, spec_digest: str) -> Job | None:
@@ -65,7 +69,7 @@ def insert_job(
         archive=new.archive,
         imports=to_json(sorted(new.imports)) if new.imports is not None else None,
         created_at=created_at,
-        **spec_to_row(new.spec),
+        **spec_to_row(new.spec, is_global=new.has_global_priority),
     )
     if new.script is not None:
         queries.insert_script(conn, job_seq=seq, content=new.script)
@@ -86,7 +90,7 @@ def insert_job(
         status=Status.QUEUED,
         phase=Phase.QUEUED,
         at=created_at,
-        detail=None,
+        detail=new.detail,
     )
     return Job(
         seq=seq,

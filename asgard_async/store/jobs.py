@@ -8,7 +8,7 @@ from datetime import datetime, timedelta
 from typing import TypeVar
 
 from asgard_async.core.timestamps import rfc3339
-from asgard_async.domain.errors import JobNotFinished, QueueFull
+from asgard_async.domain.errors import JobNotFinished, QueueFull, QueueShareUsed
 from asgard_async.domain.job import Job, JobSpec, JobTracking, Outcome, Started
 from asgard_async.domain.status import Phase, Reason, Status
 from asgard_async.domain.transitions import sources_of
@@ -64,7 +64,13 @@ class JobStore(JobLookups):
     # --- accepting ------------------------------------------------------------------------
 
     async def accept(
-        self, new: NewJob, *, draw_id: Callable[[], str], max_queued: int, at: datetime
+        self,
+        new: NewJob,
+        *,
+        draw_id: Callable[[], str],
+        max_queued: int,
+        max_queued_of_owner: int | None = None,
+        at: datetime,
     ) -> tuple[Job, bool]:
         """Append a job to the queue; durable on return.
 
@@ -74,6 +80,7 @@ class JobStore(JobLookups):
         Raises:
             IdempotencyConflict: The key was used for another submission, or its job was deleted.
             QueueFull: The queue holds `max_queued` jobs.
+            QueueShareUsed: The queue holds `max_queued_of_owner` jobs of the owner.
         """
 
         def transaction(conn: sqlite3.Connection) -> tuple[Job, bool]:
@@ -81,8 +88,13 @@ class JobStore(JobLookups):
                 twin = find_twin(conn, new.submitted_by, new.idempotency_key, new.spec.digest())
                 if twin is not None:
                     return twin, False
-            if _counts(conn)[Status.QUEUED] >= max_queued:
+            queued = _counts(conn)[Status.QUEUED]
+            if queued >= max_queued:
                 raise QueueFull(max_queued)
+            # counted only if the queue holds enough jobs at all
+            if (share := max_queued_of_owner) is not None and queued >= share:
+                if queries.queued_of(conn, owner=new.submitted_by)["jobs"] >= share:
+                    raise QueueShareUsed(share)
             return insert_job(conn, new, draw_id, at), True
 
         job, is_new = await self._change(transaction)
@@ -108,9 +120,14 @@ class JobStore(JobLookups):
         """
 
         def transaction(conn: sqlite3.Connection) -> Job | None:
-            row = queries.next_in_queue(conn)
-            if row is None:
+            first = queries.first_in_queue(conn)
+            if first is None:
                 return None
+            row = queries.most_urgent_of(conn, **first)
+            if row["seq"] != first["seq"]:
+                # otherwise the owner would have the first place again
+                queries.set_place(conn, seq=first["seq"], place=row["place"])
+                queries.set_place(conn, seq=row["seq"], place=first["place"])
             queries.set_attempt(conn, seq=row["seq"], attempt=row["attempt"] + 1)
             return move_job(conn, row["job_id"], first_phase(row_to_job(row).spec), at)
 

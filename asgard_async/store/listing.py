@@ -17,6 +17,12 @@ class JobFilter:
     model_name: str | None = None
     tag: tuple[str, str] | None = None
     created_after: datetime | None = None
+    owner: str | None = None
+    """The name of a token; empty for jobs submitted without one."""
+    mine: str | None = None
+    """The name of the client's own token."""
+    visible_owner: str | None = None
+    """The only owner whose jobs the client may see; see `Requester`."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -43,6 +49,10 @@ def list_statement(only: JobFilter, after: Cursor | None, limit: int) -> tuple[s
         if (value := getattr(only, column)) is not None:
             conditions.append(f"jobs.{column} = :{column}")
             parameters[column] = value
+    for name in ("owner", "mine", "visible_owner"):
+        if (value := getattr(only, name)) is not None:
+            conditions.append(f"jobs.submitted_by = :{name}")
+            parameters[name] = value
     if only.created_after is not None:
         conditions.append(f"{age} > :created_after")
         parameters["created_after"] = rfc3339(only.created_after)

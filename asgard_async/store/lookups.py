@@ -8,7 +8,7 @@ from datetime import datetime
 from asgard_async.core.timestamps import rfc3339
 from asgard_async.domain.errors import JobNotFound
 from asgard_async.domain.job import HistoryEntry, Job
-from asgard_async.domain.status import Phase
+from asgard_async.domain.status import Phase, Status
 from asgard_async.store.database import Database, queries
 from asgard_async.store.listing import Cursor, JobFilter, list_statement
 from asgard_async.store.moves import get_job
@@ -74,11 +74,15 @@ class JobLookups:
         if job.phase is not Phase.QUEUED:
             return None
 
-        def transaction(conn: sqlite3.Connection) -> int:
-            row = queries.queue_position(conn, priority=job.spec.priority, seq=job.seq)
-            return int(row["position"])
+        def transaction(conn: sqlite3.Connection) -> int | None:
+            return _position(conn, job.seq)
 
         return await self._database.read(transaction)
+
+    async def counts_of(self, owner: str) -> dict[Status, int]:
+        """The number of an owner's jobs by status, without empty ones."""
+        rows = await self._database.read(lambda conn: list(queries.counts_of(conn, owner=owner)))
+        return {Status(row["status"]): row["jobs"] for row in rows}
 
     async def unfinished_by_phase(self) -> dict[Phase, int]:
         """The number of jobs by phase, without FINISHED and phases that are empty."""
@@ -146,3 +150,15 @@ class JobLookups:
     async def server_id(self) -> str:
         """The id that marks this server's MLflow runs; created with the database."""
         return await self._database.read(lambda conn: str(queries.server_id(conn)["value"]))
+
+
+def _position(conn: sqlite3.Connection, seq: int) -> int | None:
+    """The position of a job in the queue; None if it has left it."""
+    row = queries.queue_entry(conn, seq=seq)
+    if row is None:
+        return None
+    entry = dict(row)
+    # usually a job runs in its own place, and sorting all jobs of its owner would be in vain
+    if queries.own_urgent(conn, **entry) is not None:
+        entry["place"] = queries.place_of(conn, **entry)["place"]
+    return int(queries.queue_position(conn, **entry)["position"])

@@ -36,13 +36,17 @@ def to_json(value: Any) -> str:
     return msgspec.json.encode(value).decode()
 
 
-def spec_to_row(spec: JobSpec) -> dict[str, Any]:
-    """The columns of a specification: all of it as JSON, and copies of what indexes need."""
+def spec_to_row(spec: JobSpec, *, is_global: bool = True) -> dict[str, Any]:
+    """The columns of a specification: all of it as JSON, and copies of what indexes need.
+
+    Unless `is_global`, a priority above 0 counts only among the jobs of the same owner.
+    """
     return {
         "spec": to_json(spec),
         "experiment_name": spec.experiment_name,
         "model_name": spec.model_name,
         "priority": spec.priority,
+        "queue_priority": spec.priority if is_global else min(spec.priority, 0),
     }
 
 

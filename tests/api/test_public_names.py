@@ -21,6 +21,7 @@ PROBLEM_TYPES: dict[type[AsgardError], str] = {
     api_errors.InvalidRequest: "invalid-request",
     api_errors.MalformedBody: "malformed-body",
     api_errors.TooManyBodies: "too-many-bodies",
+    api_errors.TooManyRequests: "too-many-requests",
     api_errors.UnsupportedMediaType: "unsupported-media-type",
     api_errors.UpgradeRequired: "upgrade-required",
     auth_errors.NotAuthenticated: "not-authenticated",
@@ -34,8 +35,10 @@ PROBLEM_TYPES: dict[type[AsgardError], str] = {
     errors.JobNotFinished: "job-not-finished",
     errors.JobNotFound: "job-not-found",
     errors.NotIsolated: "not-isolated",
+    errors.NotYourJob: "not-your-job",
     errors.Overloaded: "overloaded",
     errors.QueueFull: "queue-full",
+    errors.QueueShareUsed: "queue-share-used",
     errors.ServiceDraining: "service-draining",
     errors.TooManyChecks: "too-many-checks",
     errors.TrackingNotFound: "tracking-not-found",
@@ -66,7 +69,8 @@ OPERATIONS = {
 SCHEMAS = {
     *("AskedLimits", "HistoryEntry", "Job", "JobInFull", "JobList", "Links", "Live"),
     *("ModelVersion", "NewJob", "NotReady", "OpenApi", "Problem", "Ready", "RegisteredModel"),
-    *("Registration", "Resources", "ResourcesAsked", "Run", "Status", "Submission", "UploadForm"),
+    *("Registration", "Resources", "ResourcesAsked", "RetriedJob", "Run", "Status", "Submission"),
+    "UploadForm",
 }
 """Generated clients name their classes after them."""
 

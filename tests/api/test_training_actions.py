@@ -1,6 +1,6 @@
 """Cancelling and retrying jobs over HTTP."""
 
-from asgard_async.api.schemas.jobs import JobSchema
+from asgard_async.api.schemas.jobs import JobSchema, RetriedJobSchema
 from asgard_async.jobs.submit.component import SUBMITTER
 from tests.store.conftest import accept
 from tests.support.api_service import (
@@ -45,7 +45,7 @@ async def test_a_retry_is_a_new_job_with_the_same_specification(api: Client) -> 
     response = await api.post(f"{made['links']['self']}/retry")
     document = await response.json()
     assert response.status == 202
-    assert not JobSchema().validate(document)
+    assert not RetriedJobSchema().validate(document)
     assert document["retry_of"] == made["job_id"]
     assert response.headers["Location"] == document["links"]["self"]
     again = await finished(api, document["job_id"])

@@ -30,7 +30,10 @@ def new_job(script: bytes = b"print()", **changes: Any) -> NewJob:
     """A submission; keyword arguments go to NewJob if it has them, else to the specification."""
     outer = {
         name: changes.pop(name)
-        for name in ("submitted_by", "idempotency_key", "retry_of", "uses_tracking", "archive")
+        for name in (
+            *("submitted_by", "idempotency_key", "retry_of", "uses_tracking", "archive"),
+            "has_global_priority",
+        )
         if name in changes
     }
     spec = {

@@ -152,5 +152,6 @@ def test_a_migration_killed_at_any_statement_restarts(tmp_path: Path) -> None:
             assert content(file) == before, number
         bring_up_to_date(file)
         assert content(file) == after, number
-    # killed between migrations, too
-    assert versions == {migration.version for migration in packaged_migrations()}
+    # killed between migrations, too; whether anything follows the last one depends on its kind
+    known = {migration.version for migration in packaged_migrations()}
+    assert versions | {max(known)} == known

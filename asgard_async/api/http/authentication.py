@@ -6,9 +6,12 @@ import binascii
 from aiohttp import hdrs, web
 from aiohttp.typedefs import Handler, Middleware
 
+from asgard_async.api.errors import ForeignHost, ForeignOrigin
 from asgard_async.api.http.foreign_requests import SAFE_METHODS, refuse_foreign
 from asgard_async.api.http.requests import TOKEN
+from asgard_async.api.http.requests_in_progress import RequestsInProgress
 from asgard_async.auth.authenticator import Authenticator
+from asgard_async.auth.denials import Denials
 from asgard_async.auth.errors import NotAuthenticated, ScopeTooSmall, TooManyFailures
 from asgard_async.auth.failures import Failures
 from asgard_async.auth.token import Scope, Token
@@ -19,13 +22,20 @@ OPEN_PREFIX = "/health/"
 ADMIN_ROUTES = frozenset({"/mlops/registry"})
 """Routes that change more than jobs."""
 
+DENIED = (NotAuthenticated, TooManyFailures, ScopeTooSmall, ForeignHost, ForeignOrigin)
+
 PROTOCOL = "asgard.logs"
 TOKEN_PROTOCOL_PREFIX = "asgard.bearer."  # noqa: S105  # not a secret
 """Prefix of the subprotocol that carries a token: a browser's WebSocket cannot send headers."""
 
 
 def guard(
-    authenticator: Authenticator, failures: Failures, *, allowed_hosts: frozenset[str]
+    authenticator: Authenticator,
+    failures: Failures,
+    *,
+    in_progress: RequestsInProgress,
+    denials: Denials,
+    allowed_hosts: frozenset[str],
 ) -> Middleware:
     """Create a middleware that rejects foreign and unauthenticated requests.
 
@@ -34,14 +44,27 @@ def guard(
 
     @web.middleware
     async def guarded(request: web.Request, handler: Handler) -> web.StreamResponse:
-        if not request.path.startswith(OPEN_PREFIX):
+        if request.path.startswith(OPEN_PREFIX):
+            return await handler(request)
+        token = None
+        try:
             refuse_foreign(request, allowed_hosts=allowed_hosts)
             token = _authenticate(request, authenticator, failures)
-            if token is not None:
-                if not token.scope.covers(needed := scope_for(request)):
-                    raise ScopeTooSmall(token.name, has=token.scope, needs=needed)
-                request[TOKEN] = token
-        return await handler(request)
+            if token is not None and not token.scope.covers(needed := scope_for(request)):
+                raise ScopeTooSmall(token.name, has=token.scope, needs=needed)
+        except DENIED as error:
+            denials.note(
+                reason=error.problem_type,
+                token=token.name if token is not None else None,
+                remote=request.remote,
+                method=request.method,
+                path=request.rel_url.raw_path,
+            )
+            raise
+        if token is not None:
+            request[TOKEN] = token
+        with in_progress.counting(request):
+            return await handler(request)
 
     return guarded
 

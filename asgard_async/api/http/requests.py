@@ -5,8 +5,10 @@ import re
 
 from aiohttp import web
 
-from asgard_async.auth.token import Token
+from asgard_async.auth.token import Scope, Token
+from asgard_async.config.component import CONFIG
 from asgard_async.domain.errors import JobNotFound
+from asgard_async.domain.requester import ANYONE, Requester
 
 HEADER = "X-Request-ID"
 POLICY = "Content-Security-Policy"
@@ -52,6 +54,20 @@ def owner(request: web.Request) -> str:
     """Return the name of the request's token; empty while the API is open."""
     token = token_of(request)
     return token.name if token is not None else ""
+
+
+def requester_of(request: web.Request) -> Requester:
+    """Return the party behind a request, and the jobs that it may read and change."""
+    token = token_of(request)
+    if token is None:
+        return ANYONE
+    is_admin = token.scope is Scope.ADMIN
+    return Requester(
+        owner=token.name,
+        is_bounded=True,
+        changes_others=is_admin,
+        reads_others=is_admin or request.app[CONFIG].access.others_read,
+    )
 
 
 def token_of(request: web.Request) -> Token | None:

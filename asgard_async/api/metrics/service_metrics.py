@@ -91,6 +91,12 @@ class Metrics:
             ["method", "route"],
             registry=registry,
         )
+        self._denied = Counter(
+            "asgard_http_denied",
+            "Requests denied: authentication, scope, or another site.",
+            ["reason"],
+            registry=registry,
+        )
         self._by_request: dict[tuple[str, str, int], tuple[Counter, Histogram]] = {}
 
         self.loop_lag = Histogram(
@@ -146,6 +152,10 @@ class Metrics:
             counter.labels(removal.kind).inc()
         for counter in self._removed_bytes:
             counter.labels(removal.kind).inc(removal.size_bytes)
+
+    def count_denied(self, reason: str) -> None:
+        """Count a request that was denied."""
+        self._denied.labels(reason).inc()
 
     def count_request(self, *, method: str, route: str, status: int, seconds: float) -> None:
         """Count an answered request."""

@@ -17,6 +17,7 @@ from asgard_async.api.schemas.fields import (
     Flag,
     Moment,
     Number,
+    QueryFlag,
     QueryNumber,
     TextList,
     TextMap,
@@ -57,6 +58,13 @@ class JobListQuery(Schema):
     model_name = fields.String()
     tag = TagFilter(metadata={"description": "key:value", "example": "team:fraud"})
     created_after = Moment()
+    owner = fields.String(
+        metadata={"description": "The token that submitted the job.", "example": "ci"}
+    )
+    mine = QueryFlag(
+        load_default=False,
+        metadata={"description": "Only jobs that were submitted with the token of the request."},
+    )
     cursor = fields.String(
         validate=Length(1, 200),
         metadata={"description": "The `next_cursor` of the previous page."},
@@ -155,6 +163,10 @@ def _shown_field(field: fields.Field[Any], *, is_nullable: bool) -> fields.Field
             return fields.String(**options)
 
 
+def _or_null(name: str) -> str | None:
+    return name or None
+
+
 class JobSchema(Schema):
     """The short form of a job."""
 
@@ -186,6 +198,14 @@ class JobSchema(Schema):
         required=True, allow_none=True, metadata={"source": "final_outcome.error"}
     )
     retry_of = fields.String(required=True, allow_none=True)
+    submitted_by = fields.String(
+        required=True,
+        allow_none=True,
+        metadata={
+            "convert": _or_null,
+            "description": "Name of the token; null if none was required.",
+        },
+    )
     links = _nested_in_job(LinksSchema)
 
     class Meta:
@@ -204,6 +224,7 @@ class JobSchema(Schema):
             "model_version": "1",
             "error": None,
             "retry_of": None,
+            "submitted_by": "ci",
             "links": {
                 "self": "/mlops/training/jobs/3f9c01ab",
                 "logs": "/mlops/training/jobs/3f9c01ab/logs",
@@ -226,6 +247,22 @@ class NewJobSchema(JobSchema):
             "run_id": None,
             "model_version": None,
         }
+
+
+class RetriedJobSchema(NewJobSchema):
+    """A job that was submitted again."""
+
+    omitted = fields.List(
+        fields.String(),
+        required=True,
+        metadata={
+            "description": "Fields of the original job that the new one lacks: environment_vars if"
+            " it belongs to another token."
+        },
+    )
+
+    class Meta:
+        example: Mapping[str, Any] = {**NewJobSchema.Meta.example, "omitted": []}
 
 
 JOB_LINKS: Mapping[str, str] = dict.fromkeys(
@@ -275,10 +312,6 @@ class HistoryEntrySchema(Schema):
 
 def _redacted(requirements: Collection[str]) -> list[str]:
     return [without_secrets(requirement) for requirement in requirements]
-
-
-def _or_null(name: str) -> str | None:
-    return name or None
 
 
 class JobInFullSchema(JobSchema):
@@ -346,14 +379,6 @@ class JobInFullSchema(JobSchema):
     )
     resources = _nested_in_job(ResourcesSchema)
     limits = _nested_in_job(AskedLimitsSchema)
-    submitted_by = fields.String(
-        required=True,
-        allow_none=True,
-        metadata={
-            "convert": _or_null,
-            "description": "Name of the token; null if none was required.",
-        },
-    )
     history = fields.List(fields.Nested(HistoryEntrySchema), required=True)
     logs = fields.String(metadata={"description": "Absent with ?logs=none."})
 
@@ -387,7 +412,6 @@ class JobInFullSchema(JobSchema):
             "isolation": "sandbox",
             "resources": {"peak_memory_bytes": 268435456, "cpu_seconds": 11.25},
             "limits": {"memory_mb": 4096, "cpus": None},
-            "submitted_by": "ci",
             "history": [
                 {
                     "status": "queued",

@@ -32,6 +32,7 @@ from asgard_async.api.schemas.fields import (
 )
 from asgard_async.config import LARGEST, JobsConfig, LimitsConfig
 from asgard_async.domain.job import ACCEPTED, Accepted, JobSpec
+from asgard_async.domain.requester import Requester
 from asgard_async.domain.submission import Submission, UploadedArchive
 from asgard_async.executors.environment_variables import is_reserved
 
@@ -406,7 +407,7 @@ def check_script(script: bytes, max_bytes: int) -> bytes:
     return script
 
 
-def to_submission(loaded: Mapping[str, Any], *, owner: str) -> Submission:
+def to_submission(loaded: Mapping[str, Any], *, requester: Requester) -> Submission:
     """Convert loaded fields of SubmissionSchema."""
     spec = dict(loaded)
     script, key = spec.pop("script_content"), spec.pop("idempotency_key")
@@ -414,12 +415,12 @@ def to_submission(loaded: Mapping[str, Any], *, owner: str) -> Submission:
         spec=_to_spec(spec, script_sha256=hashlib.sha256(script).hexdigest()),
         script=script,
         idempotency_key=key,
-        owner=owner,
+        requester=requester,
     )
 
 
 def to_archive_submission(
-    loaded: Mapping[str, Any], archive: UploadedArchive, *, owner: str
+    loaded: Mapping[str, Any], archive: UploadedArchive, *, requester: Requester
 ) -> Submission:
     """Convert an archive and loaded fields of ArchiveSubmissionSchema."""
     spec = dict(loaded)
@@ -428,7 +429,7 @@ def to_archive_submission(
         spec=_to_spec(spec, script_sha256=archive.sha256),
         archive=archive,
         idempotency_key=key,
-        owner=owner,
+        requester=requester,
     )
 
 

@@ -33,6 +33,7 @@ STATUSES = ("queued", "running", "completed", "failed", "cancelled")
 LISTED = (
     *("job_id", "script_name", "experiment_name", "model_name", "status", "phase", "reason"),
     *("created_at", "started_at", "completed_at", "run_id", "model_version", "error", "retry_of"),
+    "submitted_by",
 )
 """The fields of a job in a list."""
 
@@ -48,6 +49,8 @@ LISTED = (
     metavar="TIME",
     help="Show only jobs submitted after this local time: 2026-01-31 or 2026-01-31T09:00:00.",
 )
+@click.option("--mine", is_flag=True, help="Show only jobs submitted with your token.")
+@click.option("--owner", metavar="NAME", help="Show only jobs submitted with this token.")
 @click.option(
     "-n",
     "--limit",
@@ -69,6 +72,8 @@ async def jobs(
     model: str | None,
     tag: str | None,
     since: datetime | None,
+    mine: bool,
+    owner: str | None,
     limit: int,
     every: bool,
     watch: bool,
@@ -83,7 +88,7 @@ async def jobs(
     Examples:
       asgard jobs
       asgard jobs --status failed --since 2026-01-31
-      asgard jobs --watch
+      asgard jobs --mine --watch
       asgard jobs --all --json | jq -r '.[].job_id'
     """
     key, equals, value = (tag or "").partition("=")
@@ -95,6 +100,8 @@ async def jobs(
         "model_name": model,
         "tags": {key: value} if tag else None,
         "created_after": since.astimezone(UTC) if since else None,
+        "mine": mine,
+        "owner": owner,
         "limit": None if every else limit,
     }
     if watch:

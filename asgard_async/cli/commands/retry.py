@@ -21,11 +21,17 @@ async def retry(client: "AsyncAsgardClient", *, job_id: str, as_json: bool) -> N
 
     The new job has the same script and settings. Prints its ID.
 
+    Only administrators may retry the job of another token. The new job then lacks its environment
+    variables, which may be secrets.
+
     \b
     Example:
       asgard logs -f $(asgard retry 3f9c01ab)
     """
     job = await client.retry(await resolve_job_id(client, job_id))
+    if job.omitted:
+        names = ", ".join(job.omitted)
+        click.echo(f"Left out, since another token submitted the job: {names}.", err=True)
     if as_json:
         print_json(as_document(job))
     else:

@@ -32,6 +32,8 @@ class JobCalls(Connection):
         model_name: str | None = None,
         tags: Mapping[str, str] | None = None,
         created_after: datetime | None = None,
+        owner: str | None = None,
+        mine: bool = False,
         limit: int | None = None,
     ) -> AsyncGenerator[Job, None]:
         """Yield jobs that match all filters, newest first, fetching pages as needed.
@@ -44,6 +46,8 @@ class JobCalls(Connection):
             model_name: the exact name.
             tags: one tag and its value.
             created_after: an aware datetime.
+            owner: the name of the token that submitted the jobs.
+            mine: only jobs that were submitted with this client's token.
             limit: maximum number of jobs; default: all.
 
         Raises:
@@ -59,6 +63,8 @@ class JobCalls(Connection):
             "model_name": model_name,
             "tag": next((f"{key}:{value}" for key, value in (tags or {}).items()), None),
             "created_after": created_after.astimezone(UTC).isoformat() if created_after else None,
+            "owner": owner,
+            "mine": "true" if mine else None,
         }
         cursor, remaining = None, limit
         while remaining is None or remaining > 0:
@@ -78,6 +84,9 @@ class JobCalls(Connection):
 
     async def retry(self, job: Job | str) -> Job:
         """Submit a job's specification again and return the new job.
+
+        If an administrator retries the job of another token, `omitted` of the new job names the
+        fields that it lacks: environment_vars.
 
         Not retried after a lost connection: the new job may exist already.
         """

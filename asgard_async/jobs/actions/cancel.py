@@ -3,6 +3,7 @@
 from asgard_async.core.timestamps import now
 from asgard_async.domain.attempt import AttemptId
 from asgard_async.domain.job import Job
+from asgard_async.domain.requester import ANYONE, Requester
 from asgard_async.domain.status import Phase
 from asgard_async.executors.base import Executor
 from asgard_async.jobs.cancellable_waits import CancellableWaits
@@ -19,12 +20,15 @@ class Canceller:
         self._executor = executor
         self._cancellable_waits = cancellable_waits
 
-    async def cancel(self, job_id: str) -> Job:
+    async def cancel(self, job_id: str, requester: Requester = ANYONE) -> Job:
         """Cancel a job and return it; a job that has ended stays as it is.
 
         Raises:
             JobNotFound: there is no such job.
+            NotYourJob: the job belongs to another owner.
         """
+        if not requester.changes_others:
+            requester.check_changes(await self._store.get(job_id))
         job = await self._store.request_cancel(job_id, at=now())
         self._cancellable_waits.interrupt(job_id)
         if job.phase is Phase.STOPPING:

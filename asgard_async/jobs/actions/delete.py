@@ -1,5 +1,6 @@
 """Deleting a finished job with all its files."""
 
+from asgard_async.domain.requester import ANYONE, Requester
 from asgard_async.executors.base import Executor
 from asgard_async.store.archives import ArchiveStore
 from asgard_async.store.jobs import JobStore
@@ -14,14 +15,16 @@ class Deleter:
         self._archives = archives
         self._executor = executor
 
-    async def delete(self, job_id: str) -> None:
+    async def delete(self, job_id: str, requester: Requester = ANYONE) -> None:
         """Delete a job, its script or archive, log and directory. Its MLflow runs and models stay.
 
         Raises:
             JobNotFound: there is no such job.
+            NotYourJob: the job belongs to another owner.
             JobNotFinished: the job has not finished.
         """
         job = await self._store.get(job_id)
+        requester.check_changes(job)
         await self._store.delete(job_id)
         await self._executor.remove(job_id)
         if job.archive is not None:

@@ -2,7 +2,8 @@
 
 import secrets
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
+from dataclasses import replace
 
 from asgard_async.config import JobsConfig
 from asgard_async.core.files.free_space import FreeSpace
@@ -15,6 +16,7 @@ from asgard_async.domain.errors import (
     ServiceDraining,
 )
 from asgard_async.domain.job import Job
+from asgard_async.domain.requester import Requester
 from asgard_async.domain.submission import Submission
 from asgard_async.jobs.submit.checking.archives import ArchiveChecker
 from asgard_async.jobs.submit.checking.checker import ScriptChecker
@@ -85,14 +87,14 @@ class Submitter:
             InvalidSubmission: the script does not compile, or its archive or a requirement is
                 invalid.
             IdempotencyConflict: the idempotency key was used for another submission.
-            QueueFull: the queue is full.
+            QueueFull, QueueShareUsed: the queue is full, or its owner has half of it.
             ServiceDraining, NotIsolated, DiskShort: see `refuse_if_closed`.
         """
         self.refuse_if_closed()
         spec = submission.spec
         if submission.idempotency_key is not None:
             twin = await self._store.find_twin(
-                submission.owner, submission.idempotency_key, spec.digest()
+                submission.requester.owner, submission.idempotency_key, spec.digest()
             )
             if twin is not None:
                 return twin, False
@@ -108,44 +110,59 @@ class Submitter:
             or imports is None
             or not imports <= sys.stdlib_module_names,
             imports=imports,
-            submitted_by=submission.owner,
+            submitted_by=submission.requester.owner,
+            has_global_priority=submission.requester.changes_others,
             idempotency_key=submission.idempotency_key,
         )
-        return await self._accept(new)
+        return await self._accept(new, submission.requester)
 
     async def _imports(self, submission: Submission) -> frozenset[str] | None:
         """Return the packages that the script may import; None if unknown."""
         if submission.archive is None:
-            return await self._checker.imports_of(submission.script, submission.owner)
+            return await self._checker.imports_of(submission.script, submission.requester.owner)
         assert submission.spec.entrypoint is not None  # noqa: S101  # an archive has an entrypoint
         program = await self._archive_checker.program_in(
             submission.spec.entrypoint,
             self._archives.path(submission.archive.name),
-            submission.owner,
+            submission.requester.owner,
         )
-        await self._checker.imports_of(program.source, submission.owner)
+        await self._checker.imports_of(program.source, submission.requester.owner)
         return program.imports
 
-    async def submit_again(self, job: Job, owner: str) -> Job:
+    async def submit_again(self, job: Job, requester: Requester) -> tuple[Job, Sequence[str]]:
         """Accept a new job with the specification of `job`, recorded as its retry.
+
+        The environment variables of another owner's job are left out: they may be secrets, and the
+        new job runs with the caches of its own owner.
+
+        Returns:
+            The job, and the names of the fields that were left out.
 
         Raises:
             JobNotFound: the job was deleted meanwhile.
             ArchiveNotKept: its archive was deleted.
-            QueueFull: the queue is full.
+            QueueFull, QueueShareUsed: the queue is full, or its owner has half of it.
             ServiceDraining, NotIsolated, DiskShort: see `refuse_if_closed`.
         """
         self.refuse_if_closed()
+        spec, omitted = job.spec, []
+        if job.submitted_by != requester.owner and spec.environment_vars:
+            spec, omitted = replace(spec, environment_vars={}), ["environment_vars"]
         new = NewJob(
-            spec=job.spec,
+            spec=spec,
             script=await self._store.script(job.job_id) if job.archive is None else None,
             archive=await self._share_archive(job),
             uses_tracking=job.uses_tracking,
             imports=job.imports,
-            submitted_by=owner,
+            submitted_by=requester.owner,
+            has_global_priority=requester.changes_others,
             retry_of=job.job_id,
+            detail=f"without the environment variables of job {job.job_id}, which another token"
+            " submitted"
+            if omitted
+            else None,
         )
-        return (await self._accept(new))[0]
+        return (await self._accept(new, requester))[0], omitted
 
     async def _share_archive(self, job: Job) -> str | None:
         if job.archive is None:
@@ -156,12 +173,17 @@ class Submitter:
             await self._store.get(job.job_id)  # raises JobNotFound if it was deleted meanwhile
             raise ArchiveNotKept(job.job_id) from None
 
-    async def _accept(self, new: NewJob) -> tuple[Job, bool]:
+    async def _accept(self, new: NewJob, requester: Requester) -> tuple[Job, bool]:
+        limit = self._config.max_queued_jobs
         if new.archive is not None:
             await self._archives.persist(new.archive)
         try:
             job, created = await self._store.accept(
-                new, draw_id=draw_job_id, max_queued=self._config.max_queued_jobs, at=now()
+                new,
+                draw_id=draw_job_id,
+                max_queued=limit,
+                max_queued_of_owner=(limit + 1) // 2 if requester.is_bounded else None,
+                at=now(),
             )
         except AsgardError:
             await self._discard(new)

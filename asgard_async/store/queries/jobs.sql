@@ -1,11 +1,12 @@
 -- name: insert_job<!
 -- Append a job to the queue.
 INSERT INTO jobs (
-    job_id, spec, experiment_name, model_name, priority, archive, uses_tracking, imports, retry_of,
-    submitted_by, status, phase, created_at
+    job_id, spec, experiment_name, model_name, priority, queue_priority, place, archive,
+    uses_tracking, imports, retry_of, submitted_by, status, phase, created_at
 ) VALUES (
-    :job_id, :spec, :experiment_name, :model_name, :priority, :archive, :uses_tracking, :imports,
-    :retry_of, :submitted_by, 'queued', 'queued', :created_at
+    :job_id, :spec, :experiment_name, :model_name, :priority, :queue_priority,
+    (SELECT coalesce(max(seq), 0) + 1 FROM sqlite_sequence WHERE name = 'jobs'), :archive,
+    :uses_tracking, :imports, :retry_of, :submitted_by, 'queued', 'queued', :created_at
 );
 
 -- name: insert_script!
@@ -46,14 +47,53 @@ SELECT job_history.status, job_history.phase, job_history.at, job_history.detail
 FROM job_history JOIN jobs ON seq = job_seq
 WHERE job_id = :job_id ORDER BY id;
 
--- name: queue_position^
--- The number of queued jobs up to and including this one, in order of execution.
-SELECT count(*) AS position FROM jobs
-WHERE phase = 'queued' AND (priority > :priority OR (priority = :priority AND seq <= :seq));
+-- name: queue_entry^
+-- The data of a queued job that its position depends on.
+SELECT seq, place, submitted_by, queue_priority, priority FROM jobs
+WHERE seq = :seq AND phase = 'queued';
 
--- name: next_in_queue^
--- The next job to run: highest priority first, then oldest.
-SELECT * FROM jobs WHERE phase = 'queued' ORDER BY priority DESC, seq LIMIT 1;
+-- name: own_urgent^
+-- Check whether jobs of an owner may run in the places of others: a priority counts only for it.
+SELECT 1 FROM jobs
+WHERE phase = 'queued' AND submitted_by = :submitted_by AND queue_priority = :queue_priority
+AND priority > queue_priority LIMIT 1;
+
+-- name: place_of^
+-- The place in which a job will run. An owner's jobs run in order of their own priorities, in the
+-- places that they have together.
+SELECT place FROM jobs
+WHERE phase = 'queued' AND submitted_by = :submitted_by AND queue_priority = :queue_priority
+ORDER BY place LIMIT 1 OFFSET (
+    SELECT count(*) FROM jobs
+    WHERE phase = 'queued' AND submitted_by = :submitted_by AND queue_priority = :queue_priority
+    AND (priority > :priority OR (priority = :priority AND seq < :seq))
+);
+
+-- name: queue_position^
+-- The number of places up to and including this one.
+SELECT count(*) AS position FROM jobs
+WHERE phase = 'queued'
+AND (queue_priority > :queue_priority OR (queue_priority = :queue_priority AND place <= :place));
+
+-- name: first_in_queue^
+-- The first place in the queue, which decides on the owner whose turn it is: highest priority
+-- first, then oldest.
+SELECT seq, place, submitted_by, queue_priority FROM jobs
+WHERE phase = 'queued' ORDER BY queue_priority DESC, place LIMIT 1;
+
+-- name: most_urgent_of^
+-- The job that an owner wants to run first, among those with the same priority for others.
+SELECT * FROM jobs
+WHERE phase = 'queued' AND submitted_by = :submitted_by AND queue_priority = :queue_priority
+ORDER BY priority DESC, seq LIMIT 1;
+
+-- name: set_place!
+-- Give a queued job another place of its owner.
+UPDATE jobs SET place = :place WHERE seq = :seq;
+
+-- name: queued_of^
+-- The number of queued jobs of an owner.
+SELECT count(*) AS jobs FROM jobs WHERE phase = 'queued' AND submitted_by = :owner;
 
 -- name: unfinished
 -- Jobs that a restarted service must take over: neither queued nor finished, oldest first.
@@ -118,6 +158,10 @@ DELETE FROM jobs WHERE job_id = :job_id AND phase = 'finished';
 -- name: counts
 -- The number of jobs by status.
 SELECT status, jobs FROM job_counts;
+
+-- name: counts_of
+-- The number of an owner's jobs by status.
+SELECT status, count(*) AS jobs FROM jobs WHERE submitted_by = :owner GROUP BY status;
 
 -- name: all_job_ids
 -- The ids of all jobs, to find files on disk without a job.

@@ -29,8 +29,8 @@ MNT_DETACH = 2
 MOUNT_ATTR_RDONLY, MOUNT_ATTR_NOSUID, MOUNT_ATTR_NODEV, MOUNT_ATTR_NOEXEC = 1, 2, 4, 8
 MOUNT_SETATTR = 442  # the same on every architecture
 KEYCTL = {"x86_64": 250, "aarch64": 219, "riscv64": 219, "ppc64le": 271, "s390x": 280}
-KEYCTL_JOIN_SESSION_KEYRING, KEYCTL_CLEAR = 1, 7
-KEY_SPEC_USER_KEYRING = -4
+KEYCTL_JOIN_SESSION_KEYRING, KEYCTL_CLEAR, KEYCTL_UNLINK, KEYCTL_GET_PERSISTENT = 1, 7, 9, 22
+KEY_SPEC_SESSION_KEYRING, KEY_SPEC_USER_KEYRING, KEY_SPEC_USER_SESSION_KEYRING = -3, -4, -5
 PIVOT_ROOT = {"x86_64": 155, "aarch64": 41, "riscv64": 41, "ppc64le": 203, "s390x": 217}
 AT_FDCWD = -100
 AT_RECURSIVE = 0x8000
@@ -227,17 +227,29 @@ def leave_session_keyring() -> None:
     _keyctl(KEYCTL_JOIN_SESSION_KEYRING, None)
 
 
-def clear_user_keyring() -> None:
-    """Clear the user keyring, which may contain keys of this user's earlier processes."""
+def clear_user_keyrings() -> None:
+    """Clear the keyrings of this user, which may contain keys of its earlier processes.
+
+    These are the user keyring, the user session keyring and the persistent keyring. Call
+    `leave_session_keyring` first: the persistent keyring is linked into the session keyring.
+    """
     _keyctl(KEYCTL_CLEAR, KEY_SPEC_USER_KEYRING)
+    _keyctl(KEYCTL_CLEAR, KEY_SPEC_USER_SESSION_KEYRING)
+    persistent = _keyctl(KEYCTL_GET_PERSISTENT, -1, KEY_SPEC_SESSION_KEYRING)
+    if persistent is not None:
+        _keyctl(KEYCTL_CLEAR, persistent)
+        _keyctl(KEYCTL_UNLINK, persistent, KEY_SPEC_SESSION_KEYRING)
 
 
-def _keyctl(*arguments: Any) -> None:
+def _keyctl(*arguments: Any) -> int | None:
+    """Call keyctl(2) and return its result; None if the kernel has no such keyrings."""
     try:
-        system_call(KEYCTL[os.uname().machine], *arguments)
+        return system_call(KEYCTL[os.uname().machine], *arguments)
     except OSError as error:
-        if error.errno not in {errno.ENOSYS, errno.EPERM, errno.EACCES}:
+        # EOPNOTSUPP: a kernel without persistent keyrings
+        if error.errno not in {errno.ENOSYS, errno.EPERM, errno.EACCES, errno.EOPNOTSUPP}:
             raise
+        return None
 
 
 class _MountAttributes(ctypes.Structure):

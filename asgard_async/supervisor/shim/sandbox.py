@@ -9,7 +9,7 @@ import signal
 import sys
 from typing import TypedDict
 
-from . import file_system, landlock, linux
+from . import file_system, landlock, leftovers, linux
 from .command_line import show_command_line
 
 
@@ -72,8 +72,12 @@ def enter_sandbox(sandbox: SandboxSpec) -> None:
         os.setgroups([])
         os.setresgid(*[sandbox["uid"]] * 3)
         os.setresuid(*[sandbox["uid"]] * 3)
-        linux.clear_user_keyring()  # earlier jobs had this user
     linux.leave_session_keyring()
+    if sandbox["uid"] >= 0:
+        # earlier jobs had this user
+        linux.clear_user_keyrings()
+        if not sandbox["namespaces"]:
+            leftovers.remove_leftovers()
     linux.drop_capabilities()
     linux.forbid_new_privileges()
     landlock.restrict(sandbox["landlock"])

@@ -173,6 +173,8 @@ async def test_jobs_and_audit_log_name_the_token(closed: Client, tmp_path: Path)
     await closed.delete(f"/mlops/training/jobs/{JOB}", headers=headers)
     await closed.post(UPLOAD, json={}, headers=bearer(closed, Scope.READ))
     lines = [json.loads(line) for line in (tmp_path / "audit.log").read_text().splitlines()]
+    denied = lines.pop()
+    assert (denied["action"], denied["reason"]) == ("denied", "scope-too-small")
     assert [(line["action"], line["of"], line["status"]) for line in lines] == [
         ("upload", None, 202),
         ("cancel", job_id, 202),

@@ -9,9 +9,13 @@ from aiohttp.test_utils import TestClient, TestServer
 
 from asgard_async.api.http.authentication import guard
 from asgard_async.api.http.middlewares import problems
+from asgard_async.api.http.requests_in_progress import RequestsInProgress
+from asgard_async.auth.audit import AuditLog
 from asgard_async.auth.authenticator import Authenticator
+from asgard_async.auth.denials import Denials
 from asgard_async.auth.failures import Failures
 from asgard_async.auth.token_file import TokenFile
+from asgard_async.config import load_config
 
 
 @pytest.mark.parametrize(
@@ -24,7 +28,13 @@ async def test_removing_all_tokens_opens_only_loopback(
         return web.Response()
 
     authenticator = Authenticator(TokenFile(tmp_path / "tokens.json"), may_be_open=may_be_open)
-    guarded = guard(authenticator, Failures(), allowed_hosts=frozenset())
+    guarded = guard(
+        authenticator,
+        Failures(),
+        in_progress=RequestsInProgress(load_config(environ={}).http),
+        denials=Denials(AuditLog(tmp_path / "audit.log")),
+        allowed_hosts=frozenset(),
+    )
     app = web.Application(middlewares=[problems, guarded])
     app.router.add_get("/", answer)
     async with TestClient(TestServer(app)) as client, client.get("/") as response:

@@ -18,6 +18,7 @@ from asgard_async.api.schemas.submission import (
     to_submission,
 )
 from asgard_async.domain.job import JobSpec
+from asgard_async.domain.requester import Requester
 from asgard_async.executors.environment_variables import RESERVED_NAMES
 
 SCRIPT = b"print('hello')\n"
@@ -44,7 +45,7 @@ def refusal(**changes: Any) -> dict[str, list[str]]:
 
 
 def test_a_minimal_upload_gets_the_defaults() -> None:
-    submission = to_submission(load(), owner="ci")
+    submission = to_submission(load(), requester=Requester(owner="ci"))
     assert submission.script == SCRIPT
     assert submission.spec == JobSpec(
         script_name="train.py",
@@ -54,7 +55,7 @@ def test_a_minimal_upload_gets_the_defaults() -> None:
         timeout=300,
     )
     assert submission.idempotency_key is None
-    assert submission.owner == "ci"
+    assert submission.requester.owner == "ci"
 
 
 def test_an_overlong_list_is_rejected_without_its_items() -> None:

@@ -25,9 +25,12 @@ pytestmark = [
 
 KEYS = f"""
 KEYCTL, ADD_KEY = {linux.KEYCTL.get(os.uname().machine)}, {ADD_KEY}
-SEARCH, SESSION, USER = 10, -3, -4
+SEARCH, GET_PERSISTENT, SESSION, USER, USER_SESSION = 10, 22, -3, -4, -5
 def search(ring, name):
     call("syscall", KEYCTL, SEARCH, ring, b"user", name, 0)
+def rings():
+    persistent = libc.syscall(KEYCTL, GET_PERSISTENT, -1, SESSION)
+    return [USER, USER_SESSION, *([persistent] if persistent >= 0 else [])]
 """
 
 
@@ -59,12 +62,18 @@ async def test_session_keys_of_the_service_are_not_found(service: Service, start
 
 async def test_keys_of_earlier_jobs_are_not_found(service: Service, start: str) -> None:
     leave = """
-call("syscall", ADD_KEY, b"user", b"left", b"secret", ctypes.c_size_t(6), USER)
-search(USER, b"left")
+for ring in rings():
+    call("syscall", ADD_KEY, b"user", b"left", b"secret", ctypes.c_size_t(6), ring)
+    search(ring, b"left")
 """
     job = await service.finished(await service.submit(PRELUDE + KEYS + leave))
     assert job["reason"] == "succeeded", job["logs"]
-    look = 'attack("key", lambda: search(USER, b"left"))'
+    look = """
+for ring in rings():
+    attack(f"key {ring}", lambda: search(ring, b"left"))
+print(len(rings()), "rings")
+"""
     job = await service.finished(await service.submit(PRELUDE + KEYS + look))
     assert job["reason"] == "succeeded", job["logs"]
-    assert "held key" in job["logs"]
+    rings = int(job["logs"].partition(" rings")[0].split()[-1])
+    assert job["logs"].count("held key") == rings >= 2
