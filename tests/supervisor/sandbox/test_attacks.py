@@ -20,7 +20,7 @@ async def test_files_of_the_service_are_hidden(target: Target) -> None:
     script = """
 data = os.environ["DATA_DIR"]
 for name in ("asgard.db", "asgard.db-wal", "tokens.json", "audit.log", "service.lock", "mlflow",
-             "archives", "environments", "uids", "cache/uv"):
+             "archives", "environments", "warm/base/home", "uids", "cache/uv"):
     attack(name, lambda: os.stat(f"{data}/{name}"))
 attack("config", lambda: open(os.environ["CONFIG"]).read())
 attack("other jobs", lambda: [name for name in os.listdir(f"{data}/jobs")
