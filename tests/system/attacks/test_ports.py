@@ -18,7 +18,7 @@ from asgard_async.config.data_directory import DataDirectory
 from asgard_async.core.timestamps import now
 from tests.support.eventually import eventually
 from tests.support.processes import processes_with
-from tests.support.service import UNCONFINED, WITHOUT_MLFLOW, Service, running_service
+from tests.support.service import STOPPED, UNCONFINED, WITHOUT_MLFLOW, Service, running_service
 from tests.support.service_users import launcher_for_ordinary_user
 
 pytestmark = pytest.mark.service
@@ -114,8 +114,9 @@ async def test_jobs_cannot_bind_the_port_during_a_restart(
         for job_id in jobs:
             await service.says(job_id, "waiting")
         await service.end(number)
-        status, document = await service.get("/health/live")
-        assert (status, document["type"]) == (503, "urn:asgard:problem:service-stopped")
+        async with service.session.get(f"{service.url}/health/live") as response:
+            assert response.status == 503
+            assert (await response.json(content_type=None))["type"] == STOPPED
         (tmp_path / "go").touch()
         for job_id in jobs:
             log = service.data_dir / "jobs" / job_id / "job.log"
