@@ -1,11 +1,8 @@
 """Files that root creates in another user's data directory belong to that user."""
 
-import contextlib
 import os
-import shutil
 import subprocess
 import sys
-import tempfile
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -15,6 +12,7 @@ from asgard_async.config.data_directory import DataDirectory
 from asgard_async.store.database import bring_up_to_date
 from tests.support.asgard_command import DEADLINE_SECONDS, asgard, command, environment
 from tests.support.package_index import package_index
+from tests.support.public_directory import public_directory
 from tests.support.service import WITHOUT_MLFLOW, running_service
 from tests.support.service_users import launcher
 from tests.support.wheels import make_sdist
@@ -35,10 +33,7 @@ def make():
 @pytest.fixture
 def data() -> Iterator[DataDirectory]:
     """Another user's data directory, outside pytest's, which only root can access."""
-    with contextlib.ExitStack() as held:
-        top = Path(tempfile.mkdtemp(prefix="asgard-owner-"))
-        held.callback(shutil.rmtree, top)
-        top.chmod(0o755)
+    with public_directory("asgard-owner-") as top:
         data = DataDirectory(root=top / "data").make()
         bring_up_to_date(data.database)
         data.warm.rmdir()  # as if a later version had created it

@@ -11,7 +11,6 @@ import socket
 import sqlite3
 import subprocess
 import sys
-import tempfile
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
@@ -20,6 +19,7 @@ import pytest
 from asgard_async.config.data_directory import DataDirectory
 from asgard_async.store.database import bring_up_to_date
 from tests.support.asgard_command import asgard
+from tests.support.public_directory import public_directory
 
 pytestmark = [
     pytest.mark.slow,
@@ -78,12 +78,8 @@ def replace(path: Path, target: Path) -> None:
 
 @pytest.fixture
 def place() -> Iterator[Place]:
-    top = Path(tempfile.mkdtemp(prefix="asgard-stranger-"))
-    top.chmod(0o755)
-    try:
+    with public_directory("asgard-stranger-") as top:
         yield Place(top)
-    finally:
-        shutil.rmtree(top)
 
 
 @contextlib.contextmanager
