@@ -15,7 +15,8 @@ async def test_a_service_accepting_jobs_is_live_and_ready(api: Client) -> None:
 async def test_problems_are_reported_while_jobs_are_accepted(api: Client) -> None:
     async def warnings() -> list[str]:
         found: list[str] = (await get_json(api, "/health/ready"))["warnings"]
-        return found
+        # an ordinary user may also lack control groups
+        return [one for one in found if one.startswith(("MLflow", "Something"))]
 
     (warning,) = await eventually(warnings, what="a warning")
     assert warning.startswith(f"MLflow at {NOWHERE} cannot be reached")

@@ -162,7 +162,10 @@ async def test_a_service_killed_before_responding_has_one_job(
     service: Service, tmp_path: Path, form: str
 ) -> None:
     """The service is killed after committing the job, and the client retries."""
-    async with relaying(service.port) as relay, AsyncAsgardClient(relay.url) as client:
+    async with (
+        relaying(service.port) as relay,
+        AsyncAsgardClient(relay.url, retry_for=120) as client,
+    ):
         killed = asyncio.Event()
 
         async def kill(answer: bytes) -> None:

@@ -77,7 +77,7 @@ async def test_a_signal_is_reported(executor: Executor) -> None:
 
 
 async def test_a_timeout_stops_the_attempt(executor: Executor) -> None:
-    await executor.start(request(FOREVER, timeout=0.5))
+    await executor.start(request(FOREVER, timeout=0.2))
     ended = await executor.wait(ATTEMPT)
     assert (ended.end, ended.stop, ended.killed) == (End.EXITED, Stop.TIMEOUT, False)
     assert ended.signal == signal.SIGTERM

@@ -3,10 +3,12 @@
 import contextlib
 import os
 import signal
+from collections.abc import AsyncIterator
 from pathlib import Path
 
 import msgspec
 import pytest
+import pytest_asyncio
 
 from asgard_async.core.timestamps import now
 from asgard_async.store.database import Database
@@ -14,9 +16,9 @@ from asgard_async.store.jobs import JobStore
 from tests.store.conftest import accept, new_job
 from tests.support.eventually import eventually
 from tests.support.processes import processes_with
-from tests.support.service import WITHOUT_MLFLOW, Service, running_service
+from tests.support.service import UNREACHABLE_MLFLOW, Service, running_service
 
-pytestmark = pytest.mark.service
+pytestmark = [pytest.mark.service, pytest.mark.asyncio(loop_scope="module")]
 
 WAITS = """
 import os, time
@@ -25,7 +27,15 @@ while not os.path.exists({go!r}):
 print("done")
 """
 BLOCK = "import time\nprint('up')\ntime.sleep(60)"
-REQUEUE = {**WITHOUT_MLFLOW, "ASGARD_JOBS__REQUEUE_LOST": "true"}
+SETTINGS = {**UNREACHABLE_MLFLOW, "ASGARD_WARM__ENABLED": "false"}
+REQUEUE = {**SETTINGS, "ASGARD_JOBS__REQUEUE_LOST": "true"}
+
+
+@pytest_asyncio.fixture(scope="module", loop_scope="module")
+async def service(tmp_path_factory: pytest.TempPathFactory) -> AsyncIterator[Service]:
+    """A service that the tests stop and start again."""
+    async with running_service(tmp_path_factory.mktemp("service") / "data", SETTINGS) as started:
+        yield started
 
 
 def pid_file(service: Service, job_id: str, attempt: int = 1) -> Path:
@@ -44,8 +54,8 @@ async def test_a_job_continues_while_the_service_is_dead(service: Service) -> No
     assert job["logs"] == "".join(f"{i}\n" for i in range(20))
 
 
-async def test_sigterm_leaves_running_jobs_alone(service: Service, tmp_path: Path) -> None:
-    go = tmp_path / "go"
+async def test_sigterm_leaves_running_jobs_alone(service: Service) -> None:
+    go = service.data_dir.parent / "go"
     job_id = await service.submit(WAITS.format(go=str(go)))
     await service.phase(job_id, "running")
     assert await service.end(signal.SIGTERM) == 0
@@ -56,10 +66,8 @@ async def test_sigterm_leaves_running_jobs_alone(service: Service, tmp_path: Pat
 
 
 async def test_drain_waits_for_running_jobs_and_starts_none(tmp_path: Path) -> None:
-    settings = {**WITHOUT_MLFLOW, "ASGARD_JOBS__MAX_CONCURRENT_JOBS": "1"}
-    async with running_service(tmp_path / "data", settings) as service:
-        await service.end()
-        await service.start("--drain")
+    settings = {**SETTINGS, "ASGARD_JOBS__MAX_CONCURRENT_JOBS": "1"}
+    async with running_service(tmp_path / "data", settings, arguments=["--drain"]) as service:
         running = await service.submit("import time\ntime.sleep(1)\nprint('done')")
         queued = await service.submit("print('later')")
         await service.phase(running, "running")
@@ -83,7 +91,7 @@ async def _refuses(service: Service) -> bool:
     return True
 
 
-@pytest.mark.parametrize("settings", [WITHOUT_MLFLOW, REQUEUE], ids=["lost", "requeue_lost"])
+@pytest.mark.parametrize("settings", [SETTINGS, REQUEUE], ids=["lost", "requeue_lost"])
 async def test_jobs_running_at_a_reboot_are_lost(tmp_path: Path, settings: dict[str, str]) -> None:
     async with running_service(tmp_path / "data", settings) as service:
         script = f"import os\nprint(os.path.exists({str(tmp_path / 'second')!r}))\n"
@@ -96,7 +104,7 @@ async def test_jobs_running_at_a_reboot_are_lost(tmp_path: Path, settings: dict[
         (tmp_path / "second").touch()
         await service.start()
         job = await service.finished(job_id)
-    if settings is WITHOUT_MLFLOW:
+    if settings is SETTINGS:
         assert (job["status"], job["reason"], job["exit_code"]) == ("failed", "lost", None)
         assert "vanished" in job["error"]
         assert job["logs"] == "False\n"
@@ -156,7 +164,7 @@ async def test_files_of_a_deleted_job_go_at_the_next_start(service: Service) -> 
 
 
 async def test_a_second_service_on_the_same_data_is_refused(service: Service) -> None:
-    second = Service(service.data_dir, WITHOUT_MLFLOW)
+    second = Service(service.data_dir, SETTINGS)
     second.log = service.log.with_name("second.log")
     await second.spawn()
     assert second._process is not None

@@ -3,11 +3,13 @@
 import json
 import os
 import sqlite3
+from collections.abc import AsyncIterator
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
 
 import pytest
+import pytest_asyncio
 from aiohttp import FormData
 
 from asgard_async.cli.commands.gc import _collect
@@ -18,9 +20,12 @@ from tests.store.test_upgrade import content, old_database
 from tests.support.archives import zip_of
 from tests.support.asgard_command import asgard
 from tests.support.eventually import eventually
-from tests.support.service import WITHOUT_MLFLOW, Service, running_service
+from tests.support.service import UNREACHABLE_MLFLOW, Service, running_service
 
 pytestmark = pytest.mark.service
+in_module_loop = pytest.mark.asyncio(loop_scope="module")
+
+SETTINGS = {**UNREACHABLE_MLFLOW, "ASGARD_WARM__ENABLED": "false"}
 
 LEAVES_THINGS = """
 import os, pathlib
@@ -33,6 +38,12 @@ os.chmod("deep/er", 0o500)
 os.chmod("deep", 0)
 print("done")
 """
+
+
+@pytest_asyncio.fixture(scope="module", loop_scope="module")
+async def service(tmp_path_factory: pytest.TempPathFactory) -> AsyncIterator[Service]:
+    async with running_service(tmp_path_factory.mktemp("service") / "data", SETTINGS) as started:
+        yield started
 
 
 def gc(service: Service, *arguments: str, **retention: float) -> list[dict[str, Any]]:
@@ -62,6 +73,7 @@ async def submit_archive(service: Service) -> str:
     return job_id
 
 
+@in_module_loop
 async def test_each_kind_is_removed_and_the_rest_stays(tmp_path: Path, service: Service) -> None:
     outside = tmp_path / "outside"
     outside.mkdir()
@@ -118,7 +130,7 @@ async def test_each_kind_is_removed_and_the_rest_stays(tmp_path: Path, service: 
 
 
 async def test_long_unused_caches_are_removed(tmp_path: Path) -> None:
-    settings = WITHOUT_MLFLOW | {"ASGARD_ISOLATION__LEVEL": "auto"}
+    settings = SETTINGS | {"ASGARD_ISOLATION__LEVEL": "auto"}
     caches_something = (
         "import os; open(os.environ['XDG_CACHE_HOME'] + '/x', 'wb').write(b'x' * 10**6)"
     )
@@ -140,7 +152,7 @@ async def test_long_unused_caches_are_removed(tmp_path: Path) -> None:
 
 
 async def test_the_service_collects_by_itself(tmp_path: Path) -> None:
-    settings = WITHOUT_MLFLOW | {
+    settings = SETTINGS | {
         "ASGARD_RETENTION__CHECK_HOURS": "0.00001",
         "ASGARD_RETENTION__JOBS_DAYS": "30",
     }
@@ -172,6 +184,7 @@ async def test_the_service_collects_by_itself(tmp_path: Path) -> None:
         assert status["jobs"]["completed"] == 1
 
 
+@in_module_loop
 async def test_a_crash_during_collection_leaves_no_orphans(service: Service) -> None:
     job_id = await service.submit("print()")
     await service.finished(job_id)
@@ -186,6 +199,7 @@ async def test_a_crash_during_collection_leaves_no_orphans(service: Service) -> 
     await eventually(lambda: not folder.exists(), what="the stray directory is gone")
 
 
+@in_module_loop
 async def test_orphaned_archives_go_beside_a_running_service(
     service: Service, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -11,6 +11,7 @@ from typing import Any
 
 import msgspec
 import pytest
+import pytest_asyncio
 
 from asgard_async.domain.attempt import End, Ended, Stop
 from asgard_async.domain.status import ColdReason
@@ -22,6 +23,8 @@ from asgard_async.supervisor.shim.process_spec import ProcessSpec
 from tests.support.eventually import eventually
 from tests.support.fork_servers import fork_server
 from tests.support.processes import processes_with, state_of
+
+pytestmark = pytest.mark.asyncio(loop_scope="module")
 
 
 class Started:
@@ -69,18 +72,27 @@ class Started:
         return {"keeper": keeper, "shim": facts["shim_pid"], "job": facts["job_pid"]}
 
 
-@pytest.fixture(params=["spawned", "cold", "warm"])
-async def started(tmp_path: Path, request: pytest.FixtureRequest) -> AsyncIterator[Started]:
-    """A new attempt; fails the test if it leaves a process."""
+@pytest_asyncio.fixture(scope="module", loop_scope="module", params=["spawned", "cold", "warm"])
+async def keeper_server(
+    request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory
+) -> AsyncIterator[KeeperServer | None]:
+    """The server that forks the keepers of all attempts, or None for spawned ones."""
     if request.param == "spawned":
-        yield Started(tmp_path / "1", None)
+        yield None
     elif request.param == "cold":
         cold = ColdServers()
-        yield Started(tmp_path / "1", cold.server())
+        yield cold.server()
         cold.close()
     else:
-        async with fork_server(tmp_path / "server") as server:
-            yield Started(tmp_path / "1", server)
+        async with fork_server(tmp_path_factory.mktemp("server")) as server:
+            yield server
+
+
+@pytest_asyncio.fixture(loop_scope="module")
+async def started(tmp_path: Path, keeper_server: KeeperServer | None) -> AsyncIterator[Started]:
+    """A new attempt; fails the test if it leaves a process, or ends the server."""
+    yield Started(tmp_path / "1", keeper_server)
+    assert keeper_server is None or keeper_server.is_alive()
     await eventually(lambda: not processes_with(str(tmp_path)), what="no process left")
 
 

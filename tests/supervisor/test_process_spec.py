@@ -58,15 +58,12 @@ async def test_a_process_runs_with_the_defaults(tmp_path: Path) -> None:
 async def test_a_process_inherits_a_listening_socket(tmp_path: Path) -> None:
     attempt = tmp_path / "1"
     attempt.mkdir()
-    path = str(tmp_path / "socket")
     script = """
 import socket, sys
 connection, _ = socket.socket(fileno=int(sys.argv[1])).accept()
 connection.sendall(b"hello")
 """
-    with socket.socket(socket.AF_UNIX) as listener:
-        listener.bind(path)
-        listener.listen()
+    with socket.create_server(("127.0.0.1", 0)) as listener:
         spec = process_spec(
             directory=attempt,
             argv=service_python("-c", script, str(listener.fileno())),
@@ -74,9 +71,9 @@ connection.sendall(b"hello")
             working_directory=tmp_path,
             inherit=[listener.fileno()],
         )
+        address = listener.getsockname()
         await Attempt(attempt).start(spec)
-    with socket.socket(socket.AF_UNIX) as client:
-        client.connect(path)
+    with socket.create_connection(address) as client:
         assert client.recv(100) == b"hello"
     assert (await Attempt(attempt).wait()).exit_code == 0
 

@@ -3,6 +3,7 @@
 `tests.support.service` runs it in a separate process, for tests that kill it.
 """
 
+import asyncio
 from collections.abc import AsyncIterator, Mapping
 from contextlib import asynccontextmanager
 from pathlib import Path
@@ -25,7 +26,7 @@ from tests.support.app_server import Client, serving
 from tests.support.eventually import eventually
 from tests.support.markers import assert_may_start_a_service
 from tests.support.openapi_check import only_documented
-from tests.support.service import NOWHERE, submission
+from tests.support.service import NOWHERE, remove_control_groups, submission
 
 Document = dict[str, Any]
 
@@ -58,6 +59,8 @@ async def running(config: Config) -> AsyncIterator[Client]:
         yield client
         for job in (await get_json(client, "/mlops/training/jobs?status=running"))["jobs"]:
             await cancel(client, job["job_id"])
+    # kept for a job that was about to start
+    await asyncio.to_thread(remove_control_groups, config.data_dir)
 
 
 def store_of(client: Client) -> JobStore:

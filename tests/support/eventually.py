@@ -9,7 +9,9 @@ T = TypeVar("T")
 
 DEADLINE_SECONDS = 120.0
 """Far longer than anything takes, so that a busy machine fails no test."""
-LOOK_AGAIN_SECONDS = 0.01
+LOOK_AGAIN_SECONDS = 0.01, 0.05
+"""The pause between two looks, which grows with the time waited: looking takes time of the machine
+that what is waited for needs."""
 
 
 @overload
@@ -31,13 +33,15 @@ async def eventually(
     Raises:
         AssertionError: The condition was not met in time.
     """
-    end = time.monotonic() + within
+    shortest, longest = LOOK_AGAIN_SECONDS
+    begun = time.monotonic()
     while True:
         result = condition()
         if isinstance(result, Awaitable):
             result = await result
         if result:
             return result
-        if time.monotonic() > end:
+        waited = time.monotonic() - begun
+        if waited > within:
             raise AssertionError(f"{what} did not come true within {within} s")
-        await asyncio.sleep(LOOK_AGAIN_SECONDS)
+        await asyncio.sleep(min(max(shortest, waited / 10), longest))

@@ -243,11 +243,7 @@ class Service(ServiceApi):
         await eventually(self._is_gone, what="no process of the service left")
         # if keeper and shim of a job were killed, its control group stays for the next service
         self._clear_groups()
-        config = load_config(environ={})
-        data = DataDirectory(root=self.data_dir)
-        enforcer = LimitEnforcer(config.limits, jobs_dir=data.jobs, builds_dir=data.builds)
-        enforcer.open()
-        enforcer.close()
+        remove_control_groups(self.data_dir)
         if self.log.exists() and not self.may_fail:
             self.assert_unharmed()
 
@@ -266,6 +262,15 @@ class Service(ServiceApi):
         """Fail if the log contains a traceback."""
         before, found, after = self.log.read_text(errors="replace").partition("Traceback")
         assert not found, before[-500:] + found + after[:5000]
+
+
+def remove_control_groups(data_dir: Path) -> None:
+    """Remove what a service left for the next one on the same data, of which there is none."""
+    data = DataDirectory(root=data_dir)
+    limits_config = load_config(environ={}).limits
+    enforcer = LimitEnforcer(limits_config, jobs_dir=data.jobs, builds_dir=data.builds)
+    enforcer.open()
+    enforcer.close()
 
 
 def submission(script: str | bytes, **fields: Any) -> dict[str, Any]:

@@ -153,9 +153,8 @@ class LimitEnforcer:
 
     def close(self) -> None:
         """Remove parents without jobs, unless an attempt is about to create its group there."""
-        if any(
-            attempt.is_dir() and not (attempt / files.EXIT).exists() for attempt in self._latest
-        ):
+        # a shim creates the group before it writes that the attempt was started
+        if any(attempt.is_dir() and not files.is_decided(str(attempt)) for attempt in self._latest):
             return
         for parent in self.parents:
             with contextlib.suppress(OSError):

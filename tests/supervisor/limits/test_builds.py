@@ -1,13 +1,16 @@
 """Source distributions with greedy or endless builds."""
 
+import contextlib
+import secrets
 import subprocess
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Mapping
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
 from typing import Any
 
 import pytest
+import pytest_asyncio
 
 from asgard_async.supervisor.shim import cgroup
 from tests.support.eventually import eventually
@@ -17,7 +20,11 @@ from tests.support.processes import builds_below, state_of
 from tests.support.service import WITHOUT_MLFLOW, Service, running_service
 from tests.support.wheels import make_sdist
 
-pytestmark = [pytest.mark.service, pytest.mark.usefixtures("control_groups")]
+pytestmark = [
+    pytest.mark.service,
+    pytest.mark.usefixtures("control_groups"),
+    pytest.mark.asyncio(loop_scope="module"),
+]
 
 BUILD = """
 import subprocess, sys
@@ -25,7 +32,7 @@ def make():
     with open("program.py", "w") as file:
         file.write({program!r})
     subprocess.run([sys.executable, "program.py"], check=True)
-    return {{"hostile.py": ""}}
+    return {{"{name}.py": ""}}
 """
 LIMITS = {
     "ASGARD_LIMITS__MEMORY_MB": "256",
@@ -33,6 +40,7 @@ LIMITS = {
     "ASGARD_LIMITS__JOB_DIR_MB": "100",
     "ASGARD_ENVIRONMENTS__BUILD_TIMEOUT": "60",
     "ASGARD_JOBS__MAX_CONCURRENT_JOBS": "3",
+    "ASGARD_WARM__ENABLED": "false",
 }
 
 
@@ -45,8 +53,9 @@ class Site:
 
     async def building(self, program: str) -> str:
         """Run a job that needs a package whose build runs a program."""
-        make_sdist(self.packages, "hostile", BUILD.format(program=program))
-        return await self.service.submit("import hostile", requirements=["hostile"])
+        name = f"hostile_{secrets.token_hex(4)}"
+        make_sdist(self.packages, name, BUILD.format(program=program, name=name))
+        return await self.service.submit(f"import {name}", requirements=[name])
 
     async def built(self, program: str) -> dict[str, Any]:
         return await self.service.finished(await self.building(program))
@@ -57,18 +66,22 @@ class Site:
         return groups[0] if groups else None
 
 
-@pytest.fixture
-async def site(request: pytest.FixtureRequest, tmp_path: Path) -> AsyncIterator[Site]:
-    """A site with `LIMITS`, and those that the test passes as its parameter."""
-    limits = LIMITS | getattr(request, "param", {})
-    with package_index(tmp_path / "packages") as index:
-        settings = WITHOUT_MLFLOW | limits | {"ASGARD_ENVIRONMENTS__INDEX_URL": index}
-        async with running_service(tmp_path / "service" / "data", settings) as service:
+@contextlib.asynccontextmanager
+async def running_site(folder: Path, limits: Mapping[str, str]) -> AsyncIterator[Site]:
+    with package_index(folder / "packages") as index:
+        settings = {**WITHOUT_MLFLOW, **limits, "ASGARD_ENVIRONMENTS__INDEX_URL": index}
+        async with running_service(folder / "service" / "data", settings) as service:
             status, document = await service.get("/health/ready")
             assert status == 200
             # the limits must be in place before the attacks start
             assert document["limits"]["processes"].startswith("cgroup")
-            yield Site(service=service, packages=tmp_path / "packages")
+            yield Site(service=service, packages=folder / "packages")
+
+
+@pytest_asyncio.fixture(scope="module", loop_scope="module")
+async def site(tmp_path_factory: pytest.TempPathFactory) -> AsyncIterator[Site]:
+    async with running_site(tmp_path_factory.mktemp("site"), LIMITS) as site:
+        yield site
 
 
 async def is_clean(site: Site) -> None:
@@ -138,13 +151,13 @@ async def test_a_cancelled_build_leaves_no_hidden_processes(site: Site) -> None:
     await is_clean(site)
 
 
-@pytest.mark.parametrize(
-    "site", [{"ASGARD_ENVIRONMENTS__BUILD_TIMEOUT": "10"}], indirect=True, ids=["10 s"]
-)
-async def test_a_build_is_limited_in_time(site: Site) -> None:
-    job_id, pids = await hiding(site)
-    job = await site.service.finished(job_id)
-    assert job["reason"] == "environment_failed"
-    assert "[environments] build_timeout" in job["error"]
-    assert all(state_of(pid) in {None, "Z"} for pid in pids)
-    await is_clean(site)
+async def test_a_build_is_limited_in_time(tmp_path: Path) -> None:
+    async with running_site(
+        tmp_path, LIMITS | {"ASGARD_ENVIRONMENTS__BUILD_TIMEOUT": "10"}
+    ) as site:
+        job_id, pids = await hiding(site)
+        job = await site.service.finished(job_id)
+        assert job["reason"] == "environment_failed"
+        assert "[environments] build_timeout" in job["error"]
+        assert all(state_of(pid) in {None, "Z"} for pid in pids)
+        await is_clean(site)

@@ -156,7 +156,7 @@ def test_the_group_of_a_starting_job_is_not_swept(tmp_path: Path) -> None:
     enforcer = LimitEnforcer(load_config(environ={}).limits, jobs_dir=tmp_path, builds_dir=tmp_path)
     enforcer.open()
     places = [place.directory for place in enforcer.parents]
-    attempts = [tmp_path / f"0badcaf{number}" / "attempts" / "1" for number in range(3)]
+    attempts = [tmp_path / f"0badcaf{number}" / "attempts" / "1" for number in range(4)]
     try:
         for attempt in attempts:
             attempt.mkdir(parents=True)
@@ -171,6 +171,7 @@ def test_the_group_of_a_starting_job_is_not_swept(tmp_path: Path) -> None:
             Path(directory).rmdir()
         (attempts[1] / "exit.json").touch()
         shutil.rmtree(attempts[2])  # it never started, and its job was removed
+        (attempts[3] / "pid.json").touch()  # it started, and was lost: it has no end
     finally:
         enforcer.close()
     assert not any(place.exists() for place in places)

@@ -12,7 +12,7 @@ from tests.support.service import WITHOUT_MLFLOW, Service, running_service
 from tests.support.service_users import IS_ROOT, launcher_for_ordinary_user
 
 PRELUDE = """
-import numpy  # preloaded, so that a job can start warm
+import idna  # preloaded, so that a job can start warm
 import ctypes, os, signal, subprocess, sys, time
 libc = ctypes.CDLL(None, use_errno=True)
 def attack(what, action):
@@ -80,7 +80,6 @@ async def attacked_service(
     (data_dir.parent / "data_set").write_text("1,2,3")
     settings = {
         **WITHOUT_MLFLOW,
-        "ASGARD_WARM__PRELOAD": '["numpy"]',
         "ASGARD_ISOLATION__LEVEL": "sandbox",
         "ASGARD_JOBS__MAX_CONCURRENT_JOBS": "3",
         # it contains the data directory and the configuration, which stay hidden

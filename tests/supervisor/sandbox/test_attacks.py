@@ -259,7 +259,7 @@ for hide in range(4):
         if hide: os.setsid()
         if hide > 1 and os.fork(): os._exit(0)
         environment = {} if hide > 2 else dict(os.environ)
-        os.execve(sys.executable, ["python", "-c", waiting, mark], environment)
+        os.execve(sys.executable, ["python", "-I", "-S", "-c", waiting, mark], environment)
 signal.signal(15, signal.SIG_IGN)
 print("hidden")
 sys.stdout.flush()
@@ -291,7 +291,7 @@ async def test_no_process_outlives_the_job(target: Target, end: str) -> None:
 async def test_a_timeout_leaves_no_processes(target: Target) -> None:
     mark = f"mark-{os.urandom(8).hex()}"
     job_id = await target.service.submit(
-        f"import numpy, os, signal, sys, time\n{HIDING}",
+        f"import idna, os, signal, sys, time\n{HIDING}",
         environment_vars={"MARK": mark},
         warm=target.warm,
         timeout=1,

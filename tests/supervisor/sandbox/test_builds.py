@@ -59,7 +59,7 @@ class Site:
             **values,
         }
         script = SCRIPT.format(
-            prelude=PRELUDE.replace("import numpy", "#"),
+            prelude=PRELUDE.replace("import idna", "#"),
             facts=facts,
             attacks="\n".join(f"    {line}" for line in attacks.splitlines()) or "    pass",
             name=name,
@@ -91,6 +91,7 @@ async def site(
             **WITHOUT_MLFLOW,
             "ASGARD_WARM__ENABLED": "false",
             "ASGARD_ISOLATION__LEVEL": "sandbox",
+            "ASGARD_LIMITS__PROCESSES": "128",  # soon reached by a fork bomb
             "ASGARD_ENVIRONMENTS__INDEX_URL": index,
             "AWS_SECRET_ACCESS_KEY": canary,
             "HTTPS_PROXY": f"http://user:{canary}@127.0.0.1:1",
@@ -188,7 +189,7 @@ for hide in range(3):
         os.setsid()
         os.closerange(0, 100)  # uv would wait until its output is closed
         if hide and os.fork(): os._exit(0)
-        os.execve(sys.executable, ["python", "-c", waiting, facts["MARK"]], {})
+        os.execve(sys.executable, ["python", "-I", "-S", "-c", waiting, facts["MARK"]], {})
 print("left", hide)
 """,
         MARK=mark,

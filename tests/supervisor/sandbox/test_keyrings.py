@@ -41,7 +41,6 @@ def start(request: pytest.FixtureRequest) -> str:
 async def service(tmp_path: Path, start: str) -> AsyncIterator[Service]:
     settings = {
         **WITHOUT_MLFLOW,
-        "ASGARD_WARM__PRELOAD": '["numpy"]',
         "ASGARD_WARM__ENABLED": "true" if start == "warm" else "false",
         "ASGARD_ISOLATION__LEVEL": "sandbox",
     }

@@ -1,5 +1,6 @@
 """Builds and the embedded MLflow at the levels below the sandbox."""
 
+import asyncio
 import functools
 import os
 from pathlib import Path
@@ -26,17 +27,13 @@ def make():
     looked_at = [tried(f"{data}/{name}") for name in ("asgard.db", "jobs", "mlflow", "cache/uv")]
     return {"apart.py": f"FOUND = {[os.getuid(), *looked_at]!r}\\n"}
 """
+BY_ROOT = pytest.mark.skipif(not IS_ROOT, reason="the tests are not run by root")
+BY_LANDLOCK = pytest.mark.skipif(not landlock.abi(), reason="this kernel has no Landlock")
 LEVELS = [
-    pytest.param("user", "root", marks=pytest.mark.skipif(not IS_ROOT, reason="no root")),
+    pytest.param("user", "root", marks=BY_ROOT),
     pytest.param("process", "ordinary"),
-    *(
-        pytest.param(
-            "sandbox-lite",
-            who,
-            marks=pytest.mark.skipif(not landlock.abi(), reason="this kernel has no Landlock"),
-        )
-        for who in ("root", "ordinary")
-    ),
+    pytest.param("sandbox-lite", "root", marks=[BY_ROOT, BY_LANDLOCK]),
+    pytest.param("sandbox-lite", "ordinary", marks=BY_LANDLOCK),
 ]
 
 
@@ -66,29 +63,31 @@ async def test_builds_and_mlflow_use_the_available_sandbox(
             "ASGARD_ENVIRONMENTS__INDEX_URL": index,
         }
         async with running_service(data_dir, settings, start) as service:
-            found = {}
-            for name in ("apart", "plain"):
-                job_id = await service.submit(
-                    f"import {name}\nprint({name}.FOUND)", requirements=[name]
-                )
-                job = await service.finished(job_id)
+
+            async def found_by(name: str) -> str:
+                script = f"import {name}\nprint({name}.FOUND)"
+                job = await service.finished(await service.submit(script, requirements=[name]))
                 assert job["reason"] == "succeeded", job["error"]
                 assert job["isolation"] == level
-                found[name] = job["logs"].splitlines()[-1]
-            await service.mlflow_uri()
+                last: str = job["logs"].splitlines()[-1]
+                return last
+
+            apart, plain, _ = await asyncio.gather(
+                found_by("apart"), found_by("plain"), service.mlflow_uri()
+            )
             user = mlflow_uid(service)
-    assert found["plain"] == "plain"
-    uid = int(found["apart"].strip("[]").split(",")[0])
+    assert plain == "plain"
+    uid = int(apart.strip("[]").split(",")[0])
     if level == "process":
         assert uid == user == (data_dir.stat().st_uid if IS_ROOT else os.geteuid())
         return
-    assert found["apart"].count("PermissionError") == 4, found
+    assert apart.count("PermissionError") == 4, apart
     assert 0 not in {uid, user}
     if who == "root":
         assert uid != user
 
 
-@pytest.mark.skipif(not IS_ROOT, reason="the tests are not run by root")
+@BY_ROOT
 async def test_a_non_empty_artifact_directory_keeps_its_owner(
     tmp_path: Path,
 ) -> None:

@@ -25,11 +25,12 @@ from tests.support.service import NOWHERE, Service, running_service, submission
 
 pytestmark = pytest.mark.chaos
 
-JOBS = int(os.environ.get("ASGARD_CHAOS_JOBS", "30"))
-ACCEPTS = int(os.environ.get("ASGARD_CHAOS_ACCEPTS", "5"))
+JOBS = int(os.environ.get("ASGARD_CHAOS_JOBS", "20"))
+ACCEPTS = int(os.environ.get("ASGARD_CHAOS_ACCEPTS", "3"))
 SEED = int(os.environ.get("ASGARD_CHAOS_SEED", time.time_ns() % 1_000_000))
-# for 500 jobs, 100 kills of the service and 50 of shims and keepers
-SERVICE_KILLS = JOBS // 5
+# For 500 jobs, 100 kills of the service and 50 of shims and keepers. A service that starts has four
+# slots to fill and no fork server yet: few jobs need few kills, so that some of them start warm.
+SERVICE_KILLS = JOBS // (5 if JOBS >= 100 else 10)
 SHIM_KILLS = JOBS // 10
 
 SETTINGS = {
