@@ -22,7 +22,7 @@ async def api(tmp_path: Path) -> AsyncIterator[Client]:
 
 @pytest_asyncio.fixture(scope="module", loop_scope="module")
 async def shared_api(tmp_path_factory: pytest.TempPathFactory) -> AsyncIterator[Client]:
-    """One service for the tests of a module whose requests change nothing."""
+    """One service for the tests of a module, none of which stops it or is harmed by others."""
     async with running(service_config(tmp_path_factory.mktemp("api"))) as client:
         yield client
 

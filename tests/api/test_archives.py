@@ -4,11 +4,13 @@ import asyncio
 import io
 import tarfile
 import zipfile
-from collections.abc import Callable
+from collections.abc import AsyncIterator, Callable
 from pathlib import Path
 
 import pytest
+import pytest_asyncio
 
+from asgard_async.config.component import CONFIG
 from asgard_async.jobs.submit.component import SUBMITTER
 from asgard_async.store.component import STORE
 from tests.api.http.test_multipart import BOUNDARY, END, part
@@ -52,18 +54,37 @@ KINDS = [
 Make = Callable[[dict[str, str]], bytes]
 
 
+@pytest_asyncio.fixture(scope="module", loop_scope="module")
+async def refusing(tmp_path_factory: pytest.TempPathFactory) -> AsyncIterator[Client]:
+    """One service for the tests whose every upload is rejected: nothing may ever be kept."""
+    jobs = {
+        "max_archive_members": TIGHT["max_members"],
+        "max_unpacked_bytes": TIGHT["max_unpacked_bytes"],
+    }
+    data_dir = tmp_path_factory.mktemp("refusing")
+    async with running(service_config(data_dir, jobs=jobs)) as client:
+        yield client
+    assert not kept(data_dir)
+
+
+def data_dir_of(client: Client) -> Path:
+    root: Path = client.app[CONFIG].data_dir
+    return root
+
+
 def on_disk(data_dir: Path) -> list[str]:
     return sorted(path.name for path in (data_dir / "archives").iterdir())
 
 
 @pytest.mark.parametrize(("name", "make", "kind"), KINDS, ids=[kind[0] for kind in KINDS])
 async def test_an_archive_runs_and_can_be_downloaded(
-    api: Client, tmp_path: Path, name: str, make: Make, kind: str
+    shared_api: Client, name: str, make: Make, kind: str
 ) -> None:
+    api = shared_api
     content = make(PROJECT)
     made = await accepted(api, form(archive=(name, content), entrypoint="./src/train.py"))
     done = await finished(api, made["job_id"])
-    work = tmp_path / "jobs" / made["job_id"] / "attempts" / "1" / "work"
+    work = data_dir_of(api) / "jobs" / made["job_id"] / "attempts" / "1" / "work"
     assert (done["status"], done["reason"]) == ("completed", "succeeded"), done["logs"]
     assert done["logs"] == EXPECTED_LOG % (work / "src/train.py")
     assert (done["script_name"], done["entrypoint"]) == (name, "src/train.py")
@@ -76,33 +97,31 @@ async def test_an_archive_runs_and_can_be_downloaded(
     assert response.headers["Content-Disposition"] == f'attachment; filename="{name}"'
 
 
-async def test_an_archive_always_waits_for_mlflow(api: Client) -> None:
+async def test_an_archive_always_waits_for_mlflow(shared_api: Client) -> None:
     """Its other modules may use MLflow even if its entrypoint does not."""
     content = zip_of({"train.py": "import json\n"})
-    made = await accepted(api, form(archive=("a.zip", content), entrypoint="train.py"))
-    assert (await api.app[STORE].get(made["job_id"])).uses_tracking
+    made = await accepted(shared_api, form(archive=("a.zip", content), entrypoint="train.py"))
+    assert (await shared_api.app[STORE].get(made["job_id"])).uses_tracking
 
 
 @pytest.mark.service
+@pytest.mark.asyncio(loop_scope="module")
 @pytest.mark.parametrize(("suffix", "make", "message"), [*REFUSED.values()], ids=[*REFUSED])
 async def test_a_rejected_archive_leaves_nothing(
-    tmp_path: Path, suffix: str, make: Callable[[], bytes], message: str
+    refusing: Client, suffix: str, make: Callable[[], bytes], message: str
 ) -> None:
-    jobs = {
-        "max_archive_members": TIGHT["max_members"],
-        "max_unpacked_bytes": TIGHT["max_unpacked_bytes"],
-    }
-    async with running(service_config(tmp_path, jobs=jobs)) as client:
-        data = form(archive=(f"x{suffix}", make()), entrypoint="train.py")
-        response = await send(client, data)
-        errors = await refused_fields(response)
-        assert errors.keys() == {"archive"}
-        assert message in errors["archive"][0]
-        assert str(tmp_path) not in await response.text()
-        assert not await job_ids(client)
-    assert not kept(tmp_path)
+    data = form(archive=(f"x{suffix}", make()), entrypoint="train.py")
+    response = await send(refusing, data)
+    errors = await refused_fields(response)
+    assert errors.keys() == {"archive"}
+    assert message in errors["archive"][0]
+    assert str(data_dir_of(refusing)) not in await response.text()
+    assert not await job_ids(refusing)
+    assert not kept(data_dir_of(refusing))
 
 
+@pytest.mark.service
+@pytest.mark.asyncio(loop_scope="module")
 @pytest.mark.parametrize(
     ("entrypoint", "files"),
     [
@@ -122,14 +141,16 @@ async def test_a_rejected_archive_leaves_nothing(
     ],
 )
 async def test_an_entrypoint_must_be_a_script_in_the_archive(
-    api: Client, tmp_path: Path, entrypoint: str, files: dict[str, str]
+    refusing: Client, entrypoint: str, files: dict[str, str]
 ) -> None:
     data = form(archive=("a.zip", zip_of(files)), entrypoint=entrypoint)
-    assert (await refused_fields(await send(api, data))).keys() == {"entrypoint"}
-    assert not kept(tmp_path)
+    assert (await refused_fields(await send(refusing, data))).keys() == {"entrypoint"}
+    assert not kept(data_dir_of(refusing))
 
 
-async def test_a_form_has_either_a_script_or_an_archive(api: Client, tmp_path: Path) -> None:
+@pytest.mark.service
+@pytest.mark.asyncio(loop_scope="module")
+async def test_a_form_has_either_a_script_or_an_archive(refusing: Client) -> None:
     archive, script = ("a.zip", zip_of(PROJECT)), ("train.py", TRAIN.encode())
     for data, wrong in [
         (
@@ -141,17 +162,22 @@ async def test_a_form_has_either_a_script_or_an_archive(api: Client, tmp_path: P
         (form(archive=archive, entrypoint="src/train.py", script_name="x"), {"script_name"}),
         (form(archive=archive, entrypoint="src/train.py", timeout="x"), {"timeout"}),
     ]:
-        assert (await refused_fields(await send(api, data))).keys() == wrong
-        assert not kept(tmp_path)
+        assert (await refused_fields(await send(refusing, data))).keys() == wrong
+        assert not kept(data_dir_of(refusing))
 
 
-async def test_an_idempotency_key_covers_the_archive(api: Client, tmp_path: Path) -> None:
+async def test_an_idempotency_key_covers_the_archive(shared_api: Client) -> None:
+    before = on_disk(data_dir_of(shared_api))
     content = zip_of({"train.py": TRAIN, "other.py": TRAIN})
     first = await accepted(
-        api, form(archive=("a.zip", content), entrypoint="train.py"), Idempotency_Key="k"
+        shared_api,
+        form(archive=("a.zip", content), entrypoint="train.py"),
+        Idempotency_Key="own",
     )
     again = await send(
-        api, form(archive=("a.zip", content), entrypoint="train.py"), Idempotency_Key="k"
+        shared_api,
+        form(archive=("a.zip", content), entrypoint="train.py"),
+        Idempotency_Key="own",
     )
     assert again.status == 200
     assert (await again.json())["job_id"] == first["job_id"]
@@ -159,19 +185,20 @@ async def test_an_idempotency_key_covers_the_archive(api: Client, tmp_path: Path
         form(archive=("a.zip", content), entrypoint="other.py"),
         form(archive=("a.zip", zip_of({"train.py": "1"})), entrypoint="train.py"),
     ):
-        await problem(await send(api, data, Idempotency_Key="k"), 409)
-    assert len(on_disk(tmp_path)) == 1
+        await problem(await send(shared_api, data, Idempotency_Key="own"), 409)
+    assert len(on_disk(data_dir_of(shared_api))) == len(before) + 1
 
 
-async def test_concurrent_identical_uploads_store_one_archive(api: Client, tmp_path: Path) -> None:
+async def test_concurrent_identical_uploads_store_one_archive(shared_api: Client) -> None:
+    before = on_disk(data_dir_of(shared_api))
     content = zip_of({"train.py": TRAIN})
 
     async def twin() -> int:
         data = form(archive=("a.zip", content), entrypoint="train.py")
-        return (await send(api, data, Idempotency_Key="k")).status
+        return (await send(shared_api, data, Idempotency_Key="twin")).status
 
     assert sorted(await asyncio.gather(*(twin() for _ in range(6)))) == [200] * 5 + [202]
-    assert len(on_disk(tmp_path)) == 1
+    assert len(on_disk(data_dir_of(shared_api))) == len(before) + 1
 
 
 async def test_an_archive_stays_for_a_retry_of_a_deleted_job(api: Client, tmp_path: Path) -> None:
@@ -231,7 +258,10 @@ async def test_an_archive_over_the_limit_is_413(tmp_path: Path) -> None:
         await accepted(client, small)
 
 
-async def test_an_interrupted_upload_leaves_nothing(api: Client, tmp_path: Path) -> None:
+@pytest.mark.service
+@pytest.mark.asyncio(loop_scope="module")
+async def test_an_interrupted_upload_leaves_nothing(refusing: Client) -> None:
+    api, data_dir = refusing, data_dir_of(refusing)
     begin = part('form-data; name="archive"; filename="a.zip"')[: -len(b"x\r\n")]
     _, writer = await asyncio.open_connection(api.server.host, api.server.port)
     head = (
@@ -241,23 +271,25 @@ async def test_an_interrupted_upload_leaves_nothing(api: Client, tmp_path: Path)
     )
     writer.write(head.encode() + begin + b"x" * 3_000_000)
     await writer.drain()
-    await eventually(lambda: on_disk(tmp_path), what="the archive starts to arrive")
+    await eventually(lambda: on_disk(data_dir), what="the archive starts to arrive")
     writer.close()
     await writer.wait_closed()
-    await eventually(lambda: not on_disk(tmp_path), what="the archive is gone")
+    await eventually(lambda: not on_disk(data_dir), what="the archive is gone")
     assert not await job_ids(api)
 
 
-async def test_a_truncated_chunked_body_is_400(api: Client, tmp_path: Path) -> None:
+@pytest.mark.service
+@pytest.mark.asyncio(loop_scope="module")
+async def test_a_truncated_chunked_body_is_400(refusing: Client) -> None:
     async def body() -> object:
         yield part('form-data; name="archive"; filename="a.zip"')[:-2] + b"x" * 2_000_000
 
     headers = {"Content_Type": f"multipart/form-data; boundary={BOUNDARY}"}
-    await problem(await send(api, body(), **headers), 400)
-    assert not kept(tmp_path)
+    await problem(await send(refusing, body(), **headers), 400)
+    assert not kept(data_dir_of(refusing))
 
 
-async def test_parts_may_come_in_any_order(api: Client) -> None:
+async def test_parts_may_come_in_any_order(shared_api: Client) -> None:
     fields = {**NAMES, "entrypoint": "train.py"}
     archive = part(
         'form-data; name="archive"; filename="a.tgz"',
@@ -267,8 +299,8 @@ async def test_parts_may_come_in_any_order(api: Client) -> None:
     parts = [part(f'form-data; name="{name}"', value.encode()) for name, value in fields.items()]
     headers = {"Content_Type": f"multipart/form-data; boundary={BOUNDARY}"}
     for body in ([archive, *parts], [*parts, archive]):
-        made = await accepted(api, b"".join([*body, END]), **headers)
-        assert (await finished(api, made["job_id"]))["logs"] == "trained\n"
+        made = await accepted(shared_api, b"".join([*body, END]), **headers)
+        assert (await finished(shared_api, made["job_id"]))["logs"] == "trained\n"
 
 
 @pytest.mark.service

@@ -7,18 +7,21 @@ from typing import Any
 
 import aiohttp
 import pytest
+import pytest_asyncio
 
 from tests.support.asgard_command import asgard
 from tests.support.service import WITHOUT_MLFLOW, Service, running_service
 
-pytestmark = pytest.mark.service
+pytestmark = [pytest.mark.service, pytest.mark.asyncio(loop_scope="module")]
 
 LIMITS = {"ASGARD_LIMITS__MEMORY_MB": "2048", "ASGARD_LIMITS__CPUS": "2"}
 
 
-@pytest.fixture
-async def limited(tmp_path: Path) -> AsyncIterator[Service]:
-    async with running_service(tmp_path / "data", WITHOUT_MLFLOW | LIMITS) as service:
+@pytest_asyncio.fixture(scope="module", loop_scope="module")
+async def limited(tmp_path_factory: pytest.TempPathFactory) -> AsyncIterator[Service]:
+    """One service for the module; no test changes it."""
+    data_dir = tmp_path_factory.mktemp("limited") / "data"
+    async with running_service(data_dir, WITHOUT_MLFLOW | LIMITS) as service:
         yield service
 
 
