@@ -66,6 +66,7 @@ async def test_a_deleted_environment_is_skipped(cache: EnvironmentCache) -> None
     await compile_modules(cache, KEY, niceness=0)
 
 
+@pytest.mark.slow
 async def test_compiling_holds_the_environment_and_is_cancellable(
     cache: EnvironmentCache, environment: CachedEnvironment
 ) -> None:
@@ -82,6 +83,7 @@ async def test_compiling_holds_the_environment_and_is_cancellable(
     assert environment.remove()
 
 
+@pytest.mark.slow
 async def test_compiling_ends_with_the_service(
     cache: EnvironmentCache, environment: CachedEnvironment
 ) -> None:

@@ -71,6 +71,7 @@ def compilers() -> list[Path]:
     return found
 
 
+@pytest.mark.slow
 async def test_hostile_sources_are_skipped_within_limits(
     cache: EnvironmentCache, modules: Path
 ) -> None:

@@ -23,6 +23,8 @@ from tests.executors.conftest import Site
 from tests.support.archives import zip_of
 from tests.support.eventually import eventually
 
+pytestmark = pytest.mark.slow
+
 ATTEMPT = AttemptId(job_id="0000000a", number=1)
 JOB = ATTEMPT.job_id
 FOREVER = "import time\nprint('up', flush=True)\nwhile True: time.sleep(60)"

@@ -24,7 +24,7 @@ from tests.support.eventually import eventually
 from tests.support.fork_servers import fork_server
 from tests.support.processes import processes_with, state_of
 
-pytestmark = pytest.mark.asyncio(loop_scope="module")
+pytestmark = [pytest.mark.asyncio(loop_scope="module"), pytest.mark.slow]
 
 
 class Started:

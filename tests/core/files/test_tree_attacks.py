@@ -39,10 +39,11 @@ def few_descriptors() -> Iterator[None]:
         resource.setrlimit(resource.RLIMIT_NOFILE, (soft, hard))
 
 
-def test_a_deep_tree_is_removed_with_few_descriptors(tmp_path: Path) -> None:
+@pytest.mark.parametrize("levels", [5000, pytest.param(50_000, marks=pytest.mark.soak)])
+def test_a_deep_tree_is_removed_with_few_descriptors(tmp_path: Path, levels: int) -> None:
     top = tmp_path / "top"
     top.mkdir()
-    nest(top, 50_000)
+    nest(top, levels)
     with few_descriptors():
         remove_tree(top)
     assert not top.exists()

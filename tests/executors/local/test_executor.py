@@ -64,6 +64,7 @@ async def test_removal_does_not_follow_links(executor: LocalExecutor, tmp_path: 
     assert outside.stat().st_mode & 0o777 == 0o500
 
 
+@pytest.mark.slow
 async def test_removals_do_not_hold_up_other_work(executor: LocalExecutor, tmp_path: Path) -> None:
     jobs = [tmp_path / "jobs" / f"{number:08x}" for number in range(40)]
     for job in jobs:
