@@ -18,7 +18,7 @@ import pytest
 
 from asgard_async.config.data_directory import DataDirectory
 from asgard_async.store.database import bring_up_to_date
-from tests.support.asgard_command import asgard
+from tests.support.preloaded_command import asgard
 from tests.support.public_directory import public_directory
 
 pytestmark = [
