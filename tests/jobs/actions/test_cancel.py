@@ -5,7 +5,7 @@ from pathlib import Path
 import pytest
 
 from tests.support.processes import processes_with
-from tests.support.service import WITHOUT_MLFLOW, Service, running_service
+from tests.support.service import QUICK_TO_WARM, WITHOUT_MLFLOW, Service, running_service
 
 BLOCK = "import time\nprint('up')\ntime.sleep(60)"
 
@@ -90,7 +90,7 @@ async def test_cancelling_an_unknown_job_is_an_error(service: Service) -> None:
 
 
 async def test_a_job_waiting_for_mlflow_is_cancelled_at_once(tmp_path: Path) -> None:
-    async with running_service(tmp_path / "data") as service:
+    async with running_service(tmp_path / "data", QUICK_TO_WARM) as service:
         # it imports more than the standard library, so it waits for its experiment
         job_id = await service.submit("import msgspec\nprint('never')")
         await service.phase(job_id, "starting")
