@@ -36,7 +36,8 @@ def test_the_notebook_stores_no_outputs() -> None:
 async def test_every_cell_runs(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, mlflow_server: MlflowServer
 ) -> None:
-    settings = QUICK_TO_WARM | {
+    settings = {
+        **QUICK_TO_WARM,
         "ASGARD_MLFLOW__TRACKING_URI": mlflow_server.uri,
         "ASGARD_TRACKING__SETTLE_SECONDS": "30",
     }
