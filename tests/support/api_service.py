@@ -40,6 +40,7 @@ def service_config(data_dir: Path, **sections: Mapping[str, Any]) -> Config:
         "jobs": {"stop_grace_seconds": 0.5},
         "mlflow": {"tracking_uri": NOWHERE},
         "tracking": {"settle_seconds": 0.0},
+        "warm": {"preload": ["idna"]},  # see tests.support.service.QUICK_TO_WARM
     }
     for section, keys in sections.items():
         overrides.setdefault(section, {}).update(keys)
