@@ -3,7 +3,6 @@
 `tests.support.service` runs it in a separate process, for tests that kill it.
 """
 
-import asyncio
 from collections.abc import AsyncIterator, Mapping
 from contextlib import asynccontextmanager
 from pathlib import Path
@@ -61,7 +60,7 @@ async def running(config: Config) -> AsyncIterator[Client]:
         for job in (await get_json(client, "/mlops/training/jobs?status=running"))["jobs"]:
             await cancel(client, job["job_id"])
     # kept for a job that was about to start
-    await asyncio.to_thread(remove_control_groups, config.data_dir)
+    await remove_control_groups(config.data_dir)
 
 
 def store_of(client: Client) -> JobStore:
