@@ -14,6 +14,7 @@ import pytest_asyncio
 from opentelemetry.proto.collector.trace.v1.trace_service_pb2 import ExportTraceServiceRequest
 
 from asgard_async.mlflow.attempt_tokens import AttemptTokens
+from tests.support.asgard_command import asgard
 from tests.support.mlflow_user import fresh, fresh_job_id
 from tests.support.processes import processes_with
 from tests.support.service import Service, running_service
@@ -176,6 +177,23 @@ async def test_artifacts_of_a_job_have_its_disk_limit(mlflow: Mlflow) -> None:
     assert "[limits] job_dir_mb" in job["logs"]
     stored = sum(path.stat().st_size for path in (mlflow.store / "artifacts/of-a-job").iterdir())
     assert stored == 40 * MIB
+
+
+async def test_retention_names_the_artifacts_of_jobs(mlflow: Mlflow) -> None:
+    job_id, data = fresh_job_id(), mlflow.service.data_dir
+    assert await mlflow.put(job_id, f"{fresh('named')}/x", 3) == 200
+    done = await asyncio.to_thread(asgard, "gc", "--artifacts", "--json", "--data-dir", data)
+    assert done.returncode == 0, done.stderr
+    assert {"kind": "artifacts", "name": job_id, "size_bytes": 3 * MIB} in json.loads(done.stdout)
+    done = await asyncio.to_thread(asgard, "gc", "--dry-run", "--data-dir", data)
+    assert "Artifacts in MLflow: " in done.stdout
+
+
+async def test_the_report_on_artifacts_is_for_gc_alone(mlflow: Mlflow) -> None:
+    reporter = {"Authorization": f"Bearer {mlflow.tokens.of_reporter()}"}
+    for headers in ({}, mlflow.token(fresh_job_id())):
+        assert (await mlflow.ask("GET", "/asgard/artifacts", headers=headers))[0] == 404
+    assert (await mlflow.ask("GET", "/asgard/artifacts", headers=reporter))[0] == 200
 
 
 async def test_an_unannounced_upload_is_stopped_and_removed(mlflow: Mlflow) -> None:
