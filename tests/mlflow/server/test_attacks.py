@@ -1,9 +1,13 @@
 """Attacks on the embedded MLflow of a real service."""
 
 import asyncio
+import contextlib
+import ctypes
 import gzip
+import http.client
 import io
 import json
+import socket
 from collections.abc import AsyncIterator, Iterator
 from pathlib import Path
 from typing import Any
@@ -18,6 +22,7 @@ from tests.support.asgard_command import asgard
 from tests.support.mlflow_user import fresh, fresh_job_id
 from tests.support.processes import processes_with
 from tests.support.service import Service, running_service
+from tests.support.service_users import IS_ROOT
 
 pytestmark = [pytest.mark.mlflow, pytest.mark.asyncio(loop_scope="module")]
 
@@ -248,6 +253,36 @@ async def test_callers_without_a_token_share_one_limit(mlflow: Mlflow) -> None:
     await mlflow.service.finished(job_id)
     status, _ = await mlflow.ask("GET", f"{API}experiments/get-by-name?experiment_name={name}")
     assert status == 200
+
+
+@pytest.mark.skipif(not IS_ROOT, reason="needs a second user")
+async def test_callers_without_a_token_have_limits_by_user(mlflow: Mlflow) -> None:
+    folder = fresh("by-user")
+
+    def put(name: str, uid: int) -> int:
+        host, port = mlflow.uri.removeprefix("http://").split(":")
+        connection = http.client.HTTPConnection(host, int(port))
+        with as_file_user(uid):
+            connection.sock = socket.socket()
+        connection.sock.connect((host, int(port)))
+        connection.request("PUT", f"{ARTIFACTS}{folder}/{name}", body=bytes(40 * MIB))
+        with contextlib.closing(connection):
+            return connection.getresponse().status
+
+    uids = (54_321, 54_321, 54_322)
+    statuses = [await asyncio.to_thread(put, str(n), uid) for n, uid in enumerate(uids)]
+    assert statuses == [200, 413, 200]
+
+
+@contextlib.contextmanager
+def as_file_user(uid: int) -> Iterator[None]:
+    """Open files and sockets as another user, in this thread alone."""
+    libc = ctypes.CDLL(None)
+    libc.setfsuid(uid)
+    try:
+        yield
+    finally:
+        libc.setfsuid(0)
 
 
 @pytest.mark.parametrize("damage", ["signature", "payload", "expired", "garbage"])
