@@ -57,7 +57,7 @@ PAYLOAD = (
     "contrib",
     "examples",
 )
-GUEST_FILES = ("vm_guest.py", "vm_service.py")
+GUEST_FILES = ("vm_guest.py", "vm_service.py", "vm_suites.py")
 TRIAL_SECONDS = 20
 BOOT_SECONDS = 300
 KERNEL_ARGUMENTS = "root=/dev/vda rw console=ttyS0 panic=-1 systemd.unit=multi-user.target"
