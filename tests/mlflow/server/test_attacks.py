@@ -16,7 +16,7 @@ from opentelemetry.proto.collector.trace.v1.trace_service_pb2 import ExportTrace
 from asgard_async.mlflow.attempt_tokens import AttemptTokens
 from tests.support.mlflow_user import fresh, fresh_job_id
 from tests.support.processes import processes_with
-from tests.support.service import Service, running_service
+from tests.support.service import QUICK_TO_WARM, Service, running_service
 
 pytestmark = [pytest.mark.mlflow, pytest.mark.asyncio(loop_scope="module")]
 
@@ -29,6 +29,7 @@ API = "/api/2.0/mlflow/"
 ARTIFACTS = "/api/2.0/mlflow-artifacts/artifacts/"
 CREATE = API + "experiments/create"
 SETTINGS = {
+    **QUICK_TO_WARM,
     "ASGARD_TRACKING__REFRESH_SECONDS": "1",
     "ASGARD_LIMITS__JOB_DIR_MB": str(LIMIT_MB),
     "ASGARD_MLFLOW__MAX_BODY_BYTES": str(MAX_BODY),
