@@ -12,13 +12,14 @@ script that could write to the shared cache could change the packages that other
 
 import json
 import os
-import shutil
 import sys
+from pathlib import Path
 from typing import TypedDict
 
 # the directory of the package, last on the path: it is site-packages if Asgard is installed
 sys.path.append(os.path.abspath(f"{__file__}/../../.."))
 
+from asgard_async.core.files.remove_tree import remove_tree
 from asgard_async.core.redaction import without_secrets, without_user
 from asgard_async.environments.publish import Refused, Venv
 from asgard_async.environments.sandboxed import run
@@ -63,7 +64,7 @@ def main() -> int:
         print(f"error: {error}", flush=True)  # noqa: T201  # to the log
         return 1
     finally:
-        shutil.rmtree(plan["staging"], ignore_errors=True)
+        remove_tree(Path(plan["staging"]))
 
 
 def _build(plan: Plan) -> int:
@@ -92,7 +93,7 @@ def _install(
 ) -> int:
     """Create an environment, publish it on success, and return uv's exit code."""
     staging = plan["staging"]
-    shutil.rmtree(staging, ignore_errors=True)
+    remove_tree(Path(staging))
     for path in (staging, *(f"{staging}/{name}" for name in ("home", "tmp"))):
         os.mkdir(path, 0o755)
     requirements = f"{staging}/asked.txt"
@@ -116,7 +117,7 @@ def _install(
         return code
     # all untrusted processes have exited by now
     whole = f"{staging}-whole"
-    shutil.rmtree(whole, ignore_errors=True)
+    remove_tree(Path(whole))
     os.mkdir(whole, 0o755)
     try:
         venv.take(f"{whole}/venv", sandbox["uid"] if sandbox is not None else -1)
@@ -129,7 +130,7 @@ def _install(
         os.sync()
         os.rename(whole, plan["final"])
     finally:
-        shutil.rmtree(whole, ignore_errors=True)
+        remove_tree(Path(whole))
     return 0
 
 

@@ -50,6 +50,7 @@ from asgard_async.supervisor.shim.process_spec import ProcessSpec
 
 logger = logging.getLogger(__name__)
 
+SETTINGS_FILE = "server.json"
 PURPOSE = "mlflow"
 """The purpose of the server's sockets in `HeldSockets`."""
 STOP_GRACE_SECONDS = 3.0
@@ -251,7 +252,7 @@ class EmbeddedServer:
 
     @property
     def _settings_file(self) -> Path:
-        return self._directory / "server.json"
+        return self._directory / SETTINGS_FILE
 
     @property
     def _log(self) -> Path:

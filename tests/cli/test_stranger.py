@@ -21,7 +21,7 @@ from asgard_async.config.data_directory import DataDirectory
 from asgard_async.store.database import bring_up_to_date
 from asgard_async.store.rows import spec_to_row
 from tests.store.conftest import new_job
-from tests.support.asgard_command import asgard
+from tests.support.preloaded_command import asgard
 from tests.support.public_directory import public_directory
 
 pytestmark = [
@@ -132,7 +132,7 @@ def race_for_new_directories(place: Place, tries: int) -> None:
 
 
 def test_a_race_for_new_directories_gains_nothing(place: Place) -> None:
-    race_for_new_directories(place, 5)
+    race_for_new_directories(place, 3)
 
 
 @pytest.mark.soak
@@ -207,20 +207,19 @@ def insert_job(place: Place, job_id: str, archive: str | None) -> None:
         )
 
 
+LEADING_OUTSIDE = [
+    ("../../../of-root", None),
+    ("00000001", "../../../of-root/secret"),
+    ("..", None),
+    ("00000000\n", "..\n"),
+]
+"""Ids of jobs with their archives."""
+
+
 @pytest.mark.parametrize("who", ["stranger", "root"])
-@pytest.mark.parametrize(
-    ("job_id", "archive"),
-    [
-        ("../../../of-root", None),
-        ("00000001", "../../../of-root/secret"),
-        ("..", None),
-        ("00000000\n", "..\n"),
-    ],
-)
-def test_gc_deletes_nothing_outside(
-    place: Place, who: str, job_id: str, archive: str | None
-) -> None:
-    insert_job(place, job_id, archive)
+def test_gc_deletes_nothing_outside(place: Place, who: str) -> None:
+    for job_id, archive in LEADING_OUTSIDE:
+        insert_job(place, job_id, archive)
     if who == "root":  # the checks hold by themselves, too
         for path in (place.home, *place.home.rglob("*")):
             os.chown(path, 0, 0)
@@ -232,7 +231,7 @@ def test_gc_deletes_nothing_outside(
     assert done.returncode == 0, done.stderr
     assert place.data.database.exists()
     place.check()
-    assert "is not a valid" in done.stderr
+    assert done.stderr.count("is not a valid") == len(LEADING_OUTSIDE)
 
 
 @pytest.mark.parametrize("name", ["jobs", "archives", "environments", "cache"])

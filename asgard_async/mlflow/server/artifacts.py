@@ -1,7 +1,7 @@
 """Bounds on what each job stores in MLflow: the bytes of its artifacts and records, and its runs.
 
 Artifacts are counted by path, as long as they exist; other writes by the size of their bodies. A
-caller without a token shares one account with all others of its kind on the same day.
+caller without a token shares one account with all others of the same user on the same day.
 """
 
 import asyncio
@@ -17,6 +17,7 @@ from pathlib import Path
 from .asgi import App, Message, Receive, Refused, Scope, Send, header, refusal
 from .attempt_token import Caller
 from .callers import CALLER
+from .peer_user import user_of
 from .usage import Usage
 
 STREAMED = re.compile(r"/(?:ajax-)?api/2\.0/mlflow-artifacts/artifacts/(.*)", re.DOTALL)
@@ -83,7 +84,7 @@ class Storage:
 
             await self._app(scope, receive, _before_success(send, forget))
             return
-        account = caller.job_id if caller is not None else time.strftime("anonymous-%Y-%m-%d")
+        account = caller.job_id if caller is not None else _anonymous(scope)
         creates = CREATES.fullmatch(path) is not None and scope["method"] == "POST"
         if creates:
             limit = MAX_CREATED if caller is not None else MAX_CREATED_ANONYMOUSLY
@@ -233,6 +234,15 @@ def _before_success(send: Send, action: Callable[[], Awaitable[None]]) -> Send:
         await send(message)
 
     return observed
+
+
+def _anonymous(scope: Scope) -> str:
+    """Return the account of a caller without a token.
+
+    Under root each job has a user of its own, so it cannot use up what others may store.
+    """
+    uid = user_of(scope)
+    return time.strftime(f"anonymous-%Y-%m-%d{'' if uid is None else f'-uid-{uid}'}")
 
 
 def _artifact(scope: Scope) -> str | None:

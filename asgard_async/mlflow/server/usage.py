@@ -33,6 +33,7 @@ class Usage:
     """Totals by account, cached in memory. Methods may be called from any thread."""
 
     def __init__(self, path: Path) -> None:
+        self._path = path
         self._database = sqlite3.connect(path, isolation_level=None, check_same_thread=False)
         self._database.execute("PRAGMA journal_mode = WAL")
         # after a power failure the last uploads may count as nothing
@@ -55,6 +56,17 @@ class Usage:
         """Return how many runs, experiments and models an account has created."""
         with self._lock:
             return self._account(account).created
+
+    def artifacts_by_account(self) -> list[tuple[str, int]]:
+        """Return the accounts with artifacts and the size of these, the largest first.
+
+        This reads all records, so it uses a connection of its own and blocks no other method.
+        """
+        with contextlib.closing(sqlite3.connect(self._path)) as database:
+            return database.execute(
+                "SELECT account, SUM(bytes) AS total FROM artifacts GROUP BY account"
+                " ORDER BY total DESC, account"
+            ).fetchall()
 
     def size_of(self, path: str, account: str) -> int:
         """Return the size of an artifact of this account; 0 if there is none."""

@@ -2,10 +2,13 @@
 
 import asyncio
 import contextlib
+import ctypes
 import gzip
+import http.client
 import io
 import json
 import os
+import socket
 import sqlite3
 from collections.abc import AsyncIterator, Iterator
 from pathlib import Path
@@ -20,10 +23,11 @@ from asgard_async.config import load_config
 from asgard_async.mlflow.attempt_tokens import AttemptTokens
 from asgard_async.mlflow.embedded import ADDRESS_SPACE_BYTES
 from asgard_async.mlflow.server.artifacts import MAX_CREATED, MAX_RECORD_BYTES
+from tests.support.asgard_command import asgard
 from tests.support.mlflow_user import fresh, fresh_job_id
 from tests.support.processes import processes_with
-from tests.support.service import Service, running_service
-from tests.support.service_users import launcher_for_ordinary_user
+from tests.support.service import QUICK_TO_WARM, Service, running_service
+from tests.support.service_users import IS_ROOT, launcher_for_ordinary_user
 
 pytestmark = [pytest.mark.mlflow, pytest.mark.asyncio(loop_scope="module")]
 
@@ -36,6 +40,7 @@ API = "/api/2.0/mlflow/"
 ARTIFACTS = "/api/2.0/mlflow-artifacts/artifacts/"
 CREATE = API + "experiments/create"
 SETTINGS = {
+    **QUICK_TO_WARM,
     "ASGARD_TRACKING__REFRESH_SECONDS": "1",
     "ASGARD_LIMITS__JOB_DIR_MB": str(LIMIT_MB),
     "ASGARD_MLFLOW__MAX_BODY_BYTES": str(MAX_BODY),
@@ -223,6 +228,23 @@ async def test_artifacts_of_a_job_have_its_disk_limit(mlflow: Mlflow) -> None:
     assert stored == 40 * MIB
 
 
+async def test_retention_names_the_artifacts_of_jobs(mlflow: Mlflow) -> None:
+    job_id, data = fresh_job_id(), mlflow.service.data_dir
+    assert await mlflow.put(job_id, f"{fresh('named')}/x", 3) == 200
+    done = await asyncio.to_thread(asgard, "gc", "--artifacts", "--json", "--data-dir", data)
+    assert done.returncode == 0, done.stderr
+    assert {"kind": "artifacts", "name": job_id, "size_bytes": 3 * MIB} in json.loads(done.stdout)
+    done = await asyncio.to_thread(asgard, "gc", "--dry-run", "--data-dir", data)
+    assert "Artifacts in MLflow: " in done.stdout
+
+
+async def test_the_report_on_artifacts_is_for_gc_alone(mlflow: Mlflow) -> None:
+    reporter = {"Authorization": f"Bearer {mlflow.tokens.of_reporter()}"}
+    for headers in ({}, mlflow.token(fresh_job_id())):
+        assert (await mlflow.ask("GET", "/asgard/artifacts", headers=headers))[0] == 404
+    assert (await mlflow.ask("GET", "/asgard/artifacts", headers=reporter))[0] == 200
+
+
 async def test_an_unannounced_upload_is_stopped_and_removed(mlflow: Mlflow) -> None:
     job_id, folder = fresh_job_id(), fresh("endless")
     status, text = await mlflow.ask(
@@ -310,6 +332,36 @@ async def test_records_of_a_job_are_bounded(mlflow: Mlflow) -> None:
     status, _ = await mlflow.ask("POST", CREATE, data=stream(MIB), headers=headers)
     assert status == 413
     assert await mlflow.put(job_id, f"{fresh('folder')}/artifact", 1) == 200
+
+
+@pytest.mark.skipif(not IS_ROOT, reason="needs a second user")
+async def test_callers_without_a_token_have_limits_by_user(mlflow: Mlflow) -> None:
+    folder = fresh("by-user")
+
+    def put(name: str, uid: int) -> int:
+        host, port = mlflow.uri.removeprefix("http://").split(":")
+        connection = http.client.HTTPConnection(host, int(port))
+        with as_file_user(uid):
+            connection.sock = socket.socket()
+        connection.sock.connect((host, int(port)))
+        connection.request("PUT", f"{ARTIFACTS}{folder}/{name}", body=bytes(40 * MIB))
+        with contextlib.closing(connection):
+            return connection.getresponse().status
+
+    uids = (54_321, 54_321, 54_322)
+    statuses = [await asyncio.to_thread(put, str(n), uid) for n, uid in enumerate(uids)]
+    assert statuses == [200, 413, 200]
+
+
+@contextlib.contextmanager
+def as_file_user(uid: int) -> Iterator[None]:
+    """Open files and sockets as another user, in this thread alone."""
+    libc = ctypes.CDLL(None)
+    libc.setfsuid(uid)
+    try:
+        yield
+    finally:
+        libc.setfsuid(0)
 
 
 @pytest.mark.parametrize("damage", ["signature", "payload", "expired", "garbage"])
