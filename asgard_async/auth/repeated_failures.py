@@ -45,7 +45,7 @@ class RepeatedFailures:
             self._log.write(at=rfc3339(now()), **entry)
             return
         client = (entry["token"], entry["remote"])
-        kind = (*client, entry["action"], entry["of"], entry["status"])
+        kind: tuple[Any, ...] = (*client, entry["action"], entry["of"], entry["status"])
         if kind not in self._tallies:
             is_written = self._kinds[client] < MAX_KINDS and len(self._kinds) <= MAX_CLIENTS
             if is_written:

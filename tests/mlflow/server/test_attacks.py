@@ -7,6 +7,8 @@ import gzip
 import http.client
 import io
 import json
+import os
+import signal
 import socket
 from collections.abc import AsyncIterator, Iterator
 from pathlib import Path
@@ -18,7 +20,9 @@ import pytest_asyncio
 from opentelemetry.proto.collector.trace.v1.trace_service_pb2 import ExportTraceServiceRequest
 
 from asgard_async.mlflow.attempt_tokens import AttemptTokens
+from asgard_async.mlflow.server.interrupted_uploads import TEMPORARY_PREFIX
 from tests.support.asgard_command import asgard
+from tests.support.eventually import eventually
 from tests.support.mlflow_user import fresh, fresh_job_id
 from tests.support.processes import processes_with
 from tests.support.service import Service, running_service
@@ -78,13 +82,16 @@ class Mlflow:
         data = io.BytesIO(bytes(int(mib * MIB)))
         return (await self.ask("PUT", ARTIFACTS + name, data=data, headers=self.token(job_id)))[0]
 
-    def peak_bytes(self) -> int:
+    def pid(self) -> int:
         (pid,) = [
             pid
             for pid in processes_with(str(self.store))
             if b"server_program" in Path(f"/proc/{pid}/cmdline").read_bytes()
         ]
-        status = Path(f"/proc/{pid}/status").read_text()
+        return pid
+
+    def peak_bytes(self) -> int:
+        status = Path(f"/proc/{self.pid()}/status").read_text()
         return int(status.partition("VmHWM:")[2].split()[0]) << 10
 
 
@@ -377,3 +384,35 @@ async def test_other_artifact_stores_are_not_accessed(mlflow: Mlflow) -> None:
         status, text = await mlflow.ask("GET", f"{API}artifacts/list?run_id={run_id}")
         assert status == 400
         assert "only its own artifact store" in text
+
+
+# --- a killed server -------------------------------------------------------------------------
+
+
+async def test_an_upload_of_a_killed_server_leaves_nothing(mlflow: Mlflow) -> None:
+    """The last test: the server restarts."""
+    folder = fresh("cut-off")
+    directory = mlflow.store / "artifacts" / folder
+    is_over = asyncio.Event()
+
+    async def endless() -> AsyncIterator[bytes]:
+        yield bytes(8 * MIB)
+        await is_over.wait()
+
+    upload = asyncio.create_task(
+        mlflow.ask(
+            "PUT", f"{ARTIFACTS}{folder}/x", data=endless(), headers=mlflow.token(fresh_job_id())
+        )
+    )
+    await eventually(
+        lambda: any(path.stat().st_size for path in directory.glob(f"{TEMPORARY_PREFIX}*")),
+        what="a part is written",
+    )
+    os.kill(mlflow.pid(), signal.SIGKILL)
+    with pytest.raises(aiohttp.ClientError):
+        await upload
+    is_over.set()
+    # waits for the next server
+    status, text = await mlflow.ask("GET", f"{ARTIFACTS}?path={folder}")
+    assert (status, json.loads(text).get("files", [])) == (200, []), text
+    assert list(directory.iterdir()) == []
