@@ -8,7 +8,6 @@ import json
 import os
 import platform
 import re
-import subprocess
 import time
 import traceback
 from collections.abc import Callable, Iterator, Sequence
@@ -24,13 +23,12 @@ from vm_service import (
     run,
     set_up_sharing,
 )
+from vm_suites import PAYLOAD, SUITES, USER, run_suite
 
-PAYLOAD = Path("/payload")
 RESULTS = Path("/dev/ttyS1")
 STATE = Path("/var/lib/asgard-vm-test.json")
-USER = "user"
-SUITE_SECONDS = 2400
 LONGEST_DETAIL = 20_000
+REPORTED = ("SKIPPED", "FAILED", "ERROR")
 NAMESPACE_SETTINGS = ("kernel.unprivileged_userns_clone", "user.max_user_namespaces")
 
 TRAINING = """
@@ -154,50 +152,32 @@ def training() -> None:
 # --- the suites ------------------------------------------------------------------------------
 
 
-def suite(name: str, directory: str, user: str | None, *options: str) -> None:
-    """Run tests in a scope of their own, with control groups delegated to it."""
-    home = Path("/home/user" if user else "/root")
-    tests = [PYTHON, "-m", "pytest", "-p", "no:cacheprovider", "-v", "-rfEs", "--tb=short"]
-    tests += ["--no-header", directory, *options]
-    scope = ["systemd-run", *(["--user"] if user else []), "--scope", "-q", "-p", "Delegate=yes"]
-    words = " ".join(f"'{word}'" for word in (*scope, "--", *tests))
-    wait = ["--wait", "--pipe", "-q", "--collect", "-p", f"RuntimeMaxSec={SUITE_SECONDS}"]
-    wait += ["-p", f"WorkingDirectory={PAYLOAD}", "-E", "PYTHONDONTWRITEBYTECODE=1"]
-    wait += ["-E", f"HOME={home}", "-E", "LANG=C.UTF-8"]
-    outer = ["systemd-run", *wait, "sh", "-c", f"exec {words}"]
-    if user:
-        outer = ["systemd-run", "--user", *wait, "sh", "-c", f"exec {words}"]
-        outer = ["runuser", "-u", user, "--", "env", "XDG_RUNTIME_DIR=/run/user/1000", *outer]
-    with check(name) as details:
-        done = subprocess.run(
-            outer,
-            capture_output=True,
-            text=True,
-            check=False,
-            timeout=SUITE_SECONDS + 60,
-            stdin=subprocess.DEVNULL,
-        )
-        lines = done.stdout.splitlines()
-        summary = re.sub(r" in [0-9.]+s.*", "", lines[-1].strip("= ")) if lines else "no output"
-        details.append(summary)
-        details += [line[:300] for line in lines if line.startswith(("SKIPPED", "FAILED", "ERROR"))]
-        assert done.returncode == 0, done.stdout[-LONGEST_DETAIL:] + done.stderr[-3000:]
+def suite(stage: str, what: str) -> None:
+    """Run the tests of a stage."""
+    for selection in SUITES[stage]:
+        with check(f"{what}: {selection.name}") as details:
+            done = run_suite(selection)
+            lines = done.stdout.splitlines()
+            summary = re.sub(r" in [0-9.]+s.*", "", lines[-1].strip("= ")) if lines else "no output"
+            details.append(summary)
+            details += [line[:300] for line in lines if line.startswith(REPORTED)]
+            assert done.returncode == 0, done.stdout[-LONGEST_DETAIL:] + done.stderr[-3000:]
 
 
 def limits_root() -> None:
-    suite("limits suite as root, in a delegated scope", "tests/supervisor/limits", None)
+    suite("limits", "limits, as root")
 
 
 def limits_user() -> None:
-    suite("limits suite as a user, in a delegated scope", "tests/supervisor/limits", USER)
+    suite("limits-user", "limits, as a user")
 
 
 def sandbox_root() -> None:
-    suite("isolation suite as root", "tests/supervisor/sandbox", None)
+    suite("sandbox", "isolation, as root")
 
 
 def sandbox_user() -> None:
-    suite("isolation suite as a user", "tests/supervisor/sandbox", USER)
+    suite("sandbox-user", "isolation, as a user")
 
 
 @contextlib.contextmanager
@@ -226,15 +206,14 @@ def namespaces() -> None:
                     job = service.finished(service.submit("print('done')"))
                     assert job["reason"] == "succeeded", job
                     assert (ready["isolation"], job["isolation"]) == ("sandbox-lite",) * 2
-    for service in services:
-        service.systemctl("restart", "asgard")
-        service.wait_until_ready()
+    for service in services:  # the tests below start their own
+        service.systemctl("stop", "asgard.socket", "asgard")
 
 
 def namespaces_suite() -> None:
-    for setting in NAMESPACE_SETTINGS:
-        with without_namespaces(setting):
-            suite(f"{setting}=0: isolation suite as a user", "tests/supervisor/sandbox", USER)
+    setting = NAMESPACE_SETTINGS[0]
+    with without_namespaces(setting):
+        suite("namespaces-suite", f"{setting}=0, as a user")
 
 
 # --- reboots ---------------------------------------------------------------------------------
@@ -284,11 +263,11 @@ STAGES: dict[str, Callable[[], None]] = {
     "service": system_service,
     "training": training,
     "user-service": user_service,
+    "namespaces": namespaces,
     "limits": limits_root,
     "limits-user": limits_user,
     "sandbox": sandbox_root,
     "sandbox-user": sandbox_user,
-    "namespaces": namespaces,
     "namespaces-suite": namespaces_suite,
 }
 
@@ -314,7 +293,11 @@ def first_boot(stages: Sequence[str]) -> None:
     set_up_sharing(USER)
     for name, stage in STAGES.items():
         if name in stages:
-            stage()
+            try:
+                stage()
+            except Exception:
+                error = traceback.format_exc()[-LONGEST_DETAIL:]
+                send(check=f"stage {name} runs to its end", ok=False, seconds=0, error=error)
 
 
 def main() -> None:

@@ -57,7 +57,7 @@ PAYLOAD = (
     "contrib",
     "examples",
 )
-GUEST_FILES = ("vm_guest.py", "vm_service.py")
+GUEST_FILES = ("vm_guest.py", "vm_service.py", "vm_suites.py")
 TRIAL_SECONDS = 20
 BOOT_SECONDS = 300
 KERNEL_ARGUMENTS = "root=/dev/vda rw console=ttyS0 panic=-1 systemd.unit=multi-user.target"
@@ -267,17 +267,18 @@ def report(facts: Mapping[str, str], checks: list[dict[str, Any]]) -> str:
 
 def test(workplace: Path, arguments: argparse.Namespace) -> int:
     check_machine(workplace)
+    commit = run("git", "-C", CHECKOUT, "describe", "--always", "--dirty").strip()
     system = system_disk(workplace)
     payload = payload_disk(workplace, arguments.stages)
     how = accelerator(system)
     print(f"booting with {how[0]}", flush=True)
     machine = boot(system, payload, workplace, how)
-    facts: dict[str, str] = {}
+    facts = {"Commit": commit, "Stages": arguments.stages, "Machine": f"QEMU, {how[0]}"}
     checks: list[dict[str, Any]] = []
     try:
         for result in results(machine, workplace / "results", arguments.seconds):
             if "facts" in result:
-                facts = result["facts"]
+                facts |= result["facts"]
                 continue
             checks.append(result)
             print("ok  " if result["ok"] else "FAIL", f"{result['check']} ({result['seconds']} s)")
@@ -285,15 +286,15 @@ def test(workplace: Path, arguments: argparse.Namespace) -> int:
                 f"     {result.get('detail', '')}\n{result.get('error', '')}".rstrip(), flush=True
             )
         machine.wait(BOOT_SECONDS)
+    except SystemExit as error:
+        facts["Stopped"] = f"{error}; what is not listed did not run"
+        raise
     finally:
         machine.kill()
         machine.wait()
         shutil.copy(workplace / "console", CHECKOUT / ".vm" / "console.log")
-    if arguments.record or arguments.stages == STAGES:
-        commit = run("git", "-C", CHECKOUT, "describe", "--always", "--dirty").strip()
-        own = {"Commit": commit, "Stages": arguments.stages, "Machine": f"QEMU, {how[0]}"}
-        facts = own | facts
-        DOCUMENT.write_text(report(facts, checks))
+        if checks and (arguments.record or arguments.stages == STAGES):
+            DOCUMENT.write_text(report(facts, checks))
     failed = [one["check"] for one in checks if not one["ok"]]
     print(f"{len(checks) - len(failed)} of {len(checks)} checks hold")
     return 1 if failed or not checks else 0

@@ -20,28 +20,28 @@ from tests.support.service import UNCONFINED, WITHOUT_MLFLOW, Service, running_s
 from tests.support.work_units import UnitScheduling, check_units
 
 TESTS = Path(__file__).parent
-LONG = {
+LONG = (
     "api/test_models.py",  # the first of a work unit, see tests/support/work_units.py
-    "mlflow/test_embedded.py",
     "system/fidelity/test_fidelity.py",
     "system/test_environments.py",
-    "supervisor/limits/test_trees.py",
-    "jobs/test_environment_phase.py",
+    "mlflow/test_embedded.py",
     "supervisor/sandbox/test_builds.py",
-    "cli/test_jobs.py",
-    "cli/test_run.py",
-    "executors/local/warm/test_warm.py",
-    "system/test_external_mlflow.py",
-    "supervisor/limits/test_builds.py",
     "supervisor/sandbox/test_selector.py",
-    "system/attacks/test_slow_clients.py",
-    "cli/test_run_in_terminal.py",
     "supervisor/sandbox/test_attacks.py",
     "supervisor/sandbox/test_weaker_levels.py",
-    "system/test_upgrade.py",
-}
-"""Files that take longest (`make test PYTEST_ARGS=--durations=0`): they start first, so that no
-worker is left alone with one at the end."""
+    "supervisor/sandbox/test_mlflow.py",
+    "system/attacks/test_ports.py",
+    "supervisor/limits/test_trees.py",
+    "executors/local/warm/test_warm.py",
+    "jobs/test_recovery.py",
+    "jobs/test_lifecycle.py",
+    "jobs/test_environment_phase.py",
+    "cli/test_jobs.py",
+    "cli/test_run.py",
+    "cli/test_stranger.py",
+)
+"""The files that take longest (`make test PYTEST_ARGS=--durations=0`), in this order: they start
+first, so that no worker is left alone with one at the end."""
 
 SEED_VARIABLE = "ASGARD_TEST_SEED"
 """A seed: with it, the files, and the tests in each, run in random order."""
@@ -83,8 +83,8 @@ def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item
     if seed := os.environ.get(SEED_VARIABLE):
         items[:] = _shuffled(items, random.Random(seed))
     else:
-        long = {TESTS / file for file in LONG}
-        items.sort(key=lambda item: item.path not in long)
+        rank = {TESTS / file: number for number, file in enumerate(LONG)}
+        items.sort(key=lambda item: rank.get(item.path, len(LONG)))
 
 
 @pytest.hookimpl(tryfirst=True)  # before fixtures, which start services

@@ -44,7 +44,7 @@ class RepeatedFailures:
         if not has_changed_nothing(entry["status"]):
             self._log.write(at=rfc3339(now()), **entry)
             return
-        client = (entry["token"], entry["remote"])
+        client: tuple[Any, ...] = (entry["token"], entry["remote"])
         kind: tuple[Any, ...] = (*client, entry["action"], entry["of"], entry["status"])
         if kind not in self._tallies:
             is_written = self._kinds[client] < MAX_KINDS and len(self._kinds) <= MAX_CLIENTS

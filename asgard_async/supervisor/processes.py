@@ -41,9 +41,8 @@ class ProcessIdentity:
         """Open a pidfd (pidfd_open(2)) of the process; None if it is gone."""
         if self.boot_id != linux.boot_id():
             return None
-        try:
-            descriptor = os.pidfd_open(self.pid)
-        except ProcessLookupError:
+        descriptor = linux.open_process(self.pid)
+        if descriptor is None:
             return None
         # compared after opening: from here on the pid cannot pass to another process
         if linux.start_time(self.pid) == self.start_time:

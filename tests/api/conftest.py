@@ -27,6 +27,14 @@ async def shared_api(tmp_path_factory: pytest.TempPathFactory) -> AsyncIterator[
         yield client
 
 
+@pytest_asyncio.fixture(scope="module", loop_scope="module")
+async def busy_api(tmp_path_factory: pytest.TempPathFactory) -> AsyncIterator[Client]:
+    """A second service like `shared_api`, which runs jobs where the tests of the first rely on it
+    to accept none, or to leave those of `store_of` in the queue."""
+    async with running(service_config(tmp_path_factory.mktemp("busy"))) as client:
+        yield client
+
+
 @pytest.fixture
 async def tracked(tmp_path: Path, mlflow_server: MlflowServer) -> AsyncIterator[Client]:
     """A service with a real MLflow."""
@@ -47,7 +55,8 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
     for item in items:
         if here not in item.path.parents or not isinstance(item, pytest.Function):
             continue
-        if {"api", "shared_api", "tracked"} & set(item.fixturenames):
+        names = set(item.fixturenames)
+        if names & {"api", "shared_api", "busy_api", "tracked"}:
             item.add_marker(pytest.mark.service)
-        if "shared_api" in item.fixturenames:
+        if names & {"shared_api", "busy_api"}:
             item.add_marker(pytest.mark.asyncio(loop_scope="module"), append=False)

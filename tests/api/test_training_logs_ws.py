@@ -87,14 +87,14 @@ async def test_a_job_is_followed_from_the_queue_to_its_end(one_slot: Client) -> 
 
 
 async def test_a_replay_has_the_same_text_and_write_times(
-    api: Client,
+    busy_api: Client,
 ) -> None:
-    job_id = (await submit(api, HELD))["job_id"]
-    async with streaming(api, job_id) as live:
+    job_id = (await submit(busy_api, HELD))["job_id"]
+    async with streaming(busy_api, job_id) as live:
         await live.says("begun")
-        let_go(api, job_id)
+        let_go(busy_api, job_id)
         await live.to_end()
-    replay = await replayed(api, job_id)
+    replay = await replayed(busy_api, job_id)
     assert replay.phases == ["finished"]
     assert replay.text == live.text
     assert replay.frames[-1] == live.frames[-1]
@@ -104,23 +104,23 @@ async def test_a_replay_has_the_same_text_and_write_times(
             assert frame["time"] == first[frame["offset"]]
 
 
-async def test_resuming_at_any_next_gives_exactly_the_rest(api: Client) -> None:
+async def test_resuming_at_any_next_gives_exactly_the_rest(busy_api: Client) -> None:
     script = (
         "import time\nfor n in range(12):\n    print(f'{n} é', flush=True)\n    time.sleep(.02)"
     )
-    job_id = (await submit(api, script))["job_id"]
-    whole = await replayed(api, job_id)
+    job_id = (await submit(busy_api, script))["job_id"]
+    whole = await replayed(busy_api, job_id)
     assert len(whole.frames) > 5
     for frame in whole.frames:
         if frame["type"] == "log":
-            rest = await replayed(api, job_id, frame["next"])
+            rest = await replayed(busy_api, job_id, frame["next"])
             assert rest.text == whole.text.encode()[frame["next"] :].decode()
 
 
-async def test_an_offset_beyond_the_end_means_the_end(api: Client) -> None:
-    job_id = (await submit(api))["job_id"]
-    await finished(api, job_id)
-    async with api.ws_connect(stream_path(job_id), params={"offset": 10**15}) as socket:
+async def test_an_offset_beyond_the_end_means_the_end(busy_api: Client) -> None:
+    job_id = (await submit(busy_api))["job_id"]
+    await finished(busy_api, job_id)
+    async with busy_api.ws_connect(stream_path(job_id), params={"offset": 10**15}) as socket:
         end = await Stream(socket, len("hello\n")).to_end()
     assert end["offset"] == len("hello\n")
 
@@ -142,34 +142,34 @@ async def test_queue_positions_are_sent(one_slot: Client) -> None:
     assert (end["status"], end["reason"], end["exit_code"]) == ("cancelled", "cancelled", None)
 
 
-async def test_a_followed_job_can_be_cancelled(api: Client) -> None:
+async def test_a_followed_job_can_be_cancelled(busy_api: Client) -> None:
     script = "import time\nprint('begun', flush=True)\ntime.sleep(1000)"
-    job_id = (await submit(api, script))["job_id"]
-    async with streaming(api, job_id) as stream:
+    job_id = (await submit(busy_api, script))["job_id"]
+    async with streaming(busy_api, job_id) as stream:
         await stream.says("begun")
-        await cancel(api, job_id)
+        await cancel(busy_api, job_id)
         end = await stream.to_end()
     assert (end["status"], end["reason"]) == ("cancelled", "cancelled")
     assert stream.phases[-3:] == ["stopping", "recording", "finished"]
 
 
-async def test_the_stream_of_a_silent_job_ends(api: Client) -> None:
-    job_id = (await submit(api, "pass"))["job_id"]
-    stream = await replayed(api, job_id)
+async def test_the_stream_of_a_silent_job_ends(busy_api: Client) -> None:
+    job_id = (await submit(busy_api, "pass"))["job_id"]
+    stream = await replayed(busy_api, job_id)
     assert {frame["type"] for frame in stream.frames} == {"status", "end"}
     assert stream.offset == 0
 
 
-async def test_the_last_output_is_sent_before_the_end(api: Client) -> None:
+async def test_the_last_output_is_sent_before_the_end(busy_api: Client) -> None:
     script = "import os\nos.write(1, b'x' * 200_000 + b'last')\nos._exit(5)"
     for _ in range(5):
-        async with streaming(api, (await submit(api, script))["job_id"]) as stream:
+        async with streaming(busy_api, (await submit(busy_api, script))["job_id"]) as stream:
             end = await stream.to_end()
         assert end["exit_code"] == 5
         assert stream.text == "x" * 200_000 + "last"
 
 
-async def test_hostile_output_is_sent_as_documented(api: Client) -> None:
+async def test_hostile_output_is_sent_as_documented(busy_api: Client) -> None:
     script = r"""
 import os, time
 def write(data):
@@ -188,14 +188,14 @@ except OSError:
     pass
 write(b"end \xf0\x9f")
 """
-    job_id = (await submit(api, script))["job_id"]
-    async with streaming(api, job_id) as stream:
+    job_id = (await submit(busy_api, script))["job_id"]
+    async with streaming(busy_api, job_id) as stream:
         await stream.to_end()
-    stored = log_of(api, job_id).read_bytes()
+    stored = log_of(busy_api, job_id).read_bytes()
     assert stored.startswith("€😀".encode())
     assert stream.text == stored.decode("utf-8", "replace")
     assert stream.text.endswith("end \ufffd")
-    assert (await replayed(api, job_id)).text == stream.text
+    assert (await replayed(busy_api, job_id)).text == stream.text
 
 
 @pytest.mark.service
@@ -214,23 +214,23 @@ async def test_a_gap_stands_for_dropped_output(tmp_path: Path) -> None:
                 assert frame["data"].encode() == data[frame["offset"] : frame["next"]]
 
 
-async def test_a_second_attempt_continues_the_same_log(api: Client) -> None:
+async def test_a_second_attempt_continues_the_same_log(shared_api: Client) -> None:
     """The log of a queued job comes from an earlier attempt, or from its environment build."""
-    job_id = (await accept(store_of(api))).job_id
-    log = log_of(api, job_id)
+    job_id = (await accept(store_of(shared_api))).job_id
+    log = log_of(shared_api, job_id)
     log.write_bytes(b"first\n")
-    async with streaming(api, job_id) as stream:
+    async with streaming(shared_api, job_id) as stream:
         await stream.says("first")
         with log.open("ab") as file:
             file.write(b"second\n")
         await stream.says("second")
 
 
-async def test_a_log_can_be_followed_before_it_exists(api: Client) -> None:
-    job_id = (await accept(store_of(api))).job_id
-    async with streaming(api, job_id) as stream:
+async def test_a_log_can_be_followed_before_it_exists(shared_api: Client) -> None:
+    job_id = (await accept(store_of(shared_api))).job_id
+    async with streaming(shared_api, job_id) as stream:
         await stream.until(type="status")
-        log_of(api, job_id).write_bytes(b"here\n")
+        log_of(shared_api, job_id).write_bytes(b"here\n")
         await stream.says("here")
 
 
@@ -243,43 +243,45 @@ async def handshake_status(client: Client, path: str, headers: Mapping[str, str]
     return refused.value.status
 
 
-async def test_errors_are_sent_before_the_upgrade(api: Client) -> None:
-    job_id = (await accept(store_of(api))).job_id
+async def test_errors_are_sent_before_the_upgrade(shared_api: Client) -> None:
+    job_id = (await accept(store_of(shared_api))).job_id
     path = stream_path(job_id)
-    assert await handshake_status(api, stream_path("00000000")) == 404
-    assert await handshake_status(api, stream_path("nothing")) == 404
-    assert await handshake_status(api, f"{path}?offset=-1") == 422
-    assert await handshake_status(api, f"{path}?offset=x") == 422
-    assert await handshake_status(api, f"{path}?tail=5") == 422
-    assert await handshake_status(api, path, {"Origin": "http://evil.example"}) == 403
-    assert (await refused_fields(await api.get(f"{path}?offset=-1"))).keys() == {"offset"}
-    await problem(await api.get(stream_path("00000000")), 404)
+    assert await handshake_status(shared_api, stream_path("00000000")) == 404
+    assert await handshake_status(shared_api, stream_path("nothing")) == 404
+    assert await handshake_status(shared_api, f"{path}?offset=-1") == 422
+    assert await handshake_status(shared_api, f"{path}?offset=x") == 422
+    assert await handshake_status(shared_api, f"{path}?tail=5") == 422
+    assert await handshake_status(shared_api, path, {"Origin": "http://evil.example"}) == 403
+    assert (await refused_fields(await shared_api.get(f"{path}?offset=-1"))).keys() == {"offset"}
+    await problem(await shared_api.get(stream_path("00000000")), 404)
 
 
-async def test_a_plain_request_is_told_to_use_a_websocket(api: Client) -> None:
-    path = stream_path((await accept(store_of(api))).job_id)
-    response = await api.get(path)
+async def test_a_plain_request_is_told_to_use_a_websocket(shared_api: Client) -> None:
+    path = stream_path((await accept(store_of(shared_api))).job_id)
+    response = await shared_api.get(path)
     assert response.headers["Upgrade"] == "websocket"
     assert "follow=true" in (await problem(response, 426))["detail"]
-    assert (await api.head(path)).status == 426
+    assert (await shared_api.head(path)).status == 426
 
 
-async def test_another_websocket_version_is_rejected(api: Client) -> None:
-    path = stream_path((await accept(store_of(api))).job_id)
+async def test_another_websocket_version_is_rejected(shared_api: Client) -> None:
+    path = stream_path((await accept(store_of(shared_api))).job_id)
     headers = {"Upgrade": "websocket", "Connection": "Upgrade", "Sec-WebSocket-Version": "99"}
-    await problem(await api.get(path, headers=headers), 426)
+    await problem(await shared_api.get(path, headers=headers), 426)
 
 
-async def test_messages_from_readers_are_ignored_unless_large(api: Client) -> None:
-    job_id = (await submit(api, HELD))["job_id"]
-    async with streaming(api, job_id) as stream:
+async def test_messages_from_readers_are_ignored_unless_large(
+    busy_api: Client, shared_api: Client
+) -> None:
+    job_id = (await submit(busy_api, HELD))["job_id"]
+    async with streaming(busy_api, job_id) as stream:
         await stream.socket.send_str("hello?")
         await stream.socket.send_bytes(b"\0")
         await stream.says("begun")
-        let_go(api, job_id)
+        let_go(busy_api, job_id)
         await stream.to_end()
-    job_id = (await accept(store_of(api))).job_id
-    async with streaming(api, job_id) as stream:
+    job_id = (await accept(store_of(shared_api))).job_id
+    async with streaming(shared_api, job_id) as stream:
         await stream.socket.send_str("x" * 10_000)
         while await stream.frame() is not None:
             pass
@@ -289,10 +291,10 @@ async def test_messages_from_readers_are_ignored_unless_large(api: Client) -> No
 # --- connects, disconnects, stalls ---------------------------------------------------------------
 
 
-async def test_idle_readers_are_pinged(api: Client, monkeypatch: pytest.MonkeyPatch) -> None:
+async def test_idle_readers_are_pinged(shared_api: Client, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(training_logs_ws, "PING_SECONDS", 0.01)
-    job_id = (await accept(store_of(api))).job_id
-    async with api.ws_connect(stream_path(job_id), autoping=False) as socket:
+    job_id = (await accept(store_of(shared_api))).job_id
+    async with shared_api.ws_connect(stream_path(job_id), autoping=False) as socket:
         pings = 0
         async for message in socket:
             pings += message.type is WSMsgType.PING
@@ -300,10 +302,12 @@ async def test_idle_readers_are_pinged(api: Client, monkeypatch: pytest.MonkeyPa
                 break
 
 
-async def test_departed_readers_leave_nothing_behind(api: Client) -> None:
-    job_id = (await accept(store_of(api))).job_id
-    followers, metrics = api.app[FOLLOWERS], api.app[METRICS]
-    async with streaming(api, job_id) as one, streaming(api, job_id) as other:
+async def test_departed_readers_leave_nothing_behind(shared_api: Client) -> None:
+    job_id = (await accept(store_of(shared_api))).job_id
+    followers, metrics = shared_api.app[FOLLOWERS], shared_api.app[METRICS]
+    dropped = metrics.dropped_log_readers._value.get()
+    await eventually(lambda: metrics.log_readers._value.get() == 0, what="no earlier readers")
+    async with streaming(shared_api, job_id) as one, streaming(shared_api, job_id) as other:
         await one.until(type="status")
         await other.until(type="status")
         assert metrics.log_readers._value.get() == 2
@@ -313,27 +317,27 @@ async def test_departed_readers_leave_nothing_behind(api: Client) -> None:
     watch = followers._feeds._source._watch
     assert watch._wakes == {}
     assert watch._watches == {}
-    assert store_of(api).changes._subscribers == {}
-    assert metrics.dropped_log_readers._value.get() == 0
+    assert store_of(shared_api).changes._subscribers == {}
+    assert metrics.dropped_log_readers._value.get() == dropped
 
 
 @pytest.mark.parametrize("readers", [20, pytest.param(200, marks=pytest.mark.soak)])
-async def test_many_readers_get_every_byte(api: Client, readers: int) -> None:
+async def test_many_readers_get_every_byte(busy_api: Client, readers: int) -> None:
     script = """
 import time
 for n in range(3000):
     print(n, 'é' * (n % 50))
     n % 30 or time.sleep(.01)
 """
-    job_id = (await submit(api, script))["job_id"]
+    job_id = (await submit(busy_api, script))["job_id"]
 
     async def read(number: int) -> str:
-        async with streaming(api, job_id) as stream:
+        async with streaming(busy_api, job_id) as stream:
             await stream.to_end()
             return stream.text
 
     texts = await asyncio.gather(*map(read, range(readers)))
-    assert set(texts) == {log_of(api, job_id).read_text()}
+    assert set(texts) == {log_of(busy_api, job_id).read_text()}
 
 
 @pytest.mark.service
@@ -372,11 +376,13 @@ async def test_a_very_long_line_is_streamed(tmp_path: Path, megabytes: int) -> N
             assert characters * 2 == stream.offset == megabytes << 20
 
 
-async def test_readers_are_counted(api: Client) -> None:
-    job_id = (await accept(store_of(api))).job_id
-    async with streaming(api, job_id) as stream:
+async def test_readers_are_counted(shared_api: Client) -> None:
+    job_id = (await accept(store_of(shared_api))).job_id
+    readers = shared_api.app[METRICS].log_readers
+    await eventually(lambda: readers._value.get() == 0, what="no earlier readers")
+    async with streaming(shared_api, job_id) as stream:
         await stream.until(type="status")
-        figures = await (await api.get("/metrics")).text()
+        figures = await (await shared_api.get("/metrics")).text()
     assert "asgard_log_readers 1.0" in figures
     assert "asgard_log_readers_dropped_total 0.0" in figures
 
@@ -384,25 +390,25 @@ async def test_readers_are_counted(api: Client) -> None:
 # --- stops and deletions ----------------------------------------------------------------------
 
 
-async def test_deleting_a_job_aborts_its_stream(api: Client) -> None:
+async def test_deleting_a_job_aborts_its_stream(busy_api: Client) -> None:
     script = "import os\nfor _ in range(40): os.write(1, b'x' * 1048576)"
-    job_id = (await submit(api, script))["job_id"]
-    await finished(api, job_id)
-    async with streaming(api, job_id) as stream:
+    job_id = (await submit(busy_api, script))["job_id"]
+    await finished(busy_api, job_id)
+    async with streaming(busy_api, job_id) as stream:
         await stream.until(type="log")
-        assert (await api.delete(f"/mlops/training/jobs/{job_id}")).status == 204
+        assert (await busy_api.delete(f"/mlops/training/jobs/{job_id}")).status == 204
         while await stream.frame() is not None:
             pass
         assert stream.socket.close_code == 1001
         assert stream.frames[-1]["type"] == "log"
 
 
-async def test_the_stream_of_a_deleted_job_ends(api: Client) -> None:
-    job_id = (await accept(store_of(api))).job_id
-    async with streaming(api, job_id) as stream:
+async def test_the_stream_of_a_deleted_job_ends(shared_api: Client) -> None:
+    job_id = (await accept(store_of(shared_api))).job_id
+    async with streaming(shared_api, job_id) as stream:
         await stream.until(type="status")
-        await cancel(api, job_id)
-        await api.delete(f"/mlops/training/jobs/{job_id}")
+        await cancel(shared_api, job_id)
+        await shared_api.delete(f"/mlops/training/jobs/{job_id}")
         while await stream.frame() is not None:
             pass
         assert stream.socket.close_code in {1000, 1001}
@@ -410,15 +416,15 @@ async def test_the_stream_of_a_deleted_job_ends(api: Client) -> None:
 
 @pytest.mark.service
 async def test_the_test_reader_gives_up_on_a_silent_stream(
-    one_slot: Client, monkeypatch: pytest.MonkeyPatch
+    busy_api: Client, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """Check the reader of these tests: pings do not count as frames."""
     monkeypatch.setattr(training_logs_ws, "PING_SECONDS", 0.05)
     monkeypatch.setattr(log_stream_client, "FRAME_SECONDS", 1)
-    job_id = (await submit(one_slot, ENDLESS))["job_id"]
-    async with streaming(one_slot, job_id) as stream:
+    job_id = (await submit(busy_api, ENDLESS))["job_id"]
+    async with streaming(busy_api, job_id) as stream:
         with pytest.raises(TimeoutError):
             async with asyncio.timeout(30) as whole:
                 await stream.to_end()
         assert not whole.expired()
-    await cancel(one_slot, job_id)
+    await cancel(busy_api, job_id)

@@ -31,19 +31,20 @@ from tests.support.service import submission
 UPLOAD = "/mlops/training/upload"
 
 
-async def job_ids(client: Client) -> list[str]:
-    return [job["job_id"] for job in (await get_json(client, "/mlops/training/jobs"))["jobs"]]
+async def job_ids(client: Client, **query: str) -> list[str]:
+    page = await get_json(client, "/mlops/training/jobs", **query)
+    return [job["job_id"] for job in page["jobs"]]
 
 
-async def test_an_upload_is_accepted_and_runs(api: Client) -> None:
-    response = await api.post(UPLOAD, json=submission(HELLO, tags={"data": "/a/b.csv"}))
+async def test_an_upload_is_accepted_and_runs(busy_api: Client) -> None:
+    response = await busy_api.post(UPLOAD, json=submission(HELLO, tags={"data": "/a/b.csv"}))
     accepted = await response.json()
     assert response.status == 202
     assert response.headers["Location"] == f"/mlops/training/jobs/{accepted['job_id']}"
     assert not JobSchema().validate(accepted)
     assert accepted["status"] == "queued"
     assert accepted["links"]["self"] == response.headers["Location"]
-    job = await finished(api, accepted["job_id"])
+    job = await finished(busy_api, accepted["job_id"])
     assert (job["status"], job["reason"], job["exit_code"]) == ("completed", "succeeded", 0)
     assert job["logs"] == "hello\n"
     assert job["tags"] == {"data": "/a/b.csv"}
@@ -55,41 +56,44 @@ async def test_many_simultaneous_uploads_are_accepted(api: Client) -> None:
     assert {answer.status for answer in answers} == {202}
 
 
-async def test_the_same_key_and_upload_give_the_same_job(api: Client) -> None:
-    first = await submit(api, idempotency_key="k1")
-    again = await api.post(UPLOAD, json=submission(HELLO, idempotency_key="k1"))
-    by_header = await api.post(UPLOAD, json=submission(HELLO), headers={"Idempotency-Key": "k1"})
+async def test_the_same_key_and_upload_give_the_same_job(busy_api: Client) -> None:
+    fields = {"model_name": "once", "idempotency_key": "same"}
+    first = await submit(busy_api, **fields)
+    again = await busy_api.post(UPLOAD, json=submission(HELLO, **fields))
+    by_header = await busy_api.post(
+        UPLOAD, json=submission(HELLO, model_name="once"), headers={"Idempotency-Key": "same"}
+    )
     for response in (again, by_header):
         assert response.status == 200
         assert (await response.json())["job_id"] == first["job_id"]
         assert response.headers["Location"] == first["links"]["self"]
-    assert await job_ids(api) == [first["job_id"]]
+    assert await job_ids(busy_api, model_name="once") == [first["job_id"]]
 
 
-async def test_the_same_key_for_another_upload_is_a_conflict(api: Client) -> None:
-    await submit(api, idempotency_key="k1")
-    other = submission("print('other')", idempotency_key="k1")
-    await problem(await api.post(UPLOAD, json=other), 409)
+async def test_the_same_key_for_another_upload_is_a_conflict(busy_api: Client) -> None:
+    await submit(busy_api, idempotency_key="conflict")
+    other = submission("print('other')", idempotency_key="conflict")
+    await problem(await busy_api.post(UPLOAD, json=other), 409)
 
 
-async def test_concurrent_identical_uploads_give_one_job(api: Client) -> None:
-    twin = submission(HELLO, idempotency_key="k1")
-    responses = await asyncio.gather(*(api.post(UPLOAD, json=twin) for _ in range(10)))
+async def test_concurrent_identical_uploads_give_one_job(busy_api: Client) -> None:
+    twin = submission(HELLO, idempotency_key="twin")
+    responses = await asyncio.gather(*(busy_api.post(UPLOAD, json=twin) for _ in range(10)))
     assert sorted(response.status for response in responses) == [200] * 9 + [202]
     assert len({(await response.json())["job_id"] for response in responses}) == 1
 
 
-async def test_a_key_in_header_and_body_must_agree(api: Client) -> None:
-    body = submission(HELLO, idempotency_key="k1")
-    response = await api.post(UPLOAD, json=body, headers={"Idempotency-Key": "k2"})
+async def test_a_key_in_header_and_body_must_agree(busy_api: Client) -> None:
+    body = submission(HELLO, idempotency_key="agreed")
+    response = await busy_api.post(UPLOAD, json=body, headers={"Idempotency-Key": "k2"})
     assert (await refused_fields(response)).keys() == {"idempotency_key"}
-    same = await api.post(UPLOAD, json=body, headers={"Idempotency-Key": "k1"})
+    same = await busy_api.post(UPLOAD, json=body, headers={"Idempotency-Key": "agreed"})
     assert same.status == 202
 
 
 @pytest.mark.parametrize("key", ["", "k" * 256, "a\tb"])
-async def test_a_header_key_obeys_the_rules_of_the_field(api: Client, key: str) -> None:
-    response = await api.post(UPLOAD, json=submission(HELLO), headers={"Idempotency-Key": key})
+async def test_a_header_key_obeys_the_rules_of_the_field(busy_api: Client, key: str) -> None:
+    response = await busy_api.post(UPLOAD, json=submission(HELLO), headers={"Idempotency-Key": key})
     assert (await refused_fields(response)).keys() == {"idempotency_key"}
 
 
@@ -107,16 +111,16 @@ async def test_json_of_another_shape_is_422(shared_api: Client, body: bytes) -> 
     assert not await job_ids(shared_api)
 
 
-async def test_wrong_types_are_422_under_their_field(api: Client) -> None:
+async def test_wrong_types_are_422_under_their_field(shared_api: Client) -> None:
     for field, values in WRONG_TYPES.items():
         for value in values:
-            response = await api.post(UPLOAD, json=submission(HELLO, **{field: value}))
+            response = await shared_api.post(UPLOAD, json=submission(HELLO, **{field: value}))
             (name,) = await refused_fields(response)
             assert name.partition(".")[0] == field
-    assert not await job_ids(api)
+    assert not await job_ids(shared_api)
 
 
-async def test_all_invalid_fields_are_reported_together(api: Client) -> None:
+async def test_all_invalid_fields_are_reported_together(shared_api: Client) -> None:
     wrong = {
         "script_name": "../a",
         "script_content": "%",
@@ -125,7 +129,7 @@ async def test_all_invalid_fields_are_reported_together(api: Client) -> None:
         "environment_vars": {"PATH": "/"},
         "tags": {"mlflow.user": "x"},
     }
-    errors = await refused_fields(await api.post(UPLOAD, json=submission(HELLO, **wrong)))
+    errors = await refused_fields(await shared_api.post(UPLOAD, json=submission(HELLO, **wrong)))
     assert errors.keys() == {
         "script_name",
         "script_content",
@@ -136,14 +140,14 @@ async def test_all_invalid_fields_are_reported_together(api: Client) -> None:
     }
 
 
-async def test_an_unknown_field_is_422(api: Client) -> None:
-    response = await api.post(UPLOAD, json=submission(HELLO, colour="red"))
+async def test_an_unknown_field_is_422(shared_api: Client) -> None:
+    response = await shared_api.post(UPLOAD, json=submission(HELLO, colour="red"))
     assert await refused_fields(response) == {"colour": ["Unknown field."]}
 
 
-async def test_many_invalid_fields_give_a_bounded_response(api: Client) -> None:
+async def test_many_invalid_fields_give_a_bounded_response(shared_api: Client) -> None:
     names = {f"ASGARD_{'X' * 1000}_{n}": "x" for n in range(60)}
-    response = await api.post(UPLOAD, json=submission(HELLO, environment_vars=names))
+    response = await shared_api.post(UPLOAD, json=submission(HELLO, environment_vars=names))
     await refused_fields(response)
     assert len(await response.read()) < 20_000
 
@@ -158,8 +162,10 @@ async def test_a_script_that_does_not_compile_is_422(shared_api: Client, script:
     assert (await refused_fields(response)).keys() == {"script_content"}
 
 
-async def test_a_requirement_that_is_not_a_name_is_422(api: Client) -> None:
-    response = await api.post(UPLOAD, json=submission(HELLO, requirements=["-r /etc/hostname"]))
+async def test_a_requirement_that_is_not_a_name_is_422(shared_api: Client) -> None:
+    response = await shared_api.post(
+        UPLOAD, json=submission(HELLO, requirements=["-r /etc/hostname"])
+    )
     assert (await refused_fields(response)).keys() == {"requirements"}
 
 
@@ -204,11 +210,11 @@ async def test_a_body_over_the_limit_is_413(tmp_path: Path) -> None:
         assert (await client.post(UPLOAD, json=submission(HELLO))).status == 202
 
 
-async def test_the_largest_script_fits_the_default_body_limit(api: Client) -> None:
+async def test_the_largest_script_fits_the_default_body_limit(busy_api: Client) -> None:
     script = "#" * 1048576
     body = io.BytesIO(json.dumps(submission(script)).encode())
-    response = await api.post(UPLOAD, data=body, headers={"Content-Type": "application/json"})
+    response = await busy_api.post(UPLOAD, data=body, headers={"Content-Type": "application/json"})
     accepted = await response.json()
     assert response.status == 202, accepted
-    got = await api.get(f"{accepted['links']['self']}/script")
+    got = await busy_api.get(f"{accepted['links']['self']}/script")
     assert await got.text() == script

@@ -3,7 +3,8 @@
 from pathlib import Path
 
 from asgard_async import __version__
-from tests.support.asgard_command import asgard
+from tests.support import asgard_command
+from tests.support.preloaded_command import asgard
 
 
 def test_effective_values_are_printed_with_their_source(tmp_path: Path) -> None:
@@ -68,7 +69,7 @@ def test_a_missing_artifact_driver_stops_the_start(
         "ASGARD_DATA_DIR": str(tmp_path / "data"),
     }
     for command in (("config", "check"), ("serve", "--port", "0")):
-        done = asgard(*command, **settings)
+        done = asgard_command.asgard(*command, **settings)  # with `sitecustomize`
         assert done.returncode != 0
         assert done.stderr.splitlines()[-1] == (
             "Error: ASGARD_MLFLOW__ARTIFACTS_DESTINATION: [mlflow] artifacts_destination: s3://"

@@ -13,8 +13,8 @@ from pathlib import Path
 import pytest
 
 from asgard_async.environments.cache import EnvironmentCache
-from tests.support.asgard_command import asgard
 from tests.support.package_index import package_index
+from tests.support.preloaded_command import asgard
 from tests.support.wheels import make_wheel
 
 pytestmark = pytest.mark.service

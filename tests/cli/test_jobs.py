@@ -3,15 +3,21 @@
 import asyncio
 import json
 import os
+import secrets
 import sys
 from pathlib import Path
 from typing import Any
 
 import pytest
 
+from asgard_async.auth.token import Scope
+from asgard_async.auth.token_file import TokenFile
 from asgard_async.cli.commands.jobs import LISTED
+from asgard_async.config.data_directory import DataDirectory
+from asgard_async.core.timestamps import now
 from tests.cli.test_run import WAITS
-from tests.support.asgard_command import asgard, running
+from tests.support.asgard_command import running
+from tests.support.preloaded_command import asgard
 from tests.support.service import Service
 from tests.support.terminal import CTRL_C, in_terminal
 
@@ -20,23 +26,26 @@ pytestmark = pytest.mark.service
 HOSTILE_NAME = "\x1b]0;stolen\x07\x1b[2Jexperiment [bold]x[/bold]"
 
 
-def output(service: Service, *arguments: str) -> str:
-    done = asgard(*arguments, ASGARD_URL=service.url)
+def output(service: Service, *arguments: str, **environ: str) -> str:
+    done = asgard(*arguments, ASGARD_URL=service.url, **environ)
     assert done.returncode == 0, done.stderr
     assert "\x1b" not in done.stdout
     return done.stdout
 
 
-def parsed(service: Service, *arguments: str) -> Any:
-    return json.loads(output(service, *arguments, "--json"))
+def parsed(service: Service, *arguments: str, **environ: str) -> Any:
+    return json.loads(output(service, *arguments, "--json", **environ))
 
 
-async def test_jobs_are_listed_in_a_table(service: Service) -> None:
-    first = await service.submit("raise SystemExit(3)", experiment_name="E", tags={"team": "docs"})
-    await service.finished(first)
-    second = await service.submit("print()", model_name="a long name " * 8)
-    await service.finished(second)
-    header, *rows = output(service, "jobs").splitlines()
+async def test_jobs_are_listed_in_a_table(shared: Service) -> None:
+    name = f"listed {secrets.token_hex(4)}"
+    first = await shared.submit(
+        "raise SystemExit(3)", experiment_name=name, tags={"team": name}, model_name="short"
+    )
+    await shared.finished(first)
+    second = await shared.submit("print()", experiment_name=name, model_name="a long name " * 8)
+    await shared.finished(second)
+    header, *rows = output(shared, "jobs", "--experiment", name).splitlines()
     assert header.split() == [
         *("job", "status", "why", "age"),
         "ran",
@@ -48,15 +57,27 @@ async def test_jobs_are_listed_in_a_table(service: Service) -> None:
     assert "exit_code" in rows[1]
     # nothing is truncated in a pipe
     assert ("a long name " * 8).strip() in rows[0]
-    for chosen in (
-        ("--status", "failed"),
-        ("--experiment", "E"),
-        ("--tag", "team=docs"),
+    for chosen, found in (
+        (("--status", "failed", "--experiment", name), [first]),
+        (("--tag", f"team={name}", "--since", "2020-01-31", "--all"), [first]),
+        (("--since", "2099-01-31"), []),
+        (("-n", "1", "--experiment", name), [second]),
     ):
-        assert [job["job_id"] for job in parsed(service, "jobs", *chosen)] == [first]
-    assert len(parsed(service, "jobs", "--since", "2020-01-31", "--all")) == 2
-    assert parsed(service, "jobs", "--since", "2099-01-31") == []
-    assert [job["job_id"] for job in parsed(service, "jobs", "-n", "1")] == [second]
+        assert [job["job_id"] for job in parsed(shared, "jobs", *chosen)] == found
+
+
+async def test_jobs_of_one_owner_are_listed(service: Service) -> None:
+    tokens, jobs = TokenFile(DataDirectory(root=service.data_dir).tokens), {}
+    for owner in ("ada", "bob"):
+        secret = tokens.create(name=owner, scope=Scope.SUBMIT, at=now()).secret
+        service.session.headers["Authorization"] = f"Bearer {secret}"
+        jobs[owner] = await service.submit("print()")
+        await service.finished(jobs[owner])
+    for chosen, owners in (("--all",), "ba"), (("--mine",), "b"), (("--owner", "ada"), "a"):
+        listed = parsed(service, "jobs", *chosen, ASGARD_TOKEN=secret)
+        assert [job["submitted_by"][0] for job in listed] == list(owners)
+        assert {job["job_id"] for job in listed} <= set(jobs.values())
+    assert parsed(service, "jobs", "--mine", "--owner", "ada", ASGARD_TOKEN=secret) == []
 
 
 async def test_json_output_is_what_the_service_sends(shared: Service) -> None:
@@ -83,11 +104,11 @@ async def test_escape_sequences_in_names_are_not_obeyed(shared: Service) -> None
     assert line.endswith(r"\x1b]0;stolen\x07\x1b[2Jexperiment [bold]x[/bold]")
 
 
-async def test_watch_shows_changes(service: Service, tmp_path: Path) -> None:
-    flag = tmp_path / "flag"
-    with in_terminal("jobs", "--watch", ASGARD_URL=service.url) as terminal:
+async def test_watch_shows_changes(shared: Service, tmp_path: Path) -> None:
+    flag, name = tmp_path / "flag", f"watched {secrets.token_hex(4)}"
+    with in_terminal("jobs", "--watch", "--experiment", name, ASGARD_URL=shared.url) as terminal:
         await terminal.shows("No matching jobs.")
-        job_id = await service.submit(WAITS.format(flag=str(flag)))
+        job_id = await shared.submit(WAITS.format(flag=str(flag)), experiment_name=name)
         await terminal.shows(f"{job_id}  running")
         flag.touch()
         await terminal.shows(f"{job_id}  completed")
@@ -97,11 +118,13 @@ async def test_watch_shows_changes(service: Service, tmp_path: Path) -> None:
     assert not terminal.cursor_is_hidden
 
 
-async def test_watch_as_json_prints_a_line_per_change(service: Service, tmp_path: Path) -> None:
-    flag = tmp_path / "flag"
-    job_id = await service.submit(WAITS.format(flag=str(flag)))
-    await service.phase(job_id, "running")
-    async with running(tmp_path, "jobs", "-w", "--json", ASGARD_URL=service.url) as command:
+async def test_watch_as_json_prints_a_line_per_change(shared: Service, tmp_path: Path) -> None:
+    flag, name = tmp_path / "flag", f"watched {secrets.token_hex(4)}"
+    job_id = await shared.submit(WAITS.format(flag=str(flag)), experiment_name=name)
+    await shared.phase(job_id, "running")
+    async with running(
+        tmp_path, "jobs", "-w", "--json", "--experiment", name, ASGARD_URL=shared.url
+    ) as command:
         await command.printed(b'"running"')
         flag.touch()
         await command.printed(b'"completed"')
@@ -110,15 +133,15 @@ async def test_watch_as_json_prints_a_line_per_change(service: Service, tmp_path
     assert (lines[0]["phase"], lines[-1]["phase"]) == ("running", "finished")
 
 
-async def test_a_job_can_be_named_by_an_id_prefix(service: Service) -> None:
-    job_id = await service.submit("print('found')")
-    await service.finished(job_id)
-    assert output(service, "logs", job_id[:4]) == "found\n"
-    for _ in range(16):  # with 17 jobs, two ids share their first digit
-        await service.submit("print()")
-    ids = [job["job_id"] for job in parsed(service, "jobs")]
-    digit = next(c for c in "0123456789abcdef" if sum(i.startswith(c) for i in ids) > 1)
-    done = asgard("show", digit, ASGARD_URL=service.url)
+async def test_a_job_can_be_named_by_an_id_prefix(shared: Service) -> None:
+    job_id = await shared.submit("print('found')")
+    await shared.finished(job_id)
+    assert output(shared, "logs", job_id[:7]) == "found\n"
+    digits = {job_id[0]}
+    # two of 17 jobs share their first digit
+    while (digit := (await shared.submit("print()"))[0]) not in digits:
+        digits.add(digit)
+    done = asgard("show", digit, ASGARD_URL=shared.url)
     assert done.returncode == 1
     assert f"Several job IDs start with {digit}: " in done.stderr
 
@@ -145,7 +168,7 @@ async def test_jobs_are_cancelled_retried_and_removed(shared: Service, tmp_path:
     assert output(shared, "cancel", job_id) == f"Cancelled job {job_id}.\n"
     flag.touch()
     again = output(shared, "retry", job_id).strip()
-    assert parsed(shared, "show", again)["retry_of"] == job_id
+    assert (await shared.job(again))["retry_of"] == job_id
     assert parsed(shared, "retry", job_id)["retry_of"] == job_id
     assert output(shared, "rm", job_id) == f"Deleted job {job_id}.\n"
     await shared.finished(again)

@@ -10,8 +10,9 @@ import pytest
 
 from asgard_async.config.data_directory import DataDirectory
 from asgard_async.store.database import bring_up_to_date
-from tests.support.asgard_command import DEADLINE_SECONDS, asgard, command, environment
+from tests.support.asgard_command import DEADLINE_SECONDS, command, environment
 from tests.support.package_index import package_index
+from tests.support.preloaded_command import asgard
 from tests.support.public_directory import public_directory
 from tests.support.service import WITHOUT_MLFLOW, running_service
 from tests.support.service_users import launcher

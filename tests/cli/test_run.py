@@ -9,9 +9,10 @@ from pathlib import Path
 
 import pytest
 
-from tests.support.asgard_command import asgard, running
+from tests.support.asgard_command import running
 from tests.support.eventually import eventually
-from tests.support.service import Service
+from tests.support.preloaded_command import asgard
+from tests.support.service import WITHOUT_MLFLOW, Service, running_service
 
 pytestmark = pytest.mark.service
 
@@ -110,17 +111,16 @@ async def test_without_a_terminal_a_signal_cancels_the_job(
     assert (await shared.finished(await job_of(shared, script)))["status"] == "cancelled"
 
 
-async def test_a_second_signal_exits_at_once(
-    service: Service, tmp_path: Path, script: Path
-) -> None:
+async def test_a_second_signal_exits_at_once(tmp_path: Path, script: Path) -> None:
     script.write_text(
         "import signal, time\nsignal.signal(signal.SIGTERM, signal.SIG_IGN)\n"
         "print('waiting', flush=True)\ntime.sleep(60)"
     )
-    await service.end()
-    service.settings["ASGARD_JOBS__STOP_GRACE_SECONDS"] = "30"
-    await service.start()
-    async with running(tmp_path, "run", script, ASGARD_URL=service.url) as command:
+    settings = {**WITHOUT_MLFLOW, "ASGARD_JOBS__STOP_GRACE_SECONDS": "30"}
+    async with (
+        running_service(tmp_path / "data", settings) as service,
+        running(tmp_path, "run", script, ASGARD_URL=service.url) as command,
+    ):
         await command.printed(b"waiting")
         command.signal(signal.SIGINT)
         await service.phase(await job_of(service, script), "stopping")
@@ -146,7 +146,7 @@ async def test_a_hang_up_leaves_the_job_running(
 async def test_a_closed_pipe_leaves_the_job_running(
     shared: Service, tmp_path: Path, script: Path
 ) -> None:
-    script.write_text("for n in range(100_000): print(n)")
+    script.write_text("for n in range(30_000): print(n)")
     reading, writing = os.pipe()
     async with running(tmp_path, "run", script, stdout=writing, ASGARD_URL=shared.url) as command:
         os.close(writing)
@@ -160,7 +160,7 @@ async def test_a_closed_pipe_leaves_the_job_running(
 async def test_signals_work_while_the_output_is_blocked(
     shared: Service, tmp_path: Path, script: Path
 ) -> None:
-    script.write_text("for n in range(100_000): print(n)")
+    script.write_text("for n in range(30_000): print(n)")
     reading, writing = os.pipe()
     try:
         async with running(
@@ -177,18 +177,18 @@ async def test_signals_work_while_the_output_is_blocked(
 async def test_a_service_restart_loses_and_repeats_nothing(
     service: Service, tmp_path: Path, script: Path
 ) -> None:
-    flags = [str(tmp_path / f"flag{n}") for n in range(3)]
+    flags = [str(tmp_path / f"flag{n}") for n in range(2)]
     script.write_text(
         "import pathlib, sys, time\n"
         f"for flag in {flags!r}:\n"
-        "    for n in range(5000): print(n, flag, '漢é' * 3)\n"
+        "    for n in range(1000): print(n, flag, '漢é' * 3)\n"
         f"    sys.stdout.flush(); sys.stdout.buffer.write({BYTES!r}); sys.stdout.flush()\n"
         "    while not pathlib.Path(flag).exists(): time.sleep(0.02)\n"
         "sys.exit(5)\n"
     )
     async with running(tmp_path, "run", script, ASGARD_URL=service.url) as command:
         for number, flag in enumerate(flags):
-            await command.printed(f"4999 {flag}".encode())
+            await command.printed(f"999 {flag}".encode())
             if number == 1:
                 await service.end()
             else:
@@ -200,7 +200,7 @@ async def test_a_service_restart_loses_and_repeats_nothing(
     job_id = await job_of(service, script)
     async with service.session.get(f"{service.url}/mlops/training/jobs/{job_id}/logs") as answer:
         assert command.stdout == await answer.read()
-    assert command.stdout.count(BYTES) == 3
+    assert command.stdout.count(BYTES) == 2
     assert "Reconnected; the log is complete" in command.stderr
 
 

@@ -9,7 +9,7 @@ import pytest
 
 from asgard_async.cli.commands.service import UNIT, render
 from asgard_async.supervisor.limits import after_stop
-from tests.support.asgard_command import asgard
+from tests.support.preloaded_command import asgard
 
 needs_systemd = pytest.mark.skipif(
     shutil.which("systemd-analyze") is None, reason="systemd-analyze is not installed here"

@@ -5,7 +5,7 @@ from pathlib import Path
 
 import pytest
 
-from tests.support.asgard_command import asgard
+from tests.support.preloaded_command import asgard
 from tests.support.service import WITHOUT_MLFLOW, Service, running_service
 
 

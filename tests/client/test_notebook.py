@@ -8,7 +8,7 @@ import pytest
 from nbclient import NotebookClient
 
 from tests.support.mlflow_servers import MlflowServer
-from tests.support.service import running_service
+from tests.support.service import QUICK_TO_WARM, running_service
 
 ROOT = Path(__file__).parent.parent.parent
 NOTEBOOK = ROOT / "examples" / "asgard.ipynb"
@@ -37,6 +37,7 @@ async def test_every_cell_runs(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, mlflow_server: MlflowServer
 ) -> None:
     settings = {
+        **QUICK_TO_WARM,
         "ASGARD_MLFLOW__TRACKING_URI": mlflow_server.uri,
         "ASGARD_TRACKING__SETTLE_SECONDS": "30",
     }

@@ -2,9 +2,11 @@
 
 import asyncio
 import tarfile
+from collections.abc import AsyncIterator
 from pathlib import Path
 
 import pytest
+import pytest_asyncio
 
 from asgard_async.client import (
     AsyncAsgardClient,
@@ -15,7 +17,7 @@ from asgard_async.client import (
     QueueFull,
 )
 from asgard_async.client.directory import write_archive
-from tests.client.conftest import NAMES
+from tests.client.conftest import NAMES, Names
 from tests.support.service import WITHOUT_MLFLOW, Service, running_service
 from tests.support.tcp_relay import relaying
 
@@ -157,13 +159,24 @@ async def test_a_key_stands_for_one_submission(client: AsyncAsgardClient) -> Non
     assert len({first.job_id, *(job.job_id for job in twins)}) == 3
 
 
+@pytest_asyncio.fixture(scope="module", loop_scope="module")
+async def killed_service(tmp_path_factory: pytest.TempPathFactory) -> AsyncIterator[Service]:
+    """A service that tests kill and start again."""
+    data_dir = tmp_path_factory.mktemp("killed") / "data"
+    async with running_service(data_dir, WITHOUT_MLFLOW) as started:
+        yield started
+
+
+@pytest.mark.service
+@pytest.mark.asyncio(loop_scope="module")
 @pytest.mark.parametrize("form", ["script", "directory"])
 async def test_a_service_killed_before_responding_has_one_job(
-    service: Service, tmp_path: Path, form: str
+    killed_service: Service, tmp_path: Path, form: str
 ) -> None:
     """The service is killed after committing the job, and the client retries."""
+    names: Names = {"experiment_name": "e", "model_name": form}
     async with (
-        relaying(service.port) as relay,
+        relaying(killed_service.port) as relay,
         AsyncAsgardClient(relay.url, retry_for=120) as client,
     ):
         killed = asyncio.Event()
@@ -171,30 +184,30 @@ async def test_a_service_killed_before_responding_has_one_job(
         async def kill(answer: bytes) -> None:
             if b" 202 " in answer:
                 relay.before_answer, relay.passing = None, False
-                await service.kill()
+                await killed_service.kill()
                 killed.set()
 
         relay.before_answer = kill
         if form == "script":
-            submitting = asyncio.create_task(client.submit(source="print('once')", **NAMES))
+            submitting = asyncio.create_task(client.submit(source="print('once')", **names))
         else:
             directory = project(tmp_path / "project")
             submitting = asyncio.create_task(
-                client.submit(directory, entrypoint="train.py", **NAMES)
+                client.submit(directory, entrypoint="train.py", **names)
             )
         async with asyncio.timeout(30):
             await killed.wait()
-        await service.start()
+        await killed_service.start()
         relay.passing = True
         job = await submitting
         assert relay.connections >= 2
-        assert [listed.job_id async for listed in client.list()] == [job.job_id]
+        assert [listed.job_id async for listed in client.list(model_name=form)] == [job.job_id]
         assert (await client.wait(job)).succeeded
 
 
-async def test_retry_is_not_repeated_after_a_lost_response(service: Service) -> None:
-    async with relaying(service.port) as relay, AsyncAsgardClient(relay.url) as client:
-        job = await client.submit(source="print(1)", **NAMES)
+async def test_retry_is_not_repeated_after_a_lost_response(shared: Service) -> None:
+    async with relaying(shared.port) as relay, AsyncAsgardClient(relay.url) as client:
+        job = await client.submit(source="print(1)", experiment_name="e", model_name="retried")
 
         async def lose(_answer: bytes) -> None:
             relay.passing = False
@@ -204,12 +217,12 @@ async def test_retry_is_not_repeated_after_a_lost_response(service: Service) -> 
             await client.retry(job)
         assert caught.value.sent
         relay.before_answer, relay.passing = None, True
-        assert len([listed async for listed in client.list()]) == 2
+        assert len([listed async for listed in client.list(model_name="retried")]) == 2
 
 
-async def test_a_delete_with_a_lost_response_succeeds(service: Service) -> None:
-    async with relaying(service.port) as relay, AsyncAsgardClient(relay.url) as client:
-        job = await client.submit(source="print(1)", **NAMES)
+async def test_a_delete_with_a_lost_response_succeeds(shared: Service) -> None:
+    async with relaying(shared.port) as relay, AsyncAsgardClient(relay.url) as client:
+        job = await client.submit(source="print(1)", experiment_name="e", model_name="deleted")
         await client.wait(job)
 
         async def lose(_answer: bytes) -> None:
@@ -218,7 +231,7 @@ async def test_a_delete_with_a_lost_response_succeeds(service: Service) -> None:
 
         relay.before_answer = lose
         await client.delete(job)
-        assert [listed async for listed in client.list()] == []
+        assert [listed async for listed in client.list(model_name="deleted")] == []
 
 
 @pytest.mark.service

@@ -17,65 +17,65 @@ pytestmark = pytest.mark.service
 
 @pytest.fixture
 async def service(tmp_path: Path) -> AsyncIterator[Service]:
-    """A service whose jobs can reach and corrupt the files of their attempts."""
-    async with running_service(tmp_path / "data", WITHOUT_MLFLOW | UNCONFINED) as started:
+    """A service whose jobs can reach and corrupt the files of their attempts, as in `shared`."""
+    settings = WITHOUT_MLFLOW | UNCONFINED | {"ASGARD_JOBS__MAX_CONCURRENT_JOBS": "3"}
+    async with running_service(tmp_path / "data", settings) as started:
         yield started
 
 
-async def test_a_job_that_deletes_its_own_directory_is_lost(service: Service) -> None:
-    job_id = await service.submit("import os, shutil\nshutil.rmtree(os.path.abspath('..'))")
-    job = await service.finished(job_id)
+async def test_a_job_that_deletes_its_own_directory_is_lost(shared: Service) -> None:
+    job_id = await shared.submit("import os, shutil\nshutil.rmtree(os.path.abspath('..'))")
+    job = await shared.finished(job_id)
     assert (job["status"], job["reason"]) == ("failed", "lost")
 
 
-async def test_a_job_without_its_directory_never_runs_again(
-    service: Service, tmp_path: Path
-) -> None:
-    script = f"""
+async def test_a_restart_finds_jobs_without_their_files(service: Service, tmp_path: Path) -> None:
+    """One loses its directory while it runs, one while the service is stopped, one its lock."""
+    without_directory = await service.submit(f"""
 import os, shutil, time
 open({str(tmp_path / "runs")!r}, "a").write("x")
 shutil.rmtree(os.path.abspath(".."))
 print("gone")
 while not os.path.exists({str(tmp_path / "enough")!r}): time.sleep(0.01)
-"""
-    job_id = await service.submit(script)
-    await service.says(job_id, "gone")
+""")
+    without_lock = await service.submit(f"""
+import os, time
+os.remove('../lock')
+print('gone')
+while not os.path.exists({str(tmp_path / "enough")!r}): time.sleep(0.01)
+print('end')
+""")
+    for job_id in (without_directory, without_lock):
+        await service.says(job_id, "gone")
+    ended = await service.submit(f"""
+import os, shutil, time
+while not os.path.exists({str(tmp_path / "stopped")!r}): time.sleep(0.01)
+shutil.rmtree(os.path.abspath('..'))
+""")
+    attempt = service.data_dir / "jobs" / ended / "attempts" / "1"
+    await service.phase(ended, "running")
     await service.kill()
-    await service.start()
-    assert (await service.job(job_id))["phase"] == "running"
-    (tmp_path / "enough").touch()
-    job = await service.finished(job_id)
-    assert [entry["phase"] for entry in job["history"]].count("starting") == 1
-    assert (tmp_path / "runs").read_text() == "x"
-
-
-async def test_files_deleted_while_stopped_mean_lost(service: Service) -> None:
-    job_id = await service.submit("import os, shutil; shutil.rmtree(os.path.abspath('..'))")
-    attempt = service.data_dir / "jobs" / job_id / "attempts" / "1"
-    await service.phase(job_id, "running", "finished")
-    await service.kill()
+    (tmp_path / "stopped").touch()
     await eventually(lambda: not attempt.exists())
     await service.start()
-    job = await service.finished(job_id)
+    assert (await service.job(without_directory))["phase"] == "running"
+    (tmp_path / "enough").touch()
+
+    job = await service.finished(without_directory)
+    assert [entry["phase"] for entry in job["history"]].count("starting") == 1
+    assert (tmp_path / "runs").read_text() == "x"
+    job = await service.finished(without_lock)
+    assert (job["status"], job["logs"]) == ("completed", "gone\nend\n")
+    job = await service.finished(ended)
     assert (job["status"], job["reason"]) == ("failed", "lost")
 
 
-async def test_a_job_without_its_lock_can_be_cancelled(service: Service) -> None:
+async def test_a_job_without_its_lock_can_be_cancelled(shared: Service) -> None:
     script = "import os, time\nos.remove('../lock')\nprint('gone')\ntime.sleep(60)"
-    job_id = await service.submit(script)
-    await service.says(job_id, "gone")
-    await service.post(f"/mlops/training/jobs/{job_id}/cancel")
-    assert (await service.finished(job_id))["reason"] == "cancelled"
-
-
-async def test_a_job_without_its_lock_survives_a_restart(service: Service) -> None:
-    script = "import os, time\nos.remove('../lock')\nprint('gone')\ntime.sleep(1)\nprint('end')"
-    job_id = await service.submit(script)
-    await service.says(job_id, "gone")
-    await service.kill()
-    await service.start()
-    job = await service.finished(job_id)
-    assert (job["status"], job["logs"]) == ("completed", "gone\nend\n")
+    job_id = await shared.submit(script)
+    await shared.says(job_id, "gone")
+    await shared.post(f"/mlops/training/jobs/{job_id}/cancel")
+    assert (await shared.finished(job_id))["reason"] == "cancelled"
 
 
 @pytest.mark.parametrize(
@@ -87,17 +87,17 @@ async def test_a_job_without_its_lock_survives_a_restart(service: Service) -> No
         "open('../pid.json', 'w').write('['); os.kill(os.getppid(), 9); time.sleep(60)",
     ],
 )
-async def test_corrupted_files_mean_lost(service: Service, spoil: str) -> None:
-    job = await service.finished(await service.submit(f"import os, time\n{spoil}"))
+async def test_corrupted_files_mean_lost(shared: Service, spoil: str) -> None:
+    job = await shared.finished(await shared.submit(f"import os, time\n{spoil}"))
     assert (job["status"], job["reason"]) == ("failed", "lost")
 
 
-async def test_a_log_that_is_no_file_does_not_delay_the_end(service: Service) -> None:
+async def test_a_log_that_is_no_file_does_not_delay_the_end(shared: Service) -> None:
     script = "import os\nos.remove('../../../job.log')\nos.symlink('/', '../../../job.log')"
-    job_id = await service.submit(script)
+    job_id = await shared.submit(script, model_name="no-log")
 
     async def ended() -> bool:
-        _, listed = await service.get("/mlops/training/jobs")
+        _, listed = await shared.get("/mlops/training/jobs", params={"model_name": "no-log"})
         return bool(listed["jobs"][0]["status"] == "completed")
 
     await eventually(ended, what=f"{job_id} is completed")
@@ -139,16 +139,16 @@ async def test_an_unexecutable_program_fails_the_job(tmp_path: Path) -> None:
 
 @pytest.mark.parametrize("stopped", ["keeper", "shim"])
 async def test_a_suspended_keeper_or_shim_allows_cancellation(
-    service: Service, stopped: str
+    shared: Service, stopped: str
 ) -> None:
-    job_id = await service.submit("import time\nprint('up')\ntime.sleep(60)")
-    await service.says(job_id, "up")
-    attempt = service.data_dir / "jobs" / job_id / "attempts" / "1"
+    job_id = await shared.submit("import time\nprint('up')\ntime.sleep(60)")
+    await shared.says(job_id, "up")
+    attempt = shared.data_dir / "jobs" / job_id / "attempts" / "1"
     pids = {
         "keeper": int((attempt / "lock").read_text().split()[0]),
         "shim": msgspec.json.decode((attempt / "pid.json").read_bytes())["shim_pid"],
     }
 
     os.kill(pids[stopped], signal.SIGSTOP)
-    await service.post(f"/mlops/training/jobs/{job_id}/cancel")
-    assert (await service.finished(job_id))["reason"] == "cancelled"
+    await shared.post(f"/mlops/training/jobs/{job_id}/cancel")
+    assert (await shared.finished(job_id))["reason"] == "cancelled"

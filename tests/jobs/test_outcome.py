@@ -3,10 +3,10 @@
 import os
 import signal
 from collections.abc import AsyncIterator
-from pathlib import Path
 
 import msgspec
 import pytest
+import pytest_asyncio
 
 from tests.support.service import WITHOUT_MLFLOW, Service, running_service
 
@@ -15,15 +15,20 @@ pytestmark = pytest.mark.service
 SLEEP = "import time\nprint('up')\ntime.sleep(60)"
 
 
-@pytest.fixture
-async def limited(tmp_path: Path) -> AsyncIterator[Service]:
-    """A service with a memory limit for jobs, enforced by RLIMIT_AS; see also tests/supervisor."""
+@pytest_asyncio.fixture(scope="module", loop_scope="module")
+async def limited(tmp_path_factory: pytest.TempPathFactory) -> AsyncIterator[Service]:
+    """A service with a memory limit for jobs, enforced by RLIMIT_AS; see also tests/supervisor.
+
+    Its environment has variables that jobs do not get.
+    """
     settings = {
         **WITHOUT_MLFLOW,
         "ASGARD_LIMITS__MEMORY_MB": "512",
         "ASGARD_LIMITS__CGROUPS": "off",
+        "ASGARD_MLFLOW__TOKEN": "t0k3n",
+        "CANARY": "s3cr3t",
     }
-    async with running_service(tmp_path / "data", settings) as service:
+    async with running_service(tmp_path_factory.mktemp("limited") / "data", settings) as service:
         yield service
 
 
@@ -33,6 +38,7 @@ def job_pid(service: Service, job_id: str) -> int:
     return pid
 
 
+@pytest.mark.asyncio(loop_scope="module")
 async def test_seven_end_reasons_are_distinguished(limited: Service) -> None:
     service = limited
     killed = await service.submit(SLEEP)
@@ -67,38 +73,38 @@ async def test_seven_end_reasons_are_distinguished(limited: Service) -> None:
     assert "Inferred" in memory["history"][-2]["detail"]
 
 
-async def test_a_memory_error_without_a_limit_is_an_exit_code(service: Service) -> None:
-    job = await service.finished(await service.submit("raise MemoryError('own')"))
+async def test_a_memory_error_without_a_limit_is_an_exit_code(shared: Service) -> None:
+    job = await shared.finished(await shared.submit("raise MemoryError('own')"))
     assert job["reason"] == "exit_code"
 
 
-async def test_the_error_ends_with_the_exception_line(service: Service) -> None:
+async def test_the_error_ends_with_the_exception_line(shared: Service) -> None:
     script = """
 try:
     {}["key"]
 except KeyError as error:
     raise ValueError("no such thing: 'key'") from error
 """
-    job = await service.finished(await service.submit(script))
+    job = await shared.finished(await shared.submit(script))
     assert job["error"].splitlines()[-1] == "ValueError: no such thing: 'key'"
     assert "exited with code 1" in job["error"]
 
 
-async def test_a_missing_module_gets_a_hint(service: Service) -> None:
-    job = await service.finished(await service.submit("import no_such_module"))
+async def test_a_missing_module_gets_a_hint(shared: Service) -> None:
+    job = await shared.finished(await shared.submit("import no_such_module"))
     assert "Hint: " in job["error"]
     assert job["error"].endswith("ModuleNotFoundError: No module named 'no_such_module'")
 
 
-async def test_killing_after_the_grace_period_is_recorded(service: Service) -> None:
+async def test_killing_after_the_grace_period_is_recorded(shared: Service) -> None:
     script = "import signal, time\nsignal.signal(15, signal.SIG_IGN)\ntime.sleep(60)"
-    job = await service.finished(await service.submit(script, timeout=1))
+    job = await shared.finished(await shared.submit(script, timeout=1))
     assert (job["reason"], job["signal"]) == ("timeout", "SIGKILL")
     assert "was killed" in job["history"][-2]["detail"]
 
 
-async def test_usage_and_times_are_recorded(service: Service) -> None:
-    job = await service.finished(await service.submit("x = bytearray(64 << 20)"))
+async def test_usage_and_times_are_recorded(shared: Service) -> None:
+    job = await shared.finished(await shared.submit("x = bytearray(64 << 20)"))
     assert job["resources"]["peak_memory_bytes"] > 64 << 20
     assert job["resources"]["cpu_seconds"] > 0
     assert job["created_at"] <= job["started_at"] <= job["completed_at"]
@@ -112,13 +118,12 @@ async def test_usage_and_times_are_recorded(service: Service) -> None:
     ]
 
 
-async def test_a_job_has_a_clean_environment(tmp_path: Path) -> None:
-    settings = {**WITHOUT_MLFLOW, "CANARY": "s3cr3t", "ASGARD_MLFLOW__TOKEN": "t0k3n"}
+@pytest.mark.asyncio(loop_scope="module")
+async def test_a_job_has_a_clean_environment(limited: Service) -> None:
     script = "import os\nfor name in sorted(os.environ): print(name, os.environ[name], sep='=')"
-    async with running_service(tmp_path / "data", settings) as service:
-        job_id = await service.submit(script, environment_vars={"MINE": "ä b"}, tags={"team": "x"})
-        job = await service.finished(job_id)
-        assert "t0k3n" not in service.log.read_text()
+    job_id = await limited.submit(script, environment_vars={"MINE": "ä b"}, tags={"team": "x"})
+    job = await limited.finished(job_id)
+    assert "t0k3n" not in limited.log.read_text()
     variables = dict(line.split("=", 1) for line in job["logs"].splitlines())
     assert sorted(variables) == [
         "ASGARD_JOB_ID",

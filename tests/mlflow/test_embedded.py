@@ -97,47 +97,6 @@ async def get_run(uri: str, run_id: str) -> dict[str, Any]:
         return run
 
 
-async def adopted(service: Service, uri: str, pid: int) -> None:
-    """Crash the service; its successor continues with the same server."""
-    await service.kill()
-    await service.start()
-    assert (await service.mlflow_uri(), mlflow_pid(service)) == (uri, pid)
-
-
-async def test_it_outlives_service_crashes_and_is_restarted(tmp_path: Path) -> None:
-    settings = {**SETTINGS, "ASGARD_TRACKING__SETTLE_SECONDS": "60"}
-    async with running_service(tmp_path / "data", settings) as service:
-        first, pid = await service.mlflow_uri(), mlflow_pid(service)
-        await adopted(service, first, pid)
-        os.kill(pid, signal.SIGKILL)
-        await state(service, "starting")
-        assert await service.mlflow_uri() == first
-        assert mlflow_pid(service) != pid
-
-        # it exits while the service is busy: nobody else can take its port
-        await adopted(service, first, mlflow_pid(service))
-        os.kill(service.pid, signal.SIGSTOP)
-        try:
-            os.kill(mlflow_pid(service), signal.SIGKILL)
-            await eventually(lambda: not mlflow_processes(service), what="MLflow is gone")
-            for family, host in ((socket.AF_INET, "127.0.0.1"), (socket.AF_INET6, "::1")):
-                with socket.socket(family) as other:
-                    other.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
-                    with pytest.raises(OSError, match="in use"):
-                        other.bind((host, int(first.rpartition(":")[2])))
-        finally:
-            os.kill(service.pid, signal.SIGCONT)
-        await state(service, "starting")
-        assert await service.mlflow_uri() == first
-        job = await service.finished(await service.submit(MAKES_A_RUN))
-        assert job["status"] == "completed", job["logs"]
-        assert (await get_run(first, job["logs"].split()[-1]))["info"]["status"] == "FINISHED"
-
-        # without running jobs it stops with the service
-        assert await service.end() == 0
-        assert mlflow_processes(service) == []
-
-
 async def test_a_service_that_is_stopped_at_once_leaves_no_server(tmp_path: Path) -> None:
     async with running_service(tmp_path / "data", SETTINGS) as service:
         for _ in range(2):
@@ -320,6 +279,38 @@ async def test_a_run_is_recorded_though_mlflow_starts_late(placed: Placed) -> No
         os.kill(pid, signal.SIGCONT)
     await recorded(service, job_id, run_id)
     assert (await get_run(placed.uri, run_id))["info"]["status"] == "FINISHED"
+
+
+@pytest.mark.asyncio(loop_scope="module")
+async def test_it_outlives_service_crashes_and_is_restarted(placed: Placed) -> None:
+    service, uri = placed.service, placed.uri
+    before = mlflow_pid(service)
+    for _ in range(2):
+        await service.kill()
+        await service.start()
+        assert (await service.mlflow_uri(), mlflow_pid(service)) == (uri, before)
+
+    # it exits while the service is busy: nobody else can take its port
+    os.kill(service.pid, signal.SIGSTOP)
+    try:
+        os.kill(before, signal.SIGKILL)
+        await eventually(lambda: not mlflow_processes(service), what="MLflow is gone")
+        for family, host in ((socket.AF_INET, "127.0.0.1"), (socket.AF_INET6, "::1")):
+            with socket.socket(family) as other:
+                other.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+                with pytest.raises(OSError, match="in use"):
+                    other.bind((host, int(uri.rpartition(":")[2])))
+    finally:
+        os.kill(service.pid, signal.SIGCONT)
+    await state(service, "starting")
+    assert await service.mlflow_uri() == uri
+    assert mlflow_pid(service) != before
+    job_id = await service.submit(MAKES_A_RUN)
+    job = await service.finished(job_id)
+    assert job["status"] == "completed", job["logs"]
+    run_id = job["logs"].split()[-1]
+    await recorded(service, job_id, run_id)
+    assert (await get_run(uri, run_id))["info"]["status"] == "FINISHED"
 
 
 async def test_an_external_server_is_neither_started_nor_stopped(tmp_path: Path) -> None:

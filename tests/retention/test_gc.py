@@ -18,8 +18,8 @@ from asgard_async.config.data_directory import DataDirectory
 from asgard_async.store import archives as archive_store
 from tests.store.test_upgrade import content, old_database
 from tests.support.archives import zip_of
-from tests.support.asgard_command import asgard
 from tests.support.eventually import eventually
+from tests.support.preloaded_command import asgard
 from tests.support.service import UNREACHABLE_MLFLOW, Service, running_service
 
 pytestmark = pytest.mark.service

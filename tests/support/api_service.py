@@ -3,7 +3,6 @@
 `tests.support.service` runs it in a separate process, for tests that kill it.
 """
 
-import asyncio
 from collections.abc import AsyncIterator, Mapping
 from contextlib import asynccontextmanager
 from pathlib import Path
@@ -41,6 +40,7 @@ def service_config(data_dir: Path, **sections: Mapping[str, Any]) -> Config:
         "jobs": {"stop_grace_seconds": 0.5},
         "mlflow": {"tracking_uri": NOWHERE},
         "tracking": {"settle_seconds": 0.0},
+        "warm": {"preload": ["idna"]},  # see tests.support.service.QUICK_TO_WARM
     }
     for section, keys in sections.items():
         overrides.setdefault(section, {}).update(keys)
@@ -60,7 +60,7 @@ async def running(config: Config) -> AsyncIterator[Client]:
         for job in (await get_json(client, "/mlops/training/jobs?status=running"))["jobs"]:
             await cancel(client, job["job_id"])
     # kept for a job that was about to start
-    await asyncio.to_thread(remove_control_groups, config.data_dir)
+    await remove_control_groups(config.data_dir)
 
 
 def store_of(client: Client) -> JobStore:

@@ -8,9 +8,9 @@ import sys
 from collections.abc import AsyncIterator
 from pathlib import Path
 
-from tests.support.eventually import eventually
+from tests.support.eventually import SLOWNESS, eventually
 
-DEADLINE_SECONDS = 180
+DEADLINE_SECONDS = 180 * SLOWNESS
 
 
 def environment(**environ: str) -> dict[str, str]:

@@ -1,6 +1,7 @@
 """Wait for effects by condition with a deadline, never for a fixed time."""
 
 import asyncio
+import os
 import time
 from collections.abc import Awaitable, Callable
 from typing import Any, TypeVar, overload
@@ -9,6 +10,8 @@ T = TypeVar("T")
 
 DEADLINE_SECONDS = 120.0
 """Far longer than anything takes, so that a busy machine fails no test."""
+SLOWNESS = float(os.environ.get("ASGARD_TEST_SLOWNESS", "1"))
+"""The factor by which all deadlines are longer, for an emulated machine."""
 LOOK_AGAIN_SECONDS = 0.01, 0.05
 """The pause between two looks, which grows with the time waited: looking takes time of the machine
 that what is waited for needs."""
@@ -33,6 +36,7 @@ async def eventually(
     Raises:
         AssertionError: The condition was not met in time.
     """
+    within *= SLOWNESS
     shortest, longest = LOOK_AGAIN_SECONDS
     begun = time.monotonic()
     while True:

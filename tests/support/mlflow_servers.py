@@ -18,6 +18,7 @@ from aiohttp import web
 
 from tests.support.service import free_port
 
+ROOT = Path(__file__).parents[2]
 START_SECONDS = 120.0
 STOP_SECONDS = 10.0
 
@@ -88,7 +89,7 @@ def running_mlflow(
     port = free_port()
     log = directory / "mlflow.log"
     command = [
-        *(sys.executable, "-m", "mlflow", "server"),
+        *(sys.executable, "-m", "tests.support.mlflow_program", "server"),
         *("--host", "127.0.0.1", "--port", str(port), "--workers", "1"),
         *("--backend-store-uri", f"sqlite:///{directory / 'mlflow.db'}"),
         *("--artifacts-destination", artifacts or str(directory / "artifacts")),
@@ -97,7 +98,12 @@ def running_mlflow(
     with log.open("wb") as output:
         process = subprocess.Popen(
             command,
-            env={**os.environ, "MLFLOW_SERVER_ENABLE_JOB_EXECUTION": "false", **environment},
+            env={
+                **os.environ,
+                "PYTHONPATH": str(ROOT),
+                "MLFLOW_SERVER_ENABLE_JOB_EXECUTION": "false",
+                **environment,
+            },
             cwd=directory,
             stdin=subprocess.DEVNULL,
             stdout=output,

@@ -262,7 +262,7 @@ class Service(ServiceApi):
         await eventually(self._is_gone, what="no process of the service left")
         # if keeper and shim of a job were killed, its control group stays for the next service
         self._clear_groups()
-        remove_control_groups(self.data_dir)
+        await remove_control_groups(self.data_dir)
         if self.log.exists() and not self.may_fail:
             self.assert_unharmed()
 
@@ -283,13 +283,19 @@ class Service(ServiceApi):
         assert not found, before[-500:] + found + after[:5000]
 
 
-def remove_control_groups(data_dir: Path) -> None:
+async def remove_control_groups(data_dir: Path) -> None:
     """Remove what a service left for the next one on the same data, of which there is none."""
     data = DataDirectory(root=data_dir)
     limits_config = load_config(environ={}).limits
-    enforcer = LimitEnforcer(limits_config, jobs_dir=data.jobs, builds_dir=data.builds)
-    enforcer.open()
-    enforcer.close()
+
+    def remove() -> bool:
+        enforcer = LimitEnforcer(limits_config, jobs_dir=data.jobs, builds_dir=data.builds)
+        enforcer.open()
+        enforcer.close()
+        return not any(parent.directory.exists() for parent in enforcer.parents)
+
+    # a process that has just been killed may keep its group for another moment
+    await eventually(lambda: asyncio.to_thread(remove), what="no control group is left")
 
 
 def submission(script: str | bytes, **fields: Any) -> dict[str, Any]:

@@ -103,7 +103,7 @@ class Storage:
             if not self._incoming[intake.pool]:
                 del self._incoming[intake.pool]
             if artifact is None:
-                self._usage.add(account, written=intake.size)
+                self._usage.add(account, written=intake.newly_received())
 
     async def _take_in(
         self, scope: Scope, receive: Receive, send: Send, intake: "_Intake", *, creates: bool
@@ -124,8 +124,10 @@ class Storage:
         async def record() -> None:
             if artifact is not None:
                 await asyncio.to_thread(self._usage.store, artifact, account, intake.stored)
-            elif creates:
-                self._usage.add(account, created=1)
+            else:
+                self._usage.add(
+                    account, written=intake.newly_received(), created=1 if creates else 0
+                )
             self._incoming[intake.pool] -= intake.release()
 
         if artifact is not None:
@@ -176,7 +178,7 @@ class _Intake:
         self.account = account
         self.artifact = artifact
         self.pool = account if artifact is not None else f"records of {account}"
-        self.size = 0
+        self.size = self._counted = 0
         self.overhead = 0 if artifact is None else _overhead(artifact)
         self.reserved = self.overhead + (0 if artifact is None else declared)
         self._disk_checked_at = -DISK_CHECK_BYTES
@@ -192,6 +194,11 @@ class _Intake:
         beyond = max(0, self.overhead + self.size - self.reserved)
         self.reserved += beyond
         return beyond
+
+    def newly_received(self) -> int:
+        """Return the bytes received since the last call."""
+        size, self._counted = self.size - self._counted, self.size
+        return size
 
     def release(self) -> int:
         """Return the reserved bytes, of which none remain."""

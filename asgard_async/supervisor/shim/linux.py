@@ -89,6 +89,20 @@ def boot_id() -> str:
         return file.read().strip()
 
 
+def open_process(pid: int) -> int | None:
+    """Open a pidfd (pidfd_open(2)); None if there is no such process.
+
+    The number may be that of a thread, or of a session or group whose leader has ended. Which error
+    says so depends on the kernel.
+    """
+    try:
+        return os.pidfd_open(pid)
+    except OSError as error:
+        if error.errno in {errno.ESRCH, errno.EINVAL, errno.ENOENT}:
+            return None
+        raise
+
+
 def start_time(pid: int) -> int | None:
     """Return the start time of a process in 10 ms ticks since boot (proc(5)), None if gone."""
     try:

@@ -9,8 +9,11 @@ import signal
 import sys
 from typing import TypedDict
 
-from . import file_system, landlock, leftovers, linux
+from . import file_system, landlock, leftovers, linux, seccomp
 from .command_line import show_command_line
+
+TRUNCATION_ABI = 3
+"""The first version of Landlock that restricts truncate(2). Namespaces do so as well."""
 
 
 class SandboxSpec(TypedDict):
@@ -81,6 +84,8 @@ def enter_sandbox(sandbox: SandboxSpec) -> None:
     linux.drop_capabilities()
     linux.forbid_new_privileges()
     landlock.restrict(sandbox["landlock"])
+    if sandbox["landlock"] and not sandbox["namespaces"] and 0 < landlock.abi() < TRUNCATION_ABI:
+        seccomp.forbid_truncation_by_path()
     # A process that changes its user without executing a program cannot read its own /proc. This is
     # safe, because its memory contains no secrets of others.
     linux.set_dumpable(True)

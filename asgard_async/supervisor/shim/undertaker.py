@@ -30,9 +30,8 @@ def main() -> None:
         return
     with open(os.path.join(attempt, files.LOCK)) as file:
         pid, start_time, boot_id = file.read().split()
-    try:
-        keeper = os.pidfd_open(int(pid))
-    except ProcessLookupError:
+    keeper = linux.open_process(int(pid))
+    if keeper is None:
         return
     if (linux.start_time(int(pid)), linux.boot_id()) == (int(start_time), boot_id):
         signal.pidfd_send_signal(keeper, signal.SIGTERM)
@@ -41,9 +40,8 @@ def main() -> None:
 def _wait_for_exit_of(parent: int) -> None:
     if os.getppid() != parent:
         return
-    try:
-        service = os.pidfd_open(parent)
-    except ProcessLookupError:
+    service = linux.open_process(parent)
+    if service is None:
         return
     poll = select.poll()
     poll.register(service, select.POLLIN)

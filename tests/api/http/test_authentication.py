@@ -3,10 +3,12 @@
 import json
 from base64 import b64encode
 from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
 from itertools import count
 from pathlib import Path
 
 import pytest
+import pytest_asyncio
 from aiohttp import WSServerHandshakeError, hdrs
 
 from asgard_async.api.routes import PAGES, ROUTES
@@ -40,15 +42,47 @@ def by(secret: str) -> Headers:
     return {"Authorization": f"Bearer {secret}"}
 
 
-@pytest.fixture
-async def closed(tmp_path: Path) -> AsyncIterator[Client]:
+@asynccontextmanager
+async def with_a_token(data_dir: Path) -> AsyncIterator[Client]:
     # so that a test can have many addresses: wrong tokens throttle each address
-    config = service_config(tmp_path, server={"trusted_proxies": ["127.0.0.1"]})
+    config = service_config(data_dir, server={"trusted_proxies": ["127.0.0.1"]})
     async with running(config) as client:
         bearer(client, Scope.ADMIN)
         yield client
         # the client looks for running jobs on exit, which must not need a token
-        (tmp_path / "tokens.json").unlink()
+        (data_dir / "tokens.json").unlink()
+
+
+@pytest.fixture
+async def closed(tmp_path: Path) -> AsyncIterator[Client]:
+    """A service that has a token."""
+    async with with_a_token(tmp_path) as client:
+        yield client
+
+
+@pytest_asyncio.fixture(scope="module", loop_scope="module")
+async def shared_closed(tmp_path_factory: pytest.TempPathFactory) -> AsyncIterator[Client]:
+    """A service that has tokens, for the tests that send wrong ones only from `ADDRESSES`."""
+    async with with_a_token(tmp_path_factory.mktemp("closed")) as client:
+        yield client
+
+
+@pytest_asyncio.fixture(scope="module", loop_scope="module")
+async def endless(shared_closed: Client) -> str:
+    """The id of a job of the shared service."""
+    accepted = await shared_closed.post(
+        UPLOAD, json=submission(ENDLESS), headers=bearer(shared_closed, Scope.SUBMIT)
+    )
+    job_id: str = (await accepted.json())["job_id"]
+    return job_id
+
+
+async def number_of_jobs(client: Client) -> int:
+    return sum((await store_of(client).counts()).values())
+
+
+ADDRESSES = (f"192.0.{number // 250}.{1 + number % 250}" for number in count())
+"""Addresses from which no request has come yet."""
 
 
 WRONG: dict[str, Headers] = {
@@ -64,10 +98,12 @@ WRONG: dict[str, Headers] = {
 
 
 @pytest.mark.service
+@pytest.mark.asyncio(loop_scope="module")
 @pytest.mark.parametrize("path", PATHS)
-async def test_requests_without_a_token_are_rejected(closed: Client, path: str) -> None:
+async def test_requests_without_a_token_are_rejected(shared_closed: Client, path: str) -> None:
+    jobs = await number_of_jobs(shared_closed)
     for verb in VERBS:
-        response = await closed.request(verb, filled(path), json=submission("print()"))
+        response = await shared_closed.request(verb, filled(path), json=submission("print()"))
         if path.startswith("/health/"):
             assert response.status in {200, 405}
         elif verb == "HEAD":
@@ -77,23 +113,22 @@ async def test_requests_without_a_token_are_rejected(closed: Client, path: str) 
             assert "asgard token create" in document["detail"]
             assert response.headers["WWW-Authenticate"].startswith("Bearer ")
             assert "Basic " in response.headers["WWW-Authenticate"]
-    assert sum((await store_of(closed).counts()).values()) == 0
+    assert await number_of_jobs(shared_closed) == jobs
 
 
 @pytest.mark.service
+@pytest.mark.asyncio(loop_scope="module")
 @pytest.mark.parametrize("headers", WRONG.values(), ids=WRONG)
-async def test_requests_with_a_wrong_token_are_rejected(closed: Client, headers: Headers) -> None:
+async def test_requests_with_a_wrong_token_are_rejected(
+    shared_closed: Client, endless: str, headers: Headers
+) -> None:
     """Every route and method of an existing job, and its WebSocket."""
-    accepted = await closed.post(
-        UPLOAD, json=submission(ENDLESS), headers=bearer(closed, Scope.SUBMIT)
-    )
-    job_id = (await accepted.json())["job_id"]
-    addresses = (f"192.0.{number // 250}.{1 + number % 250}" for number in count())
+    jobs = await number_of_jobs(shared_closed)
     for path in PATHS:
-        url = f"{filled(path, job_id)}?token=x&access_token=x"
+        url = f"{filled(path, endless)}?token=x&access_token=x"
         for verb in VERBS:
-            by_another = headers | {"X-Forwarded-For": next(addresses)}
-            response = await closed.request(
+            by_another = headers | {"X-Forwarded-For": next(ADDRESSES)}
+            response = await shared_closed.request(
                 verb, url, json=submission("print()"), headers=by_another
             )
             if path.startswith("/health/"):
@@ -104,32 +139,35 @@ async def test_requests_with_a_wrong_token_are_rejected(closed: Client, headers:
                 await problem(response, 401)
         if not path.startswith("/health/"):
             with pytest.raises(WSServerHandshakeError) as refused:
-                await closed.ws_connect(url, headers=headers | {"X-Forwarded-For": next(addresses)})
+                await shared_closed.ws_connect(
+                    url, headers=headers | {"X-Forwarded-For": next(ADDRESSES)}
+                )
             assert refused.value.status == 401, path
-    jobs = await store_of(closed).counts()
-    assert sum(jobs.values()) == 1
-    assert (await store_of(closed).get(job_id)).phase is not Phase.FINISHED
+    assert await number_of_jobs(shared_closed) == jobs
+    assert (await store_of(shared_closed).get(endless)).phase is not Phase.FINISHED
 
 
 @pytest.mark.service
-async def test_a_revoked_token_is_rejected(closed: Client) -> None:
-    tokens = tokens_of(closed)
-    revoked, other = bearer(closed, Scope.ADMIN), bearer(closed, Scope.ADMIN)
-    tokens.revoke(tokens.all()[1].id)
+@pytest.mark.asyncio(loop_scope="module")
+async def test_a_revoked_token_is_rejected(shared_closed: Client) -> None:
+    tokens = tokens_of(shared_closed)
+    revoked, other = bearer(shared_closed, Scope.ADMIN), bearer(shared_closed, Scope.ADMIN)
+    tokens.revoke(tokens.all()[-2].id)
     secret, another = (one["Authorization"].split()[1] for one in (revoked, other))
     with_another_id = by(another[:16] + secret[16:])
-    for number, headers in enumerate((revoked, with_another_id, by(another[:-1]))):
-        for place, path in enumerate(PATHS):
+    for headers in (revoked, with_another_id, by(another[:-1])):
+        for path in PATHS:
             if not path.startswith("/health/"):
-                address = {"X-Forwarded-For": f"192.0.{place}.{1 + number}"}
-                response = await closed.get(filled(path), headers=headers | address)
+                address = {"X-Forwarded-For": next(ADDRESSES)}
+                response = await shared_closed.get(filled(path), headers=headers | address)
                 await problem(response, 401)
-    assert (await closed.get("/mlops/status", headers=other)).status == 200
+    assert (await shared_closed.get("/mlops/status", headers=other)).status == 200
 
 
 @pytest.mark.service
-async def test_every_way_to_send_a_token_is_accepted(closed: Client) -> None:
-    headers = bearer(closed, Scope.READ)
+@pytest.mark.asyncio(loop_scope="module")
+async def test_every_way_to_send_a_token_is_accepted(shared_closed: Client) -> None:
+    headers = bearer(shared_closed, Scope.READ)
     secret = headers["Authorization"].split()[1]
     basic = "Basic " + b64encode(f"anybody:{secret}".encode()).decode()
     for credentials in (
@@ -138,13 +176,16 @@ async def test_every_way_to_send_a_token_is_accepted(closed: Client) -> None:
         {"Authorization": basic},
         {"Sec-WebSocket-Protocol": f"asgard.logs, asgard.bearer.{secret}"},
     ):
-        assert (await closed.get("/mlops/status", headers=credentials)).status == 200
+        assert (await shared_closed.get("/mlops/status", headers=credentials)).status == 200
 
 
 @pytest.mark.service
-async def test_an_insufficient_scope_is_403(closed: Client) -> None:
+@pytest.mark.asyncio(loop_scope="module")
+async def test_an_insufficient_scope_is_403(shared_closed: Client) -> None:
     async def status(scope: Scope, verb: str, path: str) -> int:
-        response = await closed.request(verb, path, headers=bearer(closed, scope), json={})
+        response = await shared_closed.request(
+            verb, path, headers=bearer(shared_closed, scope), json={}
+        )
         if response.status == 403:
             document = await problem(response, 403)
             assert f"has the scope '{scope}'" in document["detail"]
@@ -197,11 +238,12 @@ async def test_failures_throttle_an_address_but_valid_tokens_pass(closed: Client
 
 
 @pytest.mark.service
-async def test_idempotency_keys_are_scoped_to_the_token(closed: Client) -> None:
+@pytest.mark.asyncio(loop_scope="module")
+async def test_idempotency_keys_are_scoped_to_the_token(shared_closed: Client) -> None:
     ids = set()
     for _ in range(2):
-        headers = bearer(closed, Scope.SUBMIT) | {"Idempotency-Key": "k"}
-        response = await closed.post(UPLOAD, json=submission("print()"), headers=headers)
+        headers = bearer(shared_closed, Scope.SUBMIT) | {"Idempotency-Key": "k"}
+        response = await shared_closed.post(UPLOAD, json=submission("print()"), headers=headers)
         assert response.status == 202
         ids.add((await response.json())["job_id"])
     assert len(ids) == 2
@@ -234,16 +276,17 @@ async def test_a_damaged_token_file_rejects_every_request(
 
 
 @pytest.mark.service
-async def test_a_websocket_authenticates_by_subprotocol(closed: Client) -> None:
-    headers = bearer(closed, Scope.SUBMIT)
-    accepted = await closed.post(UPLOAD, json=submission("print()"), headers=headers)
+@pytest.mark.asyncio(loop_scope="module")
+async def test_a_websocket_authenticates_by_subprotocol(shared_closed: Client) -> None:
+    headers = bearer(shared_closed, Scope.SUBMIT)
+    accepted = await shared_closed.post(UPLOAD, json=submission("print()"), headers=headers)
     path = (await accepted.json())["links"]["stream"]
     secret = f"asgard.bearer.{headers['Authorization'].split()[1]}"
     for offered, agreed in (((secret,), secret), ((secret, "asgard.logs"), "asgard.logs")):
-        async with closed.ws_connect(path, protocols=offered) as ws:
+        async with shared_closed.ws_connect(path, protocols=offered) as ws:
             assert ws.protocol == agreed
             assert (await ws.receive_json())["type"] == "status"
     for wrong in ((), ("asgard.logs",), (secret[:-1],)):
         with pytest.raises(WSServerHandshakeError) as refused:
-            await closed.ws_connect(path, protocols=wrong)
+            await shared_closed.ws_connect(path, protocols=wrong)
         assert refused.value.status == 401

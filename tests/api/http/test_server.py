@@ -114,9 +114,11 @@ async def test_an_aborted_request_body_is_not_a_server_error(
         b"/\xff",
     ],
 )
-async def test_raw_bytes_in_a_path_are_not_a_server_error(api: Client, target: bytes) -> None:
+async def test_raw_bytes_in_a_path_are_not_a_server_error(
+    shared_api: Client, target: bytes
+) -> None:
     status, headers, body = await exchange(
-        api, b"GET " + target + b" HTTP/1.1\r\n" + HEADERS + b"\r\n"
+        shared_api, b"GET " + target + b" HTTP/1.1\r\n" + HEADERS + b"\r\n"
     )
     assert 400 <= status < 500
     assert headers["Content-Type"] == "application/problem+json"
@@ -124,7 +126,9 @@ async def test_raw_bytes_in_a_path_are_not_a_server_error(api: Client, target: b
 
 
 @pytest.mark.parametrize("name", [b"X-Request-ID", b"Idempotency-Key", b"Content-Type", b"Host"])
-async def test_raw_bytes_in_a_header_are_not_a_server_error(api: Client, name: bytes) -> None:
+async def test_raw_bytes_in_a_header_are_not_a_server_error(
+    shared_api: Client, name: bytes
+) -> None:
     body = json.dumps(submission("print()")).encode()
     headers = {
         b"Host": b"localhost",
@@ -134,6 +138,6 @@ async def test_raw_bytes_in_a_header_are_not_a_server_error(api: Client, name: b
     head = b"".join(key + b": " + value + b"\r\n" for key, value in headers.items())
     length = b"Connection: close\r\nContent-Length: %d\r\n\r\n" % len(body)
     status, _, _ = await exchange(
-        api, b"POST /mlops/training/upload HTTP/1.1\r\n" + head + length + body
+        shared_api, b"POST /mlops/training/upload HTTP/1.1\r\n" + head + length + body
     )
     assert status in {202, 400, 403, 415, 422}

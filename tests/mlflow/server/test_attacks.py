@@ -10,6 +10,7 @@ import json
 import os
 import signal
 import socket
+import sqlite3
 from collections.abc import AsyncIterator, Iterator
 from pathlib import Path
 from typing import Any
@@ -19,14 +20,17 @@ import pytest
 import pytest_asyncio
 from opentelemetry.proto.collector.trace.v1.trace_service_pb2 import ExportTraceServiceRequest
 
+from asgard_async.config import load_config
 from asgard_async.mlflow.attempt_tokens import AttemptTokens
+from asgard_async.mlflow.embedded import ADDRESS_SPACE_BYTES
+from asgard_async.mlflow.server.artifacts import MAX_CREATED, MAX_RECORD_BYTES
 from asgard_async.mlflow.server.interrupted_uploads import TEMPORARY_PREFIX
 from tests.support.asgard_command import asgard
 from tests.support.eventually import eventually
 from tests.support.mlflow_user import fresh, fresh_job_id
 from tests.support.processes import processes_with
-from tests.support.service import Service, running_service
-from tests.support.service_users import IS_ROOT
+from tests.support.service import QUICK_TO_WARM, Service, running_service
+from tests.support.service_users import IS_ROOT, launcher_for_ordinary_user
 
 pytestmark = [pytest.mark.mlflow, pytest.mark.asyncio(loop_scope="module")]
 
@@ -39,6 +43,7 @@ API = "/api/2.0/mlflow/"
 ARTIFACTS = "/api/2.0/mlflow-artifacts/artifacts/"
 CREATE = API + "experiments/create"
 SETTINGS = {
+    **QUICK_TO_WARM,
     "ASGARD_TRACKING__REFRESH_SECONDS": "1",
     "ASGARD_LIMITS__JOB_DIR_MB": str(LIMIT_MB),
     "ASGARD_MLFLOW__MAX_BODY_BYTES": str(MAX_BODY),
@@ -82,6 +87,12 @@ class Mlflow:
         data = io.BytesIO(bytes(int(mib * MIB)))
         return (await self.ask("PUT", ARTIFACTS + name, data=data, headers=self.token(job_id)))[0]
 
+    def has_used(self, job_id: str, *, written: int = 0, created: int = 0) -> None:
+        """Let a job that MLflow has not seen yet have used up a part of what it may store."""
+        with contextlib.closing(sqlite3.connect(self.store / "usage.db")) as database, database:
+            database.execute("INSERT INTO accounts VALUES (?, ?, ?)", (job_id, written, created))
+
+    @property
     def pid(self) -> int:
         (pid,) = [
             pid
@@ -91,14 +102,24 @@ class Mlflow:
         return pid
 
     def peak_bytes(self) -> int:
-        status = Path(f"/proc/{self.pid()}/status").read_text()
+        status = Path(f"/proc/{self.pid}/status").read_text()
         return int(status.partition("VmHWM:")[2].split()[0]) << 10
 
 
-@pytest_asyncio.fixture(scope="module", loop_scope="module")
-async def mlflow(tmp_path_factory: pytest.TempPathFactory) -> AsyncIterator[Mlflow]:
+@pytest_asyncio.fixture(
+    scope="module",
+    loop_scope="module",
+    params=["same user", pytest.param("ordinary", marks=pytest.mark.soak)],
+)
+async def mlflow(
+    request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory
+) -> AsyncIterator[Mlflow]:
     data_dir = tmp_path_factory.mktemp("attacked") / "data"
-    async with running_service(data_dir, SETTINGS) as service, aiohttp.ClientSession() as session:
+    launcher = launcher_for_ordinary_user(data_dir) if request.param == "ordinary" else ()
+    async with (
+        running_service(data_dir, SETTINGS, launcher) as service,
+        aiohttp.ClientSession() as session,
+    ):
         yield Mlflow(service, await service.mlflow_uri(), session)
 
 
@@ -145,9 +166,13 @@ async def test_a_packed_body_is_bounded_unpacked(mlflow: Mlflow) -> None:
         "Content-Type": "application/x-protobuf",
         "X-MLflow-Experiment-Id": "0",
     }
-    for path, expected in (("/v1/traces", 413), (CREATE, 415), ("/graphql", 415)):
-        status, _ = await mlflow.ask("POST", path, data=io.BytesIO(bomb), headers=headers)
-        assert status == expected
+    for path, expected, why in (
+        ("/v1/traces", 413, "max_body_bytes"),
+        (CREATE, 415, "uncompressed"),
+        ("/graphql", 415, "uncompressed"),
+    ):
+        status, text = await mlflow.ask("POST", path, data=io.BytesIO(bomb), headers=headers)
+        assert (status, why in text) == (expected, True), text
     headers["Content-Encoding"] = "zstd"
     assert (await mlflow.ask("POST", "/v1/traces", data=b"x", headers=headers))[0] == 415
     assert mlflow.peak_bytes() - before < MARGIN_BYTES
@@ -177,6 +202,21 @@ async def test_endless_headers_are_refused(mlflow: Mlflow) -> None:
         pass
     writer.close()
     assert mlflow.peak_bytes() - before < MARGIN_BYTES
+
+
+async def test_its_memory_is_limited(mlflow: Mlflow) -> None:
+    """By its control group, or else by its address space."""
+    pid, limits = mlflow.pid, []
+    for folder, _, files in os.walk("/sys/fs/cgroup"):
+        with contextlib.suppress(OSError):  # groups of other tests disappear meanwhile
+            if str(pid) in Path(folder, "cgroup.procs").read_text().split():
+                names = {"memory.max", "memory.limit_in_bytes"}.intersection(files)
+                limits += [Path(folder, name).read_text().strip() for name in names]
+    space = Path(f"/proc/{pid}/limits").read_text().partition("Max address space")[2].split()[0]
+    if space.isdecimal():
+        limits.append(str(int(space) - ADDRESS_SPACE_BYTES))
+    most = load_config(environ={}).mlflow.memory_mb << 20
+    assert any(text.isdecimal() and int(text) <= most for text in limits), limits
 
 
 # --- artifacts -------------------------------------------------------------------------------
@@ -260,6 +300,41 @@ async def test_callers_without_a_token_share_one_limit(mlflow: Mlflow) -> None:
     await mlflow.service.finished(job_id)
     status, _ = await mlflow.ask("GET", f"{API}experiments/get-by-name?experiment_name={name}")
     assert status == 200
+
+
+# --- records ---------------------------------------------------------------------------------
+
+
+async def test_a_job_creates_a_bounded_number_of_things(mlflow: Mlflow) -> None:
+    job_id = fresh_job_id()
+    mlflow.has_used(job_id, created=MAX_CREATED - 1)
+    body, headers = {"name": fresh("last")}, mlflow.token(job_id)
+    status, text = await mlflow.ask("POST", CREATE, json=body, headers=headers)
+    assert status == 200, text
+    body = {"experiment_id": json.loads(text)["experiment_id"]}
+    for path in ("runs/create", "experiments/create", "registered-models/create", "logged-models"):
+        status, text = await mlflow.ask("POST", API + path, json=body, headers=headers)
+        assert (status, "use fewer" in text) == (400, True), path
+    # what exists can be read and changed, and other jobs are not affected
+    assert (await mlflow.ask("POST", f"{API}runs/search", json={}, headers=headers))[0] == 200
+    headers = mlflow.token(fresh_job_id())
+    assert (await mlflow.ask("POST", API + "runs/create", json=body, headers=headers))[0] == 200
+
+
+async def test_records_of_a_job_are_bounded(mlflow: Mlflow) -> None:
+    job_id = fresh_job_id()
+    mlflow.has_used(job_id, written=MAX_RECORD_BYTES - 1000)
+    headers = mlflow.token(job_id)
+    body = {"name": fresh("records"), "tags": [{"key": "x", "value": "y" * 500}]}
+    status, text = await mlflow.ask("POST", CREATE, json=body, headers=headers)
+    assert status == 200, text
+    body["name"] = fresh("beyond")
+    status, text = await mlflow.ask("POST", CREATE, json=body, headers=headers)
+    assert (status, "log less often" in text) == (413, True), text
+    # a body of an unknown size as well
+    status, _ = await mlflow.ask("POST", CREATE, data=stream(MIB), headers=headers)
+    assert status == 413
+    assert await mlflow.put(job_id, f"{fresh('folder')}/artifact", 1) == 200
 
 
 @pytest.mark.skipif(not IS_ROOT, reason="needs a second user")
@@ -408,7 +483,7 @@ async def test_an_upload_of_a_killed_server_leaves_nothing(mlflow: Mlflow) -> No
         lambda: any(path.stat().st_size for path in directory.glob(f"{TEMPORARY_PREFIX}*")),
         what="a part is written",
     )
-    os.kill(mlflow.pid(), signal.SIGKILL)
+    os.kill(mlflow.pid, signal.SIGKILL)
     with pytest.raises(aiohttp.ClientError):
         await upload
     is_over.set()

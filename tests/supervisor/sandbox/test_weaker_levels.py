@@ -2,7 +2,6 @@
 
 import asyncio
 import functools
-import os
 from pathlib import Path
 
 import pytest
@@ -31,7 +30,6 @@ BY_ROOT = pytest.mark.skipif(not IS_ROOT, reason="the tests are not run by root"
 BY_LANDLOCK = pytest.mark.skipif(not landlock.abi(), reason="this kernel has no Landlock")
 LEVELS = [
     pytest.param("user", "root", marks=BY_ROOT),
-    pytest.param("process", "ordinary"),
     pytest.param("sandbox-lite", "root", marks=[BY_ROOT, BY_LANDLOCK]),
     pytest.param("sandbox-lite", "ordinary", marks=BY_LANDLOCK),
 ]
@@ -78,9 +76,6 @@ async def test_builds_and_mlflow_use_the_available_sandbox(
             user = mlflow_uid(service)
     assert plain == "plain"
     uid = int(apart.strip("[]").split(",")[0])
-    if level == "process":
-        assert uid == user == (data_dir.stat().st_uid if IS_ROOT else os.geteuid())
-        return
     assert apart.count("PermissionError") == 4, apart
     assert 0 not in {uid, user}
     if who == "root":

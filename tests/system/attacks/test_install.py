@@ -7,7 +7,7 @@ import pytest
 
 from tests.support.asgard_command import asgard
 from tests.support.processes import processes_with
-from tests.support.service import WITHOUT_MLFLOW, running_service
+from tests.support.service import QUICK_TO_WARM, WITHOUT_MLFLOW, running_service
 
 pytestmark = pytest.mark.service
 
@@ -30,7 +30,7 @@ def listening_addresses(pid: int) -> set[str]:
 
 async def test_a_fresh_install_is_private(tmp_path: Path) -> None:
     data = tmp_path / "data"
-    async with running_service(data, {}) as service:  # with the embedded MLflow
+    async with running_service(data, QUICK_TO_WARM) as service:  # with the embedded MLflow
         await service.finished(await service.submit("print()"))
         addresses = [listening_addresses(pid) for pid in processes_with(str(data))]
         assert set().union(*addresses) == LOOPBACK

@@ -3,15 +3,17 @@
 import asyncio
 import re
 import time
+from collections.abc import AsyncIterator
 
 import pytest
+import pytest_asyncio
 
 from asgard_async.api.routes import PAGES, ROUTES
-from tests.support.api_service import submit
+from tests.support.api_service import running, service_config, submit
 from tests.support.app_server import Client
 from tests.support.raw_http import status_of
 
-pytestmark = pytest.mark.service
+pytestmark = [pytest.mark.service, pytest.mark.asyncio(loop_scope="module")]
 
 TARGETS = [
     *("../../../../etc/passwd", "/etc/passwd", "..", ".", "....//etc/passwd", "etc/passwd;x"),
@@ -29,6 +31,13 @@ HEADERS = {
     "referrer-policy": "no-referrer",
     "x-request-id": "",
 }
+
+
+@pytest_asyncio.fixture(scope="module", loop_scope="module")
+async def api(tmp_path_factory: pytest.TempPathFactory) -> AsyncIterator[Client]:
+    """A service that runs its jobs."""
+    async with running(service_config(tmp_path_factory.mktemp("api"))) as client:
+        yield client
 
 
 async def ask(client: Client, verb: str, path: str) -> bytes:

@@ -107,7 +107,9 @@ class Chaos:
                 continue
             job_id, pid, start_time = self.rng.choice(running)
             with contextlib.suppress(ProcessLookupError):
-                pidfd = os.pidfd_open(pid)
+                pidfd = linux.open_process(pid)
+                if pidfd is None:
+                    continue
                 if linux.start_time(pid) == start_time:
                     signal.pidfd_send_signal(pidfd, signal.SIGKILL)
                     self.shim_kills += 1

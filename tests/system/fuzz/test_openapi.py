@@ -29,7 +29,7 @@ CHECKS = (
 )
 """All applicable checks but positive_data_acceptance: the document cannot express some rules."""
 
-SHORT = ("--max-examples", "6", "--seed", "1", "--generation-deterministic")
+SHORT = ("--max-examples", "4", "--seed", "1", "--generation-deterministic")
 """Examples per operation and phase; always the same, so that CI failures are reproducible."""
 
 WITHIN_SECONDS = 120
