@@ -187,7 +187,7 @@ def test_an_unreadable_file_is_named(tmp_path: Path) -> None:
         load_config(tmp_path / "nowhere.toml", environ={})
     binary = tmp_path / "binary.toml"
     binary.write_bytes(b"\xff\xfe\x00")
-    with pytest.raises(ConfigError, match=r"binary\.toml: is not valid TOML"):
+    with pytest.raises(ConfigError, match=r"binary\.toml is not valid TOML"):
         load_config(binary, environ={})
 
 
