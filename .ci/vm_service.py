@@ -127,7 +127,9 @@ class Service:
         options = "--system" if self._is_system else f"--data-dir {self._data}"
         printed = self.shell(f"{ASGARD} service install {options} --config {file}")
         for step in re.findall(r"^  (.+)$", printed, re.M):
-            if not step.startswith("journalctl"):
+            if step.startswith("loginctl"):  # "as root"
+                run("sh", "-c", step)
+            elif not step.startswith("journalctl"):
                 self.shell(step)
         self.wait_until_ready()
 

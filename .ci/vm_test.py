@@ -60,6 +60,7 @@ PAYLOAD = (
 GUEST_FILES = ("vm_guest.py", "vm_service.py", "vm_suites.py")
 TRIAL_SECONDS = 20
 BOOT_SECONDS = 300
+LONGEST_DETAIL = 1000
 KERNEL_ARGUMENTS = "root=/dev/vda rw console=ttyS0 panic=-1 systemd.unit=multi-user.target"
 UNIT = """
 [Unit]
@@ -259,7 +260,8 @@ def report(facts: Mapping[str, str], checks: list[dict[str, Any]]) -> str:
         "|---|---|---|---|",
     ]
     for one in checks:
-        detail = one.get("detail", "").replace("|", "\\|")
+        words = [one.get("detail", ""), *one.get("error", "").strip().splitlines()[-1:]]
+        detail = " ".join(filter(None, words))[:LONGEST_DETAIL].replace("|", "\\|")
         result = "holds" if one["ok"] else "**fails**"
         lines.append(f"| {one['check']} | {result} | {one['seconds']} | {detail} |")
     return "\n".join(lines) + "\n"

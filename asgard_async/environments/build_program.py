@@ -21,6 +21,7 @@ sys.path.append(os.path.abspath(f"{__file__}/../../.."))
 
 from asgard_async.core.files.remove_tree import remove_tree
 from asgard_async.core.redaction import without_secrets, without_user
+from asgard_async.environments.git_credentials import without_credentials
 from asgard_async.environments.publish import Refused, Venv
 from asgard_async.environments.sandboxed import run
 from asgard_async.supervisor.shim import linux
@@ -97,8 +98,9 @@ def _install(
     for path in (staging, *(f"{staging}/{name}" for name in ("home", "tmp"))):
         os.mkdir(path, 0o755)
     requirements = f"{staging}/asked.txt"
+    clean, of_git = without_credentials(plan["requirements"])
     with open(requirements, "w") as file:
-        file.writelines(f"{requirement}\n" for requirement in plan["requirements"])
+        file.writelines(f"{requirement}\n" for requirement in clean)
     # by uv alone, before there is any untrusted code
     create = ["venv", "--quiet", "--relocatable", "--python", plan["python"], f"{staging}/venv"]
     if code := run([plan["uv"], *create], dict(os.environ), plan["landlock_only"]):
@@ -109,7 +111,7 @@ def _install(
     install = ["pip", "install", "--no-progress", "--python", f"{staging}/venv/bin/python"]
     code = run(
         [plan["uv"], *install, "--requirements", requirements, *options],
-        environment,
+        environment | of_git,
         sandbox,
         hide_errors=is_first,
     )

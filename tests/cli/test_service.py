@@ -1,5 +1,7 @@
 """`asgard service install` writes a unit that systemd accepts."""
 
+import os
+import pwd
 import shutil
 import subprocess
 import sys
@@ -61,6 +63,12 @@ def test_systemd_does_not_create_a_custom_data_directory(tmp_path: Path) -> None
     unit = install(tmp_path, "--system", "--data-dir", "/srv/asgard")
     assert "StateDirectory" not in unit
     assert '"ASGARD_DATA_DIR=/srv/asgard"' in unit
+
+
+def test_lingering_names_the_user(tmp_path: Path) -> None:
+    """Without a session, as after `su`, loginctl does not know the user by itself."""
+    done = asgard("service", "install", "--folder", tmp_path)
+    assert f"loginctl enable-linger {pwd.getpwuid(os.geteuid()).pw_name} " in done.stdout
 
 
 def test_installing_again_changes_nothing(tmp_path: Path) -> None:

@@ -153,7 +153,7 @@ def _next_steps(*, system: bool, user_name: str) -> list[str]:
         return [
             "systemctl --user daemon-reload && systemctl --user stop asgard",
             "systemctl --user enable --now asgard.socket asgard.service",
-            "loginctl enable-linger        # keep it running after you log out",
+            f"loginctl enable-linger {_own_name()}   # keep it running after you log out, as root",
             "journalctl --user -u asgard   # its log",
         ]
     steps = [
@@ -166,3 +166,11 @@ def _next_steps(*, system: bool, user_name: str) -> list[str]:
     except KeyError:
         steps.insert(0, f"useradd --system --user-group --home-dir {SYSTEM_DATA} {user_name}")
     return steps
+
+
+def _own_name() -> str:
+    """Return the user's name, which loginctl needs outside of a session, as after `su`."""
+    try:
+        return pwd.getpwuid(os.geteuid()).pw_name
+    except KeyError:
+        return str(os.geteuid())

@@ -12,6 +12,7 @@ from .bodies import Bodies
 from .callers import Callers
 from .closed_routes import ClosedRoutes
 from .cross_origin import CrossOrigin
+from .interrupted_uploads import remove_interrupted
 from .report import Report
 from .usage import Usage
 
@@ -50,6 +51,7 @@ class GuardedApplication:
 
     def __init__(self, app: App, settings: ServerSettings, *, store: Path) -> None:
         self._usage = Usage(store / "usage.db")
+        remove_interrupted(settings.artifacts, self._usage.take_interrupted())
         app = Bodies(app, max_bytes=settings.max_body_bytes)
         app = Storage(
             app,

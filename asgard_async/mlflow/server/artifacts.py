@@ -132,7 +132,12 @@ class Storage:
 
         if artifact is not None:
             self._check(scope, intake, freed)  # now, so that less of what is refused is sent
-        await self._app(scope, counted, _before_success(send, record))
+        upload = self._usage.begin_upload(artifact) if artifact and is_streamed(scope) else 0
+        try:
+            await self._app(scope, counted, _before_success(send, record))
+        finally:
+            if upload:
+                self._usage.end_upload(upload)
 
     def _check(self, scope: Scope, intake: "_Intake", freed: int) -> None:
         incoming = self._incoming[intake.pool]

@@ -8,6 +8,7 @@ import http.client
 import io
 import json
 import os
+import signal
 import socket
 import sqlite3
 from collections.abc import AsyncIterator, Iterator
@@ -23,7 +24,9 @@ from asgard_async.config import load_config
 from asgard_async.mlflow.attempt_tokens import AttemptTokens
 from asgard_async.mlflow.embedded import ADDRESS_SPACE_BYTES
 from asgard_async.mlflow.server.artifacts import MAX_CREATED, MAX_RECORD_BYTES
+from asgard_async.mlflow.server.interrupted_uploads import TEMPORARY_PREFIX
 from tests.support.asgard_command import asgard
+from tests.support.eventually import eventually
 from tests.support.mlflow_user import fresh, fresh_job_id
 from tests.support.processes import processes_with
 from tests.support.service import QUICK_TO_WARM, Service, running_service
@@ -456,3 +459,34 @@ async def test_other_artifact_stores_are_not_accessed(mlflow: Mlflow) -> None:
         status, text = await mlflow.ask("GET", f"{API}artifacts/list?run_id={run_id}")
         assert status == 400
         assert "only its own artifact store" in text
+
+
+# --- a killed server -------------------------------------------------------------------------
+
+
+async def test_an_upload_of_a_killed_server_leaves_nothing(mlflow: Mlflow) -> None:
+    """The last test: the server restarts."""
+    folder = fresh("cut-off")
+    directory = mlflow.store / "artifacts" / folder
+    is_over = asyncio.Event()
+
+    async def endless() -> AsyncIterator[bytes]:
+        yield bytes(8 * MIB)
+        await is_over.wait()
+
+    upload = asyncio.create_task(
+        mlflow.ask(
+            "PUT", f"{ARTIFACTS}{folder}/x", data=endless(), headers=mlflow.token(fresh_job_id())
+        )
+    )
+    await eventually(
+        lambda: any(path.stat().st_size for path in directory.glob(f"{TEMPORARY_PREFIX}*")),
+        what="a part is written",
+    )
+    os.kill(mlflow.pid, signal.SIGKILL)
+    with pytest.raises(aiohttp.ClientError):
+        await upload
+    is_over.set()
+    # waits for the next server
+    assert (await mlflow.ask("GET", "/health"))[0] == 200
+    assert list(directory.iterdir()) == []

@@ -30,7 +30,7 @@ call("msgget", {KEY}, 0o1600)
 LOOK = f"""
 print("user", os.getuid())
 attack("file", lambda: open("/dev/shm/left-{KEY}").read())
-attack("directory", lambda: os.listdir("/dev/shm/dir-{KEY}"))
+attack("directory", lambda: os.stat("/dev/shm/dir-{KEY}"))
 attack("memory", lambda: call("shmget", {KEY}, 0, 0))
 attack("semaphore", lambda: call("semget", {KEY}, 0, 0))
 attack("queue", lambda: call("msgget", {KEY}, 0))

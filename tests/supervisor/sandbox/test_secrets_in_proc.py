@@ -26,7 +26,7 @@ def look(path):
         text = open(path, "rb").read()
     except OSError:
         return
-    if canary in text or b"ASGARD_MLFLOW_SERVER=" in text:
+    if canary in text or b"ASGARD_MLFLOW_SERVER=" in text or b"GIT_CONFIG_VALUE" in text:
         print("BROKEN", path)
 for pid in filter(str.isdigit, os.listdir("/proc")):
     for name in ("environ", "cmdline", "comm", "auxv", "stat"):
@@ -40,7 +40,7 @@ for pid in filter(str.isdigit, os.listdir("/proc")):
     for descriptor in descriptors:
         if os.path.isfile(f"/proc/{pid}/fd/{descriptor}"):
             look(f"/proc/{pid}/fd/{descriptor}")
-look("/proc/self/environ")
+
 look(f"{os.environ['DATA_DIR']}/mlflow-server/attempt.key")
 for folder, _, files in os.walk(os.environ["DATA_DIR"]):
     for name in files:
@@ -79,8 +79,9 @@ async def test_no_process_shows_a_secret_to_a_job(
             **mlflow,
             "ASGARD_ISOLATION__LEVEL": level,
             "ASGARD_ISOLATION__READ_WRITE": "[]",
-            "ASGARD_JOBS__MAX_CONCURRENT_JOBS": "2",
+            "ASGARD_JOBS__MAX_CONCURRENT_JOBS": "3",
             "ASGARD_ENVIRONMENTS__INDEX_URL": f"http://user:{canary}@127.0.0.1:{port}/simple",
+            "ASGARD_ENVIRONMENTS__ALLOW_DIRECT_REFERENCES": "true",
             "AWS_SECRET_ACCESS_KEY": canary,
             "HTTPS_PROXY": f"http://user:{canary}@127.0.0.1:1",
             "ALL_PROXY": f"http://user:{canary}@127.0.0.1:1",
@@ -90,8 +91,15 @@ async def test_no_process_shows_a_secret_to_a_job(
             if mlflow is QUICK_TO_WARM:
                 await service.mlflow_uri()
             await service.warm()
-            waiting = await service.submit("print()", requirements=["nothing"])
-            await eventually(lambda: _is_building(data_dir), what="a build is running")
+            waiting = [
+                await service.submit("print()", requirements=[requirement])
+                for requirement in (
+                    "nothing",
+                    f"x @ git+http://user:{canary}@127.0.0.1:{port}/x.git",
+                )
+            ]
+            await eventually(lambda: _is_running(data_dir, b"pip"), what="uv is running")
+            await eventually(lambda: _is_running(data_dir, b"fetch"), what="git is running")
             job_id = await service.submit(
                 PRELUDE + LOOK,
                 environment_vars={
@@ -101,18 +109,19 @@ async def test_no_process_shows_a_secret_to_a_job(
                 },
             )
             job = await service.finished(job_id)
-            await service.post(f"/mlops/training/jobs/{waiting}/cancel")
+            for job_id in waiting:
+                await service.post(f"/mlops/training/jobs/{job_id}/cancel")
     assert (job["reason"], job["isolation"]) == ("succeeded", level), job["logs"]
     assert "BROKEN" not in job["logs"], job["logs"]
     assert job["logs"].splitlines() == ["service True", "build True"]
 
 
-def _is_building(data_dir: Path) -> bool:
+def _is_running(data_dir: Path, argument: bytes) -> bool:
     for pid in processes_with(str(data_dir / "environments")):
         try:
             arguments = Path(f"/proc/{pid}/cmdline").read_bytes().split(b"\0")
         except OSError:
             continue
-        if b"pip" in arguments:
+        if argument in arguments:
             return True
     return False

@@ -1,4 +1,8 @@
-"""Checking scripts: a small pool of processes, with a deadline for each script."""
+"""Checking scripts: a small pool of processes, with a limit on the time for each script.
+
+The limit is one of processor time: on a busy machine, a process may wait for seconds before it does
+anything, and that is not the script's fault.
+"""
 
 import asyncio
 import contextlib
@@ -15,7 +19,9 @@ logger = logging.getLogger(__name__)
 COMPILER = Path(__file__).parent / "compiler.py"
 PROCESSES = 2
 PATIENCE_SECONDS = 60.0
-"""Longest wait for a process; clients do not wait longer for a response."""
+"""Longest wait for a process or its answer; clients do not wait longer for a response."""
+LOOK_AGAIN_SECONDS = 0.02
+"""Shortest pause between two looks at the processor time of a process."""
 
 
 class ScriptChecker:
@@ -34,13 +40,14 @@ class ScriptChecker:
         """Return the top-level packages that `script` imports; None if it is too large to search.
 
         Raises:
-            InvalidSubmission: the script does not compile, or not before the deadline.
-            TooManyChecks: too many checks are waiting, in total or of this owner.
+            InvalidSubmission: the script does not compile, or not within the limit.
+            TooManyChecks: too many checks are waiting, in total or of this owner, or the machine
+                is too busy for this one.
         """
         try:
             async with self._semaphore.hold(owner):
                 answer = await self._ask(script)
-        except SemaphoreUnavailable as error:
+        except (SemaphoreUnavailable, TimeoutError) as error:
             raise TooManyChecks from error
         if answer is None:
             raise InvalidSubmission(
@@ -66,19 +73,38 @@ class ScriptChecker:
             return None
 
     async def _ask_process(self, process: CheckingProcess, script: bytes) -> dict[str, Any] | None:
-        answer: dict[str, Any] = {"last": True}
+        """Return the answer; None if the script takes more processor time than allowed.
+
+        Raises:
+            TimeoutError: the process got too little processor time.
+        """
+        is_last = True
+        asking = asyncio.create_task(process.ask(script), name="check a script")
         try:
-            async with asyncio.timeout(self._deadline):
-                answer = await process.ask(script)
-        except TimeoutError:
-            logger.warning("compiling a script timed out")
-            return None
+            async with asyncio.timeout(PATIENCE_SECONDS):
+                if not await self._is_in_time(process, asking):
+                    logger.warning("compiling a script timed out")
+                    return None
+                answer = await asking
+            is_last = answer["last"]
+            return answer
         finally:
-            if answer["last"]:
+            asking.cancel()
+            if is_last:
                 await process.kill()
             else:
                 self._idle.append(process)
-        return answer
+
+    async def _is_in_time(
+        self, process: CheckingProcess, asking: asyncio.Task[dict[str, Any]]
+    ) -> bool:
+        """Wait for the answer; return False if it takes more processor time than allowed."""
+        limit = process.cpu_seconds() + self._deadline
+        while (left := limit - process.cpu_seconds()) > 0:
+            await asyncio.wait({asking}, timeout=max(left, LOOK_AGAIN_SECONDS))
+            if asking.done():
+                return True
+        return False
 
     async def close(self) -> None:
         """Kill the idle processes."""

@@ -7,6 +7,7 @@ import os
 import signal
 import socket
 import sys
+import time
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -14,11 +15,15 @@ from typing import Any
 from asgard_async.supervisor.process_spec import service_python
 from asgard_async.supervisor.processes import readable
 
+CPU_CLOCK = 2
+"""The kind of another process's clock in its number (clock_getcpuclockid(3))."""
+
 
 @dataclass(frozen=True, kw_only=True)
 class CheckingProcess:
     """A process that answers requests on a socket, from `start` to `kill`."""
 
+    pid: int
     pidfd: int
     reader: asyncio.StreamReader
     writer: asyncio.StreamWriter
@@ -28,9 +33,16 @@ class CheckingProcess:
         """Start a program that serves requests."""
         own_end, child_end = socket.socketpair()
         with child_end:
-            pidfd = _spawn(program, child_end.fileno())
+            pid, pidfd = _spawn(program, child_end.fileno())
         reader, writer = await asyncio.open_connection(sock=own_end)
-        return cls(pidfd=pidfd, reader=reader, writer=writer)
+        return cls(pid=pid, pidfd=pidfd, reader=reader, writer=writer)
+
+    def cpu_seconds(self) -> float:
+        """Return the processor time that it has used; 0 once it has exited."""
+        clock = ~self.pid << 3 | CPU_CLOCK
+        with contextlib.suppress(OSError):
+            return time.clock_gettime(clock)
+        return 0.0
 
     async def ask(self, request: bytes) -> dict[str, Any]:
         """Send a request and return its answer.
@@ -56,8 +68,8 @@ class CheckingProcess:
         os.close(self.pidfd)
 
 
-def _spawn(program: Path, channel: int) -> int:
-    """Start a program with `channel` as standard input; return its pidfd."""
+def _spawn(program: Path, channel: int) -> tuple[int, int]:
+    """Start a program with `channel` as standard input; return its pid and a pidfd."""
     pid = os.posix_spawn(
         sys.executable,
         service_python(program),
@@ -69,7 +81,7 @@ def _spawn(program: Path, channel: int) -> int:
         ],
         setsid=True,
     )
-    return os.pidfd_open(pid)
+    return pid, os.pidfd_open(pid)
 
 
 def _reap(pidfd: int) -> None:

@@ -94,6 +94,22 @@ async def test_a_slow_check_times_out() -> None:
     assert "could not be compiled in 0.05 s" in message
 
 
+async def test_only_processor_time_counts() -> None:
+    """A process that does not get to run for a while is not the script's fault."""
+    checker = ScriptChecker(deadline_seconds=0.2, max_waiting=8)
+    try:
+        await checker.imports_of(b"import os")
+        (process,) = checker._idle
+        signal.pidfd_send_signal(process.pidfd, signal.SIGSTOP)
+        check = asyncio.create_task(checker.imports_of(b"import sys"))
+        done, _ = await asyncio.wait({check}, timeout=0.6)
+        assert not done
+        signal.pidfd_send_signal(process.pidfd, signal.SIGCONT)
+        assert await check == frozenset({"sys"})
+    finally:
+        await checker.close()
+
+
 async def test_the_number_of_waiting_checks_is_bounded() -> None:
     checker = ScriptChecker(deadline_seconds=10, max_waiting=4)
     try:
