@@ -23,7 +23,7 @@ from asgard_async.api.schemas.submission import (
     SubmissionLimits,
     SubmissionSchema,
 )
-from asgard_async.auth.component import AUDIT, AUTHENTICATOR, DENIALS
+from asgard_async.auth.component import AUTHENTICATOR, DENIALS, FAILURES
 from asgard_async.auth.failures import Failures
 from asgard_async.config.component import CONFIG
 
@@ -64,7 +64,7 @@ def set_up_api(app: web.Application) -> None:
             count_requests(app[METRICS]),
             problems,
             guarded,
-            audit(app[AUDIT]),
+            audit(app[FAILURES]),
             bodies.releasing(),
             validation_middleware,
         ]

@@ -9,6 +9,7 @@ from asgard_async.auth.audit import AuditLog
 from asgard_async.auth.authenticator import Authenticator
 from asgard_async.auth.denials import Denials
 from asgard_async.auth.instance import instance_id
+from asgard_async.auth.repeated_failures import RepeatedFailures
 from asgard_async.auth.token_file import TokenFile
 from asgard_async.config.component import CONFIG, DATA
 from asgard_async.config.data_directory import DataDirectory
@@ -19,6 +20,7 @@ INSTANCE = web.AppKey("instance", str)
 """The id of the data directory."""
 AUDIT = web.AppKey("audit", AuditLog)
 DENIALS = web.AppKey("denials", Denials)
+FAILURES = web.AppKey("failures", RepeatedFailures)
 
 
 def set_up_auth(app: web.Application) -> None:
@@ -30,6 +32,7 @@ def set_up_auth(app: web.Application) -> None:
     )
     app[AUDIT] = AuditLog(data.audit_log)
     app[DENIALS] = Denials(app[AUDIT])
+    app[FAILURES] = RepeatedFailures(app[AUDIT])
     app[READINESS].unless(authenticator.problem)
 
 
@@ -38,6 +41,8 @@ async def auth(app: web.Application) -> AsyncIterator[None]:
     app[INSTANCE] = await asyncio.to_thread(instance_id, app[DATA].instance)
     app[BACKGROUND].keep_running("authenticator", app[AUTHENTICATOR].run)
     app[BACKGROUND].keep_running("denials", app[DENIALS].run)
+    app[BACKGROUND].keep_running("failed requests", app[FAILURES].run)
     yield
     app[DENIALS].flush()
+    app[FAILURES].flush()
     app[AUDIT].close()

@@ -95,6 +95,11 @@ class DataDirectory:
         return self.root / "jobs.lock"
 
     @property
+    def mlflow_in_use(self) -> Path:
+        """Lock file on which the running embedded MLflow server holds a shared lock."""
+        return self.root / "mlflow.lock"
+
+    @property
     def service_lock(self) -> Path:
         """Lock file held by the running service."""
         return self.root / "service.lock"

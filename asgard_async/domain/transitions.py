@@ -24,6 +24,8 @@ class TransitionRefused(Exception):
 
     def __init__(self, job_id: str, source: Phase, target: Phase) -> None:
         super().__init__(f"job {job_id} cannot move to phase {target}: it is in phase {source}")
+        self.source = source
+        """The job's phase."""
 
 
 def sources_of(target: Phase) -> frozenset[Phase]:

@@ -12,14 +12,16 @@ script that could write to the shared cache could change the packages that other
 
 import json
 import os
-import shutil
 import sys
+from pathlib import Path
 from typing import TypedDict
 
 # the directory of the package, last on the path: it is site-packages if Asgard is installed
 sys.path.append(os.path.abspath(f"{__file__}/../../.."))
 
+from asgard_async.core.files.remove_tree import remove_tree
 from asgard_async.core.redaction import without_secrets, without_user
+from asgard_async.environments.git_credentials import without_credentials
 from asgard_async.environments.publish import Refused, Venv
 from asgard_async.environments.sandboxed import run
 from asgard_async.supervisor.shim import linux
@@ -63,7 +65,7 @@ def main() -> int:
         print(f"error: {error}", flush=True)  # noqa: T201  # to the log
         return 1
     finally:
-        shutil.rmtree(plan["staging"], ignore_errors=True)
+        remove_tree(Path(plan["staging"]))
 
 
 def _build(plan: Plan) -> int:
@@ -92,12 +94,13 @@ def _install(
 ) -> int:
     """Create an environment, publish it on success, and return uv's exit code."""
     staging = plan["staging"]
-    shutil.rmtree(staging, ignore_errors=True)
+    remove_tree(Path(staging))
     for path in (staging, *(f"{staging}/{name}" for name in ("home", "tmp"))):
         os.mkdir(path, 0o755)
     requirements = f"{staging}/asked.txt"
+    clean, of_git = without_credentials(plan["requirements"])
     with open(requirements, "w") as file:
-        file.writelines(f"{requirement}\n" for requirement in plan["requirements"])
+        file.writelines(f"{requirement}\n" for requirement in clean)
     # by uv alone, before there is any untrusted code
     create = ["venv", "--quiet", "--relocatable", "--python", plan["python"], f"{staging}/venv"]
     if code := run([plan["uv"], *create], dict(os.environ), plan["landlock_only"]):
@@ -108,7 +111,7 @@ def _install(
     install = ["pip", "install", "--no-progress", "--python", f"{staging}/venv/bin/python"]
     code = run(
         [plan["uv"], *install, "--requirements", requirements, *options],
-        environment,
+        environment | of_git,
         sandbox,
         hide_errors=is_first,
     )
@@ -116,7 +119,7 @@ def _install(
         return code
     # all untrusted processes have exited by now
     whole = f"{staging}-whole"
-    shutil.rmtree(whole, ignore_errors=True)
+    remove_tree(Path(whole))
     os.mkdir(whole, 0o755)
     try:
         venv.take(f"{whole}/venv", sandbox["uid"] if sandbox is not None else -1)
@@ -129,7 +132,7 @@ def _install(
         os.sync()
         os.rename(whole, plan["final"])
     finally:
-        shutil.rmtree(whole, ignore_errors=True)
+        remove_tree(Path(whole))
     return 0
 
 

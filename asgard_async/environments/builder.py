@@ -11,6 +11,7 @@ import contextlib
 import json
 import os
 import sys
+import time
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -32,6 +33,12 @@ from asgard_async.supervisor.shim.process_spec import ProcessSpec
 
 PROGRAM = Path(__file__).parent / "build_program.py"
 GRACE_SECONDS = 5.0
+RESERVED_BYTES = 1 << 30
+RESERVED_BYTES_PER_THREAD = 128 << 20
+UV_TEMPORARY_PREFIX = ".tmp"
+UV_TEMPORARY_MARGIN_SECONDS = 60.0
+REASON_BYTES = 1 << 16
+"""The end of the output in which to look for the reason of a failure."""
 NETWORK_VARIABLES = (
     *("SSL_CERT_FILE", "SSL_CERT_DIR"),
     *("HTTP_PROXY", "HTTPS_PROXY", "ALL_PROXY", "NO_PROXY"),
@@ -132,6 +139,7 @@ class Builder:
         if not (self._cache.path_of(build.environment_spec.key) / "lock").exists():
             # a killed build does not clean up
             await asyncio.to_thread(_remove_unfinished, build)
+            await asyncio.to_thread(self._sweep_uv_cache)
             raise BuildFailed(_reason_of(ended, build.log, self._timeout))
 
     def sweep(self) -> None:
@@ -141,6 +149,22 @@ class Builder:
                 folder = self._directory / environment_key_of(name)
                 if AttemptSeries(folder).running() is None:
                     remove_tree(folder)
+        self._sweep_uv_cache()
+
+    def _sweep_uv_cache(self) -> None:
+        """Remove packages that killed builds left half unpacked in uv's cache.
+
+        uv never does. No running build has one that is older than builds may take.
+        """
+        longest = self._timeout + GRACE_SECONDS + UV_TEMPORARY_MARGIN_SECONDS
+        for name in entries_within(self._uv_cache):
+            path = self._uv_cache / name
+            with contextlib.suppress(FileNotFoundError):
+                if (
+                    name.startswith(UV_TEMPORARY_PREFIX)
+                    and path.lstat().st_mtime < time.time() - longest
+                ):
+                    remove_tree(path)
 
     async def stop(self, build: Build) -> None:
         """Stop a build."""
@@ -162,10 +186,11 @@ class Builder:
             only_source=environment_spec.has_addresses,
         )
         build.plan.write_text(json.dumps(plan))
-        limits = None
+        limits, address_space = None, 0
         if self._enforcer is not None:
+            address_space = self._enforcer.address_space_bytes(self._resource_limits)
             limits = self._enforcer.limits(
-                self._resource_limits, directory, own=[build.staging], caches=[]
+                self._resource_limits, directory, own=[build.staging], caches=[self._uv_cache]
             )
         return process_spec(
             directory=directory,
@@ -178,6 +203,7 @@ class Builder:
             grace_seconds=GRACE_SECONDS,
             locks=[self._in_use, *service_sandbox.locks],
             limits=limits,
+            address_space_bytes=address_space and address_space + _reserved_bytes(),
         )
 
     def _environment(self, environment_spec: EnvironmentSpec, staging: Path) -> Mapping[str, str]:
@@ -203,6 +229,11 @@ class Builder:
         }
 
 
+def _reserved_bytes() -> int:
+    """Return the address space that uv reserves without using it, mostly for its threads."""
+    return RESERVED_BYTES + (os.cpu_count() or 1) * RESERVED_BYTES_PER_THREAD
+
+
 def _remove_unfinished(build: Build) -> None:
     for path in build.log.parent.glob(f"{build.attempt.directory.name}.new*"):
         remove_tree(path)
@@ -218,7 +249,9 @@ def _reason_of(ended: Ended, log: Path, timeout: float) -> str:
     if ended.oom_kills:
         return "The build exceeded its memory limit ([limits] memory_mb)."
     with contextlib.suppress(OSError):
-        text = log.read_text(errors="replace").strip()
+        with log.open("rb") as file:
+            file.seek(max(0, os.fstat(file.fileno()).st_size - REASON_BYTES))
+            text = file.read(REASON_BYTES).decode(errors="replace").strip()
         # uv's reason is its last paragraph, which begins with "error:"
         if (start := text.rfind("error:")) >= 0:
             return text[start:][:2000]

@@ -10,6 +10,7 @@ from asgard_async.supervisor.shim.pump import Log
 
 COPY_SECONDS = 0.1
 """The polling interval, which is short enough for people who read the output."""
+BLOCK_BYTES = 1 << 16
 
 
 class JobLogCopy:
@@ -37,10 +38,15 @@ class JobLogCopy:
 
     def _already_copied(self, build_log: Path) -> int:
         """Return the number of bytes that an earlier service process has copied."""
-        with contextlib.suppress(FileNotFoundError):
-            copied = self._job_log.read_bytes()
-            if build_log.read_bytes().startswith(copied):
-                return len(copied)
+        with (
+            contextlib.suppress(FileNotFoundError),
+            self._job_log.open("rb") as copied,
+            build_log.open("rb") as output,
+        ):
+            while part := copied.read(BLOCK_BYTES):
+                if output.read(len(part)) != part:
+                    return 0
+            return copied.tell()
         return 0
 
     def _copy(self, build_log: Path, offset: int) -> int:

@@ -9,6 +9,9 @@ import os
 import stat
 from collections.abc import Iterator
 
+MAX_PATH_BYTES = 4000
+"""Linux resolves paths of up to 4096 bytes. A build can make deeper directories."""
+
 
 class Refused(Exception):
     """An environment must not be published; the message explains why to the job's owner."""
@@ -86,7 +89,11 @@ def _is_link(facts: os.stat_result) -> bool:
 
 
 def _entries_of(directory: str) -> "Iterator[tuple[str, os.stat_result]]":
-    """Yield `directory` and all files below it, without following links."""
+    """Yield `directory` and all files below it, without following links.
+
+    Raises:
+        Refused: a path is too long to be used.
+    """
     facts = os.lstat(directory)
     yield directory, facts
     if not stat.S_ISDIR(facts.st_mode):
@@ -95,6 +102,8 @@ def _entries_of(directory: str) -> "Iterator[tuple[str, os.stat_result]]":
     while pending:
         with os.scandir(pending.pop()) as entries:
             for entry in entries:
+                if len(os.fsencode(entry.path)) > MAX_PATH_BYTES:
+                    raise Refused("A path in the environment is too long.")
                 facts = entry.stat(follow_symlinks=False)
                 yield entry.path, facts
                 if stat.S_ISDIR(facts.st_mode):

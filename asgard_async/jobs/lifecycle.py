@@ -118,7 +118,9 @@ class Lifecycle:
                     await step(current)
             except JobNotFound:
                 return  # the job has finished and was deleted
-            except Exception:
+            except Exception as error:
+                if isinstance(error, TransitionRefused) and error.source is not current.phase:
+                    continue  # the job has moved meanwhile, as by a cancellation
                 pause = RETRIES.next_pause(pause, 0)
                 logger.exception("step of job %s failed; retrying in %g s", job.job_id, pause)
             else:

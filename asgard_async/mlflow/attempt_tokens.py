@@ -8,11 +8,13 @@ from typing import Self
 
 from asgard_async.core.files.ownership import open_private
 from asgard_async.mlflow.server.attempt_token import Caller, sign
+from asgard_async.mlflow.server.report import REPORTER
 
 FILE = "attempt.key"
 KEY_BYTES = 32
 MARGIN_SECONDS = 24 * 3600
 """Additional validity, for scripts that end late and for clocks that are set back."""
+REPORT_SECONDS = 60
 SERVICE_SECONDS = 10 * 365 * 24 * 3600
 
 
@@ -50,3 +52,8 @@ class AttemptTokens:
     def of_service(self) -> str:
         """Return the service's own token, which no limit applies to."""
         return sign(self.key, Caller(job_id="", expires_at=int(time.time()) + SERVICE_SECONDS))
+
+    def of_reporter(self) -> str:
+        """Return a token that reads the report on artifacts, and is of no other use."""
+        expires_at = int(time.time()) + REPORT_SECONDS
+        return sign(self.key, Caller(job_id=REPORTER, expires_at=expires_at))

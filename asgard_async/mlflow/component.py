@@ -80,7 +80,8 @@ def _embedded(app: web.Application, tokens: AttemptTokens) -> EmbeddedServer:
         tokens=tokens,
         selector=app[ISOLATION],
         enforcer=app[LIMITS],
-        in_use=data.in_use,
+        jobs_in_use=data.in_use,
+        in_use=data.mlflow_in_use,
         service_lock=data.service_lock,
         held_sockets=app[HELD_SOCKETS],
     )

@@ -102,7 +102,8 @@ class MlflowConnection:
         body: Mapping[str, Any] | None = None,
     ) -> tuple[ResponseT, int]:
         """Return the decoded response and its length."""
-        status, content = await self._exchange(method, API + path, params=params, body=body)
+        url_path = path if path.startswith("/") else API + path
+        status, content = await self._exchange(method, url_path, params=params, body=body)
         if status != HTTPStatus.OK:
             raise self._refusal(status, content)
         try:

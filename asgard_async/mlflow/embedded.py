@@ -50,6 +50,7 @@ from asgard_async.supervisor.shim.process_spec import ProcessSpec
 
 logger = logging.getLogger(__name__)
 
+SETTINGS_FILE = "server.json"
 PURPOSE = "mlflow"
 """The purpose of the server's sockets in `HeldSockets`."""
 STOP_GRACE_SECONDS = 3.0
@@ -69,7 +70,8 @@ class EmbeddedServer:
     """Starts, adopts, restarts and stops the server.
 
     `directory` holds the service's files on the server, `store` the server's own data. Every
-    running job's keeper holds a shared lock on `in_use`; a running service holds `service_lock`.
+    running job's keeper holds a shared lock on `jobs_in_use`, and the server's on `in_use`; a
+    running service holds `service_lock`.
     """
 
     def __init__(
@@ -81,6 +83,7 @@ class EmbeddedServer:
         tokens: AttemptTokens,
         selector: IsolationSelector,
         enforcer: LimitEnforcer,
+        jobs_in_use: Path,
         in_use: Path,
         service_lock: Path,
         held_sockets: HeldSockets,
@@ -98,6 +101,7 @@ class EmbeddedServer:
         self._store = store
         self._selector = selector
         self._enforcer = enforcer
+        self._jobs_in_use = jobs_in_use
         self._in_use = in_use
         self._service_lock = service_lock
         self._held_sockets = held_sockets
@@ -168,7 +172,7 @@ class EmbeddedServer:
             sock.close()
         if self._attempt is None:
             return
-        if not await asyncio.to_thread(is_held, self._in_use):
+        if not await asyncio.to_thread(is_held, self._jobs_in_use):
             # the server can finish stopping without the service, which does not wait any longer
             with contextlib.suppress(TimeoutError):
                 async with asyncio.timeout(LEAVE_SECONDS):
@@ -224,7 +228,7 @@ class EmbeddedServer:
             working_directory=self._store,
             log=self._log,
             grace_seconds=STOP_GRACE_SECONDS,
-            locks=service_sandbox.locks,
+            locks=[self._in_use, *service_sandbox.locks],
             inherit=descriptors,
             sandbox=service_sandbox.spec,
             address_space_bytes=address_space + ADDRESS_SPACE_BYTES if address_space else 0,
@@ -251,7 +255,7 @@ class EmbeddedServer:
 
     @property
     def _settings_file(self) -> Path:
-        return self._directory / "server.json"
+        return self._directory / SETTINGS_FILE
 
     @property
     def _log(self) -> Path:
@@ -288,7 +292,7 @@ class EmbeddedServer:
         os.posix_spawn(
             sys.executable,
             service_python(
-                UNDERTAKER, service, self._in_use, self._service_lock, attempt.directory
+                UNDERTAKER, service, self._jobs_in_use, self._service_lock, attempt.directory
             ),
             {"PATH": os.defpath},
             file_actions=[(os.POSIX_SPAWN_OPEN, fd, *null) for fd in range(3)],

@@ -6,6 +6,7 @@ in a command that only waits, and in the server process that it starts.
 """
 
 import os
+import resource
 import socket
 import sys
 from pathlib import Path
@@ -46,6 +47,13 @@ def main() -> None:
     import uvicorn
     from mlflow.server.fastapi_app import app
 
+    from asgard_async.mlflow.server.connections import BoundedProtocol
+
+    descriptors_at_most, _ = resource.getrlimit(resource.RLIMIT_NOFILE)
+    if descriptors_at_most != resource.RLIM_INFINITY:
+        # the others are for artifacts and databases
+        half = descriptors_at_most // 2
+        BoundedProtocol.max_connections = min(BoundedProtocol.max_connections, half)
     application = GuardedApplication(app, settings, store=Path.cwd())
     listeners = [socket.socket(fileno=int(number)) for number in descriptors.split(",")]
     config = uvicorn.Config(
@@ -53,7 +61,8 @@ def main() -> None:
         access_log=False,
         timeout_graceful_shutdown=2,
         # not httptools, which buffers headers of any size
-        http="h11",
+        http=BoundedProtocol,
+        ws="none",
         h11_max_incomplete_event_size=MAX_HEADER_BYTES,
     )
     uvicorn.Server(config).run(sockets=listeners)

@@ -172,3 +172,18 @@ class RegisteredModelNames(Page, frozen=True):
     """A page of registered models, used to count them."""
 
     registered_models: Sequence[Name] = ()
+
+
+class Account(WireObject, frozen=True):
+    """A job, or callers without a token, with what they store as artifacts."""
+
+    name: str
+    size_bytes: int
+
+
+class ArtifactReport(WireObject, frozen=True):
+    """The report of Asgard's embedded server on artifacts."""
+
+    total_bytes: int
+    accounts: Sequence[Account]
+    """The largest ones, the largest first."""

@@ -1,7 +1,7 @@
 """The listening sockets that outlive the service, so that no job can bind their ports meanwhile.
 
-A small process keeps them open while a job is running (see shim/socket_holder.py), and the next
-service claims them from it. Sockets that systemd has passed are kept by systemd instead.
+A small process keeps them open while a job or MLflow is running (see shim/socket_holder.py), and
+the next service claims them from it. Sockets that systemd has passed are kept by systemd instead.
 """
 
 import asyncio
@@ -166,8 +166,9 @@ class HeldSockets:
                 listener.bind(address)
             listener.listen()
             inherited = (listener.fileno(), theirs.fileno())
+            in_use = (self._data.in_use, self._data.mlflow_in_use)
             command = service_python(
-                PROGRAM, *map(str, inherited), self._data.service_lock, self._data.in_use
+                PROGRAM, *map(str, inherited), self._data.service_lock, *in_use
             )
             null = (os.devnull, os.O_RDWR, 0)
             os.posix_spawn(

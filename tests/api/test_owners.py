@@ -1,5 +1,7 @@
 """Jobs belong to the token that submitted them: what other tokens may read and change."""
 
+import contextlib
+import sqlite3
 from collections.abc import AsyncIterator
 from pathlib import Path
 from typing import Any
@@ -133,6 +135,17 @@ async def test_lists_are_filtered_by_owner(clients: Clients) -> None:
         jobs = (await clients.get(name, JOBS, **query))["jobs"]
         assert {job["job_id"] for job in jobs} == expected
         assert all(job["submitted_by"] == (ADA if job["job_id"] == ada else BOB) for job in jobs)
+
+
+async def test_a_high_priority_counts_among_own_jobs(clients: Clients, tmp_path: Path) -> None:
+    jobs = {name: await clients.submit(name, priority=7) for name in (ADA, ROOT)}
+    response = await clients.send(ADA, "POST", f"{JOBS}/{jobs[ADA]}/retry")
+    jobs["retry"] = (await response.json())["job_id"]
+    low = await clients.submit(BOB, priority=-1)
+    with contextlib.closing(sqlite3.connect(tmp_path / "asgard.db")) as database:
+        rows = database.execute("SELECT job_id, priority, queue_priority FROM jobs")
+        found = {job_id: priorities for job_id, *priorities in rows}
+    assert found == {jobs[ADA]: [7, 0], jobs["retry"]: [7, 0], jobs[ROOT]: [7, 7], low: [-1, -1]}
 
 
 async def test_invisible_jobs_do_not_exist(private: Clients) -> None:

@@ -16,43 +16,43 @@ from tests.support.api_service import (
 from tests.support.app_server import Client
 
 
-async def test_a_queued_job_is_cancelled_at_once(api: Client) -> None:
-    made = await accept(store_of(api))
-    response = await api.post(f"/mlops/training/jobs/{made.job_id}/cancel")
+async def test_a_queued_job_is_cancelled_at_once(shared_api: Client) -> None:
+    made = await accept(store_of(shared_api))
+    response = await shared_api.post(f"/mlops/training/jobs/{made.job_id}/cancel")
     assert response.status == 202
     document = await response.json()
     assert not JobSchema().validate(document)
     assert document["status"] == "cancelled"
 
 
-async def test_a_running_job_is_cancelled(api: Client) -> None:
-    made = await submit(api, ENDLESS)
-    await in_status(api, made["job_id"], "running")
-    document = await cancel(api, made["job_id"])
+async def test_a_running_job_is_cancelled(busy_api: Client) -> None:
+    made = await submit(busy_api, ENDLESS)
+    await in_status(busy_api, made["job_id"], "running")
+    document = await cancel(busy_api, made["job_id"])
     assert (document["status"], document["reason"]) == ("cancelled", "cancelled")
 
 
-async def test_cancelling_twice_changes_nothing(api: Client) -> None:
-    made = await submit(api)
-    before = await finished(api, made["job_id"])
-    assert await cancel(api, made["job_id"]) == before
+async def test_cancelling_twice_changes_nothing(busy_api: Client) -> None:
+    made = await submit(busy_api)
+    before = await finished(busy_api, made["job_id"])
+    assert await cancel(busy_api, made["job_id"]) == before
     assert before["status"] == "completed"
 
 
-async def test_a_retry_is_a_new_job_with_the_same_specification(api: Client) -> None:
-    made = await submit(api, "print(7)", tags={"a": "b"}, priority=5, timeout=77)
-    first = await finished(api, made["job_id"])
-    response = await api.post(f"{made['links']['self']}/retry")
+async def test_a_retry_is_a_new_job_with_the_same_specification(busy_api: Client) -> None:
+    made = await submit(busy_api, "print(7)", tags={"a": "b"}, priority=5, timeout=77)
+    first = await finished(busy_api, made["job_id"])
+    response = await busy_api.post(f"{made['links']['self']}/retry")
     document = await response.json()
     assert response.status == 202
     assert not RetriedJobSchema().validate(document)
     assert document["retry_of"] == made["job_id"]
     assert response.headers["Location"] == document["links"]["self"]
-    again = await finished(api, document["job_id"])
+    again = await finished(busy_api, document["job_id"])
     for name in ("script_name", "experiment_name", "model_name", "tags", "priority", "timeout"):
         assert again[name] == first[name]
     assert again["logs"] == "7\n"
-    assert (await job(api, made["job_id"]))["retry_of"] is None
+    assert (await job(busy_api, made["job_id"]))["retry_of"] is None
 
 
 async def test_a_stopping_service_rejects_a_retry(api: Client) -> None:

@@ -10,7 +10,11 @@ from typing import Any
 
 import pytest
 
+from asgard_async.auth.token import Scope
+from asgard_async.auth.token_file import TokenFile
 from asgard_async.cli.commands.jobs import LISTED
+from asgard_async.config.data_directory import DataDirectory
+from asgard_async.core.timestamps import now
 from tests.cli.test_run import WAITS
 from tests.support.asgard_command import running
 from tests.support.preloaded_command import asgard
@@ -22,15 +26,15 @@ pytestmark = pytest.mark.service
 HOSTILE_NAME = "\x1b]0;stolen\x07\x1b[2Jexperiment [bold]x[/bold]"
 
 
-def output(service: Service, *arguments: str) -> str:
-    done = asgard(*arguments, ASGARD_URL=service.url)
+def output(service: Service, *arguments: str, **environ: str) -> str:
+    done = asgard(*arguments, ASGARD_URL=service.url, **environ)
     assert done.returncode == 0, done.stderr
     assert "\x1b" not in done.stdout
     return done.stdout
 
 
-def parsed(service: Service, *arguments: str) -> Any:
-    return json.loads(output(service, *arguments, "--json"))
+def parsed(service: Service, *arguments: str, **environ: str) -> Any:
+    return json.loads(output(service, *arguments, "--json", **environ))
 
 
 async def test_jobs_are_listed_in_a_table(shared: Service) -> None:
@@ -60,6 +64,20 @@ async def test_jobs_are_listed_in_a_table(shared: Service) -> None:
         (("-n", "1", "--experiment", name), [second]),
     ):
         assert [job["job_id"] for job in parsed(shared, "jobs", *chosen)] == found
+
+
+async def test_jobs_of_one_owner_are_listed(service: Service) -> None:
+    tokens, jobs = TokenFile(DataDirectory(root=service.data_dir).tokens), {}
+    for owner in ("ada", "bob"):
+        secret = tokens.create(name=owner, scope=Scope.SUBMIT, at=now()).secret
+        service.session.headers["Authorization"] = f"Bearer {secret}"
+        jobs[owner] = await service.submit("print()")
+        await service.finished(jobs[owner])
+    for chosen, owners in (("--all",), "ba"), (("--mine",), "b"), (("--owner", "ada"), "a"):
+        listed = parsed(service, "jobs", *chosen, ASGARD_TOKEN=secret)
+        assert [job["submitted_by"][0] for job in listed] == list(owners)
+        assert {job["job_id"] for job in listed} <= set(jobs.values())
+    assert parsed(service, "jobs", "--mine", "--owner", "ada", ASGARD_TOKEN=secret) == []
 
 
 async def test_json_output_is_what_the_service_sends(shared: Service) -> None:

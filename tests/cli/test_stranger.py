@@ -4,6 +4,7 @@ The stranger owns the directory and may put anything there at any moment, also d
 """
 
 import contextlib
+import itertools
 import os
 import shutil
 import signal
@@ -18,6 +19,8 @@ import pytest
 
 from asgard_async.config.data_directory import DataDirectory
 from asgard_async.store.database import bring_up_to_date
+from asgard_async.store.rows import spec_to_row
+from tests.store.conftest import new_job
 from tests.support.preloaded_command import asgard
 from tests.support.public_directory import public_directory
 
@@ -29,6 +32,8 @@ pytestmark = [
 STRANGER = 65534
 SECRET = "of root alone"
 ENDED = "2020-01-01T00:00:00.000000Z"
+JOB = "00000000"
+ARCHIVE = f"{'0' * 32}.zip"
 
 
 class Place:
@@ -42,19 +47,25 @@ class Place:
         bring_up_to_date(self.data.database)
         give(self.home)
         self.of_root = top / "of-root"
-        for path in (self.of_root / "00000000", self.of_root / ("a" * 20)):
-            path.mkdir(parents=True)
-            (path / "lock").write_text(SECRET)
-            (path / "lock").chmod(0o600)
+        # named like a job, an environment, a cache and an archive
+        names = (JOB, "a" * 20, f"jobs/base/{'b' * 16}")
         self.secret = self.of_root / "secret"
-        self.secret.write_text(SECRET)
-        self.secret.chmod(0o600)
+        for file in (*(self.of_root / name / "lock" for name in names), self.secret, self.archive):
+            file.parent.mkdir(parents=True, exist_ok=True)
+            file.write_text(SECRET)
+            file.chmod(0o600)
+            os.utime(file, (1, 1))
+        self._count = len(list(self.of_root.rglob("*")))
+
+    @property
+    def archive(self) -> Path:
+        return self.of_root / ARCHIVE
 
     def check(self) -> None:
         """Nothing of root was changed, given away or copied for the stranger."""
-        paths = [self.of_root, *self.of_root.rglob("*")]
-        assert len(paths) == 6
-        for path in paths:
+        paths = list(self.of_root.rglob("*"))
+        assert len(paths) == self._count, paths
+        for path in (self.of_root, *paths):
             assert path.lstat().st_uid == 0, path
             assert path.is_dir() or path.read_text() == SECRET
         for path in self.home.rglob("*"):
@@ -99,15 +110,20 @@ def as_stranger(act: Callable[[], None]) -> Iterator[None]:
         os.waitpid(child, 0)
 
 
-def race_for_a_new_directory(place: Place, tries: int) -> None:
-    new, aside = place.data.warm, place.data.root / "aside"
+CONTESTED = ("environments", "mlflow-server", "probe", "uids", "warm")
+
+
+def race_for_new_directories(place: Place, tries: int) -> None:
+    pairs = [(place.data.root / name, place.data.root / f"{name}-aside") for name in CONTESTED]
 
     def swap() -> None:
-        new.rename(aside)
-        new.symlink_to(place.of_root)
+        for new, aside in pairs:
+            with contextlib.suppress(OSError):
+                new.rename(aside)
+                new.symlink_to(place.of_root)
 
     for _ in range(tries):
-        for path in (new, aside):
+        for path in itertools.chain(*pairs):
             with contextlib.suppress(FileNotFoundError):
                 path.unlink() if path.is_symlink() else path.rmdir()
         with as_stranger(swap):
@@ -116,12 +132,12 @@ def race_for_a_new_directory(place: Place, tries: int) -> None:
 
 
 def test_a_race_for_new_directories_gains_nothing(place: Place) -> None:
-    race_for_a_new_directory(place, 3)
+    race_for_new_directories(place, 3)
 
 
 @pytest.mark.soak
 def test_a_long_race_for_new_directories_gains_nothing(place: Place) -> None:
-    race_for_a_new_directory(place, 100)
+    race_for_new_directories(place, 60)
 
 
 @pytest.mark.parametrize("where", ["inside", "elsewhere"])
@@ -180,8 +196,10 @@ def insert_job(place: Place, job_id: str, archive: str | None) -> None:
             for row in database.execute("PRAGMA table_info(jobs)")
             if row[3] and row[4] is None and not row[5]
         }
-        columns |= {"job_id": job_id, "phase": "finished", "reason": "succeeded", "spec": "{}"}
-        columns |= {"archive": archive, "ended_at": ENDED, "created_at": ENDED}
+        columns |= spec_to_row(new_job().spec)
+        columns |= {"job_id": job_id, "status": "completed", "phase": "finished"}
+        columns |= {"reason": "succeeded", "archive": archive}
+        columns |= {"ended_at": ENDED, "created_at": ENDED}
         places = ", ".join("?" * len(columns))
         database.execute(
             f"INSERT INTO jobs ({', '.join(columns)}) VALUES ({places})",  # noqa: S608
@@ -211,13 +229,14 @@ def test_gc_deletes_nothing_outside(place: Place, who: str) -> None:
         ASGARD_RETENTION__ARCHIVES_DAYS="1",
     )
     assert done.returncode == 0, done.stderr
-    assert done.stderr.count("is not a valid") == len(LEADING_OUTSIDE)
     assert place.data.database.exists()
     place.check()
+    assert done.stderr.count("is not a valid") == len(LEADING_OUTSIDE)
 
 
 @pytest.mark.parametrize("name", ["jobs", "archives", "environments", "cache"])
 def test_linked_directories_lead_nowhere(place: Place, name: str) -> None:
+    insert_job(place, JOB, ARCHIVE)
     replace(place.data.root / name, place.of_root)
     for arguments in (("env", "prune", "--max-mb", "0"), ("env", "list"), ("gc",), ("doctor",)):
         asgard(*arguments, "--data-dir", place.data.root, ASGARD_RETENTION__JOBS_DAYS="1")

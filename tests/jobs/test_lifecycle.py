@@ -47,10 +47,15 @@ print('end')
 """)
     for job_id in (without_directory, without_lock):
         await service.says(job_id, "gone")
-    ended = await service.submit("import os, shutil; shutil.rmtree(os.path.abspath('..'))")
+    ended = await service.submit(f"""
+import os, shutil, time
+while not os.path.exists({str(tmp_path / "stopped")!r}): time.sleep(0.01)
+shutil.rmtree(os.path.abspath('..'))
+""")
     attempt = service.data_dir / "jobs" / ended / "attempts" / "1"
-    await service.phase(ended, "running", "finished")
+    await service.phase(ended, "running")
     await service.kill()
+    (tmp_path / "stopped").touch()
     await eventually(lambda: not attempt.exists())
     await service.start()
     assert (await service.job(without_directory))["phase"] == "running"

@@ -51,14 +51,18 @@ def service_config(data_dir: Path, **sections: Mapping[str, Any]) -> Config:
 async def running(config: Config) -> AsyncIterator[Client]:
     """A client of the service; fails if a response is not in the OpenAPI document.
 
-    Jobs that a test leaves running are cancelled.
+    Jobs that a test leaves queued or running are cancelled.
     """
     assert_may_start_a_service()
     app = create_app(config)
     async with only_documented(app), serving(app) as client:
         yield client
-        for job in (await get_json(client, "/mlops/training/jobs?status=running"))["jobs"]:
-            await cancel(client, job["job_id"])
+        for status in ("queued", "running"):  # the queued would follow the running
+            path = f"/mlops/training/jobs?status={status}"
+            while jobs := (await get_json(client, path))["jobs"]:
+                for job in jobs:
+                    await client.post(f"/mlops/training/jobs/{job['job_id']}/cancel")
+                    await finished(client, job["job_id"])
     # kept for a job that was about to start
     await remove_control_groups(config.data_dir)
 

@@ -75,6 +75,7 @@ def _server() -> socket.socket:
 
     def close() -> None:
         ours.close()
+        server.terminate()
         server.wait()
 
     atexit.register(close)

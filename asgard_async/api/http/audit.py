@@ -9,13 +9,9 @@ from aiohttp.typedefs import Handler, Middleware
 from asgard_async.api.http.foreign_requests import SAFE_METHODS
 from asgard_async.api.http.problem import problem_of
 from asgard_async.api.http.requests import owner, request_id
-from asgard_async.auth.audit import AuditLog
-from asgard_async.core.timestamps import now, rfc3339
+from asgard_async.auth.repeated_failures import CLIENT_CLOSED_REQUEST, RepeatedFailures
 
 AnyHandler = TypeVar("AnyHandler", bound=Callable[..., Any])
-
-CLIENT_CLOSED_REQUEST = 499
-"""Logged for a request that the client aborts; no status was sent (nginx uses the same number)."""
 
 
 def audited_as(action: str) -> Callable[[AnyHandler], AnyHandler]:
@@ -32,7 +28,7 @@ def audited_as(action: str) -> Callable[[AnyHandler], AnyHandler]:
     return decorate
 
 
-def audit(log: AuditLog) -> Middleware:
+def audit(log: RepeatedFailures) -> Middleware:
     """Create a middleware that logs requests with unsafe methods.
 
     It belongs inside the authentication middleware: rejected requests are not logged.
@@ -57,7 +53,6 @@ def audit(log: AuditLog) -> Middleware:
             raise
         finally:
             log.write(
-                at=rfc3339(now()),
                 token=owner(request) or None,
                 remote=request.remote,
                 action=action,

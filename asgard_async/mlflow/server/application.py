@@ -12,6 +12,8 @@ from .bodies import Bodies
 from .callers import Callers
 from .closed_routes import ClosedRoutes
 from .cross_origin import CrossOrigin
+from .interrupted_uploads import remove_interrupted
+from .report import Report
 from .usage import Usage
 
 VARIABLE = "ASGARD_MLFLOW_SERVER"
@@ -44,11 +46,12 @@ class ServerSettings:
 class GuardedApplication:
     """An application behind all of the middleware, outermost first.
 
-    Refusals, origins, closed features, callers, storage, bodies.
+    Refusals, origins, closed features, callers, the report, storage, bodies.
     """
 
     def __init__(self, app: App, settings: ServerSettings, *, store: Path) -> None:
         self._usage = Usage(store / "usage.db")
+        remove_interrupted(settings.artifacts, self._usage.take_interrupted())
         app = Bodies(app, max_bytes=settings.max_body_bytes)
         app = Storage(
             app,
@@ -57,6 +60,7 @@ class GuardedApplication:
             directory=store,
             min_free_bytes=settings.min_free_bytes,
         )
+        app = Report(app, usage=self._usage)
         app = Callers(app, key=bytes.fromhex(settings.key))
         self._app = Refusals(CrossOrigin(ClosedRoutes(app)))
 

@@ -1,7 +1,7 @@
 """Bounds on what each job stores in MLflow: the bytes of its artifacts and records, and its runs.
 
 Artifacts are counted by path, as long as they exist; other writes by the size of their bodies. A
-caller without a token shares one account with all others of its kind on the same day.
+caller without a token shares one account with all others of the same user on the same day.
 """
 
 import asyncio
@@ -17,6 +17,7 @@ from pathlib import Path
 from .asgi import App, Message, Receive, Refused, Scope, Send, header, refusal
 from .attempt_token import Caller
 from .callers import CALLER
+from .peer_user import user_of
 from .usage import Usage
 
 STREAMED = re.compile(r"/(?:ajax-)?api/2\.0/mlflow-artifacts/artifacts/(.*)", re.DOTALL)
@@ -83,7 +84,7 @@ class Storage:
 
             await self._app(scope, receive, _before_success(send, forget))
             return
-        account = caller.job_id if caller is not None else time.strftime("anonymous-%Y-%m-%d")
+        account = caller.job_id if caller is not None else _anonymous(scope)
         creates = CREATES.fullmatch(path) is not None and scope["method"] == "POST"
         if creates:
             limit = MAX_CREATED if caller is not None else MAX_CREATED_ANONYMOUSLY
@@ -102,7 +103,7 @@ class Storage:
             if not self._incoming[intake.pool]:
                 del self._incoming[intake.pool]
             if artifact is None:
-                self._usage.add(account, written=intake.size)
+                self._usage.add(account, written=intake.newly_received())
 
     async def _take_in(
         self, scope: Scope, receive: Receive, send: Send, intake: "_Intake", *, creates: bool
@@ -123,13 +124,20 @@ class Storage:
         async def record() -> None:
             if artifact is not None:
                 await asyncio.to_thread(self._usage.store, artifact, account, intake.stored)
-            elif creates:
-                self._usage.add(account, created=1)
+            else:
+                self._usage.add(
+                    account, written=intake.newly_received(), created=1 if creates else 0
+                )
             self._incoming[intake.pool] -= intake.release()
 
         if artifact is not None:
             self._check(scope, intake, freed)  # now, so that less of what is refused is sent
-        await self._app(scope, counted, _before_success(send, record))
+        upload = self._usage.begin_upload(artifact) if artifact and is_streamed(scope) else 0
+        try:
+            await self._app(scope, counted, _before_success(send, record))
+        finally:
+            if upload:
+                self._usage.end_upload(upload)
 
     def _check(self, scope: Scope, intake: "_Intake", freed: int) -> None:
         incoming = self._incoming[intake.pool]
@@ -170,7 +178,7 @@ class _Intake:
         self.account = account
         self.artifact = artifact
         self.pool = account if artifact is not None else f"records of {account}"
-        self.size = 0
+        self.size = self._counted = 0
         self.overhead = 0 if artifact is None else _overhead(artifact)
         self.reserved = self.overhead + (0 if artifact is None else declared)
         self._disk_checked_at = -DISK_CHECK_BYTES
@@ -186,6 +194,11 @@ class _Intake:
         beyond = max(0, self.overhead + self.size - self.reserved)
         self.reserved += beyond
         return beyond
+
+    def newly_received(self) -> int:
+        """Return the bytes received since the last call."""
+        size, self._counted = self.size - self._counted, self.size
+        return size
 
     def release(self) -> int:
         """Return the reserved bytes, of which none remain."""
@@ -226,6 +239,15 @@ def _before_success(send: Send, action: Callable[[], Awaitable[None]]) -> Send:
         await send(message)
 
     return observed
+
+
+def _anonymous(scope: Scope) -> str:
+    """Return the account of a caller without a token.
+
+    Under root each job has a user of its own, so it cannot use up what others may store.
+    """
+    uid = user_of(scope)
+    return time.strftime(f"anonymous-%Y-%m-%d{'' if uid is None else f'-uid-{uid}'}")
 
 
 def _artifact(scope: Scope) -> str | None:

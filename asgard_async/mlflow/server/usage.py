@@ -14,6 +14,7 @@ CREATE INDEX IF NOT EXISTS artifacts_account ON artifacts (account);
 CREATE TABLE IF NOT EXISTS accounts (
     account TEXT PRIMARY KEY, written INTEGER NOT NULL, created INTEGER NOT NULL
 ) WITHOUT ROWID;
+CREATE TABLE IF NOT EXISTS uploads (id INTEGER PRIMARY KEY, path TEXT NOT NULL);
 """
 UNSAVED_BYTES = 1 << 20
 UNSAVED_CREATED = 16
@@ -33,6 +34,7 @@ class Usage:
     """Totals by account, cached in memory. Methods may be called from any thread."""
 
     def __init__(self, path: Path) -> None:
+        self._path = path
         self._database = sqlite3.connect(path, isolation_level=None, check_same_thread=False)
         self._database.execute("PRAGMA journal_mode = WAL")
         # after a power failure the last uploads may count as nothing
@@ -56,6 +58,17 @@ class Usage:
         with self._lock:
             return self._account(account).created
 
+    def artifacts_by_account(self) -> list[tuple[str, int]]:
+        """Return the accounts with artifacts and the size of these, the largest first.
+
+        This reads all records, so it uses a connection of its own and blocks no other method.
+        """
+        with contextlib.closing(sqlite3.connect(self._path)) as database:
+            return database.execute(
+                "SELECT account, SUM(bytes) AS total FROM artifacts GROUP BY account"
+                " ORDER BY total DESC, account"
+            ).fetchall()
+
     def size_of(self, path: str, account: str) -> int:
         """Return the size of an artifact of this account; 0 if there is none."""
         with self._lock:
@@ -77,6 +90,23 @@ class Usage:
         with self._lock, self._transaction():
             self._remove(" = ?", (path,))
             self._remove(" BETWEEN ? AND ?", (f"{path}/", f"{path}/\U0010ffff"))
+
+    def begin_upload(self, path: str) -> int:
+        """Record that an artifact is being uploaded; return the upload's id."""
+        with self._lock:
+            row = self._database.execute("INSERT INTO uploads (path) VALUES (?)", (path,))
+            return row.lastrowid or 0
+
+    def end_upload(self, upload: int) -> None:
+        """Record that an upload has ended in any way."""
+        with self._lock:
+            self._database.execute("DELETE FROM uploads WHERE id = ?", (upload,))
+
+    def take_interrupted(self) -> set[str]:
+        """Return the paths whose upload was cut off with the server, and forget them."""
+        with self._lock:
+            rows = self._database.execute("DELETE FROM uploads RETURNING path").fetchall()
+        return {path for (path,) in rows}
 
     def add(self, account: str, *, written: int = 0, created: int = 0) -> None:
         """Record writes other than artifacts."""

@@ -15,6 +15,8 @@ SYSV = (
 """The kinds of System V objects: file in /proc/sysvipc, column of the id, call to remove one."""
 SHARED_MEMORY = "/dev/shm"  # noqa: S108  # every process of the machine has it
 
+_DIRECTORY = os.O_RDONLY | os.O_DIRECTORY | os.O_NOFOLLOW | os.O_CLOEXEC
+
 _libc = ctypes.CDLL(None, use_errno=True)
 
 
@@ -56,15 +58,47 @@ def _owner_of(entry: "os.DirEntry[str]") -> int:
 def _remove(entry: "os.DirEntry[str]") -> None:
     try:
         if entry.is_dir(follow_symlinks=False):
-            # not shutil, which takes long to import: shared memory has no directories
-            for folder, folders, files in os.walk(entry.path, topdown=False):
-                for name in files:
-                    os.unlink(f"{folder}/{name}")
-                for name in folders:
-                    path = f"{folder}/{name}"
-                    (os.unlink if os.path.islink(path) else os.rmdir)(path)
+            _clear(entry.path)
             os.rmdir(entry.path)
         else:
             os.unlink(entry.path)
-    except (OSError, RecursionError):
+    except OSError:
         return  # a job cannot keep the next one from starting
+
+
+def _clear(directory: str) -> None:
+    """Empty a directory of any depth: move each directory below it up to it, then remove it."""
+    os.chmod(directory, 0o700)
+    top = os.open(directory, _DIRECTORY)
+    prefix, moved = os.urandom(8).hex(), 0
+    try:
+        while names := os.listdir(top):
+            for name in names:
+                if _is_unlinked(name, top):
+                    continue
+                below = _open(name, top)
+                try:
+                    for inner in os.listdir(below):
+                        if not _is_unlinked(inner, below):
+                            os.chmod(inner, 0o700, dir_fd=below)
+                            moved += 1
+                            os.rename(inner, f"{prefix}{moved}", src_dir_fd=below, dst_dir_fd=top)
+                finally:
+                    os.close(below)
+                os.rmdir(name, dir_fd=top)
+    finally:
+        os.close(top)
+
+
+def _open(name: str, parent: int) -> int:
+    os.chmod(name, 0o700, dir_fd=parent)
+    return os.open(name, _DIRECTORY, dir_fd=parent)
+
+
+def _is_unlinked(name: str, parent: int) -> bool:
+    """Unlink a file; return False for a directory."""
+    try:
+        os.unlink(name, dir_fd=parent)
+    except IsADirectoryError:
+        return False
+    return True

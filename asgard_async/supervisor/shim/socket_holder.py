@@ -1,17 +1,18 @@
 """Keeps the listening sockets open between two runs of the service, so that no job can bind them.
 
-`python -I -S socket_holder.py LISTENER SERVICE SERVICE_LOCK IN_USE`; the first two are descriptors:
-the Unix socket through which the next service claims the sockets, and the connection to the present
-one. Messages (SOCK_SEQPACKET), with descriptors where it says so:
+`python -I -S socket_holder.py LISTENER SERVICE SERVICE_LOCK IN_USE…`; the first two are
+descriptors: the Unix socket through which the next service claims the sockets, and the connection
+to the present one. Messages (SOCK_SEQPACKET), with descriptors where it says so:
 
     service → holder   claim     with the locked SERVICE_LOCK, which proves that it is the service
     holder → service   held …    the purpose of each socket, with the sockets
     service → holder   hold …    replaces what is held, with the sockets
     service → holder   serving   the service accepts connections from now on
-    service → holder   leave     the service stops; answered by `kept` if jobs are running
+    service → holder   leave     the service stops; answered by `kept` if the sockets stay held
 
 While no service accepts connections, clients of the service get a 503. The holder ends once there
-is no service and no lock on IN_USE, which the keepers of running jobs and builds share.
+is no service and no lock on any IN_USE. Keepers of running jobs and builds share one of them; the
+other is MLflow's, which outlives a crash of the service even without jobs.
 """
 
 import _socket  # `socket` takes 3 MB more
@@ -77,7 +78,11 @@ class Holder:
     """The process's state and its loop."""
 
     def __init__(
-        self, listener: _socket.socket, service: _socket.socket, service_lock: str, in_use: str
+        self,
+        listener: _socket.socket,
+        service: _socket.socket,
+        service_lock: str,
+        in_use: "list[str]",
     ) -> None:
         self._listener = listener
         self._service: _socket.socket | None = service
@@ -91,7 +96,7 @@ class Holder:
         self._clients: dict[int, Client] = {}
 
     def run(self) -> None:
-        """Hold the sockets for as long as a service or a job is running."""
+        """Hold the sockets for as long as a service, a job or MLflow is running."""
         while self._service is not None or not self._is_over():
             ready = self._wait()
             if self._service is not None and self._service.fileno() in ready:
@@ -129,18 +134,20 @@ class Holder:
         return {number for number, _ in poll.poll(CHECK_SECONDS * 1000 if is_watching else None)}
 
     def _is_over(self) -> bool:
-        """Return whether no job is running; its keeper would wait for the lock that this keeps."""
+        """Return whether nothing is running; a keeper would wait for the locks that this keeps."""
         if time.monotonic() < self._crash_over_at:
             return False
+        locked: list[int] = []
         try:
-            jobs = os.open(self._in_use, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
+            for path in self._in_use:
+                locked.append(os.open(path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600))
+                fcntl.flock(locked[-1], fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError:
+            for number in locked:
+                os.close(number)
+            return False
         except OSError:
             return True  # the data directory is gone
-        try:
-            fcntl.flock(jobs, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except BlockingIOError:
-            os.close(jobs)
-            return False
         return True
 
     # --- the service ------------------------------------------------------------------------
@@ -265,7 +272,7 @@ def main() -> None:
         signal.signal(number, signal.SIG_IGN)
     listener.setblocking(False)
     service.setblocking(False)
-    Holder(listener, service, *sys.argv[3:5]).run()
+    Holder(listener, service, sys.argv[3], sys.argv[4:]).run()
 
 
 if __name__ == "__main__":

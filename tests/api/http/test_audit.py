@@ -11,6 +11,7 @@ from pytest_aiohttp.plugin import AiohttpClient
 from asgard_async.api.http.audit import audit, audited_as
 from asgard_async.api.http.middlewares import problems
 from asgard_async.auth.audit import AuditLog
+from asgard_async.auth.repeated_failures import RepeatedFailures
 from asgard_async.domain.errors import JobNotFound
 
 RAISED = {
@@ -31,7 +32,7 @@ async def test_refusals_and_failures_are_audited(
         raise RAISED[status]
 
     log = AuditLog(tmp_path / "audit.log")
-    app = web.Application(middlewares=[problems, audit(log)])
+    app = web.Application(middlewares=[problems, audit(RepeatedFailures(log))])
     app.router.add_post("/", change)
     client = await aiohttp_client(app)
     assert (await client.post("/")).status == status

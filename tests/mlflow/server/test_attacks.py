@@ -1,9 +1,16 @@
 """Attacks on the embedded MLflow of a real service."""
 
 import asyncio
+import contextlib
+import ctypes
 import gzip
+import http.client
 import io
 import json
+import os
+import signal
+import socket
+import sqlite3
 from collections.abc import AsyncIterator, Iterator
 from pathlib import Path
 from typing import Any
@@ -13,10 +20,17 @@ import pytest
 import pytest_asyncio
 from opentelemetry.proto.collector.trace.v1.trace_service_pb2 import ExportTraceServiceRequest
 
+from asgard_async.config import load_config
 from asgard_async.mlflow.attempt_tokens import AttemptTokens
+from asgard_async.mlflow.embedded import ADDRESS_SPACE_BYTES
+from asgard_async.mlflow.server.artifacts import MAX_CREATED, MAX_RECORD_BYTES
+from asgard_async.mlflow.server.interrupted_uploads import TEMPORARY_PREFIX
+from tests.support.asgard_command import asgard
+from tests.support.eventually import eventually
 from tests.support.mlflow_user import fresh, fresh_job_id
 from tests.support.processes import processes_with
 from tests.support.service import QUICK_TO_WARM, Service, running_service
+from tests.support.service_users import IS_ROOT, launcher_for_ordinary_user
 
 pytestmark = [pytest.mark.mlflow, pytest.mark.asyncio(loop_scope="module")]
 
@@ -73,20 +87,39 @@ class Mlflow:
         data = io.BytesIO(bytes(int(mib * MIB)))
         return (await self.ask("PUT", ARTIFACTS + name, data=data, headers=self.token(job_id)))[0]
 
-    def peak_bytes(self) -> int:
+    def has_used(self, job_id: str, *, written: int = 0, created: int = 0) -> None:
+        """Let a job that MLflow has not seen yet have used up a part of what it may store."""
+        with contextlib.closing(sqlite3.connect(self.store / "usage.db")) as database, database:
+            database.execute("INSERT INTO accounts VALUES (?, ?, ?)", (job_id, written, created))
+
+    @property
+    def pid(self) -> int:
         (pid,) = [
             pid
             for pid in processes_with(str(self.store))
             if b"server_program" in Path(f"/proc/{pid}/cmdline").read_bytes()
         ]
-        status = Path(f"/proc/{pid}/status").read_text()
+        return pid
+
+    def peak_bytes(self) -> int:
+        status = Path(f"/proc/{self.pid}/status").read_text()
         return int(status.partition("VmHWM:")[2].split()[0]) << 10
 
 
-@pytest_asyncio.fixture(scope="module", loop_scope="module")
-async def mlflow(tmp_path_factory: pytest.TempPathFactory) -> AsyncIterator[Mlflow]:
+@pytest_asyncio.fixture(
+    scope="module",
+    loop_scope="module",
+    params=["same user", pytest.param("ordinary", marks=pytest.mark.soak)],
+)
+async def mlflow(
+    request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory
+) -> AsyncIterator[Mlflow]:
     data_dir = tmp_path_factory.mktemp("attacked") / "data"
-    async with running_service(data_dir, SETTINGS) as service, aiohttp.ClientSession() as session:
+    launcher = launcher_for_ordinary_user(data_dir) if request.param == "ordinary" else ()
+    async with (
+        running_service(data_dir, SETTINGS, launcher) as service,
+        aiohttp.ClientSession() as session,
+    ):
         yield Mlflow(service, await service.mlflow_uri(), session)
 
 
@@ -133,9 +166,13 @@ async def test_a_packed_body_is_bounded_unpacked(mlflow: Mlflow) -> None:
         "Content-Type": "application/x-protobuf",
         "X-MLflow-Experiment-Id": "0",
     }
-    for path, expected in (("/v1/traces", 413), (CREATE, 415), ("/graphql", 415)):
-        status, _ = await mlflow.ask("POST", path, data=io.BytesIO(bomb), headers=headers)
-        assert status == expected
+    for path, expected, why in (
+        ("/v1/traces", 413, "max_body_bytes"),
+        (CREATE, 415, "uncompressed"),
+        ("/graphql", 415, "uncompressed"),
+    ):
+        status, text = await mlflow.ask("POST", path, data=io.BytesIO(bomb), headers=headers)
+        assert (status, why in text) == (expected, True), text
     headers["Content-Encoding"] = "zstd"
     assert (await mlflow.ask("POST", "/v1/traces", data=b"x", headers=headers))[0] == 415
     assert mlflow.peak_bytes() - before < MARGIN_BYTES
@@ -167,6 +204,21 @@ async def test_endless_headers_are_refused(mlflow: Mlflow) -> None:
     assert mlflow.peak_bytes() - before < MARGIN_BYTES
 
 
+async def test_its_memory_is_limited(mlflow: Mlflow) -> None:
+    """By its control group, or else by its address space."""
+    pid, limits = mlflow.pid, []
+    for folder, _, files in os.walk("/sys/fs/cgroup"):
+        with contextlib.suppress(OSError):  # groups of other tests disappear meanwhile
+            if str(pid) in Path(folder, "cgroup.procs").read_text().split():
+                names = {"memory.max", "memory.limit_in_bytes"}.intersection(files)
+                limits += [Path(folder, name).read_text().strip() for name in names]
+    space = Path(f"/proc/{pid}/limits").read_text().partition("Max address space")[2].split()[0]
+    if space.isdecimal():
+        limits.append(str(int(space) - ADDRESS_SPACE_BYTES))
+    most = load_config(environ={}).mlflow.memory_mb << 20
+    assert any(text.isdecimal() and int(text) <= most for text in limits), limits
+
+
 # --- artifacts -------------------------------------------------------------------------------
 
 
@@ -177,6 +229,23 @@ async def test_artifacts_of_a_job_have_its_disk_limit(mlflow: Mlflow) -> None:
     assert "[limits] job_dir_mb" in job["logs"]
     stored = sum(path.stat().st_size for path in (mlflow.store / "artifacts/of-a-job").iterdir())
     assert stored == 40 * MIB
+
+
+async def test_retention_names_the_artifacts_of_jobs(mlflow: Mlflow) -> None:
+    job_id, data = fresh_job_id(), mlflow.service.data_dir
+    assert await mlflow.put(job_id, f"{fresh('named')}/x", 3) == 200
+    done = await asyncio.to_thread(asgard, "gc", "--artifacts", "--json", "--data-dir", data)
+    assert done.returncode == 0, done.stderr
+    assert {"kind": "artifacts", "name": job_id, "size_bytes": 3 * MIB} in json.loads(done.stdout)
+    done = await asyncio.to_thread(asgard, "gc", "--dry-run", "--data-dir", data)
+    assert "Artifacts in MLflow: " in done.stdout
+
+
+async def test_the_report_on_artifacts_is_for_gc_alone(mlflow: Mlflow) -> None:
+    reporter = {"Authorization": f"Bearer {mlflow.tokens.of_reporter()}"}
+    for headers in ({}, mlflow.token(fresh_job_id())):
+        assert (await mlflow.ask("GET", "/asgard/artifacts", headers=headers))[0] == 404
+    assert (await mlflow.ask("GET", "/asgard/artifacts", headers=reporter))[0] == 200
 
 
 async def test_an_unannounced_upload_is_stopped_and_removed(mlflow: Mlflow) -> None:
@@ -231,6 +300,71 @@ async def test_callers_without_a_token_share_one_limit(mlflow: Mlflow) -> None:
     await mlflow.service.finished(job_id)
     status, _ = await mlflow.ask("GET", f"{API}experiments/get-by-name?experiment_name={name}")
     assert status == 200
+
+
+# --- records ---------------------------------------------------------------------------------
+
+
+async def test_a_job_creates_a_bounded_number_of_things(mlflow: Mlflow) -> None:
+    job_id = fresh_job_id()
+    mlflow.has_used(job_id, created=MAX_CREATED - 1)
+    body, headers = {"name": fresh("last")}, mlflow.token(job_id)
+    status, text = await mlflow.ask("POST", CREATE, json=body, headers=headers)
+    assert status == 200, text
+    body = {"experiment_id": json.loads(text)["experiment_id"]}
+    for path in ("runs/create", "experiments/create", "registered-models/create", "logged-models"):
+        status, text = await mlflow.ask("POST", API + path, json=body, headers=headers)
+        assert (status, "use fewer" in text) == (400, True), path
+    # what exists can be read and changed, and other jobs are not affected
+    assert (await mlflow.ask("POST", f"{API}runs/search", json={}, headers=headers))[0] == 200
+    headers = mlflow.token(fresh_job_id())
+    assert (await mlflow.ask("POST", API + "runs/create", json=body, headers=headers))[0] == 200
+
+
+async def test_records_of_a_job_are_bounded(mlflow: Mlflow) -> None:
+    job_id = fresh_job_id()
+    mlflow.has_used(job_id, written=MAX_RECORD_BYTES - 1000)
+    headers = mlflow.token(job_id)
+    body = {"name": fresh("records"), "tags": [{"key": "x", "value": "y" * 500}]}
+    status, text = await mlflow.ask("POST", CREATE, json=body, headers=headers)
+    assert status == 200, text
+    body["name"] = fresh("beyond")
+    status, text = await mlflow.ask("POST", CREATE, json=body, headers=headers)
+    assert (status, "log less often" in text) == (413, True), text
+    # a body of an unknown size as well
+    status, _ = await mlflow.ask("POST", CREATE, data=stream(MIB), headers=headers)
+    assert status == 413
+    assert await mlflow.put(job_id, f"{fresh('folder')}/artifact", 1) == 200
+
+
+@pytest.mark.skipif(not IS_ROOT, reason="needs a second user")
+async def test_callers_without_a_token_have_limits_by_user(mlflow: Mlflow) -> None:
+    folder = fresh("by-user")
+
+    def put(name: str, uid: int) -> int:
+        host, port = mlflow.uri.removeprefix("http://").split(":")
+        connection = http.client.HTTPConnection(host, int(port))
+        with as_file_user(uid):
+            connection.sock = socket.socket()
+        connection.sock.connect((host, int(port)))
+        connection.request("PUT", f"{ARTIFACTS}{folder}/{name}", body=bytes(40 * MIB))
+        with contextlib.closing(connection):
+            return connection.getresponse().status
+
+    uids = (54_321, 54_321, 54_322)
+    statuses = [await asyncio.to_thread(put, str(n), uid) for n, uid in enumerate(uids)]
+    assert statuses == [200, 413, 200]
+
+
+@contextlib.contextmanager
+def as_file_user(uid: int) -> Iterator[None]:
+    """Open files and sockets as another user, in this thread alone."""
+    libc = ctypes.CDLL(None)
+    libc.setfsuid(uid)
+    try:
+        yield
+    finally:
+        libc.setfsuid(0)
 
 
 @pytest.mark.parametrize("damage", ["signature", "payload", "expired", "garbage"])
@@ -325,3 +459,34 @@ async def test_other_artifact_stores_are_not_accessed(mlflow: Mlflow) -> None:
         status, text = await mlflow.ask("GET", f"{API}artifacts/list?run_id={run_id}")
         assert status == 400
         assert "only its own artifact store" in text
+
+
+# --- a killed server -------------------------------------------------------------------------
+
+
+async def test_an_upload_of_a_killed_server_leaves_nothing(mlflow: Mlflow) -> None:
+    """The last test: the server restarts."""
+    folder = fresh("cut-off")
+    directory = mlflow.store / "artifacts" / folder
+    is_over = asyncio.Event()
+
+    async def endless() -> AsyncIterator[bytes]:
+        yield bytes(8 * MIB)
+        await is_over.wait()
+
+    upload = asyncio.create_task(
+        mlflow.ask(
+            "PUT", f"{ARTIFACTS}{folder}/x", data=endless(), headers=mlflow.token(fresh_job_id())
+        )
+    )
+    await eventually(
+        lambda: any(path.stat().st_size for path in directory.glob(f"{TEMPORARY_PREFIX}*")),
+        what="a part is written",
+    )
+    os.kill(mlflow.pid, signal.SIGKILL)
+    with pytest.raises(aiohttp.ClientError):
+        await upload
+    is_over.set()
+    # waits for the next server
+    assert (await mlflow.ask("GET", "/health"))[0] == 200
+    assert list(directory.iterdir()) == []

@@ -242,6 +242,11 @@ PLANTED = {
     "a pipe": "os.mkfifo(f'{venv}/lib/pipe.py')",
     "a socket": "import socket; os.chdir(venv); socket.socket(socket.AF_UNIX).bind('s')",
     "a closed directory": "os.mkdir(f'{venv}/lib/closed', 0)",
+    "a deep directory": (
+        "os.chdir(f'{venv}/lib')\n"
+        "for _ in range(2500): os.mkdir('d'); os.chdir('d')\n"
+        "os.chdir(os.environ['HOME'])"
+    ),
     "all of it": "os.rename(venv, venv + '2'); os.symlink('/', venv)",
 }
 
@@ -260,6 +265,7 @@ def replace(name, target):
     # uv itself fails earlier if there is no environment left to install into
     assert "in the environment" in job["error"] or what == "all of it", job
     _check_environments(site.service.data_dir)
+    assert not list(site.service.data_dir.glob("environments/builds/*/*.new*"))
 
 
 def _check_environments(data_dir: Path) -> None:

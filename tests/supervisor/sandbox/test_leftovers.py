@@ -13,7 +13,16 @@ KEY = 0x5EC2E7
 LEAVE = f"""
 print("user", os.getuid())
 open("/dev/shm/left-{KEY}", "w").write("secret")
-os.makedirs("/dev/shm/dir-{KEY}/deeper")
+os.mkdir("/dev/shm/dir-{KEY}")
+os.chdir("/dev/shm/dir-{KEY}")
+for number in range(1500):  # more than Python's recursion goes down
+    os.mkdir("deeper")
+    os.chdir("deeper")
+    if number % 500 == 0:
+        os.symlink("/", "link")
+        os.chmod("..", 0o100)
+open("file", "w").close()
+os.chdir("/")
 call("shmget", {KEY}, 4096, 0o1600)
 call("semget", {KEY}, 1, 0o1600)
 call("msgget", {KEY}, 0o1600)
@@ -21,7 +30,7 @@ call("msgget", {KEY}, 0o1600)
 LOOK = f"""
 print("user", os.getuid())
 attack("file", lambda: open("/dev/shm/left-{KEY}").read())
-attack("directory", lambda: os.listdir("/dev/shm/dir-{KEY}"))
+attack("directory", lambda: os.stat("/dev/shm/dir-{KEY}"))
 attack("memory", lambda: call("shmget", {KEY}, 0, 0))
 attack("semaphore", lambda: call("semget", {KEY}, 0, 0))
 attack("queue", lambda: call("msgget", {KEY}, 0))
