@@ -72,6 +72,7 @@ def set_up_sharing(user: str) -> None:
     """Make the directory in which the checks leave files for jobs, and serve packages."""
     SHARE.mkdir(exist_ok=True)
     run("loginctl", "enable-linger", user)
+    run("systemctl", "start", "user@1000.service")  # waits until the user's manager is up
     INDEX.mkdir(exist_ok=True)
     unit = Path("/etc/systemd/system/asgard-index.service")
     unit.write_text(INDEX_UNIT.format(index=INDEX, port=INDEX_PORT))
