@@ -22,7 +22,7 @@ def spawn(
     # posix_spawn, not fork: no copy of this process's page tables
     return os.posix_spawn(
         command[0],
-        command,
+        list(command),
         environment,
         file_actions=[
             *((os.POSIX_SPAWN_DUP2, fd, number) for number, fd in descriptors.items()),
