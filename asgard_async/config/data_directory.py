@@ -95,9 +95,9 @@ class DataDirectory:
         return self.root / "jobs.lock"
 
     @property
-    def mlflow_in_use(self) -> Path:
-        """Lock file on which the running embedded MLflow server holds a shared lock."""
-        return self.root / "mlflow.lock"
+    def ports_in_use(self) -> Path:
+        """Lock file on which the running embedded MLflow holds a shared lock: its port stays held."""
+        return self.root / "ports.lock"
 
     @property
     def service_lock(self) -> Path:

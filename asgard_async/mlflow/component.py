@@ -81,7 +81,7 @@ def _embedded(app: web.Application, tokens: AttemptTokens) -> EmbeddedServer:
         selector=app[ISOLATION],
         enforcer=app[LIMITS],
         jobs_in_use=data.in_use,
-        in_use=data.mlflow_in_use,
+        in_use=data.ports_in_use,
         service_lock=data.service_lock,
         held_sockets=app[HELD_SOCKETS],
     )

@@ -176,7 +176,7 @@ class HeldSockets:
                 listener.bind(address)
             listener.listen()
             inherited = (listener.fileno(), theirs.fileno())
-            in_use = (self._data.in_use, self._data.mlflow_in_use)
+            in_use = (self._data.in_use, self._data.ports_in_use)
             command = service_python(
                 PROGRAM, *map(str, inherited), self._data.service_lock, *in_use
             )

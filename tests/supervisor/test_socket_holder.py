@@ -25,7 +25,7 @@ def holder(directory: Path) -> Iterator[socket.socket]:
         listener.bind("")  # to any abstract address
         listener.listen()
         inherited = (listener.fileno(), theirs.fileno())
-        paths = [directory / name for name in ("service.lock", "jobs.lock", "mlflow.lock")]
+        paths = [directory / name for name in ("service.lock", "jobs.lock", "ports.lock")]
         with subprocess.Popen(
             service_python(PROGRAM, *map(str, inherited), *paths), pass_fds=inherited
         ) as process:
@@ -51,7 +51,7 @@ def test_it_ends_with_the_service_if_nothing_runs(tmp_path: Path) -> None:
         assert service.recv(100) == b""
 
 
-@pytest.mark.parametrize("lock", ["jobs.lock", "mlflow.lock"])
+@pytest.mark.parametrize("lock", ["jobs.lock", "ports.lock"])
 def test_it_outlives_the_service_while_something_runs(tmp_path: Path, lock: str) -> None:
     with socket.socket() as held, holder(tmp_path) as service:
         held.bind(("127.0.0.1", 0))
