@@ -26,7 +26,7 @@ def look(path):
         text = open(path, "rb").read()
     except OSError:
         return
-    if canary in text or b"ASGARD_MLFLOW_SERVER=" in text or b"GIT_CONFIG_VALUE" in text:
+    if canary in text or b"ASGARD_MLFLOW_SERVER=" in text:
         print("BROKEN", path)
 for pid in filter(str.isdigit, os.listdir("/proc")):
     for name in ("environ", "cmdline", "comm", "auxv", "stat"):
@@ -79,9 +79,7 @@ async def test_no_process_shows_a_secret_to_a_job(
             **mlflow,
             "ASGARD_ISOLATION__LEVEL": level,
             "ASGARD_ISOLATION__READ_WRITE": "[]",
-            "ASGARD_JOBS__MAX_CONCURRENT_JOBS": "3",
             "ASGARD_ENVIRONMENTS__INDEX_URL": f"http://user:{canary}@127.0.0.1:{port}/simple",
-            "ASGARD_ENVIRONMENTS__ALLOW_DIRECT_REFERENCES": "true",
             "AWS_SECRET_ACCESS_KEY": canary,
             "HTTPS_PROXY": f"http://user:{canary}@127.0.0.1:1",
             "ALL_PROXY": f"http://user:{canary}@127.0.0.1:1",
@@ -91,15 +89,8 @@ async def test_no_process_shows_a_secret_to_a_job(
             if mlflow is QUICK_TO_WARM:
                 await service.mlflow_uri()
             await service.warm()
-            waiting = [
-                await service.submit("print()", requirements=[requirement])
-                for requirement in (
-                    "nothing",
-                    f"x @ git+https://user:{canary}@127.0.0.1:{port}/x.git",
-                )
-            ]
+            building = await service.submit("print()", requirements=["nothing"])
             await eventually(lambda: _is_running(data_dir, b"pip"), what="uv is running")
-            await eventually(lambda: _is_running(data_dir, b"fetch"), what="git is running")
             job_id = await service.submit(
                 PRELUDE + LOOK,
                 environment_vars={
@@ -109,8 +100,7 @@ async def test_no_process_shows_a_secret_to_a_job(
                 },
             )
             job = await service.finished(job_id)
-            for job_id in waiting:
-                await service.post(f"/mlops/training/jobs/{job_id}/cancel")
+            await service.post(f"/mlops/training/jobs/{building}/cancel")
     assert (job["reason"], job["isolation"]) == ("succeeded", level), job["logs"]
     assert "BROKEN" not in job["logs"], job["logs"]
     assert job["logs"].splitlines() == ["service True", "build True"]

@@ -84,6 +84,8 @@ class PlainExecutor:
 
     async def start(self, request: AttemptRequest) -> datetime | None:
         directory = self._directory(request.attempt)
+        if (directory / "result.json").exists():
+            return None
         files = directory / "files"
         files.mkdir(parents=True, exist_ok=True)
         if request.archive is None:
@@ -104,11 +106,13 @@ class PlainExecutor:
             sys.executable, str(RUNNER), str(directory), start_new_session=True
         )
         await runner.wait()  # it leaves a process of its own behind
-        while not (directory / "result.json").exists():
+        while True:
+            is_over = (directory / "result.json").exists()
             if (started := await self.started(request.attempt)) is not None:
                 return started.at
+            if is_over:
+                return None
             await asyncio.sleep(POLL_SECONDS)
-        return None
 
     async def wait(self, attempt: AttemptId) -> Ended:
         directory = self._directory(attempt)
