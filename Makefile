@@ -47,7 +47,7 @@ venv: $(VENV)/.dev ## make .venv with everything a developer needs
 # --- use
 
 .PHONY: demo
-demo: $(VENV)/.runtime ## start Asgard, train a model, show what came of it
+demo: $(VENV)/.runtime ## start Asgard, train a model, show the result
 	@$(BIN)/python examples/demo.py
 
 # --- checks
@@ -56,8 +56,8 @@ demo: $(VENV)/.runtime ## start Asgard, train a model, show what came of it
 TESTED := env -u PYTHONDONTWRITEBYTECODE $(BIN)/python
 
 .PHONY: test
-test: $(VENV)/.test ## all tests but soak, WORKERS=3 at once (real MLflow servers; eight minutes)
-	@$(TESTED) -m pytest -n $(or $(WORKERS),3) --dist loadfile --no-loadscope-reorder $(PYTEST_ARGS)
+test: $(VENV)/.test ## all tests but soak, WORKERS=4 at once (real MLflow servers; eight minutes)
+	@$(TESTED) -m pytest -n $(or $(WORKERS),4) --dist loadfile --no-loadscope-reorder $(PYTEST_ARGS)
 
 .PHONY: test-unit
 test-unit: $(VENV)/.test ## the quick tests (under 30 s)
@@ -65,7 +65,7 @@ test-unit: $(VENV)/.test ## the quick tests (under 30 s)
 		-m "not mlflow and not service and not slow and not chaos" $(PYTEST_ARGS)
 
 .PHONY: test-pythons
-test-pythons: $(VENV)/.test ## execution and fidelity tests on Python 3.12 and 3.13, where there
+test-pythons: $(VENV)/.test ## execution and fidelity tests on Python 3.12 and 3.13, if installed
 	@$(BIN)/python .ci/test_pythons.py
 
 .PHONY: test-conditions
@@ -101,7 +101,7 @@ chaos: $(VENV)/.test ## kill -9 at random moments, full size; prints figures
 	@ASGARD_CHAOS_JOBS=500 ASGARD_CHAOS_ACCEPTS=100 $(BIN)/python -m pytest -m chaos -s $(PYTEST_ARGS)
 
 .PHONY: fuzz
-fuzz: $(VENV)/.test ## search for what breaks, FUZZ_SECONDS=600 in all; prints figures
+fuzz: $(VENV)/.test ## search for faults, for FUZZ_SECONDS=600; prints figures
 	@FUZZ_SECONDS=$(or $(FUZZ_SECONDS),600) $(BIN)/python -m pytest -m fuzz -s $(PYTEST_ARGS)
 
 # docs/benchmarks.md shows whole, full runs; QUICK=1 and ROWS=… try things, RECORD=1 keeps those too
@@ -109,7 +109,7 @@ BENCH_TRIED := $(if $(RECORD),,$(or $(QUICK),$(ROWS)))
 BENCH_JSON := $(if $(BENCH_TRIED),build/bench.json,benchmarks/results/bench.json)
 
 .PHONY: bench
-bench: $(VENV)/.test ## measure beside what it is compared to: table, JSON, docs/benchmarks.md; ROWS=… QUICK=1
+bench: $(VENV)/.test ## benchmark beside what it is compared to: table, JSON, docs/benchmarks.md; ROWS=… QUICK=1
 	@$(BIN)/python -m benchmarks --json $(BENCH_JSON) $(if $(QUICK),--quick) \
 		$(if $(ROWS),--rows "$(ROWS)"); measured=$$?; \
 		$(BIN)/python -m benchmarks.render --json $(BENCH_JSON) \

@@ -20,7 +20,7 @@ COMMANDS = {
     },
     "Service administration (on the service's machine)": {
         "serve": "Run the service in the foreground.",
-        "config": "Check and show the configuration.",
+        "config": "Check the configuration, and show its values.",
         "env": "List, build and prune job environments.",
         "service": "Install Asgard as a systemd service.",
         "token": "Create, list and revoke API tokens.",

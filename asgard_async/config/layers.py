@@ -80,7 +80,7 @@ def _read_file(file: Path) -> Layer:
     except OSError as error:
         raise ConfigError(f"{file}: cannot be read: {error.strerror}") from error
     except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
-        raise ConfigError(f"{file}: is not valid TOML: {error}") from error
+        raise ConfigError(f"{file}: invalid TOML: {error}") from error
     settings: list[Setting] = []
     # former names first, so that a section's current name wins
     for section, keys in sorted(document.items(), key=lambda item: item[0] not in RENAMED_SECTIONS):

@@ -2,11 +2,11 @@
 
 import asyncio
 import logging
-import time
 from collections.abc import Callable, Coroutine
 from typing import Any
 
 from asgard_async.core.backoff import Backoff
+from asgard_async.core.restart import Restart, run_with_restarts
 
 logger = logging.getLogger(__name__)
 
@@ -34,7 +34,22 @@ class BackgroundTasks:
         backoff: Backoff = RESTARTS,
     ) -> None:
         """Run a loop until `stop`; restart it if it fails, after a pause that `backoff` decides."""
-        self.start(name, _run_with_restarts(name, work, backoff))
+        failure: Exception | None = None
+
+        async def run() -> Restart:
+            nonlocal failure
+            failure = None
+            try:
+                await work()
+            except Exception as error:
+                failure = error
+            return Restart.AFTER_PAUSE
+
+        async def report(pause: float) -> None:
+            if failure is not None:
+                logger.error("task %s failed; restarting it in %g s", name, pause, exc_info=failure)
+
+        self.start(name, run_with_restarts(run, backoff, before_pause=report))
 
     def cancel(self, name: str) -> None:
         """Cancel the tasks with this name without waiting for them."""
@@ -58,19 +73,3 @@ class BackgroundTasks:
         for task in tasks:
             task.cancel()
         await asyncio.gather(*tasks, return_exceptions=True)
-
-
-async def _run_with_restarts(
-    name: str, work: Callable[[], Coroutine[Any, Any, None]], backoff: Backoff
-) -> None:
-    pause: float | None = None
-    while True:
-        started_at = time.monotonic()
-        try:
-            await work()
-        except Exception:
-            pause = backoff.next_pause(pause, time.monotonic() - started_at)
-            logger.exception("task %s failed; restarting it in %g s", name, pause)
-        else:
-            pause = backoff.next_pause(pause, time.monotonic() - started_at)
-        await asyncio.sleep(pause)

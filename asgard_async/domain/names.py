@@ -32,7 +32,7 @@ def job_id_of(name: str) -> str:
 
 
 def archive_of(name: str) -> str:
-    """Return the name if it is that of a stored archive.
+    """Return the name if it names a stored archive.
 
     Raises:
         InvalidName: it is not.
@@ -50,7 +50,7 @@ def environment_key_of(name: str) -> str:
 
 
 def cache_environment_of(name: str) -> str:
-    """Return the name if it is the key of an environment, or that of the base environment.
+    """Return the name if it is the key of an environment or of the base environment.
 
     Raises:
         InvalidName: it is not.

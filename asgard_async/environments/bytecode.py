@@ -6,12 +6,12 @@ Jobs cannot write to their environments, so without this, every job would compil
 import asyncio
 import os
 import signal
-import sys
 from pathlib import Path
 
 from asgard_async.environments.cache import CachedEnvironment, EnvironmentCache
 from asgard_async.supervisor.process_spec import service_python
 from asgard_async.supervisor.processes import identify
+from asgard_async.supervisor.spawn import spawn
 
 PROGRAM = Path(__file__).parent / "compile_program.py"
 
@@ -42,18 +42,12 @@ async def compile_modules(
 
 
 def _spawn(environment: CachedEnvironment, niceness: int, uid: int | None) -> int:
-    # posix_spawn, since the service reaps all children; the program itself records its success
-    return os.posix_spawn(
-        sys.executable,
-        service_python(
-            *(PROGRAM, environment.modules, environment.compiled),
-            *(str(os.getpid()), str(niceness), str(-1 if uid is None else uid)),
-        ),
-        {},
-        file_actions=[
-            (os.POSIX_SPAWN_OPEN, number, os.devnull, os.O_RDWR, 0) for number in range(3)
-        ],
+    # the service reaps all children, so the program itself records its success
+    command = service_python(
+        *(PROGRAM, environment.modules, environment.compiled),
+        *(str(os.getpid()), str(niceness), str(-1 if uid is None else uid)),
     )
+    return spawn(command, {})
 
 
 def uncompiled(cache: EnvironmentCache) -> list[CachedEnvironment]:

@@ -66,9 +66,7 @@ class Venv:
                 raise Refused(f"{self._name(path)} is neither a file nor a directory.")
         if links != self._links:
             changed = min(links.items() ^ self._links.items())[0]
-            raise Refused(
-                f"{self._name(changed)} has become a link, or is no longer the same link."
-            )
+            raise Refused(f"{self._name(changed)} was replaced by a link, or leads elsewhere now.")
         if self._read_settings() != self._settings:
             raise Refused("'pyvenv.cfg' in the environment was changed.")
 

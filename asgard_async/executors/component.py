@@ -10,6 +10,7 @@ from dataclasses import dataclass
 from aiohttp import web
 
 from asgard_async.config.data_directory import DataDirectory
+from asgard_async.core.component import READINESS
 from asgard_async.executors.base import Executor, JobFiles
 from asgard_async.executors.local.component import local_executor, local_job_files
 from asgard_async.logs.component import LOG_SOURCE
@@ -37,6 +38,7 @@ async def executor(app: web.Application) -> AsyncIterator[None]:
     async with EXECUTORS[DEFAULT].open(app) as opened:
         app[EXECUTOR] = opened
         app[LOG_SOURCE] = opened.logs
+        app[READINESS].unless(lambda: opened.problem)
         yield
 
 

@@ -32,9 +32,10 @@ from asgard_async.core.backoff import Backoff
 from asgard_async.core.files.descent import open_below
 from asgard_async.core.files.locks import is_held
 from asgard_async.core.files.remove_tree import remove_tree
+from asgard_async.core.restart import Restart, run_with_restarts
 from asgard_async.domain.attempt import Ended
 from asgard_async.mlflow.attempt_tokens import AttemptTokens
-from asgard_async.mlflow.listening_socket import HOST, ServerSettings, open_sockets
+from asgard_async.mlflow.listening_socket import HOST, StoredSettings, open_sockets
 from asgard_async.mlflow.server import application
 from asgard_async.supervisor import shim
 from asgard_async.supervisor.attempt import Attempt
@@ -43,10 +44,10 @@ from asgard_async.supervisor.held_sockets import HeldSockets
 from asgard_async.supervisor.limits.enforcer import LimitEnforcer
 from asgard_async.supervisor.limits.resource_limits import ResourceLimits
 from asgard_async.supervisor.process_spec import process_spec, service_python
-from asgard_async.supervisor.restart import Restart, run_with_restarts
 from asgard_async.supervisor.sandbox.selector import IsolationSelector
 from asgard_async.supervisor.sandbox.service_sandboxes import ServiceSandbox, mlflow_sandbox
 from asgard_async.supervisor.shim.process_spec import ProcessSpec
+from asgard_async.supervisor.spawn import spawn
 
 logger = logging.getLogger(__name__)
 
@@ -125,7 +126,7 @@ class EmbeddedServer:
         Blocks for a few system calls. Clients can connect afterwards.
         """
         self._attempts.directory.mkdir(mode=0o700, parents=True, exist_ok=True)
-        settings = ServerSettings.read(self._settings_file)
+        settings = StoredSettings.read(self._settings_file)
         running = self._attempts.running()
         if settings is not None and running is not None:
             self._attempt, self._port = running, settings.port
@@ -186,7 +187,7 @@ class EmbeddedServer:
     async def _start(self, starting: Callable[[], None]) -> Attempt:
         await self._selector.available()
         if not self._sockets:
-            self._open_sockets(ServerSettings.read(self._settings_file))
+            self._open_sockets(StoredSettings.read(self._settings_file))
         starting()
         service_sandbox = await asyncio.to_thread(self._sandbox)
         # set before the start, since `leave` may be called during it
@@ -272,12 +273,12 @@ class EmbeddedServer:
                 sock.close()
         self._held_sockets.hold(PURPOSE, self._sockets)
 
-    def _open_sockets(self, last_settings: ServerSettings | None) -> None:
+    def _open_sockets(self, last_settings: StoredSettings | None) -> None:
         earlier = self._held_sockets.take(PURPOSE)
         self._sockets = open_sockets(self._config.port, last_settings, earlier)
         self._held_sockets.hold(PURPOSE, self._sockets)
         self._port = self._sockets[0].getsockname()[1]
-        settings = ServerSettings(
+        settings = StoredSettings(
             port=self._port,
             configured=self._config.port,
             artifacts_destination=self._config.artifacts_destination,
@@ -287,17 +288,8 @@ class EmbeddedServer:
     # --- stopping -------------------------------------------------------------------------
 
     def _spawn_undertaker(self, attempt: Attempt) -> None:
-        null = (os.devnull, os.O_RDWR, 0)
-        service = str(os.getpid())
-        os.posix_spawn(
-            sys.executable,
-            service_python(
-                UNDERTAKER, service, self._jobs_in_use, self._service_lock, attempt.directory
-            ),
-            {"PATH": os.defpath},
-            file_actions=[(os.POSIX_SPAWN_OPEN, fd, *null) for fd in range(3)],
-            setsid=True,
-        )
+        paths = (self._jobs_in_use, self._service_lock, attempt.directory)
+        spawn(service_python(UNDERTAKER, str(os.getpid()), *paths), {"PATH": os.defpath})
         logger.info("jobs are running; embedded MLflow stops after the last one")
 
 

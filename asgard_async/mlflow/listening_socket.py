@@ -16,7 +16,7 @@ logger = logging.getLogger(__name__)
 HOST = "127.0.0.1"
 
 
-class ServerSettings(msgspec.Struct):
+class StoredSettings(msgspec.Struct):
     """The contents of server.json: the settings that the server was started with."""
 
     port: int
@@ -39,7 +39,7 @@ class ServerSettings(msgspec.Struct):
 
 def open_sockets(
     configured_port: int,
-    last_settings: ServerSettings | None,
+    last_settings: StoredSettings | None,
     earlier: Sequence[socket.socket] = (),
 ) -> list[socket.socket]:
     """Listen on the last port, else the configured port, else any free port.

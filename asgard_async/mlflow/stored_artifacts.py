@@ -6,7 +6,7 @@ from asgard_async.mlflow.address import MlflowAddress
 from asgard_async.mlflow.attempt_tokens import FILE, AttemptTokens
 from asgard_async.mlflow.connection import MlflowConnection
 from asgard_async.mlflow.embedded import SETTINGS_FILE
-from asgard_async.mlflow.listening_socket import HOST, ServerSettings
+from asgard_async.mlflow.listening_socket import HOST, StoredSettings
 from asgard_async.mlflow.server.report import PATH
 from asgard_async.mlflow.wire import ArtifactReport
 
@@ -19,7 +19,7 @@ async def stored_artifacts(data: DataDirectory) -> ArtifactReport | None:
     The server has counted the artifacts wherever its store is. Its files are not read here: they
     belong to the server, which acts for jobs.
     """
-    settings = ServerSettings.read(data.mlflow_server / SETTINGS_FILE)
+    settings = StoredSettings.read(data.mlflow_server / SETTINGS_FILE)
     if settings is None or not (data.mlflow_server / FILE).exists():
         return None
     tokens = AttemptTokens.open(data.mlflow_server)

@@ -150,7 +150,7 @@ class Collector:
             try:
                 yield self._measure_job(job)
             except InvalidName as error:
-                logger.warning("a job in the database is not deleted: %s", error)
+                logger.warning("skipping a job with an invalid name: %s", error)
             except Exception:
                 # continue with the other jobs
                 logger.exception("the files of job %s cannot be measured", job.job_id)

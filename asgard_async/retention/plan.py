@@ -56,7 +56,7 @@ class StoredDirectory:
     is_in_use: bool
     """True if a job is using the directory: it is then kept, but its size counts."""
     is_measured: bool = True
-    """False if it has so many or so deep directories that some of its files were not counted."""
+    """False if it is too wide or too deep to be measured completely."""
 
 
 @dataclass(frozen=True, kw_only=True)

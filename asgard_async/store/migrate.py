@@ -146,10 +146,7 @@ def _rebuild(connection: sqlite3.Connection, migration: Migration, table: str) -
         raise SchemaError(f"{migration.name} changes row counts: {rows_before} to {rows_after}")
     if violations := connection.execute("PRAGMA foreign_key_check").fetchall():
         tables = ", ".join(sorted({violation[0] for violation in violations}))
-        raise SchemaError(
-            f"{migration.name} leaves {len(violations)} rows without the row they reference, in"
-            f" {tables}"
-        )
+        raise SchemaError(f"{migration.name} breaks {len(violations)} foreign keys, in {tables}")
 
 
 def _row_counts(connection: sqlite3.Connection) -> dict[str, int]:

@@ -23,7 +23,6 @@ from asgard_async.domain.attempt import End, Ended, Stop
 from asgard_async.domain.job import Started
 from asgard_async.domain.status import ColdReason, Isolation
 from asgard_async.supervisor.keeper_server import (
-    RESET_SIGNALS,
     Descriptors,
     KeeperServer,
     StartKeeper,
@@ -32,6 +31,7 @@ from asgard_async.supervisor.process_spec import MINIMAL_ENVIRONMENT, service_py
 from asgard_async.supervisor.processes import ProcessIdentity, processes_running, readable
 from asgard_async.supervisor.shim import files, limits, linux
 from asgard_async.supervisor.shim.process_spec import ProcessSpec, encode_spec
+from asgard_async.supervisor.spawn import spawn
 
 logger = logging.getLogger(__name__)
 
@@ -221,19 +221,8 @@ class Attempt:
 
 def _spawn(spec: ProcessSpec, descriptors: Descriptors) -> None:
     command = service_python(SHIM_START, spec["directory"])
-    # posix_spawn, not fork: no copy of this process's page tables
-    os.posix_spawn(
-        command[0],
-        command,
-        MINIMAL_ENVIRONMENT,
-        file_actions=[
-            *((os.POSIX_SPAWN_DUP2, fd, number) for number, fd in enumerate(descriptors)),
-            *((os.POSIX_SPAWN_DUP2, fd, fd) for fd in spec["inherit"]),
-        ],
-        setsid=True,
-        setsigmask=[],
-        setsigdef=RESET_SIGNALS,
-    )
+    inherited = dict(enumerate(descriptors)) | {fd: fd for fd in spec["inherit"]}
+    spawn(command, MINIMAL_ENVIRONMENT, inherited)
 
 
 def _datetime(seconds: float) -> datetime:

@@ -17,7 +17,6 @@ LIMITS = web.AppKey("limits", LimitEnforcer)
 async def isolation(app: web.Application) -> AsyncIterator[None]:
     """Select the isolation level by testing which levels work on this machine."""
     app[ISOLATION] = selector = IsolationSelector(app[CONFIG], app[DATA])
-    app[READINESS].unless(lambda: selector.problem)
     app[READINESS].watch(lambda: selector.warning)
     await selector.choose()
     yield

@@ -19,7 +19,7 @@ class DiskUsage:
 
     size_bytes: int
     is_complete: bool = True
-    """False if parts of it could not be measured; the size is then that of the other parts."""
+    """False if parts of it could not be measured; the size then covers the rest."""
 
 
 def usage_of(path: Path, *, max_seconds: float = MAX_SECONDS) -> DiskUsage:

@@ -9,6 +9,7 @@ import contextlib
 import logging
 import os
 import socket
+import time
 from collections.abc import AsyncIterator, Iterator, Sequence
 from pathlib import Path
 
@@ -17,15 +18,17 @@ from aiohttp import web
 from asgard_async.config import ConfigError
 from asgard_async.config.component import DATA, SERVICE_LOCK
 from asgard_async.config.data_directory import DataDirectory
+from asgard_async.core.backoff import Backoff
 from asgard_async.supervisor.process_spec import MINIMAL_ENVIRONMENT, service_python
 from asgard_async.supervisor.shim import socket_holder
+from asgard_async.supervisor.spawn import spawn
 
 logger = logging.getLogger(__name__)
 
 PROGRAM = Path(socket_holder.__file__)
 CLAIM_SECONDS = 10.0
 LEAVE_SECONDS = 2.0
-RESTART_SECONDS = 1.0
+RESTARTS = Backoff(first_seconds=1.0, longest_seconds=60.0, healthy_seconds=60.0)
 MESSAGE_BYTES = 4096
 MAX_SOCKETS = 64
 
@@ -44,6 +47,8 @@ class HeldSockets:
         self._held: dict[str, Sequence[socket.socket]] = {}
         self._is_serving = False
         self._restart: asyncio.TimerHandle | None = None
+        self._started_at = 0.0
+        self._pause: float | None = None
 
     def claim(self) -> None:
         """Claim the sockets of the last service, if they are still held. Blocks.
@@ -128,22 +133,24 @@ class HeldSockets:
         try:
             yield
         except (BrokenPipeError, ConnectionResetError):
-            self._restart_later()
+            self._on_death()
 
     def _on_readable(self) -> None:
         if self._connection is not None and not _is_open(self._connection):
-            self._restart_later()
+            self._on_death()
 
-    def _restart_later(self) -> None:
-        connection = self._connection
+    def _on_death(self) -> None:
+        connection, self._connection = self._connection, None
         if connection is None:
             return
-        loop = asyncio.get_running_loop()
-        loop.remove_reader(connection)
+        asyncio.get_running_loop().remove_reader(connection)
         connection.close()
-        self._connection = None
-        logger.warning("the process that holds the ports has ended; starting another")
-        self._restart = loop.call_later(RESTART_SECONDS, self._start_again)
+        self._start_later("the process that holds the ports has ended")
+
+    def _start_later(self, cause: str) -> None:
+        self._pause = RESTARTS.next_pause(self._pause, time.monotonic() - self._started_at)
+        logger.warning("%s; starting another in %g s", cause, self._pause)
+        self._restart = asyncio.get_running_loop().call_later(self._pause, self._start_again)
 
     def _start_again(self) -> None:
         try:
@@ -153,9 +160,12 @@ class HeldSockets:
             if self._is_serving:
                 self.serving()
         except OSError as error:
-            logger.warning("the ports are not held: %s", error)
+            self._start_later(f"no process holds the ports ({error})")
 
     def _start(self) -> None:
+        if self._restart is not None:
+            self._restart.cancel()
+        self._started_at = time.monotonic()
         listener = socket.socket(socket.AF_UNIX, socket.SOCK_SEQPACKET)
         ours, theirs = socket.socketpair(socket.AF_UNIX, socket.SOCK_SEQPACKET)
         with listener, theirs:
@@ -170,18 +180,7 @@ class HeldSockets:
             command = service_python(
                 PROGRAM, *map(str, inherited), self._data.service_lock, *in_use
             )
-            null = (os.devnull, os.O_RDWR, 0)
-            os.posix_spawn(
-                command[0],
-                command,
-                MINIMAL_ENVIRONMENT,
-                file_actions=[
-                    *((os.POSIX_SPAWN_OPEN, number, *null) for number in range(3)),
-                    *((os.POSIX_SPAWN_DUP2, number, number) for number in inherited),
-                ],
-                setsid=True,
-                setsigmask=[],
-            )
+            spawn(command, MINIMAL_ENVIRONMENT, {number: number for number in inherited})
         self._connection = ours
         self.watch()
 

@@ -1,7 +1,6 @@
 """Keeper servers, which fork keepers: starting them, sending specifications, stopping them."""
 
 import logging
-import os
 import signal
 import socket
 from collections.abc import Callable, Mapping, Sequence
@@ -10,6 +9,7 @@ from pathlib import Path
 from asgard_async.supervisor.process_spec import MINIMAL_ENVIRONMENT, service_python
 from asgard_async.supervisor.processes import identify, readable
 from asgard_async.supervisor.shim.process_spec import SPEC
+from asgard_async.supervisor.spawn import spawn
 
 logger = logging.getLogger(__name__)
 
@@ -17,7 +17,6 @@ COLD_SERVER = Path(__file__).parent / "shim" / "cold_server.py"
 COMMAND_LINE_PADDING = "-" * 8192
 """Reserves space for the command lines of forked processes; longer than any path can be."""
 
-RESET_SIGNALS = (signal.SIGPIPE, signal.SIGXFSZ, signal.SIGINT, signal.SIGTERM)
 """Signals that a job must not ignore, although the service or its parent may ignore them."""
 
 Descriptors = tuple[int, int, int]
@@ -46,19 +45,10 @@ class KeeperServer:
         self._channel.setblocking(False)
         channel = server_end.fileno()
         with server_end:
-            # posix_spawn, not fork: no copy of this process's page tables
-            self.pid = os.posix_spawn(
-                command[0],
+            self.pid = spawn(
                 [*command, str(channel), COMMAND_LINE_PADDING],
                 environment,
-                file_actions=[
-                    (os.POSIX_SPAWN_OPEN, 0, os.devnull, os.O_RDONLY, 0),
-                    *((os.POSIX_SPAWN_DUP2, fd, number) for number, fd in enumerate(output, 1)),
-                    (os.POSIX_SPAWN_DUP2, channel, channel),
-                ],
-                setsid=True,
-                setsigmask=[],
-                setsigdef=RESET_SIGNALS,
+                dict(enumerate(output, 1)) | {channel: channel},
             )
         self._process = identify(self.pid)
 

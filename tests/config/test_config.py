@@ -165,7 +165,7 @@ def test_an_invalid_variable_is_named() -> None:
         ("[sever]\nport = 1\n", "unknown section [sever]; allowed: [server], [http], "),
         ("[sever]\n", "unknown section [sever]; allowed: [server], [http], "),
         ("port = 1\n", "key 'port' is outside a section; allowed sections: [server], "),
-        ("[server\n", "is not valid TOML: "),
+        ("[server\n", "invalid TOML: "),
     ],
 )
 def test_an_unknown_name_or_broken_file_is_an_error(
@@ -187,7 +187,7 @@ def test_an_unreadable_file_is_named(tmp_path: Path) -> None:
         load_config(tmp_path / "nowhere.toml", environ={})
     binary = tmp_path / "binary.toml"
     binary.write_bytes(b"\xff\xfe\x00")
-    with pytest.raises(ConfigError, match=r"binary\.toml: is not valid TOML"):
+    with pytest.raises(ConfigError, match=r"binary\.toml: invalid TOML"):
         load_config(binary, environ={})
 
 

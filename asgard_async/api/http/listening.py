@@ -23,7 +23,7 @@ FIRST_DESCRIPTOR = 3
 
 
 async def listening(app: web.Application) -> AsyncIterator[None]:
-    """Bind the ports of the service, or take over those of the last one or of systemd."""
+    """Bind the ports of the service, or take them over from the last one or from systemd."""
     listeners = app.get(LISTENERS)
     if listeners is None:  # served by something else, as in tests
         yield

@@ -12,7 +12,7 @@ from asgard_async.mlflow.artifact_store import check_destination
 
 @click.group()
 def config() -> None:
-    """Check and show the configuration."""
+    """Check the configuration, and show its values."""
 
 
 @config.command()

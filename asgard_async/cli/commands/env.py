@@ -71,7 +71,7 @@ def build(
     requirement: tuple[str, ...],
     requirements_file: TextIO | None,
 ) -> None:
-    """Build the environment for some requirements before a job needs it.
+    """Build an environment ahead of time.
 
     \b
     Examples:

@@ -44,7 +44,7 @@ def service() -> None:
     "--folder",
     type=click.Path(path_type=Path),
     metavar="DIR",
-    help="Write the unit to this directory instead.",
+    help="The directory to write the unit to.",
 )
 def install(
     file: Path | None, system: bool, data_dir: str | None, user_name: str, folder: Path | None

@@ -76,7 +76,7 @@ def _counted(content: IO[bytes], tally: Tally, claimed: int) -> Iterator[bytes]:
         yield block
     if size != claimed:
         raise ArchiveRefused(
-            "The archive is damaged: the size of a member is not that of its header."
+            "The archive is damaged: the size of a member differs from its header."
         )
 
 

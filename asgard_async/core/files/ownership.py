@@ -1,6 +1,6 @@
 """Ownership of the data directory: root acts in another user's directory as that user.
 
-Whoever owns a directory decides what stands in it at any moment: links to files of root, FIFOs,
+The owner of a directory can change its contents at any moment: to links to files of root, FIFOs,
 another directory. No check by root could be relied on, so a process of root gives its privileges up
 before it opens anything there.
 """

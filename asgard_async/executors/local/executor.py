@@ -170,7 +170,7 @@ class LocalExecutor:
             return None
         cached = stack.enter_context(self._environments.held(environment))
         if cached is None:
-            raise CannotStart("its environment was removed meanwhile. Retry the job")
+            raise CannotStart("its environment was removed before the job started. Retry the job")
         return cached
 
     async def _start(

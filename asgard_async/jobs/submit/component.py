@@ -39,7 +39,7 @@ async def submission(app: web.Application) -> AsyncIterator[None]:
         config=config.jobs,
         free_space=app[FREE_SPACE],
         direct_references=config.environments.allow_direct_references,
-        isolation_problem=lambda: executor.problem,
+        executor_problem=lambda: executor.problem,
         accepted=partial(wake, app),
     )
     app[RETRIER] = Retrier(store=store, submitter=submitter)

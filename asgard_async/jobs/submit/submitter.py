@@ -44,7 +44,7 @@ class Submitter:
         config: JobsConfig,
         free_space: FreeSpace,
         direct_references: bool,
-        isolation_problem: Callable[[], str | None],
+        executor_problem: Callable[[], str | None],
         accepted: Callable[[], None],
     ) -> None:
         self._store = store
@@ -54,7 +54,7 @@ class Submitter:
         self._config = config
         self._free_space = free_space
         self._direct_references = direct_references
-        self._isolation_problem = isolation_problem
+        self._executor_problem = executor_problem
         self._accepted = accepted
         self._draining = False
 
@@ -72,7 +72,7 @@ class Submitter:
         """
         if self._draining:
             raise ServiceDraining
-        if problem := self._isolation_problem():
+        if problem := self._executor_problem():
             raise NotIsolated(problem)
         if self._free_space.is_short():
             raise DiskShort

@@ -30,7 +30,7 @@ class ServerSettings:
     """The key of attempt tokens, in hexadecimal."""
     max_body_bytes: int
     max_stored_bytes: int
-    """What each job may store."""
+    """The storage limit of each job."""
     min_free_bytes: int
 
     def encode(self) -> str:

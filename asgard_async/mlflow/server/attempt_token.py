@@ -48,7 +48,7 @@ def verify(key: bytes, token: str, *, now: float | None = None) -> Caller:
     """Return the caller whose token this is.
 
     Raises:
-        InvalidToken: the token is not valid, or not valid any more.
+        InvalidToken: the token is invalid or expired.
     """
     payload, _, signature = token.removeprefix(PREFIX).partition(".")
     # as bytes: compare_digest refuses strings that are not ASCII

@@ -18,7 +18,7 @@ CREATE TABLE IF NOT EXISTS uploads (id INTEGER PRIMARY KEY, path TEXT NOT NULL);
 """
 UNSAVED_BYTES = 1 << 20
 UNSAVED_CREATED = 16
-"""What an account may write before that is saved. A crash of the server loses no more."""
+"""Usage of an account that is not saved yet, at most; a crash of the server loses no more."""
 MAX_CACHED = 10_000
 
 

@@ -95,7 +95,7 @@ async def test_no_process_shows_a_secret_to_a_job(
                 await service.submit("print()", requirements=[requirement])
                 for requirement in (
                     "nothing",
-                    f"x @ git+http://user:{canary}@127.0.0.1:{port}/x.git",
+                    f"x @ git+https://user:{canary}@127.0.0.1:{port}/x.git",
                 )
             ]
             await eventually(lambda: _is_running(data_dir, b"pip"), what="uv is running")

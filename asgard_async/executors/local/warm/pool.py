@@ -26,6 +26,7 @@ from asgard_async.config.data_directory import DataDirectory
 from asgard_async.core.backoff import Backoff
 from asgard_async.core.files.locks import held
 from asgard_async.core.files.remove_tree import remove_tree
+from asgard_async.core.restart import Restart, run_with_restarts
 from asgard_async.core.tasks import BackgroundTasks
 from asgard_async.domain.status import ColdReason
 from asgard_async.executors.base import AttemptRequest
@@ -33,7 +34,6 @@ from asgard_async.executors.environment_variables import job_variables
 from asgard_async.executors.local.interpreter import Interpreter
 from asgard_async.executors.local.warm.eligibility import reason_of_job, reason_of_match
 from asgard_async.executors.local.warm.server import ForkServer, WarmUpFailed
-from asgard_async.supervisor.restart import Restart, run_with_restarts
 
 logger = logging.getLogger(__name__)
 

@@ -6,7 +6,6 @@ import marshal
 import os
 import signal
 import socket
-import sys
 import time
 from dataclasses import dataclass
 from pathlib import Path
@@ -14,6 +13,7 @@ from typing import Any
 
 from asgard_async.supervisor.process_spec import service_python
 from asgard_async.supervisor.processes import readable
+from asgard_async.supervisor.spawn import spawn
 
 CPU_CLOCK = 2
 """The kind of another process's clock in its number (clock_getcpuclockid(3))."""
@@ -70,17 +70,7 @@ class CheckingProcess:
 
 def _spawn(program: Path, channel: int) -> tuple[int, int]:
     """Start a program with `channel` as standard input; return its pid and a pidfd."""
-    pid = os.posix_spawn(
-        sys.executable,
-        service_python(program),
-        {"LANG": "C.UTF-8"},
-        file_actions=[
-            (os.POSIX_SPAWN_DUP2, channel, 0),
-            (os.POSIX_SPAWN_OPEN, 1, os.devnull, os.O_WRONLY, 0),
-            (os.POSIX_SPAWN_OPEN, 2, os.devnull, os.O_WRONLY, 0),
-        ],
-        setsid=True,
-    )
+    pid = spawn(service_python(program), {"LANG": "C.UTF-8"}, {0: channel})
     return pid, os.pidfd_open(pid)
 
 

@@ -6,7 +6,7 @@ from collections.abc import Iterator
 import pytest
 
 from asgard_async.core.backoff import Backoff
-from asgard_async.supervisor.restart import Restart, run_with_restarts
+from asgard_async.core.restart import Restart, run_with_restarts
 
 QUICK = Backoff(first_seconds=0.001, longest_seconds=0.004, healthy_seconds=60)
 

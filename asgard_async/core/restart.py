@@ -1,4 +1,4 @@
-"""Restarts of a process with exponential backoff."""
+"""Restarts of a process or a task with exponential backoff."""
 
 import asyncio
 import time
@@ -9,14 +9,14 @@ from asgard_async.core.backoff import Backoff
 
 
 class Restart(Enum):
-    """The next step after a run of a process."""
+    """The next step after a run."""
 
     AFTER_PAUSE = auto()
-    """The process failed: restart it after a pause."""
+    """The run failed or ended: start the next one after a pause."""
     AT_ONCE = auto()
-    """The process was stopped to replace it: restart it immediately."""
+    """The run was stopped to replace it: start the next one immediately."""
     NEVER = auto()
-    """The process is no longer needed."""
+    """No further run is needed."""
 
 
 async def run_with_restarts(
@@ -27,9 +27,9 @@ async def run_with_restarts(
 ) -> None:
     """Call `run` repeatedly until it returns `Restart.NEVER`.
 
-    `run` covers one run of the process, from start to end. `before_pause` receives the length of
-    each pause, for example to log why the process ended and when it restarts. Exceptions of both
-    callbacks end the loop.
+    `run` covers one run, from start to end. `before_pause` receives the length of each pause, for
+    example to log why the run ended and when the next one starts. Exceptions of both callbacks end
+    the loop.
     """
     pause: float | None = None
     while True:
