@@ -32,7 +32,8 @@ from container import NAMESPACES, run
 SKIPPED = 77
 SUITE = "bookworm"
 PACKAGES = (
-    *("systemd", "systemd-sysv", "dbus", "libpam-systemd", "procps", "ca-certificates"),
+    *("systemd", "systemd-sysv", "dbus", "dbus-user-session", "libpam-systemd", "procps"),
+    "ca-certificates",
     *("python3", "python3-venv", "linux-image-cloud-amd64", "initramfs-tools"),
 )
 TOOLS = {
