@@ -96,7 +96,7 @@ class DataDirectory:
 
     @property
     def ports_in_use(self) -> Path:
-        """Lock file on which the running embedded MLflow holds a shared lock, so its port is held."""
+        """Lock file on which the running embedded MLflow shares a lock, so its port is held."""
         return self.root / "ports.lock"
 
     @property
