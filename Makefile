@@ -56,8 +56,8 @@ demo: $(VENV)/.runtime ## start Asgard, train a model, show the result
 TESTED := env -u PYTHONDONTWRITEBYTECODE $(BIN)/python
 
 .PHONY: test
-test: $(VENV)/.test ## all tests but soak, WORKERS=4 at once (real MLflow servers; eight minutes)
-	@$(TESTED) -m pytest -n $(or $(WORKERS),4) --dist loadfile --no-loadscope-reorder $(PYTEST_ARGS)
+test: $(VENV)/.test ## all tests but soak, WORKERS=3 at once (real MLflow servers; ten minutes)
+	@$(TESTED) -m pytest -n $(or $(WORKERS),3) --dist loadfile --no-loadscope-reorder $(PYTEST_ARGS)
 
 .PHONY: test-unit
 test-unit: $(VENV)/.test ## the quick tests (under 30 s)
