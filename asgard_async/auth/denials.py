@@ -4,31 +4,20 @@ The first denial of a client for a reason is written at once, the number of furt
 minute. Beyond a budget of entries, the denials of all further clients share one entry.
 """
 
-import asyncio
 import time
 from collections.abc import Callable
-from dataclasses import dataclass
-from typing import Any
 
 from asgard_async.auth.audit import AuditLog
+from asgard_async.auth.windowed_entries import WINDOW_SECONDS, Tally, WindowedEntries
 from asgard_async.core.timestamps import now, rfc3339
 
-WINDOW_SECONDS = 60.0
 MAX_ENTRIES = 30
 """Entries at once; one is regained with each window."""
 MAX_PATH = 200
 
 
-@dataclass(kw_only=True)
-class _Tally:
-    """Denials since the last entry, with the latest of them."""
-
-    count: int
-    sample: dict[str, Any]
-
-
-class Denials:
-    """Writes denied requests into the audit log. Call `run` in a background task."""
+class Denials(WindowedEntries):
+    """Writes denied requests into the audit log."""
 
     def __init__(
         self,
@@ -37,15 +26,15 @@ class Denials:
         counted: Callable[[str], None] = lambda reason: None,
         clock: Callable[[], float] = time.monotonic,
     ) -> None:
+        super().__init__()
         self._log = log
         self.counted = counted
         """Called with the reason of each denial."""
         self._clock = clock
         self._budget = float(MAX_ENTRIES)
         self._refilled_at = clock()
-        self._tallies: dict[tuple[str, str], _Tally] = {}
-        self._others: _Tally | None = None
-        self._noted = asyncio.Event()
+        self._tallies: dict[tuple[str, str], Tally] = {}
+        self._others: Tally | None = None
 
     def note(
         self, *, reason: str, token: str | None, remote: str | None, method: str, path: str
@@ -63,27 +52,18 @@ class Denials:
         client = f"token {token}" if token is not None else f"address {remote}"
         tally = self._tallies.get((client, reason))
         if tally is not None:
-            tally.count, tally.sample = tally.count + 1, sample
+            tally.count, tally.entry = tally.count + 1, sample
         elif self._take_budget():
-            self._tallies[client, reason] = _Tally(count=0, sample=sample)
-            self._write(_Tally(count=1, sample=sample))
+            self._tallies[client, reason] = Tally(count=0, entry=sample)
+            self._write(Tally(count=1, entry=sample))
         else:
             others = self._others
-            self._others = _Tally(count=1 + (others.count if others else 0), sample=sample)
+            self._others = Tally(count=1 + (others.count if others else 0), entry=sample)
         self._noted.set()
 
-    async def run(self) -> None:
-        """Write the counts of each window until cancelled."""
-        while True:
-            await self._noted.wait()
-            await asyncio.sleep(WINDOW_SECONDS)
-            self.flush()
-
     def flush(self) -> None:
-        """Write the counts of a window, and start the next one."""
         tallies = [tally for tally in self._tallies.values() if tally.count]
         others, self._tallies, self._others = self._others, {}, None
-        self._noted.clear()
         for tally in tallies:
             self._write(tally)
         if others is not None:
@@ -99,5 +79,5 @@ class Denials:
         self._budget -= 1
         return True
 
-    def _write(self, tally: _Tally, **extra: str) -> None:
-        self._log.write(at=rfc3339(now()), **tally.sample, count=tally.count, **extra)
+    def _write(self, tally: Tally, **extra: str) -> None:
+        self._log.write(at=rfc3339(now()), **tally.entry, count=tally.count, **extra)

@@ -4,15 +4,13 @@ They have changed nothing. The first of its kind is written at once, the number 
 a minute. A client with many kinds of failures within a minute shares one entry for the rest.
 """
 
-import asyncio
 from collections import Counter
-from dataclasses import dataclass
 from typing import Any
 
 from asgard_async.auth.audit import AuditLog
+from asgard_async.auth.windowed_entries import Tally, WindowedEntries
 from asgard_async.core.timestamps import now, rfc3339
 
-WINDOW_SECONDS = 60.0
 MAX_KINDS = 60
 """Entries that each client may cause at once within a window."""
 MAX_CLIENTS = 1000
@@ -21,27 +19,19 @@ CLIENT_CLOSED_REQUEST = 499
 """Logged for a request that the client aborts; no status was sent (nginx uses the same number)."""
 
 
-@dataclass(kw_only=True)
-class _Tally:
-    """Failures since the first one, with the latest of them."""
-
-    count: int
-    entry: dict[str, Any]
-
-
-class RepeatedFailures:
-    """Writes failed requests into the audit log. Call `run` in a background task."""
+class RepeatedFailures(WindowedEntries):
+    """Writes failed requests into the audit log."""
 
     def __init__(self, log: AuditLog) -> None:
+        super().__init__()
         self._log = log
-        self._tallies: dict[tuple[Any, ...], _Tally] = {}
+        self._tallies: dict[tuple[Any, ...], Tally] = {}
         self._kinds: Counter[tuple[Any, ...]] = Counter()
         """The number of tallies by client."""
-        self._noted = asyncio.Event()
 
     def write(self, **entry: Any) -> None:
         """Write a request; only count one that failed just as another within the window."""
-        if not has_changed_nothing(entry["status"]):
+        if may_have_had_effect(entry["status"]):
             self._log.write(at=rfc3339(now()), **entry)
             return
         client: tuple[Any, ...] = (entry["token"], entry["remote"])
@@ -50,33 +40,24 @@ class RepeatedFailures:
             is_written = self._kinds[client] < MAX_KINDS and len(self._kinds) <= MAX_CLIENTS
             if is_written:
                 self._kinds[client] += 1
-                self._tallies[kind] = _Tally(count=0, entry=entry)
+                self._tallies[kind] = Tally(count=0, entry=entry)
                 self._log.write(at=rfc3339(now()), **entry)
                 self._noted.set()
                 return
             kind = client if len(self._kinds) <= MAX_CLIENTS else ()
-        tally = self._tallies.setdefault(kind, _Tally(count=0, entry=entry))
+        tally = self._tallies.setdefault(kind, Tally(count=0, entry=entry))
         tally.count, tally.entry = tally.count + 1, entry
         self._noted.set()
 
-    async def run(self) -> None:
-        """Write the counts of each window until cancelled."""
-        while True:
-            await self._noted.wait()
-            await asyncio.sleep(WINDOW_SECONDS)
-            self.flush()
-
     def flush(self) -> None:
-        """Write the counts of a window, and start the next one."""
         tallies, self._tallies = self._tallies, {}
         self._kinds.clear()
-        self._noted.clear()
         for kind, tally in tallies.items():
             if tally.count:
                 others = {} if len(kind) > 2 else {"failures": "others"}
                 self._log.write(at=rfc3339(now()), **tally.entry, count=tally.count, **others)
 
 
-def has_changed_nothing(status: int) -> bool:
-    """Return whether a request with this status was refused before it had an effect."""
-    return (400 <= status < 500 and status != CLIENT_CLOSED_REQUEST) or status in REFUSED
+def may_have_had_effect(status: int) -> bool:
+    """Return whether a request with this status may have taken effect."""
+    return status not in REFUSED and (not 400 <= status < 500 or status == CLIENT_CLOSED_REQUEST)
