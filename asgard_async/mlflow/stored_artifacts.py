@@ -1,4 +1,4 @@
-"""What jobs store as artifacts in the embedded MLflow, as `asgard gc` reports it."""
+"""Artifacts of jobs in the embedded MLflow, reported by `asgard gc`."""
 
 from asgard_async.config.data_directory import DataDirectory
 from asgard_async.domain.errors import AsgardError

@@ -28,7 +28,7 @@ logger = logging.getLogger(__name__)
 PROGRAM = Path(socket_holder.__file__)
 CLAIM_SECONDS = 10.0
 LEAVE_SECONDS = 2.0
-RESTARTS = Backoff(first_seconds=1.0, longest_seconds=60.0, healthy_seconds=60.0)
+RESTARTS = Backoff()
 MESSAGE_BYTES = 4096
 MAX_SOCKETS = 64
 

@@ -39,7 +39,7 @@ async def test_two_jobs_in_one_experiment_each_have_their_own_run(
 async def test_one_search_serves_all_jobs(
     relay: Relay, relayed: MlflowGateway, user: MlflowUser
 ) -> None:
-    server = fresh("server")  # other tests make more runs of theirs than fit on a page
+    server = fresh("server")  # others fill more than one page with runs of SERVER
     scripts = [Script(user, await user.experiment()) for _ in range(6)]
     made = await all_of(*(script.run(server=server) for script in scripts))
     reconciled = await RunReconciler(relayed, server_id=server).reconcile(

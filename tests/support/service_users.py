@@ -1,11 +1,12 @@
 """The users that services under test run as."""
 
+import contextlib
 import os
 import sys
-from collections.abc import Sequence
+from collections.abc import AsyncIterator, Sequence
 from pathlib import Path
 
-from tests.support.service import WORKER
+from tests.support.service import WITHOUT_MLFLOW, WORKER, Service, running_service
 
 REPOSITORY = Path(__file__).parent.parent.parent
 ORDINARY_UID = 57_999 - WORKER
@@ -31,3 +32,16 @@ def launcher(uid: int, data_dir: Path) -> Sequence[str]:
         *map(str, dict.fromkeys(seen)),
         "--",
     )
+
+
+@contextlib.asynccontextmanager
+async def isolating_service(
+    level: str, who: str, directory: Path, **settings: str
+) -> AsyncIterator[Service]:
+    """A service of root or of an "ordinary" user that isolates jobs at a level."""
+    data_dir = directory / "service" / "data"
+    data_dir.parent.mkdir()
+    start = launcher_for_ordinary_user(data_dir) if who == "ordinary" else launcher(0, data_dir)
+    isolation = {"ASGARD_ISOLATION__LEVEL": level, "ASGARD_ISOLATION__READ_WRITE": "[]"}
+    async with running_service(data_dir, WITHOUT_MLFLOW | isolation | settings, start) as service:
+        yield service

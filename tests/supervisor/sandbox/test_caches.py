@@ -9,8 +9,8 @@ import pytest
 
 from asgard_async.supervisor.sandbox.caches import JobCaches
 from asgard_async.supervisor.shim import landlock
-from tests.support.service import WITHOUT_MLFLOW, Service, running_service, submission
-from tests.support.service_users import IS_ROOT, launcher, launcher_for_ordinary_user
+from tests.support.service import Service, submission
+from tests.support.service_users import IS_ROOT, isolating_service
 
 LEAVE = """
 import os, pathlib
@@ -39,16 +39,7 @@ ROOT = pytest.mark.skipif(not IS_ROOT, reason="a service that is root: the tests
 )
 async def service(request: pytest.FixtureRequest, tmp_path: Path) -> AsyncIterator[Service]:
     level, who = request.param
-    data_dir = tmp_path / "service" / "data"
-    data_dir.parent.mkdir()
-    start = launcher_for_ordinary_user(data_dir) if who == "ordinary" else launcher(0, data_dir)
-    settings = {
-        **WITHOUT_MLFLOW,
-        "ASGARD_ISOLATION__LEVEL": level,
-        "ASGARD_ISOLATION__READ_WRITE": "[]",
-        "ASGARD_WARM__ENABLED": "false",
-    }
-    async with running_service(data_dir, settings, start) as running:
+    async with isolating_service(level, who, tmp_path, ASGARD_WARM__ENABLED="false") as running:
         yield running
 
 

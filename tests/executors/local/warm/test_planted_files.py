@@ -7,8 +7,8 @@ from pathlib import Path
 import pytest
 
 from asgard_async.supervisor.shim import landlock
-from tests.support.service import WITHOUT_MLFLOW, Service, running_service
-from tests.support.service_users import IS_ROOT, launcher, launcher_for_ordinary_user
+from tests.support.service import Service
+from tests.support.service_users import IS_ROOT, isolating_service
 
 pytestmark = pytest.mark.service
 
@@ -58,16 +58,9 @@ print((cache / "matplotlibrc").exists())
 )
 async def service(request: pytest.FixtureRequest, tmp_path: Path) -> AsyncIterator[Service]:
     level, who = request.param
-    data_dir = tmp_path / "service" / "data"
-    data_dir.parent.mkdir()
-    start = launcher_for_ordinary_user(data_dir) if who == "ordinary" else launcher(0, data_dir)
-    settings = {
-        **WITHOUT_MLFLOW,
-        "ASGARD_ISOLATION__LEVEL": level,
-        "ASGARD_ISOLATION__READ_WRITE": "[]",
-        "ASGARD_WARM__PRELOAD": '["matplotlib", "numpy"]',
-    }
-    async with running_service(data_dir, settings, start) as running:
+    async with isolating_service(
+        level, who, tmp_path, ASGARD_WARM__PRELOAD='["matplotlib", "numpy"]'
+    ) as running:
         yield running
 
 
