@@ -6,12 +6,15 @@ import os
 import shutil
 import subprocess
 from collections.abc import AsyncIterator, Mapping
+from functools import partial
 from pathlib import Path
 
 from tests.support.eventually import eventually
 
 SYSTEMD = Path("/lib/systemd/systemd")
 HIERARCHIES = (Path("/sys/fs/cgroup"), Path("/sys/fs/cgroup/unified"))
+NAMED_HIERARCHY = Path("/sys/fs/cgroup/systemd")
+"""Where control groups v1 and v2 are mixed, systemd keeps the same groups here."""
 
 
 def cgroup_folder() -> Path | None:
@@ -91,7 +94,8 @@ async def running_systemd(home: Path, runtime: Path) -> AsyncIterator[Systemd]:
             process.terminate()
         await process.wait()
         (group / "cgroup.kill").write_text("1")
-        await eventually(lambda: _removed(group), what="the control group is empty")
+        for left in (group, NAMED_HIERARCHY / group.name):
+            await eventually(partial(_removed, left), what="the control group is empty")
         for controller in _delegated(parent) - delegated:
             with contextlib.suppress(OSError):  # others use it by now
                 (parent / "cgroup.subtree_control").write_text(f"-{controller}")
