@@ -14,6 +14,7 @@ from typing import IO
 
 from .names import ArchiveLimits, ArchiveRefused, Tally, quoted
 from .suffixes import ZIP
+from .zip_names import zip_name
 
 BLOCK = 1 << 18
 
@@ -91,8 +92,7 @@ def _zip_members(file: IO[bytes], tally: Tally, limits: ArchiveLimits) -> Iterat
         for info in infos:
             mode = info.external_attr >> 16
             _refuse_special(info, mode)
-            # not `filename`, which ends at the first NUL
-            path = tally.admit(info.orig_filename, is_directory=info.is_dir())
+            path = tally.admit(zip_name(info), is_directory=info.is_dir())
             if info.is_dir():
                 yield _directory(path)
                 continue
@@ -106,7 +106,7 @@ def _zip_members(file: IO[bytes], tally: Tally, limits: ArchiveLimits) -> Iterat
 
 
 def _refuse_special(info: zipfile.ZipInfo, mode: int) -> None:
-    name = quoted(info.orig_filename)
+    name = quoted(zip_name(info))
     if info.flag_bits & ENCRYPTED:
         raise ArchiveRefused(f"The archive is encrypted ({name}); create it without a password.")
     if stat.S_ISLNK(mode):
