@@ -2,7 +2,7 @@
 
 from collections.abc import Callable
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, TextIO
+from typing import TYPE_CHECKING, Any
 
 import click
 
@@ -29,9 +29,9 @@ json_option: Callable[[Any], Any] = click.option(
 requirements_option: Callable[[Any], Any] = click.option(
     "--requirements",
     "requirements_file",
-    type=click.File("r", encoding="utf-8"),
+    type=click.Path(exists=True, dir_okay=False, path_type=Path),
     metavar="FILE",
-    help="Add the requirements of a requirements.txt without pip options.",
+    help="Add the requirements of a requirements.txt, and of files that it includes with -r.",
 )
 
 url_option: Callable[[Any], Any] = click.option(
@@ -39,14 +39,6 @@ url_option: Callable[[Any], Any] = click.option(
     metavar="URL",
     help="URL of the service.  [default: ASGARD_URL, or http://127.0.0.1:8000]",
 )
-
-
-def requirements_in(file: TextIO | None) -> list[str]:
-    """Return the lines of a requirements.txt without comments; the service validates the lines."""
-    if file is None:
-        return []
-    stripped = (line.partition(" #")[0].strip() for line in file)
-    return [line for line in stripped if line and not line.startswith("#")]
 
 
 def load_or_exit(file: Path | None, **server: Any) -> "Config":

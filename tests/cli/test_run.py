@@ -224,6 +224,31 @@ async def test_options_reach_the_job(shared: Service, tmp_path: Path, script: Pa
     assert job["tags"] == {"team": "docs", "x": ""}
 
 
+async def test_requirements_files_of_windows_and_with_includes_are_read(
+    shared: Service, tmp_path: Path, script: Path
+) -> None:
+    script.write_text("print()")
+    (tmp_path / "requirements.txt").write_bytes("-r base.txt\r\nclick\t# why\r\n".encode("utf-16"))
+    (tmp_path / "base.txt").write_bytes(b"\xef\xbb\xbfaiohttp \\\r\n")
+    done = asgard(
+        *("run", script, "--detach", "--json", "--requirements", tmp_path / "requirements.txt"),
+        ASGARD_URL=shared.url,
+    )
+    assert json.loads(done.stdout)["requirements"] == ["aiohttp", "click"]
+
+
+async def test_an_unreadable_requirements_file_is_one_line(
+    shared: Service, tmp_path: Path, script: Path
+) -> None:
+    script.write_text("print()")
+    file = tmp_path / "requirements.txt"
+    file.write_bytes("numpy".encode("utf-16-le"))
+    done = asgard("run", script, "--requirements", file, ASGARD_URL=shared.url)
+    assert done.returncode == 125
+    assert done.stderr.count("\n") == 1
+    assert "requirements.txt: The file contains NUL characters" in done.stderr
+
+
 async def test_names_default_to_the_file_name(shared: Service, tmp_path: Path) -> None:
     script = tmp_path / "churn.v2.py"
     script.write_text("print()")

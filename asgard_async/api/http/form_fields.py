@@ -49,19 +49,18 @@ def add_field(
         add_error(name, REPEATED)
         return
     try:
-        text = content.decode("utf-8-sig" if is_file else "utf-8")
-    except UnicodeDecodeError:
-        add_error(name, NOT_UTF8)
-        return
-    try:
-        if name == REQUIREMENTS:
+        if name == REQUIREMENTS and is_file:
             document.setdefault(name, []).extend(
-                read_requirements_file(text, direct_references=direct_references)
-                if is_file
-                else [text]
+                read_requirements_file(content, direct_references=direct_references)
             )
+            return
+        text = content.decode("utf-8-sig" if is_file else "utf-8")
+        if name == REQUIREMENTS:
+            document.setdefault(name, []).append(text)
         else:
             document[name] = _value(name, text)
+    except UnicodeDecodeError:
+        add_error(name, NOT_UTF8)
     except (msgspec.DecodeError, RecursionError):
         add_error(name, _not_an_object(FIELDS[name]))
     except InvalidSubmission as error:

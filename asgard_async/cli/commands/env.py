@@ -4,7 +4,7 @@ import asyncio
 import json
 from collections.abc import Sequence
 from pathlib import Path
-from typing import Any, TextIO
+from typing import Any
 
 import click
 
@@ -13,11 +13,11 @@ from asgard_async.cli.options import (
     config_option,
     data_dir_option,
     json_option,
-    requirements_in,
     requirements_option,
 )
 from asgard_async.config import Config, ConfigError
 from asgard_async.config.data_directory import DataDirectory
+from asgard_async.core.requirements_file import RequirementsFileError, read_with_includes
 from asgard_async.core.timestamps import rfc3339
 from asgard_async.domain.errors import InvalidSubmission
 from asgard_async.environments.builder import BuildFailed
@@ -69,7 +69,7 @@ def build(
     file: Path | None,
     data_dir: str | None,
     requirement: tuple[str, ...],
-    requirements_file: TextIO | None,
+    requirements_file: Path | None,
 ) -> None:
     """Build an environment ahead of time.
 
@@ -78,7 +78,11 @@ def build(
       asgard env build -r xgboost -r 'lightgbm>=4'
       asgard env build --requirements requirements.txt
     """
-    requirements = (*requirement, *requirements_in(requirements_file))
+    try:
+        included = read_with_includes(requirements_file) if requirements_file else []
+    except RequirementsFileError as error:
+        raise click.UsageError("\n".join(error.problems)) from error
+    requirements = (*requirement, *included)
     if not requirements:
         raise click.UsageError("Give at least one requirement: -r NAME, or --requirements FILE.")
     # as the service's user: a build script is untrusted code and must not run as root

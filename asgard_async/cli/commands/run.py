@@ -6,15 +6,16 @@ import os
 import re
 import sys
 from pathlib import Path
-from typing import TYPE_CHECKING, TextIO
+from typing import TYPE_CHECKING
 
 import click
 
 from asgard_async.cli.connection import Failure, as_document, client_command, connect
 from asgard_async.cli.exit_codes import NO_RESULT, exit_code_of
-from asgard_async.cli.options import json_option, requirements_in, requirements_option
+from asgard_async.cli.options import json_option, requirements_option
 from asgard_async.cli.output import print_json
 from asgard_async.cli.sanitiser import one_line
+from asgard_async.core.requirements_file import RequirementsFileError, read_with_includes
 
 if TYPE_CHECKING:
     from asgard_async.client import AsyncAsgardClient, Job
@@ -95,7 +96,7 @@ async def run(
     experiment: str | None,
     model: str | None,
     requirement: tuple[str, ...],
-    requirements_file: TextIO | None,
+    requirements_file: Path | None,
     env: tuple[str, ...],
     timeout: int | None,  # noqa: ASYNC109  # the script's
     tag: tuple[str, ...],
@@ -137,7 +138,7 @@ async def run(
     specification = {
         "experiment_name": experiment or name,
         "model_name": model or experiment or name,
-        "requirements": [*requirement, *requirements_in(requirements_file)],
+        "requirements": [*requirement, *_requirements_in(requirements_file)],
         "environment_vars": _pairs("--env", env, os.environ),
         "timeout": timeout,
         "tags": _pairs("--tag", tag, {}),
@@ -177,6 +178,13 @@ def _name_of(script: Path) -> str:
         if name.lower().endswith(suffix):
             return name[: -len(suffix)]
     return name
+
+
+def _requirements_in(file: Path | None) -> list[str]:
+    try:
+        return read_with_includes(file) if file else []
+    except RequirementsFileError as error:
+        raise Failure("\n".join(map(one_line, error.problems)), NO_RESULT) from error
 
 
 def _pairs(

@@ -8,10 +8,14 @@ from collections.abc import Sequence
 
 from packaging.requirements import InvalidRequirement, Requirement
 
+from asgard_async.core.requirements_file import (
+    HASH,
+    RequirementsFileError,
+    decode_requirements,
+    requirement_lines,
+)
 from asgard_async.domain.errors import InvalidSubmission
 from asgard_async.environments.direct_references import problem_with
-
-HASH = re.compile(r"(^|\s)--hash\b")
 
 
 def parse_requirements(texts: Sequence[str], *, direct_references: bool) -> list[Requirement]:
@@ -25,40 +29,19 @@ def parse_requirements(texts: Sequence[str], *, direct_references: bool) -> list
     return _parse(entries, direct_references=direct_references)
 
 
-def read_requirements_file(text: str, *, direct_references: bool) -> list[str]:
-    """Return the requirements in a requirements.txt, without comments and blank lines.
+def read_requirements_file(content: bytes, *, direct_references: bool) -> list[str]:
+    """Return the requirements in a requirements.txt.
 
     Raises:
         InvalidSubmission: a line is not a plain requirement. The message does not repeat its text.
     """
-    entries, problems, hash_lines = [], [], []
-    for number, line in enumerate(text.splitlines(), 1):
-        entry = re.sub(r"(^|\s)#.*", "", line).strip()  # as pip reads it
-        if HASH.search(entry):
-            hash_lines.append(number)
-        elif line.rstrip().endswith("\\"):
-            problems.append((number, "continues on the next line; use one line per requirement."))
-        elif "${" in entry:
-            problems.append((number, "contains a variable; replace it by its value."))
-        elif entry:
-            entries.append((f"Line {number}", entry))
-    if hash_lines:
-        # in lock files a requirement continues over several lines, one for each hash
-        raise InvalidSubmission({"requirements": [_hashes_problem(hash_lines)]})
-    if problems:
-        messages = [f"Line {number} {problem}" for number, problem in problems]
-        raise InvalidSubmission({"requirements": messages})
+    try:
+        lines = requirement_lines(decode_requirements(content))
+    except RequirementsFileError as error:
+        raise InvalidSubmission({"requirements": list(error.problems)}) from None
+    entries = [(f"Line {line.number}", line.text) for line in lines]
     _parse(entries, direct_references=direct_references)
-    return [entry for _, entry in entries]
-
-
-def _hashes_problem(lines: Sequence[int]) -> str:
-    others = f", and so do {len(lines) - 1} other lines" if len(lines) > 1 else ""
-    return (
-        f"Line {lines[0]} has a hash (--hash){others}; hashes are not supported. Export the file"
-        " without them: pip-compile without --generate-hashes, uv export --no-hashes, or poetry"
-        " export --without-hashes."
-    )
+    return [text for _, text in entries]
 
 
 def _parse(entries: Sequence[tuple[str, str]], *, direct_references: bool) -> list[Requirement]:
@@ -88,6 +71,8 @@ def _problem(text: str) -> str:
         return "is empty; remove it."
     if HASH.search(stripped):
         return "has a hash (--hash); hashes are not supported: remove it."
+    if re.match(r"-[rc]|--(requirement|constraint)\b", stripped):
+        return "is the name of another file (-r or -c); add the lines of that file instead."
     if stripped.startswith("-"):
         return "is an option; only packages by name are accepted, such as 'scikit-learn>=1.5'."
     if stripped.startswith("#"):
