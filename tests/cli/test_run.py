@@ -231,10 +231,11 @@ async def test_requirements_files_of_windows_and_with_includes_are_read(
     (tmp_path / "requirements.txt").write_bytes("-r base.txt\r\nclick\t# why\r\n".encode("utf-16"))
     (tmp_path / "base.txt").write_bytes(b"\xef\xbb\xbfaiohttp \\\r\n")
     done = asgard(
-        *("run", script, "--detach", "--json", "--requirements", tmp_path / "requirements.txt"),
+        *("run", script, "--detach", "--requirements", tmp_path / "requirements.txt"),
         ASGARD_URL=shared.url,
     )
-    assert json.loads(done.stdout)["requirements"] == ["aiohttp", "click"]
+    job = await shared.finished(done.stdout.strip())
+    assert job["requirements"] == ["aiohttp", "click"]
 
 
 async def test_an_unreadable_requirements_file_is_one_line(
