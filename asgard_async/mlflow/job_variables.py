@@ -3,11 +3,14 @@
 import json
 from collections.abc import Mapping
 
+from yarl import URL
+
 from asgard_async.mlflow.address import MlflowAddress
 
 JOB_TAG = "asgard.job_id"
 ATTEMPT_TAG = "asgard.attempt"
 SERVER_TAG = "asgard.server_id"
+LOOPBACK = ("localhost", "127.0.0.1", "::1")
 
 
 def job_environment(
@@ -18,18 +21,21 @@ def job_environment(
     attempt: int,
     server_id: str,
     tags: Mapping[str, str],
+    own: Mapping[str, str],
     token: str = "",
 ) -> dict[str, str]:
     """Return the variables that make a script log to its experiment and tag its runs.
 
     The tags are passed in MLFLOW_RUN_CONTEXT: the fluent API and autologging set them on every run.
-    `token` is the attempt's own token, used instead of the address's credentials.
+    `token` is the attempt's own token, used instead of the address's credentials. `own` contains
+    the variables that the job was submitted with.
     """
     run_tags = {**tags, JOB_TAG: job_id, ATTEMPT_TAG: str(attempt), SERVER_TAG: server_id}
     variables = {
         "MLFLOW_TRACKING_URI": address.public_uri,
         "MLFLOW_EXPERIMENT_NAME": experiment_name,
         "MLFLOW_RUN_CONTEXT": json.dumps(run_tags, ensure_ascii=False),
+        **_without_proxy(address, own),
     }
     if token or address.is_service_only:
         variables["MLFLOW_TRACKING_TOKEN"] = token
@@ -39,3 +45,16 @@ def job_environment(
         variables["MLFLOW_TRACKING_USERNAME"] = address.username
         variables["MLFLOW_TRACKING_PASSWORD"] = address.password
     return variables
+
+
+def _without_proxy(address: MlflowAddress, own: Mapping[str, str]) -> dict[str, str]:
+    """Return the variables that let a job with a proxy reach MLflow directly.
+
+    Both spellings, since libraries differ in which one they prefer.
+    """
+    hosts = dict.fromkeys((*LOOPBACK, URL(address.public_uri).host or "localhost"))
+    upper, lower = own.get("NO_PROXY", ""), own.get("no_proxy", "")
+    return {
+        name: ",".join(filter(None, (text, *hosts)))
+        for name, text in {"NO_PROXY": upper or lower, "no_proxy": lower or upper}.items()
+    }

@@ -67,6 +67,7 @@ async def test_following_starts_at_the_given_offset(
 ) -> None:
     async with following(busy_api, printed, query) as response:
         assert response.headers["X-Log-Next-Offset"] == str(start)
+        assert response.headers["X-Accel-Buffering"] == "no"  # or nginx delays the output
         assert await response.read() == text
 
 

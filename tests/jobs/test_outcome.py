@@ -136,10 +136,12 @@ async def test_a_job_has_a_clean_environment(limited: Service) -> None:
         "MLFLOW_TRACKING_TOKEN",  # configured, so jobs get it
         "MLFLOW_TRACKING_URI",
         "MPLCONFIGDIR",
+        "NO_PROXY",
         "PATH",
         "PYTHONUNBUFFERED",
         "TMPDIR",
         "XDG_CACHE_HOME",
+        "no_proxy",
     ]
     assert variables["MINE"] == "ä b"
     context = msgspec.json.decode(variables["MLFLOW_RUN_CONTEXT"])

@@ -33,9 +33,12 @@ async def stream(
 ) -> web.StreamResponse:
     """Send the pieces as they become available, with one piece in memory at a time.
 
+    nginx and other proxies would buffer the response without X-Accel-Buffering.
+
     Raises:
         TimeoutError: the client reads nothing for `stall_seconds`.
     """
+    response.headers["X-Accel-Buffering"] = "no"
     async with aclosing(pieces):
         await response.prepare(request)
         if request.method != "HEAD":  # aiohttp would send the body anyway
