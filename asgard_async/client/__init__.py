@@ -26,6 +26,7 @@ from asgard_async.client.events import EndEvent, Event, GapEvent, LogEvent, Stat
 from asgard_async.client.jobs import HistoryEntry, Job, Resources, Run, Status
 from asgard_async.client.models import ModelVersion, RegisteredModel
 from asgard_async.client.service import Readiness, ServiceStatus
+from asgard_async.client.submission import UploadWarning
 from asgard_async.client.sync import AsgardClient
 
 __all__ = [
@@ -55,4 +56,5 @@ __all__ = [
     "TooManyRequests",
     "Unauthorized",
     "Unavailable",
+    "UploadWarning",
 ]

@@ -3,6 +3,7 @@
 import asyncio
 import json
 import os
+import warnings
 from base64 import b64encode
 from collections.abc import AsyncIterator, Iterator, Mapping, Sequence
 from contextlib import AbstractContextManager, asynccontextmanager, contextmanager
@@ -19,6 +20,12 @@ T = TypeVar("T")
 
 ARCHIVES = (".zip", ".tar.gz", ".tgz")
 NAME_OF_SOURCE = "train.py"
+MAX_NAMED = 5
+"""Number of files that the warning about an upload names."""
+
+
+class UploadWarning(UserWarning):
+    """Files of a directory were left out of an upload."""
 
 
 def check_requirements(requirements: Sequence[str]) -> list[str]:
@@ -101,12 +108,26 @@ def _path_of(script: str | os.PathLike[str] | None) -> Path:
 def _archive(path: Path) -> Iterator[tuple[str, IO[bytes]]]:
     if path.is_dir():
         with TemporaryFile() as file:
-            write_archive(path, file)
+            left_out = write_archive(path, file)
             file.flush()  # a different file object sends the data
+            if left_out:
+                warnings.warn(_left_out_message(left_out), UploadWarning, stacklevel=2)
             yield f"{path.resolve().name or 'directory'}.tar.gz", file
     else:
         with path.open("rb") as file:
             yield path.name, file
+
+
+def _left_out_message(left_out: Sequence[str]) -> str:
+    named = ", ".join(left_out[:MAX_NAMED])
+    others = len(left_out) - MAX_NAMED
+    more = f" and {others} more" if others > 0 else ""
+    return (
+        f"Left out of the upload: {named}{more}. To send an ignored file all the same, add a line"
+        " such as !data.csv to .asgardignore."
+        if any(text.endswith("ignore)") for text in left_out)
+        else f"Left out of the upload: {named}{more}."
+    )
 
 
 def _form_body(name: str, file: IO[bytes], fields: Mapping[str, Any]) -> Body:

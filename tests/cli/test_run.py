@@ -1,5 +1,6 @@
 """`asgard run` in pipelines and CI: exact output, exit codes, signals, restarts."""
 
+import ast
 import asyncio
 import json
 import os
@@ -256,6 +257,21 @@ async def test_names_default_to_the_file_name(shared: Service, tmp_path: Path) -
     done = asgard("run", script, "--detach", "--json", ASGARD_URL=shared.url)
     job = json.loads(done.stdout)
     assert (job["experiment_name"], job["model_name"]) == ("churn.v2", "churn.v2")
+
+
+async def test_links_of_a_directory_are_sent_or_named(shared: Service, tmp_path: Path) -> None:
+    project = tmp_path / "project"
+    (project / "wandb/run-1").mkdir(parents=True)
+    (project / "wandb/latest-run").symlink_to("run-1")
+    (project / "hosts").symlink_to("/etc/hosts")
+    (project / "outputs").mkdir()
+    (project / "train.py").write_text("import os; open('outputs/x', 'w'); print(os.listdir())")
+    done = asgard("run", project, "--entrypoint", "train.py", ASGARD_URL=shared.url)
+    assert done.returncode == 0, done.stderr
+    assert sorted(ast.literal_eval(done.stdout)) == ["outputs", "train.py", "wandb"]
+    assert (
+        "Left out of the upload: hosts (a link that leads out of the directory).\n" in done.stderr
+    )
 
 
 async def test_a_directory_runs_with_its_entrypoint(shared: Service, tmp_path: Path) -> None:

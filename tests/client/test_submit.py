@@ -15,6 +15,7 @@ from asgard_async.client import (
     InvalidRequest,
     Job,
     QueueFull,
+    UploadWarning,
 )
 from asgard_async.client.directory import write_archive
 from tests.client.conftest import NAMES, Names
@@ -101,22 +102,25 @@ async def test_a_directory_is_submitted_as_an_archive(
     assert twin.job_id == job.job_id
 
 
-def test_ignored_files_stay_out_of_the_archive(tmp_path: Path) -> None:
+def test_a_directory_that_is_too_large_is_rejected(tmp_path: Path) -> None:
     directory = project(tmp_path / "project")
-    with (tmp_path / "a.tar.gz").open("wb") as file:
-        write_archive(directory, file)
-    with tarfile.open(tmp_path / "a.tar.gz") as archive:
-        assert sorted(archive.getnames()) == ["package/value.py", "train.py"]
+    with (
+        (tmp_path / "a.tar.gz").open("wb") as file,
+        pytest.raises(ValueError, match="exceeds 10 bytes"),
+    ):
+        write_archive(directory, file, max_bytes=10)
 
 
-def test_an_unsendable_directory_is_rejected(tmp_path: Path) -> None:
+async def test_what_is_left_out_is_a_warning(client: AsyncAsgardClient, tmp_path: Path) -> None:
     directory = project(tmp_path / "project")
-    with (tmp_path / "a.tar.gz").open("wb") as file:
-        with pytest.raises(ValueError, match="exceeds 10 bytes"):
-            write_archive(directory, file, max_bytes=10)
-        (directory / "link").symlink_to("train.py")
-        with pytest.raises(ValueError, match="is a link"):
-            write_archive(directory, file)
+    for number in range(7):
+        (directory / f"{number}.log").touch()
+    (directory / ".gitignore").write_text("*.log")
+    with pytest.warns(UploadWarning) as caught:
+        await client.submit(directory, entrypoint="train.py", **NAMES)
+    (warning,) = caught
+    assert str(warning.message).startswith("Left out of the upload: 0.log (.gitignore), 1.log (")
+    assert "4.log (.gitignore) and 2 more. To send" in str(warning.message)
 
 
 async def test_invalid_arguments_fail_before_sending(tmp_path: Path) -> None:

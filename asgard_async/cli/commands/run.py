@@ -5,6 +5,8 @@ import contextlib
 import os
 import re
 import sys
+import warnings
+from collections.abc import Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -149,13 +151,27 @@ async def run(
         "entrypoint": entrypoint,
     }
     try:
-        job = await client.submit(script, **specification)  # type: ignore[arg-type]
+        with _warnings_as_notes():
+            job = await client.submit(script, **specification)  # type: ignore[arg-type]
     except (ValueError, OSError) as error:
         raise Failure(one_line(str(error)), NO_RESULT) from error
     if detach:
         _print_detached(job, as_json=as_json)
         return
     await _follow(client.url, job, as_json=as_json, raw=raw)
+
+
+@contextlib.contextmanager
+def _warnings_as_notes() -> Iterator[None]:
+    from asgard_async.cli.job_view import print_note
+    from asgard_async.client import UploadWarning
+
+    with warnings.catch_warnings(record=True) as caught:
+        warnings.simplefilter("always", UploadWarning)
+        yield
+    for warning in caught:
+        if isinstance(warning.message, UploadWarning):
+            print_note(one_line(str(warning.message)))
 
 
 def _check_entrypoint(script: Path, entrypoint: str | None) -> None:

@@ -38,7 +38,8 @@ class SubmitCall(Connection):
 
         Args:
             script: path of a .py file, an archive (.zip, .tar.gz, .tgz) or a directory. Hidden
-                files and virtual environments in a directory are skipped.
+                files, virtual environments and what `.asgardignore` and `.gitignore` exclude
+                are not sent; an `UploadWarning` names what you may miss.
             experiment_name: MLflow experiment for the runs.
             model_name: name under which the model is registered.
             source: text of a script, instead of a path.
