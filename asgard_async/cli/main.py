@@ -12,6 +12,7 @@ COMMANDS = {
         "jobs": "List jobs.",
         "show": "Show job details.",
         "logs": "Print a job's log.",
+        "wait": "Wait for jobs to end, and exit as they did.",
         "cancel": "Cancel queued or running jobs.",
         "retry": "Submit a job again as a new job.",
         "rm": "Delete finished jobs with their logs and files.",

@@ -281,9 +281,6 @@ async def test_a_directory_runs_with_its_entrypoint(shared: Service, tmp_path: P
     (project / "src" / "part.py").write_text("WORD = 'together'")
     done = asgard("run", project, "--entrypoint", "src/train.py", ASGARD_URL=shared.url)
     assert (done.returncode, done.stdout) == (0, "together\n"), done.stderr
-    done = asgard("run", project, ASGARD_URL=shared.url)
-    assert done.returncode == 125
-    assert "project needs --entrypoint FILE" in done.stderr
     done = asgard("run", project / "src" / "part.py", "--entrypoint", "x.py", ASGARD_URL=shared.url)
     assert done.returncode == 125
     assert "--entrypoint is only for" in done.stderr
@@ -320,12 +317,45 @@ async def test_rejected_fields_are_shown_by_name(shared: Service, script: Path) 
     assert "\n  script_content: SyntaxError" in done.stderr
 
 
-@pytest.mark.parametrize("option", [("--env", "NO_SUCH_VARIABLE"), ("--tag", "word")])
-def test_a_malformed_pair_is_a_usage_error(script: Path, option: tuple[str, str]) -> None:
+@pytest.mark.parametrize(
+    ("option", "message"),
+    [
+        (("--env", "NO_SUCH"), "the variable NO_SUCH is not set here; pass a value as NO_SUCH=…"),
+        (("--tag", "word"), "word has no value; write word=…"),
+    ],
+)
+def test_a_pair_without_value_is_a_usage_error(
+    script: Path, option: tuple[str, str], message: str
+) -> None:
     script.write_text("")
     done = asgard("run", script, *option)
     assert done.returncode == 2
-    assert f"'{option[0]}': '{option[1]}' is not of the form K=V" in done.stderr
+    assert f"'{option[0]}': {message}" in done.stderr
+
+
+@pytest.mark.parametrize(
+    ("name", "message"),
+    [
+        ("data.csv", "data.csv is data, not a Python script. Put it into a directory"),
+        ("train.sh", "train.sh is a shell script, not a Python script. Pass the Python script it"),
+        ("model.PKL", "model.PKL is a model, not a Python script."),
+    ],
+)
+def test_other_files_are_refused_with_what_was_meant(
+    tmp_path: Path, name: str, message: str
+) -> None:
+    (tmp_path / name).write_text("a,b\n1,2\n")  # valid Python, as it happens
+    done = asgard("run", tmp_path / name)
+    assert done.returncode == 125
+    assert message in done.stderr
+
+
+async def test_a_key_submits_only_once(shared: Service, script: Path) -> None:
+    script.write_text("print()")
+    command = ("run", script, "--detach", "--idempotency-key", secrets.token_hex(8))
+    first, second = (asgard(*command, ASGARD_URL=shared.url) for _ in range(2))
+    assert first.returncode == second.returncode == 0, first.stderr + second.stderr
+    assert first.stdout == second.stdout
 
 
 def test_without_a_service_it_says_how_to_start_one(script: Path) -> None:

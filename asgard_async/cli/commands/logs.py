@@ -6,7 +6,14 @@ from typing import TYPE_CHECKING
 
 import click
 
-from asgard_async.cli.connection import as_document, client_command, resolve_job_id
+from asgard_async.cli.connection import (
+    Failure,
+    as_document,
+    client_command,
+    explain,
+    resolve_job_id,
+)
+from asgard_async.cli.exit_codes import NO_RESULT, exit_code_of
 from asgard_async.cli.options import json_option
 from asgard_async.cli.output import print_json_line
 
@@ -38,6 +45,9 @@ async def logs(
 ) -> None:
     """Print a job's log.
 
+    With -f the exit code is that of `asgard run`: the script's, 124 after a timeout, 130 if the job
+    was cancelled, 125 if the outcome is unknown.
+
     Prints the exact bytes unless stdout is a terminal. On a terminal, control sequences other than
     those of colours and progress bars are dropped; --raw keeps them.
 
@@ -53,29 +63,33 @@ async def logs(
     # imported late: help works without it
     from asgard_async.cli.job_view import JobView
     from asgard_async.cli.log_output import LogOutput
-    from asgard_async.client import EndEvent
+    from asgard_async.client import AsgardError, EndEvent
 
     if tail is not None and offset:
         raise click.UsageError("--tail and --offset cannot be combined.")
-    view = JobView(LogOutput(sys.stdout, raw=raw), spins=False)
-    events = client.log_events(
-        await resolve_job_id(client, job_id),
-        follow=follow,
-        offset=offset,
-        tail=tail,
-        on_break=view.connection_lost,
-    )
     try:
-        async with aclosing(events):
-            async for event in events:
-                if as_json:
-                    await view.connection_works()
-                    print_json_line(_describe(event))
-                elif not isinstance(event, EndEvent):
-                    await view.show(event)
-    finally:
-        if not as_json:
-            await view.close()
+        job_id = await resolve_job_id(client, job_id)
+        view = JobView(LogOutput(sys.stdout, raw=raw), spins=False)
+        events = client.log_events(
+            job_id, follow=follow, offset=offset, tail=tail, on_break=view.connection_lost
+        )
+        try:
+            async with aclosing(events):
+                async for event in events:
+                    if as_json:
+                        await view.connection_works()
+                        print_json_line(_describe(event))
+                    elif not isinstance(event, EndEvent):
+                        await view.show(event)
+        finally:
+            if not as_json:
+                await view.close()
+        if follow:
+            raise SystemExit(exit_code_of(await client.wait(job_id)))
+    except AsgardError as error:
+        if follow:  # 1 could be the script's exit code
+            raise Failure(await explain(error, client), NO_RESULT) from error
+        raise
 
 
 def _describe(event: "Event") -> dict[str, object]:

@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING
 import click
 
 from asgard_async.cli.connection import Failure, as_document, client_command, connect
+from asgard_async.cli.entrypoint import entrypoint_for
 from asgard_async.cli.exit_codes import NO_RESULT, exit_code_of
 from asgard_async.cli.options import json_option, requirements_option
 from asgard_async.cli.output import print_json
@@ -85,6 +86,11 @@ class Cpus(click.FloatRange):
     "--memory", type=MemorySize(), metavar="SIZE", help="Memory limit, such as 512M or 4G."
 )
 @click.option("--cpus", type=Cpus(min=0.01), metavar="N", help="CPU limit, such as 1.5.")
+@click.option(
+    "--idempotency-key",
+    metavar="KEY",
+    help="Submit only once: the same key and submission return the same job.",
+)
 @click.option("--no-warm", is_flag=True, help="Start in a new interpreter, without preloading.")
 @click.option("--detach", is_flag=True, help="Print the job's ID and leave it running.")
 @click.option("--raw", is_flag=True, help="Do not filter control sequences on a terminal.")
@@ -105,6 +111,7 @@ async def run(
     priority: int,
     memory: int | None,
     cpus: float | None,
+    idempotency_key: str | None,
     no_warm: bool,
     detach: bool,
     raw: bool,
@@ -112,9 +119,11 @@ async def run(
 ) -> None:
     """Run a training and follow it until it ends.
 
-    SCRIPT is a .py file or, with --entrypoint, an archive (.zip, .tar.gz) or a directory. The log
-    goes to stdout, byte for byte unless that is a terminal; everything else goes to stderr. With
-    --json the log goes to stderr too, and stdout gets the finished job.
+    SCRIPT is a .py file, an archive (.zip, .tar.gz) or a directory. --entrypoint names the file to
+    run in the latter two; it may be omitted if there is only one candidate, and a terminal asks.
+
+    The log goes to stdout, byte for byte unless that is a terminal; everything else goes to stderr.
+    With --json the log goes to stderr too, and stdout gets the finished job.
 
     Ctrl-C asks what to do; pressed twice, it leaves the job running. Without a terminal, SIGINT and
     SIGTERM cancel the job. Lost connections are restored.
@@ -134,8 +143,13 @@ async def run(
       asgard run . --entrypoint src/train.py --requirements requirements.txt
       asgard run train.py > log.txt
       id=$(asgard run train.py --detach)
+      asgard run train.py --idempotency-key "$CI_PIPELINE_ID"
     """
-    _check_entrypoint(script, entrypoint)
+    from asgard_async.cli.job_view import print_note
+
+    chosen = entrypoint_for(script, entrypoint)
+    if chosen != entrypoint:
+        print_note(f"Running {chosen}.")
     name = _name_of(script)
     specification = {
         "experiment_name": experiment or name,
@@ -147,8 +161,9 @@ async def run(
         "priority": priority,
         "memory_mb": memory,
         "cpus": cpus,
+        "idempotency_key": idempotency_key,
         "warm": not no_warm,
-        "entrypoint": entrypoint,
+        "entrypoint": chosen,
     }
     try:
         with _warnings_as_notes():
@@ -172,18 +187,6 @@ def _warnings_as_notes() -> Iterator[None]:
     for warning in caught:
         if isinstance(warning.message, UploadWarning):
             print_note(one_line(str(warning.message)))
-
-
-def _check_entrypoint(script: Path, entrypoint: str | None) -> None:
-    """Check this before the client does, whose messages name its Python arguments."""
-    from asgard_async.client.submission import needs_entrypoint
-
-    if not needs_entrypoint(script):
-        if entrypoint is not None:
-            raise Failure("--entrypoint is only for an archive or a directory.", NO_RESULT)
-    elif entrypoint is None:
-        name = one_line(script.resolve().name or str(script))
-        raise Failure(f"{name} needs --entrypoint FILE, the .py file to run.", NO_RESULT)
 
 
 def _name_of(script: Path) -> str:
@@ -210,9 +213,15 @@ def _pairs(
     for text in texts:
         key, equals, value = text.partition("=")
         if not equals and key not in defaults:
-            raise click.BadParameter(f"{text!r} is not of the form K=V.", param_hint=f"'{option}'")
+            raise click.BadParameter(_not_a_pair(key, defaults), param_hint=f"'{option}'")
         pairs[key] = value if equals else defaults[key]
     return pairs
+
+
+def _not_a_pair(key: str, defaults: "os._Environ[str] | dict[str, str]") -> str:
+    if defaults is os.environ:
+        return f"the variable {one_line(key)} is not set here; pass a value as {one_line(key)}=…"
+    return f"{one_line(key)} has no value; write {one_line(key)}=…"
 
 
 def _print_detached(job: "Job", *, as_json: bool) -> None:
