@@ -69,6 +69,7 @@ async def test_runs_and_models_of_a_real_script_are_found(
             attempt=1,
             server_id=SERVER,
             tags={"team": "é"},
+            own={},
         )
         plain = {"PATH": os.environ["PATH"], "HOME": str(tmp_path), "TMPDIR": str(tmp_path)}
         process = await asyncio.create_subprocess_exec(
