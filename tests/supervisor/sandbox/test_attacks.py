@@ -3,6 +3,7 @@
 Each script prints a line for each attack; BROKEN if it succeeded.
 """
 
+import contextlib
 import os
 from pathlib import Path
 
@@ -282,7 +283,8 @@ async def test_no_process_outlives_the_job(target: Target, end: str) -> None:
         await service.post(f"/mlops/training/jobs/{job_id}/cancel")
     else:
         for name in ("keeper", "shim") if end == "both" else (end,):
-            os.kill(pids[name], 9)
+            with contextlib.suppress(ProcessLookupError):  # the shim may end with its keeper
+                os.kill(pids[name], 9)
     job = await service.finished(job_id)
     assert job["reason"] == ("cancelled" if end == "cancel" else "lost")
     assert not processes_with(mark)
