@@ -20,9 +20,9 @@ from asgard_async.api.schemas.submission import (
     ARCHIVE_SUBMISSION_SCHEMA,
     SUBMISSION_SCHEMA,
     ArchiveSubmissionSchema,
-    SubmissionLimits,
     SubmissionSchema,
 )
+from asgard_async.api.schemas.submission_rules import SubmissionLimits
 from asgard_async.auth.component import AUTHENTICATOR, DENIALS, FAILURES
 from asgard_async.auth.failures import Failures
 from asgard_async.config.component import CONFIG

@@ -11,12 +11,9 @@ from marshmallow import ValidationError
 
 from asgard_async.api.http.json_body import Value
 from asgard_async.api.http.parser import flatten
-from asgard_async.api.schemas.submission import (
-    SubmissionLimits,
-    SubmissionSchema,
-    decode_script,
-    to_submission,
-)
+from asgard_async.api.schemas.script import decode_script
+from asgard_async.api.schemas.submission import SubmissionSchema, to_submission
+from asgard_async.api.schemas.submission_rules import SubmissionLimits
 from asgard_async.domain.job import JobSpec
 from asgard_async.domain.requester import Requester
 from asgard_async.executors.environment_variables import RESERVED_NAMES
