@@ -9,7 +9,7 @@ from yarl import URL
 from asgard_async.api.errors import InvalidRequest
 from asgard_async.api.http.bodies import IncomingBodies
 from asgard_async.api.http.parser import MAX_PARAMETERS, RequestParser, flatten
-from asgard_async.api.schemas.jobs import JobListQuery
+from asgard_async.api.schemas.job_queries import JobListQuery
 
 
 @pytest.mark.parametrize(
