@@ -16,8 +16,10 @@ from prometheus_client.registry import Collector
 from asgard_async.domain.attempt import AttemptId, Ended
 from asgard_async.domain.job import Started
 from asgard_async.domain.resources import ResourceRequest
+from asgard_async.domain.status import Isolation
 from asgard_async.environments.spec import EnvironmentSpec
 from asgard_async.logs.source import LogSource
+from asgard_async.supervisor.limits.mechanisms import Mechanism
 from asgard_async.supervisor.limits.resource_limits import ResourceLimits
 
 
@@ -104,6 +106,14 @@ class Executor(Protocol):
     @property
     def problem(self) -> str | None:
         """The reason why no attempt can be started, as a sentence; None if there is none."""
+
+    @property
+    def isolation(self) -> Isolation | None:
+        """The isolation level of jobs; None while `problem` says why there is none."""
+
+    @property
+    def mechanisms(self) -> Mapping[str, Mechanism]:
+        """The mechanism that enforces each limit of jobs, by the name of the limit."""
 
     def prewarm(self) -> None:
         """Prepare for quick starts, after the jobs of an earlier service process are resumed."""

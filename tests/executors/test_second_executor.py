@@ -224,6 +224,10 @@ async def test_the_whole_service_runs_on_a_second_executor(
         assert ended["status"] == "completed"
         response = await client.get(f"/mlops/training/jobs/{job['job_id']}/logs")
         assert await response.text() == "over HTTP\n"
-        assert (await client.get("/metrics")).status == 200
+        ready = await api_service.get_json(client, "/health/ready")
+        assert (ready["isolation"], ready["limits"]) == ("process", {"memory": "nothing"})
+        metrics = await (await client.get("/metrics")).text()
+        assert 'asgard_isolation_info{level="process"} 1.0' in metrics
+        assert 'asgard_limits{by="nothing",limit="memory"} 1.0' in metrics
     # `asgard gc` finds them without the service
     assert job_files(DataDirectory(root=tmp_path)).job_ids() == {job["job_id"]}

@@ -2,7 +2,7 @@
 
 import asyncio
 import contextlib
-from collections.abc import AsyncIterator, Sequence
+from collections.abc import AsyncIterator, Mapping, Sequence
 from datetime import datetime
 from functools import partial
 from pathlib import Path
@@ -16,7 +16,7 @@ from asgard_async.core.threads import DaemonThreads
 from asgard_async.domain.attempt import AttemptId, Ended
 from asgard_async.domain.job import Started
 from asgard_async.domain.resources import ResourceRequest
-from asgard_async.domain.status import ColdReason
+from asgard_async.domain.status import ColdReason, Isolation
 from asgard_async.environments.builder import BuildFailed
 from asgard_async.environments.cache import CachedEnvironment
 from asgard_async.environments.output import JobLogCopy
@@ -38,6 +38,7 @@ from asgard_async.logs.file_source import FileLogSource
 from asgard_async.supervisor.attempt import Attempt
 from asgard_async.supervisor.keeper_server import ColdServers
 from asgard_async.supervisor.limits.enforcer import LimitEnforcer
+from asgard_async.supervisor.limits.mechanisms import Mechanism
 from asgard_async.supervisor.limits.resource_limits import ResourceLimits
 from asgard_async.supervisor.process_spec import READABLE_UMASK, process_spec
 from asgard_async.supervisor.sandbox.attempt_sandbox import AttemptSandbox, attempt_sandbox
@@ -97,6 +98,16 @@ class LocalExecutor:
     def problem(self) -> str | None:
         """See `Executor.problem`: jobs cannot be isolated as configured."""
         return self._selector.problem
+
+    @property
+    def isolation(self) -> Isolation | None:
+        """See `Executor.isolation`."""
+        return self._selector.level
+
+    @property
+    def mechanisms(self) -> Mapping[str, Mechanism]:
+        """See `Executor.mechanisms`."""
+        return self._enforcer.mechanisms
 
     def prewarm(self) -> None:
         """See `Executor.prewarm`: start the fork servers."""
