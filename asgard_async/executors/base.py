@@ -170,7 +170,8 @@ class Executor(Protocol):
     async def wait(self, attempt: AttemptId) -> Ended:
         """Wait until an attempt and all its processes have ended; may be called repeatedly.
 
-        If the attempt was never started, this rules it out: it cannot start afterwards.
+        If the attempt was never started, this rules it out: it cannot start afterwards. `error`
+        then says why a start that was requested did not happen, if the executor knows.
         """
 
     async def started(self, attempt: AttemptId) -> Started | None:

@@ -3,6 +3,7 @@
 import asyncio
 import contextlib
 from collections.abc import AsyncIterator, Mapping, Sequence
+from dataclasses import replace
 from datetime import datetime
 from functools import partial
 from pathlib import Path
@@ -13,7 +14,7 @@ from asgard_async.config import LimitsConfig
 from asgard_async.core import open_files
 from asgard_async.core.archives.names import ArchiveLimits
 from asgard_async.core.threads import DaemonThreads
-from asgard_async.domain.attempt import AttemptId, Ended
+from asgard_async.domain.attempt import AttemptId, End, Ended
 from asgard_async.domain.job import Started
 from asgard_async.domain.resources import ResourceRequest
 from asgard_async.domain.status import ColdReason, Isolation
@@ -48,6 +49,10 @@ MAX_REMOVALS = 2
 """Jobs whose files are deleted at the same time."""
 MAX_PREPARATIONS = 4
 """Jobs whose archives are unpacked at the same time."""
+NO_SHIM = (
+    "its supervising process exited at once. The machine may have run out of processes, memory or"
+    " disk space; see shim.log of this attempt, and retry the job once the cause is fixed"
+)
 
 
 class LocalExecutor:
@@ -233,7 +238,7 @@ class LocalExecutor:
         """See `Executor.wait`."""
         ended = await (await self._existing(attempt)).wait()
         await asyncio.to_thread(self._directories.reclaim, attempt)
-        return ended
+        return replace(ended, error=NO_SHIM) if ended.end is End.NOT_STARTED else ended
 
     async def started(self, attempt: AttemptId) -> Started | None:
         """See `Executor.started`."""
