@@ -19,6 +19,7 @@ from asgard_async.domain.resources import ResourceRequest
 from asgard_async.domain.status import Isolation
 from asgard_async.environments.spec import EnvironmentSpec
 from asgard_async.logs.source import LogSource
+from asgard_async.supervisor.disk_usage import DiskUsage
 from asgard_async.supervisor.limits.mechanisms import Mechanism
 from asgard_async.supervisor.limits.resource_limits import ResourceLimits
 
@@ -67,6 +68,23 @@ class EnvironmentFailed(Exception):
     """An environment cannot be made available; the message explains why to the job's owner."""
 
 
+class SharedDirectory(Protocol):
+    """A directory that several jobs use: an environment, or caches. The methods block."""
+
+    @property
+    def last_used_at(self) -> datetime:
+        """The time of the last use."""
+
+    def usage(self) -> DiskUsage:
+        """Return the disk space that deletion would free."""
+
+    def is_in_use(self) -> bool:
+        """Return whether a job uses the directory."""
+
+    def remove(self) -> bool:
+        """Delete the directory; return False if it is in use or another process deletes it."""
+
+
 class JobFiles(Protocol):
     """The files of jobs, for retention. The methods block, so call them in a thread."""
 
@@ -90,6 +108,15 @@ class JobFiles(Protocol):
 
     def remove_all(self, job_id: str) -> None:
         """Delete all files of a job."""
+
+    def environments(self) -> Mapping[str, SharedDirectory]:
+        """Return the environments of jobs, by key."""
+
+    def caches(self) -> Mapping[str, SharedDirectory]:
+        """Return the caches of jobs, by name."""
+
+    def sweep_caches(self) -> None:
+        """Finish interrupted deletions of caches."""
 
 
 class Executor(Protocol):

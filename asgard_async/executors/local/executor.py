@@ -62,6 +62,7 @@ class LocalExecutor:
         self,
         *,
         jobs_dir: Path,
+        files: LocalJobFiles,
         log_limit_bytes: int,
         archive_limits: ArchiveLimits,
         in_use: Path,
@@ -73,7 +74,7 @@ class LocalExecutor:
     ) -> None:
         self._directories = AttemptDirectories(jobs_dir, archive_limits)
         self.logs = FileLogSource(jobs_dir, LOG_NAME)
-        self.files = LocalJobFiles(jobs_dir)
+        self.files = files
         self._log_limit = log_limit_bytes
         self._in_use = in_use
         self._limits = limits

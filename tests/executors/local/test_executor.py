@@ -13,6 +13,7 @@ from asgard_async.domain.attempt import AttemptId, End
 from asgard_async.environments.provider import create_environment_provider
 from asgard_async.executors.base import AttemptRequest, CannotStart
 from asgard_async.executors.local.executor import MAX_REMOVALS, LocalExecutor
+from asgard_async.executors.local.job_files import LocalJobFiles
 from asgard_async.executors.local.warm.pool import WarmServers
 from asgard_async.supervisor.limits.enforcer import LimitEnforcer
 from asgard_async.supervisor.sandbox.selector import IsolationSelector
@@ -25,7 +26,8 @@ def executor(tmp_path: Path) -> LocalExecutor:
     selector = IsolationSelector(config, data)
     enforcer = LimitEnforcer(config.limits, jobs_dir=data.jobs, builds_dir=data.builds)
     return LocalExecutor(
-        jobs_dir=tmp_path / "jobs",
+        jobs_dir=data.jobs,
+        files=LocalJobFiles(data),
         log_limit_bytes=1 << 20,
         in_use=tmp_path / "jobs.lock",
         archive_limits=ArchiveLimits(max_members=10, max_unpacked_bytes=1 << 20),
