@@ -74,11 +74,11 @@ def resources_within(limits: SubmissionLimits) -> Schema:
     return schema
 
 
-def _declared_in_domain() -> dict[str, fields.Field[Any]]:
-    """Return the fields of `JobSpec` that are declared with rules."""
+def declared_in(record: type[Any]) -> dict[str, fields.Field[Any]]:
+    """Return the fields of a record of the domain that are declared with rules."""
     return {
         declared.name: _field_of(declared, declared.metadata[ACCEPTED])
-        for declared in fields_of(JobSpec)
+        for declared in fields_of(record)
         if ACCEPTED in declared.metadata
     }
 
@@ -99,9 +99,10 @@ def _field_of(declared: DomainField[Any], rules: Accepted) -> fields.Field[Any]:
         return WholeNumber(validate=within, **options)
     if declared.type is float:
         return Number(validate=within, **options)
-    if declared.type is str:
+    if declared.type in {str, str | None}:
         length = Length(rules.minimum, rules.maximum)
-        return fields.String(validate=[length, as_validator(no_nul)], **options)
+        # None stands for a missing field; null is not a text
+        return fields.String(validate=[length, as_validator(no_nul)], allow_none=False, **options)
     raise TypeError(f"{declared.name}: declare a field of this type in SubmissionSchema")
 
 
@@ -123,7 +124,7 @@ class SubmissionSchema(Schema):
             script.metadata = {**script.metadata, "maxLength": size}
 
     class Meta:
-        include = _declared_in_domain()
+        include = declared_in(JobSpec)
         example = {
             "script_name": "train.py",
             "script_content": "cHJpbnQoImhlbGxvIikK",
