@@ -7,7 +7,8 @@ from urllib.parse import quote
 
 import pytest
 
-from asgard_async.api.schemas.jobs import JobInFullSchema, JobListSchema
+from asgard_async.api.schemas.job_in_full import JobInFullSchema
+from asgard_async.api.schemas.jobs import JobListSchema
 from asgard_async.core.timestamps import now
 from asgard_async.domain.job import Job, Outcome, Started
 from asgard_async.domain.status import Phase, Reason

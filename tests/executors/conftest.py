@@ -17,6 +17,7 @@ from asgard_async.domain.attempt import AttemptId
 from asgard_async.environments.provider import create_environment_provider
 from asgard_async.executors.base import Executor
 from asgard_async.executors.local.executor import LocalExecutor
+from asgard_async.executors.local.job_files import LocalJobFiles
 from asgard_async.executors.local.warm.pool import WarmServers
 from asgard_async.supervisor.limits.enforcer import LimitEnforcer
 from asgard_async.supervisor.sandbox.selector import IsolationSelector
@@ -59,6 +60,7 @@ class LocalSite:
         )
         executor = LocalExecutor(
             jobs_dir=data.jobs,
+            files=LocalJobFiles(data),
             log_limit_bytes=1 << 20,
             archive_limits=ArchiveLimits(max_members=100, max_unpacked_bytes=1 << 20),
             in_use=data.in_use,

@@ -35,6 +35,14 @@ SHARING = (
         },
     ),
     (
+        {"embedded"},
+        {
+            "mlflow/server/test_attacks.py",
+            "mlflow/server/test_memory.py",
+            "mlflow/server/test_storage.py",
+        },
+    ),
+    (
         {"asgard_service"},
         {
             "system/test_asgard_run.py",

@@ -14,7 +14,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from asgard_async.api.errors import InvalidRequest, MalformedBody
-from asgard_async.api.http.bodies import Bodies
+from asgard_async.api.http.bodies import IncomingBodies
 from asgard_async.api.http.json_body import MAX_COMPOUND_BYTES, decode_object, read_json_object
 from asgard_async.domain.errors import AsgardError
 from tests.support.app_server import Client, edge, serving
@@ -35,8 +35,8 @@ async def impatient(request: web.Request) -> web.Response:
     )
 
 
-def bodies() -> Bodies:
-    return Bodies(total_bytes=LIMIT, min_rate=1)
+def bodies() -> IncomingBodies:
+    return IncomingBodies(total_bytes=LIMIT, min_rate=1)
 
 
 @pytest.fixture

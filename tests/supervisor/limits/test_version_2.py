@@ -14,8 +14,9 @@ import pytest
 from asgard_async.config import load_config
 from asgard_async.supervisor.limits import after_stop, hierarchies
 from asgard_async.supervisor.limits.cgroup_settings import CgroupParent
-from asgard_async.supervisor.limits.enforcer import LimitEnforcer, Mechanism
+from asgard_async.supervisor.limits.enforcer import LimitEnforcer
 from asgard_async.supervisor.limits.hierarchies import Hierarchy, delegate_controllers, find
+from asgard_async.supervisor.limits.mechanisms import Mechanism
 from asgard_async.supervisor.limits.resource_limits import ResourceLimits
 from asgard_async.supervisor.shim.cgroup import Accounts
 

@@ -10,6 +10,7 @@ from pathlib import Path
 import pytest
 
 from tests.supervisor.sandbox.conftest import Target
+from tests.support.attack_scripts import FIND_CANARY
 from tests.support.eventually import eventually
 from tests.support.processes import processes_with
 from tests.support.service_users import IS_ROOT
@@ -53,30 +54,9 @@ attack("database", lambda: os.stat(f"{shared}/data/asgard.db"))
 async def test_secrets_of_the_service_are_not_found(target: Target) -> None:
     script = """
 canary = os.environ["CANARY_REVERSED"][::-1].encode()
-big = {"/usr", "/sys", "/opt", os.path.realpath(sys.prefix), os.path.realpath(sys.base_prefix)}
-seen = 0
-for folder, directories, files in os.walk("/"):
-    directories[:] = [name for name in directories if os.path.join(folder, name) not in big]
-    for name in files:
-        path = os.path.join(folder, name)
-        try:
-            # endless files are not read
-            descriptor = os.open(path, os.O_RDONLY | os.O_NONBLOCK)
-        except OSError:
-            continue
-        try:
-            text = os.read(descriptor, 1 << 20)
-        except OSError:
-            continue
-        finally:
-            os.close(descriptor)
-        seen += 1
-        if canary in text:
-            print("BROKEN", path)
 attack("own variables", lambda: [n for n, v in os.environb.items() if canary in v] or 1 / 0)
-print("seen", seen > 100)
 """
-    assert "seen True" in await target.attacked(script)
+    assert "seen True" in await target.attacked(script + FIND_CANARY)
 
 
 async def test_files_and_processes_of_other_jobs_are_hidden(target: Target) -> None:

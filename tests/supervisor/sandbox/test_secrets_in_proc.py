@@ -10,7 +10,7 @@ from pathlib import Path
 import pytest
 
 from asgard_async.supervisor.shim import landlock
-from tests.supervisor.sandbox.conftest import PRELUDE
+from tests.support.attack_scripts import PRELUDE
 from tests.support.eventually import eventually
 from tests.support.processes import processes_with
 from tests.support.service import QUICK_TO_WARM, WITHOUT_MLFLOW, running_service
