@@ -79,7 +79,7 @@ def test_too_many_directories_are_noticed(tree: Path, monkeypatch: pytest.Monkey
     assert usage.size_bytes >= 102 * 4 * KB
 
 
-def test_closed_directories_are_measured(tree: Path) -> None:
+def test_inaccessible_directories_are_measured(tree: Path) -> None:
     comb(tree, 50)
     closed = [tree / "d" / "d", tree / "d", tree]
     modes = [0o000, 0o400, 0o100]
@@ -139,7 +139,9 @@ def test_links_and_special_files_are_not_opened(tree: Path, tmp_path: Path) -> N
     assert usage_of(tree / "missing").size_bytes == 0
 
 
-def test_a_tree_that_never_ends_is_given_up(tree: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_walk_of_an_endless_tree_is_abandoned(
+    tree: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     monkeypatch.setattr("asgard_async.supervisor.disk_usage.CHECK_EVERY", 1)
     comb(tree, 10)
     usage = usage_of(tree, max_seconds=0)

@@ -88,7 +88,7 @@ class Mlflow:
         return (await self.ask("PUT", ARTIFACTS + name, data=data, headers=self.token(job_id)))[0]
 
     def has_used(self, job_id: str, *, written: int = 0, created: int = 0) -> None:
-        """Let a job that MLflow has not seen yet have used up a part of what it may store."""
+        """Record usage for a job that MLflow does not know yet."""
         with contextlib.closing(sqlite3.connect(self.store / "usage.db")) as database, database:
             database.execute("INSERT INTO accounts VALUES (?, ?, ?)", (job_id, written, created))
 
@@ -158,7 +158,7 @@ async def test_a_body_beyond_the_limit_gets_a_clear_answer(mlflow: Mlflow) -> No
         assert "[mlflow] max_body_bytes" in json.loads(text)["message"]
 
 
-async def test_a_packed_body_is_bounded_unpacked(mlflow: Mlflow) -> None:
+async def test_a_compressed_body_is_bounded_when_decompressed(mlflow: Mlflow) -> None:
     before = mlflow.peak_bytes()
     bomb = gzip.compress(bytes(800 * MIB), 1)[: MAX_BODY - 1]
     headers = {
@@ -178,7 +178,7 @@ async def test_a_packed_body_is_bounded_unpacked(mlflow: Mlflow) -> None:
     assert mlflow.peak_bytes() - before < MARGIN_BYTES
 
 
-async def test_packed_traces_are_accepted(mlflow: Mlflow) -> None:
+async def test_compressed_traces_are_accepted(mlflow: Mlflow) -> None:
     headers = {
         "Content-Encoding": "gzip",
         "Content-Type": "application/x-protobuf",
@@ -231,7 +231,7 @@ async def test_artifacts_of_a_job_have_its_disk_limit(mlflow: Mlflow) -> None:
     assert stored == 40 * MIB
 
 
-async def test_retention_names_the_artifacts_of_jobs(mlflow: Mlflow) -> None:
+async def test_gc_lists_the_artifacts_of_jobs(mlflow: Mlflow) -> None:
     job_id, data = fresh_job_id(), mlflow.service.data_dir
     assert await mlflow.put(job_id, f"{fresh('named')}/x", 3) == 200
     done = await asyncio.to_thread(asgard, "gc", "--artifacts", "--json", "--data-dir", data)
