@@ -79,7 +79,7 @@ def test_too_many_directories_are_noticed(tree: Path, monkeypatch: pytest.Monkey
     assert usage.size_bytes >= 102 * 4 * KB
 
 
-def test_inaccessible_directories_are_measured(tree: Path) -> None:
+def test_closed_directories_are_measured(tree: Path) -> None:
     comb(tree, 50)
     closed = [tree / "d" / "d", tree / "d", tree]
     modes = [0o000, 0o400, 0o100]
