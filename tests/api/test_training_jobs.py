@@ -112,7 +112,7 @@ async def test_a_finished_job_is_shown_in_full(busy_api: Client) -> None:
         ("GET", "?logs=full"),
     ],
 )
-async def test_no_such_job_is_404(
+async def test_an_unknown_job_is_404(
     shared_api: Client, job_id: str, method: str, suffix: str
 ) -> None:
     response = await shared_api.request(method, f"{JOBS}/{quote(job_id, safe='%')}{suffix}")

@@ -239,7 +239,7 @@ async def test_errors_are_sent_before_the_upgrade(shared_api: Client) -> None:
     await problem(await shared_api.get(stream_path("00000000")), 404)
 
 
-async def test_a_plain_request_is_told_to_use_a_websocket(shared_api: Client) -> None:
+async def test_a_request_without_upgrade_is_426(shared_api: Client) -> None:
     path = stream_path((await accept(store_of(shared_api))).job_id)
     response = await shared_api.get(path)
     assert response.headers["Upgrade"] == "websocket"

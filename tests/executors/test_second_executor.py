@@ -36,7 +36,7 @@ FOREVER = b"import time\nprint('up', flush=True)\nwhile True: time.sleep(60)"
 
 
 class NoTracking:
-    """Recording where there is no MLflow."""
+    """A recorder without MLflow."""
 
     async def prepare(self, job: Job) -> dict[str, str]:
         return {"TRACKED": job.job_id}
@@ -107,7 +107,7 @@ class Service:
 
 @asynccontextmanager
 async def running(root: Path, slots: int = 2) -> AsyncIterator[Service]:
-    """A service that stops as one does that is restarted: attempts go on."""
+    """A service that stops as for a restart: its attempts continue."""
     async with Database(root / "asgard.db") as database:
         service = Service(root, JobStore(database), slots)
         await service.dispatcher.recover()

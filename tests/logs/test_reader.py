@@ -85,7 +85,7 @@ async def test_a_later_attempt_continues_after_the_hole(log: Path, reader: LogRe
 
 
 async def test_pieces_end_as_requested_after_a_hole(log: Path, reader: LogReader) -> None:
-    """Clients are told the end before the pieces are sent."""
+    """Responses announce the end before the pieces are read."""
     write(log, b"a" * 1000 + b"\0" * 8000 + b"z" * 1000)
     Path(f"{log}.hole").write_text("1000 9000")
     pieces = [piece async for piece in reader.pieces(JOB, 1000, 9400)]

@@ -143,7 +143,9 @@ def test_links_and_special_files_are_not_opened(tree: Path, tmp_path: Path) -> N
     assert usage_of(tree / "missing").size_bytes == 0
 
 
-def test_a_tree_that_never_ends_is_given_up(tree: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_walk_of_an_endless_tree_is_abandoned(
+    tree: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     monkeypatch.setattr("asgard_async.supervisor.disk_usage.CHECK_EVERY", 1)
     comb(tree, 10)
     usage = usage_of(tree, max_seconds=0)

@@ -54,7 +54,7 @@ class AttackedMlflow:
         return (await self.ask("PUT", ARTIFACTS + name, data=data, headers=self.token(job_id)))[0]
 
     def has_used(self, job_id: str, *, written: int = 0, created: int = 0) -> None:
-        """Let a job that MLflow has not seen yet have used up a part of what it may store."""
+        """Record usage for a job that MLflow does not know yet."""
         with contextlib.closing(sqlite3.connect(self.store / "usage.db")) as database, database:
             database.execute("INSERT INTO accounts VALUES (?, ?, ?)", (job_id, written, created))
 

@@ -8,7 +8,7 @@ def processes_with(marker: str) -> list[int]:
     """Processes, except zombies, with `marker` in command line, environment or directory."""
     found = []
     wanted = os.fsencode(marker)
-    # without pathlib, which takes as long as the kernel: tests look again and again
+    # without pathlib, which takes as long as the kernel does: tests repeat this often
     for pid in map(int, filter(str.isdigit, os.listdir("/proc"))):  # noqa: PTH208
         if pid == os.getpid():
             continue

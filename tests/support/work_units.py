@@ -1,4 +1,4 @@
-"""Work units for pytest-xdist: files, or several that share an expensive server.
+"""Work units for pytest-xdist: a file, or several files that share an expensive server.
 
 Each worker has its own session fixtures, so a server would start once per worker that gets a file
 which uses it.

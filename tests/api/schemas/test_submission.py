@@ -1,4 +1,4 @@
-"""Every rule of an upload that can be judged from its fields alone."""
+"""Every rule of an upload that depends only on its fields."""
 
 import base64
 import hashlib
@@ -58,7 +58,7 @@ def test_a_minimal_upload_gets_the_defaults() -> None:
 
 
 def test_an_overlong_list_is_rejected_without_its_items() -> None:
-    """Half a million of them fit into a body; looking at each would hold the event loop."""
+    """Half a million items fit into a body; checking each would block the event loop."""
     errors = refusal(requirements=["", 5] * 600)
     assert errors == {"requirements": ["At most 1000 entries; got 1200."]}
 

@@ -51,7 +51,7 @@ def storage_of(upload: Upload, directory: Path, *, min_free_bytes: int) -> Stora
 
 
 @pytest.mark.parametrize(("method", "read"), [("PUT", 1), ("GET", 0)])
-async def test_a_full_disk_takes_no_artifacts(tmp_path: Path, method: str, read: int) -> None:
+async def test_a_full_disk_refuses_artifacts(tmp_path: Path, method: str, read: int) -> None:
     """Reading one may fill it as well: MLflow copies those of an object store to the disk."""
     upload = Upload()
     storage = storage_of(upload, tmp_path, min_free_bytes=1 << 62)
@@ -62,7 +62,7 @@ async def test_a_full_disk_takes_no_artifacts(tmp_path: Path, method: str, read:
     assert upload.read == BLOCKS
 
 
-async def test_a_disk_with_space_takes_artifacts(tmp_path: Path) -> None:
+async def test_a_disk_with_space_accepts_artifacts(tmp_path: Path) -> None:
     upload = Upload()
     storage = storage_of(upload, tmp_path, min_free_bytes=1)
     await upload.send_to(storage, "PUT", ARTIFACT)

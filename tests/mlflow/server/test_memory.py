@@ -50,7 +50,7 @@ async def test_a_body_beyond_the_limit_gets_a_clear_answer(embedded: AttackedMlf
         assert "[mlflow] max_body_bytes" in json.loads(text)["message"]
 
 
-async def test_a_packed_body_is_bounded_unpacked(embedded: AttackedMlflow) -> None:
+async def test_a_compressed_body_is_bounded_when_decompressed(embedded: AttackedMlflow) -> None:
     before = embedded.peak_bytes()
     bomb = gzip.compress(bytes(800 * MIB), 1)[: MAX_BODY - 1]
     headers = {
@@ -70,7 +70,7 @@ async def test_a_packed_body_is_bounded_unpacked(embedded: AttackedMlflow) -> No
     assert embedded.peak_bytes() - before < MARGIN_BYTES
 
 
-async def test_packed_traces_are_accepted(embedded: AttackedMlflow) -> None:
+async def test_compressed_traces_are_accepted(embedded: AttackedMlflow) -> None:
     headers = {
         "Content-Encoding": "gzip",
         "Content-Type": "application/x-protobuf",

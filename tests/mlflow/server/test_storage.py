@@ -58,7 +58,7 @@ async def test_artifacts_of_a_job_have_its_disk_limit(embedded: AttackedMlflow) 
     assert stored == 40 * MIB
 
 
-async def test_retention_names_the_artifacts_of_jobs(embedded: AttackedMlflow) -> None:
+async def test_gc_lists_the_artifacts_of_jobs(embedded: AttackedMlflow) -> None:
     job_id, data = fresh_job_id(), embedded.service.data_dir
     assert await embedded.put(job_id, f"{fresh('named')}/x", 3) == 200
     done = await asyncio.to_thread(asgard, "gc", "--artifacts", "--json", "--data-dir", data)

@@ -1,4 +1,4 @@
-"""Attacks by way of the embedded MLflow, which reads and writes where jobs tell it to."""
+"""Attacks through the embedded MLflow, which reads and writes paths that jobs choose."""
 
 import secrets
 import stat

@@ -1,6 +1,6 @@
-"""Secrets of the service, of builds and of MLflow are not in what jobs can read of processes.
+"""Jobs cannot read secrets of the service, of builds and of MLflow in /proc.
 
-The levels without a namespace of processes, where a job sees all of the machine's in /proc.
+The tests use the levels without a pid namespace, on which jobs see all processes of the machine.
 """
 
 import secrets

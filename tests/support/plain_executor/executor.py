@@ -31,13 +31,13 @@ RUNNER = Path(__file__).parent / "runner.py"
 POLL_SECONDS = 0.02
 ARCHIVES = ArchiveLimits(max_members=100, max_unpacked_bytes=1 << 20)
 SLOW = "slow"
-"""A requirement whose environment is never done."""
+"""A requirement whose environment is never ready."""
 UNKNOWN = "unknown"
 """A requirement whose environment cannot be built."""
 
 
 class PlainExecutor:
-    """Runs attempts in `root`/<job_id>.<number>. Environments are only pretended to be built."""
+    """Runs attempts in `root`/<job_id>.<number>. It only pretends to build environments."""
 
     def __init__(self, root: Path) -> None:
         self._root = root
