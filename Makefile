@@ -1,5 +1,5 @@
-# Everything runs in an environment of its own, .venv, which is made when first needed and brought
-# up to date when setup.cfg or pyproject.toml change.
+# Everything runs in its own environment, .venv, which is created when it is first needed and updated
+# when setup.cfg or pyproject.toml changes.
 
 # The first Python that is new enough; name another with `make PYTHON=/path/to/python3.12 …`.
 PYTHON ?= $(shell for p in python3 python3.13 python3.12 python3.11; do \
@@ -15,7 +15,7 @@ help: ## list the targets
 	@echo "Asgard, a training server for one machine. Targets:"
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  make %-16s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
 
-# --- environment: runtime ⊂ test ⊂ dev, so that a demo need not wait for test tools
+# --- environment: runtime ⊂ test ⊂ dev, so that a demo does not wait for test tools
 
 $(BIN)/python:
 	@"$(PYTHON)" -c 'import sys; sys.exit(sys.version_info < (3, 11))' 2>/dev/null || { \
@@ -27,7 +27,7 @@ $(BIN)/python:
 		echo "On Debian and Ubuntu: apt-get install python3-venv" >&2; exit 1; }
 
 $(VENV)/.runtime: setup.cfg pyproject.toml | $(BIN)/python
-	@echo "Installing Asgard and what it needs into $(VENV) (about a minute the first time)"
+	@echo "Installing Asgard and its dependencies into $(VENV) (about a minute the first time)"
 	@$(INSTALL) -e .
 	@touch $@
 
@@ -37,12 +37,12 @@ $(VENV)/.test: setup.cfg pyproject.toml | $(BIN)/python
 	@touch $(VENV)/.runtime $@
 
 $(VENV)/.dev: setup.cfg pyproject.toml | $(BIN)/python
-	@echo "Installing Asgard and the developer's tools into $(VENV) (about a minute the first time)"
+	@echo "Installing Asgard and the development tools into $(VENV) (about a minute the first time)"
 	@$(INSTALL) -e '.[dev]'
 	@touch $(VENV)/.runtime $(VENV)/.test $@
 
 .PHONY: venv
-venv: $(VENV)/.dev ## make .venv with everything a developer needs
+venv: $(VENV)/.dev ## create .venv with all development tools
 
 # --- use
 
@@ -52,7 +52,7 @@ demo: $(VENV)/.runtime ## start Asgard, train a model, show the result
 
 # --- checks
 
-# Bytecode is kept whatever the shell says, or every worker would compile the tests in each run.
+# Keeps bytecode whatever the shell's setting, or every worker would compile the tests in each run.
 TESTED := env -u PYTHONDONTWRITEBYTECODE $(BIN)/python
 
 .PHONY: test
@@ -93,23 +93,23 @@ ATTACKS := tests/system/attacks tests/supervisor/sandbox tests/supervisor/limits
 	tests/api/http/test_requests_in_progress.py
 
 .PHONY: attack
-attack: $(VENV)/.test ## the attacks of docs/security.md, with their long forms
+attack: $(VENV)/.test ## the attacks of docs/security.md, in their long forms
 	@$(TESTED) -m pytest -n $(or $(WORKERS),2) --dist loadfile -m "soak or not soak" $(ATTACKS) $(PYTEST_ARGS)
 
 .PHONY: chaos
-chaos: $(VENV)/.test ## kill -9 at random moments, full size; prints figures
+chaos: $(VENV)/.test ## kill -9 at random moments, full size; print figures
 	@ASGARD_CHAOS_JOBS=500 ASGARD_CHAOS_ACCEPTS=100 $(BIN)/python -m pytest -m chaos -s $(PYTEST_ARGS)
 
 .PHONY: fuzz
-fuzz: $(VENV)/.test ## search for faults, for FUZZ_SECONDS=600; prints figures
+fuzz: $(VENV)/.test ## search for faults for FUZZ_SECONDS=600; print figures
 	@FUZZ_SECONDS=$(or $(FUZZ_SECONDS),600) $(BIN)/python -m pytest -m fuzz -s $(PYTEST_ARGS)
 
-# docs/benchmarks.md shows whole, full runs; QUICK=1 and ROWS=… try things, RECORD=1 keeps those too
+# docs/benchmarks.md has complete runs only; RECORD=1 also records runs with QUICK=1 or ROWS=…
 BENCH_TRIED := $(if $(RECORD),,$(or $(QUICK),$(ROWS)))
 BENCH_JSON := $(if $(BENCH_TRIED),build/bench.json,benchmarks/results/bench.json)
 
 .PHONY: bench
-bench: $(VENV)/.test ## benchmark beside what it is compared to: table, JSON, docs/benchmarks.md; ROWS=… QUICK=1
+bench: $(VENV)/.test ## benchmarks and their peers: table, JSON, docs/benchmarks.md; ROWS=… QUICK=1
 	@$(BIN)/python -m benchmarks --json $(BENCH_JSON) $(if $(QUICK),--quick) \
 		$(if $(ROWS),--rows "$(ROWS)"); measured=$$?; \
 		$(BIN)/python -m benchmarks.render --json $(BENCH_JSON) \
@@ -124,7 +124,7 @@ image-test: $(VENV)/.test ## build the image, start it, run the 13 checks there 
 	@$(BIN)/python .ci/image_test.py
 
 .PHONY: vm-test
-vm-test: $(VENV)/.dev ## boot Debian in a virtual machine, try systemd, cgroup v2 and reboots there (root)
+vm-test: $(VENV)/.dev ## boot Debian in a virtual machine, test systemd, cgroup v2 and reboots there (root)
 	@$(BIN)/python .ci/vm_test.py $(if $(STAGES),--stages "$(STAGES)")
 
 .PHONY: clean

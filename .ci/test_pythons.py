@@ -22,6 +22,7 @@ QUICK = "not mlflow and not service and not slow and not chaos"
 SELECTIONS = (
     (
         "tests/supervisor/test_attempt.py",
+        "tests/supervisor/test_attempt_ends.py",
         "tests/supervisor/test_ending.py",
         "tests/system/fidelity",
     ),

@@ -263,7 +263,7 @@ def report(facts: Mapping[str, str], checks: list[dict[str, Any]]) -> str:
     for one in checks:
         words = [one.get("detail", ""), *one.get("error", "").strip().splitlines()[-1:]]
         detail = " ".join(filter(None, words))[:LONGEST_DETAIL].replace("|", "\\|")
-        result = "holds" if one["ok"] else "**fails**"
+        result = "passed" if one["ok"] else "**failed**"
         lines.append(f"| {one['check']} | {result} | {one['seconds']} | {detail} |")
     return "\n".join(lines) + "\n"
 
@@ -290,7 +290,7 @@ def test(workplace: Path, arguments: argparse.Namespace) -> int:
             )
         machine.wait(BOOT_SECONDS)
     except SystemExit as error:
-        facts["Stopped"] = f"{error}; what is not listed did not run"
+        facts["Stopped"] = f"{error}; checks that are not listed did not run"
         raise
     finally:
         machine.kill()

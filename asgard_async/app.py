@@ -5,7 +5,7 @@ from collections.abc import AsyncIterator, Callable
 from aiohttp import web
 
 from asgard_async.api.component import set_up_api
-from asgard_async.api.http.listening import listening
+from asgard_async.api.http.component import listening
 from asgard_async.api.metrics.component import metrics
 from asgard_async.auth.component import auth, set_up_auth
 from asgard_async.config import Config
@@ -21,8 +21,7 @@ from asgard_async.mlflow.component import mlflow
 from asgard_async.retention.component import retention
 from asgard_async.scheduling.component import dispatching, recovery
 from asgard_async.store.component import store
-from asgard_async.supervisor.component import isolation, limits
-from asgard_async.supervisor.held_sockets import held_sockets
+from asgard_async.supervisor.component import held_sockets, isolation, limits
 
 COMPONENTS: tuple[Callable[[web.Application], AsyncIterator[None]], ...] = (
     data_directory,

@@ -75,10 +75,10 @@ async def let_go(service: Service, job_id: str) -> None:
 @asynccontextmanager
 async def stream(service: Service, job_id: str) -> AsyncIterator[aiohttp.ClientWebSocketResponse]:
     address = f"{service.url}/mlops/training/jobs/{job_id}/logs/ws"
-    patience = aiohttp.ClientWSTimeout(ws_close=1.0)
+    close_timeout = aiohttp.ClientWSTimeout(ws_close=1.0)
     async with (
         aiohttp.ClientSession() as session,
-        session.ws_connect(address, max_msg_size=0, timeout=patience) as socket,
+        session.ws_connect(address, max_msg_size=0, timeout=close_timeout) as socket,
     ):
         yield socket
 

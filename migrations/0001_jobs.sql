@@ -64,7 +64,7 @@ CREATE INDEX jobs_in_queue ON jobs (priority DESC, seq) WHERE phase = 'queued';
 CREATE INDEX jobs_unfinished ON jobs (seq) WHERE phase <> 'finished';
 CREATE INDEX jobs_to_track ON jobs (seq) WHERE tracking_pending = 1;
 
--- Apart from the row, so that moving a job does not write its script again.
+-- A separate table, so that moving a job does not write its script again.
 CREATE TABLE job_scripts (
     job_seq INTEGER PRIMARY KEY REFERENCES jobs (seq) ON DELETE CASCADE,
     content BLOB NOT NULL
@@ -91,7 +91,7 @@ CREATE TABLE job_tags (
 
 CREATE INDEX job_tags_by_job ON job_tags (job_seq);
 
--- Outlives its job: a key answers for at least 24 hours.
+-- Outlives its job: keys are kept for at least 24 hours.
 CREATE TABLE idempotency_keys (
     owner TEXT NOT NULL,
     key TEXT NOT NULL,
@@ -101,7 +101,7 @@ CREATE TABLE idempotency_keys (
     PRIMARY KEY (owner, key)
 ) STRICT, WITHOUT ROWID;
 
--- Ids of deleted jobs, which are never given again.
+-- Ids of deleted jobs, which are never reused.
 CREATE TABLE retired_job_ids (
     job_id TEXT PRIMARY KEY
 ) STRICT, WITHOUT ROWID;

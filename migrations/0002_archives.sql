@@ -1,5 +1,5 @@
--- Jobs whose program came as an archive: the file that is run in it, and the name of its file below
--- archives/, which is this row's alone. Such a job has no row in job_scripts.
+-- Jobs submitted as archives: the file of the archive to run, and the archive's name below archives/,
+-- which belongs to this row alone. Such a job has no row in job_scripts.
 
 ALTER TABLE jobs ADD COLUMN entrypoint TEXT;
 

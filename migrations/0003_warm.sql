@@ -1,5 +1,5 @@
--- What a job's program is known to import at most (JSON; NULL where that is not known), by which it
--- is decided whether it starts warm; and why it started cold, NULL for a warm start or none yet.
+-- The modules that a job's program may import (JSON; NULL if unknown), which decide whether it starts
+-- warm; and the reason for a cold start, NULL for a warm start or none yet.
 
 ALTER TABLE jobs ADD COLUMN imports TEXT;
 
@@ -8,5 +8,5 @@ ALTER TABLE jobs ADD COLUMN cold_reason TEXT CHECK (cold_reason IN (
     'not_ready', 'server_lost'
 ));
 
--- There was no other start before.
+-- All earlier starts were cold.
 UPDATE jobs SET cold_reason = 'off' WHERE started_at IS NOT NULL;

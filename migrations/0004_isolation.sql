@@ -1,5 +1,5 @@
--- On which rung of the ladder a job's present attempt was started, NULL for none yet or before there
--- was one; and one more reason for a cold start, for which the column has to be made anew.
+-- The isolation level of a job's current attempt, NULL before its start and for earlier jobs; and
+-- another reason for a cold start, which needs a new column.
 
 ALTER TABLE jobs ADD COLUMN isolation TEXT CHECK (isolation IN (
     'sandbox', 'sandbox-lite', 'user', 'process'

@@ -1,4 +1,4 @@
--- What a job asked for, below the limits that are configured; NULL where it asked for nothing.
+-- Limits that a job requested, below the configured ones; NULL for no request.
 
 ALTER TABLE jobs ADD COLUMN memory_mb INTEGER;
 

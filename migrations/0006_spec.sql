@@ -1,7 +1,7 @@
 -- rebuild: jobs
 -- The specification of a job becomes one JSON column, so a new field of it needs no migration. The
--- columns beside it repeat what indexes need. The lists of allowed values go: phases and reasons are
--- checked by the enums and the guarded moves, and a new one no longer needs a new table.
+-- other columns repeat what indexes need. The lists of allowed values are removed: enums and guarded
+-- moves check phases and reasons, so a new one no longer needs a new table.
 
 CREATE TABLE new_jobs (
     seq INTEGER PRIMARY KEY AUTOINCREMENT,
@@ -43,7 +43,7 @@ CREATE TABLE new_jobs (
     CHECK (exit_code IS NULL OR signal IS NULL)
 ) STRICT;
 
--- 17 digits: a float comes back as it was, and so does the digest of its specification.
+-- 17 digits, so that floats, and the digests of specifications, do not change.
 INSERT INTO new_jobs
 SELECT
     seq,

@@ -46,8 +46,8 @@ first, so that no worker is left alone with one at the end."""
 SEED_VARIABLE = "ASGARD_TEST_SEED"
 """A seed: with it, the files, and the tests in each, run in random order."""
 
-# Property tests search the same examples every time, and have no deadlines: a slow machine fails
-# nothing. `--hypothesis-profile=random` searches anew.
+# Property tests try the same examples every time, and have no deadlines, so that none fails on a
+# slow machine. `--hypothesis-profile=random` tries new examples.
 for name, derandomize in (("asgard", True), ("random", False)):
     hypothesis.settings.register_profile(
         name,
@@ -60,8 +60,8 @@ hypothesis.settings.load_profile("asgard")
 
 
 def pytest_configure() -> None:
-    # a shell's background job ignores Ctrl-C, and hang-ups under nohup; so would all that the
-    # tests start
+    # a shell's background job ignores Ctrl-C, and SIGHUP under nohup; all processes that the tests
+    # start would inherit this
     for number, handler in (
         (signal.SIGINT, signal.default_int_handler),
         (signal.SIGHUP, signal.SIG_DFL),
@@ -137,14 +137,14 @@ async def shared(tmp_path_factory: pytest.TempPathFactory) -> AsyncIterator[Serv
 
 @pytest.fixture(scope="session")
 def mlflow_server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[MlflowServer]:
-    """One real MLflow server for the session; tests use names of their own."""
+    """One real MLflow server for the session; tests use their own names."""
     with running_mlflow(tmp_path_factory.mktemp("mlflow")) as server:
         yield server
 
 
 @pytest.fixture(scope="session")
 def s3_server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[S3Server]:
-    """One S3 server for the session; tests use buckets of their own."""
+    """One S3 server for the session; tests use their own buckets."""
     with running_s3(tmp_path_factory.mktemp("s3")) as server:
         yield server
 

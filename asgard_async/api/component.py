@@ -7,7 +7,7 @@ from aiohttp_apispec import validation_middleware
 
 from asgard_async.api.http.audit import audit
 from asgard_async.api.http.authentication import guard
-from asgard_async.api.http.bodies import BODIES, Bodies
+from asgard_async.api.http.bodies import BODIES, IncomingBodies
 from asgard_async.api.http.middlewares import problems
 from asgard_async.api.http.parser import RequestParser
 from asgard_async.api.http.requests import mark_response
@@ -20,9 +20,9 @@ from asgard_async.api.schemas.submission import (
     ARCHIVE_SUBMISSION_SCHEMA,
     SUBMISSION_SCHEMA,
     ArchiveSubmissionSchema,
-    SubmissionLimits,
     SubmissionSchema,
 )
+from asgard_async.api.schemas.submission_rules import SubmissionLimits
 from asgard_async.auth.component import AUTHENTICATOR, DENIALS, FAILURES
 from asgard_async.auth.failures import Failures
 from asgard_async.config.component import CONFIG
@@ -35,7 +35,7 @@ def set_up_api(app: web.Application) -> None:
     """
     config = app[CONFIG]
     set_up_metrics(app)
-    app[BODIES] = bodies = Bodies(
+    app[BODIES] = bodies = IncomingBodies(
         total_bytes=config.http.max_bodies_bytes, min_rate=config.http.min_body_rate
     )
     limits = SubmissionLimits.of(config.jobs, config.limits)

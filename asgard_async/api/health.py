@@ -11,7 +11,7 @@ from asgard_async.api.openapi.decorators import docs, response_schema
 from asgard_async.api.schemas.problem import NotReadySchema, refusals
 from asgard_async.api.schemas.status import LiveSchema, ReadySchema
 from asgard_async.core.component import READINESS
-from asgard_async.supervisor.component import ISOLATION, LIMITS
+from asgard_async.executors.component import EXECUTOR
 
 
 @docs(operation_id="live", tags=["service"], summary="Check liveness")
@@ -54,8 +54,8 @@ async def ready(request: web.Request) -> web.Response:
             {
                 "status": "ready",
                 "warnings": request.app[READINESS].warnings(),
-                "isolation": request.app[ISOLATION].level,
-                "limits": dict(request.app[LIMITS].mechanisms),
+                "isolation": request.app[EXECUTOR].isolation,
+                "limits": dict(request.app[EXECUTOR].mechanisms),
             }
         )
     return not_ready(reasons).response(request_id(request))

@@ -6,7 +6,7 @@ from asgard_async.api.http.responses import reply
 from asgard_async.api.openapi.decorators import docs, response_schema
 from asgard_async.api.schemas.models import RegisteredModelSchema
 from asgard_async.api.schemas.problem import refusals
-from asgard_async.api.schemas.submission import model_name
+from asgard_async.api.schemas.submission_rules import model_name
 from asgard_async.domain.errors import TrackingNotFound
 from asgard_async.mlflow.component import GATEWAY
 from asgard_async.mlflow.models import get_model, list_models

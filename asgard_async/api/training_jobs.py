@@ -12,7 +12,9 @@ from asgard_async.api.http.audit import audited_as
 from asgard_async.api.http.requests import job_id_of, requester_of
 from asgard_async.api.http.responses import reply, stream
 from asgard_async.api.openapi.decorators import docs, querystring_schema, response_schema
-from asgard_async.api.schemas.jobs import JobInFullSchema, JobListQuery, JobListSchema, JobQuery
+from asgard_async.api.schemas.job_in_full import JobInFullSchema
+from asgard_async.api.schemas.job_queries import JobListQuery, JobQuery
+from asgard_async.api.schemas.jobs import JobListSchema
 from asgard_async.api.schemas.problem import JOB_ID, refusals
 from asgard_async.api.views import Document, view_job, view_job_in_full
 from asgard_async.api.visible_job import visible_job

@@ -1,4 +1,4 @@
-"""JSON documents of jobs, built from the declarations in schemas/jobs.py."""
+"""JSON documents of jobs, built from the declarations in schemas/."""
 
 from collections.abc import Callable, Iterable, Sequence
 from datetime import datetime
@@ -7,7 +7,8 @@ from typing import Any
 
 from marshmallow import Schema, fields
 
-from asgard_async.api.schemas.jobs import HistoryEntrySchema, JobInFullSchema, JobSchema
+from asgard_async.api.schemas.job_in_full import HistoryEntrySchema, JobInFullSchema
+from asgard_async.api.schemas.jobs import JobSchema
 from asgard_async.domain.job import HistoryEntry, Job, seconds_per_phase
 
 Document = dict[str, Any]

@@ -44,7 +44,7 @@ class InvalidRequest(AsgardError):
 
 
 class Unauthorized(AsgardError):
-    """The token is missing or invalid (401), or lacks the required scope (403)."""
+    """The token is missing or invalid (401), lacks the scope, or does not own the job (403)."""
 
 
 class NotFound(AsgardError):

@@ -27,10 +27,10 @@ class FairSemaphore:
     is oldest. So an owner with a thousand requests delays another by one grant, not by a thousand.
     """
 
-    def __init__(self, capacity: int, *, max_waiting: int, patience_seconds: float) -> None:
+    def __init__(self, capacity: int, *, max_waiting: int, max_wait_seconds: float) -> None:
         self._free = capacity
         self._max_waiting = max_waiting
-        self._patience = patience_seconds
+        self._max_wait = max_wait_seconds
         self._held: Counter[str] = Counter()
         self._waiters: list[_Waiter] = []
         self._grants = 0
@@ -66,7 +66,7 @@ class FairSemaphore:
         waiter = _Waiter(owner=owner, amount=amount)
         self._waiters.append(waiter)
         try:
-            async with asyncio.timeout(self._patience):
+            async with asyncio.timeout(self._max_wait):
                 await waiter.granted
         except BaseException as error:
             if waiter in self._waiters:

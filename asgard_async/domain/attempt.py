@@ -52,6 +52,7 @@ class Ended:
     killed: bool = False
     """True if SIGTERM did not end the job and SIGKILL was needed."""
     error: str | None = None
+    """Why the start failed and what to do, as the end of a sentence."""
     started: Started | None = None
     ended_at: datetime | None = None
     peak_memory_bytes: int | None = None
@@ -60,5 +61,5 @@ class Ended:
     """The number of the job's processes that the kernel killed because memory ran out."""
     reached_memory_limit: bool = False
     """True if the job reached its own memory limit, not only the limit of all jobs together."""
-    before_reboot: bool = False
-    """True if the machine has restarted since the job's process started."""
+    stopped_by_shutdown: bool = False
+    """True if the job was stopped because the machine on which it ran shut down."""

@@ -22,7 +22,7 @@ sys.path.append(os.path.abspath(f"{__file__}/../../.."))
 from asgard_async.core.files.remove_tree import remove_tree
 from asgard_async.core.redaction import without_secrets, without_user
 from asgard_async.environments.git_credentials import without_credentials
-from asgard_async.environments.publish import Refused, Venv
+from asgard_async.environments.publish import UnsafeEnvironment, Venv
 from asgard_async.environments.sandboxed import run
 from asgard_async.supervisor.shim import linux
 from asgard_async.supervisor.shim.sandbox import SandboxSpec
@@ -61,7 +61,7 @@ def main() -> int:
     linux.become_subreaper()
     try:
         return _build(plan)
-    except Refused as error:
+    except UnsafeEnvironment as error:
         print(f"error: {error}", flush=True)  # noqa: T201  # to the log
         return 1
     finally:

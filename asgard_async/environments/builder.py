@@ -115,9 +115,9 @@ class Builder:
             await self._start(Build(environment_spec=environment_spec, attempt=attempt))
 
         attempts = AttemptSeries(self._directory / environment_key_of(environment_spec.key))
-        return Build(
-            environment_spec=environment_spec, attempt=await attempts.adopt_or_start(start)
-        )
+        running = await asyncio.to_thread(attempts.running)
+        attempt = running or await attempts.start_next(start)
+        return Build(environment_spec=environment_spec, attempt=attempt)
 
     async def _start(self, build: Build) -> None:
         entering_sandbox = build_sandbox(

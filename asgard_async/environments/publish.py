@@ -13,7 +13,7 @@ MAX_PATH_BYTES = 4000
 """Linux resolves paths of up to 4096 bytes. A build can make deeper directories."""
 
 
-class Refused(Exception):
+class UnsafeEnvironment(Exception):
     """An environment must not be published; the message explains why to the job's owner."""
 
 
@@ -39,7 +39,7 @@ class Venv:
         All processes of that user must have exited.
 
         Raises:
-            Refused: the environment contains changed links or unexpected files.
+            UnsafeEnvironment: the environment contains changed links or unexpected files.
         """
         # check all files before changing any
         self._check(uid)
@@ -56,19 +56,21 @@ class Venv:
         links = {}
         for path, facts in _entries_of(self._directory):
             if uid >= 0 and facts.st_uid != uid:
-                raise Refused(f"{self._name(path)} belongs to another user.")
+                raise UnsafeEnvironment(f"{self._name(path)} belongs to another user.")
             if _is_link(facts):
                 links[path] = os.readlink(path)
             elif stat.S_ISDIR(facts.st_mode):
                 if facts.st_mode & 0o700 != 0o700:
-                    raise Refused(f"{self._name(path)} is not accessible to its owner.")
+                    raise UnsafeEnvironment(f"{self._name(path)} is not accessible to its owner.")
             elif not stat.S_ISREG(facts.st_mode):
-                raise Refused(f"{self._name(path)} is neither a file nor a directory.")
+                raise UnsafeEnvironment(f"{self._name(path)} is neither a file nor a directory.")
         if links != self._links:
             changed = min(links.items() ^ self._links.items())[0]
-            raise Refused(f"{self._name(changed)} was replaced by a link, or leads elsewhere now.")
+            raise UnsafeEnvironment(
+                f"{self._name(changed)} was replaced by a link, or leads elsewhere now."
+            )
         if self._read_settings() != self._settings:
-            raise Refused("'pyvenv.cfg' in the environment was changed.")
+            raise UnsafeEnvironment("'pyvenv.cfg' in the environment was changed.")
 
     def _name(self, path: str) -> str:
         return f"{os.path.relpath(path, self._directory)!a} in the environment"
@@ -79,7 +81,7 @@ class Venv:
             with open(os.open(path, os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK), "rb") as file:
                 return file.read(1 << 16)
         except OSError as error:
-            raise Refused("'pyvenv.cfg' in the environment was changed.") from error
+            raise UnsafeEnvironment("'pyvenv.cfg' in the environment was changed.") from error
 
 
 def _is_link(facts: os.stat_result) -> bool:
@@ -90,7 +92,7 @@ def _entries_of(directory: str) -> "Iterator[tuple[str, os.stat_result]]":
     """Yield `directory` and all files below it, without following links.
 
     Raises:
-        Refused: a path is too long to be used.
+        UnsafeEnvironment: a path is too long to be used.
     """
     facts = os.lstat(directory)
     yield directory, facts
@@ -101,7 +103,7 @@ def _entries_of(directory: str) -> "Iterator[tuple[str, os.stat_result]]":
         with os.scandir(pending.pop()) as entries:
             for entry in entries:
                 if len(os.fsencode(entry.path)) > MAX_PATH_BYTES:
-                    raise Refused("A path in the environment is too long.")
+                    raise UnsafeEnvironment("A path in the environment is too long.")
                 facts = entry.stat(follow_symlinks=False)
                 yield entry.path, facts
                 if stat.S_ISDIR(facts.st_mode):

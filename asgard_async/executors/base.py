@@ -16,8 +16,11 @@ from prometheus_client.registry import Collector
 from asgard_async.domain.attempt import AttemptId, Ended
 from asgard_async.domain.job import Started
 from asgard_async.domain.resources import ResourceRequest
+from asgard_async.domain.status import Isolation
 from asgard_async.environments.spec import EnvironmentSpec
 from asgard_async.logs.source import LogSource
+from asgard_async.supervisor.disk_usage import DiskUsage
+from asgard_async.supervisor.limits.mechanisms import Mechanism
 from asgard_async.supervisor.limits.resource_limits import ResourceLimits
 
 
@@ -65,6 +68,23 @@ class EnvironmentFailed(Exception):
     """An environment cannot be made available; the message explains why to the job's owner."""
 
 
+class SharedDirectory(Protocol):
+    """A directory that several jobs use: an environment, or caches. The methods block."""
+
+    @property
+    def last_used_at(self) -> datetime:
+        """The time of the last use."""
+
+    def usage(self) -> DiskUsage:
+        """Return the disk space that deletion would free."""
+
+    def is_in_use(self) -> bool:
+        """Return whether a job uses the directory."""
+
+    def remove(self) -> bool:
+        """Delete the directory; return False if it is in use or another process deletes it."""
+
+
 class JobFiles(Protocol):
     """The files of jobs, for retention. The methods block, so call them in a thread."""
 
@@ -89,6 +109,15 @@ class JobFiles(Protocol):
     def remove_all(self, job_id: str) -> None:
         """Delete all files of a job."""
 
+    def environments(self) -> Mapping[str, SharedDirectory]:
+        """Return the environments of jobs, by key."""
+
+    def caches(self) -> Mapping[str, SharedDirectory]:
+        """Return the caches of jobs, by name."""
+
+    def sweep_caches(self) -> None:
+        """Finish interrupted deletions of caches."""
+
 
 class Executor(Protocol):
     """Runs attempts of jobs. Attempts continue to run while the service is stopped."""
@@ -104,6 +133,14 @@ class Executor(Protocol):
     @property
     def problem(self) -> str | None:
         """The reason why no attempt can be started, as a sentence; None if there is none."""
+
+    @property
+    def isolation(self) -> Isolation | None:
+        """The isolation level of jobs; None while `problem` says why there is none."""
+
+    @property
+    def mechanisms(self) -> Mapping[str, Mechanism]:
+        """The mechanism that enforces each limit of jobs, by the name of the limit."""
 
     def prewarm(self) -> None:
         """Prepare for quick starts, after the jobs of an earlier service process are resumed."""
@@ -160,7 +197,8 @@ class Executor(Protocol):
     async def wait(self, attempt: AttemptId) -> Ended:
         """Wait until an attempt and all its processes have ended; may be called repeatedly.
 
-        If the attempt was never started, this rules it out: it cannot start afterwards.
+        If the attempt was never started, this rules it out: it cannot start afterwards. `error`
+        then says why a start that was requested did not happen, if the executor knows.
         """
 
     async def started(self, attempt: AttemptId) -> Started | None:

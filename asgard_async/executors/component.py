@@ -9,13 +9,17 @@ from dataclasses import dataclass
 
 from aiohttp import web
 
+from asgard_async.config import JobsConfig
+from asgard_async.config.component import CONFIG
 from asgard_async.config.data_directory import DataDirectory
 from asgard_async.core.component import READINESS
+from asgard_async.executors.admission import Admission, SlotAdmission
 from asgard_async.executors.base import Executor, JobFiles
 from asgard_async.executors.local.component import local_executor, local_job_files
 from asgard_async.logs.component import LOG_SOURCE
 
 EXECUTOR = web.AppKey[Executor]("executor")
+ADMISSION = web.AppKey[Admission]("admission")
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -26,16 +30,26 @@ class ExecutorKind:
     """A context in which the executor starts attempts and reads logs."""
     job_files: Callable[[DataDirectory], JobFiles]
     """Access to the files of jobs without a running service, for `asgard gc`."""
+    admission: Callable[[JobsConfig], Admission]
+    """The policy that decides whether another job may run."""
 
 
-EXECUTORS = {"local": ExecutorKind(open=local_executor, job_files=local_job_files)}
+EXECUTORS = {
+    "local": ExecutorKind(
+        open=local_executor,
+        job_files=local_job_files,
+        admission=lambda jobs: SlotAdmission(jobs.slots),
+    )
+}
 """The kinds of executors by name."""
 DEFAULT = "local"
 
 
 async def executor(app: web.Application) -> AsyncIterator[None]:
     """Run attempts of jobs."""
-    async with EXECUTORS[DEFAULT].open(app) as opened:
+    kind = EXECUTORS[DEFAULT]
+    app[ADMISSION] = kind.admission(app[CONFIG].jobs)
+    async with kind.open(app) as opened:
         app[EXECUTOR] = opened
         app[LOG_SOURCE] = opened.logs
         app[READINESS].unless(lambda: opened.problem)

@@ -7,7 +7,6 @@ cancellation may cut off each step at any point; `resume` continues from the dur
 import asyncio
 import contextlib
 import logging
-import signal
 from collections.abc import Awaitable, Callable
 from dataclasses import replace
 from functools import partial
@@ -16,7 +15,7 @@ from typing import Protocol
 from asgard_async.config import JobsConfig
 from asgard_async.core.backoff import Backoff
 from asgard_async.core.timestamps import now
-from asgard_async.domain.attempt import AttemptId, End, Ended, Stop
+from asgard_async.domain.attempt import AttemptId, End, Ended
 from asgard_async.domain.errors import JobNotFound
 from asgard_async.domain.job import Job, Outcome
 from asgard_async.domain.status import Phase, Reason
@@ -233,8 +232,9 @@ class Lifecycle:
         """Move a job whose attempt has ended into RECORDING or FINISHED, or back to QUEUED."""
         if ended.end is End.NOT_STARTED and job.started_at is not None:
             # the attempt's files were removed, but according to the database it ran
-            ended = replace(ended, end=End.LOST)
-        if _ended_by_shutdown(ended) and job.cancel_requested_at is None:
+            ended = replace(ended, end=End.LOST, error=None)
+        if ended.stopped_by_shutdown and job.cancel_requested_at is None:
+            # even a job that exited with 0 has not done what it was to do
             ended = replace(ended, end=End.LOST, exit_code=None, signal=None)
         if self._runs_again(job, ended, claimed_here=claimed_here, start_again=start_again):
             await self._store.move(
@@ -297,17 +297,11 @@ def _attempt(job: Job) -> AttemptId:
     return AttemptId(job_id=job.job_id, number=job.attempt)
 
 
-def _ended_by_shutdown(ended: Ended) -> bool:
-    """Return whether a job was stopped because the machine shut down.
-
-    An orderly shutdown sends SIGTERM to all processes: shims stop their jobs as on request, unless
-    the jobs have ended by then. Even a job that exits with 0 has not done what it was to do.
-    """
-    was_stopped = ended.stop is Stop.REQUESTED or ended.signal == signal.SIGTERM
-    return ended.end is End.EXITED and ended.before_reboot and was_stopped
-
-
 def _describe_end(ended: Ended) -> str:
-    if ended.error is not None:
-        return f"could not be started: {ended.error}"
-    return "was lost" if ended.end is End.LOST else "was never started"
+    match ended.end:
+        case End.LOST:
+            return "was lost"
+        case End.NOT_STARTED:
+            return "was never started"
+        case _:
+            return f"could not be started: {ended.error}"

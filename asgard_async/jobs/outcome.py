@@ -12,10 +12,7 @@ from asgard_async.supervisor.limits.resource_limits import ResourceLimits
 
 INFERRED_FROM_MEMORY_ERROR = "Inferred from the final MemoryError."
 OVER_THE_DISK_LIMIT = "It was killed because it exceeded its disk limit."
-NO_SHIM = (
-    "its supervising process exited at once. The machine may have run out of processes, memory or"
-    " disk space; see shim.log of this attempt, and retry the job once the cause is fixed"
-)
+UNKNOWN_CAUSE = "the cause is not known"
 
 
 def outcome_of(
@@ -90,7 +87,7 @@ def _error(
                 " to run twice."
             )
         case Reason.START_FAILED:
-            return f"The script could not be started: {ended.error or NO_SHIM}."
+            return f"The script could not be started: {ended.error or UNKNOWN_CAUSE}."
         case Reason.OUT_OF_MEMORY:
             cause = f"{_out_of_memory(ended, resource_limits)}. Hint: {OUT_OF_MEMORY}"
             return cause if exception is None else f"{cause}\n{exception}"

@@ -16,8 +16,7 @@ from asgard_async.mlflow.embedded import EmbeddedServer
 from asgard_async.mlflow.experiments import Experiments
 from asgard_async.mlflow.gateway import MlflowGateway
 from asgard_async.mlflow.monitor import Monitor
-from asgard_async.supervisor.component import ISOLATION, LIMITS
-from asgard_async.supervisor.held_sockets import HELD_SOCKETS
+from asgard_async.supervisor.component import HELD_SOCKETS, ISOLATION, LIMITS
 
 GATEWAY = web.AppKey("gateway", MlflowGateway)
 MONITOR = web.AppKey("monitor", Monitor)

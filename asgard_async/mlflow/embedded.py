@@ -190,10 +190,13 @@ class EmbeddedServer:
             self._open_sockets(StoredSettings.read(self._settings_file))
         starting()
         service_sandbox = await asyncio.to_thread(self._sandbox)
-        # set before the start, since `leave` may be called during it
-        self._attempt = attempt = await asyncio.to_thread(self._attempts.create_next)
-        await asyncio.to_thread(self._attempts.remove_before, attempt)
-        await attempt.start(self._spec(attempt.directory, service_sandbox))
+
+        async def start(attempt: Attempt) -> None:
+            self._attempt = attempt  # before the start, since `leave` may be called during it
+            await asyncio.to_thread(self._attempts.remove_before, attempt)
+            await attempt.start(self._spec(attempt.directory, service_sandbox))
+
+        attempt = await self._attempts.start_next(start)
         logger.info("embedded MLflow is starting at %s", self.uri)
         return attempt
 

@@ -5,7 +5,6 @@ import logging
 from collections import Counter
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from functools import partial
-from pathlib import Path
 from typing import NoReturn
 
 from asgard_async.config import EnvironmentsConfig, RetentionConfig
@@ -13,8 +12,7 @@ from asgard_async.core.threads import run_in_daemon_thread
 from asgard_async.core.timestamps import now
 from asgard_async.domain.errors import JobNotFinished, JobNotFound
 from asgard_async.domain.names import InvalidName
-from asgard_async.environments.cache import EnvironmentCache
-from asgard_async.executors.base import JobFiles
+from asgard_async.executors.base import JobFiles, SharedDirectory
 from asgard_async.retention.plan import (
     Bounds,
     Kind,
@@ -26,9 +24,6 @@ from asgard_async.retention.plan import (
 from asgard_async.store.archives import ArchiveStore
 from asgard_async.store.jobs import JobStore
 from asgard_async.store.lookups import FinishedJob
-from asgard_async.supervisor.disk_usage import size_of
-from asgard_async.supervisor.sandbox.caches import JobCaches
-from asgard_async.supervisor.shared_directory import LeasedDirectory
 
 logger = logging.getLogger(__name__)
 
@@ -48,16 +43,12 @@ class Collector:
         store: JobStore,
         archives: ArchiveStore,
         files: JobFiles,
-        environments_dir: Path,
-        caches_dir: Path,
         retention: RetentionConfig,
         environments: EnvironmentsConfig,
     ) -> None:
         self._store = store
         self._archives = archives
         self._files = files
-        self._environments = EnvironmentCache(environments_dir)
-        self._caches = JobCaches(caches_dir)
         self._config = retention
         self._bounds = {
             Kind.ENVIRONMENT: Bounds(
@@ -95,7 +86,7 @@ class Collector:
                 on_removed(removal)
                 completed.append(removal)
         try:
-            await run_in_daemon_thread(self._caches.sweep)
+            await run_in_daemon_thread(self._files.sweep_caches)
         except OSError:
             logger.exception("interrupted deletions of caches cannot be finished")
         await self._store.purge_idempotency_keys(at=now())
@@ -115,7 +106,7 @@ class Collector:
         self, ended: Sequence[FinishedJob], strays: Iterable[str], stray_archives: Iterable[str]
     ) -> list[Removal]:
         directories = {
-            kind: list(_measure_directories(leased)) for kind, leased in self._leased().items()
+            kind: list(_measure_directories(shared)) for kind, shared in self._shared().items()
         }
         removals = plan(
             self._measure_jobs(ended),
@@ -137,7 +128,7 @@ class Collector:
             Removal(
                 kind=Kind.STRAY,
                 name=name,
-                size_bytes=size_of(self._archives.path(name)),
+                size_bytes=self._archives.size_bytes(name),
                 why="archive belongs to no job",
                 archive=name,
             )
@@ -161,7 +152,7 @@ class Collector:
             Kind.LOG: self._files.log_bytes(job.job_id),
         }
         if job.archive is not None:
-            bytes_of[Kind.ARCHIVE] = size_of(self._archives.path(job.archive))
+            bytes_of[Kind.ARCHIVE] = self._archives.size_bytes(job.archive)
         return StoredJob(
             job_id=job.job_id,
             ended_at=job.ended_at,
@@ -192,24 +183,22 @@ class Collector:
             case Kind.STRAY:
                 await run_in_daemon_thread(partial(self._files.remove_all, removal.name))
             case Kind.ENVIRONMENT | Kind.CACHE:
-                return await run_in_daemon_thread(partial(self._remove_leased, removal))
+                return await run_in_daemon_thread(partial(self._remove_shared, removal))
         return True
 
-    def _remove_leased(self, removal: Removal) -> bool:
-        directory = self._leased()[removal.kind].get(removal.name)
+    def _remove_shared(self, removal: Removal) -> bool:
+        directory = self._shared()[removal.kind].get(removal.name)
         return directory is not None and directory.remove()
 
-    def _leased(self) -> Mapping[Kind, Mapping[str, LeasedDirectory]]:
+    def _shared(self) -> Mapping[Kind, Mapping[str, SharedDirectory]]:
         return {
-            Kind.ENVIRONMENT: {
-                environment.key: environment for environment in self._environments.all()
-            },
-            Kind.CACHE: {cache.name: cache for cache in self._caches.all()},
+            Kind.ENVIRONMENT: self._files.environments(),
+            Kind.CACHE: self._files.caches(),
         }
 
 
-def _measure_directories(leased: Mapping[str, LeasedDirectory]) -> Iterator[StoredDirectory]:
-    for name, directory in leased.items():
+def _measure_directories(shared: Mapping[str, SharedDirectory]) -> Iterator[StoredDirectory]:
+    for name, directory in shared.items():
         try:
             usage = directory.usage()
             yield StoredDirectory(

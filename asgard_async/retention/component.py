@@ -5,7 +5,7 @@ from functools import partial
 
 from aiohttp import web
 
-from asgard_async.config.component import CONFIG, DATA
+from asgard_async.config.component import CONFIG
 from asgard_async.core.backoff import Backoff
 from asgard_async.core.component import BACKGROUND
 from asgard_async.executors.component import EXECUTOR
@@ -22,13 +22,11 @@ ON_REMOVAL = web.AppKey[Callable[[Removal], None]]("on_removal")
 
 async def retention(app: web.Application) -> AsyncIterator[None]:
     """Delete expired items at intervals, as `[retention]` configures."""
-    config, data = app[CONFIG], app[DATA]
+    config = app[CONFIG]
     collector = Collector(
         store=app[STORE],
         archives=app[ARCHIVES],
         files=app[EXECUTOR].files,
-        environments_dir=data.environments,
-        caches_dir=data.job_caches,
         retention=config.retention,
         environments=config.environments,
     )

@@ -10,8 +10,7 @@ from asgard_async.core.component import BACKGROUND
 from asgard_async.core.tasks import BackgroundTasks
 from asgard_async.domain.job import JobSpec
 from asgard_async.domain.status import Phase
-from asgard_async.executors.component import EXECUTOR
-from asgard_async.scheduling.admission import SlotAdmission
+from asgard_async.executors.component import ADMISSION, EXECUTOR
 from asgard_async.scheduling.dispatcher import Dispatcher, JobRunner
 from asgard_async.scheduling.queue_deadline import QueueDeadline
 from asgard_async.store.component import STORE
@@ -34,7 +33,7 @@ async def recovery(app: web.Application) -> AsyncIterator[None]:
         first_phase=app[FIRST_PHASE],
         ready=app[EXECUTOR].ready,
         background=app[JOB_TASKS],
-        admission=SlotAdmission(app[CONFIG].jobs.slots),
+        admission=app[ADMISSION],
     )
     if recovered := await dispatcher.recover():
         logger.info("resuming %d jobs of an earlier service process", recovered)

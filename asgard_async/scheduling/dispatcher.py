@@ -9,7 +9,7 @@ from asgard_async.core.tasks import BackgroundTasks
 from asgard_async.core.timestamps import now
 from asgard_async.domain.job import Job, JobSpec
 from asgard_async.domain.status import Phase
-from asgard_async.scheduling.admission import Admission
+from asgard_async.executors.admission import Admission
 from asgard_async.store.jobs import JobStore
 
 logger = logging.getLogger(__name__)

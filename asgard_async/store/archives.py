@@ -23,6 +23,9 @@ from asgard_async.domain.names import archive_of, is_valid
 SETTLED_SECONDS = 24 * 3600
 """The age after which a file without a row will never get one: far beyond any upload's deadline."""
 
+BLOCK = 512
+"""The unit of st_blocks on every file system."""
+
 
 class Incoming:
     """An archive that is being uploaded."""
@@ -102,6 +105,14 @@ class ArchiveStore:
     async def remove(self, name: str) -> None:
         """Remove an archive that no row names."""
         await asyncio.to_thread(remove_tree, self.path(name))
+
+    def size_bytes(self, name: str) -> int:
+        """Return the disk space of an archive; the names of one file share it. Blocks."""
+        try:
+            status = self.path(name).lstat()
+        except OSError:  # removed meanwhile
+            return 0
+        return status.st_blocks * BLOCK // max(1, status.st_nlink)
 
     def settled(self, at: datetime) -> set[str]:
         """Return the archives that are so old at that time that none still waits for its row.

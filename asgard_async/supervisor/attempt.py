@@ -159,7 +159,8 @@ class Attempt:
                 return None  # they hold a deleted lock file, or are about to take this lock
             limits.clear(str(self.directory))  # needed if both keeper and shim were killed
             if (facts := self._read(files.EXIT)) is not None:
-                return replace(_ended(facts, self.started()), before_reboot=self._before_reboot())
+                ended = _ended(facts, self.started())
+                return replace(ended, stopped_by_shutdown=self._stopped_by_shutdown(ended))
             if self._path(files.PID).exists():
                 return Ended(end=End.LOST, started=self.started())
             # written under the lock, so a shim that starts later finds it and exits
@@ -170,7 +171,16 @@ class Attempt:
         finally:
             os.close(lock)
 
-    def _before_reboot(self) -> bool:
+    def _stopped_by_shutdown(self, ended: Ended) -> bool:
+        """Return whether the attempt was stopped before the machine restarted.
+
+        An orderly shutdown sends SIGTERM to all processes: shims stop their programs as on request,
+        unless the programs have ended by then.
+        """
+        if ended.end is not End.EXITED:
+            return False
+        if ended.stop is not Stop.REQUESTED and ended.signal != signal.SIGTERM:
+            return False
         facts = self._read(files.PID) or {}
         return bool(facts.get("boot_id", linux.boot_id()) != linux.boot_id())
 

@@ -18,7 +18,8 @@ from asgard_async.supervisor.attempt import Attempt
 class AttemptSeries:
     """The attempts below `directory`, of which at most the latest is running.
 
-    All methods except `adopt_or_start` block for a few file operations.
+    Whoever wants the process to run adopts `running()`, or else calls `start_next()`. All methods
+    except `start_next` block for a few file operations.
     """
 
     def __init__(self, directory: Path) -> None:
@@ -37,22 +38,14 @@ class AttemptSeries:
         latest = self.latest()
         return latest if latest is not None and latest.is_alive() else None
 
-    def create_next(self) -> Attempt:
-        """Create the directory of the attempt after the latest one.
+    async def start_next(self, start: Callable[[Attempt], Awaitable[object]]) -> Attempt:
+        """Create the attempt after the latest one, call `start` with it, and return it.
 
         Two processes that call this at the same time may get the same attempt; its lock lets only
         one of them start it.
         """
-        directory = self.directory / str(self._latest_number() + 1)
-        directory.mkdir(mode=0o700, parents=True, exist_ok=True)
-        return Attempt(directory)
-
-    async def adopt_or_start(self, start: Callable[[Attempt], Awaitable[object]]) -> Attempt:
-        """Return the running attempt, or a new one on which `start` has been called."""
-        attempt = await asyncio.to_thread(self.running)
-        if attempt is None:
-            attempt = await asyncio.to_thread(self.create_next)
-            await start(attempt)
+        attempt = await asyncio.to_thread(self._create_next)
+        await start(attempt)
         return attempt
 
     def remove_before(self, attempt: Attempt) -> None:
@@ -60,6 +53,11 @@ class AttemptSeries:
         for number in self._numbers():
             if number < int(attempt.directory.name):
                 remove_tree(self.directory / str(number))
+
+    def _create_next(self) -> Attempt:
+        directory = self.directory / str(self._latest_number() + 1)
+        directory.mkdir(mode=0o700, parents=True, exist_ok=True)
+        return Attempt(directory)
 
     def _latest_number(self) -> int:
         return max(self._numbers(), default=0)

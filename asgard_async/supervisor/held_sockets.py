@@ -10,13 +10,10 @@ import logging
 import os
 import socket
 import time
-from collections.abc import AsyncIterator, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 
-from aiohttp import web
-
 from asgard_async.config import ConfigError
-from asgard_async.config.component import DATA, SERVICE_LOCK
 from asgard_async.config.data_directory import DataDirectory
 from asgard_async.core.backoff import Backoff
 from asgard_async.supervisor.process_spec import MINIMAL_ENVIRONMENT, service_python
@@ -196,20 +193,6 @@ class HeldSockets:
         named += [(purpose, sock.fileno()) for purpose, sock in self._unclaimed]
         message = " ".join(["hold", *(purpose for purpose, _ in named)]).encode()
         socket.send_fds(self._connection, [message], [number for _, number in named])
-
-
-HELD_SOCKETS = web.AppKey("held_sockets", HeldSockets)
-
-
-async def held_sockets(app: web.Application) -> AsyncIterator[None]:
-    """Claim the listening sockets of the last service; leave them to the next one."""
-    app[HELD_SOCKETS] = held = HeldSockets(app[DATA], service_lock=app[SERVICE_LOCK])
-    await asyncio.to_thread(held.claim)
-    held.watch()
-    try:
-        yield
-    finally:
-        await held.leave()
 
 
 @contextlib.contextmanager

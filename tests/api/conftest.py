@@ -22,15 +22,17 @@ async def api(tmp_path: Path) -> AsyncIterator[Client]:
 
 @pytest_asyncio.fixture(scope="module", loop_scope="module")
 async def shared_api(tmp_path_factory: pytest.TempPathFactory) -> AsyncIterator[Client]:
-    """One service for the tests of a module, none of which stops it or is harmed by others."""
+    """One service for the tests of a module, none of which stops it or disturbs the others."""
     async with running(service_config(tmp_path_factory.mktemp("api"))) as client:
         yield client
 
 
 @pytest_asyncio.fixture(scope="module", loop_scope="module")
 async def busy_api(tmp_path_factory: pytest.TempPathFactory) -> AsyncIterator[Client]:
-    """A second service like `shared_api`, which runs jobs where the tests of the first rely on it
-    to accept none, or to leave those of `store_of` in the queue."""
+    """A second service like `shared_api`, for tests that run jobs.
+
+    Other tests need a `shared_api` that starts none: their jobs must stay in the queue.
+    """
     async with running(service_config(tmp_path_factory.mktemp("busy"))) as client:
         yield client
 

@@ -56,7 +56,7 @@ Make = Callable[[dict[str, str]], bytes]
 
 @pytest_asyncio.fixture(scope="module", loop_scope="module")
 async def refusing(tmp_path_factory: pytest.TempPathFactory) -> AsyncIterator[Client]:
-    """One service for the tests whose every upload is rejected: nothing may ever be kept."""
+    """One service for tests that only send uploads to be rejected: nothing may ever be stored."""
     jobs = {
         "max_archive_members": TIGHT["max_members"],
         "max_unpacked_bytes": TIGHT["max_unpacked_bytes"],

@@ -20,10 +20,10 @@ async def test_problems_are_reported_while_jobs_are_accepted(api: Client) -> Non
 
     (warning,) = await eventually(warnings, what="a warning")
     assert warning.startswith(f"MLflow at {NOWHERE} cannot be reached")
-    mended: list[str] = []
-    api.app[READINESS].watch(lambda: "" if mended else "Something else.")
+    fixed: list[bool] = []
+    api.app[READINESS].watch(lambda: "" if fixed else "Something else.")
     assert await warnings() == [warning, "Something else."]
-    mended.append("it")
+    fixed.append(True)
     assert await warnings() == [warning]
 
 

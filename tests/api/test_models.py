@@ -33,12 +33,12 @@ async def test_models_are_listed_and_shown(tracked: Client, user: MlflowUser) ->
 @pytest.mark.parametrize(
     "name", ["no-such-model", "a:b", "a%2Fb", "..%2Fa", "%00", "%20", "x" * 300]
 )
-async def test_no_such_model_is_404(tracked: Client, name: str) -> None:
+async def test_an_unknown_model_is_404(tracked: Client, name: str) -> None:
     await problem(await tracked.get(f"/mlops/models/{name}"), 404)
 
 
 @pytest.mark.mlflow
-async def test_the_status_counts_what_mlflow_holds(tracked: Client, user: MlflowUser) -> None:
+async def test_the_status_counts_models_and_experiments(tracked: Client, user: MlflowUser) -> None:
     await user.experiment()
     await eventually(lambda: tracked.app[MONITOR].snapshot.available, what="MLflow was seen")
     document = await get_json(tracked, "/mlops/status")

@@ -95,7 +95,7 @@ async def test_owners_and_administrators_change_jobs(clients: Clients) -> None:
         assert (await clients.send(name, "DELETE", f"{JOBS}/{job_id}")).status == 204
 
 
-async def test_jobs_of_nobody_are_administrators(clients: Clients) -> None:
+async def test_only_administrators_change_jobs_of_nobody(clients: Clients) -> None:
     tokens = tokens_of(clients.client)
     for owner in ("", BOB):
         job_id = await queued_job(clients, owner)
@@ -106,7 +106,7 @@ async def test_jobs_of_nobody_are_administrators(clients: Clients) -> None:
         assert response.status == 202
 
 
-async def test_a_retry_hands_no_variables_over(clients: Clients) -> None:
+async def test_a_retry_of_anothers_job_drops_its_variables(clients: Clients) -> None:
     job_id = await queued_job(clients, ADA, environment_vars={"SECRET": "hunter2"})
     response = await clients.send(ROOT, "POST", f"{JOBS}/{job_id}/retry")
     document = await response.json()

@@ -7,7 +7,8 @@ from urllib.parse import quote
 
 import pytest
 
-from asgard_async.api.schemas.jobs import JobInFullSchema, JobListSchema
+from asgard_async.api.schemas.job_in_full import JobInFullSchema
+from asgard_async.api.schemas.jobs import JobListSchema
 from asgard_async.core.timestamps import now
 from asgard_async.domain.job import Job, Outcome, Started
 from asgard_async.domain.status import Phase, Reason
@@ -111,7 +112,7 @@ async def test_a_finished_job_is_shown_in_full(busy_api: Client) -> None:
         ("GET", "?logs=full"),
     ],
 )
-async def test_no_such_job_is_404(
+async def test_an_unknown_job_is_404(
     shared_api: Client, job_id: str, method: str, suffix: str
 ) -> None:
     response = await shared_api.request(method, f"{JOBS}/{quote(job_id, safe='%')}{suffix}")

@@ -8,21 +8,23 @@ import pytest
 import pytest_asyncio
 from aiohttp import ClientPayloadError, ClientResponse
 
-from asgard_async.api.metrics.component import METRICS
 from asgard_async.jobs.component import FOLLOWERS
-from tests.api.test_training_logs_ws import HELD, let_go
 from tests.store.conftest import accept
 from tests.support.api_service import (
     finished,
     log_of,
     refused_fields,
-    running,
-    service_config,
     store_of,
     submit,
 )
 from tests.support.app_server import Client
-from tests.support.eventually import eventually
+from tests.support.followed_jobs import (
+    FLOOD,
+    HELD,
+    impatient_service,
+    let_go,
+    reader_disconnected,
+)
 
 
 @asynccontextmanager
@@ -127,11 +129,7 @@ async def test_a_failed_stream_differs_from_a_complete_log(api: Client) -> None:
 
 @pytest.mark.service
 async def test_a_stalled_reader_is_disconnected(tmp_path: Path) -> None:
-    config = service_config(tmp_path, logs={"stalled_reader_seconds": 0.5})
-    async with running(config) as client:
-        job_id = (
-            await submit(client, "import os\nfor _ in range(60): os.write(1, b'x' * 1048576)")
-        )["job_id"]
+    async with impatient_service(tmp_path) as client:
+        job_id = (await submit(client, FLOOD))["job_id"]
         async with following(client, job_id):  # read nothing
-            dropped = client.app[METRICS].dropped_log_readers
-            await eventually(lambda: dropped._value.get() == 1, what="it is disconnected")
+            await reader_disconnected(client)

@@ -12,7 +12,7 @@ from asgard_async.auth.denials import MAX_ENTRIES, MAX_PATH, Denials
 
 
 class Written:
-    """Denials with a clock of their own, and what they wrote."""
+    """Denials with their own clock, and the entries that they wrote."""
 
     def __init__(self, file: Path) -> None:
         self.file, self.time = file, 0.0

@@ -14,7 +14,7 @@ ANN = "ann"
 
 
 class Written:
-    """Requests, and what the audit log has of them."""
+    """Requests, and their entries in the audit log."""
 
     def __init__(self, file: Path) -> None:
         self.file, self.log = file, AuditLog(file)
@@ -48,7 +48,7 @@ def test_identical_failures_are_counted(written: Written, status: int) -> None:
 
 
 @pytest.mark.parametrize("status", [200, 202, 303, 499, 500])
-def test_whatever_may_have_changed_something_stays(written: Written, status: int) -> None:
+def test_requests_that_may_have_changed_things_stay(written: Written, status: int) -> None:
     for _ in range(500):
         written.write(status)
     assert len(written.entries()) == 500

@@ -77,7 +77,7 @@ def test_doctor_finds_tokens_owned_by_another_user(tmp_path: Path) -> None:
 
 
 @pytest.mark.service
-async def test_doctor_finds_what_is_broken(service: Service) -> None:
+async def test_doctor_finds_several_problems_at_once(service: Service) -> None:
     data = service.data_dir
     await service.submit("print()")
     await service.end()

@@ -75,7 +75,7 @@ def test_a_build_without_requirements_is_a_usage_error(tmp_path: Path) -> None:
     assert "--requirements FILE" in done.stderr
 
 
-def test_what_the_base_environment_has_needs_no_build(tmp_path: Path) -> None:
+def test_requirements_of_the_base_need_no_build(tmp_path: Path) -> None:
     assert "nothing to build" in env(tmp_path, "build", "-r", "aiohttp")
 
 

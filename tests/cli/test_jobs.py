@@ -80,7 +80,7 @@ async def test_jobs_of_one_owner_are_listed(service: Service) -> None:
     assert parsed(service, "jobs", "--mine", "--owner", "ada", ASGARD_TOKEN=secret) == []
 
 
-async def test_json_output_is_what_the_service_sends(shared: Service) -> None:
+async def test_json_output_equals_the_response(shared: Service) -> None:
     job_id = await shared.submit("print()")
     job = await shared.finished(job_id)
     (listed,) = parsed(shared, "jobs", "-n", "1")

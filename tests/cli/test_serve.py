@@ -44,7 +44,7 @@ def test_a_newer_database_stops_the_start(tmp_path: Path) -> None:
     refused(tmp_path, "the database has schema 9999")
 
 
-def test_a_file_that_is_no_database_stops_the_start(tmp_path: Path) -> None:
+def test_a_file_that_is_not_a_database_stops_the_start(tmp_path: Path) -> None:
     (tmp_path / "asgard.db").write_text("no database at all\n" * 100)
     refused(tmp_path, "asgard.db: file is not a database")
 

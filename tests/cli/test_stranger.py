@@ -1,4 +1,4 @@
-"""Commands that root runs in a stranger's data directory do not serve the stranger.
+"""Commands that root runs in a stranger's data directory give the stranger no advantage.
 
 The stranger owns the directory and may put anything there at any moment, also during a command.
 """
@@ -36,8 +36,8 @@ JOB = "00000000"
 ARCHIVE = f"{'0' * 32}.zip"
 
 
-class Place:
-    """A stranger's data directory beside a directory of root with secrets."""
+class Stranger:
+    """A stranger with a data directory, and a directory of root with secrets beside it."""
 
     def __init__(self, top: Path) -> None:
         self.top = top
@@ -62,7 +62,7 @@ class Place:
         return self.of_root / ARCHIVE
 
     def check(self) -> None:
-        """Nothing of root was changed, given away or copied for the stranger."""
+        """Check that no file of root was changed, given away or copied to the stranger."""
         paths = list(self.of_root.rglob("*"))
         assert len(paths) == self._count, paths
         for path in (self.of_root, *paths):
@@ -79,7 +79,7 @@ def give(top: Path) -> None:
 
 
 def replace(path: Path, target: Path) -> None:
-    """The stranger puts a link in a path's place."""
+    """Replace a path with a link that belongs to the stranger."""
     if path.is_dir() and not path.is_symlink():
         shutil.rmtree(path)
     path.unlink(missing_ok=True)
@@ -88,14 +88,14 @@ def replace(path: Path, target: Path) -> None:
 
 
 @pytest.fixture
-def place() -> Iterator[Place]:
+def stranger() -> Iterator[Stranger]:
     with public_directory("asgard-stranger-") as top:
-        yield Place(top)
+        yield Stranger(top)
 
 
 @contextlib.contextmanager
 def as_stranger(act: Callable[[], None]) -> Iterator[None]:
-    """The stranger repeats something as fast as possible, in a process of his own."""
+    """Repeat an action as fast as possible, in a process of the stranger."""
     if (child := os.fork()) == 0:
         os.setgroups([])
         os.setresgid(STRANGER, STRANGER, STRANGER)
@@ -113,59 +113,61 @@ def as_stranger(act: Callable[[], None]) -> Iterator[None]:
 CONTESTED = ("environments", "mlflow-server", "probe", "uids", "warm")
 
 
-def race_for_new_directories(place: Place, tries: int) -> None:
-    pairs = [(place.data.root / name, place.data.root / f"{name}-aside") for name in CONTESTED]
+def race_for_new_directories(stranger: Stranger, tries: int) -> None:
+    pairs = [
+        (stranger.data.root / name, stranger.data.root / f"{name}-aside") for name in CONTESTED
+    ]
 
     def swap() -> None:
         for new, aside in pairs:
             with contextlib.suppress(OSError):
                 new.rename(aside)
-                new.symlink_to(place.of_root)
+                new.symlink_to(stranger.of_root)
 
     for _ in range(tries):
         for path in itertools.chain(*pairs):
             with contextlib.suppress(FileNotFoundError):
                 path.unlink() if path.is_symlink() else path.rmdir()
         with as_stranger(swap):
-            asgard("token", "create", "--data-dir", place.data.root)
-        place.check()
+            asgard("token", "create", "--data-dir", stranger.data.root)
+        stranger.check()
 
 
-def test_a_race_for_new_directories_gains_nothing(place: Place) -> None:
-    race_for_new_directories(place, 3)
+def test_a_race_for_new_directories_gains_nothing(stranger: Stranger) -> None:
+    race_for_new_directories(stranger, 3)
 
 
 @pytest.mark.soak
-def test_a_long_race_for_new_directories_gains_nothing(place: Place) -> None:
-    race_for_new_directories(place, 60)
+def test_a_long_race_for_new_directories_gains_nothing(stranger: Stranger) -> None:
+    race_for_new_directories(stranger, 60)
 
 
 @pytest.mark.parametrize("where", ["inside", "elsewhere"])
-def test_a_backup_follows_no_links(place: Place, where: str) -> None:
-    target = place.data.root / "backup" if where == "inside" else place.top / "backup"
-    (place.data.archives / f"{'0' * 32}.zip").symlink_to(place.secret)
-    asgard("db", "backup", target, "--data-dir", place.data.root)
-    (place.data.archives / f"{'0' * 32}.zip").unlink()
-    replace(place.data.tokens, place.secret)
-    asgard("db", "backup", target, "--data-dir", place.data.root)
-    replace(place.data.archives, place.of_root)
-    asgard("db", "backup", target, "--data-dir", place.data.root)
-    place.check()
+def test_a_backup_follows_no_links(stranger: Stranger, where: str) -> None:
+    target = stranger.data.root / "backup" if where == "inside" else stranger.top / "backup"
+    (stranger.data.archives / f"{'0' * 32}.zip").symlink_to(stranger.secret)
+    asgard("db", "backup", target, "--data-dir", stranger.data.root)
+    (stranger.data.archives / f"{'0' * 32}.zip").unlink()
+    replace(stranger.data.tokens, stranger.secret)
+    asgard("db", "backup", target, "--data-dir", stranger.data.root)
+    replace(stranger.data.archives, stranger.of_root)
+    asgard("db", "backup", target, "--data-dir", stranger.data.root)
+    stranger.check()
     for path in target.rglob("*"):
         assert path.is_dir() or SECRET.encode() not in path.read_bytes()
 
 
-def test_a_backup_elsewhere_copies_everything(place: Place) -> None:
-    archive = place.data.archives / f"{'0' * 32}.zip"
+def test_a_backup_elsewhere_copies_everything(stranger: Stranger) -> None:
+    archive = stranger.data.archives / f"{'0' * 32}.zip"
     with archive.open("wb") as file:
         file.truncate(1 << 40)  # must not fill the disk
         file.write(b"begin")
         file.seek(1 << 30)
         file.write(b"middle")
-    place.data.tokens.write_text("[]")
-    give(place.home)
-    target = place.top / "backup"
-    done = asgard("db", "backup", target, "--data-dir", place.data.root)
+    stranger.data.tokens.write_text("[]")
+    give(stranger.home)
+    target = stranger.top / "backup"
+    done = asgard("db", "backup", target, "--data-dir", stranger.data.root)
     assert done.returncode == 0, done.stderr
     copy = target / "archives" / archive.name
     assert copy.stat().st_size == 1 << 40
@@ -176,20 +178,20 @@ def test_a_backup_elsewhere_copies_everything(place: Place) -> None:
     with contextlib.closing(sqlite3.connect(target / "asgard.db")) as database:
         assert database.execute("SELECT count(*) FROM jobs").fetchone() == (0,)
     assert {path.stat().st_uid for path in target.rglob("*")} == {0}
-    assert not list(place.data.root.glob(".backup*"))
+    assert not list(stranger.data.root.glob(".backup*"))
 
 
-def test_no_backup_of_root_goes_to_a_stranger(place: Place) -> None:
-    own = DataDirectory(root=place.top / "own").make()
+def test_no_backup_of_root_goes_to_a_stranger(stranger: Stranger) -> None:
+    own = DataDirectory(root=stranger.top / "own").make()
     bring_up_to_date(own.database)
-    target = place.home / "backup"
+    target = stranger.home / "backup"
     done = asgard("db", "backup", target, "--data-dir", own.root)
     assert (done.returncode, target.exists()) == (1, False)
     assert f"is in a directory of uid {STRANGER}" in done.stderr
 
 
-def insert_job(place: Place, job_id: str, archive: str | None) -> None:
-    with contextlib.closing(sqlite3.connect(place.data.database)) as database, database:
+def insert_job(stranger: Stranger, job_id: str, archive: str | None) -> None:
+    with contextlib.closing(sqlite3.connect(stranger.data.database)) as database, database:
         database.execute("PRAGMA ignore_check_constraints = ON")
         columns: dict[str, str | int | None] = {
             row[1]: "" if row[2] == "TEXT" else 0
@@ -217,51 +219,51 @@ LEADING_OUTSIDE = [
 
 
 @pytest.mark.parametrize("who", ["stranger", "root"])
-def test_gc_deletes_nothing_outside(place: Place, who: str) -> None:
+def test_gc_deletes_nothing_outside(stranger: Stranger, who: str) -> None:
     for job_id, archive in LEADING_OUTSIDE:
-        insert_job(place, job_id, archive)
-    if who == "root":  # the checks hold by themselves, too
-        for path in (place.home, *place.home.rglob("*")):
+        insert_job(stranger, job_id, archive)
+    if who == "root":  # the checks must work on their own, too
+        for path in (stranger.home, *stranger.home.rglob("*")):
             os.chown(path, 0, 0)
     done = asgard(
-        *("gc", "--data-dir", place.data.root),
+        *("gc", "--data-dir", stranger.data.root),
         ASGARD_RETENTION__JOBS_DAYS="1",
         ASGARD_RETENTION__ARCHIVES_DAYS="1",
     )
     assert done.returncode == 0, done.stderr
-    assert place.data.database.exists()
-    place.check()
+    assert stranger.data.database.exists()
+    stranger.check()
     assert done.stderr.count("is not a valid") == len(LEADING_OUTSIDE)
 
 
 @pytest.mark.parametrize("name", ["jobs", "archives", "environments", "cache"])
-def test_linked_directories_lead_nowhere(place: Place, name: str) -> None:
-    insert_job(place, JOB, ARCHIVE)
-    replace(place.data.root / name, place.of_root)
+def test_linked_directories_lead_nowhere(stranger: Stranger, name: str) -> None:
+    insert_job(stranger, JOB, ARCHIVE)
+    replace(stranger.data.root / name, stranger.of_root)
     for arguments in (("env", "prune", "--max-mb", "0"), ("env", "list"), ("gc",), ("doctor",)):
-        asgard(*arguments, "--data-dir", place.data.root, ASGARD_RETENTION__JOBS_DAYS="1")
-    place.check()
+        asgard(*arguments, "--data-dir", stranger.data.root, ASGARD_RETENTION__JOBS_DAYS="1")
+    stranger.check()
 
 
-def test_a_linked_data_directory_is_the_strangers(place: Place) -> None:
-    own = DataDirectory(root=place.top / "own").make()
+def test_a_linked_data_directory_is_the_strangers(stranger: Stranger) -> None:
+    own = DataDirectory(root=stranger.top / "own").make()
     bring_up_to_date(own.database)
     own.root.chmod(0o755)
-    replace(place.data.root, own.root)
-    done = asgard("token", "create", "--data-dir", place.data.root)
+    replace(stranger.data.root, own.root)
+    done = asgard("token", "create", "--data-dir", stranger.data.root)
     assert (done.returncode, own.tokens.exists()) == (1, False)
 
 
-def test_a_missing_directory_is_made_by_its_parents_owner(place: Place) -> None:
-    new = place.home / "new" / "data"
+def test_a_missing_directory_is_made_by_its_parents_owner(stranger: Stranger) -> None:
+    new = stranger.home / "new" / "data"
     assert asgard("token", "create", "--data-dir", new).returncode == 0
     assert new.stat().st_uid == new.parent.stat().st_uid == STRANGER
 
 
-def test_roots_directory_in_a_strangers_is_refused(place: Place) -> None:
-    for path in (place.data.root, *place.data.root.rglob("*")):
+def test_roots_directory_in_a_strangers_is_refused(stranger: Stranger) -> None:
+    for path in (stranger.data.root, *stranger.data.root.rglob("*")):
         os.chown(path, 0, 0)
-    done = asgard("token", "create", "--data-dir", place.data.root)
+    done = asgard("token", "create", "--data-dir", stranger.data.root)
     assert done.returncode == 1
     assert f"lies in a directory of uid {STRANGER}" in done.stderr
 
@@ -278,9 +280,9 @@ COMMANDS = (
 
 
 @pytest.mark.parametrize("kind", ["fifo", "socket"])
-def test_special_files_stop_no_command(place: Place, kind: str) -> None:
+def test_special_files_stop_no_command(stranger: Stranger, kind: str) -> None:
     for name in NAMES:
-        path = place.data.root / name
+        path = stranger.data.root / name
         path.unlink(missing_ok=True)
         if kind == "fifo":
             os.mkfifo(path)
@@ -289,18 +291,18 @@ def test_special_files_stop_no_command(place: Place, kind: str) -> None:
                 special.bind(str(path))
         os.chown(path, STRANGER, STRANGER)
     for arguments in COMMANDS:
-        asgard(*arguments, "--data-dir", place.data.root)  # has a deadline
-    asgard("db", "backup", place.top / "backup", "--data-dir", place.data.root)
-    place.check()
+        asgard(*arguments, "--data-dir", stranger.data.root)  # has a deadline
+    asgard("db", "backup", stranger.top / "backup", "--data-dir", stranger.data.root)
+    stranger.check()
 
 
-def test_a_unit_is_not_written_through_a_link(place: Place) -> None:
-    folder = place.home / "units"
+def test_a_unit_is_not_written_through_a_link(stranger: Stranger) -> None:
+    folder = stranger.home / "units"
     folder.mkdir()
-    (folder / "asgard.service").symlink_to(place.secret)
-    give(place.home)
+    (folder / "asgard.service").symlink_to(stranger.secret)
+    give(stranger.home)
     assert asgard("service", "install", "--folder", folder).returncode == 1
-    place.check()
+    stranger.check()
 
 
 SHOW = """
@@ -320,10 +322,10 @@ print([line.split()[1] for line in open("/proc/self/status") if line.startswith(
 """
 
 
-def test_privileges_are_given_up_for_good(place: Place) -> None:
+def test_privileges_are_given_up_for_good(stranger: Stranger) -> None:
     repository = str(Path(__file__).parents[2])
-    os.chown(place.data.root, STRANGER, 0)  # a group that the stranger is not in
-    program = SHOW.format(repository=repository, data=str(place.data.root))
+    os.chown(stranger.data.root, STRANGER, 0)  # a group that the stranger is not in
+    program = SHOW.format(repository=repository, data=str(stranger.data.root))
     done = subprocess.run(
         [sys.executable, "-c", program], capture_output=True, text=True, check=True
     )

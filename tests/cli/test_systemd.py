@@ -40,8 +40,8 @@ async def systemd(tmp_path: Path) -> AsyncIterator[Systemd]:
 def delegate_a_controller(hierarchy: Path, unit: Path) -> None:
     """Delegate a controller down to the subgroups of a unit, if the hierarchy has any.
 
-    Where version 2 has the controllers that limit jobs, the service does so itself. Here it may
-    have others alone; to the kernel, it makes no difference which.
+    Where version 2 has the controllers that limit jobs, the service does this itself. Here it may
+    have only other controllers, which the kernel treats alike.
     """
     controllers = (hierarchy / "cgroup.controllers").read_text().split()
     if not controllers or (unit / "cgroup.subtree_control").read_text().split():

@@ -104,7 +104,7 @@ async def test_a_relay_on_the_other_loopback_address_is_refused(api: Client) -> 
         tokens_of(api)._file.unlink()
 
 
-def test_tunnels_and_proxies_are_no_relays() -> None:
+def test_tunnels_and_proxies_are_not_relays() -> None:
     assert _is_relayed("127.0.0.1 8000", "::1", 8000)
     assert _is_relayed("127.0.0.1 8000", "127.0.0.2", 8000)
     assert not _is_relayed("127.0.0.1 8000", "127.0.0.1", 8000)
@@ -112,7 +112,7 @@ def test_tunnels_and_proxies_are_no_relays() -> None:
     assert not _is_relayed("10.0.0.5 8000", "192.0.2.1", 80)  # a proxy
 
 
-async def test_a_named_instance_is_the_only_one_talked_to(
+async def test_a_client_talks_only_to_its_instance(
     api: Client, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     instance = (await get_json(api, "/health/instance"))["instance"]

@@ -8,9 +8,9 @@ from asgard_async.core.fair_semaphore import FairSemaphore, SemaphoreUnavailable
 
 
 def semaphore(
-    capacity: int = 1, *, max_waiting: int = 8, patience_seconds: float = 30
+    capacity: int = 1, *, max_waiting: int = 8, max_wait_seconds: float = 30
 ) -> FairSemaphore:
-    return FairSemaphore(capacity, max_waiting=max_waiting, patience_seconds=patience_seconds)
+    return FairSemaphore(capacity, max_waiting=max_waiting, max_wait_seconds=max_wait_seconds)
 
 
 async def started(task: asyncio.Task[None]) -> asyncio.Task[None]:
@@ -49,7 +49,7 @@ async def test_one_owner_cannot_fill_the_queue() -> None:
 
 
 async def test_waiting_is_bounded_and_loses_no_slot() -> None:
-    shared = semaphore(patience_seconds=0.01)
+    shared = semaphore(max_wait_seconds=0.01)
     await shared.acquire()
     with pytest.raises(SemaphoreUnavailable):
         await shared.acquire()

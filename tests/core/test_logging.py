@@ -60,7 +60,7 @@ def test_other_text_is_unchanged(text: str) -> None:
 
 
 class Log:
-    """The service's log, written at times that the test decides."""
+    """The service's log, with a clock that the test sets."""
 
     def __init__(self) -> None:
         self.now = 0.0

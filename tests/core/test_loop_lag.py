@@ -1,4 +1,4 @@
-"""Event loop lag is measured, and the code that blocks the loop is logged meanwhile."""
+"""Event loop lag is measured, and the code that blocks the loop is logged while it does."""
 
 import asyncio
 import logging

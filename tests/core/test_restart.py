@@ -1,4 +1,4 @@
-"""Restarting with backoff: when, after which pause, and when no more."""
+"""Restarts with backoff: their conditions, their pauses and their end."""
 
 import asyncio
 from collections.abc import Iterator
@@ -39,7 +39,7 @@ def test_pauses_double_up_to_the_longest() -> None:
     assert pauses == [1, 2, 4, 5, 5]
 
 
-def test_a_healthy_run_starts_the_pauses_again() -> None:
+def test_a_healthy_run_resets_the_pauses() -> None:
     backoff = Backoff(first_seconds=1, longest_seconds=64, healthy_seconds=60)
     assert backoff.next_pause(32, run_seconds=59) == 64
     assert backoff.next_pause(32, run_seconds=61) == 1

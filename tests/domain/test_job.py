@@ -1,4 +1,4 @@
-"""The records of a job: what is derived from what, and what counts as the same job."""
+"""The records of a job: derived values, and the digest that identifies equal submissions."""
 
 import dataclasses
 from datetime import UTC, datetime, timedelta
@@ -41,7 +41,7 @@ def job(phase: Phase = Phase.QUEUED, **fields: object) -> Job:
 
 
 def another(value: object) -> object:
-    """A value other than this, of the same type where that is known."""
+    """A different value, of the same type if that is known."""
     match value:
         case bool():
             return not value

@@ -39,7 +39,7 @@ def test_no_phase_leads_to_itself(phase: Phase) -> None:
 
 
 def test_the_table_is_as_documented() -> None:
-    """Each allowed move stands here a second time, so that none is added or lost by accident."""
+    """Each allowed move is listed here again, so that none is added or lost by accident."""
     moves = {f"{source} {target}" for source in TRANSITIONS for target in TRANSITIONS[source]}
     assert moves == {
         "queued environment",
@@ -128,7 +128,7 @@ def test_names_match_the_contract() -> None:
         "recording",
         "finished",
     ]
-    # more may be added, none may go
+    # values may be added, but not removed
     assert set(Reason) >= {
         "succeeded",
         "exit_code",

@@ -36,7 +36,7 @@ def environment(cache: EnvironmentCache) -> CachedEnvironment:
 
 
 def has_begun(environment: CachedEnvironment) -> bool:
-    """Cheaper to ask again and again than `bytecode`, which walks over everything."""
+    """Cheaper to repeat than `bytecode`, which walks the whole tree."""
     return (environment.modules / "package" / "__pycache__").exists()
 
 

@@ -68,7 +68,7 @@ def test_pruning_removes_the_least_recently_used(cache: EnvironmentCache) -> Non
     assert list(cache.directory.iterdir()) == []
 
 
-def test_single_job_environments_go_with_their_job(cache: EnvironmentCache) -> None:
+def test_single_job_environments_end_with_their_job(cache: EnvironmentCache) -> None:
     for number, key in enumerate([A, ONCE[0], ONCE[1], ONCE[2]]):
         make(cache, key, used_at=number + 1)
     with cache.held(ONCE[0]):

@@ -19,7 +19,7 @@ MARGIN_BYTES = 16 << 20
 
 
 def duplicating(depth: int) -> str:
-    """A function of a kilobyte, of which each level doubles the compiler's work."""
+    """A function of a kilobyte in which each level doubles the compiler's work."""
     lines = []
     for level in range(depth):
         lines += ["  " * level + "try: pass", "  " * level + "finally:"]

@@ -17,6 +17,7 @@ from asgard_async.domain.attempt import AttemptId
 from asgard_async.environments.provider import create_environment_provider
 from asgard_async.executors.base import Executor
 from asgard_async.executors.local.executor import LocalExecutor
+from asgard_async.executors.local.job_files import LocalJobFiles
 from asgard_async.executors.local.warm.pool import WarmServers
 from asgard_async.supervisor.limits.enforcer import LimitEnforcer
 from asgard_async.supervisor.sandbox.selector import IsolationSelector
@@ -25,20 +26,20 @@ from tests.support.processes import processes_with
 
 
 class Site(Protocol):
-    """A place with an executor, which can be closed and opened again as by a restart."""
+    """An executor that can be closed and opened again, as by a restart."""
 
     unknown_requirement: str
     """A requirement whose environment cannot be built."""
 
     def opened(self) -> AbstractAsyncContextManager[Executor]:
-        """Open a new executor on what earlier ones left."""
+        """Open a new executor on the files that earlier ones left."""
 
     def crash(self, attempt: AttemptId) -> None:
         """Kill everything that runs an attempt, from outside and without a trace."""
 
 
 class LocalSite:
-    """The local executor, without isolation and fork servers: they have tests of their own."""
+    """The local executor, without isolation and fork servers: they have their own tests."""
 
     unknown_requirement = "no-such-package-of-asgard @ file:///nonexistent/package.whl"
 
@@ -59,6 +60,7 @@ class LocalSite:
         )
         executor = LocalExecutor(
             jobs_dir=data.jobs,
+            files=LocalJobFiles(data),
             log_limit_bytes=1 << 20,
             archive_limits=ArchiveLimits(max_members=100, max_unpacked_bytes=1 << 20),
             in_use=data.in_use,
@@ -79,7 +81,7 @@ class LocalSite:
 
 
 class PlainSite:
-    """The executor that was made for tests."""
+    """The second executor, which exists only for tests."""
 
     unknown_requirement = UNKNOWN
 
@@ -96,7 +98,9 @@ class PlainSite:
 
 def kill(marker: str) -> None:
     for pid in processes_with(marker):
-        with contextlib.suppress(ProcessLookupError):  # it has just ended with another
+        with contextlib.suppress(
+            ProcessLookupError
+        ):  # it has just exited together with another one
             os.kill(pid, signal.SIGKILL)
 
 

@@ -14,6 +14,7 @@ from asgard_async.config.data_directory import DataDirectory
 from asgard_async.core.tasks import BackgroundTasks
 from asgard_async.domain.job import Job
 from asgard_async.domain.status import Phase, Reason, Status
+from asgard_async.executors.admission import SlotAdmission
 from asgard_async.executors.component import EXECUTORS, ExecutorKind, job_files
 from asgard_async.jobs.actions.cancel import Canceller
 from asgard_async.jobs.actions.delete import Deleter
@@ -21,7 +22,6 @@ from asgard_async.jobs.cancellable_waits import CancellableWaits
 from asgard_async.jobs.environment_phase import EnvironmentPhase
 from asgard_async.jobs.lifecycle import Lifecycle
 from asgard_async.logs.reader import LogReader
-from asgard_async.scheduling.admission import SlotAdmission
 from asgard_async.scheduling.dispatcher import Dispatcher
 from asgard_async.store.archives import ArchiveStore
 from asgard_async.store.database import Database
@@ -36,7 +36,7 @@ FOREVER = b"import time\nprint('up', flush=True)\nwhile True: time.sleep(60)"
 
 
 class NoTracking:
-    """Recording where there is no MLflow."""
+    """A recorder without MLflow."""
 
     async def prepare(self, job: Job) -> dict[str, str]:
         return {"TRACKED": job.job_id}
@@ -107,7 +107,7 @@ class Service:
 
 @asynccontextmanager
 async def running(root: Path, slots: int = 2) -> AsyncIterator[Service]:
-    """A service that stops as one does that is restarted: attempts go on."""
+    """A service that stops as for a restart: its attempts continue."""
     async with Database(root / "asgard.db") as database:
         service = Service(root, JobStore(database), slots)
         await service.dispatcher.recover()
@@ -215,7 +215,9 @@ def plain_job_files(data: DataDirectory) -> PlainFiles:
 async def test_the_whole_service_runs_on_a_second_executor(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    kind = ExecutorKind(open=plain_executor, job_files=plain_job_files)
+    kind = ExecutorKind(
+        open=plain_executor, job_files=plain_job_files, admission=lambda jobs: SlotAdmission(1)
+    )
     monkeypatch.setitem(EXECUTORS, "plain", kind)
     monkeypatch.setattr("asgard_async.executors.component.DEFAULT", "plain")
     async with api_service.running(api_service.service_config(tmp_path)) as client:
@@ -224,6 +226,10 @@ async def test_the_whole_service_runs_on_a_second_executor(
         assert ended["status"] == "completed"
         response = await client.get(f"/mlops/training/jobs/{job['job_id']}/logs")
         assert await response.text() == "over HTTP\n"
-        assert (await client.get("/metrics")).status == 200
+        ready = await api_service.get_json(client, "/health/ready")
+        assert (ready["isolation"], ready["limits"]) == ("process", {"memory": "nothing"})
+        metrics = await (await client.get("/metrics")).text()
+        assert 'asgard_isolation_info{level="process"} 1.0' in metrics
+        assert 'asgard_limits{by="nothing",limit="memory"} 1.0' in metrics
     # `asgard gc` finds them without the service
     assert job_files(DataDirectory(root=tmp_path)).job_ids() == {job["job_id"]}

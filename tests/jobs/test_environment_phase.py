@@ -1,7 +1,7 @@
 """Jobs with requirements: environments are built once, cached, shared, cancelled and adopted.
 
-The packages come from an index of the test, with an empty mlflow; `slow` is built until the test
-lets it go.
+The packages come from an index of the test, with an empty mlflow; the build of
+`slow` takes until the test releases it.
 """
 
 import asyncio

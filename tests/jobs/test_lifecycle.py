@@ -92,7 +92,7 @@ async def test_corrupted_files_mean_lost(shared: Service, spoil: str) -> None:
     assert (job["status"], job["reason"]) == ("failed", "lost")
 
 
-async def test_a_log_that_is_no_file_does_not_delay_the_end(shared: Service) -> None:
+async def test_a_log_that_is_not_a_file_does_not_delay_the_end(shared: Service) -> None:
     script = "import os\nos.remove('../../../job.log')\nos.symlink('/', '../../../job.log')"
     job_id = await shared.submit(script, model_name="no-log")
 

@@ -119,7 +119,7 @@ async def test_jobs_running_at_a_reboot_are_lost(
 
 
 async def _as_after_a_reboot(service: Service, job_id: str, number: int = signal.SIGKILL) -> None:
-    """End everything, and let the files name another boot."""
+    """Kill all processes, and make the files name another boot."""
     await service.kill()
     file = pid_file(service, job_id)
     facts = msgspec.json.decode(file.read_bytes())
@@ -156,7 +156,7 @@ async def test_a_job_claimed_but_not_started_runs_after_the_restart(service: Ser
     assert job["history"][0]["phase"] == "queued"
 
 
-async def test_files_of_a_deleted_job_go_at_the_next_start(service: Service) -> None:
+async def test_files_of_deleted_jobs_are_removed_at_next_start(service: Service) -> None:
     stray = service.data_dir / "jobs" / "deadbeef" / "attempts" / "1"
     stray.mkdir(parents=True)
     kept = await service.submit("print('kept')")

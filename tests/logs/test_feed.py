@@ -11,16 +11,7 @@ from asgard_async.logs.feed import READERS_AT_ONCE, Feed, Feeds
 from asgard_async.logs.file_source import FileLogSource
 from asgard_async.logs.frames import PIECE_FRAMES
 from asgard_async.logs.source import TimedSlice
-from tests.logs.test_times import START, write
-
-JOB = "0000000a"
-
-
-@pytest.fixture
-def log(tmp_path: Path) -> Path:
-    """The log of the job."""
-    (tmp_path / JOB).mkdir()
-    return tmp_path / JOB / "job.log"
+from tests.support.written_logs import JOB, START, write_at
 
 
 @pytest.fixture
@@ -116,7 +107,7 @@ async def test_parts_beyond_one_piece_are_all_sent(log: Path) -> None:
     for count in (PIECE_FRAMES - 1, PIECE_FRAMES, PIECE_FRAMES + 1, 3 * PIECE_FRAMES):
         log.unlink(missing_ok=True)
         Path(f"{log}.times").unlink(missing_ok=True)
-        write(log, *((b"x", START + n * TOGETHER_MS) for n in range(count)))
+        write_at(log, *((b"x", START + n * TOGETHER_MS) for n in range(count)))
         feed, offset = feed_of(log), 0
         while (piece := await feed.piece(offset, is_complete=False)).frames:
             offset = piece.next

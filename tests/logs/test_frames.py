@@ -13,9 +13,7 @@ from hypothesis import strategies as st
 from asgard_async.logs.file_source import read_timed
 from asgard_async.logs.frames import PIECE_BYTES, PIECE_FRAMES, Piece, piece_of
 from asgard_async.supervisor.shim.pump import Log
-
-LIMIT = 128 << 10
-HALF = LIMIT // 2
+from tests.support.written_logs import HALF, LIMIT, write, write_at
 
 Frame = dict[str, Any]
 
@@ -49,22 +47,6 @@ class Reader:
         return "".join(frame["data"] for frame in self.frames if frame["type"] == "log")
 
 
-def writer_of(log: Path) -> Log:
-    return Log(str(log), LIMIT)
-
-
-def write(log: Path, data: bytes) -> None:
-    writer = writer_of(log)
-    for start in range(0, len(data), writer.chunk):
-        writer.write(data[start : start + writer.chunk])
-    writer.close()
-
-
-@pytest.fixture
-def log(tmp_path: Path) -> Path:
-    return tmp_path / "job.log"
-
-
 HOSTILE = st.lists(
     st.one_of(
         st.text(max_size=8).map(lambda text: text.encode("utf-8", "replace")),
@@ -84,7 +66,7 @@ def test_write_boundaries_do_not_change_the_text(
     """Reading after each write and reading once at the end yield the same text without gaps."""
     with TemporaryDirectory() as folder:
         log = Path(folder) / "job.log"
-        writer, live, at = writer_of(log), Reader(log), 1_000
+        writer, live, at = Log(str(log), LIMIT), Reader(log), 1_000
         for data, gap in zip(writes, gaps, strict=False):
             at += gap
             writer.write(data, at)
@@ -174,11 +156,12 @@ def test_a_reader_overtaken_by_the_hole_gets_a_gap(log: Path) -> None:
 
 
 def test_frames_carry_their_write_time(log: Path) -> None:
-    writer = writer_of(log)
-    writer.write(b"one\n", 1_700_000_000_000)
-    writer.write(b"two \xe2", 1_700_000_001_250)
-    writer.write(b"\x82\xac\n", 1_700_000_002_500)
-    writer.close()
+    write_at(
+        log,
+        (b"one\n", 1_700_000_000_000),
+        (b"two \xe2", 1_700_000_001_250),
+        (b"\x82\xac\n", 1_700_000_002_500),
+    )
     assert [(f["data"], f["time"]) for f in Reader(log).read().frames] == [
         ("one\n", "2023-11-14T22:13:20.000Z"),
         ("two ", "2023-11-14T22:13:21.250Z"),

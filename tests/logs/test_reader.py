@@ -6,30 +6,12 @@ import pytest
 
 from asgard_async.logs.file_source import FileLogSource
 from asgard_async.logs.reader import LogReader
-from asgard_async.supervisor.shim.pump import Log
-
-LIMIT = 128 << 10
-HALF = LIMIT // 2
-JOB = "0000000a"
-
-
-@pytest.fixture
-def log(tmp_path: Path) -> Path:
-    """The log of the job."""
-    (tmp_path / JOB).mkdir()
-    return tmp_path / JOB / "job.log"
+from tests.support.written_logs import HALF, JOB, LIMIT, write
 
 
 @pytest.fixture
 def reader(log: Path) -> LogReader:
     return LogReader(FileLogSource(log.parent.parent, "job.log"))
-
-
-def write(path: Path, data: bytes) -> None:
-    log = Log(str(path), LIMIT)
-    for start in range(0, len(data), log.chunk):
-        log.write(data[start : start + log.chunk])
-    log.close()
 
 
 async def test_a_job_without_output_has_an_empty_log(reader: LogReader) -> None:
@@ -103,7 +85,7 @@ async def test_a_later_attempt_continues_after_the_hole(log: Path, reader: LogRe
 
 
 async def test_pieces_end_as_requested_after_a_hole(log: Path, reader: LogReader) -> None:
-    """Clients are told the end before the pieces are sent."""
+    """Responses announce the end before the pieces are read."""
     write(log, b"a" * 1000 + b"\0" * 8000 + b"z" * 1000)
     Path(f"{log}.hole").write_text("1000 9000")
     pieces = [piece async for piece in reader.pieces(JOB, 1000, 9400)]

@@ -9,29 +9,15 @@ from asgard_async.logformat.files import ENTRY_BYTES, read_times
 from asgard_async.logformat.times import TOGETHER_MS, parts_by_time
 from asgard_async.supervisor.shim.pump import Log
 from asgard_async.supervisor.shim.times import CAPACITY, TimeIndex
-
-START = 1_700_000_000_000
-
-
-@pytest.fixture
-def log(tmp_path: Path) -> Path:
-    return tmp_path / "job.log"
+from tests.support.written_logs import START, write_at
 
 
 def times_file(log: Path) -> Path:
     return Path(f"{log}.times")
 
 
-def write(log: Path, *writes: tuple[bytes, int]) -> None:
-    """Write a log; each part comes with its time in milliseconds."""
-    writer = Log(str(log), 1 << 20)
-    for data, at_ms in writes:
-        writer.write(data, at_ms)
-    writer.close()
-
-
 def test_each_part_has_its_write_time(log: Path) -> None:
-    write(log, (b"one", 1000), (b"three", 3000), (b"nine", 9000))
+    write_at(log, (b"one", 1000), (b"three", 3000), (b"nine", 9000))
     assert list(parts_by_time(log, 0, 12)) == [(3, 1000), (8, 3000), (12, 9000)]
     assert list(parts_by_time(log, 2, 4)) == [(3, 1000), (4, 3000)]
     assert list(parts_by_time(log, 3, 8)) == [(8, 3000)]
@@ -39,13 +25,13 @@ def test_each_part_has_its_write_time(log: Path) -> None:
 
 
 def test_output_written_together_is_one_part(log: Path) -> None:
-    write(log, *((b"x", 1000 + n) for n in range(TOGETHER_MS)), (b"y", 2000))
+    write_at(log, *((b"x", 1000 + n) for n in range(TOGETHER_MS)), (b"y", 2000))
     assert list(parts_by_time(log, 0, 11)) == [(10, 1000), (11, 2000)]
 
 
 def test_the_newest_output_always_has_its_exact_time(log: Path) -> None:
     for n in range(50):
-        write(log, (b"x", 1000 + n))
+        write_at(log, (b"x", 1000 + n))
         assert read_times(str(log))[-1] == 1000 + n
 
 
@@ -83,22 +69,22 @@ def test_a_resumed_index_stays_small(log: Path) -> None:
 
 @pytest.mark.parametrize("torn", range(1, ENTRY_BYTES))
 def test_a_torn_last_entry_is_overwritten(log: Path, torn: int) -> None:
-    write(log, (b"one", 1000), (b"two", 2000))
+    write_at(log, (b"one", 1000), (b"two", 2000))
     entries = times_file(log).read_bytes()
     times_file(log).write_bytes(entries[:-torn])
     assert list(parts_by_time(log, 0, 6)) == [(6, 1000)]
-    write(log, (b"three", 3000))
+    write_at(log, (b"three", 3000))
     assert list(parts_by_time(log, 0, 11)) == [(6, 1000), (11, 3000)]
 
 
 def test_announced_output_never_written_has_no_time(log: Path) -> None:
     """An entry is written before its text, so a shim killed in between leaves it alone."""
-    write(log, (b"one", 1000))
+    write_at(log, (b"one", 1000))
     index = TimeIndex(str(log))
     index.note(3, 2000)
     index.close()
     assert list(parts_by_time(log, 0, 3)) == [(3, 1000)]
-    write(log, (b"two", 5000))
+    write_at(log, (b"two", 5000))
     assert list(parts_by_time(log, 0, 6)) == [(3, 1000), (6, 5000)]
 
 
@@ -114,6 +100,6 @@ def test_an_unwritable_index_loses_no_output(log: Path) -> None:
 
 
 def test_a_clock_set_back_does_no_harm(log: Path) -> None:
-    write(log, (b"one", 9000), (b"two", 1000), (b"three", 1500))
+    write_at(log, (b"one", 9000), (b"two", 1000), (b"three", 1500))
     assert [end for end, _ in parts_by_time(log, 0, 11)][-1] == 11
     assert list(parts_by_time(log, 6, 11)) == [(11, 1500)]

@@ -148,8 +148,8 @@ async def test_the_service_stops_in_time_with_a_hung_mlflow(tmp_path: Path, stop
 
 
 @dataclass
-class Placed:
-    """A service with MLflow in an oddly named directory, with a foreign file in it."""
+class ServiceInOddDirectory:
+    """A service with MLflow in an oddly named directory that contains a foreign file."""
 
     service: Service
     uri: str
@@ -160,7 +160,7 @@ class Placed:
 
 
 @pytest_asyncio.fixture(scope="module", loop_scope="module")
-async def placed(tmp_path_factory: pytest.TempPathFactory) -> AsyncIterator[Placed]:
+async def odd(tmp_path_factory: pytest.TempPathFactory) -> AsyncIterator[ServiceInOddDirectory]:
     data_dir = tmp_path_factory.mktemp("odd") / "a b?c=d%20é#f" / "data"
     (data_dir / FOREIGN).mkdir(parents=True)
     async with running_service(data_dir, SETTINGS) as service:
@@ -168,7 +168,7 @@ async def placed(tmp_path_factory: pytest.TempPathFactory) -> AsyncIterator[Plac
         uri = status["mlflow_tracking_uri"]
         responses = await asyncio.gather(*(responds(f"{uri}/{path}") for path in EARLY))
         assert await service.mlflow_uri() == uri
-        yield Placed(service=service, uri=uri, early=status, responses=responses)
+        yield ServiceInOddDirectory(service=service, uri=uri, early=status, responses=responses)
 
 
 async def responds(address: str) -> int:
@@ -177,36 +177,36 @@ async def responds(address: str) -> int:
 
 
 @pytest.mark.asyncio(loop_scope="module")
-async def test_concurrent_early_callers_wait_until_it_is_up(placed: Placed) -> None:
+async def test_concurrent_early_callers_wait_until_it_is_up(odd: ServiceInOddDirectory) -> None:
     """Each of them would create the tables, and all but one would fail."""
-    assert placed.early["mlflow_api"] == "starting"
-    counts = placed.early["registered_models"], placed.early["active_experiments"]
+    assert odd.early["mlflow_api"] == "starting"
+    counts = odd.early["registered_models"], odd.early["active_experiments"]
     assert counts == (None, None)
-    assert placed.responses == [200] * len(EARLY)
+    assert odd.responses == [200] * len(EARLY)
 
 
 @pytest.mark.asyncio(loop_scope="module")
-async def test_foreign_files_beside_its_attempts_are_kept(placed: Placed) -> None:
-    assert (placed.service.data_dir / FOREIGN).exists()
+async def test_foreign_files_beside_its_attempts_are_kept(odd: ServiceInOddDirectory) -> None:
+    assert (odd.service.data_dir / FOREIGN).exists()
 
 
 @pytest.mark.asyncio(loop_scope="module")
-async def test_its_store_works_in_an_oddly_named_directory(placed: Placed) -> None:
-    assert (placed.service.data_dir / "mlflow" / "mlflow.db").exists()
-    parent = placed.service.data_dir.parent
+async def test_its_store_works_in_an_oddly_named_directory(odd: ServiceInOddDirectory) -> None:
+    assert (odd.service.data_dir / "mlflow" / "mlflow.db").exists()
+    parent = odd.service.data_dir.parent
     assert [path.name for path in parent.parent.iterdir()] == [parent.name]
 
 
 @pytest.mark.asyncio(loop_scope="module")
-async def test_its_database_has_a_write_ahead_log(placed: Placed) -> None:
-    database = sqlite3.connect(placed.service.data_dir / "mlflow" / "mlflow.db")
+async def test_its_database_has_a_write_ahead_log(odd: ServiceInOddDirectory) -> None:
+    database = sqlite3.connect(odd.service.data_dir / "mlflow" / "mlflow.db")
     assert database.execute("PRAGMA journal_mode").fetchone() == ("wal",)
     database.close()
 
 
 @pytest.mark.asyncio(loop_scope="module")
-async def test_runs_of_killed_jobs_are_ended(placed: Placed) -> None:
-    service, never = placed.service, "never"
+async def test_runs_of_killed_jobs_are_ended(odd: ServiceInOddDirectory) -> None:
+    service, never = odd.service, "never"
     fails = await service.submit(MAKES_A_RUN + "raise SystemExit(3)")
     killed = await service.submit(MAKES_A_RUN + WAIT_FOR.format(never), timeout=5)
     cancelled = await service.submit(MAKES_A_RUN + WAIT_FOR.format(never))
@@ -217,13 +217,13 @@ async def test_runs_of_killed_jobs_are_ended(placed: Placed) -> None:
         job = await service.finished(job_id)
         run_id = job["logs"].split()[-1]
         await recorded(service, job_id, run_id)
-        ended[job["reason"]] = (await get_run(placed.uri, run_id))["info"]["status"]
+        ended[job["reason"]] = (await get_run(odd.uri, run_id))["info"]["status"]
     assert ended == {"exit_code": "FAILED", "timeout": "KILLED", "cancelled": "KILLED"}
 
 
 @pytest.mark.asyncio(loop_scope="module")
-async def test_runs_are_recorded_after_a_database_failure(placed: Placed) -> None:
-    service = placed.service
+async def test_runs_are_recorded_after_a_database_failure(odd: ServiceInOddDirectory) -> None:
+    service = odd.service
     service.may_fail = True
     database = sqlite3.connect(service.data_dir / "asgard.db", isolation_level=None)
     database.execute(
@@ -258,8 +258,8 @@ async def test_a_taken_port_is_replaced_once_and_kept(tmp_path: Path) -> None:
 
 
 @pytest.mark.asyncio(loop_scope="module")
-async def test_a_run_is_recorded_though_mlflow_starts_late(placed: Placed) -> None:
-    service = placed.service
+async def test_a_run_is_recorded_though_mlflow_starts_late(odd: ServiceInOddDirectory) -> None:
+    service = odd.service
     go = service.data_dir.parent / "go"
     job_id = await service.submit(MAKES_A_RUN + WAIT_FOR.format(str(go)))
     await service.says(job_id, "run ")
@@ -278,12 +278,12 @@ async def test_a_run_is_recorded_though_mlflow_starts_late(placed: Placed) -> No
     finally:
         os.kill(pid, signal.SIGCONT)
     await recorded(service, job_id, run_id)
-    assert (await get_run(placed.uri, run_id))["info"]["status"] == "FINISHED"
+    assert (await get_run(odd.uri, run_id))["info"]["status"] == "FINISHED"
 
 
 @pytest.mark.asyncio(loop_scope="module")
-async def test_it_outlives_service_crashes_and_is_restarted(placed: Placed) -> None:
-    service, uri = placed.service, placed.uri
+async def test_it_outlives_service_crashes_and_is_restarted(odd: ServiceInOddDirectory) -> None:
+    service, uri = odd.service, odd.uri
     before = mlflow_pid(service)
     for _ in range(2):
         await service.kill()

@@ -37,7 +37,7 @@ async def watching(
 
 
 @pytest.mark.mlflow
-async def test_the_snapshot_counts_what_mlflow_holds(
+async def test_the_snapshot_counts_models_and_experiments(
     mlflow_server: MlflowServer, user: MlflowUser, gateway: MlflowGateway
 ) -> None:
     await user.experiment()

@@ -206,6 +206,6 @@ def test_an_unknown_figure_of_a_version_is_refused() -> None:
         names_among(compare_versions.FIGURES, "figure")("speed")
 
 
-def test_a_directory_without_asgard_is_no_version(tmp_path: Path) -> None:
+def test_a_directory_without_asgard_is_refused(tmp_path: Path) -> None:
     with pytest.raises(SystemExit, match="is not a checkout"):
         compare_versions.Version(name="before", checkout=tmp_path).check()

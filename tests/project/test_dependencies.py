@@ -186,3 +186,11 @@ def test_every_package_has_its_place_in_the_order() -> None:
 def test_only_two_modules_are_outside_packages() -> None:
     beside = {path.name for path in PACKAGE.glob("*.py")}
     assert beside == {"__init__.py", "__main__.py", "app.py"}
+
+
+def test_components_are_in_modules_of_that_name() -> None:
+    """As docs/architecture.md says of app.py."""
+    from asgard_async.app import COMPONENTS
+
+    others = [one.__module__ for one in COMPONENTS if not one.__module__.endswith(".component")]
+    assert others == []

@@ -11,7 +11,7 @@ import pytest
 from asgard_async.api.health import not_ready
 from asgard_async.api.http.problem import STATUS_OF
 from asgard_async.api.routes import ROUTES
-from asgard_async.api.schemas.jobs import JobInFullSchema
+from asgard_async.api.schemas.job_in_full import JobInFullSchema
 from asgard_async.api.schemas.submission import (
     ArchiveSubmissionSchema,
     ResourcesAskedSchema,

@@ -137,7 +137,7 @@ async def test_long_unused_caches_are_removed(tmp_path: Path) -> None:
     async with running_service(tmp_path / "data", settings) as service:
         job = await service.finished(await service.submit(caches_something))
         if job["isolation"] == "process":
-            pytest.skip("on this level caches are shared and never thrown away")
+            pytest.skip("on this level caches are shared and never deleted")
         assert gc(service) == []
         (lock,) = (service.data_dir / "cache" / "jobs").glob("*/*/lock")
         os.utime(lock, (1, 1))
@@ -200,7 +200,7 @@ async def test_a_crash_during_collection_leaves_no_orphans(service: Service) -> 
 
 
 @in_module_loop
-async def test_orphaned_archives_go_beside_a_running_service(
+async def test_orphaned_archives_are_deleted_beside_a_service(
     service: Service, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """`asgard gc` was killed between deleting a job's record and its archive."""

@@ -1,4 +1,4 @@
-"""Retention goes on, whatever a job has left in its directories and caches."""
+"""Retention continues, whatever a job left in its directories and caches."""
 
 import os
 import resource
@@ -17,7 +17,7 @@ from asgard_async.supervisor.shim import walk
 from tests.support.hostile_trees import comb
 
 FEW = 80
-"""Open files of this process besides those that it has."""
+"""The number of further files that this process may open."""
 
 
 @pytest.fixture
@@ -60,7 +60,7 @@ async def test_deep_caches_do_not_stop_retention(data: DataDirectory) -> None:
     assert not deep.exists()
 
 
-async def test_what_cannot_be_measured_goes_when_unused(
+async def test_an_unmeasurable_cache_is_deleted_when_unused(
     data: DataDirectory, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(walk, "MAX_MEMORY", 1000)

@@ -80,7 +80,7 @@ def test_a_job_with_pending_tracking_stays_a_week_longer() -> None:
     assert removal(kept("a", days=14.1, is_recorded=False), jobs_days=7) == [(Kind.JOB, "a")]
 
 
-def test_the_files_of_a_removed_job_go_once() -> None:
+def test_the_files_of_a_removed_job_are_removed_once() -> None:
     (one,) = plan(
         [kept("old", days=8, mib=(1, 2, 3))],
         {},
@@ -91,7 +91,7 @@ def test_the_files_of_a_removed_job_go_once() -> None:
     assert (one.kind, one.size_bytes, one.archive) == (Kind.JOB, 6 * MIB, "a.zip")
 
 
-def test_by_size_oldest_directories_go_before_logs() -> None:
+def test_by_size_old_directories_are_removed_before_logs() -> None:
     jobs = [kept("new", days=1, mib=(4, 4, 0)), kept("old", days=2, mib=(4, 4, 0))]
     assert removal(*jobs, max_files_mb=16) == []
     assert removal(*jobs, max_files_mb=12) == [(Kind.DIRECTORY, "old")]
@@ -103,7 +103,7 @@ def test_by_size_oldest_directories_go_before_logs() -> None:
 
 
 @pytest.mark.parametrize("kind", [Kind.ENVIRONMENT, Kind.CACHE])
-def test_shared_files_go_by_last_use_and_size(kind: Kind) -> None:
+def test_shared_files_are_removed_by_last_use_and_size(kind: Kind) -> None:
     leased = [
         StoredDirectory(
             name=name,

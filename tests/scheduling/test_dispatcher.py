@@ -70,7 +70,7 @@ async def test_a_full_queue_is_429_with_retry_after(tmp_path: Path) -> None:
         assert len(listed["jobs"]) == 3
 
 
-async def test_a_queue_timeout_has_its_own_end_reason(tmp_path: Path) -> None:
+async def test_a_queue_timeout_ends_as_start_failed(tmp_path: Path) -> None:
     settings = {**ONE_SLOT, "ASGARD_JOBS__QUEUE_TIMEOUT": "0.3"}
     async with running_service(tmp_path / "data", settings) as service:
         blocker = await service.submit(BLOCK)

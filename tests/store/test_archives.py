@@ -1,4 +1,4 @@
-"""Archives on the disk: kept when persisted, gone otherwise."""
+"""Archives on disk: kept if persisted, removed otherwise."""
 
 import contextlib
 import hashlib

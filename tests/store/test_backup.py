@@ -31,7 +31,7 @@ def test_a_copy_under_load_is_consistent(tmp_path: Path) -> None:
             number = 0
             while not done.is_set():
                 number += 1
-                # in every state that anybody may see, both columns are the same
+                # in every committed state, both columns are equal
                 writer.execute("UPDATE pairs SET left = ?, right = ?", (number, number))
 
         thread = threading.Thread(target=keep_writing)

@@ -31,7 +31,7 @@ def outcome(reason: Reason = Reason.SUCCEEDED) -> Outcome:
 
 
 async def bring_to(store: JobStore, phase: Phase) -> Job:
-    """A new job on the shortest way to `phase`."""
+    """Create a job, and move it to `phase` on the shortest path."""
     job = await accept(store)
     if phase is Phase.QUEUED:
         return job

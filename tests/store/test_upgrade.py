@@ -1,4 +1,4 @@
-"""A database of the first schema, as a service of that time left it, and what becomes of it."""
+"""Upgrades of a database of the first schema, as a service of that time left it."""
 
 import contextlib
 import re

@@ -1,4 +1,4 @@
-"""A database of schema 5 with a thousand jobs: the table is rebuilt and nothing of it is lost."""
+"""A database of schema 5 with a thousand jobs: the table is rebuilt without loss."""
 
 import contextlib
 import hashlib
@@ -47,7 +47,7 @@ def spec_of(number: int) -> JobSpec:
 
 
 def digest_of(spec: JobSpec) -> str:
-    """As schema 5 had it, with its list of fields that count only if they are there."""
+    """The digest of schema 5, in which some fields count only if they are present."""
     fields = {name: getattr(spec, name) for name in JobSpec.__dataclass_fields__}
     for later in ("entrypoint", "memory_mb", "cpus"):
         if fields[later] is None:

@@ -1,6 +1,7 @@
 """Numbered attempts: a running one is adopted, else the next one is started."""
 
 import signal
+from datetime import datetime
 from pathlib import Path
 
 import pytest
@@ -16,7 +17,7 @@ def series(tmp_path: Path) -> AttemptSeries:
     return AttemptSeries(tmp_path / "attempts")
 
 
-async def start(attempt: Attempt, script: str = "import time; time.sleep(600)") -> None:
+async def start(attempt: Attempt, script: str = "import time; time.sleep(600)") -> datetime | None:
     directory = attempt.directory
     spec = process_spec(
         directory=directory,
@@ -24,31 +25,32 @@ async def start(attempt: Attempt, script: str = "import time; time.sleep(600)") 
         log=directory.parent / "log",
         working_directory=directory,
     )
-    assert await attempt.start(spec) is not None
+    return await attempt.start(spec)
 
 
 async def never(attempt: Attempt) -> None:
-    pytest.fail(f"{attempt.directory} is started beside the one that is running")
+    """Fail to start an attempt, as a service does that is killed before it can."""
 
 
 def test_a_series_without_attempts_has_no_latest(series: AttemptSeries) -> None:
     assert (series.latest(), series.running()) == (None, None)
 
 
-def test_the_latest_has_the_highest_number(series: AttemptSeries) -> None:
+async def test_the_latest_has_the_highest_number(series: AttemptSeries) -> None:
     for name in ("2", "10", "9", "11.log", "x"):
         (series.directory / name).mkdir(parents=True)
     latest = series.latest()
     assert latest is not None
     assert latest.directory == series.directory / "10"
-    assert series.create_next().directory == series.directory / "11"
+    assert (await series.start_next(never)).directory == series.directory / "11"
     assert (series.directory / "11").stat().st_mode & 0o777 == 0o700
 
 
 async def test_a_running_attempt_is_adopted(series: AttemptSeries) -> None:
-    first = await series.adopt_or_start(start)
+    first = await series.start_next(start)
     # as a restarted service does, which knows nothing but the directory
-    adopted = await AttemptSeries(series.directory).adopt_or_start(never)
+    adopted = AttemptSeries(series.directory).running()
+    assert adopted is not None
     assert adopted.directory == first.directory
     await adopted.stop()
     ended = await first.wait()
@@ -56,25 +58,24 @@ async def test_a_running_attempt_is_adopted(series: AttemptSeries) -> None:
 
 
 async def test_an_ended_attempt_is_followed_by_the_next(series: AttemptSeries) -> None:
-    first = await series.adopt_or_start(lambda attempt: start(attempt, "pass"))
+    first = await series.start_next(lambda attempt: start(attempt, "pass"))
     await first.wait()
-    second = await series.adopt_or_start(start)
+    assert series.running() is None
+    second = await series.start_next(start)
     assert (first.directory.name, second.directory.name) == ("1", "2")
     await second.stop()
     await second.wait()
 
 
 async def test_an_attempt_that_nobody_started_is_ruled_out(series: AttemptSeries) -> None:
-    abandoned = series.create_next()
-    started = await series.adopt_or_start(start)
-    assert started.directory.name == "2"
+    abandoned = await series.start_next(never)
+    assert series.running() is None
+    assert await start(abandoned) is None
     assert (await abandoned.wait()).end is End.NOT_STARTED
-    await started.stop()
-    await started.wait()
 
 
 async def test_earlier_attempts_can_be_removed(series: AttemptSeries) -> None:
-    attempts = [series.create_next() for _ in range(3)]
+    attempts = [await series.start_next(never) for _ in range(3)]
     (series.directory / "1.log").touch()
     series.remove_before(attempts[1])
     names = {path.name for path in series.directory.iterdir()}

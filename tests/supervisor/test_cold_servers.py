@@ -9,8 +9,8 @@ import pytest
 
 from asgard_async.domain.attempt import End
 from asgard_async.supervisor.keeper_server import ColdServers
-from tests.supervisor.test_attempt import Started
 from tests.support.eventually import eventually
+from tests.support.started_attempt import StartedAttempt
 
 
 @pytest.fixture
@@ -21,7 +21,7 @@ def cold() -> Iterator[ColdServers]:
 
 
 async def ran(directory: Path, cold: ColdServers) -> bool:
-    started = Started(directory, cold.server())
+    started = StartedAttempt(directory, cold.server())
     ended = await started.run("open('runs', 'a').write('x')")
     assert (ended.end, ended.exit_code) == (End.EXITED, 0)
     return (directory / "work" / "runs").read_text() == "x"
@@ -50,7 +50,7 @@ async def test_an_attempt_is_spawned_when_its_server_dies(
 ) -> None:
     server = cold.server()
     assert server is not None
-    started = Started(tmp_path / "1", server)
+    started = StartedAttempt(tmp_path / "1", server)
     os.kill(server.pid, signal.SIGKILL)
     ended = await started.run("open('runs', 'a').write('x')")
     assert (ended.end, ended.exit_code) == (End.EXITED, 0)
@@ -58,7 +58,7 @@ async def test_an_attempt_is_spawned_when_its_server_dies(
 
 
 async def test_forked_attempts_outlive_their_server(tmp_path: Path, cold: ColdServers) -> None:
-    started = Started(tmp_path / "1", cold.server())
+    started = StartedAttempt(tmp_path / "1", cold.server())
     script = "import pathlib, time\nwhile not pathlib.Path('go').exists(): time.sleep(0.01)"
     await started.start(started.spec(script))
     cold.close()

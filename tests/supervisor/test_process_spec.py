@@ -13,7 +13,7 @@ from asgard_async.supervisor.process_spec import process_spec, service_python
 from asgard_async.supervisor.shim.process_spec import encode_spec, read_spec
 
 
-def test_the_shim_reads_what_the_service_wrote(tmp_path: Path) -> None:
+def test_the_shim_reads_the_specification_of_the_service(tmp_path: Path) -> None:
     spec = process_spec(
         directory=tmp_path,
         argv=["/bin/true"],

@@ -1,4 +1,4 @@
-"""Identities of processes, whose numbers outlive them and pass to others."""
+"""Identities of processes, whose pids may outlive them and are reused."""
 
 import os
 import signal
@@ -20,7 +20,7 @@ def test_a_running_process_is_alive() -> None:
 
 
 def test_a_leader_of_remaining_processes_is_gone() -> None:
-    """Its number stays in use, and older kernels refuse it by another error (EINVAL)."""
+    """Its pid stays in use, and older kernels refuse it with another error (EINVAL)."""
     with subprocess.Popen(
         ["/bin/sh", "-c", "sleep 600 & echo $!; read _"],
         stdin=subprocess.PIPE,
@@ -43,7 +43,7 @@ def test_a_leader_of_remaining_processes_is_gone() -> None:
         os.kill(member, signal.SIGKILL)
 
 
-def test_a_thread_with_a_number_is_no_process() -> None:
+def test_a_thread_id_is_not_a_process() -> None:
     with_number, done = threading.Event(), threading.Event()
     numbers = []
 

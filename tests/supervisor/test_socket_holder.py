@@ -1,4 +1,4 @@
-"""The process that holds the listening sockets ends only when nothing runs that needs them."""
+"""The process that holds the listening sockets ends only when no process needs them."""
 
 import contextlib
 import fcntl

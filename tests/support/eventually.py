@@ -9,12 +9,12 @@ from typing import Any, TypeVar, overload
 T = TypeVar("T")
 
 DEADLINE_SECONDS = 120.0
-"""Far longer than anything takes, so that a busy machine fails no test."""
+"""Far longer than any effect takes, so that no test fails on a busy machine."""
 SLOWNESS = float(os.environ.get("ASGARD_TEST_SLOWNESS", "1"))
 """The factor by which all deadlines are longer, for an emulated machine."""
 LOOK_AGAIN_SECONDS = 0.01, 0.05
-"""The pause between two looks, which grows with the time waited: looking takes time of the machine
-that what is waited for needs."""
+"""The pause between two checks. It grows with the time waited, because checks use processor time
+that the awaited effect needs."""
 
 
 @overload

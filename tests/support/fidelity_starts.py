@@ -39,7 +39,7 @@ class Case:
 
 
 @dataclass(frozen=True, kw_only=True)
-class Seen:
+class Observation:
     """The observable result of a start. Paths of the working directory are normalized."""
 
     output: str
@@ -49,7 +49,7 @@ class Seen:
     files: Mapping[str, str]
 
 
-def by_hand(case: Case, place: Path) -> Seen:
+def by_hand(case: Case, place: Path) -> Observation:
     """`PYTHONUNBUFFERED=1 python train.py`."""
     _lay_out(case, place)
     done = subprocess.run(
@@ -64,10 +64,10 @@ def by_hand(case: Case, place: Path) -> Seen:
         check=False,
         timeout=120,
     )
-    return _seen(done.stdout, done.returncode, place)
+    return _observed(done.stdout, done.returncode, place)
 
 
-async def by_shim(case: Case, place: Path, server: ForkServer | None) -> Seen:
+async def by_shim(case: Case, place: Path, server: ForkServer | None) -> Observation:
     """Start cold, or forked from `server`."""
     cold = ColdServers()
     try:
@@ -76,7 +76,7 @@ async def by_shim(case: Case, place: Path, server: ForkServer | None) -> Seen:
         cold.close()
 
 
-async def _by_keeper(case: Case, place: Path, server: KeeperServer | None) -> Seen:
+async def _by_keeper(case: Case, place: Path, server: KeeperServer | None) -> Observation:
     await asyncio.to_thread(_lay_out, case, place)
     attempt = place / "attempt"
     attempt.mkdir()
@@ -92,7 +92,7 @@ async def _by_keeper(case: Case, place: Path, server: KeeperServer | None) -> Se
         grace_seconds=1,
     )
     if LEVEL is not Isolation.PROCESS:
-        spec["sandbox"] = _walls(case, place)
+        spec["sandbox"] = _sandbox(case, place)
     started = Attempt(attempt)
     await started.start(spec, server)
     ended = await started.wait()
@@ -101,11 +101,11 @@ async def _by_keeper(case: Case, place: Path, server: KeeperServer | None) -> Se
     assert shim_log == ""
     code = ended.exit_code if ended.signal is None else -ended.signal
     assert code is not None, ended
-    return _seen((place / "log").read_bytes(), code, place)
+    return _observed((place / "log").read_bytes(), code, place)
 
 
-def _walls(case: Case, place: Path) -> SandboxSpec:
-    """The mounts of a job, which may write wherever a manually started script may."""
+def _sandbox(case: Case, place: Path) -> SandboxSpec:
+    """The sandbox of a job that may write wherever a manually started script may."""
     uid = None
     if os.geteuid() == 0:
         uid = FIRST_UID
@@ -148,14 +148,16 @@ def _lay_out(case: Case, place: Path) -> None:
         (place / "work" / name).write_text(text)
 
 
-def _seen(output: bytes, code: int, place: Path) -> Seen:
+def _observed(output: bytes, code: int, place: Path) -> Observation:
     work = place / "work"
     files = {
         str(path.relative_to(work)): _alike(path.read_text(errors="replace"), place)
         for path in sorted(work.rglob("*"))
         if path.is_file() and "__pycache__" not in path.parts
     }
-    return Seen(output=_alike(output.decode(errors="replace"), place), exit_code=code, files=files)
+    return Observation(
+        output=_alike(output.decode(errors="replace"), place), exit_code=code, files=files
+    )
 
 
 def _alike(text: str, place: Path) -> str:

@@ -90,7 +90,7 @@ class Search:
                 self.found(error)
             self.count("rounds")
             seed += 1
-        self.tell()
+        self.report()
 
     @property
     def has_time(self) -> bool:
@@ -103,7 +103,7 @@ class Search:
         self._findings.append(error)
         traceback.print_exception(error)
 
-    def tell(self) -> None:
+    def report(self) -> None:
         """Print the counters of a long search; raise its failures."""
         spent = time.monotonic() - self._begun
         figures = ", ".join(f"{number} {what}" for what, number in sorted(self.figures.items()))

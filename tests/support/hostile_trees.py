@@ -1,4 +1,4 @@
-"""Trees that a job may make to stop those who walk through them."""
+"""Trees that a job may make to break walks through them."""
 
 import os
 from pathlib import Path

@@ -1,4 +1,4 @@
-"""Programs that exceed their limits. Each has a bound of its own in case a limit fails."""
+"""Programs that exceed their limits. Each has its own bound in case a limit fails."""
 
 MEMORY_HOG = """
 import multiprocessing, time

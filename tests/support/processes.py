@@ -8,23 +8,31 @@ def processes_with(marker: str) -> list[int]:
     """Processes, except zombies, with `marker` in command line, environment or directory."""
     found = []
     wanted = os.fsencode(marker)
-    # without pathlib, which takes as long as the kernel: tests look again and again
+    # without pathlib, which takes as long as the kernel does: tests repeat this often
     for pid in map(int, filter(str.isdigit, os.listdir("/proc"))):  # noqa: PTH208
         if pid == os.getpid():
             continue
-        try:
-            text = _content(f"/proc/{pid}/cmdline") + _content(f"/proc/{pid}/environ")
-            text += os.fsencode(os.readlink(f"/proc/{pid}/cwd"))  # noqa: PTH115
-        except OSError:
-            continue
+        text = _content(f"/proc/{pid}/cmdline")
+        # an ordinary user cannot read these of its own processes that guard their secrets
+        text += _content(f"/proc/{pid}/environ") + _target(f"/proc/{pid}/cwd")
         if wanted in text and state_of(pid) not in {"Z", None}:
             found.append(pid)
     return found
 
 
 def _content(file: str) -> bytes:
-    with open(file, "rb", buffering=0) as opened:  # noqa: PTH123
-        return opened.read()
+    try:
+        with open(file, "rb", buffering=0) as opened:  # noqa: PTH123
+            return opened.read()
+    except OSError:
+        return b""
+
+
+def _target(link: str) -> bytes:
+    try:
+        return os.fsencode(os.readlink(link))  # noqa: PTH115
+    except OSError:
+        return b""
 
 
 def builds_below(data_dir: Path) -> list[int]:

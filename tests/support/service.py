@@ -27,8 +27,8 @@ NOWHERE = "http://127.0.0.1:1"
 UNREACHABLE_MLFLOW = {"ASGARD_MLFLOW__TRACKING_URI": NOWHERE}
 
 QUICK_TO_WARM = {"ASGARD_WARM__PRELOAD": '["idna"]'}
-"""For services whose jobs need no fork server that takes seconds to import MLflow and scikit-learn.
-Jobs that import idna start warm."""
+"""Settings for a fork server that is ready quickly, because it does not import MLflow and
+scikit-learn. Jobs that import idna start warm."""
 
 WITHOUT_MLFLOW = UNREACHABLE_MLFLOW | QUICK_TO_WARM
 
@@ -284,7 +284,7 @@ class Service(ServiceApi):
 
 
 async def remove_control_groups(data_dir: Path) -> None:
-    """Remove what a service left for the next one on the same data, of which there is none."""
+    """Remove control groups that are kept for the next service on the same data: there is none."""
     data = DataDirectory(root=data_dir)
     limits_config = load_config(environ={}).limits
 

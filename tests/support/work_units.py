@@ -1,4 +1,4 @@
-"""Work units for pytest-xdist: files, or several that share an expensive server.
+"""Work units for pytest-xdist: a file, or several files that share an expensive server.
 
 Each worker has its own session fixtures, so a server would start once per worker that gets a file
 which uses it.
@@ -32,6 +32,14 @@ SHARING = (
             "system/fuzz/test_openapi.py",
             "system/test_artifacts_in_s3.py",
             "system/test_external_mlflow.py",
+        },
+    ),
+    (
+        {"embedded"},
+        {
+            "mlflow/server/test_attacks.py",
+            "mlflow/server/test_memory.py",
+            "mlflow/server/test_storage.py",
         },
     ),
     (

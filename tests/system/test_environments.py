@@ -18,7 +18,7 @@ BUILD_SECONDS = 600
 
 
 async def built(service: Service, job_id: str) -> dict[str, Any]:
-    """Return the job when it has finished; skip the test where the machine's date is to blame."""
+    """Return the finished job; skip the test if certificates have expired on the machine's date."""
     job = await service.finished(job_id, within=BUILD_SECONDS)
     if "certificate expired: verification time" in job["logs"]:
         pytest.skip("on this machine's date, the package registry's certificate has expired")

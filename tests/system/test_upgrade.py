@@ -117,7 +117,7 @@ async def test_running_jobs_survive_an_upgrade(tmp_path: Path, earlier_version: 
             assert [path.name for path in data_dir.glob("environments/builds/*/*.plan")] == [
                 "1.plan"
             ]
-            # what comes now is of this version
+            # from here on, everything is of this version
             assert (await service.finished(await service.submit("print()")))["exit_code"] == 0
         finally:
             await earlier.close()

@@ -18,18 +18,18 @@ SMALL_BYTES = 16 * 1024
 GRACE_SECONDS = 10.0
 """Time from the start of a body before its minimum rate is enforced."""
 MAX_WAITING = 64
-PATIENCE_SECONDS = 10.0
+MAX_WAIT_SECONDS = 10.0
 
 _RESERVED = web.RequestKey("reserved", int)
 
 
-class Bodies:
+class IncomingBodies:
     """Bodies being received, and the memory reserved for them."""
 
     def __init__(self, *, total_bytes: int, min_rate: int) -> None:
         self._min_rate = min_rate
         self._memory = FairSemaphore(
-            total_bytes, max_waiting=MAX_WAITING, patience_seconds=PATIENCE_SECONDS
+            total_bytes, max_waiting=MAX_WAITING, max_wait_seconds=MAX_WAIT_SECONDS
         )
 
     @asynccontextmanager
@@ -127,4 +127,4 @@ class IncomingBody:
         self._deadline.reschedule(self._started_at + min(self._seconds, due))
 
 
-BODIES = web.AppKey("bodies", Bodies)
+BODIES = web.AppKey("bodies", IncomingBodies)

@@ -12,7 +12,7 @@ from asgard_async.config import HttpConfig
 Network = ipaddress.IPv4Network | ipaddress.IPv6Network
 
 
-class Connection(Protocol):
+class ServerConnection(Protocol):
     """The part of a connection that admission needs."""
 
     address: str
@@ -34,10 +34,10 @@ class Connections:
         self.http = http
         self._limit = min(http.max_connections, limit or http.max_connections)
         self._proxies = proxies
-        self._open: set[Connection] = set()
+        self._open: set[ServerConnection] = set()
         self._by_address: Counter[str] = Counter()
 
-    def admit(self, connection: Connection) -> bool:
+    def admit(self, connection: ServerConnection) -> bool:
         """Admit a connection if possible; at a limit, close the longest idle one to make room."""
         address = connection.address
         per_address = self.http.max_connections_per_address
@@ -50,7 +50,7 @@ class Connections:
         self._by_address[address] += 1
         return True
 
-    def remove(self, connection: Connection) -> None:
+    def remove(self, connection: ServerConnection) -> None:
         """Remove a closed connection; ignore a connection that was not admitted."""
         if connection not in self._open:
             return

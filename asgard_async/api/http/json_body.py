@@ -18,7 +18,7 @@ from asgard_async.api.errors import (
     MalformedBody,
     UnsupportedMediaType,
 )
-from asgard_async.api.http.bodies import Bodies
+from asgard_async.api.http.bodies import IncomingBodies
 
 MAX_COMPOUND_BYTES = 1024 * 1024
 """Limit of a list or object within a body: once decoded, it takes several times that memory."""
@@ -42,7 +42,7 @@ async def read_json_object(
     request: web.Request,
     fields: Iterable[str],
     *,
-    bodies: Bodies,
+    bodies: IncomingBodies,
     max_bytes: int,
     seconds: float,
 ) -> dict[str, Value]:
@@ -77,7 +77,7 @@ def require_json(request: web.Request) -> None:
 
 
 async def read_body(
-    request: web.Request, bodies: Bodies, *, max_bytes: int, seconds: float
+    request: web.Request, bodies: IncomingBodies, *, max_bytes: int, seconds: float
 ) -> bytes:
     """Read the whole body, with at most `max_bytes` and one network chunk in memory.
 

@@ -17,10 +17,10 @@ from asgard_async.api.errors import (
     MalformedBody,
     UnsupportedMediaType,
 )
-from asgard_async.api.http.bodies import Bodies, IncomingBody
+from asgard_async.api.http.bodies import IncomingBodies, IncomingBody
 from asgard_async.api.http.form_fields import REPEATED, add_field, is_field
 from asgard_async.api.http.parser import is_unicode
-from asgard_async.api.schemas.submission import MAX_REQUIREMENTS
+from asgard_async.api.schemas.submission_rules import MAX_REQUIREMENTS
 from asgard_async.config import Config
 from asgard_async.core.archives.suffixes import SUFFIXES, accepted_suffix
 from asgard_async.domain.submission import UploadedArchive
@@ -64,7 +64,7 @@ async def read_form(
     archives: ArchiveStore,
     held: ExitStack,
     *,
-    bodies: Bodies,
+    bodies: IncomingBodies,
     config: Config,
 ) -> Form:
     """Read a form; its archive is removed when `held` closes, unless it was persisted.

@@ -9,7 +9,7 @@ from webargs.aiohttpparser import AIOHTTPParser
 from webargs.multidictproxy import MultiDictProxy
 
 from asgard_async.api.errors import InvalidRequest
-from asgard_async.api.http.bodies import Bodies
+from asgard_async.api.http.bodies import IncomingBodies
 from asgard_async.api.http.json_body import Value, read_json_object
 
 MAX_PARAMETERS = 64
@@ -18,7 +18,7 @@ MAX_PARAMETERS = 64
 class RequestParser(AIOHTTPParser):
     """webargs' parser with Asgard's JSON reader and its flat field errors."""
 
-    def __init__(self, bodies: Bodies, *, max_body_bytes: int, seconds: float) -> None:
+    def __init__(self, bodies: IncomingBodies, *, max_body_bytes: int, seconds: float) -> None:
         super().__init__(error_handler=refuse_fields)
         self._bodies = bodies
         self._max_body_bytes = max_body_bytes

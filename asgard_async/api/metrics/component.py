@@ -10,7 +10,6 @@ from asgard_async.config.component import CONFIG, OBSERVE_LOOP_LAG
 from asgard_async.executors.component import EXECUTOR
 from asgard_async.retention.component import ON_REMOVAL
 from asgard_async.store.component import ON_JOB_END
-from asgard_async.supervisor.component import ISOLATION, LIMITS
 
 METRICS = web.AppKey("metrics", Metrics)
 
@@ -24,11 +23,12 @@ def set_up_metrics(app: web.Application) -> None:
 
 
 async def metrics(app: web.Application) -> AsyncIterator[None]:
-    """Add the metrics that are read from the executor, isolation and limits."""
+    """Add the metrics that are read from the executor."""
+    executor = app[EXECUTOR]
     for collector in (
-        *app[EXECUTOR].collectors,
-        IsolationCollector(app[ISOLATION]),
-        LimitsCollector(app[LIMITS]),
+        *executor.collectors,
+        IsolationCollector(executor),
+        LimitsCollector(executor),
     ):
         app[METRICS].add(collector)
     yield

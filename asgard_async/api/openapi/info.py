@@ -18,7 +18,8 @@ supports `HEAD`.
 
 Once a token exists (`asgard token create`), everything but `/health/*` requires one. A request
 without a valid token returns 401, one with an insufficient scope 403. The scopes are `read` (read
-everything), `submit` (also submit, cancel, retry and delete jobs) and `admin` (everything).
+everything, if `[access] others_read` is true), `submit` (also submit jobs, and cancel, retry and
+delete the token's own jobs) and `admin` (everything).
 """
 
 INFO: dict[str, Any] = {

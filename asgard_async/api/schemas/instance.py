@@ -12,7 +12,7 @@ class InstanceQuery(Schema):
 
     token_id = fields.String(
         validate=Regexp(r"^[0-9a-f]{8}\Z", error="Must be the id of a token."),
-        metadata={"description": "The id of the token whose knowledge is to be proved."},
+        metadata={"description": "Id of the token that the service should prove to know."},
     )
     nonce = fields.String(
         validate=Regexp(r"^[0-9a-f]{32,128}\Z", error="Must be 32 to 128 digits in hex."),

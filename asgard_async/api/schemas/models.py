@@ -6,7 +6,7 @@ from marshmallow import Schema, fields
 from marshmallow.validate import Length
 
 from asgard_async.api.schemas.fields import TextMap, as_validator, documented, no_nul
-from asgard_async.api.schemas.submission import (
+from asgard_async.api.schemas.submission_rules import (
     MAX_ENTRIES,
     MAX_MODEL_NAME,
     model_name,

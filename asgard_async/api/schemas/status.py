@@ -4,7 +4,7 @@ from marshmallow import Schema, fields
 from marshmallow.validate import OneOf
 
 from asgard_async.domain.status import Isolation
-from asgard_async.supervisor.limits.enforcer import Mechanism
+from asgard_async.supervisor.limits.mechanisms import Mechanism
 
 
 class StatusSchema(Schema):

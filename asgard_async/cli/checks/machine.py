@@ -4,19 +4,19 @@ import asyncio
 import os
 import resource
 import subprocess
+from collections.abc import Mapping
 
 from asgard_async.cli.checks.finding import Finding, Level
 from asgard_async.cli.checks.service import ready_document
 from asgard_async.config import Config, ConfigError
 from asgard_async.config.data_directory import DataDirectory
-from asgard_async.supervisor.limits.enforcer import ADVICE, Mechanism
+from asgard_async.supervisor.limits.enforcer import ADVICE
 from asgard_async.supervisor.limits.hierarchies import find
+from asgard_async.supervisor.limits.mechanisms import CONTROLLERS, Mechanism, cgroup_mechanism
 from asgard_async.supervisor.sandbox.selector import REMEDIES, IsolationSelector
 
 UV_SECONDS = 5.0
 RECOMMENDED_OPEN_FILES = 4096
-CGROUP_LIMITS = ("memory", "cpus", "processes")
-CONTROLLERS = {"memory": "memory", "cpus": "cpu", "processes": "pids"}
 
 
 async def isolation(config: Config, data: DataDirectory) -> Finding:
@@ -54,12 +54,12 @@ async def limits(config: Config, data: DataDirectory) -> Finding:
         return Finding(about, Level.WARN, "no control groups: [limits] cgroups is off")
     document = await ready_document(config, data)
     if document is not None and "limits" in document:
-        mechanisms: dict[str, str] = document["limits"]
-        missing = [name for name in CGROUP_LIMITS if not mechanisms[name].startswith("cgroup")]
+        mechanisms: Mapping[str, str] = document["limits"]
+        missing = [name for name in CONTROLLERS if not mechanisms[name].startswith("cgroup")]
         summary = ", ".join(f"{name} by {by}" for name, by in mechanisms.items())
     else:
         mechanisms = await asyncio.to_thread(_available_mechanisms)
-        missing = [name for name in CGROUP_LIMITS if name not in mechanisms]
+        missing = [name for name in CONTROLLERS if name not in mechanisms]
         available = ", ".join(f"{name} by {by}" for name, by in mechanisms.items())
         summary = f"{available or 'no control groups'} (for a service started from here)"
     if missing:
@@ -67,16 +67,15 @@ async def limits(config: Config, data: DataDirectory) -> Finding:
     return Finding(about, Level.OK, summary)
 
 
-def _available_mechanisms() -> dict[str, str]:
+def _available_mechanisms() -> dict[str, Mechanism]:
     try:
         hierarchies = find()
     except OSError:
         return {}
     return {
-        limit: Mechanism.CGROUP_V2 if hierarchy.version == 2 else Mechanism.CGROUP_V1
-        for limit, controller in CONTROLLERS.items()
-        for hierarchy in reversed(hierarchies)
-        if controller in hierarchy.controllers
+        limit: mechanism
+        for limit in CONTROLLERS
+        if (mechanism := cgroup_mechanism(limit, hierarchies)) is not None
     }
 
 

@@ -106,8 +106,6 @@ async def _collect(config: Config, data: DataDirectory, *, dry_run: bool) -> Seq
             store=JobStore(database),
             archives=ArchiveStore(data.archives),
             files=job_files(data),
-            environments_dir=data.environments,
-            caches_dir=data.job_caches,
             retention=config.retention,
             environments=config.environments,
         )

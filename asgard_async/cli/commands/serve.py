@@ -88,13 +88,9 @@ def _refuse_public(config: Config) -> None:
 
 async def _serve(config: Config, *, drain: bool) -> None:
     # imported late, only once the configuration is known to be valid
-    from asgard_async.api.http.listening import (
-        LISTENERS,
-        SYSTEMD_SOCKETS,
-        accept_connections,
-        sockets_from_systemd,
-    )
+    from asgard_async.api.http.component import LISTENERS, SYSTEMD_SOCKETS, accept_connections
     from asgard_async.api.http.runner import create_runner
+    from asgard_async.api.http.systemd_sockets import sockets_from_systemd
     from asgard_async.app import create_app
     from asgard_async.jobs.component import drain as drain_app
     from asgard_async.supervisor.subreaper import adopt_orphans

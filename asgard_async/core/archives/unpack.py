@@ -9,7 +9,7 @@ from .members import Member, members
 from .names import ArchiveLimits, ArchiveRefused, quoted
 
 
-class Program(NamedTuple):
+class ArchivedProgram(NamedTuple):
     """The program in an archive."""
 
     source: bytes
@@ -20,7 +20,7 @@ class Program(NamedTuple):
 
 def read_program(
     archive: Path, entrypoint: str, *, limits: ArchiveLimits, max_bytes: int
-) -> Program:
+) -> ArchivedProgram:
     """Read the whole archive, one member at a time.
 
     Raises:
@@ -45,7 +45,7 @@ def read_program(
             has_all_imports = False
         elif is_module or is_entrypoint:
             imports |= imports_in(content)
-    return Program(
+    return ArchivedProgram(
         _accepted(source, misplaced, max_bytes), frozenset(imports) if has_all_imports else None
     )
 

@@ -9,6 +9,7 @@ import errno
 import logging
 import os
 import stat
+from collections.abc import Callable
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -110,18 +111,14 @@ class _Removal:
 
     def unlink(self, parent: int, name: str) -> bool:
         """Remove an entry unless it is a directory; return whether it was not one."""
-        for _ in range(2):
-            try:
-                os.unlink(name, dir_fd=parent)
-            except FileNotFoundError:
-                return True
-            except OSError as error:
-                if error.errno in MAY_BE_A_DIRECTORY and _is_directory(parent, name):
-                    return False
-                if error.errno == errno.EACCES and _make_writable(parent):
-                    continue
-                self.note(error)
-            return True
+        try:
+            _remove(os.unlink, parent, name)
+        except FileNotFoundError:
+            pass
+        except OSError as error:
+            if error.errno in MAY_BE_A_DIRECTORY and _is_directory(parent, name):
+                return False
+            self.note(error)
         return True
 
     def note(self, error: OSError) -> None:
@@ -168,18 +165,24 @@ class _Removal:
         return listing
 
     def _rmdir(self, parent: int, name: str) -> bool:
-        for _ in range(2):
-            try:
-                os.rmdir(name, dir_fd=parent)
-            except FileNotFoundError:
-                return True
-            except OSError as error:
-                if error.errno == errno.EACCES and _make_writable(parent):
-                    continue
-                self.note(error)
-                return False
-            return True
-        return False
+        try:
+            _remove(os.rmdir, parent, name)
+        except FileNotFoundError:
+            pass
+        except OSError as error:
+            self.note(error)
+            return False
+        return True
+
+
+def _remove(system_call: Callable[..., None], parent: int, name: str) -> None:
+    """Call unlink or rmdir; if the directory is not writable, make it so and call again."""
+    try:
+        system_call(name, dir_fd=parent)
+    except PermissionError as error:
+        if error.errno != errno.EACCES or not _make_writable(parent):
+            raise
+        system_call(name, dir_fd=parent)
 
 
 def _is_directory(parent: int, name: str) -> bool:

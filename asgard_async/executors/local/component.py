@@ -25,6 +25,7 @@ async def local_executor(app: web.Application) -> AsyncIterator[LocalExecutor]:
     )
     executor = LocalExecutor(
         jobs_dir=data.jobs,
+        files=local_job_files(data),
         log_limit_bytes=config.logs.max_bytes_per_job,
         archive_limits=config.jobs.archive_limits,
         in_use=data.in_use,
@@ -42,4 +43,4 @@ async def local_executor(app: web.Application) -> AsyncIterator[LocalExecutor]:
 
 def local_job_files(data: DataDirectory) -> LocalJobFiles:
     """Return the files of jobs in a data directory."""
-    return LocalJobFiles(data.jobs)
+    return LocalJobFiles(data)

@@ -2,7 +2,8 @@
 
 import asyncio
 import contextlib
-from collections.abc import AsyncIterator, Sequence
+from collections.abc import AsyncIterator, Mapping, Sequence
+from dataclasses import replace
 from datetime import datetime
 from functools import partial
 from pathlib import Path
@@ -13,10 +14,10 @@ from asgard_async.config import LimitsConfig
 from asgard_async.core import open_files
 from asgard_async.core.archives.names import ArchiveLimits
 from asgard_async.core.threads import DaemonThreads
-from asgard_async.domain.attempt import AttemptId, Ended
+from asgard_async.domain.attempt import AttemptId, End, Ended
 from asgard_async.domain.job import Started
 from asgard_async.domain.resources import ResourceRequest
-from asgard_async.domain.status import ColdReason
+from asgard_async.domain.status import ColdReason, Isolation
 from asgard_async.environments.builder import BuildFailed
 from asgard_async.environments.cache import CachedEnvironment
 from asgard_async.environments.output import JobLogCopy
@@ -38,6 +39,7 @@ from asgard_async.logs.file_source import FileLogSource
 from asgard_async.supervisor.attempt import Attempt
 from asgard_async.supervisor.keeper_server import ColdServers
 from asgard_async.supervisor.limits.enforcer import LimitEnforcer
+from asgard_async.supervisor.limits.mechanisms import Mechanism
 from asgard_async.supervisor.limits.resource_limits import ResourceLimits
 from asgard_async.supervisor.process_spec import READABLE_UMASK, process_spec
 from asgard_async.supervisor.sandbox.attempt_sandbox import AttemptSandbox, attempt_sandbox
@@ -47,6 +49,10 @@ MAX_REMOVALS = 2
 """Jobs whose files are deleted at the same time."""
 MAX_PREPARATIONS = 4
 """Jobs whose archives are unpacked at the same time."""
+NO_SHIM = (
+    "its supervising process exited at once. The machine may have run out of processes, memory or"
+    " disk space; see shim.log of this attempt, and retry the job once the cause is fixed"
+)
 
 
 class LocalExecutor:
@@ -56,6 +62,7 @@ class LocalExecutor:
         self,
         *,
         jobs_dir: Path,
+        files: LocalJobFiles,
         log_limit_bytes: int,
         archive_limits: ArchiveLimits,
         in_use: Path,
@@ -67,7 +74,7 @@ class LocalExecutor:
     ) -> None:
         self._directories = AttemptDirectories(jobs_dir, archive_limits)
         self.logs = FileLogSource(jobs_dir, LOG_NAME)
-        self.files = LocalJobFiles(jobs_dir)
+        self.files = files
         self._log_limit = log_limit_bytes
         self._in_use = in_use
         self._limits = limits
@@ -97,6 +104,16 @@ class LocalExecutor:
     def problem(self) -> str | None:
         """See `Executor.problem`: jobs cannot be isolated as configured."""
         return self._selector.problem
+
+    @property
+    def isolation(self) -> Isolation | None:
+        """See `Executor.isolation`."""
+        return self._selector.level
+
+    @property
+    def mechanisms(self) -> Mapping[str, Mechanism]:
+        """See `Executor.mechanisms`."""
+        return self._enforcer.mechanisms
 
     def prewarm(self) -> None:
         """See `Executor.prewarm`: start the fork servers."""
@@ -222,7 +239,7 @@ class LocalExecutor:
         """See `Executor.wait`."""
         ended = await (await self._existing(attempt)).wait()
         await asyncio.to_thread(self._directories.reclaim, attempt)
-        return ended
+        return replace(ended, error=NO_SHIM) if ended.end is End.NOT_STARTED else ended
 
     async def started(self, attempt: AttemptId) -> Started | None:
         """See `Executor.started`."""

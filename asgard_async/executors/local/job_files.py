@@ -1,22 +1,29 @@
 """Measurement and deletion of the files of jobs, without following links."""
 
 import os
+from collections.abc import Mapping
 from pathlib import Path
 
+from asgard_async.config.data_directory import DataDirectory
 from asgard_async.core.files.remove_tree import entries_within, remove_tree
 from asgard_async.domain.names import is_valid, job_id_of
+from asgard_async.environments.cache import EnvironmentCache
 from asgard_async.executors.local.directories import LOG_NAME
 from asgard_async.supervisor.disk_usage import size_of
+from asgard_async.supervisor.sandbox.caches import JobCaches
+from asgard_async.supervisor.shared_directory import LeasedDirectory
 
 ATTEMPT_FILES = frozenset({"lock", "pid.json", "exit.json", "shim.log"})
 """The record of an attempt, which is kept. All other files in its directory belong to the job."""
 
 
 class LocalJobFiles:
-    """The files of all jobs, below one directory; see `JobFiles`."""
+    """The files of all jobs in a data directory; see `JobFiles`."""
 
-    def __init__(self, jobs_dir: Path) -> None:
-        self._jobs_dir = jobs_dir
+    def __init__(self, data: DataDirectory) -> None:
+        self._jobs_dir = data.jobs
+        self._environments = EnvironmentCache(data.environments)
+        self._caches = JobCaches(data.job_caches)
 
     def job_ids(self) -> set[str]:
         """See `JobFiles.job_ids`; other entries, such as lost+found, are ignored."""
@@ -49,6 +56,18 @@ class LocalJobFiles:
     def remove_all(self, job_id: str) -> None:
         """See `JobFiles.remove_all`."""
         remove_tree(self._job(job_id))
+
+    def environments(self) -> Mapping[str, LeasedDirectory]:
+        """See `JobFiles.environments`."""
+        return {environment.key: environment for environment in self._environments.all()}
+
+    def caches(self) -> Mapping[str, LeasedDirectory]:
+        """See `JobFiles.caches`."""
+        return {cache.name: cache for cache in self._caches.all()}
+
+    def sweep_caches(self) -> None:
+        """See `JobFiles.sweep_caches`."""
+        self._caches.sweep()
 
     def _left_by_attempts(self, job_id: str) -> list[Path]:
         names = job_id_of(job_id), "attempts"

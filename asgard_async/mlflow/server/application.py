@@ -8,7 +8,7 @@ from typing import Self
 
 from .artifacts import Storage
 from .asgi import App, Receive, Refusals, Scope, Send
-from .bodies import Bodies
+from .bodies import BodyLimits
 from .callers import Callers
 from .closed_routes import ClosedRoutes
 from .cross_origin import CrossOrigin
@@ -52,7 +52,7 @@ class GuardedApplication:
     def __init__(self, app: App, settings: ServerSettings, *, store: Path) -> None:
         self._usage = Usage(store / "usage.db")
         remove_interrupted(settings.artifacts, self._usage.take_interrupted())
-        app = Bodies(app, max_bytes=settings.max_body_bytes)
+        app = BodyLimits(app, max_bytes=settings.max_body_bytes)
         app = Storage(
             app,
             usage=self._usage,

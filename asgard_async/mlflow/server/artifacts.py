@@ -14,7 +14,7 @@ from collections.abc import Awaitable, Callable
 from http import HTTPStatus
 from pathlib import Path
 
-from .asgi import App, Message, Receive, Refused, Scope, Send, header, refusal
+from .asgi import App, Message, Receive, RequestRefused, Scope, Send, header, refusal
 from .attempt_token import Caller
 from .callers import CALLER
 from .peer_user import user_of
@@ -149,7 +149,7 @@ class Storage:
             if total > self._max_bytes:
                 raise self._full(scope)
 
-    def _full(self, scope: Scope) -> Refused:
+    def _full(self, scope: Scope) -> RequestRefused:
         return refusal(
             scope,
             HTTPStatus.REQUEST_ENTITY_TOO_LARGE,
@@ -212,7 +212,7 @@ class _Intake:
         return True
 
 
-def _too_many_records(scope: Scope) -> Refused:
+def _too_many_records(scope: Scope) -> RequestRefused:
     return refusal(
         scope,
         HTTPStatus.REQUEST_ENTITY_TOO_LARGE,

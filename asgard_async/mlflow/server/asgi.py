@@ -24,7 +24,7 @@ MIN_RATE = 1024
 """Minimum rate of a body in bytes per second, after its first seconds."""
 
 
-class Refused(Exception):
+class RequestRefused(Exception):
     """A request is refused; the message tells its sender what to do."""
 
     def __init__(self, status: HTTPStatus, code: str, message: str) -> None:
@@ -33,12 +33,12 @@ class Refused(Exception):
         self.code = code
 
 
-def refusal(scope: Scope, status: HTTPStatus, code: str, message: str) -> Refused:
+def refusal(scope: Scope, status: HTTPStatus, code: str, message: str) -> RequestRefused:
     """Return the exception to raise, and record it.
 
     MLflow's application catches exceptions, so `Refusals` responds to what is recorded.
     """
-    scope[REFUSAL] = refused = Refused(status, code, message)
+    scope[REFUSAL] = refused = RequestRefused(status, code, message)
     return refused
 
 
@@ -102,7 +102,7 @@ async def _drain(receive: Receive) -> None:
         return
 
 
-async def _respond(send: Send, refused: Refused) -> None:
+async def _respond(send: Send, refused: RequestRefused) -> None:
     body = json.dumps({"error_code": refused.code, "message": str(refused)}).encode()
     headers = [
         (b"content-type", b"application/json"),
@@ -142,7 +142,7 @@ def paced(scope: Scope, receive: Receive) -> Receive:
     return receive_in_time
 
 
-def _too_slow(scope: Scope) -> Refused:
+def _too_slow(scope: Scope) -> RequestRefused:
     return refusal(
         scope,
         HTTPStatus.REQUEST_TIMEOUT,

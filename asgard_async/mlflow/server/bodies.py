@@ -4,7 +4,7 @@ import zlib
 from http import HTTPStatus
 
 from .artifacts import is_streamed
-from .asgi import App, Message, Receive, Refused, Scope, Send, header, paced, refusal
+from .asgi import App, Message, Receive, RequestRefused, Scope, Send, header, paced, refusal
 
 CONCURRENT_BODIES = 4
 """Bodies of the maximum size that may be in memory at the same time."""
@@ -15,7 +15,7 @@ WINDOW_BITS = zlib.MAX_WBITS | 32
 """zlib or gzip, by their headers."""
 
 
-class Bodies:
+class BodyLimits:
     """Refuses bodies that are too large, too many at a time, too slow, or packed too tightly."""
 
     def __init__(self, app: App, *, max_bytes: int) -> None:
@@ -99,7 +99,7 @@ class Bodies:
 
         return scope, unpacked
 
-    def _too_large(self, scope: Scope) -> Refused:
+    def _too_large(self, scope: Scope) -> RequestRefused:
         return refusal(
             scope,
             HTTPStatus.REQUEST_ENTITY_TOO_LARGE,

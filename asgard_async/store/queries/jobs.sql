@@ -53,7 +53,7 @@ SELECT seq, place, submitted_by, queue_priority, priority FROM jobs
 WHERE seq = :seq AND phase = 'queued';
 
 -- name: own_urgent^
--- Check whether jobs of an owner may run in the places of others: a priority counts only for it.
+-- Check whether an owner has queued jobs with a priority that counts only among its own jobs.
 SELECT 1 FROM jobs
 WHERE phase = 'queued' AND submitted_by = :submitted_by AND queue_priority = :queue_priority
 AND priority > queue_priority LIMIT 1;

@@ -8,7 +8,6 @@ import logging
 import os
 from collections import deque
 from collections.abc import Mapping, Sequence
-from enum import StrEnum
 from pathlib import Path
 
 from asgard_async.config import LimitsConfig
@@ -26,6 +25,7 @@ from asgard_async.supervisor.limits.hierarchies import (
     find,
     memory_limit,
 )
+from asgard_async.supervisor.limits.mechanisms import CONTROLLERS, Mechanism, cgroup_mechanism
 from asgard_async.supervisor.limits.prewarm import CgroupPrewarm
 from asgard_async.supervisor.limits.resource_limits import ResourceLimits, total_memory_bytes
 from asgard_async.supervisor.shim import cgroup, files
@@ -40,17 +40,6 @@ ADVICE = (
     "run Asgard as a systemd service, which has its own control groups"
     " (asgard service install), or as: systemd-run --user --scope -p Delegate=yes asgard serve"
 )
-
-
-class Mechanism(StrEnum):
-    """The means by which a limit is enforced."""
-
-    CGROUP_V2 = "cgroup v2"
-    CGROUP_V1 = "cgroup v1"
-    RLIMITS = "rlimits"
-    WATCHING = "watching"
-    """The shim measures the usage periodically."""
-    NOTHING = "nothing"
 
 
 class LimitEnforcer:
@@ -186,29 +175,26 @@ class LimitEnforcer:
         return {
             "memory": self._cgroup_mechanism("memory")
             or (rlimits if self._config.memory_mb else Mechanism.NOTHING),
-            "cpus": self._cgroup_mechanism("cpu") or Mechanism.NOTHING,
-            "processes": self._cgroup_mechanism("pids")
+            "cpus": self._cgroup_mechanism("cpus") or Mechanism.NOTHING,
+            "processes": self._cgroup_mechanism("processes")
             or (rlimits if os.geteuid() else Mechanism.NOTHING),
             "open_files": rlimits,
             "job_dir": Mechanism.WATCHING,
         }
 
-    def _cgroup_mechanism(self, controller: str) -> Mechanism | None:
-        for parent in self.parents:
-            if controller in parent.controllers:
-                return Mechanism.CGROUP_V2 if parent.version == 2 else Mechanism.CGROUP_V1
-        return None
+    def _cgroup_mechanism(self, limit: str) -> Mechanism | None:
+        return cgroup_mechanism(limit, self.parents)
 
     @property
     def warning(self) -> str:
         """A sentence about limits that no control group enforces; empty if there are none."""
-        missing = [name for name in ("memory", "cpus", "processes") if not self._has_cgroup(name)]
+        missing = [limit for limit in CONTROLLERS if not self._has_cgroup(limit)]
         if not missing or self._config.cgroups == "off":
             return ""
         return f"No control group limits the {', '.join(missing)} of a job: {ADVICE}."
 
     def _has_cgroup(self, limit: str) -> bool:
-        return self.mechanisms[limit] in {Mechanism.CGROUP_V1, Mechanism.CGROUP_V2}
+        return self._cgroup_mechanism(limit) is not None
 
     # --- for one job, or one build --------------------------------------------------------
 

@@ -14,7 +14,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from asgard_async.api.errors import InvalidRequest, MalformedBody
-from asgard_async.api.http.bodies import Bodies
+from asgard_async.api.http.bodies import IncomingBodies
 from asgard_async.api.http.json_body import MAX_COMPOUND_BYTES, decode_object, read_json_object
 from asgard_async.domain.errors import AsgardError
 from tests.support.app_server import Client, edge, serving
@@ -35,8 +35,8 @@ async def impatient(request: web.Request) -> web.Response:
     )
 
 
-def bodies() -> Bodies:
-    return Bodies(total_bytes=LIMIT, min_rate=1)
+def bodies() -> IncomingBodies:
+    return IncomingBodies(total_bytes=LIMIT, min_rate=1)
 
 
 @pytest.fixture
@@ -109,7 +109,7 @@ def test_an_unknown_field_is_named(name: str) -> None:
 
 
 def test_large_lists_and_objects_are_rejected_undecoded() -> None:
-    """Decoded, they take many times their size; text takes it once."""
+    """Decoded, they take many times the memory of their text."""
     text = "x" * MAX_COMPOUND_BYTES
     document = json.dumps({"a": [text], "b": {"x": text}, "c": text}, indent=3)
     with pytest.raises(InvalidRequest) as refused:
@@ -230,7 +230,7 @@ async def test_a_body_that_never_arrives_times_out(client: Client) -> None:
 
 
 async def test_invalid_chunk_framing_ends_the_request(client: Client) -> None:
-    """aiohttp does not tell the reader of the body, so the request ends by its deadline."""
+    """aiohttp does not notify the reader of the body, so the request ends by its deadline."""
     reader, writer = await asyncio.open_connection(client.host, client.port)
     writer.write(
         b"POST /impatient HTTP/1.1\r\nHost: x\r\nContent-Type: application/json\r\n"

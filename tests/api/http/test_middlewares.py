@@ -83,7 +83,7 @@ async def test_redirects_pass_unchanged() -> None:
 
 
 async def test_a_failing_stream_is_aborted_not_completed() -> None:
-    """Clients would take a second response within the first, or a clean end, for the whole."""
+    """With a second response or a clean end, clients would take the body for complete."""
 
     async def fail(request: web.Request) -> web.StreamResponse:
         response = web.StreamResponse()

@@ -7,9 +7,9 @@ from aiohttp.test_utils import make_mocked_request
 from yarl import URL
 
 from asgard_async.api.errors import InvalidRequest
-from asgard_async.api.http.bodies import Bodies
+from asgard_async.api.http.bodies import IncomingBodies
 from asgard_async.api.http.parser import MAX_PARAMETERS, RequestParser, flatten
-from asgard_async.api.schemas.jobs import JobListQuery
+from asgard_async.api.schemas.job_queries import JobListQuery
 
 
 @pytest.mark.parametrize(
@@ -39,7 +39,7 @@ def test_messages_are_flattened(messages: Any, flat: dict[str, list[str]]) -> No
 async def test_an_invalid_query_is_rejected(query: str, name: str) -> None:
     address = URL.build(path="/", query_string=query, encoded=True)
     request = make_mocked_request("GET", "/").clone(rel_url=address)
-    parser = RequestParser(Bodies(total_bytes=1, min_rate=1), max_body_bytes=1, seconds=1)
+    parser = RequestParser(IncomingBodies(total_bytes=1, min_rate=1), max_body_bytes=1, seconds=1)
     with pytest.raises(InvalidRequest) as refused:
         await parser.parse(JobListQuery(), request, location="querystring")
     assert refused.value.errors.keys() == {name}

@@ -1,4 +1,4 @@
-"""One client takes neither the connections of others nor those of /health."""
+"""One client cannot use up the connections of others, or those of /health."""
 
 from collections.abc import Mapping
 from contextlib import AsyncExitStack

@@ -7,7 +7,7 @@ import logging
 import pytest
 from aiohttp import web
 
-from asgard_async.api.http.bodies import Bodies
+from asgard_async.api.http.bodies import IncomingBodies
 from asgard_async.api.http.json_body import read_body
 from tests.support.app_server import Client, edge, serving
 from tests.support.service import submission
@@ -86,7 +86,7 @@ async def test_an_aborted_request_body_is_not_a_server_error(
         begun.set()
         try:
             await read_body(
-                request, Bodies(total_bytes=1000, min_rate=1), max_bytes=1000, seconds=10
+                request, IncomingBodies(total_bytes=1000, min_rate=1), max_bytes=1000, seconds=10
             )
         finally:
             ended.set()

@@ -7,16 +7,16 @@ import pytest
 from hypothesis import example, given
 from hypothesis import strategies as st
 
-from asgard_async.api.schemas import models, submission
+from asgard_async.api.schemas import models, submission_rules
 from asgard_async.api.schemas.fields import Check, json_schema_of, no_nul
 
 CHECKS = [
-    submission.file_name,
-    submission.model_name,
-    submission.variable_name,
-    submission.tag_key,
-    submission.tag_value,
-    submission.idempotency_key,
+    submission_rules.file_name,
+    submission_rules.model_name,
+    submission_rules.variable_name,
+    submission_rules.tag_key,
+    submission_rules.tag_value,
+    submission_rules.idempotency_key,
     models.run_id,
     no_nul,
 ]
@@ -49,17 +49,17 @@ def test_accepted_values_satisfy_the_schema(check: Check, text: str) -> None:
 @pytest.mark.parametrize(
     ("check", "text"),
     [
-        (submission.file_name, ".hidden"),
-        (submission.file_name, "a/b"),
-        (submission.file_name, "a\\b"),
-        (submission.model_name, "a:b"),
-        (submission.model_name, ".."),
-        (submission.model_name, " "),
-        (submission.variable_name, "1A"),
-        (submission.tag_key, "mlflow.user"),
-        (submission.tag_key, "a" * 251),
-        (submission.tag_value, "a" * 5001),
-        (submission.idempotency_key, "a\n"),
+        (submission_rules.file_name, ".hidden"),
+        (submission_rules.file_name, "a/b"),
+        (submission_rules.file_name, "a\\b"),
+        (submission_rules.model_name, "a:b"),
+        (submission_rules.model_name, ".."),
+        (submission_rules.model_name, " "),
+        (submission_rules.variable_name, "1A"),
+        (submission_rules.tag_key, "mlflow.user"),
+        (submission_rules.tag_key, "a" * 251),
+        (submission_rules.tag_value, "a" * 5001),
+        (submission_rules.idempotency_key, "a\n"),
         (models.run_id, "../a"),
         (no_nul, "a\0"),
     ],

@@ -10,7 +10,8 @@ from openapi_spec_validator import validate
 
 from asgard_async.api.openapi.document import ApiDocument
 from asgard_async.api.routes import PAGES, ROUTES
-from asgard_async.api.schemas.submission import SubmissionLimits, SubmissionSchema
+from asgard_async.api.schemas.submission import SubmissionSchema
+from asgard_async.api.schemas.submission_rules import SubmissionLimits
 from tests.support.api_service import running, service_config
 from tests.support.app_server import Client
 

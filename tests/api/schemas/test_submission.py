@@ -1,23 +1,22 @@
-"""Every rule of an upload that can be judged from its fields alone."""
+"""Every rule of an upload that depends only on its fields."""
 
 import base64
 import hashlib
+from dataclasses import dataclass
+from dataclasses import field as dataclass_field
 from typing import Any
 
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
-from marshmallow import ValidationError
+from marshmallow import Schema, ValidationError
 
 from asgard_async.api.http.json_body import Value
 from asgard_async.api.http.parser import flatten
-from asgard_async.api.schemas.submission import (
-    SubmissionLimits,
-    SubmissionSchema,
-    decode_script,
-    to_submission,
-)
-from asgard_async.domain.job import JobSpec
+from asgard_async.api.schemas.script import decode_script
+from asgard_async.api.schemas.submission import SubmissionSchema, declared_in, to_submission
+from asgard_async.api.schemas.submission_rules import SubmissionLimits
+from asgard_async.domain.job import JobSpec, accepted
 from asgard_async.domain.requester import Requester
 from asgard_async.executors.environment_variables import RESERVED_NAMES
 
@@ -59,7 +58,7 @@ def test_a_minimal_upload_gets_the_defaults() -> None:
 
 
 def test_an_overlong_list_is_rejected_without_its_items() -> None:
-    """Half a million of them fit into a body; looking at each would hold the event loop."""
+    """Half a million items fit into a body; checking each would block the event loop."""
     errors = refusal(requirements=["", 5] * 600)
     assert errors == {"requirements": ["At most 1000 entries; got 1200."]}
 
@@ -75,6 +74,22 @@ def test_the_old_client_is_accepted() -> None:
     )
     assert loaded["script_name"] == "train_model"
     assert loaded["tags"]["data_path"] == "/data/in/2024.csv"
+
+
+@dataclass(frozen=True, kw_only=True)
+class Noted:
+    """A record with a text that may be missing, like a `JobSpec` with a new field."""
+
+    note: str | None = dataclass_field(default=None, metadata=accepted("A note.", maximum=4))
+
+
+def test_an_optional_text_is_accepted_as_declared() -> None:
+    schema = Schema.from_dict(declared_in(Noted))()
+    assert schema.load({}) == {"note": None}
+    assert schema.load({"note": "text"}) == {"note": "text"}
+    for value in (*NOT_TEXT, "texts", "\0"):
+        with pytest.raises(ValidationError):
+            schema.load({"note": value})
 
 
 @pytest.mark.parametrize("field", MINIMAL)

@@ -1,4 +1,4 @@
-"""Removal and change of owners in trees that someone else made, or changes meanwhile."""
+"""Removal and changes of owner in trees that another user made or is changing."""
 
 import contextlib
 import os
@@ -122,7 +122,7 @@ def test_inaccessible_directories_are_removed(tmp_path: Path) -> None:
 
 
 def swap_for_a_while(top: Path, outside: Path, done: threading.Event) -> None:
-    """Replace a directory by a link and back, again and again."""
+    """Repeatedly replace a directory with a link and back."""
     aside = top.parent / "aside"
     while not done.is_set():
         with contextlib.suppress(OSError):

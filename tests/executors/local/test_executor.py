@@ -9,10 +9,11 @@ import pytest
 from asgard_async.config import load_config
 from asgard_async.config.data_directory import DataDirectory
 from asgard_async.core.archives.names import ArchiveLimits
-from asgard_async.domain.attempt import AttemptId
+from asgard_async.domain.attempt import AttemptId, End
 from asgard_async.environments.provider import create_environment_provider
 from asgard_async.executors.base import AttemptRequest, CannotStart
 from asgard_async.executors.local.executor import MAX_REMOVALS, LocalExecutor
+from asgard_async.executors.local.job_files import LocalJobFiles
 from asgard_async.executors.local.warm.pool import WarmServers
 from asgard_async.supervisor.limits.enforcer import LimitEnforcer
 from asgard_async.supervisor.sandbox.selector import IsolationSelector
@@ -25,7 +26,8 @@ def executor(tmp_path: Path) -> LocalExecutor:
     selector = IsolationSelector(config, data)
     enforcer = LimitEnforcer(config.limits, jobs_dir=data.jobs, builds_dir=data.builds)
     return LocalExecutor(
-        jobs_dir=tmp_path / "jobs",
+        jobs_dir=data.jobs,
+        files=LocalJobFiles(data),
         log_limit_bytes=1 << 20,
         in_use=tmp_path / "jobs.lock",
         archive_limits=ArchiveLimits(max_members=10, max_unpacked_bytes=1 << 20),
@@ -50,6 +52,12 @@ async def test_directories_that_a_job_made_read_only_are_removed(
         path.chmod(0o500)
     await executor.remove("0000000a")
     assert not (tmp_path / "jobs" / "0000000a").exists()
+
+
+async def test_an_attempt_that_never_began_names_a_cause(executor: LocalExecutor) -> None:
+    ended = await executor.wait(AttemptId(job_id="0000000a", number=1))
+    assert ended.end is End.NOT_STARTED
+    assert "see shim.log of this attempt" in (ended.error or "")
 
 
 async def test_removal_does_not_follow_links(executor: LocalExecutor, tmp_path: Path) -> None:

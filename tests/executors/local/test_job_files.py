@@ -7,6 +7,7 @@ from pathlib import Path
 
 import pytest
 
+from asgard_async.config.data_directory import DataDirectory
 from asgard_async.core.files.remove_tree import remove_tree
 from asgard_async.executors.local.job_files import LocalJobFiles
 from asgard_async.supervisor.disk_usage import size_of
@@ -23,7 +24,7 @@ def test_a_link_replacing_a_job_directory_is_not_followed(tmp_path: Path, replac
         file.write_text("precious")
     (jobs / replaced).parent.mkdir(parents=True)
     (jobs / replaced).symlink_to(outside)
-    files = LocalJobFiles(jobs)
+    files = LocalJobFiles(DataDirectory(root=tmp_path))
 
     assert files.directory_bytes(JOB) == 0
     assert files.log_bytes(JOB) == 0
@@ -36,23 +37,27 @@ def test_a_link_replacing_a_job_directory_is_not_followed(tmp_path: Path, replac
 
 
 def test_foreign_files_beside_the_jobs_are_ignored(tmp_path: Path) -> None:
+    jobs = tmp_path / "jobs"
+    jobs.mkdir()
     for name in (JOB, "lost+found", "0123ABCD", "0123abcd.old"):
-        (tmp_path / name).mkdir()
-    (tmp_path / "README").touch()
-    assert LocalJobFiles(tmp_path).job_ids() == {JOB}
+        (jobs / name).mkdir()
+    (jobs / "README").touch()
+    assert LocalJobFiles(DataDirectory(root=tmp_path)).job_ids() == {JOB}
 
 
 def test_a_renamed_log_is_removed(tmp_path: Path) -> None:
-    (tmp_path / JOB / "job.log.d" / "deeper").mkdir(parents=True)
-    (tmp_path / JOB / "job.log").write_text("text")
-    files = LocalJobFiles(tmp_path)
+    jobs = tmp_path / "jobs"
+    (jobs / JOB / "job.log.d" / "deeper").mkdir(parents=True)
+    (jobs / JOB / "job.log").write_text("text")
+    files = LocalJobFiles(DataDirectory(root=tmp_path))
     files.remove_log(JOB)
     assert files.log_bytes(JOB) == 0
-    assert list((tmp_path / JOB).iterdir()) == []
+    assert list((jobs / JOB).iterdir()) == []
 
 
 def test_very_deep_directories_are_removed(tmp_path: Path) -> None:
-    work = tmp_path / JOB / "attempts" / "1" / "work"
+    jobs = tmp_path / "jobs"
+    work = jobs / JOB / "attempts" / "1" / "work"
     work.mkdir(parents=True)
     here = os.open(work, os.O_RDONLY)
     for _ in range(3000):
@@ -61,7 +66,7 @@ def test_very_deep_directories_are_removed(tmp_path: Path) -> None:
         os.close(here)
         here = there
     os.close(here)
-    files = LocalJobFiles(tmp_path)
+    files = LocalJobFiles(DataDirectory(root=tmp_path))
     assert files.directory_bytes(JOB) > 0
     files.remove_directory(JOB)
     assert not work.exists()

@@ -5,7 +5,7 @@ from pathlib import Path
 import pytest
 
 from asgard_async.mlflow.server.artifacts import Storage
-from asgard_async.mlflow.server.asgi import Message, Receive, Refused, Scope, Send
+from asgard_async.mlflow.server.asgi import Message, Receive, RequestRefused, Scope, Send
 from asgard_async.mlflow.server.attempt_token import Caller
 from asgard_async.mlflow.server.callers import CALLER
 from asgard_async.mlflow.server.usage import Usage
@@ -51,18 +51,18 @@ def storage_of(upload: Upload, directory: Path, *, min_free_bytes: int) -> Stora
 
 
 @pytest.mark.parametrize(("method", "read"), [("PUT", 1), ("GET", 0)])
-async def test_a_full_disk_takes_no_artifacts(tmp_path: Path, method: str, read: int) -> None:
+async def test_a_full_disk_refuses_artifacts(tmp_path: Path, method: str, read: int) -> None:
     """Reading one may fill it as well: MLflow copies those of an object store to the disk."""
     upload = Upload()
     storage = storage_of(upload, tmp_path, min_free_bytes=1 << 62)
-    with pytest.raises(Refused, match="min_free_mb") as caught:
+    with pytest.raises(RequestRefused, match="min_free_mb") as caught:
         await upload.send_to(storage, method, ARTIFACT)
     assert (caught.value.status, upload.read) == (507, read)
     await upload.send_to(storage, "POST", CREATE)
     assert upload.read == BLOCKS
 
 
-async def test_a_disk_with_space_takes_artifacts(tmp_path: Path) -> None:
+async def test_a_disk_with_space_accepts_artifacts(tmp_path: Path) -> None:
     upload = Upload()
     storage = storage_of(upload, tmp_path, min_free_bytes=1)
     await upload.send_to(storage, "PUT", ARTIFACT)

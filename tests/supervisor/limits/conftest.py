@@ -6,7 +6,8 @@ from pathlib import Path
 import pytest
 
 from asgard_async.config import load_config
-from asgard_async.supervisor.limits.enforcer import LimitEnforcer, Mechanism
+from asgard_async.supervisor.limits.enforcer import LimitEnforcer
+from asgard_async.supervisor.limits.mechanisms import Mechanism
 
 
 @pytest.fixture(scope="session")

@@ -1,4 +1,4 @@
-"""Greedy jobs end with the right reason, and other jobs do not notice."""
+"""Greedy jobs end with the right reason, and do not affect other jobs."""
 
 import asyncio
 import time

@@ -1,8 +1,8 @@
-"""Control groups of version 2, against a written description of their files.
+"""Control groups of version 2, against a model of their files.
 
-No machine that these tests run on is known to have version 2's controllers (its memory controller
-is version 1's there), so the files lie in an ordinary directory, as the kernel would write them
-(Documentation/admin-guide/cgroup-v2.rst). `cgroup.kill` alone is also tried with the kernel, by
+The machines that run these tests may lack version 2's controllers (because version 1 has the memory
+controller), so the files are in an ordinary directory, as the kernel would write them
+(Documentation/admin-guide/cgroup-v2.rst). Only `cgroup.kill` is also tested with the kernel, by
 tests/supervisor/limits/test_trees.py.
 """
 
@@ -14,8 +14,9 @@ import pytest
 from asgard_async.config import load_config
 from asgard_async.supervisor.limits import after_stop, hierarchies
 from asgard_async.supervisor.limits.cgroup_settings import CgroupParent
-from asgard_async.supervisor.limits.enforcer import LimitEnforcer, Mechanism
+from asgard_async.supervisor.limits.enforcer import LimitEnforcer
 from asgard_async.supervisor.limits.hierarchies import Hierarchy, delegate_controllers, find
+from asgard_async.supervisor.limits.mechanisms import Mechanism
 from asgard_async.supervisor.limits.resource_limits import ResourceLimits
 from asgard_async.supervisor.shim.cgroup import Accounts
 
@@ -81,7 +82,7 @@ def test_a_shared_group_is_left_alone(tmp_path: Path) -> None:
     assert not (scope / "service").exists()
 
 
-def test_controllers_are_taken_back_before_a_restart(tmp_path: Path) -> None:
+def test_controllers_are_disabled_before_a_restart(tmp_path: Path) -> None:
     """A group without a controller has no file for its limits."""
     unit = group(tmp_path / "asgard.service", **{"cgroup.subtree_control": "memory"})
     parent = group(unit / "asgard-0", **{"cgroup.subtree_control": "memory"})

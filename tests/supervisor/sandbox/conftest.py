@@ -8,25 +8,9 @@ from pathlib import Path
 import pytest
 import pytest_asyncio
 
+from tests.support.attack_scripts import PRELUDE
 from tests.support.service import WITHOUT_MLFLOW, Service, running_service
 from tests.support.service_users import IS_ROOT, launcher_for_ordinary_user
-
-PRELUDE = """
-import idna  # preloaded, so that a job can start warm
-import ctypes, os, signal, subprocess, sys, time
-libc = ctypes.CDLL(None, use_errno=True)
-def attack(what, action):
-    try:
-        result = action()
-    except BaseException as error:
-        print("held", what, type(error).__name__, error)
-    else:
-        print("BROKEN", what, repr(result)[:200])
-def call(name, *arguments):
-    if getattr(libc, name)(*arguments) < 0:
-        number = ctypes.get_errno()
-        raise OSError(number, os.strerror(number))
-"""
 
 
 @dataclass(frozen=True)

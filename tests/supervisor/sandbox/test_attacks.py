@@ -3,12 +3,14 @@
 Each script prints a line for each attack; BROKEN if it succeeded.
 """
 
+import contextlib
 import os
 from pathlib import Path
 
 import pytest
 
 from tests.supervisor.sandbox.conftest import Target
+from tests.support.attack_scripts import FIND_CANARY
 from tests.support.eventually import eventually
 from tests.support.processes import processes_with
 from tests.support.service_users import IS_ROOT
@@ -52,30 +54,9 @@ attack("database", lambda: os.stat(f"{shared}/data/asgard.db"))
 async def test_secrets_of_the_service_are_not_found(target: Target) -> None:
     script = """
 canary = os.environ["CANARY_REVERSED"][::-1].encode()
-big = {"/usr", "/sys", "/opt", os.path.realpath(sys.prefix), os.path.realpath(sys.base_prefix)}
-seen = 0
-for folder, directories, files in os.walk("/"):
-    directories[:] = [name for name in directories if os.path.join(folder, name) not in big]
-    for name in files:
-        path = os.path.join(folder, name)
-        try:
-            # endless files are not read
-            descriptor = os.open(path, os.O_RDONLY | os.O_NONBLOCK)
-        except OSError:
-            continue
-        try:
-            text = os.read(descriptor, 1 << 20)
-        except OSError:
-            continue
-        finally:
-            os.close(descriptor)
-        seen += 1
-        if canary in text:
-            print("BROKEN", path)
 attack("own variables", lambda: [n for n, v in os.environb.items() if canary in v] or 1 / 0)
-print("seen", seen > 100)
 """
-    assert "seen True" in await target.attacked(script)
+    assert "seen True" in await target.attacked(script + FIND_CANARY)
 
 
 async def test_files_and_processes_of_other_jobs_are_hidden(target: Target) -> None:
@@ -282,7 +263,8 @@ async def test_no_process_outlives_the_job(target: Target, end: str) -> None:
         await service.post(f"/mlops/training/jobs/{job_id}/cancel")
     else:
         for name in ("keeper", "shim") if end == "both" else (end,):
-            os.kill(pids[name], 9)
+            with contextlib.suppress(ProcessLookupError):  # the shim may end with its keeper
+                os.kill(pids[name], 9)
     job = await service.finished(job_id)
     assert job["reason"] == ("cancelled" if end == "cancel" else "lost")
     assert not processes_with(mark)

@@ -10,11 +10,8 @@ import pytest
 import pytest_asyncio
 
 from asgard_async.environments.builder import UV_TEMPORARY_PREFIX
-from tests.supervisor.sandbox.test_builds import Site
-from tests.support.package_index import package_index
+from tests.support.build_site import BuildSite, running_build_site
 from tests.support.processes import processes_with
-from tests.support.service import WITHOUT_MLFLOW, running_service
-from tests.support.service_users import IS_ROOT, launcher_for_ordinary_user
 from tests.support.wheels import make_wheel
 
 pytestmark = [pytest.mark.service, pytest.mark.asyncio(loop_scope="module")]
@@ -53,39 +50,30 @@ os.execve(sys.executable, ["python", "-I", "-S", "-c",
 @pytest_asyncio.fixture(scope="module", loop_scope="module", params=["root", "ordinary"])
 async def site(
     request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory
-) -> AsyncIterator[Site]:
-    if request.param == "root" and not IS_ROOT:
-        pytest.skip("a service that is root: the tests are not run by root")
+) -> AsyncIterator[BuildSite]:
+    settings = {
+        "ASGARD_LIMITS__CGROUPS": "off",
+        "ASGARD_LIMITS__MEMORY_MB": "512",
+        "ASGARD_LIMITS__JOB_DIR_MB": str(DISK_MB),
+        "ASGARD_ENVIRONMENTS__BUILD_TIMEOUT": str(BUILD_TIMEOUT),
+    }
     folder = tmp_path_factory.mktemp("limited")
-    data_dir = folder / "service" / "data"
-    launcher = launcher_for_ordinary_user(data_dir) if request.param == "ordinary" else ()
-    with package_index(folder / "packages") as index:
-        settings = {
-            **WITHOUT_MLFLOW,
-            "ASGARD_WARM__ENABLED": "false",
-            "ASGARD_ISOLATION__LEVEL": "sandbox",
-            "ASGARD_LIMITS__CGROUPS": "off",
-            "ASGARD_LIMITS__MEMORY_MB": "512",
-            "ASGARD_LIMITS__JOB_DIR_MB": str(DISK_MB),
-            "ASGARD_ENVIRONMENTS__BUILD_TIMEOUT": str(BUILD_TIMEOUT),
-            "ASGARD_ENVIRONMENTS__INDEX_URL": index,
-        }
-        async with running_service(data_dir, settings, launcher) as service:
-            yield Site(service=service, packages=folder / "packages", canary="")
+    async with running_build_site(folder, request.param, settings) as site:
+        yield site
 
 
-async def test_a_build_cannot_reserve_memory_without_bound(site: Site) -> None:
+async def test_a_build_cannot_reserve_memory_without_bound(site: BuildSite) -> None:
     assert "held" in await site.attacked(ATTACKS["memory"])
 
 
-async def test_a_build_that_fills_the_disk_is_stopped(site: Site) -> None:
+async def test_a_build_that_fills_the_disk_is_stopped(site: BuildSite) -> None:
     job = await site.job_with(site.hostile(ATTACKS["disk"]))
     assert job["reason"] == "environment_failed"
     assert "disk limit" in job["error"], job["error"]
     _check_nothing_is_left(site.service.data_dir)
 
 
-async def test_a_wheel_that_unpacks_without_end_is_stopped(site: Site) -> None:
+async def test_a_wheel_that_unpacks_without_end_is_stopped(site: BuildSite) -> None:
     """It is unpacked in the cache that builds share."""
     name = f"bomb_{secrets.token_hex(4)}"
     wheel = make_wheel(site.packages, name, "OUTPUT = 'whole'")
@@ -107,7 +95,7 @@ async def test_a_wheel_that_unpacks_without_end_is_stopped(site: Site) -> None:
     assert not [path for path in left if path.exists()]
 
 
-async def test_endless_output_of_a_build_is_cut(site: Site) -> None:
+async def test_endless_output_of_a_build_is_cut(site: BuildSite) -> None:
     job = await site.job_with(site.hostile(ATTACKS["output"]))
     assert job["reason"] == "environment_failed"
     assert len(job["error"]) <= 2000
@@ -119,7 +107,7 @@ async def test_endless_output_of_a_build_is_cut(site: Site) -> None:
     _check_nothing_is_left(site.service.data_dir)
 
 
-async def test_a_build_that_hangs_is_stopped(site: Site) -> None:
+async def test_a_build_that_hangs_is_stopped(site: BuildSite) -> None:
     mark = f"mark-{secrets.token_hex(8)}"
     job = await site.job_with(site.hostile(ATTACKS["time"], MARK=mark))
     assert job["reason"] == "environment_failed"

@@ -6,101 +6,39 @@ What a build script finds out becomes the module that the job then prints.
 import os
 import secrets
 from collections.abc import AsyncIterator
-from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
 
 import pytest
 import pytest_asyncio
 
-from tests.supervisor.sandbox.conftest import PRELUDE
-from tests.support.package_index import package_index
+from tests.support.attack_scripts import FIND_CANARY
+from tests.support.build_site import BuildSite, running_build_site
 from tests.support.processes import processes_with
-from tests.support.service import WITHOUT_MLFLOW, Service, running_service
-from tests.support.service_users import IS_ROOT, launcher_for_ordinary_user
-from tests.support.wheels import make_sdist, make_wheel
+from tests.support.service_users import IS_ROOT
+from tests.support.wheels import make_wheel
 
 pytestmark = [pytest.mark.service, pytest.mark.asyncio(loop_scope="module")]
 
-BUILD_SECONDS = 120
-SCRIPT = """
-output = []
-def print(*parts):
-    output.append(" ".join(map(str, parts)))
-{prelude}
-facts = {facts!r}
-def make():
-{attacks}
-    return {{"{name}.py": "OUTPUT = " + repr("\\n".join(output)), **globals().get("further", {{}})}}
-"""
-
-
-@dataclass
-class Site:
-    """A service, and the package index of its environments."""
-
-    service: Service
-    packages: Path
-    canary: str
-
-    async def job_with(self, name: str, script: str = "") -> dict[str, Any]:
-        """Run a job that needs package `name` to its end."""
-        script = script or f"import {name}\nprint({name}.OUTPUT)"
-        job_id = await self.service.submit(script, requirements=[name])
-        return await self.service.finished(job_id, within=BUILD_SECONDS)
-
-    def hostile(self, attacks: str, **values: str) -> str:
-        """Create a source distribution whose build script attacks; return its name."""
-        name = f"hostile_{secrets.token_hex(4)}"
-        facts = {
-            "SERVICE_PID": str(self.service.pid),
-            "DATA_DIR": str(self.service.data_dir),
-            "CANARY": self.canary[::-1],
-            **values,
-        }
-        script = SCRIPT.format(
-            prelude=PRELUDE.replace("import idna", "#"),
-            facts=facts,
-            attacks="\n".join(f"    {line}" for line in attacks.splitlines()) or "    pass",
-            name=name,
-        )
-        make_sdist(self.packages, name, script)
-        return name
-
-    async def attacked(self, attacks: str, **values: str) -> str:
-        """Run a build script that attacks; return its output."""
-        job = await self.job_with(self.hostile(attacks, **values))
-        assert job["reason"] == "succeeded", job
-        logs: str = job["logs"]
-        assert "BROKEN" not in logs, logs
-        return logs
+# soon reached by a fork bomb; without root these tests' own processes and threads count too
+PROCESSES = 128 if IS_ROOT else 1024
 
 
 @pytest_asyncio.fixture(scope="module", loop_scope="module", params=["root", "ordinary"])
 async def site(
     request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory
-) -> AsyncIterator[Site]:
-    if request.param == "root" and not IS_ROOT:
-        pytest.skip("a service that is root: the tests are not run by root")
-    folder = tmp_path_factory.mktemp("site")
+) -> AsyncIterator[BuildSite]:
     canary = f"canary-{secrets.token_hex(16)}"
-    data_dir = folder / "service" / "data"
-    launcher = launcher_for_ordinary_user(data_dir) if request.param == "ordinary" else ()
-    with package_index(folder / "packages") as index:
-        settings = {
-            **WITHOUT_MLFLOW,
-            "ASGARD_WARM__ENABLED": "false",
-            "ASGARD_ISOLATION__LEVEL": "sandbox",
-            "ASGARD_LIMITS__PROCESSES": "128",  # soon reached by a fork bomb
-            "ASGARD_ENVIRONMENTS__INDEX_URL": index,
-            "AWS_SECRET_ACCESS_KEY": canary,
-            "HTTPS_PROXY": f"http://user:{canary}@127.0.0.1:1",
-        }
-        async with running_service(data_dir, settings, launcher) as service:
-            yield Site(service=service, packages=folder / "packages", canary=canary)
+    settings = {
+        "ASGARD_LIMITS__PROCESSES": str(PROCESSES),
+        "AWS_SECRET_ACCESS_KEY": canary,
+        "HTTPS_PROXY": f"http://user:{canary}@127.0.0.1:1",
+    }
+    folder = tmp_path_factory.mktemp("site")
+    async with running_build_site(folder, request.param, settings, canary=canary) as site:
+        yield site
 
 
-async def test_wheels_are_installed_from_a_shared_cache(site: Site) -> None:
+async def test_wheels_are_installed_from_a_shared_cache(site: BuildSite) -> None:
     make_wheel(site.packages, "plain", "OUTPUT = 'plain'")
     for name in ("plain", "plain>=1"):
         job = await site.job_with(name, "import plain\nprint(plain.OUTPUT)")
@@ -111,46 +49,27 @@ async def test_wheels_are_installed_from_a_shared_cache(site: Site) -> None:
     assert [module.stat().st_nlink for module in modules] == [3, 3]
 
 
-async def test_an_installation_error_is_reported_once(site: Site) -> None:
+async def test_an_installation_error_is_reported_once(site: BuildSite) -> None:
     job = await site.job_with("not-to-be-found", "print()")
     assert job["reason"] == "environment_failed"
     assert job["error"].count("not-to-be-found was not found") == 1, job["error"]
     assert job["logs"].count("No solution found") == 1, job["logs"]
 
 
-async def test_a_build_script_sees_no_files_of_the_service(site: Site) -> None:
-    output = await site.attacked("""
+async def test_a_build_script_sees_no_files_of_the_service(site: BuildSite) -> None:
+    attacks = """
 data = facts["DATA_DIR"]
 for name in ("asgard.db", "tokens.json", "audit.log", "service.lock", "mlflow", "jobs", "archives",
              "cache", "cache/uv", "uids"):
     attack(name, lambda: os.stat(f"{data}/{name}"))
 canary = facts["CANARY"][::-1].encode()
-big = {"/usr", "/sys", "/opt", os.path.realpath(sys.prefix), os.path.realpath(sys.base_prefix)}
-seen = 0
-for folder, directories, files in os.walk("/"):
-    directories[:] = [name for name in directories if os.path.join(folder, name) not in big]
-    for name in files:
-        try:
-            # endless files are not read
-            descriptor = os.open(os.path.join(folder, name), os.O_RDONLY | os.O_NONBLOCK)
-        except OSError:
-            continue
-        try:
-            text = os.read(descriptor, 1 << 20)
-        except OSError:
-            continue
-        finally:
-            os.close(descriptor)
-        seen += 1
-        if canary in text:
-            print("BROKEN", folder, name)
-print("seen", seen > 100)
-""")
+"""
+    output = await site.attacked(attacks + FIND_CANARY)
     assert "seen True" in output
     assert output.count("held") == 10
 
 
-async def test_a_build_script_writes_and_signals_nothing_outside(site: Site) -> None:
+async def test_a_build_script_writes_and_signals_nothing_outside(site: BuildSite) -> None:
     output = await site.attacked("""
 data = facts["DATA_DIR"]
 for path in ("/x", "/etc/x", "/usr/x", "/run/x", f"{os.path.dirname(os.__file__)}/os.py",
@@ -179,7 +98,7 @@ for folder in (data, f"{data}/environments", f"{data}/environments/builds", f"{d
     assert int(output.split(" processes")[0].split()[-1]) < 10
 
 
-async def test_a_build_leaves_no_processes(site: Site) -> None:
+async def test_a_build_leaves_no_processes(site: BuildSite) -> None:
     mark = f"mark-{secrets.token_hex(8)}"
     output = await site.attacked(
         """
@@ -198,7 +117,7 @@ print("left", hide)
     assert not processes_with(mark)
 
 
-async def test_a_fork_bomb_in_a_build_is_stopped(site: Site) -> None:
+async def test_a_fork_bomb_in_a_build_is_stopped(site: BuildSite) -> None:
     output = await site.attacked("""
 import resource
 limit = resource.getrlimit(resource.RLIMIT_NPROC)[0]
@@ -217,7 +136,7 @@ for pid in children:
     assert (await site.service.get("/health/live"))[0] == 200
 
 
-async def test_a_builds_cache_is_private(site: Site) -> None:
+async def test_a_builds_cache_is_private(site: BuildSite) -> None:
     make_wheel(site.packages, "victim", "OUTPUT = 'as it should be'")
     await site.attacked("""
 import glob
@@ -252,7 +171,7 @@ PLANTED = {
 
 
 @pytest.mark.parametrize("what", PLANTED)
-async def test_files_planted_by_a_build_are_rejected(site: Site, what: str) -> None:
+async def test_files_planted_by_a_build_are_rejected(site: BuildSite, what: str) -> None:
     name = site.hostile(f"""
 venv = os.path.realpath(os.environ["HOME"] + "/../venv")
 def replace(name, target):
@@ -280,7 +199,7 @@ def _check_environments(data_dir: Path) -> None:
                     assert path.is_file() or path.is_dir(), path
 
 
-async def test_startup_modules_run_only_inside_the_job(site: Site) -> None:
+async def test_startup_modules_run_only_inside_the_job(site: BuildSite) -> None:
     mark = f"mark-{secrets.token_hex(8)}"
     code = (
         "import os, sys; sys.stderr.write('runs as %d in %s\\n' % (os.getpid(),"
@@ -297,14 +216,14 @@ async def test_startup_modules_run_only_inside_the_job(site: Site) -> None:
     assert mark not in site.service.log.read_text()
 
 
-async def test_a_wheel_does_not_replace_the_interpreter(site: Site) -> None:
+async def test_a_wheel_does_not_replace_the_interpreter(site: BuildSite) -> None:
     scripts = "taking_over-1.data/scripts/python"
     make_wheel(site.packages, "taking_over", "", further={scripts: "#!/bin/sh\necho taken\n"})
     job = await site.job_with("taking_over")
     assert job["reason"] == "environment_failed", job
 
 
-async def test_a_wheel_writes_nothing_outside_its_environment(site: Site) -> None:
+async def test_a_wheel_writes_nothing_outside_its_environment(site: BuildSite) -> None:
     further = {
         "leading_out-1.dist-info/entry_points.txt": (
             "[console_scripts]\n../../../../escaped = leading_out:main\n"

@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 
 from asgard_async.supervisor.shim import linux
-from tests.supervisor.sandbox.conftest import PRELUDE
+from tests.support.attack_scripts import PRELUDE
 from tests.support.run_with_session_key import ADD_KEY, NAME, NO_KEYRINGS
 from tests.support.service import WITHOUT_MLFLOW, Service, running_service
 

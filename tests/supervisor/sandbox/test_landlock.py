@@ -7,7 +7,7 @@ import pytest
 import pytest_asyncio
 
 from asgard_async.supervisor.shim import landlock
-from tests.supervisor.sandbox.conftest import PRELUDE
+from tests.support.attack_scripts import PRELUDE
 from tests.support.service import WITHOUT_MLFLOW, Service, running_service
 from tests.support.service_users import IS_ROOT, launcher, launcher_for_ordinary_user
 

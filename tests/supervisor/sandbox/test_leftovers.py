@@ -5,7 +5,7 @@ from pathlib import Path
 import pytest
 
 from asgard_async.supervisor.shim import landlock
-from tests.supervisor.sandbox.conftest import PRELUDE
+from tests.support.attack_scripts import PRELUDE
 from tests.support.service import WITHOUT_MLFLOW, running_service
 from tests.support.service_users import IS_ROOT, launcher
 

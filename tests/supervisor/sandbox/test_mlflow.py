@@ -1,4 +1,4 @@
-"""Attacks by way of the embedded MLflow, which reads and writes where jobs tell it to."""
+"""Attacks through the embedded MLflow, which reads and writes paths that jobs choose."""
 
 import secrets
 import stat
@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 import pytest_asyncio
 
-from tests.supervisor.sandbox.conftest import PRELUDE
+from tests.support.attack_scripts import PRELUDE
 from tests.support.processes import processes_with
 from tests.support.service import QUICK_TO_WARM, Service, running_service
 from tests.support.service_users import IS_ROOT, launcher_for_ordinary_user

@@ -1,6 +1,6 @@
-"""Secrets of the service, of builds and of MLflow are not in what jobs can read of processes.
+"""Jobs cannot read secrets of the service, of builds and of MLflow in /proc.
 
-The levels without a namespace of processes, where a job sees all of the machine's in /proc.
+The tests use the levels without a pid namespace, on which jobs see all processes of the machine.
 """
 
 import secrets
@@ -10,7 +10,7 @@ from pathlib import Path
 import pytest
 
 from asgard_async.supervisor.shim import landlock
-from tests.supervisor.sandbox.conftest import PRELUDE
+from tests.support.attack_scripts import PRELUDE
 from tests.support.eventually import eventually
 from tests.support.processes import processes_with
 from tests.support.service import QUICK_TO_WARM, WITHOUT_MLFLOW, running_service

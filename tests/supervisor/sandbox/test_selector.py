@@ -51,7 +51,7 @@ async def sandboxed(tmp_path_factory: pytest.TempPathFactory) -> AsyncIterator[S
 
 
 async def refused(service: Service) -> str:
-    """The reason for which it takes no jobs."""
+    """The reason why it accepts no jobs."""
     status, ready = await service.get("/health/ready")
     assert (status, (await service.get("/health/live"))[0]) == (503, 200)
     status, problem = await service.upload("print()")

@@ -6,7 +6,7 @@ import json
 import math
 import os
 import sys
-from collections.abc import AsyncIterator, Sequence
+from collections.abc import AsyncIterator, Mapping, Sequence
 from contextlib import asynccontextmanager
 from datetime import UTC, datetime
 from pathlib import Path
@@ -18,9 +18,10 @@ from asgard_async.core.archives.unpack import unpack
 from asgard_async.domain.attempt import AttemptId, End, Ended, Stop
 from asgard_async.domain.job import Started
 from asgard_async.domain.resources import ResourceRequest
-from asgard_async.domain.status import ColdReason
+from asgard_async.domain.status import ColdReason, Isolation
 from asgard_async.environments.spec import EnvironmentSpec
 from asgard_async.executors.base import AttemptRequest, CannotStart, EnvironmentFailed
+from asgard_async.supervisor.limits.mechanisms import Mechanism
 from asgard_async.supervisor.limits.resource_limits import ResourceLimits
 from tests.support.eventually import eventually
 from tests.support.plain_executor.files import PlainFiles
@@ -30,13 +31,13 @@ RUNNER = Path(__file__).parent / "runner.py"
 POLL_SECONDS = 0.02
 ARCHIVES = ArchiveLimits(max_members=100, max_unpacked_bytes=1 << 20)
 SLOW = "slow"
-"""A requirement whose environment is never done."""
+"""A requirement whose environment is never ready."""
 UNKNOWN = "unknown"
 """A requirement whose environment cannot be built."""
 
 
 class PlainExecutor:
-    """Runs attempts in `root`/<job_id>.<number>. Environments are only pretended to be built."""
+    """Runs attempts in `root`/<job_id>.<number>. It only pretends to build environments."""
 
     def __init__(self, root: Path) -> None:
         self._root = root
@@ -46,6 +47,8 @@ class PlainExecutor:
         self.abandoned: list[EnvironmentSpec] = []
         self.collectors: Sequence[Collector] = ()
         self.problem: str | None = None
+        self.isolation: Isolation | None = Isolation.PROCESS
+        self.mechanisms: Mapping[str, Mechanism] = {"memory": Mechanism.NOTHING}
 
     def prewarm(self) -> None:
         pass

@@ -1,7 +1,10 @@
 """The files of the plain executor's jobs."""
 
 import shutil
+from collections.abc import Mapping
 from pathlib import Path
+
+from asgard_async.executors.base import SharedDirectory
 
 
 class PlainFiles:
@@ -36,6 +39,15 @@ class PlainFiles:
         for directory in self._root.glob(f"{job_id}.*"):
             shutil.rmtree(directory)
         self.remove_log(job_id)
+
+    def environments(self) -> Mapping[str, SharedDirectory]:
+        return {}
+
+    def caches(self) -> Mapping[str, SharedDirectory]:
+        return {}
+
+    def sweep_caches(self) -> None:
+        pass
 
     def _logs(self, job_id: str) -> list[Path]:
         return list((self._root / "logs").glob(f"{job_id}.txt"))

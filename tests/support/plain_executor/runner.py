@@ -89,7 +89,7 @@ def finish(directory: Path, **facts: Any) -> None:
 
 
 def replace(path: Path, text: str) -> None:
-    """Write a file so that it is there as a whole or not at all."""
+    """Write a file atomically."""
     new = path.with_name(f"{path.name}.new")
     new.write_text(text)
     new.rename(path)

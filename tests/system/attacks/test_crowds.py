@@ -71,7 +71,7 @@ async def readers(service: Service, count: int) -> bool:
 
 
 def has_got_some(one: socket.socket) -> bool:
-    """Return whether a part of the log waits there: more than the headers and a status frame."""
+    """Return whether part of the log has arrived: more than the headers and a status frame."""
     with contextlib.suppress(BlockingIOError):
         return len(one.recv(FEW_BYTES, socket.MSG_PEEK)) > FEW_BYTES // 2
     return False
@@ -101,9 +101,9 @@ async def test_a_thousand_idle_sockets_do_no_harm(service: Service, many_files: 
 async def test_stalled_log_readers_do_no_harm(
     service: Service, many_files: None, stalled_readers: int
 ) -> None:
-    """As many as all clients together may have, and no more of an address than one may have.
+    """As many as all clients together may have, with no more per address than allowed.
 
-    The log is complete: a reader that has received all of it is not counted any longer.
+    The log is complete, and a reader that has received all of it is no longer counted.
     """
     job_id = await service.submit("print(('x' * 99 + '\\n') * 20_000)")
     await service.finished(job_id)

@@ -12,7 +12,7 @@ PINGS = frame(PING, b"there?") * 300
 
 
 async def test_a_reader_gone_before_its_pongs_does_no_harm(service: Service) -> None:
-    """It is removed at once, although the job prints nothing whose sending could fail."""
+    """It is removed at once, although the job prints nothing, so that no send can fail."""
     job_id = await service.submit("import time\ntime.sleep(600)")
     await service.phase(job_id, "running")
     for _ in range(20):

@@ -38,7 +38,7 @@ print("left")
 OPEN_FILES = 300
 """The service's limit, below that of most machines, so that fewer levels reach it."""
 FEW_LEVELS, MANY_LEVELS = 2 * OPEN_FILES, 10 * OPEN_FILES
-"""A walk that keeps every directory open fails at both; one walk kept every eighth."""
+"""A walk that keeps every directory open fails at both. An earlier one kept every eighth."""
 LARGEST_LOG = 100_000
 
 

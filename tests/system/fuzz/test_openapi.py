@@ -54,7 +54,7 @@ async def test_the_service_responds_as_documented(
         if search.is_long:
             for number, what in re.findall(r"([\d,]+) (generated|passed|failed)\b", output):
                 search.count(f"cases {what}", int(number.replace(",", "")))
-            search.tell()
+            search.report()
         assert code == 0, output
         # chains followed the links, and not only names that match
         assert re.search(r"API Links:\s+\d+ covered", output), output

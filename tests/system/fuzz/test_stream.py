@@ -73,7 +73,7 @@ protocols = st.one_of(
 
 
 @dataclass(frozen=True, kw_only=True)
-class Visit:
+class ConnectionPlan:
     """The behaviour of a reader on one connection, which resumes where the last one ended."""
 
     messages: int
@@ -81,7 +81,7 @@ class Visit:
     sends: list[bytes]
 
 
-visits = st.builds(Visit, messages=st.integers(0, 30), sends=st.lists(sent, max_size=3))
+plans = st.builds(ConnectionPlan, messages=st.integers(0, 30), sends=st.lists(sent, max_size=3))
 
 
 @dataclass(kw_only=True)
@@ -95,14 +95,14 @@ class Reader:
     """Offset, next and text of every frame; a hole has no text."""
     end: dict[str, Any] | None = None
 
-    async def visit(self, visit: Visit | None) -> None:
+    async def connect(self, plan: ConnectionPlan | None) -> None:
         """Connect, misbehave and disconnect; None reads to the end without misbehaving."""
         connection = await RawSocket.connect(self.port, self.path, str(self.offset))
         try:
             assert connection.status == 101, connection.head
-            for data in visit.sends if visit else ():
+            for data in plan.sends if plan else ():
                 connection.send(data)
-            left = visit.messages if visit else None
+            left = plan.messages if plan else None
             while left is None or left > 0:
                 document = await connection.document()
                 if document is None:
@@ -144,22 +144,22 @@ def test_interrupted_readers_get_the_whole_log(tmp_path: Path) -> None:
             live.run(live.service.finished(job_id))
         seeds = itertools.count()
 
-        def resume(name: str, begin: int, visits: list[Visit]) -> None:
-            search.count("connections", len(visits) + 1)
+        def resume(name: str, begin: int, plans: list[ConnectionPlan]) -> None:
+            search.count("connections", len(plans) + 1)
             if name == "live":
                 search.count("jobs")
                 job_id = live.run(live.service.submit(LIVE.replace("{seed}", str(next(seeds)))))
                 begin = 0
             else:
                 job_id = jobs[name]
-            live.run(read_in_visits(live, job_id, begin, visits))
+            live.run(read_in_connections(live, job_id, begin, plans))
 
         search.examples(
             resume,
             short=15,
             name=st.sampled_from([*SCRIPTS, "live"]),
             begin=st.one_of(st.just(0), st.integers(0, LOG_BYTES * 3)),
-            visits=st.lists(visits, max_size=6),
+            plans=st.lists(plans, max_size=6),
         )
         live.run(eventually(lambda: nobody_reads(live), what="every reader is forgotten"))
         live.service.assert_unharmed()
@@ -190,16 +190,18 @@ def log_file(live: LiveService, job_id: str) -> Path:
     return live.service.data_dir / "jobs" / job_id / "job.log"
 
 
-async def read_in_visits(live: LiveService, job_id: str, begin: int, visits: list[Visit]) -> None:
+async def read_in_connections(
+    live: LiveService, job_id: str, begin: int, plans: list[ConnectionPlan]
+) -> None:
     path = f"/mlops/training/jobs/{job_id}/logs/ws"
     log = log_file(live, job_id)
     if log.exists() and begin:
         begin = min(begin, log.stat().st_size)
     reader = Reader(port=live.service.port, path=path, offset=begin, received=[])
-    for visit in visits:
-        await asyncio.wait_for(reader.visit(visit), 60)
+    for plan in plans:
+        await asyncio.wait_for(reader.connect(plan), 60)
     reader.end = None
-    await asyncio.wait_for(reader.visit(None), 60)
+    await asyncio.wait_for(reader.connect(None), 60)
     stored = log.read_bytes()
     reader.check(stored, begin)
 

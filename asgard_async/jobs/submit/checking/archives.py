@@ -12,7 +12,7 @@ from pathlib import Path
 from typing import Any
 
 from asgard_async.core.archives.names import ArchiveLimits
-from asgard_async.core.archives.unpack import Program
+from asgard_async.core.archives.unpack import ArchivedProgram
 from asgard_async.core.fair_semaphore import FairSemaphore, SemaphoreUnavailable
 from asgard_async.domain.errors import InvalidSubmission, TooManyChecks
 from asgard_async.jobs.submit.checking.process import CheckingProcess
@@ -38,10 +38,10 @@ class ArchiveChecker:
         self._max_script_bytes = max_script_bytes
         self._deadline = deadline_seconds
         self._semaphore = FairSemaphore(
-            PROCESSES, max_waiting=max_waiting, patience_seconds=deadline_seconds
+            PROCESSES, max_waiting=max_waiting, max_wait_seconds=deadline_seconds
         )
 
-    async def program_in(self, entrypoint: str, archive: Path, owner: str = "") -> Program:
+    async def program_in(self, entrypoint: str, archive: Path, owner: str = "") -> ArchivedProgram:
         """Check every member of an archive and return the facts of its program.
 
         Raises:
@@ -63,7 +63,7 @@ class ArchiveChecker:
         if "error" in answer:
             raise InvalidSubmission({answer["field"]: [answer["error"]]})
         imports = answer["imports"]
-        return Program(answer["source"], None if imports is None else frozenset(imports))
+        return ArchivedProgram(answer["source"], None if imports is None else frozenset(imports))
 
     async def _ask(self, request: bytes) -> dict[str, Any]:
         process = await CheckingProcess.start(PROGRAM)

@@ -18,7 +18,7 @@ logger = logging.getLogger(__name__)
 
 COMPILER = Path(__file__).parent / "compiler.py"
 PROCESSES = 2
-PATIENCE_SECONDS = 60.0
+MAX_WAIT_SECONDS = 60.0
 """Longest wait for a process or its answer; clients do not wait longer for a response."""
 LOOK_AGAIN_SECONDS = 0.02
 """Shortest pause between two looks at the processor time of a process."""
@@ -32,7 +32,7 @@ class ScriptChecker:
         self._semaphore = FairSemaphore(
             PROCESSES,
             max_waiting=max_waiting,
-            patience_seconds=PATIENCE_SECONDS,
+            max_wait_seconds=MAX_WAIT_SECONDS,
         )
         self._idle: list[CheckingProcess] = []
 
@@ -81,7 +81,7 @@ class ScriptChecker:
         is_last = True
         asking = asyncio.create_task(process.ask(script), name="check a script")
         try:
-            async with asyncio.timeout(PATIENCE_SECONDS):
+            async with asyncio.timeout(MAX_WAIT_SECONDS):
                 if not await self._is_in_time(process, asking):
                     logger.warning("compiling a script timed out")
                     return None

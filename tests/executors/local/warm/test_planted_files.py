@@ -1,4 +1,4 @@
-"""Files that jobs write are read by no fork server, which runs outside of the sandbox."""
+"""Fork servers run outside the sandbox and read no files that jobs write."""
 
 import ast
 from collections.abc import AsyncIterator

@@ -52,7 +52,7 @@ def processes_with_program(service: Service) -> list[int]:
 
 @pytest_asyncio.fixture(scope="module", loop_scope="module")
 async def unharmed(tmp_path_factory: pytest.TempPathFactory) -> AsyncIterator[Service]:
-    """A service for the tests that do its fork server no harm."""
+    """A service for tests that do not disturb its fork server."""
     data_dir = tmp_path_factory.mktemp("warm") / "data"
     async with running_service(data_dir, SETTINGS) as service:
         await ready(service)

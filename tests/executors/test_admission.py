@@ -7,7 +7,7 @@ import pytest
 from asgard_async.core.timestamps import now
 from asgard_async.domain.job import Job, JobSpec
 from asgard_async.domain.status import Phase
-from asgard_async.scheduling.admission import SlotAdmission
+from asgard_async.executors.admission import SlotAdmission
 
 JOB = Job(
     seq=1,

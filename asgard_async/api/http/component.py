@@ -2,14 +2,13 @@
 
 import asyncio
 import logging
-import os
 import socket
-from collections.abc import AsyncIterator, MutableMapping, Sequence
+from collections.abc import AsyncIterator, Sequence
 
 from aiohttp import web
 
 from asgard_async.config.component import CONFIG
-from asgard_async.supervisor.held_sockets import HELD_SOCKETS
+from asgard_async.supervisor.component import HELD_SOCKETS
 from asgard_async.supervisor.shim.socket_holder import SERVICE
 from asgard_async.supervisor.tcp_listeners import BACKLOG, Addresses, listen
 
@@ -18,8 +17,6 @@ logger = logging.getLogger(__name__)
 LISTENERS = web.AppKey("listeners", list[socket.socket])
 """Set to an empty list by who serves the application; filled before any job can start."""
 SYSTEMD_SOCKETS = web.AppKey("systemd_sockets", Sequence[socket.socket])
-FIRST_DESCRIPTOR = 3
-"""SD_LISTEN_FDS_START of sd_listen_fds(3)."""
 
 
 async def listening(app: web.Application) -> AsyncIterator[None]:
@@ -52,25 +49,6 @@ async def accept_connections(runner: web.AppRunner) -> Sequence[str]:
     for sock in listeners:
         await web.SockSite(runner, sock, backlog=BACKLOG).start()
     return [_url(sock) for sock in listeners]
-
-
-def sockets_from_systemd(environment: MutableMapping[str, str]) -> Sequence[socket.socket]:
-    """Return the listening sockets that systemd has passed to this process (sd_listen_fds(3)).
-
-    Removes the variables, which child processes must not see.
-    """
-    is_addressee = environment.pop("LISTEN_PID", "") == str(os.getpid())
-    count = environment.pop("LISTEN_FDS", "")
-    environment.pop("LISTEN_FDNAMES", None)
-    if not is_addressee or not count.isdecimal():
-        return ()
-    sockets = []
-    for number in range(FIRST_DESCRIPTOR, FIRST_DESCRIPTOR + int(count)):
-        os.set_inheritable(number, False)
-        sock = socket.socket(fileno=number)
-        sock.setblocking(False)
-        sockets.append(sock)
-    return sockets
 
 
 def _url(sock: socket.socket) -> str:
