@@ -69,6 +69,8 @@ class Specification(Record, frozen=True, kw_only=True):
     model_name: str
     entrypoint: str | None = None
     requirements: tuple[str, ...] = ()
+    args: tuple[str, ...] = ()
+    params: dict[str, bool | int | float | str] = msgspec.field(default_factory=dict)
     tags: dict[str, str] = msgspec.field(default_factory=dict)
     timeout: int | None = None
     priority: int = 0

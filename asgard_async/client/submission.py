@@ -28,15 +28,15 @@ class UploadWarning(UserWarning):
     """Files of a directory were left out of an upload."""
 
 
-def check_requirements(requirements: Sequence[str]) -> list[str]:
-    """Return the requirements as a list.
+def list_of_text(name: str, texts: Sequence[str]) -> list[str]:
+    """Return the value of an argument as a list.
 
     Raises:
-        TypeError: `requirements` is a string, whose characters would count as requirements.
+        TypeError: it is a string, whose characters would count as its entries.
     """
-    if isinstance(requirements, str):
-        raise TypeError(f"requirements must be a list: requirements=[{requirements!r}]")
-    return list(requirements)
+    if isinstance(texts, str):
+        raise TypeError(f"{name} must be a list: {name}=[{texts!r}]")
+    return list(texts)
 
 
 def needs_entrypoint(path: Path) -> bool:

@@ -25,6 +25,9 @@ class Accepted:
     example: object = None
 
 
+Scalar = bool | int | float | str
+"""The value of a parameter."""
+
 ACCEPTED = "accepted"
 """The key of `Accepted` in a field's metadata."""
 
@@ -67,6 +70,8 @@ class JobSpec:
     """The file of an archive to run; None for a script."""
     requirements: tuple[str, ...] = ()
     environment_vars: Mapping[str, str] = field(default_factory=dict)
+    args: tuple[str, ...] = ()
+    params: Mapping[str, Scalar] = field(default_factory=dict)
     timeout: int
     tags: Mapping[str, str] = field(default_factory=dict)
     priority: int = field(
@@ -85,6 +90,14 @@ class JobSpec:
     def resources(self) -> ResourceRequest:
         """The resources that the job requests."""
         return ResourceRequest(memory_mb=self.memory_mb, cpus=self.cpus)
+
+    @property
+    def arguments(self) -> tuple[str, ...]:
+        """The script's command-line arguments: `args`, and `--name=value` for each parameter."""
+        return (
+            *self.args,
+            *(f"--{name}={_argument_text(value)}" for name, value in self.params.items()),
+        )
 
     def digest(self) -> str:
         """Return the SHA-256 of all fields; equal digests mean equal requests.
@@ -114,6 +127,10 @@ def _default_of(declared: Field[Any]) -> object:
     if declared.default_factory is not MISSING:
         return declared.default_factory()
     return declared.default
+
+
+def _argument_text(value: Scalar) -> str:
+    return value if isinstance(value, str) else json.dumps(value)
 
 
 def _plain(value: object) -> object:

@@ -31,6 +31,8 @@ class AttemptRequest:
     attempt: AttemptId
     script_name: str
     """Path of the program below the working directory."""
+    arguments: Sequence[str] = ()
+    """Command-line arguments of the program."""
     script: bytes = b""
     """Source code of the program, unless there is an archive."""
     archive: Path | None = None

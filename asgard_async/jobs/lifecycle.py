@@ -6,6 +6,7 @@ cancellation may cut off each step at any point; `resume` continues from the dur
 
 import asyncio
 import contextlib
+import json
 import logging
 from collections.abc import Awaitable, Callable
 from dataclasses import replace
@@ -179,6 +180,7 @@ class Lifecycle:
         request = AttemptRequest(
             attempt=_attempt(job),
             script_name=job.spec.entrypoint or job.spec.script_name,
+            arguments=job.spec.arguments,
             script=await self._store.script(job.job_id) if job.archive is None else b"",
             archive=self._archives.path(job.archive) if job.archive is not None else None,
             environment=environment,
@@ -189,6 +191,7 @@ class Lifecycle:
                 **job.spec.environment_vars,
                 **variables,
                 "ASGARD_JOB_ID": job.job_id,
+                **_params_variable(job),
             },
             own_variables=frozenset(job.spec.environment_vars),
             owner=job.submitted_by,
@@ -305,3 +308,7 @@ def _describe_end(ended: Ended) -> str:
             return "was never started"
         case _:
             return f"could not be started: {ended.error}"
+
+
+def _params_variable(job: Job) -> dict[str, str]:
+    return {"ASGARD_PARAMS": json.dumps(dict(job.spec.params))} if job.spec.params else {}

@@ -84,6 +84,7 @@ class Recorder:
             attempt=job.attempt,
             server_id=self._server_id,
             tags=job.spec.tags,
+            arguments=job.spec.arguments,
             own=job.spec.environment_vars,
             token=token,
         )

@@ -1,7 +1,8 @@
 """A job's MLflow variables: the server to log to, and the tags that identify its runs."""
 
 import json
-from collections.abc import Mapping
+import shlex
+from collections.abc import Mapping, Sequence
 
 from yarl import URL
 
@@ -10,6 +11,8 @@ from asgard_async.mlflow.address import MlflowAddress
 JOB_TAG = "asgard.job_id"
 ATTEMPT_TAG = "asgard.attempt"
 SERVER_TAG = "asgard.server_id"
+ARGUMENTS_TAG = "asgard.args"
+MAX_TAG_VALUE = 5000
 LOOPBACK = ("localhost", "127.0.0.1", "::1")
 
 
@@ -22,6 +25,7 @@ def job_environment(
     server_id: str,
     tags: Mapping[str, str],
     own: Mapping[str, str],
+    arguments: Sequence[str] = (),
     token: str = "",
 ) -> dict[str, str]:
     """Return the variables that make a script log to its experiment and tag its runs.
@@ -31,6 +35,8 @@ def job_environment(
     the variables that the job was submitted with.
     """
     run_tags = {**tags, JOB_TAG: job_id, ATTEMPT_TAG: str(attempt), SERVER_TAG: server_id}
+    if arguments:
+        run_tags[ARGUMENTS_TAG] = _shortened(shlex.join(arguments))
     variables = {
         "MLFLOW_TRACKING_URI": address.public_uri,
         "MLFLOW_EXPERIMENT_NAME": experiment_name,
@@ -45,6 +51,10 @@ def job_environment(
         variables["MLFLOW_TRACKING_USERNAME"] = address.username
         variables["MLFLOW_TRACKING_PASSWORD"] = address.password
     return variables
+
+
+def _shortened(value: str) -> str:
+    return value if len(value) <= MAX_TAG_VALUE else value[: MAX_TAG_VALUE - 1] + "…"
 
 
 def _without_proxy(address: MlflowAddress, own: Mapping[str, str]) -> dict[str, str]:

@@ -9,7 +9,7 @@ import msgspec
 from marshmallow import fields
 
 from asgard_async.api.http.json_body import MAX_COMPOUND_BYTES, TOO_LARGE, UNKNOWN_FIELD
-from asgard_async.api.schemas.fields import Flag, Number, TextMap, WholeNumber
+from asgard_async.api.schemas.fields import Flag, Number, ScalarMap, TextMap, WholeNumber
 from asgard_async.api.schemas.submission import UploadFormSchema
 from asgard_async.domain.errors import InvalidSubmission
 from asgard_async.jobs.submit.requirements import read_requirements_file
@@ -18,6 +18,8 @@ NOT_UTF8 = "Must be valid UTF-8."
 REPEATED = "Must be given only once."
 
 REQUIREMENTS = "requirements"
+REPEATABLE = {REQUIREMENTS, "args"}
+"""Lists, with one part for each entry."""
 FILES = {"script", "archive"}
 FIELDS = {name: field for name, field in UploadFormSchema().fields.items() if name not in FILES}
 
@@ -45,7 +47,7 @@ def add_field(
     if not is_field(name):
         add_error(name, UNKNOWN_FIELD)
         return
-    if name in document and name != REQUIREMENTS:
+    if name in document and name not in REPEATABLE:
         add_error(name, REPEATED)
         return
     try:
@@ -55,7 +57,7 @@ def add_field(
             )
             return
         text = content.decode("utf-8-sig" if is_file else "utf-8")
-        if name == REQUIREMENTS:
+        if name in REPEATABLE:
             document.setdefault(name, []).append(text)
         else:
             document[name] = _value(name, text)
@@ -87,4 +89,6 @@ def _value(name: str, text: str) -> Any:
 def _not_an_object(field: fields.Field[Any]) -> str:
     if isinstance(field, fields.Nested):
         return f"Must be a JSON object such as {json.dumps(field.schema.Meta.example)}."  # type: ignore[attr-defined]  # ours
+    if isinstance(field, ScalarMap):
+        return "Must be a JSON object of text, numbers, true or false."
     return "Must be a JSON object whose values are text."

@@ -20,14 +20,14 @@ from asgard_async.api.errors import (
 from asgard_async.api.http.bodies import IncomingBodies, IncomingBody
 from asgard_async.api.http.form_fields import REPEATED, add_field, is_field
 from asgard_async.api.http.parser import is_unicode
-from asgard_async.api.schemas.submission_rules import MAX_REQUIREMENTS
+from asgard_async.api.schemas.submission_rules import MAX_ARGS, MAX_REQUIREMENTS
 from asgard_async.config import Config
 from asgard_async.core.archives.suffixes import SUFFIXES, accepted_suffix
 from asgard_async.domain.submission import UploadedArchive
 from asgard_async.store.archives import ArchiveStore
 
-MAX_PARTS = MAX_REQUIREMENTS + 100
-"""`requirements` may be repeated."""
+MAX_PARTS = MAX_REQUIREMENTS + MAX_ARGS + 100
+"""`requirements` and `args` may be repeated."""
 CHUNK = 1 << 16
 BLOCK = 1 << 20
 """Bytes per write to disk; each write takes a call to a thread."""

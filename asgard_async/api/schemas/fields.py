@@ -127,6 +127,8 @@ class TextMap(fields.Dict):
     """An object of bounded size whose values are text. Errors are by name: {"tags": {"a": […]}}."""
 
     default_error_messages = {"invalid": "Must be an object whose values are text."}
+    value_types: tuple[type, ...] = (str,)
+    value_message = "The value must be text."
 
     def __init__(
         self,
@@ -134,9 +136,10 @@ class TextMap(fields.Dict):
         max_entries: int,
         check_name: Iterable[Check] = (),
         check_text: Iterable[Check] = (),
+        values: fields.Field[Any] | None = None,
         **kwargs: Any,
     ) -> None:
-        super().__init__(keys=fields.String(), values=fields.String(), **kwargs)
+        super().__init__(keys=fields.String(), values=values or fields.String(), **kwargs)
         self.max_entries = max_entries
         self.check_name = tuple(check_name)
         self.check_text = tuple(check_text)
@@ -157,9 +160,23 @@ class TextMap(fields.Dict):
 
     def _check(self, name: str, text: object) -> list[str]:
         messages = [message for check in self.check_name if (message := check(name))]
+        if not isinstance(text, self.value_types):
+            return [*messages, self.value_message]
         if not isinstance(text, str):
-            return [*messages, "The value must be text."]
+            return messages
         return messages + [message for check in self.check_text if (message := check(text))]
+
+
+class ScalarMap(TextMap):
+    """An object of bounded size whose values are text, numbers, true or false."""
+
+    default_error_messages = {"invalid": "Must be an object of text, numbers, true or false."}
+    value_types = (str, bool, int, float)
+    value_message = "The value must be text, a number, true or false."
+
+    def __init__(self, **kwargs: Any) -> None:
+        values: fields.Field[Any] = fields.Raw(metadata={"type": ["string", "number", "boolean"]})
+        super().__init__(values=values, **kwargs)
 
 
 @documented(pattern=r"^[^\x00]*$")

@@ -9,7 +9,14 @@ from typing import Any
 
 from marshmallow import Schema, fields
 
-from asgard_async.api.schemas.fields import Flag, Number, TextList, TextMap, WholeNumber
+from asgard_async.api.schemas.fields import (
+    Flag,
+    Number,
+    ScalarMap,
+    TextList,
+    TextMap,
+    WholeNumber,
+)
 from asgard_async.api.schemas.jobs import JobSchema, nested_in_job, time_field
 from asgard_async.api.schemas.submission import (
     ArchiveSubmissionSchema,
@@ -59,6 +66,8 @@ def _shown_field(field: fields.Field[Any], *, is_nullable: bool) -> fields.Field
             return fields.Float(**options)
         case TextList():
             return fields.List(fields.String(), **options)
+        case ScalarMap():
+            return fields.Dict(keys=fields.String(), values=field.value_field, **options)
         case TextMap():
             return fields.Dict(keys=fields.String(), values=fields.String(), **options)
         case _:

@@ -18,6 +18,7 @@ from marshmallow.validate import Length, Range
 from asgard_async.api.schemas.fields import (
     Flag,
     Number,
+    ScalarMap,
     TextList,
     TextMap,
     WholeNumber,
@@ -26,6 +27,7 @@ from asgard_async.api.schemas.fields import (
 )
 from asgard_async.api.schemas.script import Script, base64_size
 from asgard_async.api.schemas.submission_rules import (
+    MAX_ARGS,
     MAX_ENTRIES,
     MAX_ENTRYPOINT,
     MAX_MODEL_NAME,
@@ -33,11 +35,15 @@ from asgard_async.api.schemas.submission_rules import (
     MAX_REQUIREMENT,
     MAX_REQUIREMENTS,
     SubmissionLimits,
+    args_size,
+    argument,
     entrypoint,
     environment_size,
     file_name,
     idempotency_key,
     model_name,
+    param_name,
+    params_size,
     tag_key,
     tag_value,
     tags_size,
@@ -132,6 +138,8 @@ class SubmissionSchema(Schema):
             "model_name": "churn",
             "requirements": ["scikit-learn"],
             "environment_vars": {"EPOCHS": "3"},
+            "args": ["--verbose"],
+            "params": {"lr": 0.1, "depth": 6},
             "timeout": 600,
             "tags": {"team": "fraud"},
             "priority": 0,
@@ -173,6 +181,28 @@ class SubmissionSchema(Schema):
         load_default=dict,
         validate=environment_size,
         metadata={"description": "Environment variables of the script."},
+    )
+    args = TextList(
+        max_entries=MAX_ARGS,
+        check=[as_validator(argument), as_validator(no_nul)],
+        load_default=list,
+        validate=args_size,
+        metadata={
+            "description": "Command-line arguments of the script.",
+            "example": ["--verbose"],
+        },
+    )
+    params = ScalarMap(
+        max_entries=MAX_ENTRIES,
+        check_name=[param_name],
+        check_text=[argument, no_nul],
+        load_default=dict,
+        validate=params_size,
+        metadata={
+            "description": "Parameters of the script: `--name=value` after `args`, and JSON in"
+            " ASGARD_PARAMS.",
+            "example": {"lr": 0.1, "depth": 6},
+        },
     )
     timeout = WholeNumber(
         metadata={"description": "Time limit in seconds; the default is configured."}
@@ -270,6 +300,7 @@ def to_archive_submission(
 def _to_spec(fields: dict[str, Any], script_sha256: str) -> JobSpec:
     fields |= fields.pop("resources")
     fields["requirements"] = tuple(fields["requirements"])
+    fields["args"] = tuple(fields["args"])
     return JobSpec(script_sha256=script_sha256, **fields)
 
 

@@ -3,13 +3,14 @@
 import json
 import posixpath
 import re
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 from marshmallow import ValidationError
 
 from asgard_async.api.schemas.fields import documented
 from asgard_async.config import JobsConfig, LimitsConfig
+from asgard_async.domain.job import Scalar
 from asgard_async.executors.environment_variables import is_reserved
 
 MAX_NAME = 255
@@ -27,6 +28,12 @@ MAX_TAG_VALUE = 5000
 MAX_TAGS_BYTES = 96 * 1024
 """Size as JSON. The script receives all tags in one variable, which Linux limits to 128 KiB."""
 MAX_KEY = 255
+MAX_ARGS = 1000
+MAX_PARAM_NAME = 250
+MAX_ARGUMENT = 8000
+MAX_ARGUMENTS_BYTES = 64 * 1024
+"""Size of `args`, and of `params`, as JSON."""
+MAX_INTEGER = 2**63
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -131,6 +138,42 @@ def environment_size(variables: Mapping[str, str]) -> None:
     size = sum(len(name.encode()) + len(value.encode()) + 2 for name, value in variables.items())
     if size > MAX_ENVIRONMENT_BYTES:
         raise ValidationError(f"Too large: {size} bytes; the limit is {MAX_ENVIRONMENT_BYTES}.")
+
+
+@documented(minLength=1, maxLength=MAX_PARAM_NAME, pattern=r"^[A-Za-z_][A-Za-z0-9_.\-]*$")
+def param_name(name: str) -> str | None:
+    if not re.fullmatch(r"[A-Za-z_][A-Za-z0-9_.\-]*", name) or len(name) > MAX_PARAM_NAME:
+        return (
+            "Not the name of a parameter: use letters, digits, '_', '.' and '-', starting with a"
+            f" letter, at most {MAX_PARAM_NAME}."
+        )
+    return None
+
+
+@documented(maxLength=MAX_ARGUMENT)
+def argument(text: str) -> str | None:
+    if len(text) > MAX_ARGUMENT:
+        return f"Must have at most {MAX_ARGUMENT} characters; send long text in a file."
+    return None
+
+
+def args_size(args: Sequence[str]) -> None:
+    _check_arguments_size(args)
+
+
+def params_size(params: Mapping[str, Scalar]) -> None:
+    _check_arguments_size(params)
+    for name, value in params.items():
+        if isinstance(value, int) and abs(value) >= MAX_INTEGER:
+            raise ValidationError({name: ["The number is too large; send it as text."]})
+
+
+def _check_arguments_size(value: object) -> None:
+    size = len(json.dumps(value))
+    if size > MAX_ARGUMENTS_BYTES:
+        raise ValidationError(
+            f"Too large: {size} bytes as JSON; the limit is {MAX_ARGUMENTS_BYTES}."
+        )
 
 
 def tags_size(tags: Mapping[str, str]) -> None:

@@ -15,6 +15,7 @@ import click
 from asgard_async.cli.connection import Failure, as_document, client_command, connect
 from asgard_async.cli.entrypoint import entrypoint_for
 from asgard_async.cli.exit_codes import NO_RESULT, exit_code_of
+from asgard_async.cli.key_values import pairs, scalar
 from asgard_async.cli.options import json_option, requirements_option
 from asgard_async.cli.output import print_json
 from asgard_async.cli.sanitiser import one_line
@@ -60,6 +61,7 @@ class Cpus(click.FloatRange):
 
 @click.command()
 @click.argument("script", type=click.Path(exists=True, path_type=Path))
+@click.argument("arguments", nargs=-1, metavar="[-- ARGS…]")
 @click.option(
     "--entrypoint", metavar="FILE", help="The .py file to run in an archive or a directory."
 )
@@ -76,6 +78,12 @@ class Cpus(click.FloatRange):
     multiple=True,
     metavar="K=V",
     help="Set an environment variable; repeatable. K alone passes on its current value.",
+)
+@click.option(
+    "--param",
+    multiple=True,
+    metavar="K=V",
+    help="Set a parameter of the script, passed as --K=V; repeatable.",
 )
 @click.option("--timeout", type=int, metavar="S", help="Stop the script after S seconds.")
 @click.option("--tag", multiple=True, metavar="K=V", help="Tag the MLflow runs; repeatable.")
@@ -100,12 +108,14 @@ async def run(
     client: "AsyncAsgardClient",
     *,
     script: Path,
+    arguments: tuple[str, ...],
     entrypoint: str | None,
     experiment: str | None,
     model: str | None,
     requirement: tuple[str, ...],
     requirements_file: Path | None,
     env: tuple[str, ...],
+    param: tuple[str, ...],
     timeout: int | None,  # noqa: ASYNC109  # the script's
     tag: tuple[str, ...],
     priority: int,
@@ -121,6 +131,9 @@ async def run(
 
     SCRIPT is a .py file, an archive (.zip, .tar.gz) or a directory. --entrypoint names the file to
     run in the latter two; it may be omitted if there is only one candidate, and a terminal asks.
+
+    Arguments after -- are the script's own. --param K=V adds --K=V after them, and is found by name
+    in the job and in notebooks.
 
     The log goes to stdout, byte for byte unless that is a terminal; everything else goes to stderr.
     With --json the log goes to stderr too, and stdout gets the finished job.
@@ -140,6 +153,7 @@ async def run(
     Examples:
       asgard run train.py
       asgard run train.py --experiment churn --model churn -r 'xgboost>=2' --env EPOCHS=20
+      asgard run train.py --param depth=6 -- --lr 0.1 --verbose
       asgard run . --entrypoint src/train.py --requirements requirements.txt
       asgard run train.py > log.txt
       id=$(asgard run train.py --detach)
@@ -155,9 +169,11 @@ async def run(
         "experiment_name": experiment or name,
         "model_name": model or experiment or name,
         "requirements": [*requirement, *_requirements_in(requirements_file)],
-        "environment_vars": _pairs("--env", env, os.environ),
+        "environment_vars": pairs("--env", env, os.environ),
         "timeout": timeout,
-        "tags": _pairs("--tag", tag, {}),
+        "args": arguments,
+        "params": {name: scalar(text) for name, text in pairs("--param", param, {}).items()},
+        "tags": pairs("--tag", tag, {}),
         "priority": priority,
         "memory_mb": memory,
         "cpus": cpus,
@@ -204,24 +220,6 @@ def _requirements_in(file: Path | None) -> list[str]:
         return read_with_includes(file) if file else []
     except RequirementsFileError as error:
         raise Failure("\n".join(map(one_line, error.problems)), NO_RESULT) from error
-
-
-def _pairs(
-    option: str, texts: tuple[str, ...], defaults: "os._Environ[str] | dict[str, str]"
-) -> dict[str, str]:
-    pairs = {}
-    for text in texts:
-        key, equals, value = text.partition("=")
-        if not equals and key not in defaults:
-            raise click.BadParameter(_not_a_pair(key, defaults), param_hint=f"'{option}'")
-        pairs[key] = value if equals else defaults[key]
-    return pairs
-
-
-def _not_a_pair(key: str, defaults: "os._Environ[str] | dict[str, str]") -> str:
-    if defaults is os.environ:
-        return f"the variable {one_line(key)} is not set here; pass a value as {one_line(key)}=…"
-    return f"{one_line(key)} has no value; write {one_line(key)}=…"
 
 
 def _print_detached(job: "Job", *, as_json: bool) -> None:

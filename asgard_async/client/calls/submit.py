@@ -6,7 +6,7 @@ from collections.abc import Mapping, Sequence
 
 from asgard_async.client.calls.connection import Connection
 from asgard_async.client.jobs import Job
-from asgard_async.client.submission import check_requirements, in_thread, upload_of
+from asgard_async.client.submission import in_thread, list_of_text, upload_of
 
 
 class SubmitCall(Connection):
@@ -21,6 +21,8 @@ class SubmitCall(Connection):
         source: str | bytes | None = None,
         requirements: Sequence[str] = (),
         environment_vars: Mapping[str, str] | None = None,
+        args: Sequence[str] = (),
+        params: Mapping[str, bool | int | float | str] | None = None,
         timeout: int | None = None,  # noqa: ASYNC109  # the script's
         tags: Mapping[str, str] | None = None,
         priority: int = 0,
@@ -45,6 +47,9 @@ class SubmitCall(Connection):
             source: text of a script, instead of a path.
             requirements: PEP 508 requirements, such as "xgboost>=2".
             environment_vars: environment variables for the script.
+            args: command-line arguments of the script.
+            params: parameters of the script: `--name=value` after `args`, and JSON in the variable
+                ASGARD_PARAMS.
             timeout: time limit for the script in seconds; default: the service's.
             tags: tags for the MLflow runs.
             priority: -100 to 100; higher runs first.
@@ -64,12 +69,16 @@ class SubmitCall(Connection):
         fields: dict[str, object] = {
             "experiment_name": experiment_name,
             "model_name": model_name,
-            "requirements": check_requirements(requirements),
+            "requirements": list_of_text("requirements", requirements),
             "environment_vars": dict(environment_vars or {}),
             "tags": dict(tags or {}),
             "priority": priority,
             "warm": warm,
         }
+        if args:
+            fields["args"] = list_of_text("args", args)
+        if params:
+            fields["params"] = dict(params)
         if timeout is not None:
             fields["timeout"] = timeout
         limits = {"memory_mb": memory_mb, "cpus": cpus}

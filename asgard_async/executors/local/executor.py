@@ -208,7 +208,11 @@ class LocalExecutor:
         host_cache = sandbox.host_cache
         spec = process_spec(
             directory=directory,
-            argv=[str(interpreter.python), _as_argument(request.script_name)],
+            argv=[
+                str(interpreter.python),
+                _as_argument(request.script_name),
+                *request.arguments,
+            ],
             environment=variables,
             working_directory=directory / WORK,
             umask=READABLE_UMASK,  # as for a script that is started in a terminal

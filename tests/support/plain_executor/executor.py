@@ -98,7 +98,7 @@ class PlainExecutor:
         else:
             unpack(request.archive, files, ARCHIVES)
         facts = {
-            "script_name": request.script_name,
+            "argv": [request.script_name, *request.arguments],
             "variables": {"PYTHONUNBUFFERED": "1", **request.variables},
             "timeout": request.timeout,
             "grace": request.grace,

@@ -41,7 +41,7 @@ def run(directory: Path, request: dict[str, Any]) -> None:
     with Path(request["log"]).open("ab") as log:
         try:
             process = subprocess.Popen(
-                [sys.executable, request["script_name"]],
+                [sys.executable, *request["argv"]],
                 cwd=directory / "files",
                 env=request["variables"],
                 stdin=subprocess.DEVNULL,
