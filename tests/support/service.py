@@ -3,7 +3,9 @@
 import asyncio
 import base64
 import contextlib
+import errno
 import os
+import secrets
 import signal
 import socket
 import sys
@@ -48,10 +50,21 @@ QUICK = {
 
 
 def free_port() -> int:
-    """A port that is currently free."""
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        port: int = probe.getsockname()[1]
+    """A port that is free at 127.0.0.1 and ::1, and that the system gives to nobody by itself.
+
+    The system takes ports for connections, and for sockets without a port, from above 32767.
+    """
+    while True:
+        port = 10_000 + secrets.randbelow(22_000)
+        try:
+            for family, host in ((socket.AF_INET, "127.0.0.1"), (socket.AF_INET6, "::1")):
+                with socket.socket(family) as probe:
+                    probe.bind((host, port))
+        except OSError as error:
+            if error.errno == errno.EADDRINUSE:
+                continue
+            if error.errno not in {errno.EADDRNOTAVAIL, errno.EAFNOSUPPORT}:  # no IPv6
+                raise
         return port
 
 
