@@ -1,6 +1,7 @@
-"""Arguments and parameters of scripts: `sys.argv` as by hand, cold and warm, and where they show."""
+"""Arguments and parameters of scripts: `sys.argv` as by hand, cold and warm."""
 
 import json
+from pathlib import Path
 
 import pytest
 
@@ -22,7 +23,7 @@ print(json.dumps([sys.argv, json.loads(os.environ.get("ASGARD_PARAMS", "{}"))]))
 @pytest.mark.parametrize("warm", [True, False])
 async def test_a_script_gets_its_arguments(shared: Service, warm: bool) -> None:
     await shared.warm()
-    script = f"import numpy\n{PRINTS}"
+    script = f"import idna\n{PRINTS}"
     job_id = await shared.submit(script, args=ARGS, params=PARAMS, warm=warm)
     job = await shared.finished(job_id)
     assert job["start"] == ("warm" if warm else "cold")
@@ -37,7 +38,9 @@ async def test_a_job_without_arguments_has_none(shared: Service) -> None:
 
 
 async def test_a_form_has_a_part_for_each_argument(shared: Service) -> None:
-    body = form(script=PRINTS, args=["--lr", "0.1"], params=json.dumps(PARAMS))
+    body = form(
+        script=("train.py", PRINTS.encode()), args=["--lr", "0.1"], params=json.dumps(PARAMS)
+    )
     async with shared.session.post(f"{shared.url}/mlops/training/upload", data=body) as response:
         assert response.status == 202, await response.text()
         job = await shared.finished((await response.json())["job_id"])
@@ -51,10 +54,8 @@ async def test_a_retry_has_the_same_arguments(shared: Service) -> None:
     assert json.loads(job["logs"]) == [["train.py", *ARGV], PARAMS]
 
 
-async def test_asgard_run_passes_what_follows_two_dashes(shared: Service, tmp_path: object) -> None:
-    from pathlib import Path
-
-    script = Path(str(tmp_path)) / "train.py"
+async def test_asgard_run_passes_what_follows_two_dashes(shared: Service, tmp_path: Path) -> None:
+    script = tmp_path / "train.py"
     script.write_text(PRINTS)
     done = asgard(
         *("run", script, "--param", "depth=6", "--param", "name=x", "--param", "up=true"),
@@ -66,8 +67,9 @@ async def test_asgard_run_passes_what_follows_two_dashes(shared: Service, tmp_pa
     assert argv[1:] == ["--lr", "0.1", "--help", "--depth=6", "--name=x", "--up=true"]
     assert params == {"depth": 6, "name": "x", "up": True}
     shown = asgard("show", done.stderr.split("job ")[1][:8], ASGARD_URL=shared.url).stdout
-    assert "args         --lr, 0.1, --help" in shown
-    assert "params       depth=6, name=x, up=True" in shown
+    lines = dict(line.split(maxsplit=1) for line in shown.splitlines())
+    assert lines["args"] == "--lr 0.1 --help"
+    assert lines["params"] == "depth=6, name=x, up=true"
 
 
 @pytest.mark.parametrize(
@@ -80,7 +82,7 @@ async def test_asgard_run_passes_what_follows_two_dashes(shared: Service, tmp_pa
         ({"params": {"a b": 1}}, "params.a b", "Not the name of a parameter"),
         ({"params": {"-x": 1}}, "params.-x", "Not the name of a parameter"),
         ({"params": {"a": None}}, "params.a", "text, a number, true or false"),
-        ({"params": {"a": 2**70}}, "params", "out of range"),
+        ({"params": {"a": 2**70}}, "params.a", "too large"),
         ({"params": [1]}, "params", "Must be an object"),
     ],
 )

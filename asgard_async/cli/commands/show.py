@@ -1,5 +1,7 @@
 """The `asgard show` command."""
 
+import json
+import shlex
 from typing import TYPE_CHECKING
 
 import click
@@ -71,14 +73,20 @@ def _specification(job: "Job") -> dict[str, str | None]:
 
 def _text(name: str, value: object) -> str | None:
     match value:
+        case tuple() if name == "args":
+            return shlex.join(value)
         case tuple():
             return ", ".join(value)
         case dict():
-            return ", ".join(f"{key}={text}" for key, text in value.items())
+            return ", ".join(f"{key}={_plain(text)}" for key, text in value.items())
         case int() if name == "timeout":
             return duration(value)
         case _:
             return str(value)
+
+
+def _plain(value: object) -> str:
+    return value if isinstance(value, str) else json.dumps(value)
 
 
 def _fields(job: "Job") -> dict[str, str | None]:
