@@ -23,3 +23,15 @@ class Submission:
     archive: UploadedArchive | None = None
     idempotency_key: str | None = None
     requester: Requester = ANYONE
+
+
+@dataclass(frozen=True, kw_only=True)
+class Revision:
+    """A specification for a retry, which may differ from that of the original job."""
+
+    spec: JobSpec
+    script: bytes | None = None
+    """A new script; None to keep the original program."""
+    changed: tuple[str, ...] = ()
+    """The names of the fields that differ, such as "timeout" or "environment_vars.EPOCHS"."""
+    idempotency_key: str | None = None

@@ -42,11 +42,11 @@ def json_schema(schema: AnySchema) -> Decorator:
     return decorator
 
 
-def documented_body(schema: AnySchema) -> Decorator:
+def documented_body(schema: AnySchema, *, required: bool = True) -> Decorator:
     """Document a body that the handler reads itself."""
 
     def decorate(handler: Handler, /) -> Handler:
-        decorated: Any = aiohttp_apispec.json_schema(schema, required=True)(handler)
+        decorated: Any = aiohttp_apispec.json_schema(schema, required=required)(handler)
         # validation_middleware reads __schemas__, the OpenAPI document __apispec__
         decorated.__schemas__ = [
             schema for schema in decorated.__schemas__ if schema["location"] != "json"

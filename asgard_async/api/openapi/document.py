@@ -89,7 +89,8 @@ class ApiDocument:
                 content = self._content(body["schema"], "application/json")
                 if "form" in declared:
                     content |= self._content(declared["form"], "multipart/form-data")
-                operation["requestBody"] = {"required": True, "content": content}
+                required = body["options"]["required"]
+                operation["requestBody"] = {"required": required, "content": content}
         return operation
 
     def _response(self, declared: Mapping[str, Any]) -> Document:

@@ -276,7 +276,7 @@ def to_submission(loaded: Mapping[str, Any], *, requester: Requester) -> Submiss
     spec = dict(loaded)
     script, key = spec.pop("script_content"), spec.pop("idempotency_key")
     return Submission(
-        spec=_to_spec(spec, script_sha256=hashlib.sha256(script).hexdigest()),
+        spec=to_spec(spec, script_sha256=hashlib.sha256(script).hexdigest()),
         script=script,
         idempotency_key=key,
         requester=requester,
@@ -290,14 +290,15 @@ def to_archive_submission(
     spec = dict(loaded)
     key = spec.pop("idempotency_key")
     return Submission(
-        spec=_to_spec(spec, script_sha256=archive.sha256),
+        spec=to_spec(spec, script_sha256=archive.sha256),
         archive=archive,
         idempotency_key=key,
         requester=requester,
     )
 
 
-def _to_spec(fields: dict[str, Any], script_sha256: str) -> JobSpec:
+def to_spec(fields: dict[str, Any], script_sha256: str) -> JobSpec:
+    """Convert loaded fields other than the program and the idempotency key."""
     fields |= fields.pop("resources")
     fields["requirements"] = tuple(fields["requirements"])
     fields["args"] = tuple(fields["args"])

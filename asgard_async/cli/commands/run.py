@@ -2,61 +2,27 @@
 
 import asyncio
 import contextlib
-import os
-import re
 import sys
 import warnings
 from collections.abc import Iterator
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Unpack
 
 import click
 
 from asgard_async.cli.connection import Failure, as_document, client_command, connect
 from asgard_async.cli.entrypoint import entrypoint_for
 from asgard_async.cli.exit_codes import NO_RESULT, exit_code_of
-from asgard_async.cli.key_values import pairs, scalar
-from asgard_async.cli.options import json_option, requirements_option
+from asgard_async.cli.options import json_option
 from asgard_async.cli.output import print_json
 from asgard_async.cli.sanitiser import one_line
-from asgard_async.core.requirements_file import RequirementsFileError, read_with_includes
+from asgard_async.cli.submission_options import SubmissionOptions, fields_of, submission_options
 
 if TYPE_CHECKING:
     from asgard_async.client import AsyncAsgardClient, Job
 
 DETACH_SECONDS = 2.0
 """Time limit for looking up the job's state after detaching."""
-MIB_PER_UNIT = {"M": 1, "G": 1024, "T": 1024**2}
-
-
-class MemorySize(click.ParamType[int]):
-    """A size such as 4G, 512M or 512MiB (powers of 1024), converted to MiB."""
-
-    name = "size"
-
-    def convert(
-        self, value: object, param: click.Parameter | None, ctx: click.Context | None
-    ) -> int:
-        match = re.fullmatch(r"(\d{1,9}(?:\.\d{1,3})?)([MGT])(?:i?B)?", str(value), re.IGNORECASE)
-        mib = round(float(match[1]) * MIB_PER_UNIT[match[2].upper()]) if match else 0
-        if mib < 1:
-            is_number = str(value).replace(".", "", 1).isdecimal()
-            hint = "add a unit, e.g. 4G" if is_number else "expected e.g. 512M or 4G"
-            self.fail(f"Invalid size {value!r}; {hint}.", param, ctx)
-        return mib
-
-
-class Cpus(click.FloatRange):
-    """A number of CPUs."""
-
-    def convert(
-        self, value: object, param: click.Parameter | None, ctx: click.Context | None
-    ) -> float:
-        try:
-            number = float(str(value))
-        except ValueError:
-            self.fail(f"Invalid number {value!r}; expected e.g. 1.5.", param, ctx)
-        return super().convert(number, param, ctx)
 
 
 @click.command()
@@ -65,41 +31,7 @@ class Cpus(click.FloatRange):
 @click.option(
     "--entrypoint", metavar="FILE", help="The .py file to run in an archive or a directory."
 )
-@click.option(
-    "--experiment", metavar="NAME", help="MLflow experiment.  [default: the script's name]"
-)
-@click.option("--model", metavar="NAME", help="Registered model.  [default: the experiment's name]")
-@click.option(
-    "-r", "requirement", multiple=True, metavar="REQ", help="Add a requirement; repeatable."
-)
-@requirements_option
-@click.option(
-    "--env",
-    multiple=True,
-    metavar="K=V",
-    help="Set an environment variable; repeatable. K alone passes on its current value.",
-)
-@click.option(
-    "--param",
-    multiple=True,
-    metavar="K=V",
-    help="Set a parameter of the script, passed as --K=V; repeatable.",
-)
-@click.option("--timeout", type=int, metavar="S", help="Stop the script after S seconds.")
-@click.option("--tag", multiple=True, metavar="K=V", help="Tag the MLflow runs; repeatable.")
-@click.option(
-    "--priority", type=int, default=0, metavar="N", help="-100 to 100; higher runs first."
-)
-@click.option(
-    "--memory", type=MemorySize(), metavar="SIZE", help="Memory limit, such as 512M or 4G."
-)
-@click.option("--cpus", type=Cpus(min=0.01), metavar="N", help="CPU limit, such as 1.5.")
-@click.option(
-    "--idempotency-key",
-    metavar="KEY",
-    help="Submit only once: the same key and submission return the same job.",
-)
-@click.option("--no-warm", is_flag=True, help="Start in a new interpreter, without preloading.")
+@submission_options(experiment="the script's name", model="the experiment's name")
 @click.option("--detach", is_flag=True, help="Print the job's ID and leave it running.")
 @click.option("--raw", is_flag=True, help="Do not filter control sequences on a terminal.")
 @json_option
@@ -110,22 +42,10 @@ async def run(
     script: Path,
     arguments: tuple[str, ...],
     entrypoint: str | None,
-    experiment: str | None,
-    model: str | None,
-    requirement: tuple[str, ...],
-    requirements_file: Path | None,
-    env: tuple[str, ...],
-    param: tuple[str, ...],
-    timeout: int | None,  # noqa: ASYNC109  # the script's
-    tag: tuple[str, ...],
-    priority: int,
-    memory: int | None,
-    cpus: float | None,
-    idempotency_key: str | None,
-    no_warm: bool,
     detach: bool,
     raw: bool,
     as_json: bool,
+    **options: Unpack[SubmissionOptions],
 ) -> None:
     """Run a training and follow it until it ends.
 
@@ -166,24 +86,14 @@ async def run(
         print_note(f"Running {chosen}.")
     name = _name_of(script)
     specification = {
-        "experiment_name": experiment or name,
-        "model_name": model or experiment or name,
-        "requirements": [*requirement, *_requirements_in(requirements_file)],
-        "environment_vars": pairs("--env", env, os.environ),
-        "timeout": timeout,
-        "args": arguments,
-        "params": {name: scalar(text) for name, text in pairs("--param", param, {}).items()},
-        "tags": pairs("--tag", tag, {}),
-        "priority": priority,
-        "memory_mb": memory,
-        "cpus": cpus,
-        "idempotency_key": idempotency_key,
-        "warm": not no_warm,
+        "experiment_name": name,
+        "model_name": options["experiment"] or name,
         "entrypoint": chosen,
+        **fields_of(options, arguments),
     }
     try:
         with _warnings_as_notes():
-            job = await client.submit(script, **specification)  # type: ignore[arg-type]
+            job = await client.submit(script, **specification)
     except (ValueError, OSError) as error:
         raise Failure(one_line(str(error)), NO_RESULT) from error
     if detach:
@@ -213,13 +123,6 @@ def _name_of(script: Path) -> str:
         if name.lower().endswith(suffix):
             return name[: -len(suffix)]
     return name
-
-
-def _requirements_in(file: Path | None) -> list[str]:
-    try:
-        return read_with_includes(file) if file else []
-    except RequirementsFileError as error:
-        raise Failure("\n".join(map(one_line, error.problems)), NO_RESULT) from error
 
 
 def _print_detached(job: "Job", *, as_json: bool) -> None:

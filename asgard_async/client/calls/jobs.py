@@ -1,12 +1,14 @@
 """Reading, listing, cancelling, retrying and deleting jobs."""
 
 from collections.abc import AsyncGenerator, Mapping
+from contextlib import nullcontext
 from datetime import UTC, datetime
-from typing import Literal
+from typing import Literal, Unpack
 
 from asgard_async.client.calls.connection import JOBS, Connection
+from asgard_async.client.changes import Changes, changes_body
 from asgard_async.client.jobs import Job, JobPage, Status, id_of
-from asgard_async.client.transport import Retry
+from asgard_async.client.transport import Retry, json_body
 
 PAGE = 500
 """The service's largest page size."""
@@ -80,20 +82,38 @@ class JobCalls(Connection):
 
     async def cancel(self, job: Job | str) -> Job:
         """Cancel a queued or running job; a finished job does not change."""
-        return await self._act(id_of(job), "cancel", Retry.ALWAYS)
+        response = await self._transport.request("POST", (*JOBS, id_of(job), "cancel"))
+        return response.read(Job)
 
-    async def retry(self, job: Job | str) -> Job:
-        """Submit a job's specification again and return the new job.
+    async def retry(
+        self,
+        job: Job | str,
+        *,
+        idempotency_key: str | None = None,
+        **changes: Unpack[Changes],
+    ) -> Job:
+        """Submit a job's specification again, with changes if any, and return the new job.
+
+        `changes` are arguments of `submit`. Mappings are merged with those of the job by name, and
+        None removes a name; everything else is replaced.
 
         If an administrator retries the job of another token, `omitted` of the new job names the
         fields that it lacks: environment_vars.
 
-        Not retried after a lost connection: the new job may exist already.
-        """
-        return await self._act(id_of(job), "retry", Retry.IF_NOT_PROCESSED)
+        Without `idempotency_key`, not repeated after a lost connection: the new job may exist
+        already.
 
-    async def _act(self, job_id: str, action: str, retry: Retry) -> Job:
-        response = await self._transport.request("POST", (*JOBS, job_id, action), retry=retry)
+        Raises:
+            InvalidRequest: the changed submission is invalid; `errors` has the messages by field.
+        """
+        body = changes_body(changes, idempotency_key)
+        response = await self._transport.request(
+            "POST",
+            (*JOBS, id_of(job), "retry"),
+            headers={"Content-Type": "application/json"} if body else None,
+            body=json_body(body) if body else nullcontext,
+            retry=Retry.ALWAYS if idempotency_key else Retry.IF_NOT_PROCESSED,
+        )
         return response.read(Job)
 
     async def delete(self, job: Job | str) -> None:

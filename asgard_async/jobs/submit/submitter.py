@@ -15,9 +15,9 @@ from asgard_async.domain.errors import (
     NotIsolated,
     ServiceDraining,
 )
-from asgard_async.domain.job import Job
+from asgard_async.domain.job import Job, JobSpec
 from asgard_async.domain.requester import Requester
-from asgard_async.domain.submission import Submission
+from asgard_async.domain.submission import Revision, Submission
 from asgard_async.jobs.submit.checking.archives import ArchiveChecker
 from asgard_async.jobs.submit.checking.checker import ScriptChecker
 from asgard_async.jobs.submit.requirements import parse_requirements
@@ -106,9 +106,7 @@ class Submitter:
             script=submission.script if archive is None else None,
             archive=archive.name if archive is not None else None,
             # an archive may import more at run time than was found in its modules
-            uses_tracking=archive is not None
-            or imports is None
-            or not imports <= sys.stdlib_module_names,
+            uses_tracking=archive is not None or _may_use_tracking(imports),
             imports=imports,
             submitted_by=submission.requester.owner,
             has_global_priority=submission.requester.changes_others,
@@ -118,51 +116,94 @@ class Submitter:
 
     async def _imports(self, submission: Submission) -> frozenset[str] | None:
         """Return the packages that the script may import; None if unknown."""
+        owner = submission.requester.owner
         if submission.archive is None:
-            return await self._checker.imports_of(submission.script, submission.requester.owner)
-        assert submission.spec.entrypoint is not None  # noqa: S101  # an archive has an entrypoint
-        program = await self._archive_checker.program_in(
-            submission.spec.entrypoint,
-            self._archives.path(submission.archive.name),
-            submission.requester.owner,
-        )
-        await self._checker.imports_of(program.source, submission.requester.owner)
+            return await self._checker.imports_of(submission.script, owner)
+        entrypoint = submission.spec.entrypoint
+        return await self._imports_of_archive(entrypoint, submission.archive.name, owner)
+
+    async def _imports_of_archive(
+        self, entrypoint: str | None, archive: str, owner: str
+    ) -> frozenset[str] | None:
+        assert entrypoint is not None  # noqa: S101  # an archive has an entrypoint
+        path = self._archives.path(archive)
+        program = await self._archive_checker.program_in(entrypoint, path, owner)
+        await self._checker.imports_of(program.source, owner)
         return program.imports
 
-    async def submit_again(self, job: Job, requester: Requester) -> tuple[Job, Sequence[str]]:
-        """Accept a new job with the specification of `job`, recorded as its retry.
+    def spec_for_retry(self, job: Job, requester: Requester) -> tuple[JobSpec, Sequence[str]]:
+        """Return a job's specification as `requester` may run it again.
 
         The environment variables of another owner's job are left out: they may be secrets, and the
         new job runs with the caches of its own owner.
 
         Returns:
-            The job, and the names of the fields that were left out.
+            The specification, and the names of the fields that were left out.
+        """
+        if job.submitted_by != requester.owner and job.spec.environment_vars:
+            return replace(job.spec, environment_vars={}), ["environment_vars"]
+        return job.spec, []
+
+    async def submit_again(
+        self, job: Job, revision: Revision, omitted: Sequence[str], requester: Requester
+    ) -> Job:
+        """Accept a new job with a revised specification of `job`, recorded as its retry.
+
+        Returns:
+            The new job, or the one that already has the idempotency key.
 
         Raises:
             JobNotFound: the job was deleted meanwhile.
             ArchiveNotKept: its archive was deleted.
+            InvalidSubmission: the script does not compile, or a requirement is invalid.
+            IdempotencyConflict: the idempotency key was used for another submission.
             QueueFull, QueueShareUsed: the queue is full, or its owner has half of it.
             ServiceDraining, NotIsolated, DiskShort: see `refuse_if_closed`.
         """
         self.refuse_if_closed()
-        spec, omitted = job.spec, []
-        if job.submitted_by != requester.owner and spec.environment_vars:
-            spec, omitted = replace(spec, environment_vars={}), ["environment_vars"]
+        spec, key = revision.spec, revision.idempotency_key
+        if key is not None:
+            twin = await self._store.find_twin(requester.owner, key, spec.digest())
+            if twin is not None:
+                return twin
+        if spec.requirements != job.spec.requirements:
+            parse_requirements(spec.requirements, direct_references=self._direct_references)
+        archive = await self._share_archive(job)
+        try:
+            imports, uses_tracking = await self._program_of(job, revision, archive, requester)
+        except BaseException:
+            if archive is not None:
+                await self._archives.remove(archive)
+            raise
+        script = revision.script
+        if script is None and job.archive is None:
+            script = await self._store.script(job.job_id)
         new = NewJob(
             spec=spec,
-            script=await self._store.script(job.job_id) if job.archive is None else None,
-            archive=await self._share_archive(job),
-            uses_tracking=job.uses_tracking,
-            imports=job.imports,
+            script=script,
+            archive=archive,
+            uses_tracking=uses_tracking,
+            imports=imports,
             submitted_by=requester.owner,
             has_global_priority=requester.changes_others,
+            idempotency_key=key,
             retry_of=job.job_id,
-            detail=f"without the environment variables of job {job.job_id}, which another token"
-            " submitted"
-            if omitted
-            else None,
+            detail=_retry_detail(job.job_id, revision.changed, omitted),
         )
-        return (await self._accept(new, requester))[0], omitted
+        return (await self._accept(new, requester))[0]
+
+    async def _program_of(
+        self, job: Job, revision: Revision, archive: str | None, requester: Requester
+    ) -> tuple[frozenset[str] | None, bool]:
+        """Check a changed program; return its imports, and whether it may use MLflow."""
+        if revision.script is not None:
+            imports = await self._checker.imports_of(revision.script, requester.owner)
+            return imports, _may_use_tracking(imports)
+        if archive is not None and revision.spec.entrypoint != job.spec.entrypoint:
+            entrypoint = revision.spec.entrypoint
+            imports = await self._imports_of_archive(entrypoint, archive, requester.owner)
+            return imports, True
+        return job.imports, job.uses_tracking
 
     async def _share_archive(self, job: Job) -> str | None:
         if job.archive is None:
@@ -199,3 +240,19 @@ class Submitter:
     async def _discard(self, new: NewJob) -> None:
         if new.archive is not None:
             await self._archives.remove(new.archive)
+
+
+def _may_use_tracking(imports: frozenset[str] | None) -> bool:
+    return imports is None or not imports <= sys.stdlib_module_names
+
+
+def _retry_detail(job_id: str, changed: Sequence[str], omitted: Sequence[str]) -> str | None:
+    """Return the remark in the history of a retry that differs from the original job."""
+    remarks = []
+    if changed:
+        remarks.append(f"differs from job {job_id} in {', '.join(changed)}")
+    if omitted:
+        remarks.append(
+            f"without the environment variables of job {job_id}, which another token submitted"
+        )
+    return "; ".join(remarks) or None
