@@ -90,7 +90,8 @@ ATTACKS := tests/system/attacks tests/supervisor/sandbox tests/supervisor/limits
 	tests/environments/test_hostile_modules.py tests/retention/test_hostile_trees.py \
 	tests/executors/local/warm/test_planted_files.py tests/supervisor/test_disk_usage.py \
 	tests/client/test_handshake.py tests/api/test_owners.py tests/auth/test_denials.py \
-	tests/api/http/test_requests_in_progress.py
+	tests/api/http/test_requests_in_progress.py tests/supervisor/test_socket_holder.py \
+	tests/supervisor/test_held_sockets.py tests/mlflow/test_response_bounds.py
 
 .PHONY: attack
 attack: $(VENV)/.test ## the attacks of docs/security.md, in their long forms

@@ -27,7 +27,11 @@ CREATES = re.compile(
     r"(?:runs/create|experiments/create|logged-models|registered-models/create"
     r"|model-versions/create|traces|datasets/create)/?"
 )
-READS = re.compile(r"/(?:ajax-)?api/\d\.0/mlflow/.*(?:search|graphql|get-.*|query)")
+READS = re.compile(
+    r"/(?:ajax-)?api/\d\.0/mlflow/(?:[a-z-]+/search|registered-models/get-latest-versions)"
+)
+"""Paths whose POST requests store nothing. Those of other methods may end in a name that a job has
+chosen."""
 LEAST_BYTES = 4096
 """Minimum size of an artifact, and of each directory beyond the usual ones."""
 USUAL_DEPTH = 8
@@ -73,7 +77,8 @@ class Storage:
             return
         path = scope["path"]
         caller: Caller | None = scope[CALLER]
-        if READS.fullmatch(path) or (caller is not None and caller.is_service):
+        is_read = scope["method"] == "POST" and READS.fullmatch(path) is not None
+        if is_read or (caller is not None and caller.is_service):
             await self._app(scope, receive, send)
             return
         artifact = _artifact(scope)
