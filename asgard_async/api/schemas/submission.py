@@ -35,6 +35,7 @@ from asgard_async.domain.job import ACCEPTED, Accepted, JobSpec
 from asgard_async.domain.requester import Requester
 from asgard_async.domain.submission import Submission, UploadedArchive
 from asgard_async.executors.environment_variables import is_reserved
+from asgard_async.jobs.submit.requirements import MAX_REQUIREMENT, MAX_REQUIREMENTS
 
 MAX_NAME = 255
 """The maximum length of a file name on Linux in bytes, here also used for characters."""
@@ -42,9 +43,6 @@ MAX_ENTRYPOINT = 1024
 MAX_MODEL_NAME = 256
 """The width of the name column in MLflow's registry."""
 MAX_ENTRIES = 100
-MAX_REQUIREMENTS = 1000
-"""`pip freeze` in a real project prints 150 to 300 lines."""
-MAX_REQUIREMENT = 500
 MAX_ENVIRONMENT_BYTES = 64 * 1024
 MAX_TAG_KEY = 250
 MAX_TAG_VALUE = 5000
