@@ -89,7 +89,7 @@ async def test_lists_of_large_jobs_take_bounded_memory(client: Client) -> None:
             if page["next_cursor"] is None:
                 break
             query["cursor"] = page["next_cursor"]
-        assert tracemalloc.get_traced_memory()[1] < 40 << 20
+        assert tracemalloc.get_traced_memory()[1] < 20 << 20
     finally:
         tracemalloc.stop()
     assert listed == accepted[::-1]
