@@ -55,6 +55,8 @@ def add_field(
         return
     try:
         if name == REQUIREMENTS:
+            if len(text) > MAX_COMPOUND_BYTES:
+                raise InvalidSubmission({name: [f"{TOO_LARGE}."]})
             document.setdefault(name, []).extend(
                 read_requirements_file(text, direct_references=direct_references)
                 if is_file

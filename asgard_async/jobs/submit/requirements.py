@@ -10,8 +10,16 @@ from packaging.requirements import InvalidRequirement, Requirement
 
 from asgard_async.domain.errors import InvalidSubmission
 from asgard_async.environments.direct_references import problem_with
+from asgard_async.environments.markers import applies
 
 HASH = re.compile(r"(^|\s)--hash\b")
+MAX_REQUIREMENTS = 1000
+"""`pip freeze` in a real project prints 150 to 300 lines."""
+MAX_REQUIREMENT = 500
+MAX_PROBLEMS = 100
+"""Problems of a file that are reported."""
+QUICK_CHARACTERS = 4096
+"""Requirements with more characters are parsed in a thread: 1000 long ones take half a second."""
 
 
 def parse_requirements(texts: Sequence[str], *, direct_references: bool) -> list[Requirement]:
@@ -46,9 +54,14 @@ def read_requirements_file(text: str, *, direct_references: bool) -> list[str]:
         # in lock files a requirement continues over several lines, one for each hash
         raise InvalidSubmission({"requirements": [_hashes_problem(hash_lines)]})
     if problems:
-        messages = [f"Line {number} {problem}" for number, problem in problems]
+        messages = [f"Line {number} {problem}" for number, problem in problems[:MAX_PROBLEMS]]
+        if len(problems) > MAX_PROBLEMS:
+            messages.append(f"{len(problems) - MAX_PROBLEMS} more lines are invalid.")
         raise InvalidSubmission({"requirements": messages})
-    _parse(entries, direct_references=direct_references)
+    # the schema refuses more or longer ones anyway; parsing them might take minutes
+    if len(entries) <= MAX_REQUIREMENTS:
+        short = [(line, entry) for line, entry in entries if len(entry) <= MAX_REQUIREMENT]
+        _parse(short, direct_references=direct_references)
     return [entry for _, entry in entries]
 
 
@@ -66,8 +79,16 @@ def _parse(entries: Sequence[tuple[str, str]], *, direct_references: bool) -> li
     for entry, text in entries:
         try:
             requirement = Requirement(text)
-        except InvalidRequirement:
+        except (InvalidRequirement, RecursionError):
             problems.append(f"{entry} {_problem(text)}")
+            continue
+        try:
+            applies(requirement)
+        except ValueError:
+            problems.append(
+                f"{entry} has a marker that cannot be evaluated; compare versions with versions,"
+                " and text by '==', '!=' or 'in'."
+            )
             continue
         if requirement.url is not None:
             if not direct_references:

@@ -24,10 +24,17 @@ class Upload:
         self._caller = caller
         self.read = 0
 
-    async def send_to(self, storage: Storage, method: str, path: str) -> None:
-        scope = {"type": "http", "method": method, "path": path, "headers": []}
+    async def send_to(self, storage: Storage, method: str, path: str, query: bytes = b"") -> None:
         self.read = 0
-        await storage(scope | {CALLER: self._caller}, self._receive, self._send)
+        scope: Scope = {
+            "type": "http",
+            "method": method,
+            "path": path,
+            "query_string": query,
+            "headers": [],
+            CALLER: self._caller,
+        }
+        await storage(scope, self._receive, self._send)
 
     async def application(self, scope: Scope, receive: Receive, send: Send) -> None:
         while (await receive())["more_body"]:
@@ -97,7 +104,7 @@ async def test_creations_have_a_bound(
     storage = storage_of(upload, tmp_path)
     for _ in range(most):
         await upload.send_to(storage, "POST", path)
-    with pytest.raises(Refused, match=f"created {most} runs.*; use fewer") as caught:
+    with pytest.raises(RequestRefused, match=f"created {most} runs.*; use fewer") as caught:
         await upload.send_to(storage, "POST", path)
     assert (caught.value.status, upload.read) == (400, 0)
     await upload.send_to(storage, "POST", "/api/2.0/mlflow/runs/log-batch")
@@ -125,8 +132,71 @@ async def test_records_have_a_bound(
     upload = Upload(caller)
     storage = storage_of(upload, tmp_path)
     await upload.send_to(storage, method, path)
-    with pytest.raises(Refused, match="log less often") as caught:
+    with pytest.raises(RequestRefused, match="log less often") as caught:
         await upload.send_to(storage, method, path)
     assert (caught.value.status, upload.read) == (413, BLOCKS)
     for reads in ("runs/search", "registered-models/get-latest-versions"):
         await upload.send_to(storage, "POST", f"/api/2.0/mlflow/{reads}")
+
+
+@pytest.mark.parametrize(
+    ("method", "path"),
+    [
+        # the id of a trace is its creator's choice
+        ("PATCH", "/api/3.0/mlflow/traces/get-1/tags"),
+        ("PATCH", "/api/2.0/mlflow/traces/search"),
+        ("POST", "/api/3.0/mlflow/traces/get-1/assessments"),
+        ("PATCH", "/ajax-api/3.0/mlflow/traces/x/assessments/search"),
+        ("POST", "/api/3.0/mlflow/review-queues/get-or-create-user"),
+    ],
+)
+async def test_writes_that_look_like_searches_count(tmp_path: Path, method: str, path: str) -> None:
+    upload = Upload()
+    storage = storage_of(upload, tmp_path, min_free_bytes=0)
+    await upload.send_to(storage, method, path)
+    assert storage._usage.record_bytes("0123abcd") == BLOCKS * 1000
+
+
+@pytest.mark.parametrize(
+    "path",
+    [
+        "/api/2.0/mlflow/runs/search",
+        "/api/2.0/mlflow/registered-models/get-latest-versions",
+        "/ajax-api/2.0/mlflow/experiments/search-datasets",
+        "/ajax-api/3.0/mlflow/traces/search",
+    ],
+)
+async def test_searches_do_not_count(tmp_path: Path, path: str) -> None:
+    upload = Upload()
+    storage = storage_of(upload, tmp_path, min_free_bytes=0)
+    await upload.send_to(storage, "POST", path)
+    assert storage._usage.record_bytes("0123abcd") == 0
+
+
+@pytest.mark.parametrize(
+    "path",
+    [
+        "/ajax-api/2.0/mlflow/runs/create-promptlab-run",
+        "/api/3.0/mlflow/scorers/register",
+        "/api/3.0/mlflow/label-schemas/create",
+        "/api/3.0/mlflow/review-queues/create",
+        "/api/3.0/mlflow/review-queues/get-or-create-user",
+        "/api/3.0/mlflow/issues",
+        "/api/3.0/mlflow/workspaces",
+    ],
+)
+async def test_all_that_can_be_created_is_counted(tmp_path: Path, path: str) -> None:
+    upload = Upload()
+    storage = storage_of(upload, tmp_path, min_free_bytes=0)
+    await upload.send_to(storage, "POST", path)
+    assert storage._usage.created("0123abcd") == 1
+
+
+async def test_one_artifact_counts_once_whatever_its_query(tmp_path: Path) -> None:
+    upload = Upload()
+    storage = storage_of(upload, tmp_path, min_free_bytes=0)
+    for more in (b"", b"&x=" + b"x" * 1000, b"&path=other"):
+        query = b"run_uuid=r&path=a" + more
+        await upload.send_to(storage, "POST", "/ajax-api/2.0/mlflow/upload-artifact", query)
+    ((path, size),) = storage._usage._database.execute("SELECT path, bytes FROM artifacts")
+    assert (path, size) == ("?run_uuid=r&path=a", BLOCKS * 1000)
