@@ -86,11 +86,13 @@ soak: $(VENV)/.test ## the tests that `make test` leaves out: more repetitions, 
 	@$(TESTED) -m pytest -m soak $(PYTEST_ARGS)
 
 ATTACKS := tests/system/attacks tests/supervisor/sandbox tests/supervisor/limits tests/mlflow/server \
-	tests/cli/test_stranger.py tests/core/files/test_tree_attacks.py \
+	tests/cli/test_stranger.py tests/cli/test_hostile_output.py tests/jobs/submit/test_requirements.py \
+	tests/core/files/test_tree_attacks.py \
 	tests/environments/test_hostile_modules.py tests/retention/test_hostile_trees.py \
 	tests/executors/local/warm/test_planted_files.py tests/supervisor/test_disk_usage.py \
 	tests/client/test_handshake.py tests/api/test_owners.py tests/auth/test_denials.py \
-	tests/api/http/test_requests_in_progress.py
+	tests/api/http/test_requests_in_progress.py tests/supervisor/test_socket_holder.py \
+	tests/supervisor/test_held_sockets.py tests/mlflow/test_response_bounds.py
 
 .PHONY: attack
 attack: $(VENV)/.test ## the attacks of docs/security.md, in their long forms

@@ -46,13 +46,12 @@ async def list_jobs(request: web.Request) -> web.Response:
     if query.pop("mine"):
         query["mine"] = requester.owner
     only = JobFilter(**query, visible_owner=requester.visible_owner)
-    # one extra job shows whether another page follows
-    jobs = await request.app[STORE].list(only, after=after, limit=limit + 1)
-    page = jobs[:limit]
+    page = await request.app[STORE].list(only, after=after, limit=limit)
     next_cursor = None
-    if len(jobs) > limit:
-        next_cursor = write_cursor(Cursor(created_at=page[-1].created_at, seq=page[-1].seq))
-    return reply({"jobs": [view_job(job) for job in page], "next_cursor": next_cursor})
+    if page.has_more:
+        last = page.jobs[-1]
+        next_cursor = write_cursor(Cursor(created_at=last.created_at, seq=last.seq))
+    return reply({"jobs": [view_job(job) for job in page.jobs], "next_cursor": next_cursor})
 
 
 @docs(

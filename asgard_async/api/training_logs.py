@@ -5,7 +5,7 @@ from collections.abc import AsyncGenerator
 
 from aiohttp import web
 
-from asgard_async.api.http.requests import token_of
+from asgard_async.api.http.requests import job_id_of, token_of
 from asgard_async.api.http.responses import stream
 from asgard_async.api.metrics.component import METRICS
 from asgard_async.api.openapi.decorators import docs, querystring_schema, text_response
@@ -44,9 +44,11 @@ async def get_logs(request: web.Request) -> web.StreamResponse:
     logs, query = request.app[LOGS], request["querystring"]
     job_id = (await visible_job(request)).job_id
     if "tail" in query and not query["follow"]:
-        return _slice(await logs.tail_lines(job_id, query["tail"]))
+        return await _slice(request, await logs.tail_lines(job_id, query["tail"]))
     if "limit" in query:
-        return _slice(await logs.read(job_id, query.get("offset", 0), query["limit"]))
+        return await _slice(
+            request, await logs.read(job_id, query.get("offset", 0), query["limit"])
+        )
     if query["follow"]:
         return await _follow(request, job_id)
     end = await logs.size(job_id)
@@ -129,8 +131,37 @@ async def _bytes_from(
         yield piece.data
 
 
-def _slice(part: LogSlice) -> web.Response:
-    return web.Response(body=part.data, headers=_headers(part.next))
+async def _slice(request: web.Request, part: LogSlice) -> web.StreamResponse:
+    headers = _headers(part.next)
+    if len(part.data) <= CHUNK:
+        return web.Response(body=part.data, headers=headers)
+    # read again in pieces: of clients that do not read, each would keep megabytes in memory
+    start, end = part.offset, part.next
+    del part
+    response = web.StreamResponse(headers=headers)
+    response.content_length = end - start
+    try:
+        return await stream(request, response, _exactly(request, start, end))
+    except _IncompleteError:
+        if request.transport is not None:
+            request.transport.abort()
+        return response
+
+
+async def _exactly(request: web.Request, start: int, end: int) -> AsyncGenerator[bytes, None]:
+    """Yield the bytes from `start` up to `end`.
+
+    Raises:
+        _IncompleteError: some of them were dropped meanwhile.
+    """
+    offset = start
+    async for piece in request.app[LOGS].pieces(job_id_of(request), start, end):
+        if piece.offset != offset:
+            break
+        yield piece.data
+        offset = piece.next
+    if offset != end:
+        raise _IncompleteError
 
 
 def _headers(next_offset: int) -> dict[str, str]:

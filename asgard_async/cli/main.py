@@ -5,6 +5,7 @@ import importlib
 import click
 
 from asgard_async import __version__
+from asgard_async.cli.sanitiser import multi_line
 
 COMMANDS = {
     "Trainings": {
@@ -35,6 +36,14 @@ COMMANDS = {
 
 class LazyGroup(click.Group):
     """A command group that imports its commands on first use."""
+
+    def invoke(self, ctx: click.Context) -> object:
+        """Run the command; escape control characters in its error, which may quote anything."""
+        try:
+            return super().invoke(ctx)
+        except click.ClickException as error:
+            error.message = multi_line(error.message)  # type: ignore[misc]  # still the same error
+            raise
 
     def list_commands(self, ctx: click.Context) -> list[str]:
         return [name for section in COMMANDS.values() for name in section]

@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Any, TextIO
 
 import click
 
-from asgard_async.cli.sanitiser import multi_line, one_line
+from asgard_async.cli.sanitiser import UNPRINTABLE, multi_line, one_line
 
 if TYPE_CHECKING:
     from rich.console import Console
@@ -117,12 +117,20 @@ def print_fields(fields: list[tuple[str, "Text"]], stream: TextIO | None = None)
 
 def print_json(document: Any) -> None:
     """Print a JSON document to stdout."""
-    click.echo(json.dumps(document, indent=2, ensure_ascii=False))
+    click.echo(_json_text(document, indent=2))
 
 
 def print_json_line(document: Any) -> None:
     """Print a JSON document to stdout as a single line."""
-    click.echo(json.dumps(document, ensure_ascii=False))
+    click.echo(_json_text(document))
+
+
+def _json_text(document: Any, *, indent: int | None = None) -> str:
+    """Encode a document without characters that a terminal would interpret."""
+    text = json.dumps(document, indent=indent, ensure_ascii=False)
+    return UNPRINTABLE.sub(
+        lambda match: match[0] if match[0] == "\n" else f"\\u{ord(match[0]):04x}", text
+    )
 
 
 def duration(seconds: float | None) -> str | None:

@@ -24,7 +24,7 @@ _PARAMETERS = re.compile("[\x20-\x3f]*")
 _STRING_END = re.compile("[\x07\x18\x1a\x1b\x9c\n]")
 _COLOURS = re.compile("[0-9;:]*")
 _NUMBER = re.compile("[0-9]{0,9}")
-_UNPRINTABLE = re.compile(f"[\x00-\x1f\x7f-\x9f\u2028\u2029{_BIDI}]")
+UNPRINTABLE = re.compile(f"[\x00-\x1f\x7f-\x9f\u2028\u2029{_BIDI}]")
 _C1 = {
     "\x90": "P",
     "\x98": "X",
@@ -180,7 +180,7 @@ class Sanitiser:
 
 def one_line(text: str) -> str:
     """Escape line ends and control characters, as in `\\x1b`, so that text fits on one line."""
-    return _UNPRINTABLE.sub(lambda match: match[0].encode("unicode_escape").decode("ascii"), text)
+    return UNPRINTABLE.sub(lambda match: match[0].encode("unicode_escape").decode("ascii"), text)
 
 
 def multi_line(text: str) -> str:

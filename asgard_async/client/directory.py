@@ -43,7 +43,7 @@ def _add(tar: tarfile.TarFile, entry: Entry) -> None:
         member.type, member.mode = tarfile.DIRTYPE, 0o755
         tar.addfile(member)
         return
-    with entry.path.open("rb") as content:
+    with entry.opened() as content:
         status = os.fstat(content.fileno())
         member.size = status.st_size
         member.mode = 0o755 if status.st_mode & 0o100 else 0o644

@@ -6,12 +6,16 @@ This module imports only the standard library, because the build program uses it
 import re
 
 _AUTHORITY = re.compile(r"(?<=://)[^\s/?#]*@")
-_QUERY = re.compile(r"((?:https?|file)://[^\s?#]*\?)[^\s#)'\"]+")
+# The query is optional, so that an address without one is consumed as well: a build could print a
+# line of addresses, and searching each of them for the end of the line would take seconds.
+_QUERY = re.compile(r"((?:https?|file)://[^\s?#]*)(\?[^\s#)'\"]+)?")
 
 
 def without_secrets(text: str) -> str:
     """Replace the user name, password and query of every URL in `text` with an ellipsis."""
-    return _QUERY.sub(r"\1…", _AUTHORITY.sub("…@", text))
+    return _QUERY.sub(
+        lambda match: f"{match[1]}?…" if match[2] else match[1], _AUTHORITY.sub("…@", text)
+    )
 
 
 def without_user(address: str) -> str:

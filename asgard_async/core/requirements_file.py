@@ -16,6 +16,8 @@ BYTE_ORDER_MARKS = (
 COMMENT = re.compile(r"(^|\s+)#.*")
 HASH = re.compile(r"(^|\s)--hash\b")
 VARIABLE = "${"
+MAX_PROBLEMS = 100
+"""Problems of a file that are reported."""
 INCLUDE = re.compile(r"(?:-r|--requirement)(?:\s*=\s*|\s*)(?P<path>\S.*)")
 
 
@@ -100,12 +102,13 @@ def requirement_lines(text: str) -> list[Line]:
         raise RequirementsFileError(_hashes_problem(hashed))
     with_variable = [line.number for line in lines if VARIABLE in line.text]
     if with_variable:
-        raise RequirementsFileError(
-            *(
-                f"Line {number} contains a variable; replace it by its value."
-                for number in with_variable
-            )
-        )
+        problems = [
+            f"Line {number} contains a variable; replace it by its value."
+            for number in with_variable[:MAX_PROBLEMS]
+        ]
+        if len(with_variable) > MAX_PROBLEMS:
+            problems.append(f"{len(with_variable) - MAX_PROBLEMS} more lines are invalid.")
+        raise RequirementsFileError(*problems)
     return lines
 
 

@@ -126,7 +126,13 @@ def _write(path: str, content: bytes) -> None:
         os.mkdir(directory)
         os.chmod(directory, 0o755)  # noqa: S103  # jobs may run as other users
     temporary = f"{path}.new"
-    with open(os.open(temporary, os.O_WRONLY | os.O_CREAT | os.O_TRUNC | os.O_NOFOLLOW), "wb") as f:
+    try:
+        # a package can contain this name: written to, the file would change in uv's cache as well,
+        # and in other environments that have it from there
+        os.unlink(temporary)
+    except FileNotFoundError:
+        pass
+    with open(os.open(temporary, os.O_WRONLY | os.O_CREAT | os.O_EXCL), "wb") as f:
         os.fchmod(f.fileno(), 0o644)
         f.write(content)
     os.rename(temporary, path)

@@ -13,6 +13,7 @@ from packaging.requirements import Requirement
 from packaging.utils import canonicalize_name
 
 from asgard_async.environments.direct_references import is_fixed
+from asgard_async.environments.markers import applies
 
 KEY_DIGITS = 20
 FOR_ONE_JOB = "once"
@@ -65,11 +66,7 @@ def environment_spec_for(
     Unless the requirements include mlflow, it is added in the service's version.
     """
     parsed = [Requirement(text) for text in requirements]
-    applicable = [
-        requirement
-        for requirement in parsed
-        if requirement.marker is None or requirement.marker.evaluate({"extra": ""})
-    ]
+    applicable = [requirement for requirement in parsed if applies(requirement)]
     if not any(canonicalize_name(requirement.name) == "mlflow" for requirement in applicable):
         applicable.append(Requirement(f"mlflow=={version('mlflow')}"))
     moving = {

@@ -1,13 +1,18 @@
 """Phase ENVIRONMENT: a job waits for its environment if the base environment is not enough."""
 
+import asyncio
 import contextlib
+import logging
 from collections.abc import AsyncIterator
+from functools import partial
 
 from asgard_async.domain.job import Job, JobSpec
 from asgard_async.domain.status import Phase
 from asgard_async.environments.spec import EnvironmentSpec
-from asgard_async.executors.base import Executor
+from asgard_async.executors.base import EnvironmentFailed, Executor
 from asgard_async.jobs.cancellable_waits import CancellableWaits, JobCancelled
+
+logger = logging.getLogger(__name__)
 
 
 class EnvironmentPhase:
@@ -19,8 +24,12 @@ class EnvironmentPhase:
 
     def first_phase(self, spec: JobSpec) -> Phase:
         """Return the phase that a job enters when it leaves the queue."""
-        if self._executor.environment_for(spec.requirements) is None:
-            return Phase.STARTING
+        try:
+            if self._executor.environment_for(spec.requirements) is None:
+                return Phase.STARTING
+        except Exception:
+            # the job fails in that phase; here, it would stay in the queue before all others
+            logger.exception("requirements of the next job cannot be evaluated")
         return Phase.ENVIRONMENT
 
     @contextlib.asynccontextmanager
@@ -31,7 +40,16 @@ class EnvironmentPhase:
             EnvironmentFailed: the environment cannot be made available.
             JobCancelled: the job was cancelled meanwhile.
         """
-        environment = self._executor.environment_for(job.spec.requirements, job_id=job.job_id)
+        try:
+            # in a thread: a thousand long requirements take a second
+            environment = await asyncio.to_thread(
+                partial(self._executor.environment_for, job.spec.requirements, job_id=job.job_id)
+            )
+        except Exception as error:
+            logger.exception("requirements of job %s cannot be evaluated", job.job_id)
+            raise EnvironmentFailed(
+                "The job's requirements cannot be evaluated; check their markers (after ';')."
+            ) from error
         if environment is None:
             yield None
             return

@@ -140,11 +140,10 @@ class Recorder:
     async def _record_pending(self) -> None:
         expected = frozenset(self._new)
         jobs = await self._store.to_track(BATCH)
-        await self._record_each(jobs)
-        while len(jobs) == BATCH:
+        while jobs:
+            await self._record_each(jobs)
             # jobs for which MLflow fails stay pending, and must not block the others
             jobs = await self._store.to_track(BATCH, after=jobs[-1].seq)
-            await self._record_each(jobs)
         self._new -= expected  # the remaining jobs were deleted
 
     async def _record_each(self, jobs: Sequence[Job]) -> None:

@@ -14,6 +14,9 @@ from asgard_async.store.listing import Cursor, JobFilter, list_statement
 from asgard_async.store.moves import get_job
 from asgard_async.store.rows import row_to_history, row_to_job, text_to_time
 
+MAX_SPEC_BYTES = 4 << 20
+"""Specifications that are read at once: one with a thousand requirements has half a megabyte."""
+
 
 @dataclass(frozen=True, kw_only=True)
 class FinishedJob:
@@ -23,6 +26,15 @@ class FinishedJob:
     ended_at: datetime
     is_recorded: bool
     archive: str | None
+
+
+@dataclass(frozen=True, kw_only=True)
+class Page:
+    """A part of a list of jobs."""
+
+    jobs: Sequence[Job]
+    has_more: bool
+    """True if further jobs follow the last one."""
 
 
 class JobLookups:
@@ -39,14 +51,21 @@ class JobLookups:
         """
         return await self._database.read(lambda conn: get_job(conn, job_id))
 
-    async def list(
-        self, only: JobFilter, *, after: Cursor | None = None, limit: int
-    ) -> Sequence[Job]:
-        """At most `limit` jobs after the cursor, newest first."""
-        sql, parameters = list_statement(only, after, limit)
-        return await self._database.read(
-            lambda conn: [row_to_job(row) for row in conn.execute(sql, parameters)]
-        )
+    async def list(self, only: JobFilter, *, after: Cursor | None = None, limit: int) -> Page:
+        """At most `limit` jobs after the cursor, newest first; fewer if they are large."""
+        sql, parameters = list_statement(only, after, limit + 1)
+
+        def transaction(conn: sqlite3.Connection) -> Page:
+            jobs: list[Job] = []
+            size = 0
+            for row in conn.execute(sql, parameters):
+                if len(jobs) == limit or size > MAX_SPEC_BYTES:
+                    return Page(jobs=jobs, has_more=True)
+                jobs.append(row_to_job(row))
+                size += len(row["spec"])
+            return Page(jobs=jobs, has_more=False)
+
+        return await self._database.read(transaction)
 
     async def history(self, job_id: str) -> Sequence[HistoryEntry]:
         """All transitions of a job, in order."""
@@ -96,18 +115,25 @@ class JobLookups:
         )
 
     async def to_track(self, limit: int, *, after: int = 0) -> Sequence[Job]:
-        """Jobs whose MLflow runs have not been read yet, oldest first.
+        """Jobs whose MLflow runs have not been read yet, oldest first; fewer if they are large.
 
         `after` is the `seq` of the last job of the previous call.
         """
-        return await self._database.read(
-            lambda conn: [
-                row_to_job(row) for row in queries.to_track(conn, after=after, limit=limit)
-            ]
-        )
+
+        def transaction(conn: sqlite3.Connection) -> Sequence[Job]:
+            jobs: list[Job] = []
+            size = 0
+            for row in queries.to_track(conn, after=after, limit=limit):
+                jobs.append(row_to_job(row))
+                size += len(row["spec"])
+                if size > MAX_SPEC_BYTES:
+                    break
+            return jobs
+
+        return await self._database.read(transaction)
 
     async def queued_since_before(self, moment: datetime) -> Sequence[Job]:
-        """Jobs queued since before `moment`, oldest first."""
+        """Some of the jobs queued since before `moment`, the oldest ones first."""
         text = rfc3339(moment)
         return await self._database.read(
             lambda conn: [row_to_job(row) for row in queries.queued_before(conn, created_at=text)]

@@ -8,6 +8,7 @@ import asyncio
 import contextlib
 import logging
 import os
+import shlex
 import socket
 import time
 from collections.abc import Iterator, Sequence
@@ -67,7 +68,7 @@ class HeldSockets:
             connection.close()
             raise ConfigError(
                 f"The process that holds the service's ports does not hand them over ({error});"
-                f" end it: fuser -k {self._data.socket_holder}"
+                f" end it: fuser -k {shlex.quote(str(self._data.socket_holder))}"
             ) from error
         if not message:  # it ended at this moment
             connection.close()

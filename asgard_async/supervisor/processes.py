@@ -98,9 +98,10 @@ def identify(pid: int) -> ProcessIdentity | None:
 
 
 def processes_running(programs: Sequence[str], argument: str) -> Sequence[ProcessIdentity]:
-    """Find processes whose command line ends with one of `programs` and `argument`.
+    """Find this user's processes whose command line ends with one of `programs` and `argument`.
 
-    `programs` are path suffixes that start at a directory. Zombies have no command line.
+    `programs` are path suffixes that start at a directory. Zombies have no command line. Any other
+    user can give a process this command line.
     """
     ends = tuple(os.fsencode(f"/{program}\0{argument}\0") for program in programs)
     boot_id = linux.boot_id()
@@ -111,9 +112,17 @@ def processes_running(programs: Sequence[str], argument: str) -> Sequence[Proces
             command_line = Path(f"/proc/{pid}/cmdline").read_bytes().rstrip(b"\0") + b"\0"
             if not command_line.endswith(ends):
                 continue
+            if _user_of(pid) != os.geteuid():
+                continue
             if (start_time := linux.start_time(pid)) is not None:
                 processes.append(ProcessIdentity(pid=pid, start_time=start_time, boot_id=boot_id))
     return processes
+
+
+def _user_of(pid: int) -> int:
+    # not the owner of its directory, which is root's if the process is not dumpable
+    status = Path(f"/proc/{pid}/status").read_text()
+    return int(status.partition("\nUid:")[2].split(None, 1)[0])
 
 
 def _reap(descriptor: int) -> None:

@@ -9,6 +9,9 @@ from typing import Any
 
 import pytest
 
+from asgard_async.cli.checks.machine import uv
+from asgard_async.config import load_config
+from asgard_async.config.data_directory import DataDirectory
 from tests.support.asgard_command import asgard
 from tests.support.protected_mlflow import BUCKET, ProtectedMlflow
 from tests.support.service import WITHOUT_MLFLOW, Service
@@ -129,3 +132,26 @@ def test_doctor_reaches_an_mlflow_with_a_password(
         protected_mlflow.s3.make_bucket(BUCKET)
     assert (code, found["MLflow"]["level"]) == (0, "warn")
     assert "bucket does not exist" in found["MLflow"]["found"]
+
+
+async def test_uv_does_not_get_the_variables_of_root(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """As the owner of a directory, root's variables would be readable in its /proc."""
+    prints = tmp_path / "uv"
+    prints.write_text("#!/bin/sh\nenv\n")
+    prints.chmod(0o755)
+    monkeypatch.setattr("uv.find_uv_bin", lambda: str(prints))
+    monkeypatch.setenv("OF_ROOT", "secret")
+    config = load_config(environ={}, overrides={"server": {"data_dir": str(tmp_path)}})
+    finding = await uv(config, DataDirectory(root=tmp_path))
+    assert "PATH=" in finding.found
+    assert "OF_ROOT" not in finding.found
+
+
+def test_commands_that_are_suggested_quote_paths(tmp_path: Path) -> None:
+    """The owner of a directory above chooses a part of the path; root copies the command."""
+    data_dir = tmp_path / "data; echo pwned"
+    data_dir.mkdir(mode=0o755)
+    _, found = examine(data_dir)
+    assert found["data directory"]["remedy"] == f"chmod 700 '{data_dir}'"

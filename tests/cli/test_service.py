@@ -99,3 +99,12 @@ def test_an_unwritable_unit_directory_is_reported(tmp_path: Path) -> None:
 def test_specifiers_of_systemd_are_escaped() -> None:
     unit = render(command="x", data_dir=Path('/a%b$c"d'), user_name=None)
     assert '"ASGARD_DATA_DIR=/a%%b$c\\"d"' in unit
+
+
+def test_a_line_end_in_a_path_adds_no_setting(tmp_path: Path) -> None:
+    data_dir = "/srv/asgard\nExecStartPre=+/tmp/evil"
+    for arguments in (("--data-dir", data_dir), ("--system", "--user", "me\nUser=root")):
+        done = asgard("service", "install", "--folder", tmp_path, *arguments)
+        assert done.returncode == 2
+        assert "control characters" in done.stderr
+        assert not (tmp_path / UNIT).exists()

@@ -1,7 +1,13 @@
 """Submitting scripts, archives and directories; nothing is ever run twice."""
 
 import asyncio
+import contextlib
+import gzip
+import io
+import sys
 import tarfile
+import threading
+import time
 from collections.abc import AsyncIterator
 from pathlib import Path
 
@@ -260,3 +266,42 @@ async def test_submitting_waits_for_a_full_queue(tmp_path: Path) -> None:
             last = await patient.submit(source="print(2)", **NAMES)
             assert (await patient.wait(last)).succeeded
             assert (await patient.get(queued)).succeeded
+
+
+@pytest.mark.skipif(sys.platform == "win32", reason="links need privileges there")
+@pytest.mark.parametrize("kind", ["file", "directory"])
+def test_a_race_for_links_puts_nothing_else_into_an_archive(tmp_path: Path, kind: str) -> None:
+    """The owner of a directory swaps its content while somebody else packs it."""
+    secrets, directory = tmp_path / "secrets", tmp_path / "project"
+    secrets.mkdir()
+    (secrets / "data").write_text("SECRET" * 100)
+    directory.mkdir()
+    place, own, link = directory / "place", tmp_path / "own", tmp_path / "link"
+    if kind == "file":
+        own.write_text("own")
+        link.symlink_to(secrets / "data")
+    else:
+        own.mkdir()
+        (own / "data").write_text("own")
+        link.symlink_to(secrets)
+    stop = threading.Event()
+
+    def swap() -> None:
+        while not stop.is_set():
+            for kept in (own, link):
+                with contextlib.suppress(OSError):
+                    kept.rename(place)
+                    place.rename(kept)
+
+    thread = threading.Thread(target=swap)
+    thread.start()
+    try:
+        deadline = time.monotonic() + 3
+        while time.monotonic() < deadline:
+            packed = io.BytesIO()
+            with contextlib.suppress(ValueError, OSError):
+                write_archive(directory, packed)
+                assert b"SECRET" not in gzip.decompress(packed.getvalue())
+    finally:
+        stop.set()
+        thread.join()

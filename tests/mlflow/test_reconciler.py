@@ -248,7 +248,7 @@ async def test_many_large_runs_are_read_in_smaller_pages(
 async def test_tags_of_runs_are_not_kept_in_memory(
     mlflow_server: MlflowServer, script: Script
 ) -> None:
-    runs, size = 36, 900_000
+    runs, size = 48, 600_000
     for n in range(runs):
         await script.run(ended=20 + n, large="x" * size)
     address = MlflowAddress.parse(mlflow_server.uri)
@@ -260,8 +260,8 @@ async def test_tags_of_runs_are_not_kept_in_memory(
         finally:
             tracemalloc.stop()
     assert len(reconciled.tracking.runs) == runs
-    # one response, its bytes, and one run's tags
-    assert peak < 3 * MAX_RESPONSE_BYTES < runs * size
+    # one response while it is received, and one run's tags
+    assert peak < 9 * MAX_RESPONSE_BYTES // 4 < runs * size
 
 
 async def test_only_the_newest_of_too_many_runs_are_listed(

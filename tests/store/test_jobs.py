@@ -285,7 +285,7 @@ async def test_pages_list_every_job_once_newest_first(store: JobStore) -> None:
         )
     seen: list[int] = []
     cursor = None
-    while page := await store.list(JobFilter(), after=cursor, limit=4):
+    while page := (await store.list(JobFilter(), after=cursor, limit=4)).jobs:
         seen += [job.seq for job in page]
         cursor = Cursor(created_at=page[-1].created_at, seq=page[-1].seq)
     assert seen == list(range(25, 0, -1))
@@ -298,7 +298,7 @@ async def test_filters_can_be_combined(store: JobStore) -> None:
     await store.request_cancel(c.job_id, at=now())
 
     async def ids(only: JobFilter) -> list[str]:
-        return [job.job_id for job in await store.list(only, limit=9)]
+        return [job.job_id for job in (await store.list(only, limit=9)).jobs]
 
     assert await ids(JobFilter()) == [c.job_id, b.job_id, a.job_id]
     assert await ids(JobFilter(experiment_name="a")) == [c.job_id, a.job_id]

@@ -5,7 +5,9 @@ import signal
 import subprocess
 import threading
 
-from asgard_async.supervisor.processes import ProcessIdentity, identify
+import pytest
+
+from asgard_async.supervisor.processes import ProcessIdentity, identify, processes_running
 from asgard_async.supervisor.shim import linux
 
 
@@ -61,3 +63,15 @@ def test_a_thread_id_is_not_a_process() -> None:
     finally:
         done.set()
         thread.join()
+
+
+@pytest.mark.skipif(os.geteuid() != 0, reason="needs a second user")
+def test_processes_of_other_users_do_not_count() -> None:
+    """Any user can give a process this command line."""
+    program, argument = "asgard_async/supervisor/shim/start.py", "/srv/attempt"
+    command = ["/bin/sh", "-c", "read _", f"/x/{program}", argument]
+    for user, count in ((None, 1), (65534, 0)):
+        with subprocess.Popen(command, stdin=subprocess.PIPE, user=user) as process:
+            found = processes_running([program], argument)
+            assert len(found) == count
+            process.kill()

@@ -21,6 +21,7 @@ SHARING = (
             "cli/test_doctor.py",
             "client/test_notebook.py",
             "jobs/test_recorder.py",
+            "mlflow/server/test_foreign_stores.py",
             "mlflow/test_artifact_store.py",
             "mlflow/test_experiments.py",
             "mlflow/test_gateway.py",

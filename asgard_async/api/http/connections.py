@@ -9,6 +9,9 @@ from typing import Protocol
 
 from asgard_async.config import HttpConfig
 
+MAX_UNREAD_BYTES = 256 << 20
+"""Parts of responses, in total, that are in memory because their clients do not read them."""
+
 Network = ipaddress.IPv4Network | ipaddress.IPv6Network
 
 
@@ -21,8 +24,15 @@ class ServerConnection(Protocol):
     def idle_since(self) -> float | None:
         """Time of the last response, by the loop's clock; None during a request."""
 
+    @property
+    def unread_bytes(self) -> int:
+        """Bytes of responses that the client has not read yet."""
+
     def force_close(self) -> None:
         """Close the connection."""
+
+    def disconnect(self, reason: str) -> None:
+        """Close the connection at once, and drop what it has not sent yet."""
 
 
 class Connections:
@@ -36,6 +46,8 @@ class Connections:
         self._proxies = proxies
         self._open: set[ServerConnection] = set()
         self._by_address: Counter[str] = Counter()
+        self._unread: dict[ServerConnection, None] = {}
+        """Connections whose clients do not read, the longest first."""
 
     def admit(self, connection: ServerConnection) -> bool:
         """Admit a connection if possible; at a limit, close the longest idle one to make room."""
@@ -52,12 +64,30 @@ class Connections:
 
     def remove(self, connection: ServerConnection) -> None:
         """Remove a closed connection; ignore a connection that was not admitted."""
+        self._unread.pop(connection, None)
         if connection not in self._open:
             return
         self._open.discard(connection)
         self._by_address[connection.address] -= 1
         if not self._by_address[connection.address]:
             del self._by_address[connection.address]
+
+    def note_unread(self, connection: ServerConnection) -> None:
+        """Note that a client does not read fast enough.
+
+        If too much is in memory for such clients, disconnect those that have not read for longest.
+        """
+        self._unread[connection] = None
+        total = sum(other.unread_bytes for other in self._unread)
+        while total > MAX_UNREAD_BYTES:
+            longest = next(iter(self._unread))
+            total -= longest.unread_bytes
+            del self._unread[longest]
+            longest.disconnect("too much waits for clients that do not read")
+
+    def note_read(self, connection: ServerConnection) -> None:
+        """Note that a client has caught up."""
+        self._unread.pop(connection, None)
 
     def is_proxy(self, address: str) -> bool:
         """Return whether the address belongs to a trusted proxy."""

@@ -52,6 +52,8 @@ def add_field(
         return
     try:
         if name == REQUIREMENTS and is_file:
+            if len(content) > MAX_COMPOUND_BYTES:
+                raise InvalidSubmission({name: [f"{TOO_LARGE}."]})
             document.setdefault(name, []).extend(
                 read_requirements_file(content, direct_references=direct_references)
             )

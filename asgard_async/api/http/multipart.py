@@ -3,9 +3,11 @@
 Other parts are held in memory, with the same limit as a JSON body.
 """
 
+import asyncio
 from collections.abc import AsyncIterator, Iterator
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass, field
+from functools import partial
 from typing import Any
 
 from aiohttp import BodyPartReader, MultipartReader, web
@@ -20,10 +22,11 @@ from asgard_async.api.errors import (
 from asgard_async.api.http.bodies import IncomingBodies, IncomingBody
 from asgard_async.api.http.form_fields import REPEATED, add_field, is_field
 from asgard_async.api.http.parser import is_unicode
-from asgard_async.api.schemas.submission_rules import MAX_ARGS, MAX_REQUIREMENTS
+from asgard_async.api.schemas.submission_rules import MAX_ARGS
 from asgard_async.config import Config
 from asgard_async.core.archives.suffixes import SUFFIXES, accepted_suffix
 from asgard_async.domain.submission import UploadedArchive
+from asgard_async.jobs.submit.requirements import MAX_REQUIREMENTS, QUICK_CHARACTERS
 from asgard_async.store.archives import ArchiveStore
 
 MAX_PARTS = MAX_REQUIREMENTS + MAX_ARGS + 100
@@ -147,7 +150,8 @@ class _FormReader:
         else:
             # unknown fields are read too, so that all errors are reported at once
             value = await self._in_memory(part, keep=is_field(name))
-            add_field(
+            add = partial(
+                add_field,
                 self._form.document,
                 self._form.add_error,
                 name,
@@ -155,6 +159,10 @@ class _FormReader:
                 is_file=bool(file_name),
                 direct_references=self._direct_references,
             )
+            if len(value) > QUICK_CHARACTERS:
+                await asyncio.to_thread(add)
+            else:
+                add()
 
     async def _take_file(self, name: str, file_name: str | None, part: BodyPartReader) -> None:
         if self._files:

@@ -157,6 +157,7 @@ class _RequestHandler(ObservableRequestHandler):
 
     def pause_writing(self) -> None:
         super().pause_writing()
+        self._admission.note_unread(self)
         # WebSockets have a deadline for each message instead
         if not self.is_websocket:
             seconds = self._admission.http.stalled_client_seconds
@@ -164,19 +165,26 @@ class _RequestHandler(ObservableRequestHandler):
 
     def resume_writing(self) -> None:
         super().resume_writing()
+        self._admission.note_read(self)
         if self._response_deadline is not None:
             self._response_deadline.cancel()
             self._response_deadline = None
 
+    @property
+    def unread_bytes(self) -> int:
+        """See `Connection`."""
+        return self._client.get_write_buffer_size() if self._client is not None else 0
+
     def _on_late_header(self) -> None:
         self._header_deadline = None
         if self.idle_since is not None:  # otherwise the header arrived at the last moment
-            self._disconnect("request header took too long")
+            self.disconnect("request header took too long")
 
     def _on_stalled_client(self) -> None:
-        self._disconnect("client stopped reading the response")
+        self.disconnect("client stopped reading the response")
 
-    def _disconnect(self, reason: str) -> None:
+    def disconnect(self, reason: str) -> None:
+        """See `Connection`."""
         # any client can cause this, so it must not fill the log
         log.info("connection from %s closed: %s", self.address, reason)
         if self._client is not None:

@@ -32,8 +32,6 @@ from asgard_async.api.schemas.submission_rules import (
     MAX_ENTRYPOINT,
     MAX_MODEL_NAME,
     MAX_NAME,
-    MAX_REQUIREMENT,
-    MAX_REQUIREMENTS,
     SubmissionLimits,
     args_size,
     argument,
@@ -53,6 +51,7 @@ from asgard_async.config import LARGEST
 from asgard_async.domain.job import ACCEPTED, Accepted, JobSpec
 from asgard_async.domain.requester import Requester
 from asgard_async.domain.submission import Submission, UploadedArchive
+from asgard_async.jobs.submit.requirements import MAX_REQUIREMENT, MAX_REQUIREMENTS
 
 LEAST_MEMORY_MB = 16
 """The interpreter does not start with less."""

@@ -19,9 +19,6 @@ MAX_ENTRYPOINT = 1024
 MAX_MODEL_NAME = 256
 """The width of the name column in MLflow's registry."""
 MAX_ENTRIES = 100
-MAX_REQUIREMENTS = 1000
-"""`pip freeze` in a real project prints 150 to 300 lines."""
-MAX_REQUIREMENT = 500
 MAX_ENVIRONMENT_BYTES = 64 * 1024
 MAX_TAG_KEY = 250
 MAX_TAG_VALUE = 5000

@@ -1,5 +1,6 @@
 """The check of the API's tokens."""
 
+import shlex
 from pathlib import Path
 
 from asgard_async.auth.token_file import TokenFile
@@ -33,4 +34,5 @@ async def access(config: Config, data: DataDirectory) -> Finding:
 
 
 def _change_owner(file: Path) -> str:
-    return f"as root: chown {file.parent.stat().st_uid} {file} && chmod 600 {file}"
+    quoted = shlex.quote(str(file))
+    return f"as root: chown {file.parent.stat().st_uid} {quoted} && chmod 600 {quoted}"

@@ -13,6 +13,7 @@ from asgard_async.config.data_directory import DataDirectory
 from asgard_async.supervisor.limits.enforcer import ADVICE
 from asgard_async.supervisor.limits.hierarchies import find
 from asgard_async.supervisor.limits.mechanisms import CONTROLLERS, Mechanism, cgroup_mechanism
+from asgard_async.supervisor.process_spec import MINIMAL_ENVIRONMENT
 from asgard_async.supervisor.sandbox.selector import REMEDIES, IsolationSelector
 
 UV_SECONDS = 5.0
@@ -91,6 +92,8 @@ async def uv(config: Config, data: DataDirectory) -> Finding:
             text=True,
             check=True,
             timeout=UV_SECONDS,
+            # none of root's: as the owner of the data directory, uv shows them to that user
+            env=MINIMAL_ENVIRONMENT,
         )
     except (OSError, subprocess.SubprocessError) as error:
         return Finding("uv", Level.FAIL, str(error), "pip install --force-reinstall uv")

@@ -2,6 +2,7 @@
 
 import contextlib
 import os
+import shlex
 import sqlite3
 import time
 from datetime import datetime
@@ -28,11 +29,14 @@ async def data_directory(config: Config, data: DataDirectory) -> Finding:
             about,
             Level.FAIL,
             f"{root} belongs to another user (uid {status.st_uid})",
-            f"run this as that user, or: chown -R {os.geteuid()} {root}",
+            f"run this as that user, or: chown -R {os.geteuid()} {shlex.quote(str(root))}",
         )
     if status.st_mode & 0o066:  # others may traverse the directory: jobs can run as other users
         return Finding(
-            about, Level.FAIL, f"{root} is accessible to other users", f"chmod 700 {root}"
+            about,
+            Level.FAIL,
+            f"{root} is accessible to other users",
+            f"chmod 700 {shlex.quote(str(root))}",
         )
     if not os.access(root, os.W_OK):
         return Finding(about, Level.FAIL, f"{root} is not writable", "mount it read-write")

@@ -17,6 +17,7 @@ from asgard_async.cli.checks.service import service
 from asgard_async.cli.checks.storage import clock, data_directory, database, disk
 from asgard_async.cli.data_directory import open_data_directory
 from asgard_async.cli.options import config_option, data_dir_option, json_option
+from asgard_async.cli.sanitiser import one_line
 from asgard_async.config import Config
 from asgard_async.config.data_directory import DataDirectory
 
@@ -73,6 +74,9 @@ async def _run_checks(config: Config, data: DataDirectory) -> list[Finding]:
 
 def _show(finding: Finding) -> None:
     mark, colour = MARKS[finding.level]
-    click.echo(f"{click.style(f'{mark:>4}', fg=colour)}  {finding.about}: {finding.found}")
+    # findings quote files and servers that others control
+    click.echo(
+        f"{click.style(f'{mark:>4}', fg=colour)}  {finding.about}: {one_line(finding.found)}"
+    )
     if finding.remedy:
-        click.echo(f"      → {finding.remedy}")
+        click.echo(f"      → {one_line(finding.remedy)}")

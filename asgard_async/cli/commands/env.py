@@ -15,6 +15,7 @@ from asgard_async.cli.options import (
     json_option,
     requirements_option,
 )
+from asgard_async.cli.sanitiser import one_line
 from asgard_async.config import Config, ConfigError
 from asgard_async.config.data_directory import DataDirectory
 from asgard_async.core.requirements_file import RequirementsFileError, read_with_includes
@@ -53,7 +54,7 @@ def list_environments(file: Path | None, data_dir: str | None, as_json: bool) ->
     for environment in environments:
         use = "in use" if environment["in_use"] else f"last used {environment['last_used_at']}"
         click.echo(f"{environment['key']}  {environment['size_bytes'] >> 20:6d} MiB  {use}")
-        click.echo(f"    {', '.join(environment['requirements'])}")
+        click.echo(f"    {one_line(', '.join(environment['requirements']))}")
     if not environments:
         click.echo("No environments; all jobs so far ran in Asgard's own environment.")
 

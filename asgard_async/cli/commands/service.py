@@ -61,6 +61,9 @@ def install(
         data = SYSTEM_DATA
     else:
         data = config.data_dir
+    if not f"{file}{data}{user_name}{sys.executable}".isprintable():
+        # a line end would add settings to the unit
+        raise click.UsageError("Paths and users in a unit must not contain control characters.")
     unit = render(command=_command(file), data_dir=data, user_name=user_name if system else None)
     target = folder or (SYSTEM_FOLDER if system else _user_folder())
     become_owner(target)

@@ -10,6 +10,7 @@ from asgard_async.auth.token import Scope, Token
 from asgard_async.auth.token_file import NameTaken, NoSuchToken, TokenFile
 from asgard_async.cli.data_directory import open_data_directory
 from asgard_async.cli.options import config_option, data_dir_option, json_option
+from asgard_async.cli.sanitiser import one_line
 from asgard_async.config import ConfigError
 from asgard_async.core.timestamps import now, rfc3339
 
@@ -94,7 +95,9 @@ def list_tokens(file: Path | None, data_dir: str | None, as_json: bool) -> None:
         click.echo(json.dumps([_describe(token) for token in tokens], indent=2))
         return
     for token in tokens:
-        click.echo(f"{token.id}  {token.scope:<6}  {token.created_at:%Y-%m-%d %H:%M}  {token.name}")
+        created_at = f"{token.created_at:%Y-%m-%d %H:%M}"
+        # the file belongs to the data directory's owner, and root may list it
+        click.echo(one_line(f"{token.id}  {token.scope:<6}  {created_at}  {token.name}"))
     if not tokens:
         click.echo(
             "No tokens are left, so every request is refused; create one: asgard token create"
@@ -125,7 +128,7 @@ def revoke(file: Path | None, data_dir: str | None, token_id: str) -> None:
         ) from error
     except (ConfigError, OSError) as error:
         raise click.ClickException(str(error)) from error
-    click.echo(f"Revoked token '{revoked.name}' ({revoked.id}).")
+    click.echo(one_line(f"Revoked token '{revoked.name}' ({revoked.id})."))
     if not tokens.all():
         click.echo("That was the last token; the API stays closed until you create one.", err=True)
 

@@ -23,6 +23,8 @@ METHODS = {zipfile.ZIP_STORED, zipfile.ZIP_DEFLATED}
 LOCAL_HEADER_BYTES = 30
 TAR_OVERHEAD_PER_MEMBER = 4096
 TAR_OVERHEAD = 1 << 20
+MAX_HEADER_BYTES = 64 << 10
+"""Limit of the headers of one member, such as a long name or extended attributes."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -152,14 +154,44 @@ class _Metered(io.RawIOBase):
         return block
 
 
+class _ShortHeaders(tarfile.TarInfo):
+    """A member whose extended headers are short. tarfile reads them into memory, several times."""
+
+    def _proc_pax(self, archive: tarfile.TarFile) -> tarfile.TarInfo:
+        self._refuse_long()
+        return super()._proc_pax(archive)  # type: ignore[misc,no-any-return]  # no public hook
+
+    def _proc_gnulong(self, archive: tarfile.TarFile) -> tarfile.TarInfo:
+        self._refuse_long()
+        return super()._proc_gnulong(archive)  # type: ignore[misc,no-any-return]
+
+    def _proc_sparse(self, archive: tarfile.TarFile) -> tarfile.TarInfo:
+        raise _sparse(self)
+
+    def _proc_gnusparse_10(self, info: tarfile.TarInfo, *_: object) -> None:
+        raise _sparse(info)
+
+    def _refuse_long(self) -> None:
+        if self.size > MAX_HEADER_BYTES:
+            raise ArchiveRefused(
+                f"A header in the archive has more than {MAX_HEADER_BYTES} bytes; create it without"
+                " extended attributes."
+            )
+
+
 def _tar_members(file: IO[bytes], tally: Tally, limits: ArchiveLimits) -> Iterator[Member]:
     with gzip.GzipFile(fileobj=file) as content:
         stream = _Metered(content, limits, _size_of(file))
         # "r|" reads in one pass and never seeks back to checked members
         with tarfile.open(
-            fileobj=stream, mode="r|", encoding="utf-8", errors="surrogateescape"
+            fileobj=stream,
+            mode="r|",
+            encoding="utf-8",
+            errors="surrogateescape",
+            tarinfo=_ShortHeaders,
         ) as archive:
-            for info in archive:
+            while (info := archive.next()) is not None:
+                archive.members.clear()  # type: ignore[attr-defined]  # else all headers are kept
                 _refuse_special_tar(info)
                 path = tally.admit(info.name, is_directory=info.isdir())
                 if info.isdir():
@@ -183,9 +215,14 @@ def _refuse_special_tar(info: tarfile.TarInfo) -> None:
     if info.issym() or info.islnk():
         raise ArchiveRefused(f"The archive contains a link: {name}; include the file itself.")
     if info.issparse():
-        raise ArchiveRefused(f"The archive has a sparse file: {name}; create it without --sparse.")
+        raise _sparse(info)
     if info.type not in {tarfile.REGTYPE, tarfile.AREGTYPE, tarfile.DIRTYPE}:
         raise ArchiveRefused(f"The archive contains an entry that is not a regular file: {name}.")
+
+
+def _sparse(info: tarfile.TarInfo) -> ArchiveRefused:
+    name = quoted(info.name)
+    return ArchiveRefused(f"The archive has a sparse file: {name}; create it without --sparse.")
 
 
 def _directory(path: str) -> Member:

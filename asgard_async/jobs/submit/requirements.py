@@ -16,6 +16,13 @@ from asgard_async.core.requirements_file import (
 )
 from asgard_async.domain.errors import InvalidSubmission
 from asgard_async.environments.direct_references import problem_with
+from asgard_async.environments.markers import applies
+
+MAX_REQUIREMENTS = 1000
+"""`pip freeze` in a real project prints 150 to 300 lines."""
+MAX_REQUIREMENT = 500
+QUICK_CHARACTERS = 4096
+"""Requirements with more characters are parsed in a thread: 1000 long ones take half a second."""
 
 
 def parse_requirements(texts: Sequence[str], *, direct_references: bool) -> list[Requirement]:
@@ -40,7 +47,10 @@ def read_requirements_file(content: bytes, *, direct_references: bool) -> list[s
     except RequirementsFileError as error:
         raise InvalidSubmission({"requirements": list(error.problems)}) from None
     entries = [(f"Line {line.number}", line.text) for line in lines]
-    _parse(entries, direct_references=direct_references)
+    # the schema refuses more or longer ones anyway; parsing them might take minutes
+    if len(entries) <= MAX_REQUIREMENTS:
+        short = [(line, entry) for line, entry in entries if len(entry) <= MAX_REQUIREMENT]
+        _parse(short, direct_references=direct_references)
     return [text for _, text in entries]
 
 
@@ -49,8 +59,16 @@ def _parse(entries: Sequence[tuple[str, str]], *, direct_references: bool) -> li
     for entry, text in entries:
         try:
             requirement = Requirement(text)
-        except InvalidRequirement:
+        except (InvalidRequirement, RecursionError):
             problems.append(f"{entry} {_problem(text)}")
+            continue
+        try:
+            applies(requirement)
+        except ValueError:
+            problems.append(
+                f"{entry} has a marker that cannot be evaluated; compare versions with versions,"
+                " and text by '==', '!=' or 'in'."
+            )
             continue
         if requirement.url is not None:
             if not direct_references:

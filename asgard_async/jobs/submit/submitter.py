@@ -1,9 +1,11 @@
 """The submitter: checks the content of a submission, then accepts it in one durable commit."""
 
+import asyncio
 import secrets
 import sys
 from collections.abc import Callable, Sequence
 from dataclasses import replace
+from functools import partial
 
 from asgard_async.config import JobsConfig
 from asgard_async.core.files.free_space import FreeSpace
@@ -20,7 +22,7 @@ from asgard_async.domain.requester import Requester
 from asgard_async.domain.submission import Revision, Submission
 from asgard_async.jobs.submit.checking.archives import ArchiveChecker
 from asgard_async.jobs.submit.checking.checker import ScriptChecker
-from asgard_async.jobs.submit.requirements import parse_requirements
+from asgard_async.jobs.submit.requirements import QUICK_CHARACTERS, parse_requirements
 from asgard_async.store.accepting import NewJob
 from asgard_async.store.archives import ArchiveStore
 from asgard_async.store.jobs import JobStore
@@ -98,7 +100,7 @@ class Submitter:
             )
             if twin is not None:
                 return twin, False
-        parse_requirements(spec.requirements, direct_references=self._direct_references)
+        await self._check_requirements(spec.requirements)
         imports = await self._imports(submission)
         archive = submission.archive
         new = NewJob(
@@ -113,6 +115,13 @@ class Submitter:
             idempotency_key=submission.idempotency_key,
         )
         return await self._accept(new, submission.requester)
+
+    async def _check_requirements(self, texts: Sequence[str]) -> None:
+        check = partial(parse_requirements, texts, direct_references=self._direct_references)
+        if sum(map(len, texts)) > QUICK_CHARACTERS:
+            await asyncio.to_thread(check)
+        else:
+            check()
 
     async def _imports(self, submission: Submission) -> frozenset[str] | None:
         """Return the packages that the script may import; None if unknown."""

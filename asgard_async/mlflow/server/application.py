@@ -46,13 +46,12 @@ class ServerSettings:
 class GuardedApplication:
     """An application behind all of the middleware, outermost first.
 
-    Refusals, origins, closed features, callers, the report, storage, bodies.
+    Refusals, origins, closed features, callers, the report, bodies, storage.
     """
 
     def __init__(self, app: App, settings: ServerSettings, *, store: Path) -> None:
         self._usage = Usage(store / "usage.db")
         remove_interrupted(settings.artifacts, self._usage.take_interrupted())
-        app = BodyLimits(app, max_bytes=settings.max_body_bytes)
         app = Storage(
             app,
             usage=self._usage,
@@ -60,6 +59,8 @@ class GuardedApplication:
             directory=store,
             min_free_bytes=settings.min_free_bytes,
         )
+        # outside of the storage, which counts bodies as MLflow gets them: unpacked
+        app = BodyLimits(app, max_bytes=settings.max_body_bytes)
         app = Report(app, usage=self._usage)
         app = Callers(app, key=bytes.fromhex(settings.key))
         self._app = Refusals(CrossOrigin(ClosedRoutes(app)))

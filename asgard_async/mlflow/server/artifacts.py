@@ -13,6 +13,7 @@ from collections import Counter
 from collections.abc import Awaitable, Callable
 from http import HTTPStatus
 from pathlib import Path
+from urllib.parse import parse_qs
 
 from .asgi import App, Message, Receive, RequestRefused, Scope, Send, header, refusal
 from .attempt_token import Caller
@@ -24,10 +25,14 @@ STREAMED = re.compile(r"/(?:ajax-)?api/2\.0/mlflow-artifacts/artifacts/(.*)", re
 BUFFERED = re.compile(r"/(?:ajax-)?api/2\.0/mlflow/upload-artifact")
 CREATES = re.compile(
     r"/(?:ajax-)?api/\d\.0/mlflow/"
-    r"(?:runs/create|experiments/create|logged-models|registered-models/create"
-    r"|model-versions/create|traces|datasets/create)/?"
+    r"(?:[a-z-]+/(?:create|register)|runs/create-promptlab-run|review-queues/get-or-create-user"
+    r"|logged-models|traces|issues|workspaces)/?"
 )
-READS = re.compile(r"/(?:ajax-)?api/\d\.0/mlflow/.*(?:search|graphql|get-.*|query)")
+READS = re.compile(
+    r"/(?:ajax-)?api/\d\.0/mlflow/[a-z-]+/(?:search|search-datasets|get-latest-versions)"
+)
+"""Searches, which are sent by POST. The path of a write may end in the same word, or contain it: a
+job chooses the ids of its traces. Such a path is longer, or its method is another one."""
 LEAST_BYTES = 4096
 """Minimum size of an artifact, and of each directory beyond the usual ones."""
 USUAL_DEPTH = 8
@@ -73,7 +78,8 @@ class Storage:
             return
         path = scope["path"]
         caller: Caller | None = scope[CALLER]
-        if READS.fullmatch(path) or (caller is not None and caller.is_service):
+        is_search = scope["method"] == "POST" and READS.fullmatch(path) is not None
+        if is_search or (caller is not None and caller.is_service):
             await self._app(scope, receive, send)
             return
         artifact = _artifact(scope)
@@ -255,7 +261,10 @@ def _artifact(scope: Scope) -> str | None:
     if (streamed := STREAMED.fullmatch(scope["path"])) is not None:
         return posixpath.normpath("/" + streamed[1])[1:]
     if BUFFERED.fullmatch(scope["path"]) and scope["method"] == "POST":
-        return f"?{scope['query_string'].decode('latin-1')}"
+        # not the whole query, in which anything may be added to name the same artifact again
+        query = parse_qs(scope["query_string"].decode("latin-1"))
+        run, path = (query.get(name, [""])[0] for name in ("run_uuid", "path"))
+        return f"?run_uuid={run}&path={posixpath.normpath(path)}"
     return None
 
 

@@ -35,16 +35,18 @@ class BodyLimits:
         declared = header(scope, b"content-length")
         if declared.isdigit() and int(declared) > self._max_bytes:
             raise self._too_large(scope)
+        receive = self._bounded(scope, receive)
+        encoding = header(scope, b"content-encoding").strip().lower()
+        if encoding not in {"", "identity"}:
+            receive = self._bounded(scope, self._unpacked(scope, receive, encoding))
         size = 0
 
-        async def bounded() -> Message:
+        async def counted() -> Message:
             nonlocal size
             message = await receive()
             length = len(message.get("body", b""))
             size += length
             self._buffered += length
-            if size > self._max_bytes:
-                raise self._too_large(scope)
             if length and self._buffered > CONCURRENT_BODIES * self._max_bytes:
                 raise refusal(
                     scope,
@@ -55,15 +57,28 @@ class BodyLimits:
             return message
 
         try:
-            await self._app(*self._unpacked(scope, bounded), send)
+            await self._app(scope, counted, send)
         finally:
             self._buffered -= size
 
-    def _unpacked(self, scope: Scope, receive: Receive) -> tuple[Scope, Receive]:
-        """Decompress a body here, since MLflow would do so without a bound."""
-        encoding = header(scope, b"content-encoding").strip().lower()
-        if encoding in {"", "identity"}:
-            return scope, receive
+    def _bounded(self, scope: Scope, receive: Receive) -> Receive:
+        size = 0
+
+        async def bounded() -> Message:
+            nonlocal size
+            message = await receive()
+            size += len(message.get("body", b""))
+            if size > self._max_bytes:
+                raise self._too_large(scope)
+            return message
+
+        return bounded
+
+    def _unpacked(self, scope: Scope, receive: Receive, encoding: str) -> Receive:
+        """Decompress a body here, since MLflow would do so without a bound.
+
+        The result has at most one byte more than a body may have.
+        """
         if encoding not in ENCODINGS or not scope["path"].startswith(TRACES):
             raise refusal(
                 scope,
@@ -93,11 +108,9 @@ class BodyLimits:
                     f"The body is not valid {encoding}.",
                 ) from None
             size += len(content)
-            if size > self._max_bytes:
-                raise self._too_large(scope)
             return {**message, "body": content}
 
-        return scope, unpacked
+        return unpacked
 
     def _too_large(self, scope: Scope) -> RequestRefused:
         return refusal(

@@ -104,9 +104,9 @@ SELECT * FROM jobs WHERE phase <> 'finished' AND phase <> 'queued' ORDER BY seq;
 SELECT * FROM jobs WHERE tracking_pending = 1 AND seq > :after ORDER BY seq LIMIT :limit;
 
 -- name: queued_before
--- Jobs queued since before a time, except requeued ones.
+-- Jobs queued since before a time, except requeued ones; not all at once, since each may be large.
 SELECT * FROM jobs
-WHERE phase = 'queued' AND attempt = 0 AND created_at <= :created_at ORDER BY seq;
+WHERE phase = 'queued' AND attempt = 0 AND created_at <= :created_at ORDER BY seq LIMIT 20;
 
 -- name: oldest_queued^
 -- The creation time of the oldest queued job, except requeued ones.

@@ -1,12 +1,15 @@
 """Responses without a handler: malformed HTTP, unknown expectations, internal errors."""
 
 import asyncio
+import contextlib
 import json
 import logging
+import socket
 
 import pytest
 from aiohttp import web
 
+from asgard_async.api.http import connections
 from asgard_async.api.http.bodies import IncomingBodies
 from asgard_async.api.http.json_body import read_body
 from tests.support.app_server import Client, edge, serving
@@ -141,3 +144,40 @@ async def test_raw_bytes_in_a_header_are_not_a_server_error(
         shared_api, b"POST /mlops/training/upload HTTP/1.1\r\n" + head + length + body
     )
     assert status in {202, 400, 403, 415, 422}
+
+
+async def received_by(sock: socket.socket, size: int) -> int:
+    """Read up to a number of bytes or the end; return how many there were."""
+    received = 0
+    with contextlib.suppress(ConnectionResetError):
+        async with asyncio.timeout(10):
+            while received < size and (
+                piece := await asyncio.get_running_loop().sock_recv(sock, 1 << 20)
+            ):
+                received += len(piece)
+    return received
+
+
+async def test_unread_responses_have_a_bound_in_total(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(connections, "MAX_UNREAD_BYTES", 100 << 20)
+    size = 16 << 20
+
+    async def large(_: web.Request) -> web.Response:
+        return web.Response(body=b"x" * size)
+
+    loop = asyncio.get_running_loop()
+    async with serving(edge(web.get("/", large))) as client:
+        with contextlib.ExitStack() as stack:
+            sockets = []
+            for _ in range(12):
+                sock = stack.enter_context(socket.socket())
+                sock.setblocking(False)
+                await loop.sock_connect(sock, (client.host, client.port))
+                await loop.sock_sendall(sock, b"GET / HTTP/1.1\r\nHost: localhost\r\n\r\n")
+                sockets.append(sock)
+                # a client that reads gets everything
+                response = await client.get("/")
+                assert len(await response.read()) == size
+            # the first ones are disconnected, the last ones may still read
+            assert await received_by(sockets[0], size) < size
+            assert await received_by(sockets[-1], size) >= size

@@ -4,6 +4,7 @@ import gzip
 import os
 import stat
 import tarfile
+import tracemalloc
 from collections.abc import Callable
 from pathlib import Path
 
@@ -228,3 +229,59 @@ def test_an_inflated_size_header_costs_nothing(tmp_path: Path) -> None:
     archive = written(tmp_path, ".tar.gz", gzip.compress(info.tobuf() + b"\0" * 4096))
     with pytest.raises(ArchiveRefused):
         read_program(archive, "train.py", limits=LIMITS, max_bytes=1000)
+
+
+def tar_with_header(kind: bytes, content: bytes) -> bytes:
+    """An archive whose first member has an extended header with this content."""
+    header = tarfile.TarInfo("header")
+    header.type, header.size = kind, len(content)
+    packed = header.tobuf(tarfile.USTAR_FORMAT) + content + bytes(-len(content) % 512)
+    member = tarfile.TarInfo("train.py")
+    member.size = 4
+    end = member.tobuf(tarfile.USTAR_FORMAT) + b"pass" + bytes(508 + 1024)
+    return gzip.compress(packed + end)
+
+
+def pax_record(size: int) -> bytes:
+    record = b" comment=" + b"x" * size + b"\n"
+    length = len(record) + len(str(len(record)))
+    return str(length).encode() + record
+
+
+@pytest.mark.parametrize(
+    ("kind", "content"),
+    [
+        (tarfile.XHDTYPE, pax_record(4 << 20)),
+        (tarfile.XGLTYPE, pax_record(4 << 20)),
+        (tarfile.GNUTYPE_LONGNAME, b"x" * (4 << 20)),
+        (tarfile.GNUTYPE_LONGLINK, b"x" * (4 << 20)),
+    ],
+)
+def test_a_huge_header_is_refused_without_being_read(
+    tmp_path: Path, work: Path, kind: bytes, content: bytes
+) -> None:
+    """tarfile reads each into memory, several times over, in the service when a job starts."""
+    archive = written(tmp_path, ".tar.gz", tar_with_header(kind, content))
+    tracemalloc.start()
+    try:
+        with pytest.raises(ArchiveRefused, match="header"):
+            unpack(archive, work, LIMITS)
+        assert tracemalloc.get_traced_memory()[1] < 1 << 20
+    finally:
+        tracemalloc.stop()
+
+
+def test_headers_of_earlier_members_are_not_kept(tmp_path: Path, work: Path) -> None:
+    members = []
+    for number in range(40):
+        info = regular(f"{number}.py")
+        info.pax_headers = {"comment": "x" * 60_000}
+        members.append((info, b"pass"))
+    archive = written(tmp_path, ".tar.gz", tar_gz(members))
+    tracemalloc.start()
+    try:
+        unpack(archive, work, LIMITS)
+        assert tracemalloc.get_traced_memory()[1] < 2_000_000
+    finally:
+        tracemalloc.stop()
+    assert len(everything_below(work)) == 40

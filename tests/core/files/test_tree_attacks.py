@@ -5,15 +5,18 @@ import os
 import resource
 import shutil
 import threading
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
+from functools import partial
 from pathlib import Path
 
 import pytest
 
 from asgard_async.core.files.chown_tree import chown_tree
+from asgard_async.core.files.descent import MAX_DESCRIPTORS
 from asgard_async.core.files.remove_tree import entries_within, remove_tree
 
 IS_ROOT = os.geteuid() == 0
+BY_ROOT = pytest.mark.skipif(not IS_ROOT, reason="only root can give files away")
 
 
 def nest(top: Path, levels: int) -> None:
@@ -121,6 +124,104 @@ def test_inaccessible_directories_are_removed(tmp_path: Path) -> None:
     assert not top.exists()
 
 
+Attack = Callable[[], object]
+
+
+def attack_before(monkeypatch: pytest.MonkeyPatch, call: str, name: str, attack: Attack) -> None:
+    """Attack a walk once, immediately before its system call `call` for an entry called `name`."""
+    real, attacks = getattr(os, call), [attack]
+
+    def call_after_attack(path: object, *arguments: object, **options: object) -> object:
+        if path == name and attacks:
+            attacks.pop()()
+        return real(path, *arguments, **options)
+
+    monkeypatch.setattr(os, call, call_after_attack)
+
+
+def replace_by_link(entry: Path, target: Path) -> None:
+    entry.rename(entry.parent.parent / "aside")
+    entry.symlink_to(target)
+
+
+@pytest.mark.parametrize("is_removal", [True, pytest.param(False, marks=BY_ROOT)])
+def test_a_directory_replaced_by_a_link_is_not_entered(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, *, is_removal: bool
+) -> None:
+    outside, entry = tmp_path / "outside", tmp_path / "top" / "entry"
+    (outside / "below").mkdir(parents=True)
+    (outside / "file").touch()
+    entry.mkdir(parents=True)
+    attack_before(monkeypatch, "open", entry.name, partial(replace_by_link, entry, outside))
+    if is_removal:
+        remove_tree(tmp_path / "top")
+        assert not (tmp_path / "top").exists()
+    else:
+        with pytest.raises(NotADirectoryError):
+            chown_tree(tmp_path / "top", 57_000)
+        assert entry.is_symlink()
+    assert {path.name for path in outside.iterdir()} == {"below", "file"}
+    assert {path.stat().st_uid for path in (outside, *outside.iterdir())} == {os.geteuid()}
+
+
+@BY_ROOT
+def test_a_file_replaced_by_a_link_is_not_given_away(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    outside, entry = tmp_path / "outside", tmp_path / "top" / "entry"
+    outside.touch()
+    entry.parent.mkdir()
+    entry.touch()
+    attack_before(monkeypatch, "chown", entry.name, partial(replace_by_link, entry, outside))
+    chown_tree(tmp_path / "top", 57_000)
+    assert entry.is_symlink()
+    assert outside.stat().st_uid == 0
+
+
+@BY_ROOT
+def test_a_directory_is_given_away_after_its_content(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Otherwise its new owner could replace files that are still to be given away."""
+    directories = tmp_path / "top", tmp_path / "top" / "below"
+    directories[1].mkdir(parents=True)
+    (directories[1] / "file").touch()
+    owners: list[int] = []
+
+    def look() -> None:
+        owners.extend(owner_of(path) for path in directories)
+
+    attack_before(monkeypatch, "open", "below", look)
+    attack_before(monkeypatch, "chown", "file", look)
+    chown_tree(directories[0], 57_000)
+    assert owners == [0, 0, 0, 0]
+    assert [owner_of(path) for path in directories] == [57_000, 57_000]
+
+
+def owner_of(path: Path) -> int:
+    return path.stat().st_uid
+
+
+@pytest.mark.parametrize("is_removal", [True, pytest.param(False, marks=BY_ROOT)])
+def test_a_moved_directory_ends_the_walk(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, *, is_removal: bool
+) -> None:
+    """The walk has closed the directories far above, and finds them again by `..`."""
+    outside, top = tmp_path / "outside", tmp_path / "top"
+    outside.mkdir()
+    top.mkdir()
+    nest(top, MAX_DESCRIPTORS + 2)
+    moved = top / "d"
+    attack_before(monkeypatch, "open", "..", lambda: moved.rename(outside / "d"))
+    if is_removal:
+        remove_tree(top)
+    else:
+        with pytest.raises(OSError, match="moved during the walk"):
+            chown_tree(top, 57_000)
+    assert [path.name for path in outside.iterdir()] == ["d"]
+    assert owner_of(outside) == os.geteuid()
+
+
 def swap_for_a_while(top: Path, outside: Path, done: threading.Event) -> None:
     """Repeatedly replace a directory with a link and back."""
     aside = top.parent / "aside"
@@ -132,18 +233,16 @@ def swap_for_a_while(top: Path, outside: Path, done: threading.Event) -> None:
             aside.rename(top / "swapped")
 
 
-@pytest.mark.parametrize("tries", [30, pytest.param(3000, marks=pytest.mark.soak)])
+@pytest.mark.soak
 @pytest.mark.parametrize("is_removal", [True, False])
-def test_a_swapped_directory_misleads_no_walk(
-    tmp_path: Path, tries: int, *, is_removal: bool
-) -> None:
+def test_endless_swaps_mislead_no_walk(tmp_path: Path, *, is_removal: bool) -> None:
     outside = tmp_path / "outside"
     outside.mkdir()
     for number in range(20):
         (outside / str(number)).touch()
     owner = outside.stat().st_uid
     uid = 57_000 if IS_ROOT else owner
-    for number in range(tries):
+    for number in range(3000):
         top = tmp_path / f"top{number}"
         for name in ("swapped", *(f"other{i}" for i in range(10))):
             (top / name / "below").mkdir(parents=True)
@@ -163,7 +262,7 @@ def test_a_swapped_directory_misleads_no_walk(
             shutil.rmtree(left, ignore_errors=True)
 
 
-@pytest.mark.skipif(not IS_ROOT, reason="only root can give files away")
+@BY_ROOT
 def test_a_file_with_another_name_is_not_given_away(tmp_path: Path) -> None:
     (tmp_path / "top").mkdir()
     (tmp_path / "file").touch()

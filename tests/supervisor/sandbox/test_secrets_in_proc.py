@@ -19,8 +19,12 @@ from tests.support.service_users import IS_ROOT, launcher, launcher_for_ordinary
 LOOK = """
 canary = os.environ["CANARY_REVERSED"][::-1].encode()
 print("service", os.path.exists(f"/proc/{os.environ['SERVICE_PID']}"))
-print("build", any(b"pip" in open(f"/proc/{pid}/cmdline", "rb").read().split(b"\\0")
-                   for pid in os.listdir("/proc") if pid.isdigit()))
+def command_line(pid):
+    try:
+        return open(f"/proc/{pid}/cmdline", "rb").read().split(b"\\0")
+    except OSError:  # it has ended
+        return []
+print("build", any(b"pip" in command_line(pid) for pid in os.listdir("/proc") if pid.isdigit()))
 def look(path):
     try:
         text = open(path, "rb").read()

@@ -56,7 +56,7 @@ async def test_a_slow_check_times_out(tmp_path: Path) -> None:
 
 @pytest.mark.slow
 async def test_headers_as_large_as_the_memory_are_rejected(tmp_path: Path) -> None:
-    """A pax header of 1 GiB of zeros in 1 MiB: tarfile reads a header as a whole."""
+    """A pax header of 1 GiB of zeros in 1 MiB: tarfile would read it as a whole."""
     archive = tmp_path / "a.tar.gz"
     info = tarfile.TarInfo("x")
     info.type, info.size = tarfile.XHDTYPE, GIB
@@ -66,7 +66,7 @@ async def test_headers_as_large_as_the_memory_are_rejected(tmp_path: Path) -> No
             file.write(bytes(1 << 24))
     assert archive.stat().st_size < 8 << 20
     field, message = await refusal(archive, checker())
-    assert (field, message) == ("archive", "Reading the archive takes too much memory.")
+    assert (field, "header" in message) == ("archive", True), message
 
 
 @pytest.mark.slow
