@@ -3,6 +3,8 @@
 import shutil
 from pathlib import Path
 
+from asgard_async.domain.attempt import AttemptId
+
 
 class PlainFiles:
     """The `JobFiles` of attempts at `root`/<job_id>.<number> and logs at `root`/logs."""
@@ -23,6 +25,11 @@ class PlainFiles:
     def all_bytes(self, job_id: str) -> int:
         attempts = sum(_size(path) for path in self._root.glob(f"{job_id}.*/**/*"))
         return attempts + self.log_bytes(job_id)
+
+    def paths(self, attempt: AttemptId) -> list[str] | None:
+        files = self._root / f"{attempt.job_id}.{attempt.number}" / "files"
+        paths = files.rglob("*")
+        return [str(path.relative_to(files)) for path in paths if not path.is_dir()]
 
     def remove_directory(self, job_id: str) -> None:
         for directory in self._root.glob(f"{job_id}.*/files"):
