@@ -98,6 +98,37 @@ def output_of(script: str) -> str:
     return done.stdout
 
 
+THREAD = """
+import threading, time
+def work():
+    time.sleep(0.1)
+    raise KeyError("of a thread")
+threading.Thread(target=work).start()
+raise ValueError("v")
+"""
+FINALIZER = """
+class Held:
+    def __del__(self): raise KeyError("k")
+held = Held()
+raise ValueError("v")
+"""
+TASK = """
+import asyncio
+async def fail(): raise KeyError("k")
+async def main():
+    task = asyncio.create_task(fail())
+    await asyncio.sleep(0.01)
+    raise ValueError("v")
+asyncio.run(main())
+"""
+CAUGHT = """Caught KeyError in DataLoader worker.
+Original Traceback (most recent call last):
+  File "worker.py", line 3, in loop
+    data = rows[0]
+KeyError: 0
+"""
+
+
 @pytest.mark.parametrize(
     ("script", "line"),
     [
@@ -121,26 +152,10 @@ def output_of(script: str) -> str:
         ("e = ValueError('v'); e.add_note('Note: n'); raise e", "ValueError: v"),
         ("class Größe(Exception): ...\nraise Größe('x')", "Größe: x"),
         ("import warnings; warnings.warn('w: x'); raise ValueError('v')", "ValueError: v"),
-        (
-            "import threading, time\n"
-            "def work(): time.sleep(0.1); raise KeyError('of a thread')\n"
-            "threading.Thread(target=work).start(); raise ValueError('v')",
-            "ValueError: v",
-        ),
-        (
-            "import atexit; atexit.register(lambda: {}['k']); raise ValueError('v')",
-            "ValueError: v",
-        ),
-        (
-            "class Held:\n def __del__(self): raise KeyError('k')\nheld = Held(); raise ValueError('v')",
-            "ValueError: v",
-        ),
-        (
-            "import asyncio\nasync def fail(): raise KeyError('k')\nasync def main():\n"
-            " task = asyncio.create_task(fail()); await asyncio.sleep(0.01); raise ValueError('v')\n"
-            "asyncio.run(main())",
-            "ValueError: v",
-        ),
+        (THREAD, "ValueError: v"),
+        ("import atexit; atexit.register(lambda: {}['k']); raise ValueError('v')", "ValueError: v"),
+        (FINALIZER, "ValueError: v"),
+        (TASK, "ValueError: v"),
         ("from rich.traceback import install; install(); raise ValueError('v')", "ValueError: v"),
         ("import json; json.loads('{')", "json.decoder.JSONDecodeError: Expecting property name"),
     ],
@@ -203,14 +218,8 @@ def test_other_exit_codes_are_not_those_of_exceptions() -> None:
 
 def test_a_workers_traceback_is_part_of_the_message() -> None:
     """As PyTorch's DataLoader raises an exception of a worker again."""
-    text = output_of(
-        "message = 'Caught KeyError in DataLoader worker process 0.\\nOriginal Traceback (most"
-        ' recent call last):\\n  File "worker.py", line 3, in loop\\n    data = x[0]\\nKeyError: 0\'\n'
-        "raise RuntimeError(message)"
-    )
-    assert (
-        last_exception_line(text) == "RuntimeError: Caught KeyError in DataLoader worker process 0."
-    )
+    text = output_of(f"raise RuntimeError({CAUGHT!r})")
+    assert last_exception_line(text) == "RuntimeError: Caught KeyError in DataLoader worker."
 
 
 def test_an_early_traceback_is_not_the_cause() -> None:

@@ -439,7 +439,7 @@ def hostile_lines() -> Iterator[str]:
     yield "mlflow.exceptions.MlflowException: Cannot set a deleted experiment '{x} `y` $(z)' as"
 
 
-@pytest.mark.parametrize("line", hostile_lines())
+@pytest.mark.parametrize("line", [*hostile_lines()])
 def test_quoted_text_is_harmless(line: str) -> None:
     for context in ({}, archive("x"), SANDBOX):
         hint = hint_of(traceback(line), **context)
