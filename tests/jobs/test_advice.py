@@ -22,8 +22,10 @@ PROJECT = {
 }
 
 
-async def ended(service: Service, files: bytes, entrypoint: str, **fields: str) -> dict[str, Any]:
-    data = form(archive=("project.zip", files), entrypoint=entrypoint, **fields)
+async def ended(
+    service: Service, files: bytes, entrypoint: str, variables: str = "{}"
+) -> dict[str, Any]:
+    data = form(archive=("project.zip", files), entrypoint=entrypoint, environment_vars=variables)
     status, job = await service.post(UPLOAD, data=data)
     assert status == 202, job
     return await service.finished(job["job_id"])
@@ -34,7 +36,7 @@ async def test_modules_of_an_archive_get_a_python_path(shared: Service) -> None:
     assert 'Set PYTHONPATH to "." in "environment_vars"' in job["error"]
     assert job["error"].endswith("\nModuleNotFoundError: No module named 'src'")
     variables = json.dumps({"PYTHONPATH": "."})
-    job = await ended(shared, zip_of(PROJECT), "src/train.py", environment_vars=variables)
+    job = await ended(shared, zip_of(PROJECT), "src/train.py", variables)
     assert (job["status"], job["logs"]) == ("completed", "['a', 'b']\n")
 
 
