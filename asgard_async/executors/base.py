@@ -102,6 +102,9 @@ class JobFiles(Protocol):
     def all_bytes(self, job_id: str) -> int:
         """Return the disk space of all files of a job."""
 
+    def paths(self, attempt: AttemptId) -> list[str] | None:
+        """Return the paths of the files in an attempt's working directory; None if unknown."""
+
     def remove_directory(self, job_id: str) -> None:
         """Delete the files that a job's scripts left behind, but not its log and its outcome."""
 

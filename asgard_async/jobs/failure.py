@@ -1,54 +1,72 @@
 """The exception that ended a script, found in its output. Standard library only.
 
 A script may write anything, so the output may be truncated, interleaved or forged. The search is
-therefore a single pass, and the result is one line of bounded length.
+therefore a single pass, and the results are of bounded length.
 """
 
 import re
 from collections.abc import Iterator
 from dataclasses import dataclass
 
+from asgard_async.jobs.tracebacks import HEADER, Printed, is_part_of_a_group, printed_tracebacks
+
 LONGEST_LINE = 1000
 # Text after the last traceback may belong to its message, up to this number of lines.
 LONGEST_MESSAGE_LINES = 200
+# Of a traceback, the last lines tell where the exception was raised.
+TRACEBACK_LINES = 60
+LONGEST_TRACEBACK_LINE = 400
 
-HEADER = "Traceback (most recent call last):"
-# Python prints an exception group behind a margin, and its parts behind a wider margin.
-GROUP_HEADER = f"  + Exception Group {HEADER}"
-GROUP_MARGIN = "  | "
-INSIDE_GROUP = re.compile(r" +(?:\||\+-)")
-FRAME = re.compile(r' {2}File "[^"]{1,4096}", line \d{1,9}(?:, in (?P<function>.{1,400}))?$')
-EXCEPTION = re.compile(r"[^\W\d][\w.<>]{0,300}(?:: .*|:)?$")
+# Colours, and the links in rich's tracebacks.
+TERMINAL_CODES = re.compile(
+    r"\x1b(?:\[[0-?]{0,64}[ -/]{0,8}[@-~]|\][^\x07\x1b\n]{0,4096}(?:\x07|\x1b\\))"
+)
 MEMORY_ERRORS = {"MemoryError", "_ArrayMemoryError"}
 # Lines that MLflow prints after the traceback if the interpreter's exit ends a run.
 AFTERWORDS = ("🏃 View run ", "🧪 View experiment at")
+UNCAUGHT = 1
+"""The exit code of an interpreter that an exception ended."""
 
 
 @dataclass(frozen=True, kw_only=True)
-class _Traceback:
+class UncaughtException:
+    """An exception that ended a script."""
+
     line: str
-    ends_at: int
-    """Index of `line` in the output."""
-    outermost: bool
-    """True if the traceback starts at module level, as that of an uncaught exception does."""
+    """Its name and the first line of its message."""
+    traceback: str
+    """The last lines of its traceback, which tell where it was raised."""
 
 
-def last_exception_line(log_tail: str) -> str | None:
+def uncaught_exception(log_tail: str, exit_code: int | None = None) -> UncaughtException | None:
+    """Return the exception that ended the script's main thread, or None.
+
+    The last of several tracebacks counts; for chained exceptions, that is the uncaught one.
+    Tracebacks of threads, finalizers, exit handlers and other processes do not count. An exception
+    that the script caught counts only if its traceback is the last output before the script's end.
+    """
+    lines = plain_text(log_tail).split("\n")
+    last: Printed | None = None
+    elsewhere: list[Printed] = []
+    for printed in printed_tracebacks(lines):
+        if printed.is_elsewhere:
+            elsewhere.append(printed)
+        elif not (last is not None and _is_in_the_message_of(last, printed)):
+            last, elsewhere = printed, []
+    if last is None or not _ended_the_script(last, elsewhere, lines, exit_code):
+        return None
+    first = max(last.starts_at, last.ends_at - TRACEBACK_LINES)
+    traceback = "\n".join(line[:LONGEST_TRACEBACK_LINE] for line in lines[first : last.ends_at])
+    return UncaughtException(line=_presentable(_whole(last, lines)), traceback=traceback)
+
+
+def last_exception_line(log_tail: str, exit_code: int | None = None) -> str | None:
     """Return the line that names the exception which ended the script, or None.
 
-    The last of several tracebacks counts; for chained exceptions, that is the uncaught exception.
     Of a multi-line message, only the first line is returned, after the exception's name.
     """
-    lines = [line.rstrip("\r") for line in log_tail.split("\n")]
-    last = None
-    for last in _tracebacks(lines):  # noqa: B007  # only the last one counts
-        pass
-    if last is None or not _ended_the_script(last, lines):
-        return None
-    line = last.line
-    if line.rstrip().endswith(":"):  # the message starts on the next line
-        line = f"{line.rstrip()} {next(filter(str.strip, lines[last.ends_at + 1 :]), '')}"
-    return _presentable(line)
+    exception = uncaught_exception(log_tail, exit_code)
+    return None if exception is None else exception.line
 
 
 def is_memory_error(exception_line: str) -> bool:
@@ -56,40 +74,66 @@ def is_memory_error(exception_line: str) -> bool:
     return exception_line.partition(":")[0].rpartition(".")[2] in MEMORY_ERRORS
 
 
-def _tracebacks(lines: list[str]) -> Iterator[_Traceback]:
-    inside = ignored = False
-    margin = ""
-    outermost: bool | None = None
-    for index, line in enumerate(lines):
-        if line.endswith(HEADER):
-            inside = line == GROUP_HEADER or not INSIDE_GROUP.match(line)
-            margin = GROUP_MARGIN if line == GROUP_HEADER else ""
-            outermost = None
-            ignored = index > 0 and lines[index - 1].startswith("Exception ignored")
-            continue
-        bare = line.removeprefix(margin)
-        if frame := FRAME.match(bare):
-            if not inside:  # the header is cut off, or a SyntaxError in the script has none
-                inside, ignored, outermost, margin = True, False, True, ""
-            elif outermost is None:
-                outermost = frame["function"] in {"<module>", None}
-        elif inside and not bare.startswith(" "):
-            inside, margin = False, ""
-            if EXCEPTION.match(bare) and not ignored:
-                yield _Traceback(line=bare, ends_at=index, outermost=outermost is not False)
+def plain_text(output: str) -> str:
+    """Return output without terminal codes and carriage returns at ends of lines."""
+    if "\x1b" in output:
+        output = TERMINAL_CODES.sub("", output)
+    return "\n".join(line.rstrip("\r") for line in output.split("\n"))
 
 
-def _ended_the_script(last: _Traceback, lines: list[str]) -> bool:
-    after = lines[last.ends_at + 1 :]
-    if all(_is_not_output_of_the_script(line) for line in after):
+def _is_in_the_message_of(outer: Printed, inner: Printed) -> bool:
+    """Return whether a traceback is text in the message of the exception before it.
+
+    An exception's message may quote a worker's traceback. The outer one starts at module level, as
+    that of an uncaught exception does; the quoted one is that of a caught exception.
+    """
+    return inner.starts_at == outer.ends_at + 1 and outer.is_outermost and not inner.is_outermost
+
+
+def _ended_the_script(
+    last: Printed, elsewhere: list[Printed], lines: list[str], exit_code: int | None
+) -> bool:
+    written = list(_written_after(last, elsewhere, lines))
+    if not written:
         return True
     # The rest is either the end of a long message, or output of a script that caught and printed
     # the exception. A caught exception's traceback has only the frames up to its handler.
-    return last.outermost and len(after) <= LONGEST_MESSAGE_LINES
+    return (
+        last.is_outermost
+        and len(written) <= LONGEST_MESSAGE_LINES
+        and exit_code in {None, UNCAUGHT}
+    )
 
 
-def _is_not_output_of_the_script(line: str) -> bool:
-    return not line.strip() or line.startswith(AFTERWORDS) or bool(INSIDE_GROUP.match(line))
+def _written_after(last: Printed, elsewhere: list[Printed], lines: list[str]) -> Iterator[str]:
+    """Yield the lines after a traceback that the script or the exception's message may contain."""
+    position = last.ends_at + 1
+    for printed in [*elsewhere, None]:
+        until = len(lines) if printed is None else printed.starts_at
+        for line in lines[position:until]:
+            if line.strip() and not line.startswith(AFTERWORDS) and not is_part_of_a_group(line):
+                yield line
+        if printed is not None:
+            position = printed.ends_at + 1
+
+
+def _whole(printed: Printed, lines: list[str]) -> str:
+    """Return the exception's line, joined with what belongs to it on the next ones."""
+    line = printed.line
+    rest = iter(lines[printed.ends_at + 1 :])
+    if printed.wrapped_at:
+        # rich breaks a line after a space, or within a word that is longer than a line
+        width = printed.wrapped_at
+        part = line
+        while (part.endswith(" ") or len(part) >= width) and len(line) <= LONGEST_LINE:
+            part = next(rest, "")
+            if not part.strip():
+                break
+            line += part
+    if line.rstrip().endswith(":"):  # the message starts on the next line
+        message = next(filter(str.strip, rest), "")
+        line = f"{line.rstrip()} {'' if message.endswith(HEADER) else message}"
+    return line
 
 
 def _presentable(line: str) -> str:

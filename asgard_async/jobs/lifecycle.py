@@ -24,6 +24,7 @@ from asgard_async.domain.transitions import TransitionRefused
 from asgard_async.environments.spec import EnvironmentSpec
 from asgard_async.executors.base import AttemptRequest, EnvironmentFailed, Executor
 from asgard_async.jobs.cancellable_waits import CancellableWaits, JobCancelled
+from asgard_async.jobs.diagnosis import environment_error, files_left_by
 from asgard_async.jobs.environment_phase import EnvironmentPhase
 from asgard_async.jobs.outcome import outcome_of
 from asgard_async.jobs.start_failure import describe, is_transient
@@ -143,7 +144,8 @@ class Lifecycle:
             job = await self._store.get(job.job_id)
             await self._record_end(job, Ended(end=End.NOT_STARTED), claimed_here=True)
         except EnvironmentFailed as error:
-            outcome = Outcome(reason=Reason.ENVIRONMENT_FAILED, error=str(error), ended_at=now())
+            text = environment_error(job, str(error))
+            outcome = Outcome(reason=Reason.ENVIRONMENT_FAILED, error=text, ended_at=now())
             await self._store.end(
                 job.job_id, Phase.FINISHED, outcome, at=now(), attempt=job.attempt
             )
@@ -253,6 +255,7 @@ class Lifecycle:
             ended,
             job,
             log_tail=await self._log_tail(job),
+            files=await files_left_by(self._executor, ended, _attempt(job)),
             resource_limits=self._executor.limits(job.spec.resources),
             at=now(),
         )

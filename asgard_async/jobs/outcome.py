@@ -1,13 +1,16 @@
 """The outcome of a job, derived from the facts of its last attempt."""
 
-import signal
+from collections.abc import Collection
 from datetime import datetime
 
 from asgard_async.domain.attempt import End, Ended, Stop
 from asgard_async.domain.job import Job, Outcome
 from asgard_async.domain.status import Reason
-from asgard_async.jobs.failure import is_memory_error, last_exception_line
-from asgard_async.jobs.hints import OUT_OF_MEMORY, hint_for
+from asgard_async.jobs.diagnosis import failed_job, signal_name
+from asgard_async.jobs.failure import is_memory_error
+from asgard_async.jobs.hints.failed_job import FailedJob
+from asgard_async.jobs.hints.hint import hint_for
+from asgard_async.jobs.hints.machine import OUT_OF_MEMORY
 from asgard_async.supervisor.limits.resource_limits import ResourceLimits
 
 INFERRED_FROM_MEMORY_ERROR = "Inferred from the final MemoryError."
@@ -16,19 +19,26 @@ UNKNOWN_CAUSE = "the cause is not known"
 
 
 def outcome_of(
-    ended: Ended, job: Job, *, log_tail: str, resource_limits: ResourceLimits, at: datetime
+    ended: Ended,
+    job: Job,
+    *,
+    log_tail: str,
+    files: Collection[str] | None = None,
+    resource_limits: ResourceLimits,
+    at: datetime,
 ) -> Outcome:
     """Return the outcome of an attempt of `job` that ran within `resource_limits`.
 
-    `log_tail` is the end of its output; `at` replaces an unknown end time.
+    `log_tail` is the end of its output, and `files` are those in its working directory, if known;
+    `at` replaces an unknown end time.
     """
-    exception = last_exception_line(log_tail)
-    reason, detail = _reason(ended, job, exception, resource_limits)
+    failed = failed_job(ended, job, log_tail=log_tail, files=files)
+    reason, detail = _reason(ended, job, failed.exception, resource_limits)
     return Outcome(
         reason=reason,
         exit_code=ended.exit_code,
-        signal=_signal_name(ended.signal),
-        error=_error(reason, ended, job, exception, log_tail, resource_limits),
+        signal=signal_name(ended.signal),
+        error=_error(reason, ended, job, failed, resource_limits),
         detail=detail,
         ended_at=ended.ended_at or at,
         peak_memory_bytes=ended.peak_memory_bytes,
@@ -69,10 +79,10 @@ def _error(
     reason: Reason,
     ended: Ended,
     job: Job,
-    exception: str | None,
-    log_tail: str,
+    failed: FailedJob,
     resource_limits: ResourceLimits,
 ) -> str | None:
+    exception = failed.exception
     match reason:
         case Reason.SUCCEEDED:
             return None
@@ -99,10 +109,10 @@ def _error(
                 " raise the limit ([limits] job_dir_mb)."
             )
         case Reason.SIGNAL:
-            cause = f"The script was ended by {_signal_name(ended.signal) or 'a request to stop'}."
+            cause = f"The script was ended by {signal_name(ended.signal) or 'a request to stop'}."
         case _:
             cause = f"The script exited with code {ended.exit_code}."
-    if hint := hint_for(log_tail, exception):
+    if hint := hint_for(failed):
         cause = f"{cause} Hint: {hint}"
     return cause if exception is None else f"{cause}\n{exception}"
 
@@ -120,12 +130,3 @@ def _out_of_memory(ended: Ended, resource_limits: ResourceLimits) -> str:
         "The running jobs together exceeded the memory available to them, and this one was killed."
         " Run fewer jobs at once, or set a limit for each"
     )
-
-
-def _signal_name(number: int | None) -> str | None:
-    if number is None:
-        return None
-    try:
-        return signal.Signals(number).name
-    except ValueError:
-        return f"SIG{number}"  # a real-time signal has no name

@@ -225,7 +225,7 @@ async def test_options_reach_the_job(shared: Service, tmp_path: Path, script: Pa
     assert job["tags"] == {"team": "docs", "x": ""}
 
 
-async def test_requirements_files_of_windows_and_with_includes_are_read(
+async def test_requirements_files_of_windows_with_includes_are_read(
     shared: Service, tmp_path: Path, script: Path
 ) -> None:
     script.write_text("print()")

@@ -90,7 +90,7 @@ def test_links_that_lead_to_each_other_end(project: Path) -> None:
     ]
 
 
-def test_ignored_files_are_left_out_and_ignored_folders_are_empty(project: Path) -> None:
+def test_ignored_files_are_left_out_ignored_folders_are_empty(project: Path) -> None:
     fill(project, "data/big.csv", "models/m.bin", "a/x.log", "a/keep.log", "a/build/y.txt")
     (project / ".gitignore").write_bytes(b"\xef\xbb\xbf# data\r\ndata/\r\n*.log\r\n/build\r\n")
     (project / "a/.gitignore").write_text("!keep.log\n")

@@ -320,6 +320,19 @@ async def test_files_of_a_job_are_measured_and_deleted(executor: Executor) -> No
     assert files.job_ids() == set()
 
 
+async def test_files_in_the_working_directory_are_listed(
+    executor: Executor, tmp_path: Path
+) -> None:
+    archive = tmp_path / "code.zip"
+    script = "import os\nos.mkdir('made')\nopen('made/result', 'w').close()"
+    archive.write_bytes(zip_of({"src/train.py": script, "data/rows.csv": ""}))
+    await executor.start(request("", script_name="src/train.py", archive=archive))
+    await executor.wait(ATTEMPT)
+    paths = await asyncio.to_thread(executor.files.paths, ATTEMPT)
+    assert paths is not None
+    assert sorted(paths) == ["data/rows.csv", "made/result", "src/train.py"]
+
+
 async def test_removal_leaves_nothing_of_a_job(executor: Executor, tmp_path: Path) -> None:
     other = AttemptId(job_id="0000000b", number=1)
     for attempt in (ATTEMPT, other):

@@ -16,6 +16,10 @@ from hypothesis import strategies as st
 from asgard_async.jobs.failure import LONGEST_LINE, is_memory_error, last_exception_line
 
 OUTPUTS = Path(__file__).parent / "outputs"
+LONG_PATH = (
+    "'a folder with a rather long name/and another one/with more words in it/that go on and on"
+    "/rows.csv'"
+)
 
 
 @pytest.mark.parametrize(
@@ -25,7 +29,6 @@ OUTPUTS = Path(__file__).parent / "outputs"
         ("exception_group", "ExceptionGroup: unhandled errors in a TaskGroup (2 sub-exceptions)"),
         ("from_a_worker_process", "ZeroDivisionError: division by zero"),
         ("ignored_in_del", "ValueError: real end"),
-        ("in_a_thread", "ZeroDivisionError: division by zero"),
         ("keyboard_interrupt", "KeyboardInterrupt"),
         ("memory_error", "MemoryError"),
         (
@@ -39,6 +42,32 @@ OUTPUTS = Path(__file__).parent / "outputs"
         ("registered_model_exists", "mlflow.exceptions.RestException: RESOURCE_ALREADY_EXISTS: "),
         ("run_already_active", "Exception: Run with UUID "),
         ("syntax_error", "SyntaxError: invalid syntax"),
+        ("after_a_callback", "ValueError: of the main thread"),
+        ("before_a_finalizer", "ValueError: of the main thread"),
+        ("before_a_task", "ValueError: of the main thread"),
+        ("before_a_thread", "ValueError: of the main thread"),
+        ("before_a_thread_coloured_313", "ValueError: of the main thread"),
+        ("before_a_thread_warm", "ValueError: of the main thread"),
+        ("before_an_exit_handler", "ValueError: of the main thread"),
+        ("before_an_exit_handler_coloured_313", "ValueError: of the main thread"),
+        ("cause_coloured_313", "ValueError: second"),
+        (
+            "group_before_a_group_coloured_313",
+            "ExceptionGroup: of the main thread (2 sub-exceptions)",
+        ),
+        ("loguru", "KeyError: 'key'"),
+        ("quoted_in_the_message", "RuntimeError: a worker failed:"),
+        ("rich_cause", "ValueError: second"),
+        ("rich_group", "ExceptionGroup: two of them (2 sub-exceptions)"),
+        ("rich_log", "ValueError: the end"),
+        ("rich_no_message", "Custom"),
+        ("rich_syntax_error", "SyntaxError: invalid syntax"),
+        ("rich_wrapped", f"FileNotFoundError: [Errno 2] No such file or directory: {LONG_PATH}"),
+        (
+            "rich_wrapped_coloured",
+            f"FileNotFoundError: [Errno 2] No such file or directory: {LONG_PATH}",
+        ),
+        ("typer", "KeyError: 'first'"),
         ("untrusted_types", "mlflow.exceptions.MlflowException: The saved sklearn model "),
         ("untrusted_types_in_file", "skops.io.exceptions.UntrustedTypesFoundException: Untrusted "),
     ],
@@ -47,6 +76,14 @@ def test_the_exception_that_ended_a_real_script(output: str, line: str) -> None:
     found = last_exception_line((OUTPUTS / f"{output}.txt").read_text("utf-8"))
     assert found is not None
     assert found == line or (line.endswith(" ") and found.startswith(line))
+
+
+@pytest.mark.parametrize(
+    "output",
+    ["in_a_thread", "in_a_process", "logging_error", "printed_stack", "arguments_required"],
+)
+def test_a_script_that_no_exception_ended(output: str) -> None:
+    assert last_exception_line((OUTPUTS / f"{output}.txt").read_text("utf-8")) is None
 
 
 def output_of(script: str) -> str:
@@ -59,6 +96,37 @@ def output_of(script: str) -> str:
         check=False,
     )
     return done.stdout
+
+
+THREAD = """
+import threading, time
+def work():
+    time.sleep(0.1)
+    raise KeyError("of a thread")
+threading.Thread(target=work).start()
+raise ValueError("v")
+"""
+FINALIZER = """
+class Held:
+    def __del__(self): raise KeyError("k")
+held = Held()
+raise ValueError("v")
+"""
+TASK = """
+import asyncio
+async def fail(): raise KeyError("k")
+async def main():
+    task = asyncio.create_task(fail())
+    await asyncio.sleep(0.01)
+    raise ValueError("v")
+asyncio.run(main())
+"""
+CAUGHT = """Caught KeyError in DataLoader worker.
+Original Traceback (most recent call last):
+  File "worker.py", line 3, in loop
+    data = rows[0]
+KeyError: 0
+"""
 
 
 @pytest.mark.parametrize(
@@ -84,6 +152,11 @@ def output_of(script: str) -> str:
         ("e = ValueError('v'); e.add_note('Note: n'); raise e", "ValueError: v"),
         ("class Größe(Exception): ...\nraise Größe('x')", "Größe: x"),
         ("import warnings; warnings.warn('w: x'); raise ValueError('v')", "ValueError: v"),
+        (THREAD, "ValueError: v"),
+        ("import atexit; atexit.register(lambda: {}['k']); raise ValueError('v')", "ValueError: v"),
+        (FINALIZER, "ValueError: v"),
+        (TASK, "ValueError: v"),
+        ("from rich.traceback import install; install(); raise ValueError('v')", "ValueError: v"),
         ("import json; json.loads('{')", "json.decoder.JSONDecodeError: Expecting property name"),
     ],
 )
@@ -135,6 +208,20 @@ def test_a_caught_exception_counts_if_printed_last() -> None:
     assert last_exception_line(output_of(script)) == "ZeroDivisionError: division by zero"
 
 
+def test_other_exit_codes_are_not_those_of_exceptions() -> None:
+    """An exception that the script caught does not explain the message that it ended with."""
+    text = output_of("1 / 0") + "usage: train.py [-h] --data DATA\n"
+    assert last_exception_line(text, exit_code=1) is not None
+    assert last_exception_line(text, exit_code=2) is None
+    assert last_exception_line(output_of("1 / 0"), exit_code=2) is not None
+
+
+def test_a_workers_traceback_is_part_of_the_message() -> None:
+    """As PyTorch's DataLoader raises an exception of a worker again."""
+    text = output_of(f"raise RuntimeError({CAUGHT!r})")
+    assert last_exception_line(text) == "RuntimeError: Caught KeyError in DataLoader worker."
+
+
 def test_an_early_traceback_is_not_the_cause() -> None:
     traceback = output_of("1 / 0")
     assert last_exception_line(traceback + "epoch done\n" * 20) is not None
@@ -167,7 +254,7 @@ def test_long_lines_are_shortened_and_made_printable() -> None:
     assert len(long) == LONGEST_LINE
     assert long.endswith("x…")
     coloured = last_exception_line(output_of("raise ValueError('\\x1b[31mred\\x07\\x00')"))
-    assert coloured == "ValueError:  [31mred"
+    assert coloured == "ValueError: red"
 
 
 HEADER = "Traceback (most recent call last):\n"
@@ -183,6 +270,14 @@ HOSTILE = {
     "dots": HEADER + FRAME + "a." * 1_000_000,
     "margins": ("  | " * 50 + HEADER) * 10_000,
     "blank lines": HEADER + FRAME + "ValueError: x" + "\n" * 1_000_000,
+    "terminal codes": "\x1b[" * 1_000_000 + "\x1b]" * 1_000_000 + "\x1b]" + "x" * 1_000_000,
+    "carriage returns": "\r" * 2_000_000,
+    "rich frames": ("╭─ Traceback (most recent call last) ─╮\n│ x │\n╰──╯\nValueError: x \n")
+    * 30_000,
+    "wrapped lines": "╭─ Traceback (most recent call last) ─╮\n╰──╯\nValueError: x \n"
+    + "x \n" * 500_000,
+    "threads": ("Exception in thread x:\n" + HEADER + FRAME + "ValueError: x\n") * 30_000,
+    "context": "future: x\n" * 500_000 + HEADER,
     "surrogates": HEADER + FRAME + "ValueError: \ud800\n",
 }
 
@@ -196,7 +291,19 @@ def test_hostile_output_is_read_in_linear_time(name: str) -> None:
     assert found is None or len(found) <= LONGEST_LINE
 
 
-PIECES = [HEADER, FRAME, "ValueError: x\n", "  | ", "  + Exception Group ", "\n", " ", "x", "\x00"]
+PIECES = [
+    *("\x1b[1m", "╭─ Traceback (most recent call last) ─╮\n", "│ x │\n", "╰──╯\n", "> "),
+    *("Exception in thread T:\n", "Original ", "Call stack:\n"),
+    HEADER,
+    FRAME,
+    "ValueError: x\n",
+    "  | ",
+    "  + Exception Group ",
+    "\n",
+    " ",
+    "x",
+    "\x00",
+]
 
 
 @given(st.lists(st.sampled_from(PIECES) | st.text(max_size=5)))

@@ -50,6 +50,7 @@ def test_migrations_and_defaults_are_package_files() -> None:
     assert shipped >= {path.name for path in (ROOT / "migrations").glob("*.sql")} > set()
     assert (package / "config.toml").read_text("utf-8") == (ROOT / "config.toml").read_text("utf-8")
     assert (package / "py.typed").is_file()
+    assert (package / "jobs" / "hints" / "package_names.toml").is_file()
 
 
 def test_config_toml_lists_every_key_and_no_other() -> None:

@@ -5,16 +5,58 @@ from collections.abc import Mapping
 from pathlib import Path
 
 from asgard_async.config.data_directory import DataDirectory
+from asgard_async.core.files.descent import open_below
 from asgard_async.core.files.remove_tree import entries_within, remove_tree
+from asgard_async.domain.attempt import AttemptId
 from asgard_async.domain.names import is_valid, job_id_of
 from asgard_async.environments.cache import EnvironmentCache
-from asgard_async.executors.local.directories import LOG_NAME
+from asgard_async.executors.local.directories import LOG_NAME, WORK
 from asgard_async.supervisor.disk_usage import size_of
 from asgard_async.supervisor.sandbox.caches import JobCaches
 from asgard_async.supervisor.shared_directory import LeasedDirectory
 
 ATTEMPT_FILES = frozenset({"lock", "pid.json", "exit.json", "shim.log"})
 """The record of an attempt, which is kept. All other files in its directory belong to the job."""
+MAX_PATHS = 20_000
+MAX_DEPTH = 16
+"""The walk holds a descriptor for each level."""
+
+
+class _Unlisted(Exception):
+    """There are too many files, or some are too deep."""
+
+
+def _paths_below(directory: int) -> list[str]:
+    """Return the paths of the files below an open directory, without following links.
+
+    Raises:
+        _Unlisted: there are too many of them, or some are too deep.
+        OSError: a directory cannot be read.
+    """
+    found: list[str] = []
+    entries = 0
+
+    def walk(folder: int, prefix: str, depth: int) -> None:
+        nonlocal entries
+        folders: list[str] = []
+        with os.scandir(folder) as scanned:
+            for entry in scanned:
+                entries += 1
+                if entries > MAX_PATHS:
+                    raise _Unlisted
+                is_folder = entry.is_dir(follow_symlinks=False)
+                (folders if is_folder else found).append(f"{prefix}{entry.name}")
+        if folders and depth == MAX_DEPTH:
+            raise _Unlisted
+        for path in folders:
+            below = open_below(folder, path.removeprefix(prefix))
+            try:
+                walk(below, f"{path}/", depth + 1)
+            finally:
+                os.close(below)
+
+    walk(directory, "", 0)
+    return found
 
 
 class LocalJobFiles:
@@ -41,6 +83,20 @@ class LocalJobFiles:
     def all_bytes(self, job_id: str) -> int:
         """See `JobFiles.all_bytes`."""
         return size_of(self._job(job_id))
+
+    def paths(self, attempt: AttemptId) -> list[str] | None:
+        """See `JobFiles.paths`; None also if there are too many, or some are too deep."""
+        names = job_id_of(attempt.job_id), "attempts", f"{attempt.number:d}", WORK
+        try:
+            work = open_below(str(self._jobs_dir), *names)
+        except OSError:
+            return None
+        try:
+            return _paths_below(work)
+        except (_Unlisted, OSError):
+            return None
+        finally:
+            os.close(work)
 
     def remove_directory(self, job_id: str) -> None:
         """See `JobFiles.remove_directory`."""

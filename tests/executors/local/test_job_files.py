@@ -9,7 +9,8 @@ import pytest
 
 from asgard_async.config.data_directory import DataDirectory
 from asgard_async.core.files.remove_tree import remove_tree
-from asgard_async.executors.local.job_files import LocalJobFiles
+from asgard_async.domain.attempt import AttemptId
+from asgard_async.executors.local.job_files import MAX_DEPTH, MAX_PATHS, LocalJobFiles
 from asgard_async.supervisor.disk_usage import size_of
 
 JOB = "0123abcd"
@@ -34,6 +35,35 @@ def test_a_link_replacing_a_job_directory_is_not_followed(tmp_path: Path, replac
 
     assert all(file.exists() for file in precious)
     assert not (jobs / JOB).exists()
+
+
+def test_the_list_of_files_follows_no_link_and_is_bounded(tmp_path: Path) -> None:
+    files, attempt = LocalJobFiles(DataDirectory(root=tmp_path)), AttemptId(job_id=JOB, number=1)
+    assert files.paths(attempt) is None
+    work = tmp_path / "jobs" / JOB / "attempts" / "1" / "work"
+    (work / "src").mkdir(parents=True)
+    (work / "src" / "train.py").touch()
+    (work / "etc").symlink_to("/etc")
+    assert sorted(files.paths(attempt) or ()) == ["etc", "src/train.py"]
+
+    deepest = work.joinpath(*["d"] * MAX_DEPTH)
+    deepest.mkdir(parents=True)
+    (deepest / "file").touch()
+    assert len(files.paths(attempt) or ()) == 3
+    (deepest / "deeper").mkdir()
+    assert files.paths(attempt) is None
+    deepest.joinpath("deeper").rmdir()
+    for number in range(MAX_PATHS):
+        (work / f"{number}").touch()
+    assert files.paths(attempt) is None
+
+
+def test_a_working_directory_that_is_a_link_has_no_files(tmp_path: Path) -> None:
+    (tmp_path / JOB / "attempts" / "1").mkdir(parents=True)
+    (tmp_path / JOB / "attempts" / "1" / "work").symlink_to("/etc")
+    assert (
+        LocalJobFiles(DataDirectory(root=tmp_path)).paths(AttemptId(job_id=JOB, number=1)) is None
+    )
 
 
 def test_foreign_files_beside_the_jobs_are_ignored(tmp_path: Path) -> None:

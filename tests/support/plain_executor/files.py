@@ -4,6 +4,7 @@ import shutil
 from collections.abc import Mapping
 from pathlib import Path
 
+from asgard_async.domain.attempt import AttemptId
 from asgard_async.executors.base import SharedDirectory
 
 
@@ -26,6 +27,11 @@ class PlainFiles:
     def all_bytes(self, job_id: str) -> int:
         attempts = sum(_size(path) for path in self._root.glob(f"{job_id}.*/**/*"))
         return attempts + self.log_bytes(job_id)
+
+    def paths(self, attempt: AttemptId) -> list[str] | None:
+        files = self._root / f"{attempt.job_id}.{attempt.number}" / "files"
+        paths = files.rglob("*")
+        return [str(path.relative_to(files)) for path in paths if not path.is_dir()]
 
     def remove_directory(self, job_id: str) -> None:
         for directory in self._root.glob(f"{job_id}.*/files"):

@@ -1,0 +1,11 @@
+"""What is known about a failed job and the message of its exception."""
+
+from dataclasses import dataclass, field
+
+
+@dataclass(frozen=True, kw_only=True)
+class Facts:
+    """Facts by name, and values for the texts of hints."""
+
+    names: set[str] = field(default_factory=set)
+    values: dict[str, str] = field(default_factory=dict)
