@@ -22,6 +22,7 @@ EXCEPTION = re.compile(r"[^\W\d][\w.<>]{0,300}(?:: .*|:)?$")
 MEMORY_ERRORS = {"MemoryError", "_ArrayMemoryError"}
 # Lines that MLflow prints after the traceback if the interpreter's exit ends a run.
 AFTERWORDS = ("🏃 View run ", "🧪 View experiment at")
+ENDED_RUN = re.compile(r"🏃 View run .*/runs/([0-9a-f]{32})\b")
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -39,11 +40,8 @@ def last_exception_line(log_tail: str) -> str | None:
     The last of several tracebacks counts; for chained exceptions, that is the uncaught exception.
     Of a multi-line message, only the first line is returned, after the exception's name.
     """
-    lines = [line.rstrip("\r") for line in log_tail.split("\n")]
-    last = None
-    for last in _tracebacks(lines):  # noqa: B007  # only the last one counts
-        pass
-    if last is None or not _ended_the_script(last, lines):
+    lines = _lines(log_tail)
+    if (last := _final_traceback(lines)) is None:
         return None
     line = last.line
     if line.rstrip().endswith(":"):  # the message starts on the next line
@@ -51,9 +49,34 @@ def last_exception_line(log_tail: str) -> str | None:
     return _presentable(line)
 
 
+def runs_ended_at_exit(log_tail: str) -> frozenset[str] | None:
+    """Return the MLflow runs that the script's exit ended after its exception; None if unknown.
+
+    MLflow prints a line as it ends a run, unless that is turned off. Only a script that dies of an
+    exception prints its traceback before the exit.
+    """
+    lines = _lines(log_tail)
+    if (last := _final_traceback(lines)) is None:
+        return None
+    ended = [(index, match[1]) for index, match in enumerate(map(ENDED_RUN.match, lines)) if match]
+    return frozenset(run_id for index, run_id in ended if index > last.ends_at) if ended else None
+
+
 def is_memory_error(exception_line: str) -> bool:
     """Return whether the line names a MemoryError, or numpy's subclass of it."""
     return exception_line.partition(":")[0].rpartition(".")[2] in MEMORY_ERRORS
+
+
+def _lines(log_tail: str) -> list[str]:
+    return [line.rstrip("\r") for line in log_tail.split("\n")]
+
+
+def _final_traceback(lines: list[str]) -> _Traceback | None:
+    """Return the traceback of the exception that ended the script."""
+    last = None
+    for last in _tracebacks(lines):  # noqa: B007  # only the last one counts
+        pass
+    return last if last is not None and _ended_the_script(last, lines) else None
 
 
 def _tracebacks(lines: list[str]) -> Iterator[_Traceback]:
