@@ -174,7 +174,7 @@ class Outcome:
 
 @dataclass(frozen=True, kw_only=True)
 class JobRun:
-    """An MLflow run that the job created."""
+    """An MLflow run that the job created, resumed or wrote to."""
 
     run_id: str
     experiment_id: str

@@ -72,6 +72,7 @@ async def _recorder(app: web.Application) -> Recorder:
         reconciler=RunReconciler(app[GATEWAY], server_id=server_id),
         server_id=server_id,
         settle_seconds=app[CONFIG].tracking.settle_seconds,
+        logs=app[LOGS],
         tokens=app.get(ATTEMPT_TOKENS),
     )
 

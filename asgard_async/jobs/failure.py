@@ -26,6 +26,7 @@ MEMORY_ERRORS = {"MemoryError", "_ArrayMemoryError"}
 AFTERWORDS = ("🏃 View run ", "🧪 View experiment at")
 UNCAUGHT = 1
 """The exit code of an interpreter that an exception ended."""
+ENDED_RUN = re.compile(r"🏃 View run .*/runs/([0-9a-f]{32})\b")
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -46,6 +47,15 @@ def uncaught_exception(log_tail: str, exit_code: int | None = None) -> UncaughtE
     that the script caught counts only if its traceback is the last output before the script's end.
     """
     lines = plain_text(log_tail).split("\n")
+    if (last := _final_traceback(lines, exit_code)) is None:
+        return None
+    first = max(last.starts_at, last.ends_at - TRACEBACK_LINES)
+    traceback = "\n".join(line[:LONGEST_TRACEBACK_LINE] for line in lines[first : last.ends_at])
+    return UncaughtException(line=_presentable(_whole(last, lines)), traceback=traceback)
+
+
+def _final_traceback(lines: list[str], exit_code: int | None = None) -> Printed | None:
+    """Return the traceback of the exception that ended the script."""
     last: Printed | None = None
     elsewhere: list[Printed] = []
     for printed in printed_tracebacks(lines):
@@ -55,9 +65,7 @@ def uncaught_exception(log_tail: str, exit_code: int | None = None) -> UncaughtE
             last, elsewhere = printed, []
     if last is None or not _ended_the_script(last, elsewhere, lines, exit_code):
         return None
-    first = max(last.starts_at, last.ends_at - TRACEBACK_LINES)
-    traceback = "\n".join(line[:LONGEST_TRACEBACK_LINE] for line in lines[first : last.ends_at])
-    return UncaughtException(line=_presentable(_whole(last, lines)), traceback=traceback)
+    return last
 
 
 def last_exception_line(log_tail: str, exit_code: int | None = None) -> str | None:
@@ -67,6 +75,19 @@ def last_exception_line(log_tail: str, exit_code: int | None = None) -> str | No
     """
     exception = uncaught_exception(log_tail, exit_code)
     return None if exception is None else exception.line
+
+
+def runs_ended_at_exit(log_tail: str) -> frozenset[str] | None:
+    """Return the MLflow runs that the script's exit ended after its exception; None if unknown.
+
+    MLflow prints a line as it ends a run, unless that is turned off. Only a script that dies of an
+    exception prints its traceback before the exit.
+    """
+    lines = plain_text(log_tail).split("\n")
+    if (last := _final_traceback(lines)) is None:
+        return None
+    ended = [(index, match[1]) for index, match in enumerate(map(ENDED_RUN.match, lines)) if match]
+    return frozenset(run_id for index, run_id in ended if index > last.ends_at) if ended else None
 
 
 def is_memory_error(exception_line: str) -> bool:

@@ -8,12 +8,17 @@ import contextlib
 import logging
 from collections.abc import Sequence
 
-from asgard_async.domain.errors import TrackingUnavailable
+from asgard_async.domain.errors import JobNotFound, TrackingUnavailable
 from asgard_async.domain.job import Job
+from asgard_async.domain.status import Reason
+from asgard_async.jobs.failure import runs_ended_at_exit
+from asgard_async.jobs.tracking_uri import own_tracking_uri
+from asgard_async.logs.reader import LogReader
 from asgard_async.mlflow.attempt_tokens import AttemptTokens
 from asgard_async.mlflow.experiments import Experiments
 from asgard_async.mlflow.gateway import MlflowGateway
 from asgard_async.mlflow.job_variables import job_environment
+from asgard_async.mlflow.logged_models import NO_MODEL
 from asgard_async.mlflow.monitor import Monitor
 from asgard_async.mlflow.reconciler import RunReconciler
 from asgard_async.mlflow.runs import EndedJob
@@ -24,6 +29,7 @@ logger = logging.getLogger(__name__)
 BATCH = 200
 BATCHING_SECONDS = 2.0
 """Delay for the runs of jobs without MLflow imports, so that several jobs share one search."""
+LOG_TAIL_BYTES = 64 * 1024
 OUTAGE_SECONDS = 1.0
 FAILED_SECONDS = 30.0
 """Pause before a retry of the jobs for which MLflow failed."""
@@ -44,9 +50,10 @@ class Recorder:
         reconciler: RunReconciler,
         server_id: str,
         settle_seconds: float,
+        logs: LogReader | None = None,
         tokens: AttemptTokens | None = None,
     ) -> None:
-        """`tokens` are those of the embedded MLflow, if jobs log there."""
+        """`logs` tell how a script ended its runs; `tokens` are those of the embedded MLflow."""
         self._store = store
         self._gateway = gateway
         self._experiments = experiments
@@ -54,6 +61,7 @@ class Recorder:
         self._reconciler = reconciler
         self._server_id = server_id
         self._settle_seconds = settle_seconds
+        self._logs = logs
         self._tokens = tokens
         self._waiting: dict[str, asyncio.Future[None]] = {}
         self._new: set[str] = set()
@@ -161,12 +169,17 @@ class Recorder:
                 await self._record_each([job])
 
     async def _record(self, jobs: Sequence[Job]) -> None:
-        ended = [_ended(job, may_be_registered=job.job_id not in self._new) for job in jobs]
+        ended = [await self._ended(job) for job in jobs]
         self._new.difference_update(job.job_id for job in jobs)
         settled = await self._reconciler.reconcile(ended)
-        for job_id, result in settled.items():
-            await self._store.set_tracking(job_id, result.tracking, problem=result.problem)
-            if (recorded := self._waiting.get(job_id)) is not None and not recorded.done():
+        for job in jobs:
+            if (result := settled.get(job.job_id)) is None:
+                continue
+            note = result.problem or result.choice
+            if note == NO_MODEL and not result.tracking.runs:
+                note = await self._why_no_run(job)
+            await self._store.set_tracking(job.job_id, result.tracking, note=note)
+            if (recorded := self._waiting.get(job.job_id)) is not None and not recorded.done():
                 recorded.set_result(None)
         if any(result.tracking.model_version for result in settled.values()):
             self._monitor.check_now()  # the status counts model versions
@@ -174,16 +187,37 @@ class Recorder:
             # MLflow failed for some jobs and may fail again, so other jobs do not wait for them
             self._schedule(after=FAILED_SECONDS)
 
+    async def _ended(self, job: Job) -> EndedJob:
+        assert job.outcome is not None  # noqa: S101  # a job is pending only once it has an outcome
+        return EndedJob(
+            job_id=job.job_id,
+            attempt=job.attempt,
+            resumes=job.spec.environment_vars.get("MLFLOW_RUN_ID"),
+            uses_tracking=job.uses_tracking,
+            ended_at_exit=await self._ended_at_exit(job, job.outcome.reason),
+            reason=job.outcome.reason,
+            started_at=job.created_at,  # includes the runs of earlier attempts
+            ended_at=job.outcome.ended_at,
+            model_name=job.spec.model_name,
+            tags=job.spec.tags,
+            may_be_registered=job.job_id not in self._new,
+        )
 
-def _ended(job: Job, *, may_be_registered: bool) -> EndedJob:
-    assert job.outcome is not None  # noqa: S101  # a job is pending only once it has an outcome
-    return EndedJob(
-        job_id=job.job_id,
-        attempt=job.attempt,
-        reason=job.outcome.reason,
-        started_at=job.created_at,  # includes the runs of earlier attempts
-        ended_at=job.outcome.ended_at,
-        model_name=job.spec.model_name,
-        tags=job.spec.tags,
-        may_be_registered=may_be_registered,
-    )
+    async def _ended_at_exit(self, job: Job, reason: Reason) -> frozenset[str] | None:
+        if self._logs is None or reason is Reason.SUCCEEDED or not job.uses_tracking:
+            return None
+        try:
+            tail = await self._logs.tail_bytes(job.job_id, LOG_TAIL_BYTES)
+        except OSError:
+            return None
+        return runs_ended_at_exit(tail.data.decode(errors="replace"))
+
+    async def _why_no_run(self, job: Job) -> str:
+        """Return the reason why a completed job has neither a run nor a model."""
+        script = b""
+        if job.archive is None:
+            with contextlib.suppress(JobNotFound):
+                script = await self._store.script(job.job_id)
+        if (address := own_tracking_uri(script)) is not None:
+            return f"No run was found: the script logged to {address}, not to Asgard's MLflow."
+        return "No run was found: none reached Asgard's MLflow."

@@ -16,6 +16,7 @@ from asgard_async.mlflow.embedded import EmbeddedServer
 from asgard_async.mlflow.experiments import Experiments
 from asgard_async.mlflow.gateway import MlflowGateway
 from asgard_async.mlflow.monitor import Monitor
+from asgard_async.store.component import STORE
 from asgard_async.supervisor.component import HELD_SOCKETS, ISOLATION, LIMITS
 
 GATEWAY = web.AppKey("gateway", MlflowGateway)
@@ -32,7 +33,7 @@ async def mlflow(app: web.Application) -> AsyncIterator[None]:
     if config.mlflow.embedded:
         tokens = await asyncio.to_thread(AttemptTokens.open, app[DATA].mlflow_server)
         app[ATTEMPT_TOKENS] = tokens
-        embedded = _embedded(app, tokens)
+        embedded = _embedded(app, tokens, await app[STORE].server_id())
 
     def address() -> MlflowAddress:
         if embedded is None or tokens is None:
@@ -70,13 +71,14 @@ async def mlflow(app: web.Application) -> AsyncIterator[None]:
         await embedded.leave()
 
 
-def _embedded(app: web.Application, tokens: AttemptTokens) -> EmbeddedServer:
+def _embedded(app: web.Application, tokens: AttemptTokens, server_id: str) -> EmbeddedServer:
     data = app[DATA]
     embedded = EmbeddedServer(
         config=app[CONFIG],
         directory=data.mlflow_server,
         store=data.mlflow,
         tokens=tokens,
+        server_id=server_id,
         selector=app[ISOLATION],
         enforcer=app[LIMITS],
         jobs_in_use=data.in_use,

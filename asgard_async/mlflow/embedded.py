@@ -82,6 +82,7 @@ class EmbeddedServer:
         directory: Path,
         store: Path,
         tokens: AttemptTokens,
+        server_id: str,
         selector: IsolationSelector,
         enforcer: LimitEnforcer,
         jobs_in_use: Path,
@@ -93,6 +94,7 @@ class EmbeddedServer:
         self._server_settings = application.ServerSettings(
             artifacts=config.mlflow.artifacts_destination or str(store / "artifacts"),
             key=tokens.key.hex(),
+            server_id=server_id,
             max_body_bytes=config.mlflow.max_body_bytes,
             max_stored_bytes=config.limits.job_dir_mb << 20,
             min_free_bytes=config.server.min_free_mb << 20,

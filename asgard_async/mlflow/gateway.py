@@ -9,6 +9,7 @@ from asgard_async.mlflow.refusals import ResponseTooLarge
 
 PAGE_SIZE = 1000
 LOGGED_MODELS_PAGE_SIZE = 50
+JOBS_PER_REPORT = 50
 MAX_PAGES = 200
 MAX_LIST_BYTES = 32 << 20
 """Maximum size of a list that is kept in memory, as MLflow sends it."""
@@ -75,13 +76,33 @@ class MlflowGateway(MlflowConnection):
         response = await self.request("POST", "runs/update", wire.RunUpdated, body=body)
         return response.run_info
 
+    async def written_runs(self, job_ids: Sequence[str]) -> list[wire.WrittenRun]:
+        """The runs that these jobs wrote to and may not have created.
+
+        Only Asgard's embedded server notes them.
+        """
+        runs: list[wire.WrittenRun] = []
+        for first in range(0, len(job_ids), JOBS_PER_REPORT):
+            params = {"job_ids": ",".join(job_ids[first : first + JOBS_PER_REPORT])}
+            report = await self.request("GET", "/asgard/runs", wire.WrittenRuns, params=params)
+            runs += report.runs
+        return runs
+
     async def logged_models_of(
         self, run_id: str, experiment_id: str
     ) -> AsyncIterator[wire.LoggedModel]:
         """Yield the models that a run logged, newest first, in any state."""
+        filter_text = f"source_run_id = '{run_id}'"
+        async for model in self.logged_models([experiment_id], filter_text):
+            yield model
+
+    async def logged_models(
+        self, experiment_ids: Sequence[str], filter_text: str
+    ) -> AsyncIterator[wire.LoggedModel]:
+        """Yield the matching models of these experiments, newest first, in any state."""
         body = {
-            "experiment_ids": [experiment_id],
-            "filter": f"source_run_id = '{run_id}'",
+            "experiment_ids": list(experiment_ids),
+            "filter": filter_text,
             "order_by": [{"field_name": "creation_timestamp", "ascending": False}],
             "max_results": LOGGED_MODELS_PAGE_SIZE,
         }
@@ -151,14 +172,18 @@ class MlflowGateway(MlflowConnection):
         description: str,
         tags: Mapping[str, str],
     ) -> wire.ModelVersion:
-        """Add a version to a registered model. Not idempotent: a repeated call adds another."""
+        """Add a version to a registered model. Not idempotent: a repeated call adds another.
+
+        `run_id` is empty for a model that was logged without a run.
+        """
         body: dict[str, Any] = {
             "name": name,
             "source": source,
-            "run_id": run_id,
             "description": description,
             "tags": [{"key": key, "value": value} for key, value in tags.items()],
         }
+        if run_id:
+            body["run_id"] = run_id
         if model_id is not None:
             body["model_id"] = model_id
         response = await self.request(

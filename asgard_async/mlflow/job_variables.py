@@ -7,10 +7,8 @@ from collections.abc import Mapping, Sequence
 from yarl import URL
 
 from asgard_async.mlflow.address import MlflowAddress
+from asgard_async.mlflow.server.tags import ATTEMPT_TAG, JOB_TAG, SERVER_TAG
 
-JOB_TAG = "asgard.job_id"
-ATTEMPT_TAG = "asgard.attempt"
-SERVER_TAG = "asgard.server_id"
 ARGUMENTS_TAG = "asgard.args"
 MAX_TAG_VALUE = 5000
 LOOPBACK = ("localhost", "127.0.0.1", "::1")

@@ -3,7 +3,7 @@
 import asyncio
 import contextlib
 import logging
-from collections.abc import Collection, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 from asgard_async.domain.errors import (
@@ -14,15 +14,19 @@ from asgard_async.domain.errors import (
 )
 from asgard_async.domain.job import JobTracking
 from asgard_async.mlflow.gateway import MlflowGateway
+from asgard_async.mlflow.logged_models import choose_model
 from asgard_async.mlflow.refusals import MlflowInternalError, ResponseTooLarge
-from asgard_async.mlflow.registration import register_for_job, versions_from
+from asgard_async.mlflow.registration import newest, register_for_job, versions_from
+from asgard_async.mlflow.resumed_runs import add_resumed_runs
 from asgard_async.mlflow.runs import (
     MAX_RUNS,
     EndedJob,
     FoundRun,
     end_open_runs,
     find_runs,
+    floor_to_milliseconds,
     job_run,
+    may_have_made,
     runs_of_attempt,
 )
 from asgard_async.mlflow.wire import ModelVersion
@@ -39,6 +43,8 @@ class Reconciliation:
     tracking: JobTracking
     problem: str | None = None
     """The reason why part of it could not be recorded, as a sentence for users."""
+    choice: str | None = None
+    """Which of several models was registered, or why none was, as a sentence for users."""
 
 
 class RunReconciler:
@@ -61,13 +67,17 @@ class RunReconciler:
 
     async def _reconcile(self, jobs: Sequence[EndedJob]) -> Mapping[str, Reconciliation]:
         try:
-            runs = await find_runs(self._gateway, self._server_id, jobs)
+            # MLflow requires experiment_ids, and a script may have chosen its own experiment
+            experiment_ids = await self._gateway.active_experiment_ids()
+            runs = await find_runs(self._gateway, self._server_id, jobs, experiment_ids)
+            await add_resumed_runs(self._gateway, jobs, runs, experiment_ids)
         except (ResponseTooLarge, TrackingNotFound, TrackingRejected) as error:
             if len(jobs) > 1:
                 # one job's runs are too large, or this MLflow does not support the search
                 return await self._reconcile_separately(jobs)
             return self._give_up(jobs[0], error)
-        return await _Batch(self._gateway, runs).reconcile(jobs)
+        batch = _Batch(self._gateway, self._server_id, experiment_ids, runs)
+        return await batch.reconcile(jobs)
 
     async def _reconcile_separately(self, jobs: Sequence[EndedJob]) -> Mapping[str, Reconciliation]:
         results: dict[str, Reconciliation] = {}
@@ -92,8 +102,16 @@ class RunReconciler:
 class _Batch:
     """The reconciliation of several jobs whose runs were found by one search."""
 
-    def __init__(self, gateway: MlflowGateway, runs: Mapping[str, list[FoundRun]]) -> None:
+    def __init__(
+        self,
+        gateway: MlflowGateway,
+        server_id: str,
+        experiment_ids: Sequence[str],
+        runs: Mapping[str, list[FoundRun]],
+    ) -> None:
         self._gateway = gateway
+        self._server_id = server_id
+        self._experiment_ids = experiment_ids
         self._runs = runs
         self._semaphore = asyncio.Semaphore(MAX_CONCURRENT_JOBS)
         self._versions: Sequence[ModelVersion] | None = None
@@ -101,7 +119,9 @@ class _Batch:
         self._outage: TrackingUnavailable | None = None
 
     async def reconcile(self, jobs: Sequence[EndedJob]) -> Mapping[str, Reconciliation]:
-        run_ids = [run_id for job in jobs if job.completed for run_id in self._latest_runs(job)]
+        run_ids = sorted(
+            {run.info.run_id for job in jobs if job.completed for run in self._latest_runs(job)}
+        )
         # if MLflow refuses this search, each job searches separately and reports its own error
         with contextlib.suppress(AsgardError):
             self._versions = await versions_from(self._gateway, run_ids)
@@ -124,28 +144,60 @@ class _Batch:
                 logger.warning("not recorded yet: %s", error, extra={"job_id": job.job_id})
 
     async def _record(self, job: EndedJob) -> Reconciliation:
-        runs = await end_open_runs(self._gateway, job, self._runs.get(job.job_id, []))
-        latest = self._latest_runs(job)
-        run = job_run([run for run in runs if run.run_id in latest])
-        if run is None:
-            return Reconciliation(tracking=JobTracking(runs=runs))
-        version = problem = None
+        found = self._runs.get(job.job_id, [])
+        runs = await end_open_runs(self._gateway, job, found)
+        latest = {run.info.run_id for run in self._latest_runs(job)}
+        # of a job that was cut off, the run that was open is the one to look at
+        left_open_since = floor_to_milliseconds(job.ended_at) if job.completed else None
+        candidates = [run for run in runs if run.run_id in latest]
+        run = job_run(candidates, left_open_since=left_open_since)
+        run_id = run.run_id if run is not None else None
+        version = problem = choice = None
         if len(runs) >= MAX_RUNS:
             problem = f"This job has {MAX_RUNS} runs or more; only the newest are listed."
-        if job.completed:
+        if job.completed and (found or job.uses_tracking):
             try:
-                versions = await self._versions_from(latest)
-                version = await register_for_job(self._gateway, job, run, versions)
+                version, model_run_id, choice = await self._register(job)
+                run_id = model_run_id or run_id
             except (TrackingNotFound, TrackingRejected) as error:
                 problem = f"The model was not registered: {error}"
                 logger.warning("%s", problem, extra={"job_id": job.job_id})
-        tracking = JobTracking(run_id=run.run_id, model_version=version, runs=runs)
-        return Reconciliation(tracking=tracking, problem=problem)
+        tracking = JobTracking(run_id=run_id, model_version=version, runs=runs)
+        return Reconciliation(tracking=tracking, problem=problem, choice=choice)
 
-    def _latest_runs(self, job: EndedJob) -> frozenset[str]:
+    async def _register(self, job: EndedJob) -> tuple[str | None, str, str | None]:
+        """Return the version of the job's model, the model's run, and a sentence on the choice."""
+        runs = self._latest_runs(job)
+        by_script = await self._versions_by_script(job, runs)
+        chosen = await choose_model(
+            self._gateway,
+            job,
+            runs,
+            server_id=self._server_id,
+            experiment_ids=self._experiment_ids,
+        )
+        if isinstance(chosen, str):
+            if (version := newest(by_script)) is None:
+                return None, "", chosen
+            return version.version, version.run_id, None
+        number = await register_for_job(self._gateway, job, chosen.source, chosen.run_id, by_script)
+        return number, chosen.run_id, chosen.explanation
+
+    def _latest_runs(self, job: EndedJob) -> list[FoundRun]:
         return runs_of_attempt(self._runs.get(job.job_id, []), job.attempt)
 
-    async def _versions_from(self, run_ids: Collection[str]) -> Sequence[ModelVersion]:
-        if self._versions is None:
-            return await versions_from(self._gateway, sorted(run_ids))
-        return [version for version in self._versions if version.run_id in run_ids]
+    async def _versions_by_script(
+        self, job: EndedJob, runs: Sequence[FoundRun]
+    ) -> list[ModelVersion]:
+        """Return the versions of the job's model that were created from any of its runs."""
+        by_id = {run.info.run_id: run for run in runs}
+        versions = self._versions
+        if versions is None:
+            versions = await versions_from(self._gateway, sorted(by_id))
+        return [
+            version
+            for version in versions
+            if version.name == job.model_name
+            and (run := by_id.get(version.run_id)) is not None
+            and may_have_made(job, run, version)
+        ]

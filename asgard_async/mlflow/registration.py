@@ -5,11 +5,10 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 
 from asgard_async.domain.errors import TrackingNotFound, TrackingRejected
-from asgard_async.domain.job import JobRun
 from asgard_async.mlflow.gateway import MlflowGateway
-from asgard_async.mlflow.job_variables import JOB_TAG
 from asgard_async.mlflow.refusals import ALREADY_EXISTS, DENIED, EndpointMissing, MlflowRefused
 from asgard_async.mlflow.runs import EndedJob
+from asgard_async.mlflow.server.tags import JOB_TAG
 from asgard_async.mlflow.wire import ModelVersion
 
 READY = "LOGGED_MODEL_READY"
@@ -42,10 +41,10 @@ async def find_source(
                 return ModelSource(uri=f"models:/{model_id}", model_id=model_id)
     except EndpointMissing:
         pass  # MLflow 2 logs models as artifacts
-    return await _find_model_directory(gateway, run_id)
+    return await find_model_directory(gateway, run_id)
 
 
-async def _find_model_directory(gateway: MlflowGateway, run_id: str) -> ModelSource | None:
+async def find_model_directory(gateway: MlflowGateway, run_id: str) -> ModelSource | None:
     """Return the run's artifact directory with an MLmodel file, as MLflow 2 logs models.
 
     Searches breadth-first, up to MAX_DIRECTORIES directories.
@@ -63,26 +62,31 @@ async def _find_model_directory(gateway: MlflowGateway, run_id: str) -> ModelSou
 
 
 async def register_for_job(
-    gateway: MlflowGateway, job: EndedJob, run: JobRun, versions: Sequence[ModelVersion]
-) -> str | None:
-    """Return the job's version of its registered model; None if the job logged no model.
+    gateway: MlflowGateway,
+    job: EndedJob,
+    source: ModelSource,
+    run_id: str,
+    by_script: Sequence[ModelVersion],
+) -> str:
+    """Return the job's version of its registered model, made from `source`, a model of its run.
 
-    Creates the version from the job's run, unless the script or an earlier call (interrupted by a
-    crash, for example) already created it. `versions` are the versions created from any of the
-    job's runs; if the job's run has no model, returns one that the script created from another run.
+    Creates the version, unless the script or an earlier call (interrupted by a crash, for example)
+    already created it. `by_script` are the versions of the model that the script created from any
+    of the job's runs. `run_id` is empty for a model that was logged without a run.
     """
-    by_script = [version for version in versions if version.name == job.model_name]
-    version = _newest(version for version in by_script if version.run_id == run.run_id)
+    if not run_id:
+        by_script = await _versions_of(gateway, job, source)
+    version = newest(
+        version
+        for version in by_script
+        if version.source == source.uri or (run_id and version.run_id == run_id)
+    )
     if version is not None:
         return version.version
-    source = await find_source(gateway, run.run_id, run.experiment_id)
-    if source is None:
-        version = _newest(by_script)
-        return version.version if version else None
     if job.may_be_registered and (version := await _find_tagged(gateway, job)) is not None:
         return version.version
     tags = {**job.tags, JOB_TAG: job.job_id}
-    version = await _create_version(gateway, job.model_name, source, run_id=run.run_id, tags=tags)
+    version = await _create_version(gateway, job.model_name, source, run_id=run_id, tags=tags)
     return version.version
 
 
@@ -129,13 +133,22 @@ async def versions_from(gateway: MlflowGateway, run_ids: Sequence[str]) -> list[
     return versions
 
 
+async def _versions_of(
+    gateway: MlflowGateway, job: EndedJob, source: ModelSource
+) -> list[ModelVersion]:
+    """Return the versions of the job's model that were created from one logged model."""
+    versions = await gateway.search_model_versions(f"source_path = '{source.uri}'")
+    return [version for version in versions if version.name == job.model_name]
+
+
 async def _find_tagged(gateway: MlflowGateway, job: EndedJob) -> ModelVersion | None:
     """Return the version of the job's model that is tagged with the job's id, from any run."""
     versions = await gateway.search_model_versions(f"tags.`{JOB_TAG}` = '{job.job_id}'")
-    return _newest(version for version in versions if version.name == job.model_name)
+    return newest(version for version in versions if version.name == job.model_name)
 
 
-def _newest(versions: Iterable[ModelVersion]) -> ModelVersion | None:
+def newest(versions: Iterable[ModelVersion]) -> ModelVersion | None:
+    """Return the version with the highest number."""
     return max(versions, key=lambda version: int(version.version), default=None)
 
 

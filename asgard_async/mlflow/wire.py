@@ -48,6 +48,7 @@ class RunInfo(WireObject, frozen=True):
     status: str = MlflowRunStatus.RUNNING
     start_time: int | None = None
     end_time: int | None = None
+    lifecycle_stage: str = "active"
 
 
 class RunData(WireObject, frozen=True):
@@ -62,21 +63,31 @@ class Run(WireObject, frozen=True):
 
     def selected_tags(self, keys: Collection[str]) -> dict[str, str]:
         """Return those tags whose keys are asked for; values are never long."""
-        tags = msgspec.json.decode(self.data.tags, type=list[Tag], strict=False)
-        return {
-            tag.key: tag.value
-            for tag in tags
-            if tag.key in keys and len(tag.value) <= MAX_TAG_CHARACTERS
-        }
+        return _selected(self.data.tags, keys)
 
 
 class LoggedModelInfo(WireObject, frozen=True):
     model_id: str
+    name: str = ""
     status: str = ""
+    source_run_id: str | None = None
+    tags: msgspec.Raw = NO_TAGS
 
 
 class LoggedModel(WireObject, frozen=True):
     info: LoggedModelInfo
+
+    def selected_tags(self, keys: Collection[str]) -> dict[str, str]:
+        """Return those tags whose keys are asked for; values are never long."""
+        return _selected(self.info.tags, keys)
+
+
+def _selected(tags: msgspec.Raw, keys: Collection[str]) -> dict[str, str]:
+    return {
+        tag.key: tag.value
+        for tag in msgspec.json.decode(tags, type=list[Tag], strict=False)
+        if tag.key in keys and len(tag.value) <= MAX_TAG_CHARACTERS
+    }
 
 
 class ArtifactFile(WireObject, frozen=True):
@@ -94,6 +105,7 @@ class ModelVersion(WireObject, frozen=True):
     version: str
     current_stage: str = "None"
     run_id: str = ""
+    source: str = ""
     description: str = ""
     tags: Sequence[Tag] = ()
     creation_timestamp: int = 0
@@ -179,6 +191,21 @@ class Account(WireObject, frozen=True):
 
     name: str
     size_bytes: int
+
+
+class WrittenRun(WireObject, frozen=True):
+    """A run that a job wrote to and may not have created; see server/written_runs.py."""
+
+    job_id: str
+    run_id: str
+    attempt: int
+    opened: bool
+
+
+class WrittenRuns(WireObject, frozen=True):
+    """The report of Asgard's embedded server on the runs that jobs wrote to."""
+
+    runs: Sequence[WrittenRun] = ()
 
 
 class ArtifactReport(WireObject, frozen=True):

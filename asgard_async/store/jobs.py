@@ -199,12 +199,17 @@ class JobStore(JobLookups):
         return job
 
     async def finish(self, job_id: str, *, at: datetime) -> Job:
-        """Move a job from RECORDING to FINISHED.
+        """Move a job from RECORDING to FINISHED, with the note on MLflow's data if it is known.
 
         Raises:
             TransitionRefused: The job is not in RECORDING.
         """
-        return await self._change_job(lambda conn: move_job(conn, job_id, Phase.FINISHED, at))
+
+        def transaction(conn: sqlite3.Connection) -> Job:
+            row = queries.tracking_note(conn, job_id=job_id)
+            return move_job(conn, job_id, Phase.FINISHED, at, detail=row and row["detail"])
+
+        return await self._change_job(transaction)
 
     async def request_cancel(self, job_id: str, *, at: datetime) -> Job:
         """Cancel a queued job at once; record the request for a job that has left the queue.
@@ -237,19 +242,22 @@ class JobStore(JobLookups):
         return job
 
     async def set_tracking(
-        self, job_id: str, tracking: JobTracking, *, problem: str | None = None
+        self, job_id: str, tracking: JobTracking, *, note: str | None = None
     ) -> None:
-        """Store MLflow's data about a job, with an optional problem; clear `tracking_pending`."""
-        await self._change(
-            lambda conn: queries.set_tracking(
+        """Store MLflow's data about a job, and a note for its history; clear `tracking_pending`."""
+
+        def transaction(conn: sqlite3.Connection) -> None:
+            queries.set_tracking(
                 conn,
                 job_id=job_id,
                 run_id=tracking.run_id,
                 model_version=tracking.model_version,
                 runs=to_json(tracking.runs),
-                problem=problem,
+                note=note,
             )
-        )
+            queries.set_final_detail(conn, job_id=job_id, note=note)
+
+        await self._change(transaction)
         self.changes.publish(job_id)
 
     async def delete(self, job_id: str) -> None:

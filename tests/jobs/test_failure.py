@@ -13,7 +13,12 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from asgard_async.jobs.failure import LONGEST_LINE, is_memory_error, last_exception_line
+from asgard_async.jobs.failure import (
+    LONGEST_LINE,
+    is_memory_error,
+    last_exception_line,
+    runs_ended_at_exit,
+)
 
 OUTPUTS = Path(__file__).parent / "outputs"
 LONG_PATH = (
@@ -280,6 +285,27 @@ HOSTILE = {
     "context": "future: x\n" * 500_000 + HEADER,
     "surrogates": HEADER + FRAME + "ValueError: \ud800\n",
 }
+
+
+def viewed(run_id: str) -> str:
+    """The lines that MLflow prints as it ends a run."""
+    url = "http://127.0.0.1:5000/#/experiments/1"
+    return f"🏃 View run a /runs/ b at: {url}/runs/{run_id}\n🧪 View experiment at: {url}\n"
+
+
+@pytest.mark.parametrize(
+    ("output", "run_ids"),
+    [
+        (viewed("a" * 32) + HEADER + FRAME + "ValueError: x\n" + viewed("b" * 32), {"b" * 32}),
+        (viewed("a" * 32) + HEADER + FRAME + "ValueError: x\n", set()),
+        (HEADER + FRAME + "ValueError: x\n", None),
+        (viewed("a" * 32) + "no exception\n", None),
+    ],
+)
+def test_runs_named_after_the_exception_ended_at_exit(
+    output: str, run_ids: set[str] | None
+) -> None:
+    assert runs_ended_at_exit(output) == run_ids
 
 
 @pytest.mark.parametrize("name", HOSTILE)

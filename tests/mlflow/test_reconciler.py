@@ -110,10 +110,67 @@ async def test_runs_left_open_are_ended_with_their_job(
         info = await user.run_info(run_id)
         assert (info["status"], info["end_time"]) == (status, ms(after(60)))
     assert (await user.run_info(closed))["end_time"] == ms(after(10))
-    assert reconciled.tracking.run_id == parent
+    assert reconciled.tracking.run_id == (closed if reason is Reason.SUCCEEDED else parent)
     runs = {run.run_id: run for run in reconciled.tracking.runs}
     assert (runs[child].status, runs[child].ended_at) == (status, after(60))
     assert runs[child].parent_run_id == parent
+
+
+@pytest.mark.parametrize(
+    ("ended", "ended_at_exit", "status"),
+    [
+        (10, True, "FAILED"),
+        (59.9, False, "FINISHED"),
+        (59.9, None, "FAILED"),
+        (58, None, "FINISHED"),
+    ],
+)
+async def test_a_run_that_the_exit_ended_has_failed_with_its_job(
+    gateway: MlflowGateway,
+    user: MlflowUser,
+    script: Script,
+    ended: float,
+    ended_at_exit: bool | None,
+    status: str,
+) -> None:
+    """The script's output tells, or else its last second."""
+    run_id = await script.run(ended=ended)
+    named = {True: [run_id], False: [], None: None}[ended_at_exit]
+    job = ended_job(script.job_id, reason=Reason.EXIT_CODE, ended_at_exit=named)
+    for _ in range(2):
+        reconciled = await reconcile_one(gateway, job)
+        assert [run.status for run in reconciled.tracking.runs] == [status]
+    info = await user.run_info(run_id)
+    assert (info["status"], info["end_time"]) == (status, ms(after(ended)))
+
+
+async def test_the_run_that_a_job_was_to_resume_is_its_run(
+    gateway: MlflowGateway, user: MlflowUser, script: Script
+) -> None:
+    """MLflow of one's own: the id is known from the job's variables."""
+    earlier = Script(user, script.experiment_id)
+    run_id = await earlier.run(ended=None)
+    job = ended_job(script.job_id, resumes=run_id)
+    reconciled = await reconcile_one(gateway, job)
+    assert reconciled.tracking.run_id == run_id
+    assert (await user.run_info(run_id))["status"] == "FINISHED"
+    for unknown in ("0" * 32, "' OR 1"):
+        none = await reconcile_one(gateway, ended_job(fresh_job_id(), resumes=unknown))
+        assert none.tracking == JobTracking()
+
+
+async def test_models_of_earlier_jobs_in_a_resumed_run_stay_theirs(
+    gateway: MlflowGateway, user: MlflowUser, script: Script
+) -> None:
+    earlier, name = Script(user, script.experiment_id), fresh("theirs")
+    run_id, model_id = await earlier.run_with_model()
+    await user.register(name, run_id, model_id)
+    mark = {"name": name, "version": "1", "key": "asgard.job_id", "value": earlier.job_id}
+    await user.call("POST", "model-versions/set-tag", mark)
+    job = ended_job(script.job_id, resumes=run_id, model_name=name)
+    reconciled = await reconcile_one(gateway, job)
+    assert (reconciled.tracking.run_id, reconciled.tracking.model_version) == (run_id, None)
+    assert reconciled.choice == "No model was registered: the script logged none."
 
 
 async def test_a_run_that_cannot_be_ended_is_reported_open(relay: Relay, script: Script) -> None:
@@ -186,9 +243,8 @@ async def test_an_outage_loses_and_repeats_nothing(
     async with MlflowGateway(address, timeout_seconds=30) as gateway:
         reconciled = [await reconcile_one(gateway, job) for _ in range(2)]
     assert reconciled[0] == reconciled[1]
-    assert reconciled[0].tracking.model_version is None  # the run that was left open ended last
+    assert (reconciled[0].tracking.run_id, reconciled[0].tracking.model_version) == (run_id, "1")
     assert len(reconciled[0].tracking.runs) == 2
-    assert run_id in {run.run_id for run in reconciled[0].tracking.runs}
 
 
 async def test_registering_is_retried_after_an_outage(

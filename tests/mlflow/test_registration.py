@@ -88,7 +88,7 @@ async def test_a_version_from_another_run_is_the_fallback(
     last = await script.run(ended=20)
     job = ended_job(script.job_id, model_name=name)
     reconciled = await reconcile_one(gateway, job)
-    assert (reconciled.tracking.run_id, reconciled.tracking.model_version) == (last, "1")
+    assert (reconciled.tracking.run_id, reconciled.tracking.model_version) == (earlier, "1")
 
     await user.log_model(script.experiment_id, last)
     assert (await reconcile_one(gateway, job)).tracking.model_version == "2"

@@ -26,7 +26,7 @@ def run(
 
 
 def chosen(*runs: JobRun) -> str | None:
-    found = job_run(runs)
+    found = job_run(runs, left_open_since=NOON + timedelta(seconds=60))
     return found.run_id if found else None
 
 
@@ -38,12 +38,19 @@ def test_the_top_level_run_wins_a_tie() -> None:
     assert chosen(run("z", 5, parent="a"), run("a", 5), run("y", 5, parent="a")) == "a"
 
 
-def test_a_nested_run_that_ended_later_wins() -> None:
-    assert chosen(run("a", 5), run("b", 6, parent="a")) == "b"
+def test_a_top_level_run_wins_over_a_later_nested_one() -> None:
+    assert chosen(run("a", 5), run("b", 6, parent="a")) == "a"
 
 
-def test_an_open_run_counts_as_the_last() -> None:
-    assert chosen(run("a", 5), run("b", None, status="RUNNING")) == "b"
+def test_a_run_nested_in_a_foreign_one_is_top_level() -> None:
+    assert chosen(run("a", 5), run("b", 6, parent="foreign")) == "b"
+
+
+@pytest.mark.parametrize("left_open", [run("b", None, status="RUNNING"), run("b", 60)])
+def test_a_run_that_was_left_open_yields_to_another(left_open: JobRun) -> None:
+    """It may already have been ended with the job, which took 60 seconds."""
+    assert chosen(run("a", 5), left_open) == "a"
+    assert chosen(run("a", 5, parent="b"), left_open) == "b"
 
 
 def test_without_runs_there_is_no_run() -> None:

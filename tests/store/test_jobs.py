@@ -2,6 +2,7 @@
 
 import asyncio
 import sqlite3
+from dataclasses import replace
 from datetime import timedelta
 from pathlib import Path
 
@@ -178,12 +179,24 @@ async def test_tracking_is_pending_until_it_is_set(store: JobStore) -> None:
         run_id="r1", experiment_id="0", name="n", status="FINISHED", started_at=now(), ended_at=None
     )
     tracking = JobTracking(run_id="r1", model_version="2", runs=(run,))
-    await store.set_tracking(job.job_id, tracking, problem="no model")
+    await store.set_tracking(job.job_id, tracking, note="no model")
     assert await store.to_track(10) == []
     known = await store.get(job.job_id)
     assert known.tracking == tracking
     assert known.outcome is not None
     assert known.outcome.detail == "no model"
+    assert [entry.detail for entry in await store.history(job.job_id)][-2:] == [None, "no model"]
+
+
+async def test_a_note_on_tracking_is_part_of_the_history(store: JobStore) -> None:
+    """Also of a job whose outcome has a detail, and only if there is a note."""
+    for note in ("the newest of 2", None):
+        job = await bring_to(store, Phase.RUNNING)
+        killed = replace(outcome(), detail="killed")
+        await store.end(job.job_id, Phase.RECORDING, killed, at=now(), tracking_pending=True)
+        await store.set_tracking(job.job_id, JobTracking(), note=note)
+        await store.finish(job.job_id, at=now())
+        assert [e.detail for e in await store.history(job.job_id)][-2:] == ["killed", note]
 
 
 async def test_counts_follow_every_transition(store: JobStore) -> None:

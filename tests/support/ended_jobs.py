@@ -1,6 +1,6 @@
 """Ended jobs and the runs of their scripts, for tests of the reconciler."""
 
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from datetime import UTC, datetime, timedelta
 
 from asgard_async.domain.status import Reason
@@ -25,6 +25,8 @@ def ended_job(
     model_name: str = "unused",
     tags: Mapping[str, str] | None = None,
     may_be_registered: bool = True,
+    resumes: str | None = None,
+    ended_at_exit: Collection[str] | None = None,
 ) -> EndedJob:
     return EndedJob(
         job_id=job_id,
@@ -35,6 +37,8 @@ def ended_job(
         model_name=model_name,
         tags=tags or {},
         may_be_registered=may_be_registered,
+        resumes=resumes,
+        ended_at_exit=ended_at_exit,
     )
 
 

@@ -48,6 +48,7 @@ SHARING = (
         {
             "system/test_asgard_run.py",
             "system/test_environments.py",
+            "system/test_field_runs.py",
             "system/test_many_jobs.py",
             "system/test_old_client.py",
             "system/test_report_checks.py",

@@ -8,6 +8,7 @@ from typing import Self
 
 from .artifacts import Storage
 from .asgi import App, Receive, Refusals, Scope, Send
+from .attribution import Attribution
 from .bodies import BodyLimits
 from .callers import Callers
 from .closed_routes import ClosedRoutes
@@ -15,6 +16,8 @@ from .cross_origin import CrossOrigin
 from .interrupted_uploads import remove_interrupted
 from .report import Report
 from .usage import Usage
+from .written_runs import WrittenRuns
+from .written_runs_report import WrittenRunsReport
 
 VARIABLE = "ASGARD_MLFLOW_SERVER"
 """The environment variable with the settings, since arguments are public."""
@@ -28,6 +31,8 @@ class ServerSettings:
     """The artifact store: a directory or a URL."""
     key: str = dataclasses.field(repr=False)
     """The key of attempt tokens, in hexadecimal."""
+    server_id: str
+    """The id of the service, which marks the runs of its jobs."""
     max_body_bytes: int
     max_stored_bytes: int
     """The storage limit of each job."""
@@ -46,12 +51,14 @@ class ServerSettings:
 class GuardedApplication:
     """An application behind all of the middleware, outermost first.
 
-    Refusals, origins, closed features, callers, the report, bodies, storage.
+    Refusals, origins, closed features, callers, the reports, bodies, storage, attribution.
     """
 
     def __init__(self, app: App, settings: ServerSettings, *, store: Path) -> None:
         self._usage = Usage(store / "usage.db")
         remove_interrupted(settings.artifacts, self._usage.take_interrupted())
+        self._written = WrittenRuns(store / "written-runs.db")
+        app = Attribution(app, written=self._written, server_id=settings.server_id)
         app = Storage(
             app,
             usage=self._usage,
@@ -62,6 +69,7 @@ class GuardedApplication:
         # outside of the storage, which counts bodies as MLflow gets them: unpacked
         app = BodyLimits(app, max_bytes=settings.max_body_bytes)
         app = Report(app, usage=self._usage)
+        app = WrittenRunsReport(app, written=self._written)
         app = Callers(app, key=bytes.fromhex(settings.key))
         self._app = Refusals(CrossOrigin(ClosedRoutes(app)))
 
@@ -72,3 +80,4 @@ class GuardedApplication:
     def close(self) -> None:
         """Save what is counted."""
         self._usage.close()
+        self._written.close()

@@ -148,8 +148,22 @@ RETURNING *;
 -- name: set_tracking!
 -- Store MLflow's data about a job, replacing older data.
 UPDATE jobs SET run_id = :run_id, model_version = :model_version, runs = :runs,
-    detail = coalesce(:problem, detail), tracking_pending = 0
+    detail = coalesce(:note, detail), tracking_pending = 0
 WHERE job_id = :job_id;
+
+-- name: set_final_detail!
+-- Add the note on MLflow's data, if any, to the end of a job that has already finished.
+UPDATE job_history SET detail = :note
+WHERE :note IS NOT NULL AND phase = 'finished' AND job_seq = (SELECT seq FROM jobs WHERE job_id = :job_id);
+
+-- name: tracking_note^
+-- The note on MLflow's data about a job in RECORDING. It replaced the detail of the outcome, which
+-- is part of the history.
+SELECT detail FROM jobs
+WHERE job_id = :job_id AND tracking_pending = 0 AND detail IS NOT (
+    SELECT job_history.detail FROM job_history
+    WHERE job_history.job_seq = jobs.seq ORDER BY job_history.id DESC LIMIT 1
+);
 
 -- name: delete_job!
 -- Delete a finished job and everything that references it.

@@ -33,6 +33,7 @@ class Mlflow:
         self.proceeds.set()
         settings = ServerSettings(
             artifacts=str(directory),
+            server_id="server",
             key=KEY.hex(),
             max_body_bytes=MAX,
             max_stored_bytes=0,
