@@ -12,7 +12,7 @@ from asgard_async.api.http.responses import reply
 from asgard_async.api.openapi.decorators import docs, documented_body, response_schema
 from asgard_async.api.schemas.jobs import JOB_LINKS, JobSchema, RetriedJobSchema, job_path
 from asgard_async.api.schemas.problem import JOB_ID, refusals
-from asgard_async.api.schemas.revision import ChangesSchema, revised
+from asgard_async.api.schemas.revision import JobChangesSchema, revised
 from asgard_async.api.schemas.submission import ARCHIVE_SUBMISSION_SCHEMA, SUBMISSION_SCHEMA
 from asgard_async.api.views import view_job
 from asgard_async.config.component import CONFIG
@@ -51,7 +51,7 @@ async def cancel(request: web.Request) -> web.Response:
     parameters=[JOB_ID],
     responses=refusals(400, 403, 404, 408, 409, 413, 415, 422, 429, 503, 507),
 )
-@documented_body(ChangesSchema, required=False)
+@documented_body(JobChangesSchema, required=False)
 @response_schema(
     RetriedJobSchema, 202, description="The new job.", headers=["Location"], links=JOB_LINKS
 )
@@ -77,7 +77,7 @@ async def _changes(request: web.Request) -> dict[str, Any]:
     config = request.app[CONFIG]
     return await read_json_object(
         request,
-        ChangesSchema().fields,
+        JobChangesSchema().fields,
         bodies=request.app[BODIES],
         max_bytes=config.server.max_body_bytes,
         seconds=config.http.body_seconds,

@@ -15,7 +15,7 @@ COMMANDS = {
         "logs": "Print a job's log.",
         "wait": "Wait for jobs to end, and exit as they did.",
         "cancel": "Cancel queued or running jobs.",
-        "retry": "Submit a job again as a new job.",
+        "retry": "Submit a job again as a new job, with changes if any.",
         "rm": "Delete finished jobs with their logs and files.",
         "models": "List registered models.",
         "status": "Show service and MLflow status.",

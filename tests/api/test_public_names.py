@@ -68,7 +68,17 @@ OPERATIONS = {
 }
 
 SCHEMAS = {
-    *("AskedLimits", "HistoryEntry", "Instance", "Job", "JobInFull", "JobList", "Links", "Live"),
+    *(
+        "AskedLimits",
+        "HistoryEntry",
+        "Instance",
+        "Job",
+        "JobChanges",
+        "JobInFull",
+        "JobList",
+        "Links",
+        "Live",
+    ),
     *("ModelVersion", "NewJob", "NotReady", "OpenApi", "Problem", "Ready", "RegisteredModel"),
     *("Registration", "Resources", "ResourcesAsked", "RetriedJob", "Run", "Status", "Submission"),
     "UploadForm",

@@ -51,7 +51,7 @@ def test_every_command_has_valid_examples(name: str) -> None:
         ]
         assert lines, f"no example of {called_as}"
         for line in lines:
-            words = re.split(r"[#|()]", line.partition(f"asgard {called_as}")[2])[0].split()
+            words = re.split(r"[#|()]| -- ", line.partition(f"asgard {called_as}")[2])[0].split()
             assert {word for word in words if word.startswith("-")} <= options, line
 
 

@@ -122,7 +122,7 @@ async def test_a_database_without_archives_is_migrated(tmp_path: Path) -> None:
         assert await store.script(job.job_id) == b"1"
         assert await store.all_archives() == frozenset()
         # as it was computed before there were these fields
-        later = {"entrypoint", "memory_mb", "cpus"}
+        later = {"entrypoint", "memory_mb", "cpus", "args", "params"}
         fields = {k: v for k, v in dataclasses.asdict(job.spec).items() if k not in later}
         canonical = json.dumps(fields, sort_keys=True)
         assert job.spec.digest() == hashlib.sha256(canonical.encode()).hexdigest()

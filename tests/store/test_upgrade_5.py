@@ -27,6 +27,10 @@ LAST_SEQ = JOBS + 1
 """Of a job that was deleted."""
 
 
+FIELDS = JobSpec.__dataclass_fields__.keys() - {"args", "params"}
+"""The fields of a specification in schema 5."""
+
+
 def spec_of(number: int) -> JobSpec:
     has_archive = number % 5 == 0
     return JobSpec(
@@ -48,7 +52,7 @@ def spec_of(number: int) -> JobSpec:
 
 def digest_of(spec: JobSpec) -> str:
     """The digest of schema 5, in which some fields count only if they are present."""
-    fields = {name: getattr(spec, name) for name in JobSpec.__dataclass_fields__}
+    fields = {name: getattr(spec, name) for name in FIELDS}
     for later in ("entrypoint", "memory_mb", "cpus"):
         if fields[later] is None:
             del fields[later]
@@ -62,7 +66,7 @@ def insert(connection: sqlite3.Connection, number: int) -> None:
     has_outcome = phase in {Phase.RECORDING, Phase.FINISHED}
     reason = REASONS[number // len(PHASES) % len(REASONS)] if has_outcome else None
     row: dict[str, Any] = {
-        **{name: getattr(spec, name) for name in JobSpec.__dataclass_fields__},
+        **{name: getattr(spec, name) for name in FIELDS},
         "job_id": f"{number:08x}",
         "requirements": json.dumps(spec.requirements, ensure_ascii=False),
         "environment_vars": json.dumps(spec.environment_vars, ensure_ascii=False),
@@ -133,7 +137,7 @@ def tables(file: Path) -> dict[str, list[Any]]:
 def kept_columns(file: Path) -> list[dict[str, Any]]:
     """The rows of `jobs` without the columns that the specification took over."""
     # and without those that later migrations added
-    gone = {"queue_priority", "place", *JobSpec.__dataclass_fields__, "spec"} - {
+    gone = {"queue_priority", "place", *FIELDS, "spec"} - {
         "experiment_name",
         "model_name",
         "priority",

@@ -20,7 +20,7 @@ PROGRAM = "script_content"
 KEY = "idempotency_key"
 
 
-class ChangesSchema(SubmissionSchema):
+class JobChangesSchema(SubmissionSchema):
     """Fields of an upload that a retry changes: a JSON merge patch (RFC 7396).
 
     Objects are merged by name, everything else is replaced, and null stands for the default.

@@ -12,5 +12,5 @@ def inner():
 inner()
 faulthandler.register(signal.SIGUSR1, all_threads=False)
 signal.raise_signal(signal.SIGUSR1)
-faulthandler.dump_traceback_later(0.01, file=sys.stderr, exit=True)
+faulthandler.dump_traceback_later(0.5, file=sys.stderr, exit=True)
 signal.pause()
