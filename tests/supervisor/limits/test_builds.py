@@ -13,7 +13,7 @@ import pytest
 import pytest_asyncio
 
 from asgard_async.supervisor.shim import cgroup
-from tests.support.eventually import eventually
+from tests.support.eventually import SLOWNESS, eventually
 from tests.support.limit_scripts import FILLER, FORK_BOMB, HIDING, MEMORY_HOG
 from tests.support.package_index import package_index
 from tests.support.processes import builds_below, state_of
@@ -38,7 +38,7 @@ LIMITS = {
     "ASGARD_LIMITS__MEMORY_MB": "256",
     "ASGARD_LIMITS__PROCESSES": "64",
     "ASGARD_LIMITS__JOB_DIR_MB": "100",
-    "ASGARD_ENVIRONMENTS__BUILD_TIMEOUT": "60",
+    "ASGARD_ENVIRONMENTS__BUILD_TIMEOUT": f"{60 * SLOWNESS:.0f}",
     "ASGARD_JOBS__MAX_CONCURRENT_JOBS": "3",
     "ASGARD_WARM__ENABLED": "false",
 }
@@ -153,7 +153,7 @@ async def test_a_cancelled_build_leaves_no_hidden_processes(site: Site) -> None:
 
 async def test_a_build_is_limited_in_time(tmp_path: Path) -> None:
     async with running_site(
-        tmp_path, LIMITS | {"ASGARD_ENVIRONMENTS__BUILD_TIMEOUT": "10"}
+        tmp_path, LIMITS | {"ASGARD_ENVIRONMENTS__BUILD_TIMEOUT": f"{10 * SLOWNESS:.0f}"}
     ) as site:
         job_id, pids = await hiding(site)
         job = await site.service.finished(job_id)
