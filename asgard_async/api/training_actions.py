@@ -1,21 +1,17 @@
 """POST /mlops/training/jobs/{job_id}/cancel and …/retry."""
 
-from typing import Any
-
 from aiohttp import web
 
 from asgard_async.api.http.audit import audited_as
-from asgard_async.api.http.bodies import BODIES
-from asgard_async.api.http.json_body import read_json_object
+from asgard_async.api.http.json_body import read_submission
 from asgard_async.api.http.requests import job_id_of, requester_of
 from asgard_async.api.http.responses import reply
 from asgard_async.api.openapi.decorators import docs, documented_body, response_schema
 from asgard_async.api.schemas.jobs import JOB_LINKS, JobSchema, RetriedJobSchema, job_path
 from asgard_async.api.schemas.problem import JOB_ID, refusals
-from asgard_async.api.schemas.revision import JobChangesSchema, revised
+from asgard_async.api.schemas.revision import CHANGEABLE, JobChangesSchema, revised
 from asgard_async.api.schemas.submission import ARCHIVE_SUBMISSION_SCHEMA, SUBMISSION_SCHEMA
 from asgard_async.api.views import view_job
-from asgard_async.config.component import CONFIG
 from asgard_async.domain.job import Job, JobSpec
 from asgard_async.domain.submission import Revision
 from asgard_async.jobs.component import CANCELLER
@@ -57,7 +53,7 @@ async def cancel(request: web.Request) -> web.Response:
 )
 async def retry(request: web.Request) -> web.Response:
     """Submit a new job with the same specification, or with changes."""
-    changes = await _changes(request) if request.body_exists else {}
+    changes = await read_submission(request, CHANGEABLE) if request.body_exists else {}
 
     def revise(job: Job, spec: JobSpec) -> Revision:
         schema = SUBMISSION_SCHEMA if job.archive is None else ARCHIVE_SUBMISSION_SCHEMA
@@ -70,15 +66,4 @@ async def retry(request: web.Request) -> web.Response:
         view_job(job) | {"omitted": omitted},
         status=202,
         headers={"Location": job_path(job.job_id)},
-    )
-
-
-async def _changes(request: web.Request) -> dict[str, Any]:
-    config = request.app[CONFIG]
-    return await read_json_object(
-        request,
-        JobChangesSchema().fields,
-        bodies=request.app[BODIES],
-        max_bytes=config.server.max_body_bytes,
-        seconds=config.http.body_seconds,
     )

@@ -10,7 +10,7 @@ from marshmallow import ValidationError
 
 from asgard_async.api.http.audit import audited_as
 from asgard_async.api.http.bodies import BODIES
-from asgard_async.api.http.json_body import read_json_object
+from asgard_async.api.http.json_body import read_submission
 from asgard_async.api.http.multipart import Form, read_form
 from asgard_async.api.http.parser import flatten
 from asgard_async.api.http.requests import requester_of
@@ -92,14 +92,8 @@ async def _submit(request: web.Request, submission: Submission) -> web.Response:
 
 
 async def _from_json(request: web.Request) -> Submission:
-    schema, config = request.app[SUBMISSION_SCHEMA], request.app[CONFIG]
-    document = await read_json_object(
-        request,
-        schema.fields,
-        bodies=request.app[BODIES],
-        max_bytes=config.server.max_body_bytes,
-        seconds=config.http.body_seconds,
-    )
+    schema = request.app[SUBMISSION_SCHEMA]
+    document = await read_submission(request, schema.fields)
     _take_key_from_header(request, document)
     return to_submission(_load(schema, document), requester=requester_of(request))
 

@@ -73,7 +73,7 @@ class _Place:
 
 @dataclass
 class Contents:
-    """What to send of a directory.
+    """The contents of a directory to send.
 
     Hidden files, virtual environments and caches of bytecode are skipped. `.asgardignore` and
     `.gitignore` are followed; an ignored folder is sent empty, because scripts write to such
@@ -82,7 +82,7 @@ class Contents:
 
     directory: Path
     left_out: list[str] = field(default_factory=list)
-    """What `entries` has left out and the user may miss, each with the reason."""
+    """Left out by `entries` although the user may miss them, each with the reason."""
     _root: Path = field(init=False, repr=False)
 
     def entries(self) -> Iterator[Entry]:

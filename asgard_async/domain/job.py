@@ -96,7 +96,7 @@ class JobSpec:
         """The script's command-line arguments: `args`, and `--name=value` for each parameter."""
         return (
             *self.args,
-            *(f"--{name}={_argument_text(value)}" for name, value in self.params.items()),
+            *(f"--{name}={argument_text(value)}" for name, value in self.params.items()),
         )
 
     def digest(self) -> str:
@@ -129,7 +129,8 @@ def _default_of(declared: Field[Any]) -> object:
     return declared.default
 
 
-def _argument_text(value: Scalar) -> str:
+def argument_text(value: Scalar) -> str:
+    """Return the value of a parameter as a script gets it in its arguments."""
     return value if isinstance(value, str) else json.dumps(value)
 
 

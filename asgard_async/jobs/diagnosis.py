@@ -1,4 +1,4 @@
-"""What hints need to know about a job that failed, from its records."""
+"""Facts about a failed job, gathered from its records for the hints."""
 
 import asyncio
 import signal

@@ -11,6 +11,7 @@ from asgard_async.mlflow.server.tags import ATTEMPT_TAG, JOB_TAG, SERVER_TAG
 
 ARGUMENTS_TAG = "asgard.args"
 MAX_TAG_VALUE = 5000
+"""The length of a tag's value in characters, for a job's own tags as well."""
 LOOPBACK = ("localhost", "127.0.0.1", "::1")
 
 

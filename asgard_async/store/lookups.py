@@ -1,7 +1,7 @@
 """Read-only queries of jobs."""
 
 import sqlite3
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 
@@ -54,18 +54,9 @@ class JobLookups:
     async def list(self, only: JobFilter, *, after: Cursor | None = None, limit: int) -> Page:
         """At most `limit` jobs after the cursor, newest first; fewer if they are large."""
         sql, parameters = list_statement(only, after, limit + 1)
-
-        def transaction(conn: sqlite3.Connection) -> Page:
-            jobs: list[Job] = []
-            size = 0
-            for row in conn.execute(sql, parameters):
-                if len(jobs) == limit or size > MAX_SPEC_BYTES:
-                    return Page(jobs=jobs, has_more=True)
-                jobs.append(row_to_job(row))
-                size += len(row["spec"])
-            return Page(jobs=jobs, has_more=False)
-
-        return await self._database.read(transaction)
+        return await self._database.read(
+            lambda conn: _page_of(conn.execute(sql, parameters), limit)
+        )
 
     async def history(self, job_id: str) -> Sequence[HistoryEntry]:
         """All transitions of a job, in order."""
@@ -119,18 +110,10 @@ class JobLookups:
 
         `after` is the `seq` of the last job of the previous call.
         """
-
-        def transaction(conn: sqlite3.Connection) -> Sequence[Job]:
-            jobs: list[Job] = []
-            size = 0
-            for row in queries.to_track(conn, after=after, limit=limit):
-                jobs.append(row_to_job(row))
-                size += len(row["spec"])
-                if size > MAX_SPEC_BYTES:
-                    break
-            return jobs
-
-        return await self._database.read(transaction)
+        page = await self._database.read(
+            lambda conn: _page_of(queries.to_track(conn, after=after, limit=limit), limit)
+        )
+        return page.jobs
 
     async def queued_since_before(self, moment: datetime) -> Sequence[Job]:
         """Some of the jobs queued since before `moment`, the oldest ones first."""
@@ -176,6 +159,18 @@ class JobLookups:
     async def server_id(self) -> str:
         """The id that marks this server's MLflow runs; created with the database."""
         return await self._database.read(lambda conn: str(queries.server_id(conn)["value"]))
+
+
+def _page_of(rows: Iterable[sqlite3.Row], limit: int) -> Page:
+    """Read at most `limit` jobs, and none after their specifications exceed MAX_SPEC_BYTES."""
+    jobs: list[Job] = []
+    size = 0
+    for row in rows:
+        if len(jobs) == limit or size > MAX_SPEC_BYTES:
+            return Page(jobs=jobs, has_more=True)
+        jobs.append(row_to_job(row))
+        size += len(row["spec"])
+    return Page(jobs=jobs, has_more=False)
 
 
 def _position(conn: sqlite3.Connection, seq: int) -> int | None:

@@ -1,4 +1,4 @@
-"""What an upload sends of a directory, and what it says it leaves out."""
+"""Uploads of directories: the files that are sent, and those reported as left out."""
 
 import os
 import tarfile

@@ -18,7 +18,8 @@ from asgard_async.api.errors import (
     MalformedBody,
     UnsupportedMediaType,
 )
-from asgard_async.api.http.bodies import IncomingBodies
+from asgard_async.api.http.bodies import BODIES, IncomingBodies
+from asgard_async.config.component import CONFIG
 
 MAX_COMPOUND_BYTES = 1024 * 1024
 """Limit of a list or object within a body: once decoded, it takes several times that memory."""
@@ -36,6 +37,22 @@ LONE_SURROGATE = re.compile(
 )
 
 _value: msgspec.json.Decoder[Value] = msgspec.json.Decoder(Value)
+
+
+async def read_submission(request: web.Request, fields: Iterable[str]) -> dict[str, Value]:
+    """Read the body of an upload or a retry, within the configured bounds.
+
+    Raises:
+        See `read_json_object`.
+    """
+    config = request.app[CONFIG]
+    return await read_json_object(
+        request,
+        fields,
+        bodies=request.app[BODIES],
+        max_bytes=config.server.max_body_bytes,
+        seconds=config.http.body_seconds,
+    )
 
 
 async def read_json_object(

@@ -172,7 +172,7 @@ class _RequestHandler(ObservableRequestHandler):
 
     @property
     def unread_bytes(self) -> int:
-        """See `Connection`."""
+        """See `ServerConnection`."""
         return self._client.get_write_buffer_size() if self._client is not None else 0
 
     def _on_late_header(self) -> None:
@@ -184,7 +184,7 @@ class _RequestHandler(ObservableRequestHandler):
         self.disconnect("client stopped reading the response")
 
     def disconnect(self, reason: str) -> None:
-        """See `Connection`."""
+        """See `ServerConnection`."""
         # any client can cause this, so it must not fill the log
         log.info("connection from %s closed: %s", self.address, reason)
         if self._client is not None:

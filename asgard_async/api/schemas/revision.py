@@ -5,13 +5,10 @@ from collections.abc import Iterator, Mapping
 from dataclasses import fields as fields_of
 from typing import Any
 
-from marshmallow import ValidationError, fields, missing
-from marshmallow.validate import Length
+from marshmallow import ValidationError, missing
 
 from asgard_async.api.http.parser import flatten
-from asgard_async.api.schemas.fields import as_validator
-from asgard_async.api.schemas.submission import SubmissionSchema, to_spec
-from asgard_async.api.schemas.submission_rules import MAX_ENTRYPOINT, entrypoint
+from asgard_async.api.schemas.submission import SubmissionSchema, entrypoint_field, to_spec
 from asgard_async.domain.errors import InvalidSubmission
 from asgard_async.domain.job import JobSpec
 from asgard_async.domain.submission import Revision
@@ -29,15 +26,16 @@ class JobChangesSchema(SubmissionSchema):
     class Meta:
         example = {"environment_vars": {"EPOCHS": "80"}, "timeout": 1200}
 
-    entrypoint = fields.String(
-        validate=[Length(1, MAX_ENTRYPOINT), as_validator(entrypoint)],
-        metadata={"description": "The archived .py file to run.", "example": "src/train.py"},
-    )
+    entrypoint = entrypoint_field()
 
     def __init__(self, **kwargs: Any) -> None:
         super().__init__(**kwargs)
         for field in self.fields.values():  # a missing field does not change
             field.required, field.load_default = False, missing
+
+
+CHANGEABLE = frozenset(JobChangesSchema().fields)
+"""The names of the fields that a retry may change."""
 
 
 def revised(spec: JobSpec, changes: Mapping[str, Any], schema: SubmissionSchema) -> Revision:

@@ -111,6 +111,15 @@ def _field_of(declared: DomainField[Any], rules: Accepted) -> fields.Field[Any]:
     raise TypeError(f"{declared.name}: declare a field of this type in SubmissionSchema")
 
 
+def entrypoint_field(*, required: bool = False) -> fields.String:
+    """Return the field for the file of an archive to run."""
+    return fields.String(
+        required=required,
+        validate=[Length(1, MAX_ENTRYPOINT), as_validator(entrypoint)],
+        metadata={"description": "The archived .py file to run.", "example": "src/train.py"},
+    )
+
+
 class SubmissionSchema(Schema):
     """An upload as JSON; `to_submission` converts the loaded fields."""
 
@@ -233,11 +242,7 @@ class ArchiveSubmissionSchema(SubmissionSchema):
     class Meta:
         exclude = ("script_content",)
 
-    entrypoint = fields.String(
-        required=True,
-        validate=[Length(1, MAX_ENTRYPOINT), as_validator(entrypoint)],
-        metadata={"description": "The archived .py file to run.", "example": "src/train.py"},
-    )
+    entrypoint = entrypoint_field(required=True)
 
 
 class UploadFormSchema(SubmissionSchema):
@@ -264,10 +269,7 @@ class UploadFormSchema(SubmissionSchema):
             "format": "binary",
         }
     )
-    entrypoint = fields.String(
-        validate=[Length(1, MAX_ENTRYPOINT), as_validator(entrypoint)],
-        metadata={"description": "The archived .py file to run.", "example": "src/train.py"},
-    )
+    entrypoint = entrypoint_field()
 
 
 def to_submission(loaded: Mapping[str, Any], *, requester: Requester) -> Submission:

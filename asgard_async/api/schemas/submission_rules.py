@@ -12,6 +12,7 @@ from asgard_async.api.schemas.fields import documented
 from asgard_async.config import JobsConfig, LimitsConfig
 from asgard_async.domain.job import Scalar
 from asgard_async.executors.environment_variables import is_reserved
+from asgard_async.mlflow.job_variables import MAX_TAG_VALUE
 
 MAX_NAME = 255
 """The maximum length of a file name on Linux in bytes, here also used for characters."""
@@ -21,7 +22,6 @@ MAX_MODEL_NAME = 256
 MAX_ENTRIES = 100
 MAX_ENVIRONMENT_BYTES = 64 * 1024
 MAX_TAG_KEY = 250
-MAX_TAG_VALUE = 5000
 MAX_TAGS_BYTES = 96 * 1024
 """Size as JSON. The script receives all tags in one variable, which Linux limits to 128 KiB."""
 MAX_KEY = 255
@@ -155,25 +155,21 @@ def argument(text: str) -> str | None:
 
 
 def args_size(args: Sequence[str]) -> None:
-    _check_arguments_size(args)
+    _check_json_size(args, MAX_ARGUMENTS_BYTES)
 
 
 def params_size(params: Mapping[str, Scalar]) -> None:
-    _check_arguments_size(params)
+    _check_json_size(params, MAX_ARGUMENTS_BYTES)
     for name, value in params.items():
         if isinstance(value, int) and abs(value) >= MAX_INTEGER:
             raise ValidationError({name: ["The number is too large; send it as text."]})
 
 
-def _check_arguments_size(value: object) -> None:
-    size = len(json.dumps(value))
-    if size > MAX_ARGUMENTS_BYTES:
-        raise ValidationError(
-            f"Too large: {size} bytes as JSON; the limit is {MAX_ARGUMENTS_BYTES}."
-        )
-
-
 def tags_size(tags: Mapping[str, str]) -> None:
-    size = len(json.dumps(tags))
-    if size > MAX_TAGS_BYTES:
-        raise ValidationError(f"Too large: {size} bytes as JSON; the limit is {MAX_TAGS_BYTES}.")
+    _check_json_size(tags, MAX_TAGS_BYTES)
+
+
+def _check_json_size(value: object, limit: int) -> None:
+    size = len(json.dumps(value))
+    if size > limit:
+        raise ValidationError(f"Too large: {size} bytes as JSON; the limit is {limit}.")

@@ -1,6 +1,5 @@
 """The `asgard show` command."""
 
-import json
 import shlex
 from typing import TYPE_CHECKING
 
@@ -18,6 +17,7 @@ from asgard_async.cli.output import (
     size,
     status_cell,
 )
+from asgard_async.domain.job import argument_text
 
 if TYPE_CHECKING:
     from asgard_async.client import AsyncAsgardClient, Job
@@ -78,15 +78,11 @@ def _text(name: str, value: object) -> str | None:
         case tuple():
             return ", ".join(value)
         case dict():
-            return ", ".join(f"{key}={_plain(text)}" for key, text in value.items())
+            return ", ".join(f"{key}={argument_text(text)}" for key, text in value.items())
         case int() if name == "timeout":
             return duration(value)
         case _:
             return str(value)
-
-
-def _plain(value: object) -> str:
-    return value if isinstance(value, str) else json.dumps(value)
 
 
 def _fields(job: "Job") -> dict[str, str | None]:

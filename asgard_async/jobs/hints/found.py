@@ -1,4 +1,4 @@
-"""What is known about a failed job and the message of its exception."""
+"""The facts about a failed job, by name, and the values that hints quote."""
 
 from dataclasses import dataclass, field
 

@@ -93,13 +93,9 @@ class Submitter:
             ServiceDraining, NotIsolated, DiskShort: see `refuse_if_closed`.
         """
         self.refuse_if_closed()
-        spec = submission.spec
-        if submission.idempotency_key is not None:
-            twin = await self._store.find_twin(
-                submission.requester.owner, submission.idempotency_key, spec.digest()
-            )
-            if twin is not None:
-                return twin, False
+        spec, key = submission.spec, submission.idempotency_key
+        if (twin := await self._twin(submission.requester, key, spec)) is not None:
+            return twin, False
         await self._check_requirements(spec.requirements)
         imports = await self._imports(submission)
         archive = submission.archive
@@ -112,9 +108,15 @@ class Submitter:
             imports=imports,
             submitted_by=submission.requester.owner,
             has_global_priority=submission.requester.changes_others,
-            idempotency_key=submission.idempotency_key,
+            idempotency_key=key,
         )
         return await self._accept(new, submission.requester)
+
+    async def _twin(self, requester: Requester, key: str | None, spec: JobSpec) -> Job | None:
+        """Return the job that was accepted with the same key and specification."""
+        if key is None:
+            return None
+        return await self._store.find_twin(requester.owner, key, spec.digest())
 
     async def _check_requirements(self, texts: Sequence[str]) -> None:
         check = partial(parse_requirements, texts, direct_references=self._direct_references)
@@ -171,12 +173,10 @@ class Submitter:
         """
         self.refuse_if_closed()
         spec, key = revision.spec, revision.idempotency_key
-        if key is not None:
-            twin = await self._store.find_twin(requester.owner, key, spec.digest())
-            if twin is not None:
-                return twin
+        if (twin := await self._twin(requester, key, spec)) is not None:
+            return twin
         if spec.requirements != job.spec.requirements:
-            parse_requirements(spec.requirements, direct_references=self._direct_references)
+            await self._check_requirements(spec.requirements)
         archive = await self._share_archive(job)
         try:
             imports, uses_tracking = await self._program_of(job, revision, archive, requester)

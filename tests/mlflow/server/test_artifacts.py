@@ -1,4 +1,4 @@
-"""What a job, or a caller without a token, may store: artifacts, records and what it creates."""
+"""Limits on artifacts, records and creations, for jobs and for callers without a token."""
 
 from pathlib import Path
 
