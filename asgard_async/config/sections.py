@@ -183,6 +183,7 @@ class MlflowConfig:
     artifacts_destination: str = dataclasses.field(repr=False)
     memory_mb: Annotated[int, Meta(ge=0, le=LARGEST)]
     max_body_bytes: Annotated[int, Meta(ge=65536, le=LARGEST)]
+    guard: Literal["auto", "on", "off"]
 
     @property
     def embedded(self) -> bool:

@@ -76,7 +76,9 @@ class Recorder:
             if self._monitor.snapshot.mlflow_api == "starting":
                 await self._monitor.wait_accessible(START_TIMEOUT_SECONDS)
             if self._monitor.snapshot.available:
-                await self._experiments.ensure_experiment(job.spec.experiment_name)
+                await self._experiments.ensure_experiment(
+                    job.spec.experiment_name, owner=job.submitted_by
+                )
         token = ""
         if self._tokens is not None:
             token = self._tokens.of_attempt(
@@ -191,6 +193,7 @@ class Recorder:
         assert job.outcome is not None  # noqa: S101  # a job is pending only once it has an outcome
         return EndedJob(
             job_id=job.job_id,
+            owner=job.submitted_by,
             attempt=job.attempt,
             resumes=job.spec.environment_vars.get("MLFLOW_RUN_ID"),
             uses_tracking=job.uses_tracking,

@@ -1,7 +1,8 @@
 """MLflow's address and credentials, kept separate so that the address can be shown."""
 
 import base64
-from dataclasses import dataclass, field
+from collections.abc import Callable
+from dataclasses import dataclass, field, replace
 from typing import Self
 
 from yarl import URL
@@ -23,6 +24,8 @@ class MlflowAddress:
     token: str = field(default="", repr=False)
     is_service_only: bool = False
     """True if jobs must not receive the credentials, because they have tokens of their own."""
+    token_for: Callable[[str], str] | None = field(default=None, repr=False)
+    """Returns a token with the rights of an owner; None if the server knows no owners."""
 
     @classmethod
     def parse(
@@ -44,6 +47,12 @@ class MlflowAddress:
             password=mlflow.password,
             token=mlflow.token,
         )
+
+    def for_owner(self, owner: str) -> Self:
+        """Return the address with credentials that have only the rights of an owner."""
+        if self.token_for is None:
+            return self
+        return replace(self, token=self.token_for(owner))
 
     @property
     def authorization(self) -> str | None:

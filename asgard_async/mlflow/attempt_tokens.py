@@ -8,6 +8,7 @@ from typing import Self
 
 from asgard_async.core.files.ownership import open_private
 from asgard_async.mlflow.server.attempt_token import Caller, sign
+from asgard_async.mlflow.server.identities import account_of_owner
 from asgard_async.mlflow.server.report import REPORTER
 
 FILE = "attempt.key"
@@ -52,6 +53,12 @@ class AttemptTokens:
     def of_service(self) -> str:
         """Return the service's own token, which no limit applies to."""
         return sign(self.key, Caller(job_id="", expires_at=int(time.time()) + SERVICE_SECONDS))
+
+    def of_service_for(self, owner: str) -> str:
+        """Return a token with which the service has only the rights of an owner."""
+        expires_at = int(time.time()) + MARGIN_SECONDS
+        account = account_of_owner(owner)
+        return sign(self.key, Caller(job_id="", owner=account, expires_at=expires_at))
 
     def of_reporter(self) -> str:
         """Return a token that reads the report on artifacts, and is of no other use."""

@@ -6,9 +6,11 @@ from functools import partial
 
 from aiohttp import web
 
+from asgard_async.auth.token_file import TokenFile
 from asgard_async.config.component import CONFIG, DATA
 from asgard_async.core.component import BACKGROUND, READINESS
 from asgard_async.core.tasks import BackgroundTasks
+from asgard_async.mlflow.accounts import Accounts
 from asgard_async.mlflow.address import MlflowAddress
 from asgard_async.mlflow.artifact_store import ArtifactStoreWatch
 from asgard_async.mlflow.attempt_tokens import AttemptTokens
@@ -30,16 +32,20 @@ async def mlflow(app: web.Application) -> AsyncIterator[None]:
     """Run the embedded MLflow server unless another one is configured, and connect to it."""
     config = app[CONFIG]
     tokens = embedded = None
+    accounts = Accounts(config, TokenFile(app[DATA].tokens))
     if config.mlflow.embedded:
         tokens = await asyncio.to_thread(AttemptTokens.open, app[DATA].mlflow_server)
         app[ATTEMPT_TOKENS] = tokens
-        embedded = _embedded(app, tokens, await app[STORE].server_id())
+        embedded = _embedded(app, tokens, accounts, await app[STORE].server_id())
 
     def address() -> MlflowAddress:
         if embedded is None or tokens is None:
             return MlflowAddress.configured(config.mlflow)
         return MlflowAddress(
-            public_uri=embedded.uri, token=tokens.of_service(), is_service_only=True
+            public_uri=embedded.uri,
+            token=tokens.of_service(),
+            is_service_only=True,
+            token_for=tokens.of_service_for,
         )
 
     timeout = config.tracking.request_timeout_seconds
@@ -56,10 +62,12 @@ async def mlflow(app: web.Application) -> AsyncIterator[None]:
         def starting() -> None:
             gateway.move_to(address())  # another process may have taken the port
             monitor.expect_start()
+            accounts.forget()
 
         if embedded is not None:
             monitor.expect_start()
             server.keep_running("embedded mlflow", partial(embedded.run, starting))
+            server.start("mlflow accounts", accounts.run(gateway))
         app[BACKGROUND].keep_running("mlflow monitor", monitor.run)
         app[BACKGROUND].keep_running("artifact store", artifact_store.run)
         yield
@@ -71,13 +79,16 @@ async def mlflow(app: web.Application) -> AsyncIterator[None]:
         await embedded.leave()
 
 
-def _embedded(app: web.Application, tokens: AttemptTokens, server_id: str) -> EmbeddedServer:
+def _embedded(
+    app: web.Application, tokens: AttemptTokens, accounts: Accounts, server_id: str
+) -> EmbeddedServer:
     data = app[DATA]
     embedded = EmbeddedServer(
         config=app[CONFIG],
         directory=data.mlflow_server,
         store=data.mlflow,
         tokens=tokens,
+        accounts=accounts,
         server_id=server_id,
         selector=app[ISOLATION],
         enforcer=app[LIMITS],

@@ -8,6 +8,7 @@ clients wait instead of failing.
     mlflow-server/attempts/<n>/    the latest start's lock, pid.json, exit.json
     mlflow-server/mlflow.log
     mlflow/mlflow.db        runs, experiments, the registry
+    mlflow/auth.db          accounts, permissions and owners
     mlflow/artifacts/       models and files, unless [mlflow] artifacts_destination is set
     mlflow/tmp/             the server's TMPDIR and HOME
 
@@ -23,6 +24,7 @@ import os
 import socket
 import sys
 from collections.abc import Callable
+from dataclasses import replace
 from functools import partial
 from pathlib import Path
 from urllib.parse import unquote, urlsplit
@@ -34,6 +36,7 @@ from asgard_async.core.files.locks import is_held
 from asgard_async.core.files.remove_tree import remove_tree
 from asgard_async.core.restart import Restart, run_with_restarts
 from asgard_async.domain.attempt import Ended
+from asgard_async.mlflow.accounts import Accounts
 from asgard_async.mlflow.attempt_tokens import AttemptTokens
 from asgard_async.mlflow.listening_socket import HOST, StoredSettings, open_sockets
 from asgard_async.mlflow.server import application
@@ -82,6 +85,7 @@ class EmbeddedServer:
         directory: Path,
         store: Path,
         tokens: AttemptTokens,
+        accounts: Accounts,
         server_id: str,
         selector: IsolationSelector,
         enforcer: LimitEnforcer,
@@ -98,7 +102,10 @@ class EmbeddedServer:
             max_body_bytes=config.mlflow.max_body_bytes,
             max_stored_bytes=config.limits.job_dir_mb << 20,
             min_free_bytes=config.server.min_free_mb << 20,
+            guard="off",
+            others_read=config.access.others_read,
         )
+        self._accounts = accounts
         self._directory = directory
         self._attempts = AttemptSeries(directory / "attempts")
         self._store = store
@@ -216,9 +223,10 @@ class EmbeddedServer:
         descriptors = [sock.fileno() for sock in self._sockets]  # opened before every start
         # relative to the working directory, whose path may contain ? or %, special in a URL
         store = "sqlite:///mlflow.db"
+        settings = replace(self._server_settings, guard=self._accounts.guard_at_start)
         # not an argument: an sftp:// address may contain a password, and arguments are public
         environment = _environment() | {
-            application.VARIABLE: self._server_settings.encode(),
+            application.VARIABLE: settings.encode(),
             "TMPDIR": str(self._tmp),
         }
         if service_sandbox.spec is not None:

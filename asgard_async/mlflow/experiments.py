@@ -36,8 +36,8 @@ class Experiments:
         self._cache: dict[str, tuple[str, float]] = {}
         self._requests: dict[str, asyncio.Task[str | None]] = {}
 
-    async def ensure_experiment(self, name: str) -> str | None:
-        """Return the id of the experiment called `name`, creating it if necessary.
+    async def ensure_experiment(self, name: str, *, owner: str = "") -> str | None:
+        """Return the id of the experiment called `name`, creating it for `owner` if necessary.
 
         Returns None and logs the reason if MLflow refuses or does not answer in time. The job can
         start anyway: its script then has to cope with the state of MLflow.
@@ -46,7 +46,7 @@ class Experiments:
             return cached[0]
         request = self._requests.get(name)
         if request is None:
-            request = asyncio.create_task(self._look_up(name), name="ensure-experiment")
+            request = asyncio.create_task(self._look_up(name, owner), name="ensure-experiment")
             self._requests[name] = request
             request.add_done_callback(lambda _: self._requests.pop(name))
         # wait, unlike wait_for, keeps the request for other callers when this caller gives up
@@ -63,9 +63,9 @@ class Experiments:
             request.cancel()
         await asyncio.gather(*requests, return_exceptions=True)
 
-    async def _look_up(self, name: str) -> str | None:
+    async def _look_up(self, name: str, owner: str) -> str | None:
         try:
-            experiment_id = await self._find_or_create(name)
+            experiment_id = await self._find_or_create(name, owner)
         except AsgardError as error:
             logger.warning("an experiment could not be looked up or created: %s", error)
             return None
@@ -73,12 +73,12 @@ class Experiments:
             self._add_to_cache(name, experiment_id)
         return experiment_id
 
-    async def _find_or_create(self, name: str) -> str | None:
+    async def _find_or_create(self, name: str, owner: str) -> str | None:
         try:
             experiment = await self._gateway.experiment_named(name)
         except TrackingNotFound:
             try:
-                return await self._gateway.create_experiment(name)
+                return await self._gateway.for_owner(owner).create_experiment(name)
             except MlflowRefused as error:
                 if error.error_code != ALREADY_EXISTS:
                     raise

@@ -1,11 +1,13 @@
 """The gateway to MLflow: one method per REST request that Asgard makes."""
 
+import copy
 from collections.abc import AsyncIterator, Mapping, Sequence
-from typing import Any, TypeVar
+from typing import Any, Self, TypeVar
 
 from asgard_async.mlflow import wire
 from asgard_async.mlflow.connection import MlflowConnection
 from asgard_async.mlflow.refusals import ResponseTooLarge
+from asgard_async.mlflow.server.protection import PATH as ACCOUNTS
 
 PAGE_SIZE = 1000
 LOGGED_MODELS_PAGE_SIZE = 50
@@ -19,6 +21,24 @@ PageT = TypeVar("PageT", bound=wire.Page)
 
 class MlflowGateway(MlflowConnection):
     """Asgard's requests to MLflow. Filters contain only ids issued by MLflow, never user input."""
+
+    def for_owner(self, owner: str) -> Self:
+        """Return a gateway with only the rights of an owner of jobs, for a few requests.
+
+        What it creates belongs to the owner. MLflow servers other than Asgard's know no owners.
+        """
+        address = self.address.for_owner(owner)
+        if address is self.address:
+            return self
+        gateway = copy.copy(self)
+        gateway.move_to(address)
+        return gateway
+
+    # -- accounts --
+
+    async def replace_accounts(self, document: Mapping[str, Any]) -> None:
+        """Send the tokens that Asgard's embedded server accepts, and who may read."""
+        await self.request("PUT", ACCOUNTS, wire.Empty, body=document)
 
     # -- experiments --
 

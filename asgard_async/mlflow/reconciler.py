@@ -180,7 +180,14 @@ class _Batch:
             if (version := newest(by_script)) is None:
                 return None, "", chosen
             return version.version, version.run_id, None
-        number = await register_for_job(self._gateway, job, chosen.source, chosen.run_id, by_script)
+        number = await register_for_job(
+            # with the owner's rights, since names of models belong to owners, too
+            self._gateway.for_owner(job.owner),
+            job,
+            chosen.source,
+            chosen.run_id,
+            by_script,
+        )
         return number, chosen.run_id, chosen.explanation
 
     def _latest_runs(self, job: EndedJob) -> list[FoundRun]:

@@ -61,6 +61,7 @@ class EndedJob:
     """The data of an ended job that is needed to find its runs and register its model."""
 
     job_id: str
+    owner: str = ""
     attempt: int
     """The last attempt; runs of earlier attempts are listed but cannot be the job's run."""
     resumes: str | None = None

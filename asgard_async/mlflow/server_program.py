@@ -15,7 +15,11 @@ from typing import Any
 # the directory of the package, last on the path: it is site-packages if Asgard is installed
 sys.path.append(str(Path(__file__).absolute().parents[2]))
 
-from asgard_async.mlflow.server.application import GuardedApplication, ServerSettings
+from asgard_async.mlflow.server.application import (
+    GuardedApplication,
+    ServerSettings,
+    protection_of,
+)
 
 OWN_SCHEMES = frozenset({"", "file", "mlflow-artifacts", "models", "runs"})
 """Locations of artifacts that need no credentials; the sandbox restricts the files."""
@@ -45,7 +49,7 @@ def main() -> None:
     _keep_credentials_to_the_store(settings.artifacts)
 
     import uvicorn
-    from mlflow.server.fastapi_app import app
+    from mlflow.server.fastapi_app import app as plain_app
 
     from asgard_async.mlflow.server.connections import BoundedProtocol
 
@@ -54,7 +58,13 @@ def main() -> None:
         # the others are for artifacts and databases
         half = descriptors_at_most // 2
         BoundedProtocol.max_connections = min(BoundedProtocol.max_connections, half)
-    application = GuardedApplication(app, settings, store=Path.cwd())
+    protection = protection_of(settings)
+    app = plain_app
+    if settings.guard != "off":
+        from asgard_async.mlflow.guard.install import guarded
+
+        app = guarded(plain_app, protection, store=Path.cwd())
+    application = GuardedApplication(app, settings, protection=protection, store=Path.cwd())
     listeners = [socket.socket(fileno=int(number)) for number in descriptors.split(",")]
     config = uvicorn.Config(
         application,

@@ -24,6 +24,10 @@ class WireObject(msgspec.Struct, frozen=True):
     """Base of MLflow's JSON objects, which omit empty fields: all but ids have defaults."""
 
 
+class Empty(WireObject, frozen=True):
+    """A response of which only the success matters."""
+
+
 class Page(WireObject, frozen=True):
     """A page of a list; an empty token marks the last page."""
 

@@ -22,7 +22,8 @@ LOCAL_EXECUTOR = "asgard_async.executors.local"
 CLIENT = "client"
 """Speaks HTTP only: imports nothing else of the package."""
 MLFLOW_PROGRAM = "asgard_async.mlflow.server_program"
-"""Runs in a separate process: the only module that imports MLflow; no module imports it."""
+MLFLOW_GUARD = "asgard_async.mlflow.guard"
+"""Run in a separate process: they alone import MLflow, and no other module imports them."""
 NEVER = {"mlflow", "numpy", "pandas", "sklearn", "scipy", "torch", "xgboost"}
 """Heavy packages, or packages for users' scripts: the service does not need them."""
 
@@ -101,7 +102,10 @@ def violations_of(module: str, imported: set[str]) -> list[str]:
 
 def may_import(module: str, name: str) -> bool:
     package, inside = package_of(module), name.split(".")[0] == "asgard_async"
-    if name == MLFLOW_PROGRAM or (name.split(".")[0] in NEVER and module != MLFLOW_PROGRAM):
+    is_in_mlflow = module == MLFLOW_PROGRAM or is_in(module, MLFLOW_GUARD)
+    if name == MLFLOW_PROGRAM or (is_in(name, MLFLOW_GUARD) and not is_in_mlflow):
+        return False
+    if name.split(".")[0] in NEVER and not is_in_mlflow:
         return False
     if is_in(name, LOCAL_EXECUTOR) and package != "executors":
         return False

@@ -8,8 +8,11 @@ import aiohttp
 class MlflowApi:
     """Calls that must succeed and return JSON."""
 
-    def __init__(self, uri: str, session: aiohttp.ClientSession) -> None:
+    def __init__(
+        self, uri: str, session: aiohttp.ClientSession, *, token: str | None = None
+    ) -> None:
         self.uri = uri
+        self._headers = {} if token is None else {"Authorization": f"Bearer {token}"}
         self._session = session
 
     async def health(self) -> str:
@@ -25,7 +28,7 @@ class MlflowApi:
 
     async def _call(self, method: str, endpoint: str, **kwargs: Any) -> Any:
         url = f"{self.uri}/api/2.0/mlflow/{endpoint}"
-        async with self._session.request(method, url, **kwargs) as response:
+        async with self._session.request(method, url, headers=self._headers, **kwargs) as response:
             assert response.status == 200, await response.text()
             return await response.json()
 

@@ -77,6 +77,8 @@ class ServiceApi:
 
     def __init__(self, url: str) -> None:
         self.url = url
+        self.headers: dict[str, str] = {}
+        """Headers of all requests, for example a token."""
         self._session: aiohttp.ClientSession | None = None
 
     async def answers(self) -> None:
@@ -107,7 +109,9 @@ class ServiceApi:
         Raises:
             aiohttp.ClientConnectionError: no service responds, though its sockets may be held.
         """
-        async with self.session.request(method, self.url + path, **kwargs) as response:
+        headers = self.headers | dict(kwargs.pop("headers", None) or {})
+        url = self.url + path
+        async with self.session.request(method, url, headers=headers, **kwargs) as response:
             if response.content_type.endswith("json"):
                 document = await response.json(content_type=None)
                 if response.status == 503 and document.get("type") == STOPPED:

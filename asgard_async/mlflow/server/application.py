@@ -13,7 +13,9 @@ from .bodies import BodyLimits
 from .callers import Callers
 from .closed_routes import ClosedRoutes
 from .cross_origin import CrossOrigin
+from .identities import Identities
 from .interrupted_uploads import remove_interrupted
+from .protection import AccountsUpdate, Authentication, Protection
 from .report import Report
 from .usage import Usage
 from .written_runs import WrittenRuns
@@ -37,6 +39,10 @@ class ServerSettings:
     max_stored_bytes: int
     """The storage limit of each job."""
     min_free_bytes: int
+    guard: str = "off"
+    """`off` for a server without permissions, `on`, or `ready`: on as soon as tokens exist."""
+    others_read: bool = True
+    """Whether owners may read what others made."""
 
     def encode(self) -> str:
         """Return the value of the environment variable."""
@@ -48,13 +54,24 @@ class ServerSettings:
         return cls(**json.loads(os.environ.pop(VARIABLE)))
 
 
+def protection_of(settings: ServerSettings) -> Protection:
+    """Return the guard in its first state, in which it knows no tokens."""
+    return Protection(
+        Identities(bytes.fromhex(settings.key)),
+        is_on=settings.guard == "on",
+        others_read=settings.others_read,
+    )
+
+
 class GuardedApplication:
     """An application behind all of the middleware, outermost first.
 
-    Refusals, origins, closed features, callers, the reports, bodies, storage, attribution.
+    Refusals, origins, callers, closed features, the reports, bodies, storage, attribution.
     """
 
-    def __init__(self, app: App, settings: ServerSettings, *, store: Path) -> None:
+    def __init__(
+        self, app: App, settings: ServerSettings, *, protection: Protection, store: Path
+    ) -> None:
         self._usage = Usage(store / "usage.db")
         remove_interrupted(settings.artifacts, self._usage.take_interrupted())
         self._written = WrittenRuns(store / "written-runs.db")
@@ -70,8 +87,11 @@ class GuardedApplication:
         app = BodyLimits(app, max_bytes=settings.max_body_bytes)
         app = Report(app, usage=self._usage)
         app = WrittenRunsReport(app, written=self._written)
+        app = AccountsUpdate(app, protection=protection)
+        app = ClosedRoutes(app)
+        app = Authentication(app, protection=protection)
         app = Callers(app, key=bytes.fromhex(settings.key))
-        self._app = Refusals(CrossOrigin(ClosedRoutes(app)))
+        self._app = Refusals(CrossOrigin(app))
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Handle a request."""

@@ -19,6 +19,7 @@ from .asgi import App, Message, Receive, RequestRefused, Scope, Send, header, re
 from .attempt_token import Caller
 from .callers import CALLER
 from .peer_user import user_of
+from .protection import IDENTITY
 from .usage import Usage
 
 STREAMED = re.compile(r"/(?:ajax-)?api/2\.0/mlflow-artifacts/artifacts/(.*)", re.DOTALL)
@@ -248,10 +249,12 @@ def _before_success(send: Send, action: Callable[[], Awaitable[None]]) -> Send:
 
 
 def _anonymous(scope: Scope) -> str:
-    """Return the account of a caller without a token.
+    """Return the account of a caller that is no job: of a token of Asgard, or of a user.
 
     Under root each job has a user of its own, so it cannot use up what others may store.
     """
+    if (identity := scope.get(IDENTITY)) is not None:
+        return time.strftime(f"token-%Y-%m-%d-{identity.account.replace('%', '%%')}")
     uid = user_of(scope)
     return time.strftime(f"anonymous-%Y-%m-%d{'' if uid is None else f'-uid-{uid}'}")
 

@@ -117,6 +117,18 @@ async def _respond(send: Send, refused: RequestRefused) -> None:
     await send({"type": "http.response.body", "body": body})
 
 
+async def read_body(receive: Receive) -> bytes | None:
+    """Return the whole body; None if the client disconnects."""
+    parts = []
+    while True:
+        message = await receive()
+        if message["type"] != "http.request":
+            return None
+        parts.append(message.get("body", b""))
+        if not message.get("more_body", False):
+            return b"".join(parts)
+
+
 def paced(scope: Scope, receive: Receive) -> Receive:
     """Return a `receive` that refuses bodies that stall or are sent too slowly."""
     start = time.monotonic()

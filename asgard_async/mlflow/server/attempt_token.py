@@ -29,12 +29,18 @@ class Caller:
     """Empty for the service."""
     attempt: int = 0
     owner: str = ""
+    """The owner of the job, or the one for whom the service acts."""
     expires_at: int
     """Seconds since the epoch."""
 
     @property
     def is_service(self) -> bool:
         return not self.job_id
+
+    @property
+    def is_administrator(self) -> bool:
+        """True for the service while it acts for nobody else."""
+        return self.is_service and not self.owner
 
 
 def sign(key: bytes, caller: Caller) -> str:

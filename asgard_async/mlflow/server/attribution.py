@@ -10,9 +10,10 @@ from collections.abc import Callable
 from typing import Any
 from urllib.parse import parse_qs
 
-from .asgi import App, Message, Receive, Scope, Send
+from .asgi import App, Message, Receive, Scope, Send, read_body
 from .attempt_token import Caller
 from .callers import CALLER
+from .protection import IDENTITY
 from .tags import ATTEMPT_TAG, JOB_TAG, OWN_TAGS, SERVER_TAG
 from .written_runs import WrittenRuns
 
@@ -47,27 +48,30 @@ class Attribution:
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Handle a request, of which bodies must be bounded."""
         caller: Caller | None = scope.get(CALLER)
-        if caller is None or caller.is_service or scope["method"] in {"GET", "HEAD", "OPTIONS"}:
+        is_service = caller is not None and caller.is_service
+        # while the guard is off, anyone may call, and the tags are as the caller sends them
+        is_stranger = caller is None and IDENTITY not in scope
+        if is_service or is_stranger or scope["method"] in {"GET", "HEAD", "OPTIONS"}:
             await self._app(scope, receive, send)
         elif call := CALL.fullmatch(scope["path"]):
             await self._handle(call[1], caller, scope, receive, send)
-        elif artifact := ARTIFACT.fullmatch(scope["path"]):
+        elif caller is not None and (artifact := ARTIFACT.fullmatch(scope["path"])):
             await self._app(scope, receive, self._noting(send, caller, artifact[1]))
         else:
             await self._app(scope, receive, send)
 
     async def _handle(
-        self, call: str, caller: Caller, scope: Scope, receive: Receive, send: Send
+        self, call: str, caller: Caller | None, scope: Scope, receive: Receive, send: Send
     ) -> None:
         if scope["method"] == "DELETE":
             if (tag := MODEL_TAG.fullmatch(call)) and tag[1] in OWN_TAGS:
                 await _respond_empty(send)
                 return
-        elif call == "upload-artifact":
+        elif call == "upload-artifact" and caller is not None:
             query = parse_qs(scope["query_string"].decode("latin-1"))
             send = self._noting(send, caller, *query.get("run_uuid", []))
         elif call in CREATES or call in WRITES or MODEL_TAGS.fullmatch(call):
-            body = await _read(receive)
+            body = await read_body(receive)
             if body is None:
                 return  # the client has disconnected
             changed = self._rewritten(call, caller, body)
@@ -77,18 +81,21 @@ class Attribution:
             if changed is not body:
                 _set_length(scope, len(changed))
             receive = _replaying(changed, receive)
-            send = self._observed(call, caller, body, send)
+            if caller is not None:
+                send = self._observed(call, caller, body, send)
         await self._app(scope, receive, send)
 
-    def _rewritten(self, call: str, caller: Caller, body: bytes) -> bytes | None:
+    def _rewritten(self, call: str, caller: Caller | None, body: bytes) -> bytes | None:
         """Return the body to pass on; None if nothing is left of the request."""
-        if call in CREATES:
+        if call in CREATES and (caller is not None or MAY_NAME_TAG.search(body)):
             request = _decode(body)
-            tags = {
-                JOB_TAG: caller.job_id,
-                ATTEMPT_TAG: str(caller.attempt),
-                SERVER_TAG: self._server_id,
-            }
+            tags = {}
+            if caller is not None:
+                tags = {
+                    JOB_TAG: caller.job_id,
+                    ATTEMPT_TAG: str(caller.attempt),
+                    SERVER_TAG: self._server_id,
+                }
             own = [{"key": key, "value": value} for key, value in tags.items()]
             others = _without_own(request.pop("tags", None))
             # first, since MLflow may ignore what follows a field that it cannot read
@@ -144,18 +151,6 @@ def _on_success(send: Send, note: Callable[[Message], None]) -> Send:
         await send(message)
 
     return observed
-
-
-async def _read(receive: Receive) -> bytes | None:
-    """Return the whole body; None if the client disconnects."""
-    parts = []
-    while True:
-        message = await receive()
-        if message["type"] != "http.request":
-            return None
-        parts.append(message.get("body", b""))
-        if not message.get("more_body", False):
-            return b"".join(parts)
 
 
 def _replaying(body: bytes, receive: Receive) -> Receive:

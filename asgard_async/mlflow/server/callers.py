@@ -4,10 +4,10 @@ from http import HTTPStatus
 
 from .asgi import App, Receive, Scope, Send, header, refusal
 from .attempt_token import PREFIX, Caller, InvalidToken, verify
+from .secrets_in_headers import secret_in
 
 CALLER = "asgard.caller"
 """The key of a request's caller in its scope; None for one without a token."""
-BEARER = "Bearer "
 
 
 class Callers:
@@ -24,7 +24,7 @@ class Callers:
         await self._app(scope, receive, send)
 
     def _caller(self, scope: Scope) -> Caller | None:
-        token = header(scope, b"authorization").removeprefix(BEARER)
+        token = secret_in(header(scope, b"authorization"))
         if not token.startswith(PREFIX):
             return None
         try:

@@ -10,7 +10,7 @@ from pathlib import Path
 
 import pytest
 
-from asgard_async.mlflow.server.application import GuardedApplication, ServerSettings
+from asgard_async.mlflow.server.application import GuardedApplication, ServerSettings, protection_of
 from asgard_async.mlflow.server.asgi import Message, Receive, Scope, Send
 from asgard_async.mlflow.server.attempt_token import Caller, sign
 from asgard_async.mlflow.server.bodies import CONCURRENT_BODIES
@@ -39,7 +39,9 @@ class Mlflow:
             max_stored_bytes=0,
             min_free_bytes=0,
         )
-        self._app = GuardedApplication(self._buffer, settings, store=directory)
+        self._app = GuardedApplication(
+            self._buffer, settings, protection=protection_of(settings), store=directory
+        )
 
     async def _buffer(self, scope: Scope, receive: Receive, send: Send) -> None:
         assert not [name for name, _ in scope["headers"] if name == b"content-encoding"]
