@@ -5,6 +5,7 @@ from typing import Any
 from benchmarks import (
     accepts,
     environments,
+    guard,
     isolation,
     job_cost,
     lists,
@@ -27,6 +28,7 @@ BENCHES: dict[str, Bench[Any]] = {
     "lists": lists.BENCH,
     "service_memory": service_memory.BENCH,
     "mlflow_start": mlflow_start.BENCH,
+    "guard": guard.BENCH,
     "service_start": service_start.BENCH,
     "status_latency": status_latency.BENCH,
     "upload_memory": upload_memory.BENCH,

@@ -5,13 +5,11 @@ from urllib.parse import quote
 from aiohttp import web
 
 from asgard_async.api.http.audit import audited_as
-from asgard_async.api.http.requests import requester_of
 from asgard_async.api.http.responses import reply
 from asgard_async.api.openapi.decorators import docs, json_schema, response_schema
 from asgard_async.api.schemas.models import ModelVersionSchema, RegistrationSchema
 from asgard_async.api.schemas.problem import refusals
 from asgard_async.mlflow.component import GATEWAY
-from asgard_async.mlflow.gateway import MlflowGateway
 from asgard_async.mlflow.models import view_version
 from asgard_async.mlflow.registration import register_run
 
@@ -34,16 +32,9 @@ from asgard_async.mlflow.registration import register_run
 )
 async def register(request: web.Request) -> web.Response:
     """Create a version of a registered model."""
-    version = await register_run(_gateway_for(request), **request["json"])
+    version = await register_run(request.app[GATEWAY], **request["json"])
     return reply(
         view_version(version),
         status=201,
         headers={"Location": f"/mlops/models/{quote(version.name, safe='')}"},
     )
-
-
-def _gateway_for(request: web.Request) -> MlflowGateway:
-    """Return the gateway with the rights of the request's token."""
-    requester = requester_of(request)
-    gateway = request.app[GATEWAY]
-    return gateway if requester.changes_others else gateway.for_owner(requester.owner)

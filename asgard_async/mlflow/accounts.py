@@ -11,9 +11,11 @@ from asgard_async.config import Config, ConfigError
 from asgard_async.domain.errors import AsgardError
 from asgard_async.mlflow.gateway import MlflowGateway
 from asgard_async.mlflow.refusals import EndpointMissing
+from asgard_async.store.jobs import JobStore
 
 logger = logging.getLogger(__name__)
 
+OWNERS_PER_REQUEST = 5000
 CHECK_SECONDS = 1.0
 """Interval between looks at the tokens, of one system call each."""
 
@@ -21,10 +23,11 @@ CHECK_SECONDS = 1.0
 class Accounts:
     """Sends the tokens to MLflow whenever they change. Call `run` in a background task."""
 
-    def __init__(self, config: Config, tokens: TokenFile) -> None:
+    def __init__(self, config: Config, tokens: TokenFile, store: JobStore) -> None:
         self._guard = config.mlflow.guard
         self._others_read = config.access.others_read
         self._tokens = tokens
+        self._store = store
         self._sent: dict[str, Any] | None = None
 
     @property
@@ -78,7 +81,17 @@ class Accounts:
         if document != self._sent:
             self._sent = document  # before sending: MLflow may start again meanwhile
             try:
-                await gateway.replace_accounts(document)
+                if await gateway.replace_accounts(document):
+                    await self._send_owners(gateway)
             except BaseException:
                 self._sent = None
                 raise
+
+    async def _send_owners(self, gateway: MlflowGateway) -> None:
+        last = 0
+        while True:
+            owners, after = await self._store.owners_after(last, limit=OWNERS_PER_REQUEST)
+            await gateway.add_owners(owners, is_complete=after == last)
+            if after == last:
+                return
+            last = after

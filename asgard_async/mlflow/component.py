@@ -32,7 +32,7 @@ async def mlflow(app: web.Application) -> AsyncIterator[None]:
     """Run the embedded MLflow server unless another one is configured, and connect to it."""
     config = app[CONFIG]
     tokens = embedded = None
-    accounts = Accounts(config, TokenFile(app[DATA].tokens))
+    accounts = Accounts(config, TokenFile(app[DATA].tokens), app[STORE])
     if config.mlflow.embedded:
         tokens = await asyncio.to_thread(AttemptTokens.open, app[DATA].mlflow_server)
         app[ATTEMPT_TOKENS] = tokens

@@ -7,6 +7,7 @@ from typing import Any, Self, TypeVar
 from asgard_async.mlflow import wire
 from asgard_async.mlflow.connection import MlflowConnection
 from asgard_async.mlflow.refusals import ResponseTooLarge
+from asgard_async.mlflow.server.protection import OWNERS_PATH as OWNERS
 from asgard_async.mlflow.server.protection import PATH as ACCOUNTS
 
 PAGE_SIZE = 1000
@@ -36,9 +37,18 @@ class MlflowGateway(MlflowConnection):
 
     # -- accounts --
 
-    async def replace_accounts(self, document: Mapping[str, Any]) -> None:
-        """Send the tokens that Asgard's embedded server accepts, and who may read."""
-        await self.request("PUT", ACCOUNTS, wire.Empty, body=document)
+    async def replace_accounts(self, document: Mapping[str, Any]) -> bool:
+        """Send the tokens that Asgard's embedded server accepts, and who may read.
+
+        Returns whether the server does not know the owners of earlier jobs.
+        """
+        state = await self.request("PUT", ACCOUNTS, wire.AccountsState, body=document)
+        return state.owners_are_unknown
+
+    async def add_owners(self, owners: Mapping[str, str], *, is_complete: bool) -> None:
+        """Send owners of jobs to the embedded server, the last of them with `is_complete`."""
+        body = {"owners": owners, "is_complete": is_complete}
+        await self.request("PUT", OWNERS, wire.AccountsState, body=body)
 
     # -- experiments --
 

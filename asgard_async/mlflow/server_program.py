@@ -20,6 +20,7 @@ from asgard_async.mlflow.server.application import (
     ServerSettings,
     protection_of,
 )
+from asgard_async.mlflow.server.protection import OWNERS_KNOWN
 
 OWN_SCHEMES = frozenset({"", "file", "mlflow-artifacts", "models", "runs"})
 """Locations of artifacts that need no credentials; the sandbox restricts the files."""
@@ -60,6 +61,8 @@ def main() -> None:
         BoundedProtocol.max_connections = min(BoundedProtocol.max_connections, half)
     protection = protection_of(settings)
     app = plain_app
+    if settings.guard != "on":
+        (Path.cwd() / OWNERS_KNOWN).unlink(missing_ok=True)  # from now on, they are not recorded
     if settings.guard != "off":
         from asgard_async.mlflow.guard.install import guarded
 

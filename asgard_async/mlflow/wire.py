@@ -24,8 +24,10 @@ class WireObject(msgspec.Struct, frozen=True):
     """Base of MLflow's JSON objects, which omit empty fields: all but ids have defaults."""
 
 
-class Empty(WireObject, frozen=True):
-    """A response of which only the success matters."""
+class AccountsState(WireObject, frozen=True):
+    """The state of the embedded server's guard."""
+
+    owners_are_unknown: bool = False
 
 
 class Page(WireObject, frozen=True):

@@ -156,6 +156,17 @@ class JobLookups:
             ]
         )
 
+    async def owners_after(self, seq: int, *, limit: int) -> tuple[dict[str, str], int]:
+        """Return a page of the owners of all jobs, by job id, and the last job's number.
+
+        The number is `seq` if there are no further jobs.
+        """
+        rows = await self._database.read(
+            lambda conn: list(queries.owners_after(conn, after=seq, limit=limit))
+        )
+        owners = {row["job_id"]: row["submitted_by"] for row in rows}
+        return owners, rows[-1]["seq"] if rows else seq
+
     async def server_id(self) -> str:
         """The id that marks this server's MLflow runs; created with the database."""
         return await self._database.read(lambda conn: str(queries.server_id(conn)["value"]))

@@ -16,7 +16,6 @@ from tests.support.eventually import eventually
 from tests.support.mlflow_api import MlflowApi
 from tests.support.service import QUICK_TO_WARM, Service, running_service
 
-GUARDED = {"ASGARD_MLFLOW__GUARD": "auto"}
 NAMES = {
     "ann": Scope.SUBMIT,
     "bob": Scope.SUBMIT,
@@ -81,7 +80,7 @@ async def guarded_mlflow(
     secrets = create_tokens(data_dir)
     headers = {"Authorization": f"Bearer {secrets['boss']}"}
     async with (
-        running_service(data_dir, {**QUICK_TO_WARM, **GUARDED, **settings}) as service,
+        running_service(data_dir, {**QUICK_TO_WARM, **settings}) as service,
         # requests that MLflow fails to read may end their connection
         aiohttp.ClientSession(connector=aiohttp.TCPConnector(force_close=True)) as session,
     ):

@@ -33,6 +33,8 @@ class Route:
     path: str
     method: str
     fields: Mapping[str, Any]
+    is_decided: bool = True
+    """False if the auth application does not know the route."""
 
 
 def routes(directory: Path) -> list[Route]:
@@ -84,9 +86,11 @@ def _scalar(name: str, kind: str, victim: Mapping[str, Any]) -> Any:
 
 
 def _found() -> Iterator[Route]:
-    from mlflow.server import app, auth
+    from mlflow.server import app
+    from mlflow.server import auth as mlflow_auth
     from mlflow.server import handlers as mlflow_handlers
 
+    auth: Any = mlflow_auth
     handlers: Any = mlflow_handlers
 
     application = auth.create_app(app)
@@ -99,10 +103,24 @@ def _found() -> Iterator[Route]:
         for method in sorted((rule.methods or set()) - {"HEAD", "OPTIONS"}):
             message = messages.get((re.sub(r"<[^>]*>", "<>", rule.rule), method))
             descriptor = getattr(message, "DESCRIPTOR", None)
-            yield Route(rule.rule, method, {} if descriptor is None else _fields(descriptor))
+            fields = {} if descriptor is None else _fields(descriptor)
+            with app.test_request_context(PARAMETER.sub("1", rule.rule), method=method):
+                is_decided = _is_decided(auth)
+            yield Route(rule.rule, method, fields, is_decided)
     for path, operations in application.openapi()["paths"].items():
         for method in operations:
             yield Route(path, method.upper(), {})
+
+
+def _is_decided(auth: Any) -> bool:
+    from flask import request
+
+    return bool(
+        auth._find_validator(request)
+        or auth._is_proxy_artifact_path(request.path)
+        or auth._authorized_outside_before_request(request)
+        or auth.is_unprotected_route(request.path)
+    )
 
 
 def _fields(descriptor: Any, depth: int = 0) -> dict[str, Any]:

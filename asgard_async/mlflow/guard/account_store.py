@@ -15,10 +15,12 @@ from mlflow.server.auth.permissions import EDIT, MANAGE, RESOURCE_TYPE_EXPERIMEN
 from mlflow.server.auth.sqlalchemy_store import RoleGrantRow, SqlAlchemyStore
 
 from asgard_async.mlflow.guard.authorization import identity_of_request
+from asgard_async.mlflow.guard.owners import Owners
 from asgard_async.mlflow.server.identities import READERS_ACCOUNT
 
 NO_PASSWORD = "!"  # noqa: S105
 """No hash: no password matches it."""
+MAX_CACHED = 10_000
 CREATORS = "creators"
 """Stands for the right to create, where MLflow expects the id of an experiment."""
 NOBODYS = "nobodys"
@@ -36,11 +38,15 @@ def owned_by(account: str) -> str:
 class AccountStore(SqlAlchemyStore):
     """Grants to each account all that it made, and caches the accounts."""
 
-    def __init__(self) -> None:
+    def __init__(self, owners: Owners) -> None:
         super().__init__()
+        self._owners = owners
         self._lock = threading.Lock()
         self._ids: dict[str, int] = {}
         self._names: dict[int, str] = {}
+        self._version = -1
+        self._grants: dict[tuple[int, str, frozenset[str]], list[Any]] = {}
+        """Permissions in this version of the database."""
 
     def get_user(self, username: str) -> User:
         """Return an account.
@@ -80,7 +86,7 @@ class AccountStore(SqlAlchemyStore):
         self, user_id: int, workspace: str, resource_types: Collection[str]
     ) -> list[Any]:
         """Return the account's permissions, with those on what it made."""
-        grants: list[Any] = super().list_grants(user_id, workspace, resource_types)
+        grants = self._granted(user_id, workspace, frozenset(resource_types))
         name = self._names.get(user_id)
         if (
             name is None
@@ -93,6 +99,16 @@ class AccountStore(SqlAlchemyStore):
             RoleGrantRow(RESOURCE_TYPE_EXPERIMENT, owned_by(name), MANAGE.name),
             RoleGrantRow(RESOURCE_TYPE_EXPERIMENT, CREATORS, EDIT.name),
         ]
+
+    def _granted(self, user_id: int, workspace: str, types: frozenset[str]) -> list[Any]:
+        """Return the stored permissions, from the cache unless the database has changed."""
+        version = self._owners.version_of_others()
+        if version != self._version or len(self._grants) >= MAX_CACHED:
+            self._version, self._grants = version, {}
+        cache, key = self._grants, (user_id, workspace, types)
+        if (grants := cache.get(key)) is None:
+            grants = cache[key] = super().list_grants(user_id, workspace, types)
+        return grants
 
     def _remember(self, username: str, user_id: int) -> None:
         self._ids[username] = user_id

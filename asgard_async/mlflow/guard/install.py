@@ -35,19 +35,21 @@ def guarded(plain: App, protection: Protection, *, store: Path) -> App:
 
     from asgard_async.mlflow.guard import authorization
     from asgard_async.mlflow.guard.account_store import AccountStore
+    from asgard_async.mlflow.guard.earlier_owners import EarlierOwners
     from asgard_async.mlflow.guard.owned_records import OwnedRecords
     from asgard_async.mlflow.guard.owners import Owners
     from asgard_async.mlflow.guard.rules import Rules
 
     auth: Any = mlflow_auth
     authorization.use(protection)
-    accounts = AccountStore()
+    owners = Owners(store / DATABASE)
+    accounts = AccountStore(owners)
     _replace(auth, "store", accounts)
     before = len(_hooks(flask_app.before_request_funcs))
     after = len(_hooks(flask_app.after_request_funcs))
     application: App = auth.create_app(flask_app)
-    owners = Owners(store / DATABASE)
-    rules = Rules(owners)
+    earlier = EarlierOwners(store, owners=owners, accounts=accounts)
+    rules = Rules(owners, accounts, are_unknown=lambda: earlier.are_unknown)
     tracking_store = auth._get_tracking_store
     _replace(auth, "_get_tracking_store", lambda: OwnedRecords(tracking_store(), owners))
     _replace(auth, "_authorize_create_in_experiment_as", rules.may_create_in_experiment)
@@ -65,6 +67,8 @@ def guarded(plain: App, protection: Protection, *, store: Path) -> App:
 
     protection.on_change = apply
     apply()
+    protection.owners_are_unknown = lambda: earlier.are_unknown
+    protection.take_owners = earlier.take
 
     async def switch(scope: Scope, receive: Receive, send: Send) -> None:
         await (application if protection.is_on else plain)(scope, receive, send)

@@ -13,6 +13,13 @@ CREATE TABLE IF NOT EXISTS asgard_owners (
 ) WITHOUT ROWID;
 CREATE INDEX IF NOT EXISTS asgard_owners_experiment ON asgard_owners (experiment_id, owner);
 """
+GRANTED = """
+SELECT 1 FROM role_permissions JOIN user_role_assignments USING (role_id)
+    JOIN users ON users.id = user_id
+WHERE resource_type IN ('registered_model', 'prompt') AND resource_pattern = ?
+    AND username NOT IN ({}) LIMIT 1
+"""
+"""In the tables of MLflow's auth application."""
 RUN = "run"
 MODEL = "model"
 TRACE = "trace"
@@ -62,6 +69,18 @@ class Owners:
                 (experiment_id, owner),
             ).fetchone()
         return row is not None
+
+    def has_grants(self, model_name: str, besides: Iterable[str]) -> bool:
+        """Return whether an account has a permission on a registered model or prompt."""
+        marks = ",".join("?" * len(names := list(besides)))
+        with self._lock:
+            row = self._database.execute(GRANTED.format(marks), (model_name, *names)).fetchone()
+        return row is not None
+
+    def version_of_others(self) -> int:
+        """Return a number that changes with each change of the database by MLflow."""
+        with self._lock:
+            return int(self._database.execute("PRAGMA data_version").fetchone()[0])
 
     def close(self) -> None:
         """Close the database."""

@@ -7,17 +7,20 @@ read one may create in it, and what is created belongs to its maker.
 import posixpath
 from collections.abc import Awaitable, Callable, Sequence
 from typing import Any
+from urllib.parse import urlsplit
 
 import flask
 from google.protobuf.json_format import Parse  # type: ignore[import-untyped]
 from mlflow.entities.span import Span
 from mlflow.exceptions import MlflowException
 from mlflow.protos.databricks_pb2 import INVALID_PARAMETER_VALUE
+from mlflow.protos.model_registry_pb2 import CreateModelVersion
 from mlflow.protos.service_pb2 import CreateExperiment, DeleteTraces, StartTraceV3
 from mlflow.server import auth as mlflow_auth
 from mlflow.server import handlers as mlflow_handlers
 from mlflow.server import otel_api
 from mlflow.server.auth.permissions import (
+    MANAGE,
     RESOURCE_TYPE_EXPERIMENT,
     RESOURCE_TYPE_LOGGED_MODEL,
     RESOURCE_TYPE_RUN,
@@ -26,9 +29,9 @@ from mlflow.server.auth.permissions import (
 from mlflow.server.auth.requirements import ACTION_NOT_DENIED, Requirement
 from opentelemetry.proto.collector.trace.v1.trace_service_pb2 import ExportTraceServiceRequest
 
-from asgard_async.mlflow.guard.account_store import CREATORS, NOBODYS, owned_by
+from asgard_async.mlflow.guard.account_store import CREATORS, NOBODYS, AccountStore, owned_by
 from asgard_async.mlflow.guard.owners import MODEL, RUN, TRACE, Owners
-from asgard_async.mlflow.server.identities import READERS_ACCOUNT
+from asgard_async.mlflow.server.identities import NOBODY_ACCOUNT, READERS_ACCOUNT
 
 FOLDERS = {"models": (MODEL, RESOURCE_TYPE_LOGGED_MODEL), "traces": (TRACE, RESOURCE_TYPE_TRACE)}
 """The folders of an experiment's artifacts; runs have theirs beside them."""
@@ -41,8 +44,14 @@ handlers: Any = mlflow_handlers
 class Rules:
     """The replacements, which use the owners that are recorded."""
 
-    def __init__(self, owners: Owners) -> None:
+    def __init__(
+        self, owners: Owners, accounts: AccountStore, *, are_unknown: Callable[[], bool]
+    ) -> None:
+        """`are_unknown` is true while the owners of earlier jobs are."""
         self._owners = owners
+        self._are_unknown = are_unknown
+        self._accounts = accounts
+        self._create_version: Validator = auth.validate_can_create_model_version
         self._delete_experiment: Validator = auth.validate_can_delete_experiment
         self._create_experiment: Validator = auth.validate_can_create_experiment
         self._start_trace_v3: Validator = auth.validate_can_start_trace_v3
@@ -54,6 +63,7 @@ class Rules:
             self._delete_experiment: self.may_delete_experiment,
             self._create_experiment: self.may_create_experiment,
             self._start_trace_v3: self.may_start_trace,
+            self._create_version: self.may_create_version,
             self._delete_traces: self.may_delete_traces,
         }
 
@@ -89,6 +99,42 @@ class Rules:
                 error_code=INVALID_PARAMETER_VALUE,
             )
         return self._create_experiment()
+
+    def may_create_version(self) -> bool:
+        """Give a registered model that nobody owns to the first owner who registers a version.
+
+        Such models were made while no token was required.
+        """
+        name, username = str(auth._get_request_param("name")), _username()
+        is_free = not (self._are_unknown() or self._owners.has_grants(name, [NOBODY_ACCOUNT]))
+        if is_free and username != READERS_ACCOUNT:
+            store = auth._get_model_registry_store()
+            model = auth._fetch_or_none(store.get_registered_model, name)
+            if model is not None:
+                kind = "prompt" if model._is_prompt() else "registered_model"
+                self._accounts.grant_user_permission(username, kind, name, MANAGE.name)
+        source = str(handlers._get_request_message(CreateModelVersion()).source)
+        return self._may_read_source(source, username) and self._create_version()
+
+    def _may_read_source(self, source: str, username: str) -> bool:
+        """Return whether a version may have this source, from which MLflow reads for all readers.
+
+        MLflow itself checks runs and logged models that the request names apart from it.
+        """
+        parts = urlsplit(source)
+        path = parts.path.lstrip("/")
+        if parts.scheme == "runs":
+            return bool(auth._authorize_run_id(path.partition("/")[0], "read"))
+        if parts.scheme != "mlflow-artifacts":
+            return True
+        return bool(
+            auth._authorize_artifact_proxy_resolved(
+                self.artifact(path, "read"),
+                username,
+                "read",
+                lambda: auth._get_experiment_permission(path.partition("/")[0], username),
+            )
+        )
 
     def may_start_trace(self) -> bool:
         """Refuse the id of another owner's trace, which the request would change."""

@@ -6,6 +6,7 @@ Asgard's API, whose digests the service sends here whenever they change.
 
 import hashlib
 import hmac
+import time
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from typing import Any
@@ -31,6 +32,10 @@ class Identity:
     is_admin: bool = False
     caller: Caller | None = None
     """The attempt or the service; None for a token of Asgard's API."""
+
+    def has_expired(self) -> bool:
+        """Return whether the token of an attempt has expired."""
+        return self.caller is not None and self.caller.expires_at <= time.time()
 
 
 SERVICE = Identity(account=SERVICE_ACCOUNT, is_admin=True)
@@ -76,21 +81,25 @@ class Identities:
             InvalidToken: the header contains the token of an attempt, which is forged or expired.
         """
         secret = secret_in(authorization)
-        if secret.startswith(PREFIX):
-            return _of_caller(verify(self._key, secret))
         if not secret:
             return None
         cache = self._cache  # the one that belongs to the tokens below
-        if (identity := cache.get(secret)) is not None:
+        if (identity := cache.get(secret)) is not None and not identity.has_expired():
             return identity
+        if secret.startswith(PREFIX):
+            return _kept(cache, secret, _of_caller(verify(self._key, secret)))
         token = self._tokens.get(secret.split("_")[1] if secret.count("_") > 1 else "")
         digest = hashlib.sha256(secret.encode("utf-8", "surrogateescape")).hexdigest()
         if token is None or not hmac.compare_digest(token.digest, digest):
             return None
-        if len(cache) >= MAX_CACHED:
-            cache.clear()
-        cache[secret] = identity = _of_token(token)
-        return identity
+        return _kept(cache, secret, _of_token(token))
+
+
+def _kept(cache: dict[str, Identity], secret: str, identity: Identity) -> Identity:
+    if len(cache) >= MAX_CACHED:
+        cache.clear()
+    cache[secret] = identity
+    return identity
 
 
 def token_from(document: Mapping[str, Any]) -> KnownToken:

@@ -4,10 +4,11 @@ This module decides who calls. What a caller may do is decided by MLflow's own a
 which `guard/` prepares.
 """
 
+import asyncio
 import json
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from http import HTTPStatus
-from typing import Any
+from typing import Any, Protocol
 
 from .asgi import App, Message, Receive, Scope, Send, header, read_body, refusal
 from .attempt_token import Caller, InvalidToken
@@ -15,12 +16,21 @@ from .callers import CALLER
 from .identities import READERS_ACCOUNT, SERVICE, Identities, Identity, token_from
 
 PATH = "/asgard/accounts"
+OWNERS_PATH = "/asgard/owners"
+OWNERS_KNOWN = "owners-known"
+"""A file in MLflow's directory: the owners of all that jobs made are recorded."""
 IDENTITY = "asgard.identity"
 """The key of a request's identity in its scope; missing while the guard is off."""
 OPEN_PATHS = ("/health", "/static-files/", "/favicon.ico")
 """Paths without data, which need no token: browsers request some without credentials."""
 DENIED_BODY = b"Permission denied"
 """The whole body of a refusal of MLflow's auth application."""
+
+
+class TakeOwners(Protocol):
+    """Takes the owners of jobs; the last call is complete."""
+
+    def __call__(self, of_jobs: Mapping[str, str], *, is_complete: bool) -> None: ...
 
 
 class Protection:
@@ -31,6 +41,8 @@ class Protection:
         self.is_on = is_on
         self.others_read = others_read
         self.on_change: Callable[[], None] = lambda: None
+        self.owners_are_unknown: Callable[[], bool] = lambda: False
+        self.take_owners: TakeOwners = _ignore
 
     def identity_of(self, authorization: str) -> Identity | None:
         """Return the party behind an Authorization header; None for a stranger."""
@@ -49,8 +61,12 @@ class Protection:
         self.on_change()
 
 
+def _ignore(of_jobs: Mapping[str, str], *, is_complete: bool) -> None:
+    """Take no owners: there are no permissions."""
+
+
 class AccountsUpdate:
-    """Takes the tokens from the service."""
+    """Takes the tokens, and the owners of jobs, from the service."""
 
     def __init__(self, app: App, *, protection: Protection) -> None:
         self._app = app
@@ -58,7 +74,7 @@ class AccountsUpdate:
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Handle a request."""
-        if scope["type"] != "http" or scope["path"] != PATH:
+        if scope["type"] != "http" or scope["path"] not in {PATH, OWNERS_PATH}:
             await self._app(scope, receive, send)
             return
         caller: Caller | None = scope[CALLER]
@@ -67,10 +83,20 @@ class AccountsUpdate:
         body = await read_body(receive)
         if body is None:
             return  # the client has disconnected
-        self._protection.replace(json.loads(body))
-        headers = [(b"content-type", b"application/json"), (b"content-length", b"2")]
+        document = json.loads(body)
+        if scope["path"] == PATH:
+            self._protection.replace(document)
+        else:
+            await asyncio.to_thread(
+                self._protection.take_owners,
+                document["owners"],
+                is_complete=document["is_complete"],
+            )
+        unknown = self._protection.is_on and self._protection.owners_are_unknown()
+        response = json.dumps({"owners_are_unknown": unknown}).encode()
+        headers = [(b"content-type", b"application/json")]
         await send({"type": "http.response.start", "status": 200, "headers": headers})
-        await send({"type": "http.response.body", "body": b"{}"})
+        await send({"type": "http.response.body", "body": response})
 
 
 class Authentication:
@@ -104,28 +130,35 @@ class Authentication:
 
 def _explaining(send: Send, identity: Identity) -> Send:
     """Return a `send` that replaces MLflow's bare refusals by ones with a reason."""
-    start: Message | None = None
+    held: list[Message] = []
 
     async def explaining(message: Message) -> None:
-        nonlocal start
         if message["type"] == "http.response.start" and message["status"] == HTTPStatus.FORBIDDEN:
-            start = message
+            held.append(message)
             return
-        if start is not None:
-            if message.get("body", b"") == DENIED_BODY and not message.get("more_body", False):
-                body = json.dumps(
-                    {"error_code": "PERMISSION_DENIED", "message": _reason(identity)}
-                ).encode()
-                headers = [
-                    (b"content-type", b"application/json"),
-                    (b"content-length", str(len(body)).encode()),
-                ]
-                start, message = {**start, "headers": headers}, {**message, "body": body}
-            await send(start)
-            start = None
-        await send(message)
+        if not held:
+            await send(message)
+            return
+        held.append(message)
+        body = b"".join(part.get("body", b"") for part in held[1:])
+        if message.get("more_body", False) and len(body) <= len(DENIED_BODY):
+            return
+        messages = _explained(held[0], identity) if body == DENIED_BODY else list(held)
+        held.clear()
+        for one in messages:
+            await send(one)
 
     return explaining
+
+
+def _explained(start: Message, identity: Identity) -> list[Message]:
+    document = {"error_code": "PERMISSION_DENIED", "message": _reason(identity)}
+    body = json.dumps(document).encode()
+    headers = [
+        (b"content-type", b"application/json"),
+        (b"content-length", str(len(body)).encode()),
+    ]
+    return [{**start, "headers": headers}, {"type": "http.response.body", "body": body}]
 
 
 def _reason(identity: Identity) -> str:

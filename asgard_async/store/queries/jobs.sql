@@ -181,6 +181,10 @@ SELECT status, count(*) AS jobs FROM jobs WHERE submitted_by = :owner GROUP BY s
 -- The ids of all jobs, to find files on disk without a job.
 SELECT job_id FROM jobs;
 
+-- name: owners_after
+-- A page of the owners of all jobs, in the order of acceptance.
+SELECT seq, job_id, submitted_by FROM jobs WHERE seq > :after ORDER BY seq LIMIT :limit;
+
 -- name: all_archives
 -- The archives of all jobs, to find files without a job.
 SELECT archive FROM jobs WHERE archive IS NOT NULL;
