@@ -85,7 +85,7 @@ types: $(VENV)/.dev ## mypy, strict
 soak: $(VENV)/.test ## the tests that `make test` leaves out: more repetitions, larger sizes
 	@$(TESTED) -m pytest -m soak $(PYTEST_ARGS)
 
-ATTACKS := tests/system/attacks tests/supervisor/sandbox tests/supervisor/limits tests/mlflow/server \
+ATTACKS := tests/system/attacks tests/supervisor/sandbox tests/supervisor/limits tests/mlflow/server tests/mlflow/guard \
 	tests/cli/test_stranger.py tests/cli/test_hostile_output.py tests/jobs/submit/test_requirements.py \
 	tests/core/files/test_tree_attacks.py \
 	tests/environments/test_hostile_modules.py tests/retention/test_hostile_trees.py \

@@ -44,6 +44,14 @@ SHARING = (
         },
     ),
     (
+        {"guarded"},
+        {
+            "mlflow/guard/test_attacks.py",
+            "mlflow/guard/test_calls.py",
+            "mlflow/guard/test_guard.py",
+        },
+    ),
+    (
         {"asgard_service"},
         {
             "system/test_asgard_run.py",

@@ -28,8 +28,7 @@ async def mlflow(config: Config, data: DataDirectory) -> Finding:
         return Finding(
             "MLflow",
             Level.OK,
-            "embedded; the service starts and monitors it; every user of this machine can reach it,"
-            " with or without a token",
+            f"embedded; the service starts and monitors it; {_callers(config, data)}",
         )
     address = MlflowAddress.configured(config.mlflow)
     try:
@@ -48,6 +47,12 @@ async def mlflow(config: Config, data: DataDirectory) -> Finding:
             "MLflow", Level.WARN, artifact_problem, "see 'MLflow and artifacts' in the docs"
         )
     return Finding("MLflow", Level.OK, f"{address.public_uri} answers")
+
+
+def _callers(config: Config, data: DataDirectory) -> str:
+    if config.mlflow.guard == "on" or (config.mlflow.guard == "auto" and data.tokens.exists()):
+        return "it requires a token and keeps owners apart"
+    return "every user of this machine can use it, without a token"
 
 
 async def _artifact_problem(gateway: MlflowGateway) -> str:

@@ -29,7 +29,7 @@ from asgard_async.store.backup import BackupFailed, back_up, copy_file
 from asgard_async.store.database import bring_up_to_date
 from asgard_async.store.migrate import SchemaError
 
-DATABASES = ("asgard.db", "mlflow/mlflow.db")
+DATABASES = ("asgard.db", "mlflow/mlflow.db", "mlflow/auth.db")
 TOKENS = "tokens.json"
 ARCHIVES = "archives/"
 

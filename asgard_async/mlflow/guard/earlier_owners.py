@@ -84,9 +84,9 @@ class EarlierOwners:
             self._grant("registered_model", registered, others="EDIT")
 
     def _grant(self, kind: str, owned: Iterable[tuple[object, str]], *, others: str) -> None:
-        seen = set()
         for resource, owner in owned:
-            permission = others if resource in seen else "MANAGE"
-            seen.add(resource)
-            self._accounts.ensure(owner)
-            self._accounts.grant_user_permission(owner, kind, str(resource), permission)
+            held = self._owners.grants_on(kind, str(resource))
+            if owner not in held:
+                permission = others if "MANAGE" in held.values() else "MANAGE"
+                self._accounts.ensure(owner)
+                self._accounts.grant_user_permission(owner, kind, str(resource), permission)

@@ -6,6 +6,8 @@ import threading
 from collections.abc import Iterable
 from pathlib import Path
 
+from asgard_async.mlflow.server.identities import NOBODY_ACCOUNT
+
 SCHEMA = """
 CREATE TABLE IF NOT EXISTS asgard_owners (
     kind TEXT NOT NULL, id TEXT NOT NULL, owner TEXT NOT NULL, experiment_id TEXT NOT NULL,
@@ -13,11 +15,10 @@ CREATE TABLE IF NOT EXISTS asgard_owners (
 ) WITHOUT ROWID;
 CREATE INDEX IF NOT EXISTS asgard_owners_experiment ON asgard_owners (experiment_id, owner);
 """
-GRANTED = """
-SELECT 1 FROM role_permissions JOIN user_role_assignments USING (role_id)
+GRANTS = """
+SELECT username, permission FROM role_permissions JOIN user_role_assignments USING (role_id)
     JOIN users ON users.id = user_id
-WHERE resource_type IN ('registered_model', 'prompt') AND resource_pattern = ?
-    AND username NOT IN ({}) LIMIT 1
+WHERE resource_type = ? AND resource_pattern = ? AND username != ?
 """
 """In the tables of MLflow's auth application."""
 RUN = "run"
@@ -70,12 +71,16 @@ class Owners:
             ).fetchone()
         return row is not None
 
-    def has_grants(self, model_name: str, besides: Iterable[str]) -> bool:
-        """Return whether an account has a permission on a registered model or prompt."""
-        marks = ",".join("?" * len(names := list(besides)))
+    def grants_on(self, resource_type: str, resource: str) -> dict[str, str]:
+        """Return the permission of each account on an experiment, registered model or prompt.
+
+        Left out is what nobody owns: all may have it.
+        """
         with self._lock:
-            row = self._database.execute(GRANTED.format(marks), (model_name, *names)).fetchone()
-        return row is not None
+            rows = self._database.execute(
+                GRANTS, (resource_type, resource, NOBODY_ACCOUNT)
+            ).fetchall()
+        return dict(rows)
 
     def version_of_others(self) -> int:
         """Return a number that changes with each change of the database by MLflow."""

@@ -31,7 +31,7 @@ from opentelemetry.proto.collector.trace.v1.trace_service_pb2 import ExportTrace
 
 from asgard_async.mlflow.guard.account_store import CREATORS, NOBODYS, AccountStore, owned_by
 from asgard_async.mlflow.guard.owners import MODEL, RUN, TRACE, Owners
-from asgard_async.mlflow.server.identities import NOBODY_ACCOUNT, READERS_ACCOUNT
+from asgard_async.mlflow.server.identities import READERS_ACCOUNT
 
 FOLDERS = {"models": (MODEL, RESOURCE_TYPE_LOGGED_MODEL), "traces": (TRACE, RESOURCE_TYPE_TRACE)}
 """The folders of an experiment's artifacts; runs have theirs beside them."""
@@ -106,12 +106,11 @@ class Rules:
         Such models were made while no token was required.
         """
         name, username = str(auth._get_request_param("name")), _username()
-        is_free = not (self._are_unknown() or self._owners.has_grants(name, [NOBODY_ACCOUNT]))
-        if is_free and username != READERS_ACCOUNT:
+        if username != READERS_ACCOUNT and not self._are_unknown():
             store = auth._get_model_registry_store()
             model = auth._fetch_or_none(store.get_registered_model, name)
-            if model is not None:
-                kind = "prompt" if model._is_prompt() else "registered_model"
+            kind = "prompt" if model is not None and model._is_prompt() else "registered_model"
+            if model is not None and not self._owners.grants_on(kind, name):
                 self._accounts.grant_user_permission(username, kind, name, MANAGE.name)
         source = str(handlers._get_request_message(CreateModelVersion()).source)
         return self._may_read_source(source, username) and self._create_version()
