@@ -106,6 +106,33 @@ async def test_spans_cannot_change_a_trace_or_run_of_others(guarded: GuardedMlfl
     assert status == 200
 
 
+async def test_a_guests_traces_stay_with_the_guest(guarded: GuardedMlflow) -> None:
+    bobs = await owned_things.make(guarded, "bob", "host")
+    anns = await owned_things.make(
+        guarded, "ann", "guest-of-host", experiment_id=bobs.experiment_id
+    )
+    for choice in (
+        {"request_ids": [anns.trace_id]},
+        {"request_ids": [bobs.trace_id, anns.trace_id]},
+        {"max_timestamp_millis": 1 << 50, "max_traces": 100},
+    ):
+        for path in (API + "traces/delete-traces", "/api/3.0/mlflow/traces/delete-traces"):
+            status, _ = await guarded.ask(
+                "POST",
+                path,
+                guarded.attempt("bob"),
+                json={"experiment_id": bobs.experiment_id, **choice},
+            )
+            assert status == 403, (path, choice)
+    status, text = await guarded.ask(
+        "POST",
+        API + "traces/delete-traces",
+        guarded.attempt("bob"),
+        json={"experiment_id": bobs.experiment_id, "request_ids": [bobs.trace_id]},
+    )
+    assert status == 200, text
+
+
 async def test_nobody_passes_a_run_off_as_a_jobs(guarded: GuardedMlflow) -> None:
     api = guarded.api(guarded.secrets["bob"])
     experiment = (await api.post("experiments/create", name="passed-off"))["experiment_id"]
