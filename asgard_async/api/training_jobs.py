@@ -22,6 +22,8 @@ from asgard_async.core.timestamps import now
 from asgard_async.jobs.component import DELETER
 from asgard_async.logs.component import LOGS
 from asgard_async.logs.source import LogSlice
+from asgard_async.mlflow.component import GATEWAY
+from asgard_async.mlflow.run_page import run_page
 from asgard_async.store.component import STORE
 from asgard_async.store.listing import Cursor, JobFilter
 
@@ -73,6 +75,8 @@ async def get_job(request: web.Request) -> web.StreamResponse:
         job,
         history=await store.history(job.job_id),
         queue_position=await store.queue_position(job),
+        is_own=requester_of(request).owns(job),
+        run_url=run_page(request.app[GATEWAY].public_uri, job.tracking),
         at=now(),
     )
     match request["querystring"]["logs"]:

@@ -91,6 +91,24 @@ async def test_json_output_equals_the_response(shared: Service) -> None:
     assert {**job, **shown, "logs": None} == {**shown, "links": job["links"]}
 
 
+async def test_what_a_job_was_given_is_shown_and_found(shared: Service) -> None:
+    name = f"given {secrets.token_hex(4)}"
+    given = {"args": ["--fast"], "params": {"lr": 0.1}, "environment_vars": {"EPOCHS": "3"}}
+    job_id = await shared.submit("print()", experiment_name=name, **given)
+    await shared.submit("print()", experiment_name=name)
+    for chosen in (("--param", "lr=0.1"), ("--arg=--fast",), ("--env", "EPOCHS")):
+        (found,) = parsed(shared, "jobs", "--experiment", name, *chosen)
+        assert (found["job_id"], found["params"], found["args"]) == (
+            job_id,
+            {"lr": 0.1},
+            ["--fast"],
+        )
+    shown = output(shared, "show", job_id)
+    for line in ("args --fast", "params lr=0.1", "environment vars EPOCHS=3"):
+        assert line in " ".join(shown.split())
+    assert asgard("jobs", "--param", "lr", ASGARD_URL=shared.url).returncode == 2
+
+
 async def test_escape_sequences_in_names_are_not_obeyed(shared: Service) -> None:
     job_id = await shared.submit("print()", experiment_name=HOSTILE_NAME)
     await shared.finished(job_id)

@@ -159,11 +159,10 @@ async def _follow(url: str, job: "Job", *, as_json: bool, raw: bool) -> None:
     if finished_job is None:
         print_note(await _detached_message(url, job.job_id))
         raise SystemExit(NO_RESULT)
-    async with connect(url) as client:
-        if as_json:
-            print_json(as_document(finished_job))
-        else:
-            await print_summary(client, finished_job)
+    if as_json:
+        print_json(as_document(finished_job))
+    else:
+        print_summary(finished_job)
     raise SystemExit(exit_code_of(finished_job))
 
 
