@@ -11,6 +11,7 @@ from asgard_async.api.cursor import read_cursor, write_cursor
 from asgard_async.api.http.audit import audited_as
 from asgard_async.api.http.requests import job_id_of, requester_of
 from asgard_async.api.http.responses import reply, stream
+from asgard_async.api.kept_log import is_log_kept
 from asgard_async.api.openapi.decorators import docs, querystring_schema, response_schema
 from asgard_async.api.schemas.job_in_full import JobInFullSchema
 from asgard_async.api.schemas.job_queries import JobListQuery, JobQuery
@@ -76,6 +77,7 @@ async def get_job(request: web.Request) -> web.StreamResponse:
         history=await store.history(job.job_id),
         queue_position=await store.queue_position(job),
         is_own=requester_of(request).owns(job),
+        log_kept=await is_log_kept(logs, job),
         run_url=run_page(request.app[GATEWAY].public_uri, job.tracking),
         at=now(),
     )

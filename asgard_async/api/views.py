@@ -88,6 +88,7 @@ def view_job_in_full(
     queue_position: int | None,
     is_own: bool,
     run_url: str | None,
+    log_kept: bool,
     at: datetime,
 ) -> Document:
     """Return the document of a job with all its details except its log.
@@ -98,6 +99,7 @@ def view_job_in_full(
     return _view_details(job) | {
         "environment_vars": dict(variables) if is_own else dict.fromkeys(variables),
         "run_url": run_url,
+        "log_kept": log_kept,
         "timings": seconds_per_phase(history, at) if history else {},
         "queue_position": queue_position,
         "history": [_view_entry(entry) for entry in history],

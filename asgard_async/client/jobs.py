@@ -128,6 +128,8 @@ class Job(Specification, frozen=True, kw_only=True):
     history: tuple[HistoryEntry, ...] = ()
     omitted: tuple[str, ...] = ()
     """Set only by `retry`: fields of the original job that this one lacks."""
+    log_kept: bool = True
+    """False if the log is no longer stored, so that `logs` is empty."""
     logs: str | None = None
     """The log or its end, if requested; invalid UTF-8 becomes U+FFFD."""
 

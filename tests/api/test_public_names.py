@@ -34,6 +34,7 @@ PROBLEM_TYPES: dict[type[AsgardError], str] = {
     errors.InvalidSubmission: "invalid-submission",
     errors.JobNotFinished: "job-not-finished",
     errors.JobNotFound: "job-not-found",
+    errors.LogNotKept: "log-not-kept",
     errors.NotIsolated: "not-isolated",
     errors.NotYourJob: "not-your-job",
     errors.Overloaded: "overloaded",

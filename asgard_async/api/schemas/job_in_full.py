@@ -32,7 +32,7 @@ HIDDEN = frozenset({"script_content", "environment_vars", "idempotency_key"})
 
 COMPUTED = (
     *("timings", "queue_position", "history", "logs"),
-    *("environment_vars", "run_url"),
+    *("environment_vars", "run_url", "log_kept"),
 )
 
 
@@ -210,6 +210,13 @@ class JobInFullSchema(JobSchema):
     resources = nested_in_job(ResourcesSchema)
     limits = nested_in_job(AskedLimitsSchema)
     history = fields.List(fields.Nested(HistoryEntrySchema), required=True)
+    log_kept = fields.Boolean(
+        required=True,
+        metadata={
+            "description": "false if the log of the finished job is no longer stored: [retention]"
+            " deleted it, or it was lost or not restored with the database."
+        },
+    )
     logs = fields.String(metadata={"description": "Absent with ?logs=none."})
 
     class Meta:
@@ -254,5 +261,6 @@ class JobInFullSchema(JobSchema):
                     "detail": None,
                 }
             ],
+            "log_kept": True,
             "logs": "hello\n",
         }

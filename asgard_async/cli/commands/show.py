@@ -102,6 +102,7 @@ def _fields(job: "Job") -> dict[str, str | None]:
         else "",
     ]
     return {
+        "log": None if job.log_kept else "no longer stored",
         "queue": None if job.queue_position is None else f"number {job.queue_position}",
         "script": f"{job.script_name} → {job.entrypoint}" if job.entrypoint else job.script_name,
         "experiment": job.experiment_name,
