@@ -51,6 +51,14 @@ class StatusSchema(Schema):
         }
 
 
+def identity_fields() -> tuple[fields.String, fields.String]:
+    """Return the fields that only the service's own user sees."""
+    return (
+        fields.String(metadata={"description": "Id of the data directory; only for the own user."}),
+        fields.String(metadata={"description": "The data directory; only for the own user."}),
+    )
+
+
 class LiveSchema(Schema):
     """The response of a live process."""
 
@@ -82,6 +90,7 @@ class ReadySchema(Schema):
         required=True,
         metadata={"description": "Mechanism that enforces each limit of jobs; see [limits]."},
     )
+    instance, data_dir = identity_fields()
 
     class Meta:
         example = {

@@ -83,6 +83,7 @@ def _refuse_public(config: Config) -> None:
             f"[server] host: {host} is not a loopback address, and without tokens anyone who can"
             " connect could run code on this machine. Create a token first: asgard token create"
             f" --data-dir {shlex.quote(str(config.data_dir))}"
+            f"{'' if config.data_dir.is_dir() else ' --create'}"
         )
 
 
