@@ -9,7 +9,7 @@ from aiohttp import web
 
 from asgard_async.auth.component import INSTANCE
 from asgard_async.config.component import DATA
-from asgard_async.core.connection_owner import owner_of_socket
+from asgard_async.core.tcp_table import owner_of_socket
 
 FORWARDED = ("Forwarded", "X-Forwarded-For", "X-Forwarded-Host", "X-Real-IP", "Via")
 """Headers of proxies, whose clients may be anybody."""
