@@ -92,6 +92,7 @@ SCHEMAS = {
         "RegisteredModel",
     ),
     *("Registration", "Resources", "ResourcesAsked", "RetriedJob", "Run", "Status", "Submission"),
+    "TimeoutBounds",
     "UploadForm",
 }
 """Generated clients name their classes after them."""

@@ -218,6 +218,20 @@ async def test_logs_are_printed_as_json_lines(shared: Service) -> None:
     assert events[-1]["reason"] == "succeeded"
 
 
+async def test_status_shows_the_bounds_of_timeouts(shared: Service) -> None:
+    _, status = await shared.get("/mlops/status")
+    bounds = status["timeout"]
+    within = f"{bounds['min']} to {bounds['max']}"
+    assert f"{bounds['default']} s unless a job asks for another, {within} s" in " ".join(
+        output(shared, "status").split()
+    )
+    assert parsed(shared, "status")["timeout"] == bounds
+    assert "asgard status" in " ".join(asgard("run", "--help").stdout.split())
+    _, refused = await shared.upload("print()", timeout=bounds["max"] + 1)
+    (message,) = refused["errors"]["timeout"]
+    assert message.startswith(f"Must be {within} seconds; the administrator sets")
+
+
 async def test_status_shows_an_unreachable_mlflow(shared: Service) -> None:
     state = parsed(shared, "status")
     assert (state["asgard_api"], state["ready"]) == ("accessible", True)

@@ -31,7 +31,11 @@ DETACH_SECONDS = 2.0
 @click.option(
     "--entrypoint", metavar="FILE", help="The .py file to run in an archive or a directory."
 )
-@submission_options(experiment="the script's name", model="the experiment's name")
+@submission_options(
+    experiment="the script's name",
+    model="the experiment's name",
+    timeout="the service's, 300 unless configured",
+)
 @click.option("--detach", is_flag=True, help="Print the job's ID and leave it running.")
 @click.option("--raw", is_flag=True, help="Do not filter control sequences on a terminal.")
 @json_option
