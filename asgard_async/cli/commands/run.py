@@ -85,7 +85,7 @@ async def run(
     """
     from asgard_async.cli.job_view import print_note
 
-    chosen = entrypoint_for(script, entrypoint)
+    upload, chosen = entrypoint_for(script, entrypoint)
     if chosen != entrypoint:
         print_note(f"Running {chosen}.")
     name = _name_of(script)
@@ -97,7 +97,7 @@ async def run(
     }
     try:
         with _warnings_as_notes():
-            job = await client.submit(script, **specification)
+            job = await client.submit(upload, **specification)
     except (ValueError, OSError) as error:
         raise Failure(one_line(str(error)), NO_RESULT) from error
     if detach:
