@@ -11,7 +11,7 @@ from asgard_async.auth.component import auth, set_up_auth
 from asgard_async.config import Config
 from asgard_async.config.component import CONFIG, data_directory, loop_lag
 from asgard_async.core.component import READINESS, background
-from asgard_async.core.health import Readiness
+from asgard_async.core.health import ServiceReadiness
 from asgard_async.environments.component import environments
 from asgard_async.executors.component import executor, prewarm
 from asgard_async.jobs.component import jobs, stop_following
@@ -52,7 +52,7 @@ def create_app(config: Config) -> web.Application:
     """Create the service as an aiohttp application, which starts and stops with it."""
     app = web.Application(client_max_size=config.server.max_body_bytes)
     app[CONFIG] = config
-    app[READINESS] = Readiness()
+    app[READINESS] = ServiceReadiness()
     set_up_auth(app)
     set_up_api(app)
     app.on_shutdown.append(stop_following)

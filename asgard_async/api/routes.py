@@ -30,6 +30,7 @@ ROUTES = [
     web.get("/mlops/training/jobs/{job_id}/logs/ws", training_logs_ws.stream_log),
     web.get("/mlops/models", models.get_models),
     web.get("/mlops/models/{name}", models.get_one_model),
+    web.get("/mlops/models/{name}/versions", models.get_model_versions),
     web.post("/mlops/registry", registry.register),
     web.get("/mlops/status", status.get_status),
     web.get("/health/live", health.live),

@@ -7,6 +7,7 @@ from asgard_async.api.http.requests import requester_of
 from asgard_async.api.http.responses import reply
 from asgard_async.api.openapi.decorators import docs, response_schema
 from asgard_async.api.schemas.status import StatusSchema
+from asgard_async.config.component import CONFIG
 from asgard_async.core.timestamps import now
 from asgard_async.domain.status import Status
 from asgard_async.mlflow.component import GATEWAY, MONITOR
@@ -26,7 +27,7 @@ NO_JOBS = dict.fromkeys(Status, 0)
 async def get_status(request: web.Request) -> web.Response:
     """Return the status of the service and of MLflow."""
     snapshot = request.app[MONITOR].snapshot
-    counts = await _counts(request)
+    counts, jobs = await _counts(request), request.app[CONFIG].jobs
     moment = now()
     checked_at = snapshot.checked_at
     return reply(
@@ -41,6 +42,11 @@ async def get_status(request: web.Request) -> web.Response:
             "checked_at": checked_at,
             "age_seconds": (moment - checked_at).total_seconds() if checked_at else None,
             "mlflow_latency_ms": snapshot.latency_ms,
+            "timeout": {
+                "default": jobs.timeout_default,
+                "min": jobs.timeout_min,
+                "max": jobs.timeout_max,
+            },
             "version": __version__,
             "timestamp": moment,
         }

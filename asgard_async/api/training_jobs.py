@@ -11,6 +11,7 @@ from asgard_async.api.cursor import read_cursor, write_cursor
 from asgard_async.api.http.audit import audited_as
 from asgard_async.api.http.requests import job_id_of, requester_of
 from asgard_async.api.http.responses import reply, stream
+from asgard_async.api.kept_log import is_log_kept
 from asgard_async.api.openapi.decorators import docs, querystring_schema, response_schema
 from asgard_async.api.schemas.job_in_full import JobInFullSchema
 from asgard_async.api.schemas.job_queries import JobListQuery, JobQuery
@@ -22,6 +23,8 @@ from asgard_async.core.timestamps import now
 from asgard_async.jobs.component import DELETER
 from asgard_async.logs.component import LOGS
 from asgard_async.logs.source import LogSlice
+from asgard_async.mlflow.component import GATEWAY
+from asgard_async.mlflow.run_page import run_page
 from asgard_async.store.component import STORE
 from asgard_async.store.listing import Cursor, JobFilter
 
@@ -73,6 +76,9 @@ async def get_job(request: web.Request) -> web.StreamResponse:
         job,
         history=await store.history(job.job_id),
         queue_position=await store.queue_position(job),
+        is_own=requester_of(request).owns(job),
+        log_kept=await is_log_kept(logs, job),
+        run_url=run_page(request.app[GATEWAY].public_uri, job.tracking),
         at=now(),
     )
     match request["querystring"]["logs"]:

@@ -7,6 +7,7 @@ from aiohttp import web
 
 from asgard_async.api.http.requests import job_id_of, token_of
 from asgard_async.api.http.responses import stream
+from asgard_async.api.kept_log import is_log_kept
 from asgard_async.api.metrics.component import METRICS
 from asgard_async.api.openapi.decorators import docs, querystring_schema, text_response
 from asgard_async.api.schemas.logs import LogQuery
@@ -14,7 +15,7 @@ from asgard_async.api.schemas.problem import JOB_ID, refusals
 from asgard_async.api.visible_job import visible_job
 from asgard_async.auth.component import AUTHENTICATOR
 from asgard_async.config.component import CONFIG
-from asgard_async.domain.errors import JobNotFound
+from asgard_async.domain.errors import JobNotFound, LogNotKept
 from asgard_async.jobs.component import FOLLOWERS
 from asgard_async.jobs.followers import Follower
 from asgard_async.logs.component import LOGS
@@ -33,7 +34,8 @@ NEXT_HEADER = "X-Log-Next-Offset"
     description="The whole log has a line in place of dropped output; reads by offset skip it."
     f" {NEXT_HEADER} is the offset to continue at or, with follow, the offset of the first byte of"
     " the response. A followed log ends without the final chunk if the service stops, the job is"
-    " deleted or the token is revoked.",
+    " deleted or the token is revoked. 404 with the type log-not-kept means that the log is no"
+    " longer stored.",
     parameters=[JOB_ID],
     responses=refusals(404, 422)
     | text_response("text/plain", description="The log.", example="hello\n", headers=[NEXT_HEADER]),
@@ -42,7 +44,10 @@ NEXT_HEADER = "X-Log-Next-Offset"
 async def get_logs(request: web.Request) -> web.StreamResponse:
     """Return a job's log or a part of it."""
     logs, query = request.app[LOGS], request["querystring"]
-    job_id = (await visible_job(request)).job_id
+    job = await visible_job(request)
+    job_id = job.job_id
+    if not await is_log_kept(logs, job):
+        raise LogNotKept(job_id)
     if "tail" in query and not query["follow"]:
         return await _slice(request, await logs.tail_lines(job_id, query["tail"]))
     if "limit" in query:

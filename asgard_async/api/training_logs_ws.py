@@ -13,6 +13,7 @@ from asgard_async.api.errors import UpgradeRequired
 from asgard_async.api.http.authentication import agreed_protocols
 from asgard_async.api.http.connections import set_dead_peer_timeout
 from asgard_async.api.http.requests import token_of
+from asgard_async.api.kept_log import is_log_kept
 from asgard_async.api.metrics.component import METRICS
 from asgard_async.api.openapi.decorators import docs, querystring_schema
 from asgard_async.api.schemas.logs import StreamQuery
@@ -25,6 +26,7 @@ from asgard_async.domain.errors import JobNotFound
 from asgard_async.jobs.component import FOLLOWERS
 from asgard_async.jobs.followers import Follower
 from asgard_async.logs.component import LOGS
+from asgard_async.logs.reader import LogReader
 
 PING_SECONDS = 20.0
 CLOSE_SECONDS = 60.0
@@ -43,8 +45,9 @@ A WebSocket of text frames. Each frame is a JSON object with a `type`:
   (`null` if unknown). Frames have no holes or overlaps and never split a character. Invalid UTF-8
   is replaced by U+FFFD.
 - `gap`: the bytes from `offset` to `next` were dropped.
-- `end`: `status`, `reason`, `exit_code`, `run_id`, `model_version` and `offset`, sent after the
-  last byte of a finished job's log. The server then closes the connection with 1000.
+- `end`: `status`, `reason`, `exit_code`, `run_id`, `model_version`, `offset` and `log_kept`, sent
+  after the last byte of a finished job's log. `log_kept` is false if the log is no longer stored:
+  there were no `log` frames for that reason. The server then closes the connection with 1000.
 
 To resume, connect again with `offset` set to the last `next`. Close code 1001 means that the
 service is stopping or the job was deleted: connect again. 1008 means that the token was revoked,
@@ -90,7 +93,7 @@ async def stream_log(request: web.Request) -> web.StreamResponse:
         tasks.start("pings", _ping(ws, follower))
         tasks.start("listening", _listen(ws, follower))
         try:
-            code = await _Stream(ws, stall_seconds).run(follower, offset)
+            code = await _Stream(ws, request.app[LOGS], stall_seconds).run(follower, offset)
             if grant.is_revoked and code is not WSCloseCode.OK:
                 code = WSCloseCode.POLICY_VIOLATION
             await tasks.stop()
@@ -111,8 +114,9 @@ async def stream_log(request: web.Request) -> web.StreamResponse:
 class _Stream:
     """The frames for one client."""
 
-    def __init__(self, ws: web.WebSocketResponse, stall_seconds: float) -> None:
+    def __init__(self, ws: web.WebSocketResponse, logs: LogReader, stall_seconds: float) -> None:
         self._ws = ws
+        self._logs = logs
         self._stall_seconds = stall_seconds
 
     async def run(self, follower: Follower, offset: int) -> WSCloseCode:
@@ -131,7 +135,7 @@ class _Stream:
                 is_over = follower.is_over
                 piece = await follower.feed.piece(offset, is_complete=is_over)
                 if is_over and not piece.frames and not piece.is_gone:
-                    await self._send_document(await _end(follower, offset))
+                    await self._send_document(await self._end(follower, offset))
                     return WSCloseCode.OK
             except JobNotFound:
                 return WSCloseCode.GOING_AWAY
@@ -146,6 +150,20 @@ class _Stream:
                 await follower.wait()
         return WSCloseCode.GOING_AWAY
 
+    async def _end(self, follower: Follower, offset: int) -> dict[str, Any]:
+        job = await follower.job()
+        end = job.final_outcome
+        return {
+            "type": "end",
+            "status": job.status,
+            "reason": end.reason if end else None,
+            "exit_code": end.exit_code if end else None,
+            "run_id": job.tracking.run_id,
+            "model_version": job.tracking.model_version,
+            "offset": offset,
+            "log_kept": await is_log_kept(self._logs, job),
+        }
+
     async def _send_document(self, document: Mapping[str, Any]) -> None:
         await self._send(msgspec.json.encode(document))
 
@@ -153,20 +171,6 @@ class _Stream:
         # returns once few bytes are buffered, so that nothing accumulates for a slow client
         async with asyncio.timeout(self._stall_seconds):
             await self._ws.send_frame(frame, WSMsgType.TEXT)
-
-
-async def _end(follower: Follower, offset: int) -> dict[str, Any]:
-    job = await follower.job()
-    end = job.final_outcome
-    return {
-        "type": "end",
-        "status": job.status,
-        "reason": end.reason if end else None,
-        "exit_code": end.exit_code if end else None,
-        "run_id": job.tracking.run_id,
-        "model_version": job.tracking.model_version,
-        "offset": offset,
-    }
 
 
 async def _ping(ws: web.WebSocketResponse, follower: Follower) -> None:

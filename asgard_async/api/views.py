@@ -7,7 +7,7 @@ from typing import Any
 
 from marshmallow import Schema, fields
 
-from asgard_async.api.schemas.job_in_full import HistoryEntrySchema, JobInFullSchema
+from asgard_async.api.schemas.job_in_full import COMPUTED, HistoryEntrySchema, JobInFullSchema
 from asgard_async.api.schemas.jobs import JobSchema
 from asgard_async.domain.job import HistoryEntry, Job, seconds_per_phase
 
@@ -75,17 +75,31 @@ def _converted(get: Getter, convert: Getter) -> Getter:
 view_job: Callable[[Job], Document] = View(JobSchema())
 """Builds the short form of a job, for lists and actions."""
 _view_details = View(
-    JobInFullSchema(exclude=("timings", "queue_position", "history", "logs")),
+    JobInFullSchema(exclude=COMPUTED),
     first=JobSchema().fields,
 )
 _view_entry = View(HistoryEntrySchema())
 
 
 def view_job_in_full(
-    job: Job, *, history: Sequence[HistoryEntry], queue_position: int | None, at: datetime
+    job: Job,
+    *,
+    history: Sequence[HistoryEntry],
+    queue_position: int | None,
+    is_own: bool,
+    run_url: str | None,
+    log_kept: bool,
+    at: datetime,
 ) -> Document:
-    """Return the document of a job with all its details except its log."""
+    """Return the document of a job with all its details except its log.
+
+    Unless the job `is_own`, the values of its environment variables are left out.
+    """
+    variables = job.spec.environment_vars
     return _view_details(job) | {
+        "environment_vars": dict(variables) if is_own else dict.fromkeys(variables),
+        "run_url": run_url,
+        "log_kept": log_kept,
         "timings": seconds_per_phase(history, at) if history else {},
         "queue_position": queue_position,
         "history": [_view_entry(entry) for entry in history],

@@ -80,7 +80,7 @@ class Authenticator:
         return next((token for token in tokens if token.id == token_id), None)
 
     def problem(self) -> str | None:
-        """Return why all requests are rejected, for `Readiness`; None if they are not."""
+        """Return why all requests are rejected, for `ServiceReadiness`; None if they are not."""
         try:
             self.is_open()
         except TokensUnreadable as error:

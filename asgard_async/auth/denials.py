@@ -8,7 +8,7 @@ import time
 from collections.abc import Callable
 
 from asgard_async.auth.audit import AuditLog
-from asgard_async.auth.windowed_entries import WINDOW_SECONDS, Tally, WindowedEntries
+from asgard_async.auth.windowed_entries import WINDOW_SECONDS, RequestTally, WindowedEntries
 from asgard_async.core.timestamps import now, rfc3339
 
 MAX_ENTRIES = 30
@@ -33,8 +33,8 @@ class Denials(WindowedEntries):
         self._clock = clock
         self._budget = float(MAX_ENTRIES)
         self._refilled_at = clock()
-        self._tallies: dict[tuple[str, str], Tally] = {}
-        self._others: Tally | None = None
+        self._tallies: dict[tuple[str, str], RequestTally] = {}
+        self._others: RequestTally | None = None
 
     def note(
         self, *, reason: str, token: str | None, remote: str | None, method: str, path: str
@@ -54,11 +54,11 @@ class Denials(WindowedEntries):
         if tally is not None:
             tally.count, tally.entry = tally.count + 1, sample
         elif self._take_budget():
-            self._tallies[client, reason] = Tally(count=0, entry=sample)
-            self._write(Tally(count=1, entry=sample))
+            self._tallies[client, reason] = RequestTally(count=0, entry=sample)
+            self._write(RequestTally(count=1, entry=sample))
         else:
             others = self._others
-            self._others = Tally(count=1 + (others.count if others else 0), entry=sample)
+            self._others = RequestTally(count=1 + (others.count if others else 0), entry=sample)
         self._noted.set()
 
     def flush(self) -> None:
@@ -79,5 +79,5 @@ class Denials(WindowedEntries):
         self._budget -= 1
         return True
 
-    def _write(self, tally: Tally, **extra: str) -> None:
+    def _write(self, tally: RequestTally, **extra: str) -> None:
         self._log.write(at=rfc3339(now()), **tally.entry, count=tally.count, **extra)

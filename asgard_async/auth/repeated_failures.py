@@ -8,7 +8,7 @@ from collections import Counter
 from typing import Any
 
 from asgard_async.auth.audit import AuditLog
-from asgard_async.auth.windowed_entries import Tally, WindowedEntries
+from asgard_async.auth.windowed_entries import RequestTally, WindowedEntries
 from asgard_async.core.timestamps import now, rfc3339
 
 MAX_KINDS = 60
@@ -25,7 +25,7 @@ class RepeatedFailures(WindowedEntries):
     def __init__(self, log: AuditLog) -> None:
         super().__init__()
         self._log = log
-        self._tallies: dict[tuple[Any, ...], Tally] = {}
+        self._tallies: dict[tuple[Any, ...], RequestTally] = {}
         self._kinds: Counter[tuple[Any, ...]] = Counter()
         """The number of tallies by client."""
 
@@ -40,12 +40,12 @@ class RepeatedFailures(WindowedEntries):
             is_written = self._kinds[client] < MAX_KINDS and len(self._kinds) <= MAX_CLIENTS
             if is_written:
                 self._kinds[client] += 1
-                self._tallies[kind] = Tally(count=0, entry=entry)
+                self._tallies[kind] = RequestTally(count=0, entry=entry)
                 self._log.write(at=rfc3339(now()), **entry)
                 self._noted.set()
                 return
             kind = client if len(self._kinds) <= MAX_CLIENTS else ()
-        tally = self._tallies.setdefault(kind, Tally(count=0, entry=entry))
+        tally = self._tallies.setdefault(kind, RequestTally(count=0, entry=entry))
         tally.count, tally.entry = tally.count + 1, entry
         self._noted.set()
 

@@ -9,7 +9,7 @@ WINDOW_SECONDS = 60.0
 
 
 @dataclass(kw_only=True)
-class Tally:
+class RequestTally:
     """Requests of one kind since its last entry, with the latest of them."""
 
     count: int

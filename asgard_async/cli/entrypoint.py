@@ -6,13 +6,16 @@ import tarfile
 import zipfile
 from collections.abc import Iterable
 from pathlib import Path, PurePosixPath
-from typing import NamedTuple
+from typing import TYPE_CHECKING, NamedTuple
 
 import click
 
 from asgard_async.cli.connection import Failure
 from asgard_async.cli.exit_codes import NO_RESULT
 from asgard_async.cli.sanitiser import one_line
+
+if TYPE_CHECKING:
+    from asgard_async.client.directory_contents import Contents
 
 NOT_TRAININGS = frozenset({"setup.py", "conftest.py", "noxfile.py", "__init__.py"})
 ENTRYPOINT_NAMES = ("train.py", "main.py", "__main__.py")
@@ -50,8 +53,8 @@ NOT_SCRIPTS = (
 """The kinds of files, by their suffixes in lower case."""
 
 
-def entrypoint_for(script: Path, entrypoint: str | None) -> str | None:
-    """Return the file to run in an archive or a directory; None for a script.
+def entrypoint_for(script: Path, entrypoint: str | None) -> "tuple[os.PathLike[str], str | None]":
+    """Return what to send, and the file to run in an archive or a directory; None for a script.
 
     Without `entrypoint`, the only candidate is taken; on a terminal the user chooses among several.
 
@@ -59,14 +62,18 @@ def entrypoint_for(script: Path, entrypoint: str | None) -> str | None:
         Failure: the path is not a script, or the entrypoint is missing or superfluous.
     """
     # imported late: help works without it
+    from asgard_async.client.directory_contents import Contents
     from asgard_async.client.submission import needs_entrypoint
 
     if not needs_entrypoint(script):
         if entrypoint is not None:
             raise Failure("--entrypoint is only for an archive or a directory.", NO_RESULT)
         _check_script(script)
-        return None
-    return entrypoint or _chosen(script)
+        return script, None
+    if entrypoint is not None:
+        return script, entrypoint
+    contents = Contents(script) if script.is_dir() else None  # walked only once
+    return contents or script, _chosen(script, contents)
 
 
 def _check_script(script: Path) -> None:
@@ -78,9 +85,9 @@ def _check_script(script: Path) -> None:
             )
 
 
-def _chosen(script: Path) -> str:
+def _chosen(script: Path, contents: "Contents | None") -> str:
     name = one_line(script.resolve().name or str(script))
-    found = candidates(_python_files(script))
+    found = candidates(_python_files(script, contents))
     if len(found) == 1:
         return found[0]
     if not found:
@@ -119,11 +126,9 @@ def candidates(files: Iterable[str]) -> list[str]:
     ]
 
 
-def _python_files(script: Path) -> list[str]:
-    from asgard_async.client.directory_contents import Contents
-
-    if script.is_dir():
-        names = [entry.name for entry in Contents(script).entries() if not entry.is_directory]
+def _python_files(script: Path, contents: "Contents | None") -> list[str]:
+    if contents is not None:
+        names = [entry.name for entry in contents.scan() if not entry.is_directory]
     else:
         names = _names_in(script)
     return [name.removeprefix("./") for name in names if name.endswith(".py")]

@@ -19,7 +19,14 @@ config_option: Callable[[Any], Any] = click.option(
 )
 
 data_dir_option: Callable[[Any], Any] = click.option(
-    "--data-dir", metavar="DIR", help="Data directory of the service."
+    "--data-dir",
+    metavar="DIR",
+    help="Data directory of the service.  [default: from the configuration, or that of the service"
+    " at ASGARD_URL on this machine]",
+)
+
+create_option: Callable[[Any], Any] = click.option(
+    "--create", "creates", is_flag=True, help="Create the data directory if it does not exist."
 )
 
 json_option: Callable[[Any], Any] = click.option(

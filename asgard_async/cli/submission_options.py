@@ -67,7 +67,7 @@ class SubmissionOptions(TypedDict):
     warm: bool | None
 
 
-def submission_options(*, experiment: str, model: str) -> Callable[[Any], Any]:
+def submission_options(*, experiment: str, model: str, timeout: str) -> Callable[[Any], Any]:
     """Add the options to a command. The arguments are the defaults that the help names."""
     options: list[Callable[[Any], Any]] = [
         click.option(
@@ -90,7 +90,13 @@ def submission_options(*, experiment: str, model: str) -> Callable[[Any], Any]:
             metavar="K=V",
             help="Set a parameter of the script, passed as --K=V; repeatable.",
         ),
-        click.option("--timeout", type=int, metavar="S", help="Stop the script after S seconds."),
+        click.option(
+            "--timeout",
+            type=int,
+            metavar="S",
+            help="Stop the script after S seconds. The bounds are the service's; asgard status"
+            f" shows them (60 to 3600 unless configured).  [default: {timeout}]",
+        ),
         click.option("--tag", multiple=True, metavar="K=V", help="Tag MLflow runs; repeatable."),
         click.option("--priority", type=int, metavar="N", help="-100 to 100; higher runs first."),
         click.option(

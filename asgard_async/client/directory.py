@@ -13,9 +13,11 @@ MAX_ARCHIVE_BYTES = 100 << 20
 
 
 def write_archive(
-    directory: Path, file: IO[bytes], max_bytes: int = MAX_ARCHIVE_BYTES
+    directory: Path | Contents, file: IO[bytes], max_bytes: int = MAX_ARCHIVE_BYTES
 ) -> list[str]:
     """Write the contents of `directory` to `file` as a reproducible .tar.gz.
+
+    `Contents` that were scanned before are not looked up again.
 
     Returns:
         What was left out, each with the reason; see `Contents`.
@@ -24,7 +26,7 @@ def write_archive(
         ValueError: the archive is too large.
         OSError: a file cannot be read.
     """
-    contents = Contents(directory)
+    contents = directory if isinstance(directory, Contents) else Contents(directory)
     # without times and owners, because an idempotency key must always match the same content
     with (
         gzip.GzipFile(fileobj=file, mode="wb", filename="", mtime=0, compresslevel=6) as packed,
@@ -32,8 +34,8 @@ def write_archive(
     ):
         for entry in contents.entries():
             _add(tar, entry)
-            _check_size(file, directory, max_bytes)
-    _check_size(file, directory, max_bytes)  # closing the archive compresses the rest
+            _check_size(file, contents.directory, max_bytes)
+    _check_size(file, contents.directory, max_bytes)  # closing the archive compresses the rest
     return contents.left_out
 
 

@@ -84,6 +84,16 @@ class Contents:
     left_out: list[str] = field(default_factory=list)
     """Left out by `entries` although the user may miss them, each with the reason."""
     _root: Path = field(init=False, repr=False)
+    _found: Sequence[Entry] | None = field(default=None, init=False, repr=False)
+
+    def __fspath__(self) -> str:
+        return os.fspath(self.directory)
+
+    def scan(self) -> Sequence[Entry]:
+        """Return all entries; `entries` then yields the same without another walk."""
+        if self._found is None:
+            self._found = tuple(self.entries())
+        return self._found
 
     def entries(self) -> Iterator[Entry]:
         """Yield what to send, folders before their contents, in alphabetical order.
@@ -91,6 +101,9 @@ class Contents:
         Raises:
             OSError: a folder or an ignore file cannot be read.
         """
+        if self._found is not None:
+            yield from self._found
+            return
         self._root = Path(os.path.realpath(self.directory))
         yield from self._below(self._root, "", (), ())
 

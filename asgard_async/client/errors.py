@@ -51,6 +51,10 @@ class NotFound(AsgardError):
     """There is no such job, model or run (404)."""
 
 
+class LogNotKept(NotFound):
+    """The log of a finished job is no longer stored (404)."""
+
+
 class Conflict(AsgardError):
     """The job's state forbids this, or the idempotency key belongs to another submission (409)."""
 
@@ -111,7 +115,10 @@ QUEUE_FULL = "urn:asgard:problem:queue-full"
 DRAINING = "urn:asgard:problem:service-draining"
 STOPPED = "urn:asgard:problem:service-stopped"
 """Sent in place of the service while it is down."""
+LOG_NOT_KEPT = "urn:asgard:problem:log-not-kept"
 NOT_AUTHENTICATED = "urn:asgard:problem:not-authenticated"
+
+ERRORS_BY_KIND: Mapping[str, type[AsgardError]] = {QUEUE_FULL: QueueFull, LOG_NOT_KEPT: LogNotKept}
 
 
 def error_for(
@@ -123,5 +130,5 @@ def error_for(
     kind: str = "about:blank",
 ) -> AsgardError:
     """Return the exception for an HTTP error status."""
-    exception = QueueFull if kind == QUEUE_FULL else ERRORS_BY_STATUS.get(status, AsgardError)
+    exception = ERRORS_BY_KIND.get(kind) or ERRORS_BY_STATUS.get(status, AsgardError)
     return exception(detail, status=status, errors=errors, request_id=request_id, kind=kind)

@@ -46,6 +46,8 @@ class EndEvent(Record, frozen=True, kw_only=True):
     run_id: str | None = None
     model_version: str | None = None
     offset: int
+    log_kept: bool = True
+    """False if the log is no longer stored: there were no log events for that reason."""
 
 
 Event = StatusEvent | LogEvent | GapEvent | EndEvent

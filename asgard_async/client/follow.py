@@ -166,7 +166,7 @@ async def poll_events(
         if status != last_status:
             yield status
             last_status, delay = status, FIRST_POLL_SECONDS
-        while True:
+        while job.log_kept:
             parts = await read_slice(transport, job_id, offset, SLICE_BYTES)
             if parts == (None, None):
                 break
@@ -183,6 +183,7 @@ async def poll_events(
                 run_id=job.run_id,
                 model_version=job.model_version,
                 offset=offset,
+                log_kept=job.log_kept,
             )
             return
         await asyncio.sleep(delay)

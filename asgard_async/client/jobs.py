@@ -1,5 +1,6 @@
 """Jobs as the service returns them. Fields added by a newer service are ignored."""
 
+from collections.abc import Mapping
 from datetime import datetime
 from enum import StrEnum
 from html import escape
@@ -69,6 +70,8 @@ class Specification(Record, frozen=True, kw_only=True):
     model_name: str
     entrypoint: str | None = None
     requirements: tuple[str, ...] = ()
+    environment_vars: dict[str, str | None] = msgspec.field(default_factory=dict)
+    """The values are None in the job of another token."""
     args: tuple[str, ...] = ()
     params: dict[str, bool | int | float | str] = msgspec.field(default_factory=dict)
     tags: dict[str, str] = msgspec.field(default_factory=dict)
@@ -80,8 +83,8 @@ class Specification(Record, frozen=True, kw_only=True):
 class Job(Specification, frozen=True, kw_only=True):
     """A job.
 
-    Jobs in lists have a short form: only the three names from `Specification`, and no fields
-    after `reason`. Datetimes are aware, in UTC.
+    Jobs in lists have a short form: only the three names, `args` and `params` from `Specification`,
+    and no fields after `reason`. Datetimes are aware, in UTC.
 
     `phase` is one of queued, environment, starting, running, stopping, recording, finished. Only a
     finished job has a `reason`, such as succeeded, exit_code or timeout. A newer service may add
@@ -109,6 +112,11 @@ class Job(Specification, frozen=True, kw_only=True):
     """Seconds in each phase."""
     queue_position: int | None = None
     runs: tuple[Run, ...] = ()
+    run_url: str | None = None
+    """The page of the run `run_id` in MLflow."""
+    metrics: dict[str, float | None] = msgspec.field(default_factory=dict)
+    """The last values of the metrics of the run `run_id`, once the job has finished; None stands
+    for a value that is not finite."""
     start: str | None = None
     """The kind of start, "warm" or "cold"; None before the first start."""
     cold_reason: str | None = None
@@ -120,6 +128,8 @@ class Job(Specification, frozen=True, kw_only=True):
     history: tuple[HistoryEntry, ...] = ()
     omitted: tuple[str, ...] = ()
     """Set only by `retry`: fields of the original job that this one lacks."""
+    log_kept: bool = True
+    """False if the log is no longer stored, so that `logs` is empty."""
     logs: str | None = None
     """The log or its end, if requested; invalid UTF-8 becomes U+FFFD."""
 
@@ -149,6 +159,7 @@ class Job(Specification, frozen=True, kw_only=True):
             "model": self.model_name
             + (f", version {self.model_version}" if self.model_version else ""),
             "run": self.run_id,
+            "metrics": metrics_text(self.metrics),
             "seconds": None if self.duration_seconds is None else f"{self.duration_seconds:.1f}",
             "error": self.error,
         }
@@ -166,6 +177,20 @@ class JobPage(Record, frozen=True, kw_only=True):
 
     jobs: tuple[Job, ...]
     next_cursor: str | None = None
+
+
+MAX_METRICS_SHOWN = 12
+
+
+def metrics_text(metrics: Mapping[str, float | None]) -> str | None:
+    """Return the first metrics in one line; None if there are none."""
+    texts = [
+        f"{name} = {'nan' if value is None else format(value, '.6g')}"
+        for name, value in metrics.items()
+    ]
+    if len(texts) > MAX_METRICS_SHOWN:
+        texts[MAX_METRICS_SHOWN:] = [f"and {len(texts) - MAX_METRICS_SHOWN} more"]
+    return ", ".join(texts) or None
 
 
 def id_of(job: Job | str) -> str:

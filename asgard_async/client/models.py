@@ -20,6 +20,13 @@ class ModelVersion(Record, frozen=True, kw_only=True):
     updated_at: datetime
 
 
+class ModelVersionPage(Record, frozen=True, kw_only=True):
+    """A page of the versions of a model."""
+
+    versions: tuple[ModelVersion, ...]
+    next_cursor: str | None = None
+
+
 class RegisteredModel(Record, frozen=True, kw_only=True):
     """A registered model with the newest version of each stage, newest first."""
 

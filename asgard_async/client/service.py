@@ -7,6 +7,14 @@ import msgspec
 from asgard_async.client.jobs import Record
 
 
+class TimeoutBounds(Record, frozen=True, kw_only=True):
+    """The timeouts that jobs may have, in seconds."""
+
+    default: int
+    min: int
+    max: int
+
+
 class ServiceStatus(Record, frozen=True, kw_only=True):
     """The last known state of Asgard and MLflow. Counts are None until MLflow has answered."""
 
@@ -23,6 +31,8 @@ class ServiceStatus(Record, frozen=True, kw_only=True):
     """The time of the last check of MLflow."""
     age_seconds: float | None = None
     mlflow_latency_ms: float | None = None
+    timeout: TimeoutBounds | None = None
+    """None from a service older than this client."""
     version: str
     timestamp: datetime
 

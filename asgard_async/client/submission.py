@@ -14,6 +14,7 @@ from typing import IO, Any, TypeVar
 import aiohttp
 
 from asgard_async.client.directory import write_archive
+from asgard_async.client.directory_contents import Contents
 from asgard_async.client.transport import Body, json_body
 
 T = TypeVar("T")
@@ -73,7 +74,8 @@ def upload_of(
                 raise ValueError(f"{path.name} needs entrypoint=, the .py file to run.")
             if script_name is not None:
                 raise ValueError("script_name= is for scripts; an archive is named by its file.")
-            with _archive(path) as (name, file):
+            contents = script if isinstance(script, Contents) else None
+            with _archive(path, contents) as (name, file):
                 yield _form_body(name, file, {**fields, "entrypoint": entrypoint}), None
             return
         content = path.read_bytes()
@@ -105,10 +107,10 @@ def _path_of(script: str | os.PathLike[str] | None) -> Path:
 
 
 @contextmanager
-def _archive(path: Path) -> Iterator[tuple[str, IO[bytes]]]:
+def _archive(path: Path, contents: Contents | None) -> Iterator[tuple[str, IO[bytes]]]:
     if path.is_dir():
         with TemporaryFile() as file:
-            left_out = write_archive(path, file)
+            left_out = write_archive(contents or path, file)
             file.flush()  # a different file object sends the data
             if left_out:
                 warnings.warn(_left_out_message(left_out), UploadWarning, stacklevel=2)

@@ -130,6 +130,7 @@ class AsgardClient:
 
     models = _blocking(AsyncAsgardClient.models)
     model = _blocking(AsyncAsgardClient.model)
+    model_versions = _iterating(AsyncAsgardClient.model_versions)
     register = _blocking(AsyncAsgardClient.register)
 
     status = _blocking(AsyncAsgardClient.status)

@@ -1,37 +1,37 @@
 """Checks across keys, and checks of values that types cannot express."""
 
+from collections.abc import Callable
 from functools import partial
-from typing import NoReturn
 
 from yarl import URL
 
 from asgard_async.config.redacted import ADDRESS_KEYS, redacted
-from asgard_async.config.sections import Config, ConfigError
+from asgard_async.config.sections import Config
+
+Problems = list[str]
 
 
-def check_together(config: Config) -> None:
-    """Check keys against each other, and addresses and networks.
+def problems_together(config: Config) -> Problems:
+    """Check keys against each other, and addresses and networks; return what is wrong."""
+    problems: Problems = []
+    refuse = partial(_refuse, config, problems)
+    _check_jobs(config, refuse)
+    _check_server(config, refuse)
+    _check_mlflow(config, refuse)
+    return problems
 
-    Raises:
-        ConfigError: keys contradict each other, or a value is malformed.
-    """
-    _check_jobs(config)
-    _check_server(config)
-    _check_mlflow(config)
 
-
-def _refuse(config: Config, key: str, message: str) -> NoReturn:
+def _refuse(config: Config, problems: Problems, key: str, message: str) -> None:
     source = config.sources.get(key, "config.toml")
     section, _, name = key.partition(".")
-    raise ConfigError(f"{source}: [{section}] {name}: {message}")
+    problems.append(f"{source}: [{section}] {name}: {message}")
 
 
-def _check_jobs(config: Config) -> None:
-    fail = partial(_refuse, config)
+def _check_jobs(config: Config, fail: Callable[[str, str], None]) -> None:
     jobs = config.jobs
     if jobs.timeout_min > jobs.timeout_max:
         fail("jobs.timeout_min", f"must not exceed timeout_max ({jobs.timeout_max})")
-    if not jobs.timeout_min <= jobs.timeout_default <= jobs.timeout_max:
+    elif not jobs.timeout_min <= jobs.timeout_default <= jobs.timeout_max:
         fail(
             "jobs.timeout_default",
             f"must be between timeout_min ({jobs.timeout_min})"
@@ -39,8 +39,7 @@ def _check_jobs(config: Config) -> None:
         )
 
 
-def _check_server(config: Config) -> None:
-    fail = partial(_refuse, config)
+def _check_server(config: Config, fail: Callable[[str, str], None]) -> None:
     in_base64 = config.jobs.max_script_bytes * 4 // 3 + 4096  # 4 KiB for the other fields
     if config.server.max_body_bytes < in_base64:
         fail(
@@ -59,8 +58,7 @@ def _check_server(config: Config) -> None:
         fail("server.data_dir", f"no such home directory: {config.server.data_dir!r}")
 
 
-def _check_mlflow(config: Config) -> None:
-    fail = partial(_refuse, config)
+def _check_mlflow(config: Config, fail: Callable[[str, str], None]) -> None:
     mlflow = config.mlflow
     for key in sorted(ADDRESS_KEYS):
         if not _is_address(getattr(mlflow, key)):

@@ -6,16 +6,17 @@ from typing import Any
 import msgspec
 
 from asgard_async.config.redacted import SECRET_KEYS, redacted
-from asgard_async.config.sections import SECTIONS, AbsolutePath, ConfigError, field_types
+from asgard_async.config.sections import SECTIONS, AbsolutePath, field_types
 
 TYPE_NAMES = {"int": "an integer", "float": "a number", "str": "text", "bool": "true or false"}
 
 
-def convert_section(name: str, values: Mapping[str, Any], sources: Mapping[str, str]) -> Any:
-    """Build the record of a section; errors name the source of the value from `sources`.
+def convert_section(
+    name: str, values: Mapping[str, Any], sources: Mapping[str, str], errors: list[str]
+) -> Any:
+    """Build the record of a section, or return None and add to `errors` what is not allowed.
 
-    Raises:
-        ConfigError: a value is not allowed.
+    Errors name the source of the value from `sources`.
     """
     converted = {}
     for key, annotation in field_types(name).items():
@@ -23,10 +24,11 @@ def convert_section(name: str, values: Mapping[str, Any], sources: Mapping[str, 
         try:
             converted[key] = msgspec.convert(values[key], annotation)
         except msgspec.ValidationError as error:
-            raise ConfigError(
+            errors.append(
                 f"{source}: [{name}] {key}: {_allowed(error, annotation)}{_got(key, values[key])}"
-            ) from error
-    return SECTIONS[name](**converted)
+            )
+    is_complete = len(converted) == len(field_types(name))
+    return SECTIONS[name](**converted) if is_complete else None
 
 
 def _allowed(error: msgspec.ValidationError, annotation: Any) -> str:

@@ -160,13 +160,23 @@ class DataDirectory:
         Raises:
             ConfigError: another service holds the lock.
         """
-        descriptor = open_private(self.service_lock, os.O_RDWR | os.O_CREAT)
-        try:
-            fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except BlockingIOError:
-            os.close(descriptor)
-            raise ConfigError(
-                f"Another Asgard service uses {self.root}; stop it first, or choose another"
-                " directory with --data-dir"
-            ) from None
-        return descriptor
+        while True:
+            descriptor = open_private(self.service_lock, os.O_RDWR | os.O_CREAT)
+            try:
+                fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            except BlockingIOError:
+                os.close(descriptor)
+                raise ConfigError(
+                    f"Another Asgard service uses {self.root}; stop it first, or choose another"
+                    " directory with --data-dir"
+                ) from None
+            if _is_file(descriptor, self.service_lock):
+                return descriptor
+            os.close(descriptor)  # a service whose start failed has just removed it
+
+
+def _is_file(descriptor: int, path: Path) -> bool:
+    try:
+        return os.path.samestat(os.fstat(descriptor), path.stat())
+    except FileNotFoundError:
+        return False

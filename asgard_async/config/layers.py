@@ -7,8 +7,9 @@ from importlib import resources
 from pathlib import Path
 from typing import Any, Literal, NamedTuple
 
-from asgard_async.config.consistency import check_together
+from asgard_async.config.consistency import problems_together
 from asgard_async.config.conversion import convert_section
+from asgard_async.config.names import problem_of_name
 from asgard_async.config.renames import (
     RENAMED_SECTIONS,
     current_name,
@@ -35,6 +36,7 @@ class Layer(NamedTuple):
 
     settings: list[Setting]
     warnings: list[str]
+    errors: list[str]
 
 
 def load_config(
@@ -48,7 +50,7 @@ def load_config(
     Later sources take precedence. `environ` defaults to `os.environ`.
 
     Raises:
-        ConfigError: a file cannot be read, or a key or value is invalid.
+        ConfigError: a file cannot be read, or keys or values are invalid: all that are.
     """
     values = _read_defaults()
     sources: dict[str, str] = {}
@@ -61,12 +63,18 @@ def load_config(
         for source, section, key, value in layer.settings:
             values[section][key] = value
             sources[f"{section}.{key}"] = source
+    errors = [error for layer in layers for error in layer.errors]
+    sections = {name: convert_section(name, values[name], sources, errors) for name in SECTIONS}
+    if errors and None in sections.values():
+        raise ConfigError("\n".join(errors))
     config = Config(
         sources=sources,
         warnings=tuple(warning for layer in layers for warning in layer.warnings),
-        **{name: convert_section(name, values[name], sources) for name in SECTIONS},
+        **sections,
     )
-    check_together(config)
+    errors += problems_together(config)
+    if errors:
+        raise ConfigError("\n".join(errors))
     return config
 
 
@@ -82,28 +90,39 @@ def _read_file(file: Path) -> Layer:
     except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
         raise ConfigError(f"{file}: invalid TOML: {error}") from error
     settings: list[Setting] = []
+    errors: list[str] = []
     # former names first, so that a section's current name wins
     for section, keys in sorted(document.items(), key=lambda item: item[0] not in RENAMED_SECTIONS):
         if not isinstance(keys, dict):
-            raise ConfigError(
+            errors.append(
                 f"{file}: key {section!r} is outside a section; allowed sections: "
                 + ", ".join(f"[{name}]" for name in SECTIONS)
             )
-        _check_name(str(file), section, None)
+            continue
+        if current_name(section) not in SECTIONS:
+            errors += filter(None, [problem_of_name(str(file), section, next(iter(keys), None))])
+            continue
         for key, value in keys.items():
-            _check_name(str(file), section, key)
+            if (problem := problem_of_name(str(file), section, key)) is not None:
+                errors.append(problem)
+                continue
             settings.append(Setting(str(file), current_name(section), key, value))
     warnings = [
-        renamed_in_file(str(file), old, document[old].keys() & document.get(new, {}).keys())
+        renamed_in_file(str(file), old, document[old].keys() & _keys(document.get(new)))
         for old, new in RENAMED_SECTIONS.items()
-        if old in document
+        if isinstance(document.get(old), dict)
     ]
-    return Layer(settings, warnings)
+    return Layer(settings, warnings, errors)
+
+
+def _keys(section: object) -> set[str]:
+    return set(section) if isinstance(section, dict) else set()
 
 
 def _read_environment(environ: Mapping[str, str]) -> Layer:
     former: list[Setting] = []
     present: list[Setting] = []
+    errors: list[str] = []
     if environ.get(DATA_DIR_VARIABLE):
         path = environ[DATA_DIR_VARIABLE]
         present.append(Setting(DATA_DIR_VARIABLE, "server", "data_dir", path))
@@ -112,7 +131,9 @@ def _read_environment(environ: Mapping[str, str]) -> Layer:
         if not name.startswith(ENV_PREFIX) or not separator:
             continue
         section, key = section.lower(), key.lower()
-        _check_name(name, section, key)
+        if (problem := problem_of_name(name, section, key)) is not None:
+            errors.append(problem)
+            continue
         new = current_name(section)
         setting = Setting(name, new, key, _parse_variable(new, key, text))
         (former if section in RENAMED_SECTIONS else present).append(setting)
@@ -126,7 +147,7 @@ def _read_environment(environ: Mapping[str, str]) -> Layer:
         )
         for setting in former
     ]
-    return Layer([*former, *present], warnings)
+    return Layer([*former, *present], warnings, errors)
 
 
 def _from_command_line(overrides: Mapping[str, Mapping[str, Any]]) -> Layer:
@@ -135,9 +156,9 @@ def _from_command_line(overrides: Mapping[str, Mapping[str, Any]]) -> Layer:
         for section, keys in overrides.items()
         for key, value in keys.items()
     ]
-    for setting in settings:
-        _check_name(setting.source, setting.section, setting.key)
-    return Layer(settings, [])
+    problems = [problem_of_name(one.source, one.section, one.key) for one in settings]
+    known = [one for one, problem in zip(settings, problems, strict=True) if problem is None]
+    return Layer(known, [], [problem for problem in problems if problem is not None])
 
 
 def _parse_variable(section: str, key: str, text: str) -> Any:
@@ -156,17 +177,3 @@ def _kind_of(section: str, key: str) -> Any:
     annotation = field_types(section)[key]
     annotation = getattr(annotation, "__origin__", annotation)
     return str if annotation is Literal else annotation
-
-
-def _check_name(source: str, section: str, key: str | None) -> None:
-    name = current_name(section)
-    if name not in SECTIONS:
-        raise ConfigError(
-            f"{source}: unknown section [{section}]; allowed: "
-            + ", ".join(f"[{name}]" for name in SECTIONS)
-        )
-    if key is not None and key not in field_types(name):
-        raise ConfigError(
-            f"{source}: unknown key {key!r} in [{section}]; allowed: "
-            + ", ".join(field_types(name))
-        )

@@ -4,10 +4,10 @@ from collections.abc import AsyncIterator
 
 from aiohttp import web
 
-from asgard_async.core.health import Readiness
+from asgard_async.core.health import ServiceReadiness
 from asgard_async.core.tasks import BackgroundTasks
 
-READINESS = web.AppKey("readiness", Readiness)
+READINESS = web.AppKey("readiness", ServiceReadiness)
 BACKGROUND = web.AppKey("background", BackgroundTasks)
 
 

@@ -3,7 +3,7 @@
 from collections.abc import Callable, Sequence
 
 
-class Readiness:
+class ServiceReadiness:
     """Tracks whether the service accepts jobs, which it does not while it starts or drains."""
 
     def __init__(self) -> None:

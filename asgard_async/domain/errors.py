@@ -58,6 +58,18 @@ class ArchiveNotKept(AsgardError):
         )
 
 
+class LogNotKept(AsgardError):
+    """The log of a finished job is no longer stored (404)."""
+
+    problem_type = "log-not-kept"
+
+    def __init__(self, job_id: str) -> None:
+        super().__init__(
+            f"The log of job {job_id} is no longer stored: [retention] deleted it, or it was lost"
+            " or not restored with the database."
+        )
+
+
 class JobNotFinished(AsgardError):
     """The operation requires a finished job (409)."""
 

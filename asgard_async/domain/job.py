@@ -185,6 +185,8 @@ class JobRun:
     started_at: datetime | None
     ended_at: datetime | None
     parent_run_id: str | None = None
+    metrics: Mapping[str, float | None] = field(default_factory=dict)
+    """The last values of its metrics, recorded only for the job's run; None if not finite."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -194,6 +196,16 @@ class JobTracking:
     run_id: str | None = None
     model_version: str | None = None
     runs: Sequence[JobRun] = ()
+
+    @property
+    def run(self) -> JobRun | None:
+        """The job's run; None without one."""
+        return next((run for run in self.runs if run.run_id == self.run_id), None)
+
+    @property
+    def metrics(self) -> Mapping[str, float | None]:
+        """The metrics of the job's run."""
+        return self.run.metrics if self.run is not None else {}
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -26,13 +26,17 @@ class Requester:
         """The only owner whose jobs are visible; None if all jobs are."""
         return None if self.reads_others else self.owner
 
+    def owns(self, job: Job) -> bool:
+        """Return whether a job is the requester's own: only then it may see secrets in it."""
+        return job.submitted_by == self.owner
+
     def check_reads(self, job: Job) -> None:
         """Refuse a job that is invisible, exactly as if it did not exist.
 
         Raises:
             JobNotFound: the job belongs to another owner, whose jobs are invisible.
         """
-        if not self.reads_others and job.submitted_by != self.owner:
+        if not self.reads_others and not self.owns(job):
             raise JobNotFound(job.job_id)
 
     def check_changes(self, job: Job) -> None:
@@ -43,7 +47,7 @@ class Requester:
             NotYourJob: the job belongs to another owner.
         """
         self.check_reads(job)
-        if not self.changes_others and job.submitted_by != self.owner:
+        if not self.changes_others and not self.owns(job):
             raise NotYourJob(job.job_id)
 
 

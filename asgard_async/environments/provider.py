@@ -81,11 +81,14 @@ class EnvironmentProvider:
         """Return whether the base environment satisfies all requirements."""
         return not self._base.missing(map(Requirement, requirements))
 
-    def spec_for(self, requirements: Sequence[str], *, job_id: str = "") -> EnvironmentSpec:
+    def spec_for(
+        self, requirements: Sequence[str], *, job_id: str = "", adds_mlflow: bool = True
+    ) -> EnvironmentSpec:
         """Return the environment for these requirements, reserved for the job if necessary."""
         return environment_spec_for(
             requirements,
             job_id=job_id,
+            adds_mlflow=adds_mlflow,
             index_url=self._config.index_url,
             extra_index_urls=self._config.extra_index_urls,
         )

@@ -58,16 +58,18 @@ def environment_spec_for(
     requirements: Sequence[str],
     *,
     job_id: str = "",
+    adds_mlflow: bool = True,
     index_url: str = "",
     extra_index_urls: Sequence[str] = (),
 ) -> EnvironmentSpec:
     """Return the environment for a job's valid requirements.
 
-    Unless the requirements include mlflow, it is added in the service's version.
+    With `adds_mlflow`, mlflow is added in the service's version unless the requirements include it.
     """
     parsed = [Requirement(text) for text in requirements]
     applicable = [requirement for requirement in parsed if applies(requirement)]
-    if not any(canonicalize_name(requirement.name) == "mlflow" for requirement in applicable):
+    names = {canonicalize_name(requirement.name) for requirement in applicable}
+    if adds_mlflow and "mlflow" not in names:
         applicable.append(Requirement(f"mlflow=={version('mlflow')}"))
     moving = {
         canonicalize_name(requirement.name)

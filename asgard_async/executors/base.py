@@ -163,9 +163,15 @@ class Executor(Protocol):
     # --- environments ---------------------------------------------------------------------
 
     def environment_for(
-        self, requirements: Sequence[str], *, job_id: str = ""
+        self,
+        requirements: Sequence[str],
+        *,
+        job_id: str = "",
+        imports: frozenset[str] | None = None,
     ) -> EnvironmentSpec | None:
         """Return the environment that a job's requirements need.
+
+        `imports` are the packages that the program may import; None if unknown.
 
         None if the base environment satisfies them, or if attempts create their environments when
         they start. In this case, the job skips phase ENVIRONMENT. May be called in any thread.

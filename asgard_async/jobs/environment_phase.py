@@ -43,7 +43,12 @@ class EnvironmentPhase:
         try:
             # in a thread: a thousand long requirements take a second
             environment = await asyncio.to_thread(
-                partial(self._executor.environment_for, job.spec.requirements, job_id=job.job_id)
+                partial(
+                    self._executor.environment_for,
+                    job.spec.requirements,
+                    job_id=job.job_id,
+                    imports=job.imports,
+                )
             )
         except Exception as error:
             logger.exception("requirements of job %s cannot be evaluated", job.job_id)

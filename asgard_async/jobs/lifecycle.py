@@ -257,6 +257,7 @@ class Lifecycle:
             log_tail=await self._log_tail(job),
             files=await files_left_by(self._executor, ended, _attempt(job)),
             resource_limits=self._executor.limits(job.spec.resources),
+            timeout_max=self._config.timeout_max,
             at=now(),
         )
         ran = ended.end in {End.EXITED, End.LOST}

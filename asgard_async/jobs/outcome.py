@@ -25,12 +25,13 @@ def outcome_of(
     log_tail: str,
     files: Collection[str] | None = None,
     resource_limits: ResourceLimits,
+    timeout_max: int,
     at: datetime,
 ) -> Outcome:
     """Return the outcome of an attempt of `job` that ran within `resource_limits`.
 
     `log_tail` is the end of its output, and `files` are those in its working directory, if known;
-    `at` replaces an unknown end time.
+    `timeout_max` is the longest timeout that the service allows; `at` replaces an unknown end time.
     """
     failed = failed_job(ended, job, log_tail=log_tail, files=files)
     reason, detail = _reason(ended, job, failed.exception, resource_limits)
@@ -38,7 +39,9 @@ def outcome_of(
         reason=reason,
         exit_code=ended.exit_code,
         signal=signal_name(ended.signal),
-        error=_error(reason, ended, job, failed, resource_limits),
+        error=_timed_out(job, timeout_max)
+        if reason is Reason.TIMEOUT
+        else _error(reason, ended, failed, resource_limits),
         detail=detail,
         ended_at=ended.ended_at or at,
         peak_memory_bytes=ended.peak_memory_bytes,
@@ -78,7 +81,6 @@ def _killed(ended: Ended) -> str | None:
 def _error(
     reason: Reason,
     ended: Ended,
-    job: Job,
     failed: FailedJob,
     resource_limits: ResourceLimits,
 ) -> str | None:
@@ -86,8 +88,6 @@ def _error(
     match reason:
         case Reason.SUCCEEDED:
             return None
-        case Reason.TIMEOUT:
-            return f"The script exceeded its timeout of {job.spec.timeout} s."
         case Reason.CANCELLED:
             return "The job was cancelled."
         case Reason.LOST:
@@ -115,6 +115,19 @@ def _error(
     if hint := hint_for(failed):
         cause = f"{cause} Hint: {hint}"
     return cause if exception is None else f"{cause}\n{exception}"
+
+
+def _timed_out(job: Job, timeout_max: int) -> str:
+    cause = f"The script exceeded its timeout of {job.spec.timeout} s."
+    if job.spec.timeout >= timeout_max:
+        return (
+            f"{cause} Hint: longer ones are not allowed here; the administrator can change that"
+            " ([jobs] timeout_max)."
+        )
+    return (
+        f"{cause} Hint: run it again with a longer one, up to {timeout_max} s here: `timeout` of an"
+        f" upload, or asgard retry {job.job_id} --timeout {min(2 * job.spec.timeout, timeout_max)}."
+    )
 
 
 def _oom_kills(ended: Ended) -> str:

@@ -39,6 +39,10 @@ class FileLogSource:
         """Return the path of a job's log, which may not exist."""
         return self._directory / job_id_of(job_id) / self._name
 
+    async def exists(self, job_id: str) -> bool:
+        """See `LogSource.exists`."""
+        return await asyncio.to_thread(os.path.lexists, self.path_of(job_id))
+
     async def size(self, job_id: str) -> int:
         """See `LogSource.size`."""
         return await asyncio.to_thread(_size, self.path_of(job_id))

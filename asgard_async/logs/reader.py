@@ -17,6 +17,10 @@ class LogReader:
     def __init__(self, source: LogSource) -> None:
         self._source = source
 
+    async def exists(self, job_id: str) -> bool:
+        """Return whether a job has a log; see `LogSource.exists`."""
+        return await self._source.exists(job_id)
+
     async def size(self, job_id: str) -> int:
         """Return the number of bytes that the job has written so far, including dropped ones."""
         return await self._source.size(job_id)

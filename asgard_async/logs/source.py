@@ -37,6 +37,9 @@ class TimedSlice(LogSlice):
 class LogSource(Protocol):
     """The logs of an executor's jobs. A job without output has an empty log."""
 
+    async def exists(self, job_id: str) -> bool:
+        """Return whether a job has a log, from the start of its script until it is deleted."""
+
     async def size(self, job_id: str) -> int:
         """Return the length of a job's log in bytes, including dropped ones."""
 

@@ -192,6 +192,22 @@ class MlflowGateway(MlflowConnection):
         )
         return [version async for page in pages for version in page.model_versions]
 
+    async def model_versions(
+        self, filter_text: str, *, limit: int, page_token: str
+    ) -> wire.ModelVersionsPage:
+        """A page of the matching versions, newest first; a smaller one if they are large."""
+        while True:
+            params = {"filter": filter_text, "order_by": "version_number DESC"}
+            params |= {"max_results": str(limit), "page_token": page_token}
+            try:
+                return await self.request(
+                    "GET", "model-versions/search", wire.ModelVersionsPage, params=params
+                )
+            except ResponseTooLarge:
+                if limit == 1:
+                    raise
+                limit = max(1, limit // 8)
+
     async def create_model_version(
         self,
         name: str,

@@ -25,6 +25,13 @@ class ModelVersionView(TypedDict):
     updated_at: str
 
 
+class ModelVersionsView(TypedDict):
+    """A page of the versions of a model, newest first."""
+
+    versions: list[ModelVersionView]
+    next_cursor: str | None
+
+
 class RegisteredModelView(TypedDict):
     """A registered model with the newest version of each stage, newest first.
 
@@ -63,6 +70,27 @@ async def get_model(gateway: MlflowGateway, name: str) -> RegisteredModelView:
     if _dictionary(model.tags).get(PROMPT_TAG, "").lower() == "true":
         raise TrackingNotFound(f"{name} is a prompt, not a model.")
     return view_model(model)
+
+
+async def list_versions(
+    gateway: MlflowGateway, name: str, *, limit: int, cursor: str = ""
+) -> ModelVersionsView:
+    """Return a page of the versions of a registered model, newest first.
+
+    Raises:
+        TrackingNotFound: there is no model with that name.
+    """
+    model = await get_model(gateway, name)
+    quote = next((quote for quote in ("'", '"') if quote not in name), None)
+    if quote is None:  # no filter can express the name
+        return {"versions": model["latest_versions"], "next_cursor": None}
+    page = await gateway.model_versions(
+        f"name = {quote}{name}{quote}", limit=limit, page_token=cursor
+    )
+    return {
+        "versions": [view_version(version) for version in page.model_versions],
+        "next_cursor": page.next_page_token or None,
+    }
 
 
 def view_model(model: wire.RegisteredModel) -> RegisteredModelView:

@@ -18,6 +18,7 @@ from asgard_async.mlflow.logged_models import choose_model
 from asgard_async.mlflow.refusals import MlflowInternalError, ResponseTooLarge
 from asgard_async.mlflow.registration import newest, register_for_job, versions_from
 from asgard_async.mlflow.resumed_runs import add_resumed_runs
+from asgard_async.mlflow.run_metrics import with_metrics
 from asgard_async.mlflow.runs import (
     MAX_RUNS,
     EndedJob,
@@ -162,6 +163,7 @@ class _Batch:
             except (TrackingNotFound, TrackingRejected) as error:
                 problem = f"The model was not registered: {error}"
                 logger.warning("%s", problem, extra={"job_id": job.job_id})
+        runs = await with_metrics(self._gateway, runs, found, run_id)
         tracking = JobTracking(run_id=run_id, model_version=version, runs=runs)
         return Reconciliation(tracking=tracking, problem=problem, choice=choice)
 

@@ -25,6 +25,8 @@ MAX_RUNS = 1000
 MAX_RUNS_PER_SEARCH = 5000
 """Runs in memory at a time; beyond that, jobs are looked up one by one."""
 EXPERIMENTS_PER_SEARCH = 1000
+RUNS_WITH_METRICS = 100
+"""Runs of a search whose metrics are kept."""
 CLOCK_MARGIN = timedelta(minutes=5)
 """Tolerance for runs that seem older than their job's script because the clock was set back."""
 PARENT_TAG = "mlflow.parentRunId"
@@ -45,15 +47,22 @@ class FoundRun:
     """The attempt that created the run, or the last one that wrote to it."""
     is_created: bool = True
     """False if another job or a person created the run."""
+    metrics: Mapping[str, float | None] | None = None
+    """The last values of its metrics; None if they were not kept."""
     is_own: bool = True
     """True if the job created or resumed the run; other runs are not ended with the job."""
 
     @classmethod
-    def of(cls, run: Run) -> "FoundRun":
+    def of(cls, run: Run, *, keeps_metrics: bool = True) -> "FoundRun":
         """The run as its tags describe it."""
         tags = run.selected_tags(TAGS)
         attempt = tags.get(ATTEMPT_TAG, "")
-        return cls(info=run.info, tags=tags, attempt=int(attempt) if attempt.isdecimal() else 0)
+        return cls(
+            info=run.info,
+            tags=tags,
+            attempt=int(attempt) if attempt.isdecimal() else 0,
+            metrics=run.first_metrics() if keeps_metrics else None,
+        )
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -138,7 +147,7 @@ async def _search(
     gateway: MlflowGateway, experiment_ids: Sequence[str], filter_text: str
 ) -> AsyncIterator[FoundRun]:
     """Yield the results of a search, using smaller pages if a response is too large."""
-    token, size = "", PAGE_SIZE
+    token, size, count = "", PAGE_SIZE, 0
     while True:
         try:
             page = await gateway.search_runs(
@@ -150,7 +159,11 @@ async def _search(
             size = max(1, size // 8)  # the page token is an offset, valid for any page size
             continue
         token = page.next_page_token
-        runs = [FoundRun.of(run) for run in page.runs]
+        runs = [
+            FoundRun.of(run, keeps_metrics=number < RUNS_WITH_METRICS)
+            for number, run in enumerate(page.runs, count)
+        ]
+        count += len(runs)
         del page  # it refers to the whole response
         for run in runs:
             yield run

@@ -1,13 +1,17 @@
 """The parts of MLflow's responses that Asgard reads. Other fields are skipped unparsed."""
 
+import math
 from collections.abc import Collection, Sequence
 from enum import StrEnum
 
 import msgspec
 
-NO_TAGS = msgspec.Raw(b"[]")
+EMPTY = msgspec.Raw(b"[]")
 MAX_TAG_CHARACTERS = 256
 """Longer values of Asgard's own tags are not Asgard's."""
+MAX_METRICS = 100
+SYSTEM_METRICS = "system/"
+"""The prefix of metrics that MLflow itself logs about the machine."""
 
 
 class MlflowRunStatus(StrEnum):
@@ -41,6 +45,13 @@ class Tag(WireObject, frozen=True):
     value: str = ""
 
 
+class Metric(WireObject, frozen=True):
+    """The last value of a metric; MLflow sends values that are not finite as text."""
+
+    key: str
+    value: float = 0.0
+
+
 class Experiment(WireObject, frozen=True):
     experiment_id: str
     name: str = ""
@@ -58,9 +69,10 @@ class RunInfo(WireObject, frozen=True):
 
 
 class RunData(WireObject, frozen=True):
-    """Tags in JSON, since a run may have any number: see `Run.selected_tags`."""
+    """Tags and metrics in JSON, since a run may have any number: see the methods of `Run`."""
 
-    tags: msgspec.Raw = NO_TAGS
+    tags: msgspec.Raw = EMPTY
+    metrics: msgspec.Raw = EMPTY
 
 
 class Run(WireObject, frozen=True):
@@ -71,13 +83,28 @@ class Run(WireObject, frozen=True):
         """Return those tags whose keys are asked for; values are never long."""
         return _selected(self.data.tags, keys)
 
+    def first_metrics(self) -> dict[str, float | None]:
+        """Return the values of MAX_METRICS metrics, by name and those of the system last.
+
+        None stands for a value that is not finite.
+        """
+        values = {
+            metric.key: metric.value
+            for metric in msgspec.json.decode(self.data.metrics, type=list[Metric], strict=False)
+        }
+        names = sorted(values, key=lambda name: (name.startswith(SYSTEM_METRICS), name))
+        return {
+            name: values[name] if math.isfinite(values[name]) else None
+            for name in names[:MAX_METRICS]
+        }
+
 
 class LoggedModelInfo(WireObject, frozen=True):
     model_id: str
     name: str = ""
     status: str = ""
     source_run_id: str | None = None
-    tags: msgspec.Raw = NO_TAGS
+    tags: msgspec.Raw = EMPTY
 
 
 class LoggedModel(WireObject, frozen=True):

@@ -10,6 +10,7 @@ from asgard_async.domain.errors import IdempotencyConflict
 from asgard_async.domain.job import Job, JobSpec
 from asgard_async.domain.status import Phase, Status
 from asgard_async.store.database import queries
+from asgard_async.store.filterable import filterable
 from asgard_async.store.rows import row_to_job, spec_to_row, to_json
 
 
@@ -73,7 +74,7 @@ def insert_job(
     )
     if new.script is not None:
         queries.insert_script(conn, job_seq=seq, content=new.script)
-    for key, value in new.spec.tags.items():
+    for key, value in filterable(new.spec):
         queries.insert_tag(conn, key=key, value=value, created_at=created_at, job_seq=seq)
     if new.idempotency_key is not None:
         queries.insert_key(

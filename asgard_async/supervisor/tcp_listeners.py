@@ -13,6 +13,7 @@ from dataclasses import dataclass
 from typing import Self
 
 from asgard_async.config import ConfigError
+from asgard_async.core.tcp_table import listener_on
 
 logger = logging.getLogger(__name__)
 
@@ -117,6 +118,9 @@ def _listen(
                 for opened in sockets:
                     opened.close()
                 reason = os.strerror(error.errno).lower() if error.errno else str(error)
+                if error.errno == errno.EADDRINUSE:
+                    holder = listener_on(address, port) or "another process"
+                    reason += f" by {holder}; stop it, or choose another with --port"
                 raise ConfigError(f"Cannot listen on {address}, port {port}: {reason}") from error
             if error.errno not in NO_IPV6:
                 refused.append(address)

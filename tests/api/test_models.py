@@ -4,7 +4,7 @@ from urllib.parse import quote
 
 import pytest
 
-from asgard_async.api.schemas.models import RegisteredModelSchema
+from asgard_async.api.schemas.models import ModelVersionListSchema, RegisteredModelSchema
 from asgard_async.api.schemas.status import StatusSchema
 from asgard_async.mlflow.component import MONITOR
 from tests.support.api_service import get_json, problem
@@ -27,6 +27,37 @@ async def test_models_are_listed_and_shown(tracked: Client, user: MlflowUser) ->
     assert [one["version"] for one in listed["latest_versions"]] == [version]
     assert listed["latest_versions"][0]["run_id"] == run
     assert await get_json(tracked, f"/mlops/models/{quote(name)}") == listed
+
+
+@pytest.mark.mlflow
+@pytest.mark.parametrize("base", ["plain", "it's", 'a "b"', "back\\slash % _"])
+async def test_all_versions_of_a_model_are_listed(
+    tracked: Client, user: MlflowUser, base: str
+) -> None:
+    name = fresh(base)
+    experiment = await user.experiment()
+    run = await user.run(experiment)
+    model = await user.log_model(experiment, run)
+    await user.register(name, run, model)
+    for _ in range(10):
+        await user.add_version(name, run, model)
+    path, seen = f"/mlops/models/{quote(name, safe='')}/versions", list[str]()
+    query = {"limit": "4"}
+    while True:
+        page = await get_json(tracked, path, **query)
+        assert not ModelVersionListSchema().validate(page)
+        seen += [version["version"] for version in page["versions"]]
+        if page["next_cursor"] is None:
+            break
+        query["cursor"] = page["next_cursor"]
+    assert seen == [str(number) for number in range(11, 0, -1)]
+    await problem(await tracked.get(path, params={"cursor": "abc"}), 422)
+    await problem(await tracked.get(path, params={"limit": "501"}), 422)
+
+
+@pytest.mark.mlflow
+async def test_versions_of_an_unknown_model_are_404(tracked: Client) -> None:
+    await problem(await tracked.get("/mlops/models/no-such-model/versions"), 404)
 
 
 @pytest.mark.mlflow

@@ -106,6 +106,18 @@ async def test_only_administrators_change_jobs_of_nobody(clients: Clients) -> No
         assert response.status == 202
 
 
+async def test_only_owners_see_values_of_variables(clients: Clients) -> None:
+    job_id = await queued_job(clients, ADA, environment_vars={"SECRET": "hunter2"})
+    names = {"SECRET": None}
+    for name, seen in ((ADA, {"SECRET": "hunter2"}), (BOB, names), (EVE, names), (ROOT, names)):
+        document = await clients.get(name, f"{JOBS}/{job_id}")
+        assert document["environment_vars"] == seen
+    of_nobody = await queued_job(clients, "", environment_vars={"SECRET": "hunter2"})
+    for name in SCOPES:
+        response = await clients.send(name, "GET", f"{JOBS}/{of_nobody}")
+        assert "hunter2" not in await response.text()
+
+
 async def test_a_retry_of_anothers_job_drops_its_variables(clients: Clients) -> None:
     job_id = await queued_job(clients, ADA, environment_vars={"SECRET": "hunter2"})
     response = await clients.send(ROOT, "POST", f"{JOBS}/{job_id}/retry")

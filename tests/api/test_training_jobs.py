@@ -59,7 +59,7 @@ async def test_a_job_is_shown_while_it_runs(shared_api: Client) -> None:
     assert document["queue_position"] == 1
     assert (document["requirements"], document["tags"]) == (["numpy"], {"a": "b"})
     assert document["created_at"].endswith("Z")
-    assert "environment_vars" not in document
+    assert document["environment_vars"] == {}
 
 
 async def test_the_outcome_is_shown_only_when_final(api: Client) -> None:
@@ -203,9 +203,33 @@ async def test_jobs_can_be_filtered(api: Client) -> None:
     assert await listed(api, experiment_name="a\0b") == []
 
 
+async def test_jobs_are_filtered_by_what_they_were_given(api: Client) -> None:
+    a = await queued(
+        api,
+        args=("--fast", "a b", "--fast"),
+        params={"lr": 0.1, "on": True, "name": "0.1"},
+        environment_vars={"EPOCHS": "3"},
+        tags={"team": "x"},
+    )
+    b = await queued(api, params={"lr": 0.1}, environment_vars={"EPOCHS": "4", "SECRET": "s3cret"})
+    assert await listed(api, param="lr:0.1") == [b.job_id, a.job_id]
+    assert await listed(api, param="lr:0.1", arg="--fast", tag="team:x") == [a.job_id]
+    assert await listed(api, param="on:true") == await listed(api, param="name:0.1") == [a.job_id]
+    assert await listed(api, arg="a b", environment_var="EPOCHS") == [a.job_id]
+    assert await listed(api, environment_var="SECRET") == [b.job_id]
+    assert await listed(api, arg="a b", environment_var="SECRET") == []
+    assert await listed(api, environment_var="s3cret") == []
+    page = await get_json(api, JOBS, param="lr:0.1", environment_var="EPOCHS", limit="1")
+    again = {"param": "lr:0.1", "environment_var": "EPOCHS", "cursor": page["next_cursor"]}
+    assert await listed(api, **again) == [a.job_id]
+    assert page["jobs"][0]["params"] == {"lr": 0.1}
+    assert (await get_json(api, JOBS, arg="a b"))["jobs"][0]["args"] == [*a.spec.args]
+
+
 @pytest.mark.parametrize(
     ("name", "value"),
     [
+        ("param", "lr"),
         ("status", "done"),
         ("status", ""),
         ("limit", "0"),

@@ -63,6 +63,7 @@ async def test_a_job_is_followed_from_the_queue_to_its_end(one_slot: Client) -> 
         "run_id": None,
         "model_version": None,
         "offset": len("begun\ngone on\n"),
+        "log_kept": True,
     }
     times = [frame["time"] for frame in stream.frames if frame["type"] == "log"]
     assert all(times)  # not sorted: a clock may be set back

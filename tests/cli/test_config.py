@@ -28,6 +28,21 @@ def test_an_invalid_value_is_reported_with_its_place(tmp_path: Path) -> None:
     assert "Traceback" not in done.stderr
 
 
+def test_all_errors_are_printed_with_the_nearest_names(tmp_path: Path) -> None:
+    file = tmp_path / "asgard.toml"
+    file.write_text("[server]\nprot = 1\nport = 'http'\n[job]\n[jobs]\nmax_body_bytes = 5\n")
+    done = asgard("config", "check", "--config", file)
+    assert done.returncode == 2
+    assert len([line for line in done.stderr.splitlines() if f"{file}: " in line]) == 4
+    for text in (
+        "did you mean 'port'?",
+        "did you mean [jobs]?",
+        "did you mean 'max_body_bytes' in [server] or [mlflow]?",
+        "[server] port: expected an integer",
+    ):
+        assert text in done.stderr
+
+
 def test_a_renamed_section_is_reported(tmp_path: Path) -> None:
     file = tmp_path / "asgard.toml"
     file.write_text("[edges]\nidle_seconds = 9\n")

@@ -64,6 +64,7 @@ async def test_migrating_beside_a_running_service_is_refused(service: Service) -
 
 
 def test_commands_without_a_database_say_so(tmp_path: Path) -> None:
+    (tmp_path / "none").mkdir()
     for command in (["backup", str(tmp_path / "copy")], ["migrate"]):
         done = asgard("db", *command, "--data-dir", tmp_path / "none")
         assert done.returncode == 1

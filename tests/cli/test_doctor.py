@@ -26,6 +26,11 @@ def examine(data_dir: Path, **environ: str) -> tuple[int, Findings]:
 
 def test_doctor_before_the_first_start(tmp_path: Path) -> None:
     code, found = examine(tmp_path / "data")
+    assert (code, found["data directory"]["level"]) == (1, "fail")
+    assert "--create" in found["data directory"]["remedy"]
+    assert not (tmp_path / "data").exists()
+    done = asgard("doctor", "--json", "--create", "--data-dir", tmp_path / "data")
+    code, found = done.returncode, {one["about"]: one for one in json.loads(done.stdout)}
     assert code == 0
     assert found["service"]["remedy"] == "asgard serve"
     assert found["access"]["remedy"] == "asgard token create"
@@ -33,7 +38,6 @@ def test_doctor_before_the_first_start(tmp_path: Path) -> None:
     for depends_on_machine_and_user in ("open files", "limits"):
         assert levels.pop(depends_on_machine_and_user) in {"ok", "warn"}
     assert set(levels.values()) == {"ok"}
-    assert not (tmp_path / "data").exists()
 
 
 def test_a_renamed_section_is_a_warning(tmp_path: Path) -> None:
@@ -118,6 +122,7 @@ def test_doctor_finds_a_missing_artifact_driver(tmp_path: Path) -> None:
 def test_doctor_reaches_an_mlflow_with_a_password(
     tmp_path: Path, protected_mlflow: ProtectedMlflow
 ) -> None:
+    (tmp_path / "data").mkdir(mode=0o700)
     code, found = examine(tmp_path / "data", **protected_mlflow.settings())
     assert (code, found["MLflow"]["level"]) == (0, "ok"), found
     mistyped = protected_mlflow.settings(ASGARD_MLFLOW__PASSWORD="mistyped")

@@ -2,12 +2,16 @@
 
 import tarfile
 import zipfile
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from io import BytesIO
 from pathlib import Path
 
 import pytest
 
-from asgard_async.cli.entrypoint import candidates
+from asgard_async.cli.entrypoint import candidates, entrypoint_for
+from asgard_async.client.directory import write_archive
+from asgard_async.client.directory_contents import Contents
+from asgard_async.client.submission import upload_of
 from tests.support.preloaded_command import asgard
 from tests.support.service import Service
 from tests.support.terminal import in_terminal
@@ -50,6 +54,28 @@ async def test_the_only_script_is_run(shared: Service, tmp_path: Path, form: str
     done = asgard("run", upload, ASGARD_URL=shared.url)
     assert (done.returncode, done.stdout) == (0, "this is src/train.py\n"), done.stderr
     assert "asgard: Running src/train.py." in done.stderr
+
+
+def test_a_directory_is_walked_once(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    directory = project(tmp_path / "project", "train.py", "data/rows.csv", "data/.hidden")
+    walked: list[Path] = []
+    iterdir = Path.iterdir
+
+    def counted(path: Path) -> Iterator[Path]:
+        walked.append(path)
+        return iterdir(path)
+
+    monkeypatch.setattr(Path, "iterdir", counted)
+    upload, chosen = entrypoint_for(directory, None)
+    assert chosen == "train.py"
+    with upload_of(upload, None, script_name=None, entrypoint=chosen, fields={}) as (body, _):
+        assert callable(body)
+    assert sorted(walked) == [directory, directory / "data"]
+    packed = BytesIO()
+    assert isinstance(upload, Contents)
+    write_archive(upload, packed)
+    with tarfile.open(fileobj=BytesIO(packed.getvalue())) as tar:
+        assert tar.getnames() == ["data", "data/rows.csv", "train.py"]
 
 
 def test_several_scripts_are_named(tmp_path: Path) -> None:

@@ -47,7 +47,8 @@ def test_paths_in_findings_and_errors_are_escaped(tmp_path: Path) -> None:
     assert f"data{ESCAPED}" in printed("doctor", "--data-dir", data_dir)
     for command in (("db", "migrate"), ("gc",), ("token", "list")):
         output = printed(*command, "--data-dir", data_dir)
-        assert output.startswith("Error: ")
+        assert output.startswith("Data directory: ")
+        assert "\nError: " in output
         assert f"data{ESCAPED}" in output
 
 
@@ -60,7 +61,7 @@ def test_the_output_of_a_failed_build_is_escaped(
     monkeypatch.setattr(env, "_build", fail)
     with pytest.raises(SystemExit):
         main.main(["env", "build", "-r", "idna", "--data-dir", str(tmp_path)])
-    assert capsys.readouterr().err == f"Error: error: the build failed\n{ESCAPED}\n"
+    assert capsys.readouterr().err.endswith(f"Error: error: the build failed\n{ESCAPED}\n")
 
 
 def test_json_is_free_of_control_characters(capsys: pytest.CaptureFixture[str]) -> None:

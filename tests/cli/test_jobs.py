@@ -91,6 +91,24 @@ async def test_json_output_equals_the_response(shared: Service) -> None:
     assert {**job, **shown, "logs": None} == {**shown, "links": job["links"]}
 
 
+async def test_what_a_job_was_given_is_shown_and_found(shared: Service) -> None:
+    name = f"given {secrets.token_hex(4)}"
+    given = {"args": ["--fast"], "params": {"lr": 0.1}, "environment_vars": {"EPOCHS": "3"}}
+    job_id = await shared.submit("print()", experiment_name=name, **given)
+    await shared.submit("print()", experiment_name=name)
+    for chosen in (("--param", "lr=0.1"), ("--arg=--fast",), ("--env", "EPOCHS")):
+        (found,) = parsed(shared, "jobs", "--experiment", name, *chosen)
+        assert (found["job_id"], found["params"], found["args"]) == (
+            job_id,
+            {"lr": 0.1},
+            ["--fast"],
+        )
+    shown = output(shared, "show", job_id)
+    for line in ("args --fast", "params lr=0.1", "environment vars EPOCHS=3"):
+        assert line in " ".join(shown.split())
+    assert asgard("jobs", "--param", "lr", ASGARD_URL=shared.url).returncode == 2
+
+
 async def test_escape_sequences_in_names_are_not_obeyed(shared: Service) -> None:
     job_id = await shared.submit("print()", experiment_name=HOSTILE_NAME)
     await shared.finished(job_id)
@@ -198,6 +216,20 @@ async def test_logs_are_printed_as_json_lines(shared: Service) -> None:
     assert "".join(event.get("text", "") for event in events) == "a\né\n"
     assert events[-1]["type"] == "end"
     assert events[-1]["reason"] == "succeeded"
+
+
+async def test_status_shows_the_bounds_of_timeouts(shared: Service) -> None:
+    _, status = await shared.get("/mlops/status")
+    bounds = status["timeout"]
+    within = f"{bounds['min']} to {bounds['max']}"
+    assert f"{bounds['default']} s unless a job asks for another, {within} s" in " ".join(
+        output(shared, "status").split()
+    )
+    assert parsed(shared, "status")["timeout"] == bounds
+    assert "asgard status" in " ".join(asgard("run", "--help").stdout.split())
+    _, refused = await shared.upload("print()", timeout=bounds["max"] + 1)
+    (message,) = refused["errors"]["timeout"]
+    assert message.startswith(f"Must be {within} seconds; the administrator sets")
 
 
 async def test_status_shows_an_unreachable_mlflow(shared: Service) -> None:

@@ -10,6 +10,8 @@ from pathlib import Path
 
 import pytest
 
+from asgard_async.config import ConfigError
+from asgard_async.config.data_directory import DataDirectory
 from tests.support.asgard_command import asgard
 from tests.support.eventually import eventually
 from tests.support.service import NOWHERE, WITHOUT_MLFLOW, Service
@@ -51,7 +53,53 @@ def test_a_file_that_is_not_a_database_stops_the_start(tmp_path: Path) -> None:
 
 def test_a_port_in_use_stops_the_start(tmp_path: Path, unused_tcp_port: int) -> None:
     with socket.create_server(("127.0.0.1", unused_tcp_port)):
-        refused(tmp_path, "address already in use", "--port", str(unused_tcp_port))
+        program = Path("/proc/self/comm").read_text().strip()
+        holder = f"{program} (pid {os.getpid()}, uid {os.geteuid()})"
+        data, port = tmp_path / "new" / "data", str(unused_tcp_port)
+        for embedded in ("", NOWHERE):
+            message = refused(data, f"address already in use by {holder};", port, mlflow=embedded)
+            assert message.startswith(f"Error: Cannot listen on 127.0.0.1, port {port}: ")
+            assert not (tmp_path / "new").exists()
+
+
+@pytest.mark.skipif(os.geteuid() != 0, reason="becomes another user")
+def test_a_hidden_holder_of_the_port_is_named_by_user(tmp_path: Path, unused_tcp_port: int) -> None:
+    home = tmp_path / "home"
+    home.mkdir()
+    os.chown(home, 12345, 12345)
+    for path in (tmp_path, *tmp_path.parents):
+        if path.stat().st_mode & 0o001 == 0:
+            pytest.skip("the directory is private")
+    with socket.create_server(("127.0.0.1", unused_tcp_port)):
+        done = asgard("serve", "--port", str(unused_tcp_port), "--data-dir", home / "data")
+    if "cannot run" not in done.stderr:
+        assert "already in use by a process of uid 0;" in done.stderr
+
+
+def test_a_failed_start_leaves_only_what_was_there(tmp_path: Path, unused_tcp_port: int) -> None:
+    (tmp_path / "mine").mkdir()
+    (tmp_path / "tokens.json").write_text("[]")
+    with socket.create_server(("127.0.0.1", unused_tcp_port)):
+        refused(tmp_path, "already in use", str(unused_tcp_port))
+    assert sorted(path.name for path in tmp_path.iterdir()) == ["mine", "tokens.json"]
+    newer = tmp_path / "newer"
+    newer.mkdir()
+    with sqlite3.connect(newer / "asgard.db") as connection:
+        connection.execute("PRAGMA user_version = 9999")
+    connection.close()
+    refused(newer, "the database has schema 9999")
+    assert [path.name for path in newer.iterdir()] == ["asgard.db"]
+
+
+def test_a_lock_whose_file_is_removed_is_taken_again(tmp_path: Path) -> None:
+    data = DataDirectory(root=tmp_path)
+    descriptor = data.lock()
+    data.service_lock.unlink()
+    again = data.lock()  # of a new file
+    with pytest.raises(ConfigError, match="Another Asgard service uses"):
+        data.lock()
+    os.close(descriptor)
+    os.close(again)
 
 
 def test_a_failed_start_exits_despite_open_resources(tmp_path: Path) -> None:
@@ -85,16 +133,10 @@ async def test_standard_descriptors_are_never_reused(tmp_path: Path) -> None:
         await service.close()
 
 
-def refused(data_dir: Path, reason: str, *arguments: str) -> None:
-    done = asgard(
-        "serve",
-        "--port",
-        "0",
-        "--data-dir",
-        data_dir,
-        *arguments,
-        ASGARD_MLFLOW__TRACKING_URI=NOWHERE,
-    )
+def refused(data_dir: Path, reason: str, port: str = "0", *, mlflow: str = NOWHERE) -> str:
+    settings = {"ASGARD_MLFLOW__TRACKING_URI": mlflow}
+    done = asgard("serve", "--port", port, "--data-dir", data_dir, **settings)
     assert done.returncode == 1
     assert reason in done.stderr
     assert "Traceback" not in done.stderr
+    return done.stderr.splitlines()[-1]

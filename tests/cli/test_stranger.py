@@ -256,7 +256,7 @@ def test_a_linked_data_directory_is_the_strangers(stranger: Stranger) -> None:
 
 def test_a_missing_directory_is_made_by_its_parents_owner(stranger: Stranger) -> None:
     new = stranger.home / "new" / "data"
-    assert asgard("token", "create", "--data-dir", new).returncode == 0
+    assert asgard("token", "create", "--create", "--data-dir", new).returncode == 0
     assert new.stat().st_uid == new.parent.stat().st_uid == STRANGER
 
 

@@ -39,8 +39,8 @@ async def test_a_public_address_needs_a_token_first(tmp_path: Path) -> None:
     data = tmp_path / "da ta"
     refused = asgard("serve", "--host", "0.0.0.0", "--port", "0", "--data-dir", data)  # noqa: S104
     assert refused.returncode == 1
-    assert f"asgard token create --data-dir '{data}'" in refused.stderr
-    secret = token(data, "create", "--scope", "read", "--scope", "admin")
+    assert f"asgard token create --data-dir '{data}' --create" in refused.stderr
+    secret = token(data, "create", "--create", "--scope", "read", "--scope", "admin")
     assert json.loads(token(data, "list", "--json"))[0]["scope"] == "admin"
     settings = WITHOUT_MLFLOW | {"ASGARD_SERVER__HOST": "0.0.0.0"}  # noqa: S104
     async with running_service(data, settings) as service:
@@ -52,7 +52,7 @@ async def test_a_public_address_needs_a_token_first(tmp_path: Path) -> None:
 def test_token_errors_are_reported(tmp_path: Path) -> None:
     data = tmp_path / "data"
     assert "no data directory" in asgard("token", "list", "--data-dir", data).stderr
-    token(data, "create", "--name", "ci")
+    token(data, "create", "--create", "--name", "ci")
     again = asgard("token", "create", "--name", "ci", "--data-dir", data)
     assert again.returncode == 1
     assert "already" in again.stderr

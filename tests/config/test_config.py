@@ -161,9 +161,24 @@ def test_an_invalid_variable_is_named() -> None:
 @pytest.mark.parametrize(
     ("text", "complaint"),
     [
-        ("[server]\nprot = 1\n", "unknown key 'prot' in [server]; allowed: host, port, "),
-        ("[sever]\nport = 1\n", "unknown section [sever]; allowed: [server], [http], "),
-        ("[sever]\n", "unknown section [sever]; allowed: [server], [http], "),
+        (
+            "[server]\nprot = 1\n",
+            "unknown key 'prot' in [server]; did you mean 'port'? allowed: host, ",
+        ),
+        (
+            "[sever]\nport = 1\n",
+            "unknown section [sever]; did you mean [server]? allowed: [server], ",
+        ),
+        (
+            "[sever]\n",
+            "unknown section [sever]; did you mean [server]? allowed: [server], [http], ",
+        ),
+        ("[x]\nport = 1\n", "unknown section [x]; did you mean [server] or [mlflow]? allowed: "),
+        ("[x]\nyyyyyy = 1\n", "unknown section [x]; allowed: "),
+        (
+            "[server]\ntimeout_maximum = 1\n",
+            "unknown key 'timeout_maximum' in [server]; did you mean 'timeout_max' in [jobs]? ",
+        ),
         ("port = 1\n", "key 'port' is outside a section; allowed sections: [server], "),
         ("[server\n", "invalid TOML: "),
     ],
@@ -180,6 +195,28 @@ def test_an_unknown_name_or_broken_file_is_an_error(
 def test_a_misspelt_variable_is_an_error(name: str) -> None:
     with pytest.raises(ConfigError, match=f"^{name}: unknown "):
         load_config(environ={name: "1"})
+
+
+def test_all_errors_are_reported_at_once(tmp_path: Path) -> None:
+    text = "top = 1\n[server]\nport = 'x'\nprot = 1\n[jbos]\na = 1\n[jobs]\ntimeout_min = 0\n"
+    environ = {"ASGARD_LOGS__NOTHING": "1", "ASGARD_MLFLOW__USERNAME": "u"}
+    with pytest.raises(ConfigError) as caught:
+        from_text(tmp_path, text, **environ)
+    lines = str(caught.value).splitlines()
+    found = [line.partition(": ")[2] for line in lines]
+    assert len(found) == 6
+    for start in (
+        "key 'top' is outside",
+        "unknown key 'prot'",
+        "unknown section [jbos]; did you mean [jobs]?",
+        "unknown key 'nothing' in [logs]",
+        "[server] port: expected an integer",
+        "[jobs] timeout_min: ",
+    ):
+        assert any(one.startswith(start) for one in found), start
+    with pytest.raises(ConfigError) as caught:
+        from_text(tmp_path, "[jobs]\ntimeout_max = 70\n[sever]\n", **environ)
+    assert len(str(caught.value).splitlines()) == 4  # contradictions as well
 
 
 def test_an_unreadable_file_is_named(tmp_path: Path) -> None:

@@ -66,7 +66,10 @@ def test_a_variable_overrides_the_file_under_any_name(tmp_path: Path) -> None:
 
 
 def test_an_unknown_key_of_a_former_name_is_an_error(tmp_path: Path) -> None:
-    with pytest.raises(ConfigError, match=r"unknown key 'idle' in \[edges\]; allowed: max_conn"):
+    with pytest.raises(
+        ConfigError,
+        match=r"unknown key 'idle' in \[edges\]; did you mean 'idle_seconds'\? allowed: max",
+    ):
         from_text(tmp_path, "[edges]\nidle = 9\n")
     with pytest.raises(ConfigError, match=r"^ASGARD_EDGES__IDLE: unknown key 'idle' in \[edges\]"):
         load_config(environ={"ASGARD_EDGES__IDLE": "9"})

@@ -14,6 +14,8 @@ def test_mlflow_is_added_in_the_service_version() -> None:
     )
     assert environment_spec_for(["MLflow<3"]).requirements == ("mlflow<3",)
     assert len(environment_spec_for(["mlflow-skinny"]).requirements) == 2
+    assert environment_spec_for(["xgboost"], adds_mlflow=False).requirements == ("xgboost",)
+    assert environment_spec_for(["mlflow<3"], adds_mlflow=False).requirements == ("mlflow<3",)
 
 
 @pytest.mark.parametrize(

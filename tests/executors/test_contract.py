@@ -54,6 +54,14 @@ async def prints(executor: Executor, text: str) -> None:
     await eventually(printed, what=f"the attempt prints {text!r}")
 
 
+async def test_an_attempt_without_output_has_a_log(executor: Executor) -> None:
+    assert not await executor.logs.exists(JOB)
+    await executor.start(request("pass"))
+    assert await executor.logs.exists(JOB)
+    await executor.wait(ATTEMPT)
+    assert (await executor.logs.exists(JOB), await log_of(executor)) == (True, "")
+
+
 # --- outcomes ---------------------------------------------------------------------------------
 
 

@@ -163,3 +163,25 @@ async def test_a_killed_build_is_rebuilt_from_scratch(service: Service, site: Si
     await service.start()
     job = await service.finished(job_id, within=BUILD_SECONDS)
     assert (job["status"], job["error"]) == ("completed", None), job
+
+
+PACKAGES = """
+from importlib.metadata import distributions
+import small
+print(sorted(one.name for one in distributions()))
+"""
+
+
+async def test_only_programs_that_import_mlflow_get_it(site: Site) -> None:
+    async with running_service(site.data_dir, site.settings) as service:
+
+        async def packages(script: str) -> str:
+            job = await service.finished(await service.submit(script, requirements=["small"]))
+            assert job["reason"] == "succeeded", job
+            return str(job["logs"].splitlines()[-1])
+
+        assert "'small'" in await packages(PACKAGES)
+        assert "'mlflow'" not in await packages(PACKAGES)
+        assert "'mlflow'" in await packages(f"{PACKAGES}\n__import__('mlflow')")
+        # the environment with mlflow is there now
+        assert "'mlflow'" in await packages(PACKAGES)

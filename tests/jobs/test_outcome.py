@@ -8,6 +8,12 @@ import msgspec
 import pytest
 import pytest_asyncio
 
+from asgard_async.core.timestamps import now
+from asgard_async.domain.attempt import End, Ended, Stop
+from asgard_async.domain.job import Job, JobSpec
+from asgard_async.domain.status import Phase, Reason
+from asgard_async.jobs.outcome import outcome_of
+from asgard_async.supervisor.limits.resource_limits import ResourceLimits
 from tests.support.service import WITHOUT_MLFLOW, Service, running_service
 
 pytestmark = pytest.mark.service
@@ -100,6 +106,7 @@ async def test_killing_after_the_grace_period_is_recorded(shared: Service) -> No
     script = "import signal, time\nsignal.signal(15, signal.SIG_IGN)\ntime.sleep(60)"
     job = await shared.finished(await shared.submit(script, timeout=1))
     assert (job["reason"], job["signal"]) == ("timeout", "SIGKILL")
+    assert f"asgard retry {job['job_id']} --timeout 2." in job["error"]
     assert "was killed" in job["history"][-2]["detail"]
 
 
@@ -147,3 +154,26 @@ async def test_a_job_has_a_clean_environment(limited: Service) -> None:
     context = msgspec.json.decode(variables["MLFLOW_RUN_CONTEXT"])
     assert context["asgard.job_id"] == job_id
     assert context["team"] == "x"
+
+
+def test_the_error_of_the_longest_timeout_names_the_setting() -> None:
+    spec = JobSpec(
+        script_name="train.py",
+        experiment_name="e",
+        model_name="m",
+        script_sha256="0" * 64,
+        timeout=60,
+    )
+    job = Job(seq=1, job_id="0000000a", spec=spec, phase=Phase.RUNNING, created_at=now())
+    ended = Ended(end=End.EXITED, signal=15, stop=Stop.TIMEOUT)
+    for timeout_max, remedy in (60, "[jobs] timeout_max"), (90, "--timeout 90."):
+        outcome = outcome_of(
+            ended,
+            job,
+            log_tail="",
+            resource_limits=ResourceLimits(),
+            timeout_max=timeout_max,
+            at=now(),
+        )
+        assert outcome.reason is Reason.TIMEOUT
+        assert remedy in str(outcome.error)

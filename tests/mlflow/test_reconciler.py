@@ -2,6 +2,7 @@
 
 import tracemalloc
 
+import msgspec
 import pytest
 from aiohttp import web
 
@@ -9,6 +10,7 @@ from asgard_async.domain.errors import TrackingUnavailable
 from asgard_async.domain.job import JobTracking
 from asgard_async.domain.status import Reason
 from asgard_async.mlflow import runs as runs_module
+from asgard_async.mlflow import wire
 from asgard_async.mlflow.address import MlflowAddress
 from asgard_async.mlflow.connection import MAX_RESPONSE_BYTES
 from asgard_async.mlflow.gateway import MlflowGateway
@@ -336,3 +338,37 @@ async def test_only_the_newest_of_too_many_runs_are_listed(
     assert len(reconciled[script.job_id].tracking.runs) == 3
     assert reconciled[script.job_id].tracking.run_id in made
     assert "3 runs or more" in (reconciled[script.job_id].problem or "")
+
+
+async def test_only_the_jobs_run_keeps_its_metrics(
+    gateway: MlflowGateway, script: Script, user: MlflowUser, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    first, last = await script.run(ended=20), await script.run(ended=30)
+    for run_id in (first, last):
+        values = {"rmse": 0.5, "loss": "NaN", "zero": 0, "system/cpu": 7.0}
+        values |= {f"m{n:03}": n for n in range(100)}
+        metrics = [{"key": k, "value": v, "timestamp": ms(after(9))} for k, v in values.items()]
+        await user.call("POST", "runs/log-batch", {"run_id": run_id, "metrics": metrics})
+        await user.call(
+            "POST",
+            "runs/log-metric",
+            {"run_id": run_id, "key": "rmse", "value": 0.25, "timestamp": ms(after(10))},
+        )
+    for kept in (100, 0):  # without them, they are read separately
+        monkeypatch.setattr(runs_module, "RUNS_WITH_METRICS", kept)
+        tracking = (await reconcile_one(gateway, ended_job(script.job_id))).tracking
+        assert tracking.run_id == last
+        assert tracking.metrics["loss"] is None
+        assert tracking.metrics["m098"] == 98
+        assert len(tracking.metrics) == 100
+        assert [run.run_id for run in tracking.runs if run.metrics] == [last]
+
+
+async def test_names_of_metrics_are_sorted_and_bounded() -> None:
+    data = wire.RunData(
+        metrics=msgspec.Raw(
+            b'[{"key": "system/cpu", "value": 1}, {"key": "b"}, {"key": "a", "value": "Infinity"}]'
+        )
+    )
+    run = wire.Run(info=wire.RunInfo(run_id="r", experiment_id="1"), data=data)
+    assert [*run.first_metrics().items()] == [("a", None), ("b", 0.0), ("system/cpu", 1.0)]

@@ -13,6 +13,8 @@ import pytest_asyncio
 from aiohttp import FormData
 
 from asgard_async.cli.commands.gc import _collect
+from asgard_async.client import AsyncAsgardClient, EndEvent, LogNotKept
+from asgard_async.client.follow import poll_events
 from asgard_async.config import load_config
 from asgard_async.config.data_directory import DataDirectory
 from asgard_async.store import archives as archive_store
@@ -115,7 +117,9 @@ async def test_each_kind_is_removed_and_the_rest_stays(tmp_path: Path, service: 
         assert "was deleted by [retention]" in answer[1]["detail"]
 
     gc(service, logs_days=1)
-    assert (await service.job(old))["logs"] == ""
+    job = await service.job(old)
+    assert (job["logs"], job["log_kept"]) == ("", False)
+    await says_that_the_log_is_gone(service, old)
 
     gone = gc(service, jobs_days=1)
     assert {(one["kind"], one["name"]) for one in gone} == {("job", old), ("job", archived)}
@@ -239,3 +243,31 @@ def test_gc_prints_readable_text(tmp_path: Path) -> None:
     assert done.returncode == 1
     assert "There is no database" in done.stderr
     assert list(tmp_path.iterdir()) == []
+
+
+async def says_that_the_log_is_gone(service: Service, job_id: str) -> None:
+    """The API, the client and the commands do not show an empty log."""
+    path = f"/mlops/training/jobs/{job_id}/logs"
+    for query in ("", "?tail=5", "?offset=0&limit=9", "?follow=true"):
+        status, document = await service.get(path + query)
+        assert (status, document["type"]) == (404, "urn:asgard:problem:log-not-kept")
+        assert "is no longer stored" in document["detail"]
+    async with AsyncAsgardClient(service.url) as client:
+        assert not (await client.get(job_id)).log_kept
+        with pytest.raises(LogNotKept):
+            async for _ in client.logs(job_id):
+                pass
+        for events in (
+            client.log_events(job_id, follow=True),
+            client.log_events(job_id, follow=True, tail=3),
+            poll_events(client._transport, job_id, 0),
+        ):
+            *_, end = [event async for event in events]
+            assert isinstance(end, EndEvent)
+            assert (end.log_kept, end.reason) == (False, "succeeded")
+    for arguments, code in ((), 1), (("-f",), 0), (("-f", "-n", "1"), 0):
+        done = asgard("logs", *arguments, job_id, ASGARD_URL=service.url)
+        assert (done.returncode, done.stdout) == (code, "")
+        assert done.stderr.count("no longer stored") == 1
+    shown = asgard("show", job_id, ASGARD_URL=service.url)
+    assert "no longer stored" in shown.stdout

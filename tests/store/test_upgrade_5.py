@@ -157,7 +157,10 @@ def objects(file: Path) -> set[tuple[str, str, str]]:
 def test_every_row_of_every_table_is_kept(old: Path) -> None:
     before, jobs, schema = tables(old), kept_columns(old), objects(old)
     assert bring_up_to_date(old)[0] == "0006_spec.sql"
-    assert tables(old) == before
+    after = tables(old)
+    given = [row for row in after["job_tags"] if row[0].startswith("asgard.")]
+    assert after | {"job_tags": [row for row in after["job_tags"] if row not in given]} == before
+    assert {row[1] for row in given} == {"Ä", "QUOTE"}  # names of variables
     assert kept_columns(old) == jobs
     assert len(jobs) == JOBS
     added = {("index", name, "jobs") for name in ("jobs_by_owner", "jobs_in_queue_by_owner")}

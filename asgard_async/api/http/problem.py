@@ -36,6 +36,7 @@ STATUS_OF: Mapping[type[AsgardError], int] = {
     errors.JobNotFound: 404,
     errors.NotYourJob: 403,
     errors.ArchiveNotKept: 404,
+    errors.LogNotKept: 404,
     errors.JobNotFinished: 409,
     errors.IdempotencyConflict: 409,
     errors.QueueFull: 429,

@@ -167,6 +167,10 @@ class TextMap(fields.Dict):
         return messages + [message for check in self.check_text if (message := check(text))]
 
 
+SCALAR = {"type": ["string", "number", "boolean"]}
+"""Metadata of a value that is text, a number, true or false."""
+
+
 class ScalarMap(TextMap):
     """An object of bounded size whose values are text, numbers, true or false."""
 
@@ -175,7 +179,7 @@ class ScalarMap(TextMap):
     value_message = "The value must be text, a number, true or false."
 
     def __init__(self, **kwargs: Any) -> None:
-        values: fields.Field[Any] = fields.Raw(metadata={"type": ["string", "number", "boolean"]})
+        values: fields.Field[Any] = fields.Raw(metadata=SCALAR)
         super().__init__(values=values, **kwargs)
 
 

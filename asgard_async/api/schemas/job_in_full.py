@@ -1,6 +1,7 @@
 """The representation of a job with all its details; see `api.schemas.jobs`.
 
-The fields of a submission, except those in `HIDDEN`, are added automatically.
+The fields of a submission, except those in `HIDDEN`, are added automatically. `api.views` adds the
+fields in `COMPUTED`, which depend on more than the job.
 """
 
 from collections.abc import Collection, Mapping
@@ -12,7 +13,6 @@ from marshmallow import Schema, fields
 from asgard_async.api.schemas.fields import (
     Flag,
     Number,
-    ScalarMap,
     TextList,
     TextMap,
     WholeNumber,
@@ -28,7 +28,12 @@ from asgard_async.domain.job import JobSpec
 from asgard_async.domain.status import ColdReason, Isolation, Phase, Start, Status
 
 HIDDEN = frozenset({"script_content", "environment_vars", "idempotency_key"})
-"""Fields of a submission that responses never show."""
+"""Fields of a submission that are not shown as they were submitted."""
+
+COMPUTED = (
+    *("timings", "queue_position", "history", "logs"),
+    *("environment_vars", "run_url", "log_kept"),
+)
 
 
 def _shown(schema: Schema, *, but: Collection[str] = ()) -> dict[str, fields.Field[Any]]:
@@ -66,8 +71,6 @@ def _shown_field(field: fields.Field[Any], *, is_nullable: bool) -> fields.Field
             return fields.Float(**options)
         case TextList():
             return fields.List(fields.String(), **options)
-        case ScalarMap():
-            return fields.Dict(keys=fields.String(), values=field.value_field, **options)
         case TextMap():
             return fields.Dict(keys=fields.String(), values=fields.String(), **options)
         case _:
@@ -136,8 +139,32 @@ class JobInFullSchema(JobSchema):
         metadata={"description": "Seconds spent in each phase."},
     )
     queue_position = fields.Integer(required=True, allow_none=True)
+    environment_vars = fields.Dict(
+        keys=fields.String(),
+        values=fields.String(allow_none=True),
+        required=True,
+        metadata={
+            "description": "Environment variables of the script. The values are null unless the"
+            " job belongs to the token of the request."
+        },
+    )
     runs = fields.List(
         fields.Nested(RunSchema), required=True, metadata={"source": "tracking.runs"}
+    )
+    run_url = fields.String(
+        required=True,
+        allow_none=True,
+        metadata={"description": "The page of the run `run_id` in MLflow."},
+    )
+    metrics = fields.Dict(
+        keys=fields.String(),
+        values=fields.Float(allow_none=True),
+        required=True,
+        metadata={
+            "source": "tracking.metrics",
+            "description": "The last values of the metrics of the run `run_id`, at most 100; null"
+            " stands for a value that is not finite.",
+        },
     )
     requirements = fields.List(
         fields.String(),
@@ -183,12 +210,19 @@ class JobInFullSchema(JobSchema):
     resources = nested_in_job(ResourcesSchema)
     limits = nested_in_job(AskedLimitsSchema)
     history = fields.List(fields.Nested(HistoryEntrySchema), required=True)
+    log_kept = fields.Boolean(
+        required=True,
+        metadata={
+            "description": "false if the log of the finished job is no longer stored: [retention]"
+            " deleted it, or it was lost or not restored with the database."
+        },
+    )
     logs = fields.String(metadata={"description": "Absent with ?logs=none."})
 
     class Meta:
         include = _shown(
             ArchiveSubmissionSchema(),
-            but={"script_name", "experiment_name", "model_name", "requirements", "resources"},
+            but={*JobSchema().fields, "requirements", "resources"},
         )
         example: Mapping[str, Any] = {
             **JobSchema.Meta.example,
@@ -197,6 +231,10 @@ class JobInFullSchema(JobSchema):
             "duration_seconds": 12.5,
             "timings": {"queued": 0.125, "starting": 0.125, "running": 12.5, "recording": 1.5},
             "queue_position": None,
+            "environment_vars": {"EPOCHS": "3"},
+            "run_url": "http://127.0.0.1:5000/#/experiments/1/runs/"
+            "0a1b2c3d4e5f60718293a4b5c6d7e8f9",
+            "metrics": {"rmse": 0.25},
             "runs": [
                 {
                     "run_id": "0a1b2c3d4e5f60718293a4b5c6d7e8f9",
@@ -223,5 +261,6 @@ class JobInFullSchema(JobSchema):
                     "detail": None,
                 }
             ],
+            "log_kept": True,
             "logs": "hello\n",
         }

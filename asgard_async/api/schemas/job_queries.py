@@ -12,7 +12,7 @@ from asgard_async.domain.status import Status
 MAX_PAGE = 500
 
 
-class TagFilter(fields.String):
+class PairFilter(fields.String):
     """`key:value`; the key ends at the first colon."""
 
     def _deserialize(
@@ -30,7 +30,19 @@ class JobListQuery(Schema):
     status = fields.Enum(Status, by_value=True)
     experiment_name = fields.String()
     model_name = fields.String()
-    tag = TagFilter(metadata={"description": "key:value", "example": "team:fraud"})
+    tag = PairFilter(metadata={"description": "key:value", "example": "team:fraud"})
+    arg = fields.String(
+        metadata={"description": "One of the arguments.", "example": "--verbose"},
+    )
+    param = PairFilter(
+        metadata={
+            "description": "name:value of a parameter; numbers, true and false as in JSON.",
+            "example": "lr:0.1",
+        }
+    )
+    environment_var = fields.String(
+        metadata={"description": "The name of an environment variable.", "example": "EPOCHS"}
+    )
     created_after = Moment()
     owner = fields.String(
         metadata={"description": "The token that submitted the job.", "example": "ci"}

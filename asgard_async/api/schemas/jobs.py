@@ -10,6 +10,7 @@ from typing import Any
 
 from marshmallow import Schema, fields
 
+from asgard_async.api.schemas.fields import SCALAR
 from asgard_async.core.timestamps import rfc3339
 from asgard_async.domain.status import Phase, Reason, Status
 
@@ -68,6 +69,17 @@ class JobSchema(Schema):
     script_name = fields.String(required=True, metadata={"source": "spec.script_name"})
     experiment_name = fields.String(required=True, metadata={"source": "spec.experiment_name"})
     model_name = fields.String(required=True, metadata={"source": "spec.model_name"})
+    args = fields.List(
+        fields.String(),
+        required=True,
+        metadata={"source": "spec.args", "description": "Command-line arguments of the script."},
+    )
+    params = fields.Dict(
+        keys=fields.String(),
+        values=fields.Raw(metadata=SCALAR),
+        required=True,
+        metadata={"source": "spec.params", "description": "Parameters of the script."},
+    )
     status = fields.Enum(Status, by_value=True, required=True)
     phase = fields.Enum(Phase, by_value=True, required=True)
     reason = fields.Enum(
@@ -108,6 +120,8 @@ class JobSchema(Schema):
             "script_name": "train.py",
             "experiment_name": "churn",
             "model_name": "churn",
+            "args": ["--verbose"],
+            "params": {"lr": 0.1, "depth": 6},
             "status": "completed",
             "phase": "finished",
             "reason": "succeeded",

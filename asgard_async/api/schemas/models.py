@@ -3,9 +3,9 @@
 import re
 
 from marshmallow import Schema, fields
-from marshmallow.validate import Length
+from marshmallow.validate import Length, Range, Regexp
 
-from asgard_async.api.schemas.fields import TextMap, as_validator, documented, no_nul
+from asgard_async.api.schemas.fields import QueryNumber, TextMap, as_validator, documented, no_nul
 from asgard_async.api.schemas.submission_rules import (
     MAX_ENTRIES,
     MAX_MODEL_NAME,
@@ -16,6 +16,7 @@ from asgard_async.api.schemas.submission_rules import (
 
 MAX_DESCRIPTION = 5000
 """The limit of MLflow's registry."""
+MAX_VERSIONS = 500
 RUN_ID = "[a-zA-Z0-9][a-zA-Z0-9_-]{0,255}"
 
 
@@ -73,6 +74,28 @@ class ModelVersionSchema(Schema):
             "created_at": "2026-01-31T12:00:14.250000Z",
             "updated_at": "2026-01-31T12:00:14.250000Z",
         }
+
+
+class ModelVersionListSchema(Schema):
+    """A page of the versions of a registered model, newest first."""
+
+    versions = fields.List(fields.Nested(ModelVersionSchema), required=True)
+    next_cursor = fields.String(
+        required=True, allow_none=True, metadata={"description": "null on the last page."}
+    )
+
+    class Meta:
+        example = {"versions": [ModelVersionSchema.Meta.example], "next_cursor": None}
+
+
+class ModelVersionsQuery(Schema):
+    """The part of the versions to return."""
+
+    cursor = fields.String(
+        validate=Regexp(r"^[A-Za-z0-9+/=_-]{1,200}\Z", error="Pass 'next_cursor' unchanged."),
+        metadata={"description": "The `next_cursor` of the previous page."},
+    )
+    limit = QueryNumber(load_default=100, validate=Range(1, MAX_VERSIONS))
 
 
 class RegisteredModelSchema(Schema):

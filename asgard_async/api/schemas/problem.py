@@ -13,6 +13,7 @@ from asgard_async.api.http.problem import (
     Problem,
     problem_of_refusal,
 )
+from asgard_async.api.schemas.status import identity_fields
 from asgard_async.auth.errors import NotAuthenticated, ScopeTooSmall
 from asgard_async.auth.token import Scope
 from asgard_async.domain import errors
@@ -44,6 +45,7 @@ class NotReadySchema(ProblemSchema):
     """The reasons why the service accepts no jobs."""
 
     reasons = fields.List(fields.String(), required=True)
+    instance, data_dir = identity_fields()
 
 
 EXAMPLES: Mapping[int, Problem] = {

@@ -7,6 +7,14 @@ from asgard_async.domain.status import Isolation
 from asgard_async.supervisor.limits.mechanisms import Mechanism
 
 
+class TimeoutBoundsSchema(Schema):
+    """The timeouts that jobs may have, in seconds."""
+
+    default = fields.Integer(required=True)
+    min = fields.Integer(required=True)
+    max = fields.Integer(required=True)
+
+
 class StatusSchema(Schema):
     """The status of the service, and of MLflow at the last check."""
 
@@ -31,6 +39,7 @@ class StatusSchema(Schema):
     )
     age_seconds = fields.Float(required=True, allow_none=True)
     mlflow_latency_ms = fields.Float(required=True, allow_none=True)
+    timeout = fields.Nested(TimeoutBoundsSchema, required=True)
     version = fields.String(required=True)
     timestamp = fields.String(required=True, metadata={"format": "date-time"})
 
@@ -46,9 +55,18 @@ class StatusSchema(Schema):
             "checked_at": "2026-01-31T12:00:00.000000Z",
             "age_seconds": 2.5,
             "mlflow_latency_ms": 12.5,
+            "timeout": {"default": 300, "min": 60, "max": 3600},
             "version": "0.1.0",
             "timestamp": "2026-01-31T12:00:02.500000Z",
         }
+
+
+def identity_fields() -> tuple[fields.String, fields.String]:
+    """Return the fields that only the service's own user sees."""
+    return (
+        fields.String(metadata={"description": "Id of the data directory; only for the own user."}),
+        fields.String(metadata={"description": "The data directory; only for the own user."}),
+    )
 
 
 class LiveSchema(Schema):
@@ -82,6 +100,7 @@ class ReadySchema(Schema):
         required=True,
         metadata={"description": "Mechanism that enforces each limit of jobs; see [limits]."},
     )
+    instance, data_dir = identity_fields()
 
     class Meta:
         example = {

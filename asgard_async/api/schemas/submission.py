@@ -120,6 +120,12 @@ def entrypoint_field(*, required: bool = False) -> fields.String:
     )
 
 
+TIMEOUT_ERROR = (
+    "Must be {min} to {max} seconds; the administrator sets these bounds ([jobs] timeout_min,"
+    " timeout_max)."
+)
+
+
 class SubmissionSchema(Schema):
     """An upload as JSON; `to_submission` converts the loaded fields."""
 
@@ -128,7 +134,7 @@ class SubmissionSchema(Schema):
         self.limits = limits = limits or SubmissionLimits()
         # fields belong to the instance, so the document shows the configured limits
         timeout, script = self.fields["timeout"], self.fields.get("script_content")
-        timeout.validators = [Range(limits.timeout_min, limits.timeout_max)]
+        timeout.validators = [Range(limits.timeout_min, limits.timeout_max, error=TIMEOUT_ERROR)]
         timeout.load_default = limits.timeout_default
         resources = self.fields["resources"]
         assert isinstance(resources, fields.Nested)  # noqa: S101

@@ -22,7 +22,13 @@ async def data_directory(config: Config, data: DataDirectory) -> Finding:
     """Check that the data directory belongs to this user, is writable and private."""
     about, root = "data directory", data.root
     if not root.exists():
-        return Finding(about, Level.OK, f"{root} is created at the first start")
+        return Finding(
+            about,
+            Level.FAIL,
+            f"there is no {root}",
+            "name the service's with --data-dir, or its address in ASGARD_URL; before the first"
+            " start, --create makes it",
+        )
     status = root.stat()
     if status.st_uid != os.geteuid():
         return Finding(

@@ -13,6 +13,7 @@ import click
 
 from asgard_async.cli.data_directory import (
     become_owner,
+    check_exists,
     import_late_modules,
     load_data_directory,
     open_data_directory,
@@ -107,6 +108,7 @@ def migrate(file: Path | None, data_dir: str | None) -> None:
 
 
 def _check_existing(data: DataDirectory) -> None:
+    check_exists(data)
     if not data.database.exists():
         raise click.ClickException(f"There is no database in {data.root}; see --data-dir")
 

@@ -16,7 +16,12 @@ from asgard_async.cli.checks.mlflow import mlflow
 from asgard_async.cli.checks.service import service
 from asgard_async.cli.checks.storage import clock, data_directory, database, disk
 from asgard_async.cli.data_directory import open_data_directory
-from asgard_async.cli.options import config_option, data_dir_option, json_option
+from asgard_async.cli.options import (
+    config_option,
+    create_option,
+    data_dir_option,
+    json_option,
+)
 from asgard_async.cli.sanitiser import one_line
 from asgard_async.config import Config
 from asgard_async.config.data_directory import DataDirectory
@@ -45,19 +50,21 @@ MARKS = {Level.OK: ("ok", "green"), Level.WARN: ("warn", "yellow"), Level.FAIL: 
 @click.command()
 @config_option
 @data_dir_option
+@create_option
 @json_option
-def doctor(file: Path | None, data_dir: str | None, as_json: bool) -> None:
+def doctor(file: Path | None, data_dir: str | None, creates: bool, as_json: bool) -> None:
     """Check this installation and suggest fixes.
 
-    Works with or without a running service, and changes nothing. Exits with status 1 if a check
-    fails; warnings do not count.
+    Works with or without a running service, and changes nothing without --create. Exits
+    with status 1 if a check fails; warnings do not count.
 
     \b
     Examples:
       asgard doctor
+      asgard doctor --create    # before the first start
       asgard doctor --data-dir /srv/asgard --json
     """
-    config, data = open_data_directory(file, data_dir)
+    config, data = open_data_directory(file, data_dir, creates=creates, must_exist=False)
     findings = asyncio.run(_run_checks(config, data))
     if as_json:
         click.echo(json.dumps([finding.as_dict() for finding in findings], indent=2))

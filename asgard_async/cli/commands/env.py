@@ -11,6 +11,7 @@ import click
 from asgard_async.cli.data_directory import open_data_directory
 from asgard_async.cli.options import (
     config_option,
+    create_option,
     data_dir_option,
     json_option,
     requirements_option,
@@ -62,6 +63,7 @@ def list_environments(file: Path | None, data_dir: str | None, as_json: bool) ->
 @env.command()
 @config_option
 @data_dir_option
+@create_option
 @click.option(
     "-r", "requirement", multiple=True, metavar="REQ", help="Add a requirement; repeatable."
 )
@@ -69,6 +71,7 @@ def list_environments(file: Path | None, data_dir: str | None, as_json: bool) ->
 def build(
     file: Path | None,
     data_dir: str | None,
+    creates: bool,
     requirement: tuple[str, ...],
     requirements_file: Path | None,
 ) -> None:
@@ -87,7 +90,7 @@ def build(
     if not requirements:
         raise click.UsageError("Give at least one requirement: -r NAME, or --requirements FILE.")
     # as the service's user: a build script is untrusted code and must not run as root
-    config, data = open_data_directory(file, data_dir, runs_programs=True)
+    config, data = open_data_directory(file, data_dir, creates=creates, runs_programs=True)
     try:
         parse_requirements(
             requirements, direct_references=config.environments.allow_direct_references

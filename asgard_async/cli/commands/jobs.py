@@ -31,7 +31,8 @@ REFRESH_SECONDS = 1.0
 NO_JOBS = "No matching jobs."
 STATUSES = ("queued", "running", "completed", "failed", "cancelled")
 LISTED = (
-    *("job_id", "script_name", "experiment_name", "model_name", "status", "phase", "reason"),
+    *("job_id", "script_name", "experiment_name", "model_name", "args", "params"),
+    *("status", "phase", "reason"),
     *("created_at", "started_at", "completed_at", "run_id", "model_version", "error", "retry_of"),
     "submitted_by",
 )
@@ -43,6 +44,9 @@ LISTED = (
 @click.option("--experiment", metavar="NAME", help="Show only jobs of this experiment.")
 @click.option("--model", metavar="NAME", help="Show only jobs that train this model.")
 @click.option("--tag", metavar="K=V", help="Show only jobs with this tag.")
+@click.option("--param", metavar="K=V", help="Show only jobs with this parameter.")
+@click.option("--arg", metavar="TEXT", help="Show only jobs with this argument (--arg=--fast).")
+@click.option("--env", metavar="K", help="Show only jobs with this environment variable.")
 @click.option(
     "--since",
     type=click.DateTime(["%Y-%m-%d", "%Y-%m-%dT%H:%M:%S"]),
@@ -71,6 +75,9 @@ async def jobs(
     experiment: str | None,
     model: str | None,
     tag: str | None,
+    param: str | None,
+    arg: str | None,
+    env: str | None,
     since: datetime | None,
     mine: bool,
     owner: str | None,
@@ -89,16 +96,17 @@ async def jobs(
       asgard jobs
       asgard jobs --status failed --since 2026-01-31
       asgard jobs --mine --watch
+      asgard jobs --param lr=0.1 --json | jq '.[] | [.job_id, .params.depth]'
       asgard jobs --all --json | jq -r '.[].job_id'
     """
-    key, equals, value = (tag or "").partition("=")
-    if tag is not None and not (key and equals):
-        raise click.BadParameter(f"{tag!r} is not of the form K=V.", param_hint="'--tag'")
     filters: dict[str, Any] = {
         "status": status,
         "experiment_name": experiment,
         "model_name": model,
-        "tags": {key: value} if tag else None,
+        "tags": _pair("--tag", tag),
+        "params": _pair("--param", param),
+        "arg": arg,
+        "environment_var": env,
         "created_after": since.astimezone(UTC) if since else None,
         "mine": mine,
         "owner": owner,
@@ -114,6 +122,15 @@ async def jobs(
         print_table(_table(matching))
     else:
         click.echo(NO_JOBS, err=True)
+
+
+def _pair(option: str, text: str | None) -> dict[str, str] | None:
+    if text is None:
+        return None
+    key, equals, value = text.partition("=")
+    if not (key and equals):
+        raise click.BadParameter(f"{text!r} is not of the form K=V.", param_hint=f"'{option}'")
+    return {key: value}
 
 
 async def _fetch(client: "AsyncAsgardClient", filters: dict[str, Any]) -> list["Job"]:

@@ -20,6 +20,11 @@ from asgard_async.cli.output import print_json_line
 if TYPE_CHECKING:
     from asgard_async.client import AsyncAsgardClient, Event
 
+NOT_KEPT = (
+    "The log is no longer stored: [retention] deleted it, or it was lost or not restored with the"
+    " database."
+)
+
 
 @click.command()
 @click.argument("job_id", metavar="JOB")
@@ -81,6 +86,8 @@ async def logs(
                         print_json_line(_describe(event))
                     elif not isinstance(event, EndEvent):
                         await view.show(event)
+                    if isinstance(event, EndEvent) and not event.log_kept:
+                        await view.note(NOT_KEPT)
         finally:
             if not as_json:
                 await view.close()

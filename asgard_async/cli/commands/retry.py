@@ -16,7 +16,7 @@ if TYPE_CHECKING:
 @click.command()
 @click.argument("job_id", metavar="JOB")
 @click.argument("arguments", nargs=-1, metavar="[-- ARGS…]")
-@submission_options(experiment="the job's", model="the job's")
+@submission_options(experiment="the job's", model="the job's", timeout="the job's")
 @json_option
 @client_command()
 async def retry(

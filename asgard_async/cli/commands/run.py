@@ -31,7 +31,11 @@ DETACH_SECONDS = 2.0
 @click.option(
     "--entrypoint", metavar="FILE", help="The .py file to run in an archive or a directory."
 )
-@submission_options(experiment="the script's name", model="the experiment's name")
+@submission_options(
+    experiment="the script's name",
+    model="the experiment's name",
+    timeout="the service's, 300 unless configured",
+)
 @click.option("--detach", is_flag=True, help="Print the job's ID and leave it running.")
 @click.option("--raw", is_flag=True, help="Do not filter control sequences on a terminal.")
 @json_option
@@ -81,7 +85,7 @@ async def run(
     """
     from asgard_async.cli.job_view import print_note
 
-    chosen = entrypoint_for(script, entrypoint)
+    upload, chosen = entrypoint_for(script, entrypoint)
     if chosen != entrypoint:
         print_note(f"Running {chosen}.")
     name = _name_of(script)
@@ -93,7 +97,7 @@ async def run(
     }
     try:
         with _warnings_as_notes():
-            job = await client.submit(script, **specification)
+            job = await client.submit(upload, **specification)
     except (ValueError, OSError) as error:
         raise Failure(one_line(str(error)), NO_RESULT) from error
     if detach:
@@ -159,11 +163,10 @@ async def _follow(url: str, job: "Job", *, as_json: bool, raw: bool) -> None:
     if finished_job is None:
         print_note(await _detached_message(url, job.job_id))
         raise SystemExit(NO_RESULT)
-    async with connect(url) as client:
-        if as_json:
-            print_json(as_document(finished_job))
-        else:
-            await print_summary(client, finished_job)
+    if as_json:
+        print_json(as_document(finished_job))
+    else:
+        print_summary(finished_job)
     raise SystemExit(exit_code_of(finished_job))
 
 

@@ -83,6 +83,7 @@ def _refuse_public(config: Config) -> None:
             f"[server] host: {host} is not a loopback address, and without tokens anyone who can"
             " connect could run code on this machine. Create a token first: asgard token create"
             f" --data-dir {shlex.quote(str(config.data_dir))}"
+            f"{'' if config.data_dir.is_dir() else ' --create'}"
         )
 
 
@@ -92,6 +93,7 @@ async def _serve(config: Config, *, drain: bool) -> None:
     from asgard_async.api.http.runner import create_runner
     from asgard_async.api.http.systemd_sockets import sockets_from_systemd
     from asgard_async.app import create_app
+    from asgard_async.config.component import START_STATE, StartState
     from asgard_async.jobs.component import drain as drain_app
     from asgard_async.supervisor.subreaper import adopt_orphans
 
@@ -103,11 +105,13 @@ async def _serve(config: Config, *, drain: bool) -> None:
     adopt_orphans()
     app = create_app(config)
     app[LISTENERS] = []
+    app[START_STATE] = start = StartState()
     app[SYSTEMD_SOCKETS] = sockets_from_systemd(os.environ)
     runner = create_runner(app, shutdown_timeout=STOP_SECONDS)
     try:
         await runner.setup()
         urls = await accept_connections(runner)
+        start.is_complete = True
         logger.info("asgard %s listens on %s", __version__, " and ".join(urls))
         await stop.wait()
         logger.info("stopping; running jobs continue")

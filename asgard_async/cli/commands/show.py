@@ -17,6 +17,7 @@ from asgard_async.cli.output import (
     size,
     status_cell,
 )
+from asgard_async.cli.summary import run_fields
 from asgard_async.domain.job import argument_text
 
 if TYPE_CHECKING:
@@ -47,7 +48,9 @@ async def show(client: "AsyncAsgardClient", *, job_id: str, as_json: bool) -> No
     for name, value in _fields(job).items():
         if value:
             fields.append((name, multi_line_cell(value) if name == "error" else cell(value)))
-    fields += [("run", cell(f"{run.run_id} {run.status} {run.name or ''}")) for run in job.runs]
+    if job.run_id is not None:
+        fields += run_fields(job)
+    fields += [("runs", cell(f"{run.run_id} {run.status} {run.name or ''}")) for run in job.runs]
     for entry in job.history:
         change = f"{local_time(entry.at)}  {entry.phase}"
         fields.append(("history", cell(f"{change}: {entry.detail}" if entry.detail else change)))
@@ -78,7 +81,10 @@ def _text(name: str, value: object) -> str | None:
         case tuple():
             return ", ".join(value)
         case dict():
-            return ", ".join(f"{key}={argument_text(text)}" for key, text in value.items())
+            return ", ".join(
+                key if text is None else f"{key}={argument_text(text)}"
+                for key, text in value.items()
+            )
         case int() if name == "timeout":
             return duration(value)
         case _:
@@ -96,6 +102,7 @@ def _fields(job: "Job") -> dict[str, str | None]:
         else "",
     ]
     return {
+        "log": None if job.log_kept else "no longer stored",
         "queue": None if job.queue_position is None else f"number {job.queue_position}",
         "script": f"{job.script_name} → {job.entrypoint}" if job.entrypoint else job.script_name,
         "experiment": job.experiment_name,

@@ -9,7 +9,7 @@ from asgard_async.cli.options import json_option
 from asgard_async.cli.output import cell, print_fields, print_json, status_cell
 
 if TYPE_CHECKING:
-    from asgard_async.client import AsyncAsgardClient
+    from asgard_async.client import AsyncAsgardClient, ServiceStatus
 
 
 @click.command()
@@ -41,8 +41,16 @@ async def status(client: "AsyncAsgardClient", *, as_json: bool) -> None:
             ("service", cell(f"{client.url}, Asgard {service.version}")),
             ("accepts jobs", cell(accepts_jobs)),
             ("jobs", cell(counts or "none")),
+            ("timeout", cell(_timeouts(service))),
             ("MLflow", mlflow),
             ("models", cell(service.registered_models)),
             ("experiments", cell(service.active_experiments)),
         ]
     )
+
+
+def _timeouts(service: "ServiceStatus") -> str | None:
+    bounds = service.timeout
+    if bounds is None:
+        return None
+    return f"{bounds.default} s unless a job asks for another, {bounds.min} to {bounds.max} s"

@@ -9,7 +9,12 @@ import click
 from asgard_async.auth.token import Scope, Token
 from asgard_async.auth.token_file import NameTaken, NoSuchToken, TokenFile
 from asgard_async.cli.data_directory import open_data_directory
-from asgard_async.cli.options import config_option, data_dir_option, json_option
+from asgard_async.cli.options import (
+    config_option,
+    create_option,
+    data_dir_option,
+    json_option,
+)
 from asgard_async.cli.sanitiser import one_line
 from asgard_async.config import ConfigError
 from asgard_async.core.timestamps import now, rfc3339
@@ -27,6 +32,7 @@ def token() -> None:
 @token.command()
 @config_option
 @data_dir_option
+@create_option
 @click.option("--name", metavar="NAME", help="The token's owner or purpose.  [default: its ID]")
 @click.option(
     "--scope",
@@ -39,6 +45,7 @@ def token() -> None:
 def create(
     file: Path | None,
     data_dir: str | None,
+    creates: bool,
     name: str | None,
     scope: tuple[str, ...],
     as_json: bool,
@@ -52,8 +59,9 @@ def create(
       asgard token create --name ci
       export ASGARD_TOKEN=$(asgard token create --name laptop --scope admin)
       asgard token create --name dashboard --scope read
+      asgard token create --data-dir /srv/asgard --create   # before the first start
     """
-    tokens = _tokens(file, data_dir, create_directory=True)
+    tokens = _tokens(file, data_dir, creates=creates)
     scopes = [Scope(value) for value in scope] or [Scope.SUBMIT]
     highest = max(scopes, key=list(Scope).index)
     if name is not None and not (name.isprintable() and 0 < len(name) <= 100):
@@ -133,17 +141,8 @@ def revoke(file: Path | None, data_dir: str | None, token_id: str) -> None:
         click.echo("That was the last token; the API stays closed until you create one.", err=True)
 
 
-def _tokens(
-    file: Path | None, data_dir: str | None, *, create_directory: bool = False
-) -> TokenFile:
-    _, data = open_data_directory(file, data_dir)
-    if create_directory:
-        try:
-            data.make()
-        except ConfigError as error:
-            raise click.ClickException(str(error)) from error
-    elif not data.root.is_dir():
-        raise click.ClickException(f"There is no data directory {data.root}; see --data-dir")
+def _tokens(file: Path | None, data_dir: str | None, *, creates: bool | None = None) -> TokenFile:
+    _, data = open_data_directory(file, data_dir, creates=creates)
     return TokenFile(data.tokens)
 
 

@@ -1,5 +1,6 @@
 """Reading, listing, cancelling, retrying and deleting jobs."""
 
+import json
 from collections.abc import AsyncGenerator, Mapping
 from contextlib import nullcontext
 from datetime import UTC, datetime
@@ -33,6 +34,9 @@ class JobCalls(Connection):
         experiment_name: str | None = None,
         model_name: str | None = None,
         tags: Mapping[str, str] | None = None,
+        arg: str | None = None,
+        params: Mapping[str, bool | int | float | str] | None = None,
+        environment_var: str | None = None,
         created_after: datetime | None = None,
         owner: str | None = None,
         mine: bool = False,
@@ -47,23 +51,27 @@ class JobCalls(Connection):
             experiment_name: the exact name.
             model_name: the exact name.
             tags: one tag and its value.
+            arg: one of the command-line arguments.
+            params: one parameter and its value.
+            environment_var: the name of an environment variable.
             created_after: an aware datetime.
             owner: the name of the token that submitted the jobs.
             mine: only jobs that were submitted with this client's token.
             limit: maximum number of jobs; default: all.
 
         Raises:
-            ValueError: there is more than one tag, or the datetime is naive.
+            ValueError: there is more than one tag or parameter, or the datetime is naive.
         """
-        if tags is not None and len(tags) > 1:
-            raise ValueError("tags= accepts one tag.")
         if created_after is not None and created_after.tzinfo is None:
             raise ValueError("created_after needs a time zone, as in datetime.now(UTC).")
         filters: dict[str, str | int | None] = {
             "status": status,
             "experiment_name": experiment_name,
             "model_name": model_name,
-            "tag": next((f"{key}:{value}" for key, value in (tags or {}).items()), None),
+            "tag": _one("tags", tags),
+            "arg": arg,
+            "param": _one("params", params),
+            "environment_var": environment_var,
             "created_after": created_after.astimezone(UTC).isoformat() if created_after else None,
             "owner": owner,
             "mine": "true" if mine else None,
@@ -128,3 +136,17 @@ class JobCalls(Connection):
     async def script(self, job: Job | str) -> bytes:
         """Return a job's script or archive as it was uploaded."""
         return (await self._transport.get(*JOBS, id_of(job), "script")).body
+
+
+def _one(name: str, pairs: Mapping[str, bool | int | float | str] | None) -> str | None:
+    """Return the only pair as `key:value`; None if there is none.
+
+    Raises:
+        ValueError: there is more than one.
+    """
+    if not pairs:
+        return None
+    if len(pairs) > 1:
+        raise ValueError(f"{name}= accepts one {name.removesuffix('s')}.")
+    ((key, value),) = pairs.items()
+    return f"{key}:{value if isinstance(value, str) else json.dumps(value)}"

@@ -6,7 +6,7 @@ from contextlib import aclosing
 from asgard_async.client import follow as following
 from asgard_async.client import log
 from asgard_async.client.calls.connection import Connection
-from asgard_async.client.errors import AsgardError
+from asgard_async.client.errors import AsgardError, LogNotKept
 from asgard_async.client.events import Event
 from asgard_async.client.jobs import Job, id_of
 from asgard_async.client.retry_budget import RetryBudget
@@ -60,14 +60,23 @@ class LogCalls(Connection):
             offset: the first byte to read.
             tail: start with this many of the last lines.
             on_break: called with the error after each lost connection, before reconnecting.
+
+        Raises:
+            LogNotKept: without `follow`, the log is no longer stored. With it, the `EndEvent` says
+                so.
         """
         job_id = id_of(job)
         if tail is not None:
             if offset:
                 raise ValueError("Pass either offset= or tail=, not both.")
-            end = await log.read_tail(self._transport, job_id, tail)
-            yield end
-            offset = end.next
+            try:
+                end = await log.read_tail(self._transport, job_id, tail)
+            except LogNotKept:
+                if not follow:
+                    raise
+            else:
+                yield end
+                offset = end.next
         events: AsyncGenerator[Event, None] | None = None
         if follow:
             events = self._follow(job_id, offset, on_break=on_break)

@@ -1,10 +1,13 @@
 """Registered models."""
 
-from collections.abc import Mapping
+from collections.abc import AsyncGenerator, Mapping
 
 from asgard_async.client.calls.connection import Connection
-from asgard_async.client.models import ModelVersion, RegisteredModel
+from asgard_async.client.models import ModelVersion, ModelVersionPage, RegisteredModel
 from asgard_async.client.transport import Retry, json_body
+
+PAGE = 500
+"""The service's largest page size."""
 
 
 class ModelCalls(Connection):
@@ -26,6 +29,24 @@ class ModelCalls(Connection):
             NotFound: there is no model with that name.
         """
         return (await self._transport.get("mlops", "models", name)).read(RegisteredModel)
+
+    async def model_versions(self, name: str) -> AsyncGenerator[ModelVersion, None]:
+        """Yield all versions of a registered model, newest first, fetching pages as needed.
+
+        Raises:
+            NotFound: there is no model with that name.
+        """
+        cursor = None
+        while True:
+            response = await self._transport.get(
+                "mlops", "models", name, "versions", cursor=cursor, limit=PAGE
+            )
+            page = response.read(ModelVersionPage)
+            for version in page.versions:
+                yield version
+            cursor = page.next_cursor
+            if cursor is None:
+                return
 
     async def register(
         self,

@@ -11,8 +11,11 @@ IMPORT = re.compile(rb"^[ \t]*(?:from[ \t]+([A-Za-z_]\w*)|import[ \t]+([\w., \t]
 
 
 def imports_in(source: bytes | bytearray) -> set[str]:
-    """Return the top-level names of the packages that a module may import."""
-    names: set[str] = set()
+    """Return the top-level names of the packages that a module may import.
+
+    mlflow, which some environments lack, counts wherever it is named, as for import_module().
+    """
+    names: set[str] = {"mlflow"} if b"mlflow" in source else set()
     for match in IMPORT.finditer(source):
         clauses = [match[1]] if match[1] else match[2].split(b",")
         for clause in clauses:

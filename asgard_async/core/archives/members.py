@@ -12,7 +12,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import IO
 
-from .names import ArchiveLimits, ArchiveRefused, Tally, quoted
+from .names import ArchiveLimits, ArchiveRefused, MemberTally, quoted
 from .suffixes import ZIP
 from .zip_names import zip_name
 
@@ -47,7 +47,7 @@ def members(archive: Path, limits: ArchiveLimits) -> Iterator[Member]:
     """
     read = _zip_members if archive.name.endswith(ZIP) else _tar_members
     with archive.open("rb") as file, _damage_refused():
-        yield from read(file, Tally(limits, _size_of(file)), limits)
+        yield from read(file, MemberTally(limits, _size_of(file)), limits)
 
 
 def _size_of(file: IO[bytes]) -> int:
@@ -67,7 +67,7 @@ def _damage_refused() -> Iterator[None]:
         ) from error
 
 
-def _counted(content: IO[bytes], tally: Tally, claimed: int) -> Iterator[bytes]:
+def _counted(content: IO[bytes], tally: MemberTally, claimed: int) -> Iterator[bytes]:
     size = 0
     while True:
         with _damage_refused():
@@ -86,7 +86,7 @@ def _counted(content: IO[bytes], tally: Tally, claimed: int) -> Iterator[bytes]:
 # --- zip ----------------------------------------------------------------------------------
 
 
-def _zip_members(file: IO[bytes], tally: Tally, limits: ArchiveLimits) -> Iterator[Member]:
+def _zip_members(file: IO[bytes], tally: MemberTally, limits: ArchiveLimits) -> Iterator[Member]:
     with zipfile.ZipFile(file) as archive:
         infos = archive.infolist()
         tally.check_count(len(infos))
@@ -179,7 +179,7 @@ class _ShortHeaders(tarfile.TarInfo):
             )
 
 
-def _tar_members(file: IO[bytes], tally: Tally, limits: ArchiveLimits) -> Iterator[Member]:
+def _tar_members(file: IO[bytes], tally: MemberTally, limits: ArchiveLimits) -> Iterator[Member]:
     with gzip.GzipFile(fileobj=file) as content:
         stream = _Metered(content, limits, _size_of(file))
         # "r|" reads in one pass and never seeks back to checked members

@@ -49,7 +49,7 @@ class ArchiveLimits:
         return None
 
 
-class Tally:
+class MemberTally:
     """Counts the members and unpacked bytes of an archive, and rejects it at the limits."""
 
     def __init__(self, limits: ArchiveLimits, archive_bytes: int) -> None:

@@ -132,12 +132,26 @@ class LocalExecutor:
     # --- environments ---------------------------------------------------------------------
 
     def environment_for(
-        self, requirements: Sequence[str], *, job_id: str = ""
+        self,
+        requirements: Sequence[str],
+        *,
+        job_id: str = "",
+        imports: frozenset[str] | None = None,
     ) -> EnvironmentSpec | None:
-        """See `Executor.environment_for`."""
+        """See `Executor.environment_for`.
+
+        A program that does not import mlflow gets an environment without it, unless the one with
+        mlflow is there already, as from `[environments] prebuild`.
+        """
         if self._environments.is_base(requirements):
             return None
-        return self._environments.spec_for(requirements, job_id=job_id)
+        with_mlflow = self._environments.spec_for(requirements, job_id=job_id)
+        if imports is None or "mlflow" in imports:
+            return with_mlflow
+        with self._environments.held(with_mlflow) as cached:
+            if cached is not None:
+                return with_mlflow
+        return self._environments.spec_for(requirements, job_id=job_id, adds_mlflow=False)
 
     @contextlib.asynccontextmanager
     async def environment(

@@ -14,7 +14,7 @@ INSERT INTO jobs (
 INSERT INTO job_scripts (job_seq, content) VALUES (:job_seq, :content);
 
 -- name: insert_tag!
--- Store a tag of a new job, for filtering lists.
+-- Store a tag of a new job, or something that it was given, for filtering lists.
 INSERT INTO job_tags (key, value, created_at, job_seq)
 VALUES (:key, :value, :created_at, :job_seq);
 

@@ -18,7 +18,7 @@ from asgard_async.core.archives.names import (
     MAX_RATIO,
     ArchiveLimits,
     ArchiveRefused,
-    Tally,
+    MemberTally,
     safe_path,
 )
 from asgard_async.core.archives.unpack import read_program, unpack
@@ -195,7 +195,7 @@ def test_archives_at_the_bounds_are_accepted() -> None:
         with pytest.raises(ArchiveRefused, match="is too long"):
             safe_path(f"{name}x" if name != DEEPEST else f"d/{name}")
     limits = ArchiveLimits(max_members=3, max_unpacked_bytes=10)
-    tally = Tally(limits, archive_bytes=100)
+    tally = MemberTally(limits, archive_bytes=100)
     tally.admit("a/b/c", is_directory=False)
     tally.count(10)
     with pytest.raises(ArchiveRefused, match="more than the 3 files and directories"):
@@ -206,12 +206,12 @@ def test_archives_at_the_bounds_are_accepted() -> None:
 
 def test_a_file_cannot_replace_a_directory() -> None:
     for first, is_directory in (("a/b", False), ("a", True)):
-        tally = Tally(LIMITS, archive_bytes=100)
+        tally = MemberTally(LIMITS, archive_bytes=100)
         tally.admit(first, is_directory=is_directory)
         with pytest.raises(ArchiveRefused, match="same path"):
             tally.admit("a", is_directory=False)
     with pytest.raises(ArchiveRefused, match="same path"):
-        Tally(LIMITS, archive_bytes=100).admit("./", is_directory=False)
+        MemberTally(LIMITS, archive_bytes=100).admit("./", is_directory=False)
 
 
 def test_errors_show_names_shortened_and_printable() -> None:

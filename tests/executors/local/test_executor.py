@@ -91,6 +91,22 @@ async def test_removals_do_not_hold_up_other_work(executor: LocalExecutor, tmp_p
     assert not any(job.exists() for job in jobs)
 
 
+@pytest.mark.parametrize(
+    ("imports", "has_mlflow"),
+    [(None, True), (frozenset({"mlflow", "os"}), True), (frozenset({"os"}), False)],
+)
+async def test_mlflow_is_added_only_for_programs_that_import_it(
+    executor: LocalExecutor, imports: frozenset[str] | None, has_mlflow: bool
+) -> None:
+    requirements = ["no-such-package-of-asgard"]
+    environment = executor.environment_for(requirements, job_id="0000000a", imports=imports)
+    assert environment is not None
+    assert any(one.startswith("mlflow==") for one in environment.requirements) == has_mlflow
+    named = executor.environment_for([*requirements, "mlflow<2"], imports=frozenset({"os"}))
+    assert named is not None
+    assert "mlflow<2" in named.requirements
+
+
 async def test_an_environment_deleted_meanwhile_is_reported(executor: LocalExecutor) -> None:
     environment = executor.environment_for(["no-such-package-of-asgard"], job_id="0000000a")
     assert environment is not None

@@ -62,7 +62,11 @@ class PlainExecutor:
     # --- environments ---------------------------------------------------------------------
 
     def environment_for(
-        self, requirements: Sequence[str], *, job_id: str = ""
+        self,
+        requirements: Sequence[str],
+        *,
+        job_id: str = "",
+        imports: frozenset[str] | None = None,
     ) -> EnvironmentSpec | None:
         if not requirements:
             return None

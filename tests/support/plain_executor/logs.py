@@ -19,6 +19,9 @@ class PlainLogs:
     def path_of(self, job_id: str) -> Path:
         return self._directory / f"{job_id}.txt"
 
+    async def exists(self, job_id: str) -> bool:
+        return self.path_of(job_id).exists()
+
     async def size(self, job_id: str) -> int:
         return len(self._bytes(job_id))
 

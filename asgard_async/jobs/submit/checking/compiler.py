@@ -35,13 +35,20 @@ def check(source: bytes) -> "dict[str, str | list[str] | None]":
 
 
 def top_level_imports(tree: ast.AST) -> "set[str]":
-    """Return the packages in the import statements of a program, at any depth."""
+    """Return the packages in the import statements of a program, at any depth.
+
+    mlflow, which some environments lack, also counts if a text names it, as for import_module().
+    """
     names: set[str] = set()
     for node in ast.walk(tree):
         if isinstance(node, ast.Import):
             names.update(alias.name.partition(".")[0] for alias in node.names)
         elif isinstance(node, ast.ImportFrom) and node.module and not node.level:
             names.add(node.module.partition(".")[0])
+        elif isinstance(node, ast.Constant) and isinstance(node.value, str | bytes):
+            name = "mlflow" if isinstance(node.value, str) else b"mlflow"
+            if name in node.value:  # type: ignore[operator]  # both are text, or both bytes
+                names.add("mlflow")
     return names
 
 

@@ -38,6 +38,7 @@ async def refusal(checker: ScriptChecker, script: bytes) -> str:
         (b"from . import x\nfrom .y import z", set()),
         (b"# -*- coding: latin-1 -*-\nprint('\xe9')", set()),
         (b"'\\d'", set()),
+        (b"import importlib\nimportlib.import_module('mlflow.sklearn')", {"importlib", "mlflow"}),
     ],
 )
 async def test_imports_are_found_at_any_depth(
