@@ -13,6 +13,8 @@ from asgard_async.config import HttpConfig
 STREAMS = frozenset(
     {
         "/mlops/training/upload",
+        "/mlops/training/jobs/{job_id}/files",
+        "/mlops/training/jobs/{job_id}/files/{path}",
         "/mlops/training/jobs/{job_id}/logs",
         "/mlops/training/jobs/{job_id}/logs/ws",
         "/mlops/training/jobs/{job_id}/script",
@@ -60,7 +62,7 @@ class RequestsInProgress:
 
     def _check(self, client: str, *, is_stream: bool) -> None:
         if is_stream and self._streams[client] >= self._streams_per_client:
-            raise TooManyRequests("logs, scripts and uploads", self._streams_per_client)
+            raise TooManyRequests("logs, files, scripts and uploads", self._streams_per_client)
         if self._requests[client] >= self._per_client:
             raise TooManyRequests("requests", self._per_client)
         if self._total >= self._limit:
