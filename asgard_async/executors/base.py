@@ -32,6 +32,8 @@ class AttemptRequest:
     attempt: AttemptId
     script_name: str
     """Path of the program below the working directory."""
+    is_notebook: bool = False
+    """True if the program is a notebook; it runs in its own kernel."""
     arguments: Sequence[str] = ()
     """Command-line arguments of the program."""
     script: bytes = b""
