@@ -25,9 +25,11 @@ from asgard_async.environments.git_credentials import without_credentials
 from asgard_async.environments.publish import UnsafeEnvironment, Venv
 from asgard_async.environments.sandboxed import run
 from asgard_async.supervisor.shim import linux
+from asgard_async.supervisor.shim.disk import allocated_bytes
 from asgard_async.supervisor.shim.sandbox import SandboxSpec
 
 FROM_SOURCE = "Some packages have no wheel; building them in isolation."
+TOO_LARGE = "error: The build exceeded its disk limit ([limits] job_dir_mb)."
 INDEXES = ("UV_DEFAULT_INDEX", "UV_INDEX")
 PROXIES = ("http_proxy", "https_proxy", "all_proxy")
 
@@ -48,6 +50,8 @@ class Plan(TypedDict):
     """The sandbox for uv while it runs no untrusted code."""
     sandbox: "SandboxSpec | None"
     """The sandbox for uv while it runs untrusted code; None for a single step without sandbox."""
+    max_bytes: int
+    """The maximum size of the environment; 0 for no limit."""
     only_source: bool
     """True if untrusted code runs in any case, because a requirement is a direct reference."""
 
@@ -118,6 +122,10 @@ def _install(
     if code:
         return code
     # all untrusted processes have exited by now
+    # the shim measures at intervals, so it can miss what is written just before the end
+    if plan["max_bytes"] and allocated_bytes([f"{staging}/venv"]) > plan["max_bytes"]:
+        print(TOO_LARGE, flush=True)  # noqa: T201
+        return 1
     whole = f"{staging}-whole"
     remove_tree(Path(whole))
     os.mkdir(whole, 0o755)

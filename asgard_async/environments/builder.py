@@ -183,6 +183,7 @@ class Builder:
             final=str(self._cache.path_of(environment_spec.key)),
             landlock_only=service_sandbox.landlock_only,
             sandbox=service_sandbox.spec,
+            max_bytes=self._resource_limits.directory_bytes if self._enforcer is not None else 0,
             only_source=environment_spec.has_addresses,
         )
         build.plan.write_text(json.dumps(plan))

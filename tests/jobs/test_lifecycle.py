@@ -59,7 +59,7 @@ shutil.rmtree(os.path.abspath('..'))
     (tmp_path / "stopped").touch()
     await eventually(lambda: not attempt.exists())
     await service.start()
-    assert (await service.job(without_directory))["phase"] == "running"
+    await service.phase(without_directory, "running")
     (tmp_path / "enough").touch()
 
     job = await service.finished(without_directory)
