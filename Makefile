@@ -87,7 +87,7 @@ soak: $(VENV)/.test ## the tests that `make test` leaves out: more repetitions, 
 
 ATTACKS := tests/system/attacks tests/supervisor/sandbox tests/supervisor/limits tests/mlflow/server tests/mlflow/guard \
 	tests/cli/test_stranger.py tests/cli/test_hostile_output.py tests/jobs/submit/test_requirements.py \
-	tests/core/files/test_tree_attacks.py \
+	tests/core/files/test_tree_attacks.py tests/core/files/test_foreign_tree.py tests/client/test_files.py \
 	tests/environments/test_hostile_modules.py tests/retention/test_hostile_trees.py \
 	tests/executors/local/warm/test_planted_files.py tests/supervisor/test_disk_usage.py \
 	tests/client/test_handshake.py tests/api/test_owners.py tests/auth/test_denials.py \

@@ -9,6 +9,7 @@ from asgard_async.api import (
     registry,
     status,
     training_actions,
+    training_files,
     training_jobs,
     training_logs,
     training_logs_ws,
@@ -26,6 +27,9 @@ ROUTES = [
     web.post("/mlops/training/jobs/{job_id}/cancel", training_actions.cancel),
     web.post("/mlops/training/jobs/{job_id}/retry", training_actions.retry),
     web.get("/mlops/training/jobs/{job_id}/script", training_script.get_script),
+    web.get("/mlops/training/jobs/{job_id}/files", training_files.list_files),
+    # any name, also with line ends
+    web.get(r"/mlops/training/jobs/{job_id}/files/{path:[\s\S]*}", training_files.get_file),
     web.get("/mlops/training/jobs/{job_id}/logs", training_logs.get_logs),
     web.get("/mlops/training/jobs/{job_id}/logs/ws", training_logs_ws.stream_log),
     web.get("/mlops/models", models.get_models),

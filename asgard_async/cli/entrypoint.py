@@ -92,8 +92,8 @@ def _chosen(script: Path, contents: "Contents | None") -> str:
         return found[0]
     if not found:
         raise Failure(
-            f"{name} has no .py file at its top, nor a train.py or main.py in a folder; name the"
-            " file to run with --entrypoint FILE.",
+            f"{name} has no .py file or notebook at its top, nor a train.py or main.py in a folder;"
+            " name the file to run with --entrypoint FILE.",
             NO_RESULT,
         )
     if not (sys.stdin.isatty() and sys.stderr.isatty()):
@@ -131,7 +131,11 @@ def _python_files(script: Path, contents: "Contents | None") -> list[str]:
         names = [entry.name for entry in contents.scan() if not entry.is_directory]
     else:
         names = _names_in(script)
-    return [name.removeprefix("./") for name in names if name.endswith(".py")]
+    names = [name.removeprefix("./") for name in names]
+    # a project's notebooks count only if it has no scripts
+    return [name for name in names if name.endswith(".py")] or [
+        name for name in names if name.endswith(".ipynb")
+    ]
 
 
 def _names_in(archive: Path) -> list[str]:

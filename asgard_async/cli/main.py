@@ -13,6 +13,7 @@ COMMANDS = {
         "jobs": "List jobs.",
         "show": "Show job details.",
         "logs": "Print a job's log.",
+        "get": "Download files that a job left in its working directory.",
         "wait": "Wait for jobs to end, and exit as they did.",
         "cancel": "Cancel queued or running jobs.",
         "retry": "Submit a job again as a new job, with changes if any.",

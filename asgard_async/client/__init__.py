@@ -24,6 +24,7 @@ from asgard_async.client.errors import (
     Unavailable,
 )
 from asgard_async.client.events import EndEvent, Event, GapEvent, LogEvent, StatusEvent
+from asgard_async.client.files import FileList, JobFile
 from asgard_async.client.jobs import HistoryEntry, Job, Resources, Run, Status
 from asgard_async.client.models import ModelVersion, RegisteredModel
 from asgard_async.client.service import Readiness, ServiceStatus
@@ -38,11 +39,13 @@ __all__ = [
     "ConnectionFailed",
     "EndEvent",
     "Event",
+    "FileList",
     "GapEvent",
     "HistoryEntry",
     "InvalidRequest",
     "Job",
     "JobFailed",
+    "JobFile",
     "LogEvent",
     "LogNotKept",
     "ModelVersion",

@@ -3,13 +3,14 @@
 from types import TracebackType
 from typing import Self
 
+from asgard_async.client.calls.files import FileCalls
 from asgard_async.client.calls.models import ModelCalls
 from asgard_async.client.calls.service import ServiceCalls
 from asgard_async.client.calls.submit import SubmitCall
 from asgard_async.client.calls.wait import WaitCall
 
 
-class AsyncAsgardClient(SubmitCall, WaitCall, ModelCalls, ServiceCalls):
+class AsyncAsgardClient(SubmitCall, WaitCall, FileCalls, ModelCalls, ServiceCalls):
     """An asynchronous client for a running Asgard service.
 
     Methods accept a `Job` or a job id. Every method may raise an `AsgardError`. Requests that are

@@ -48,7 +48,7 @@ class Unauthorized(AsgardError):
 
 
 class NotFound(AsgardError):
-    """There is no such job, model or run (404)."""
+    """There is no such job, file, model or run (404), or it was deleted (410)."""
 
 
 class LogNotKept(NotFound):
@@ -103,6 +103,7 @@ ERRORS_BY_STATUS: Mapping[int, type[AsgardError]] = {
     403: Unauthorized,
     404: NotFound,
     409: Conflict,
+    410: NotFound,
     413: InvalidRequest,
     415: InvalidRequest,
     422: InvalidRequest,

@@ -92,8 +92,10 @@ async def in_thread(blocking: AbstractContextManager[T]) -> AsyncIterator[T]:
     target = await asyncio.to_thread(blocking.__enter__)
     try:
         yield target
-    finally:
-        await asyncio.to_thread(blocking.__exit__, None, None, None)
+    except BaseException as error:
+        await asyncio.to_thread(blocking.__exit__, type(error), error, error.__traceback__)
+        raise
+    await asyncio.to_thread(blocking.__exit__, None, None, None)
 
 
 def _path_of(script: str | os.PathLike[str] | None) -> Path:

@@ -121,6 +121,8 @@ class AsgardClient:
     retry = _blocking(AsyncAsgardClient.retry)
     delete = _blocking(AsyncAsgardClient.delete)
     script = _blocking(AsyncAsgardClient.script)
+    files = _blocking(AsyncAsgardClient.files)
+    download = _blocking(AsyncAsgardClient.download)
 
     follow = _iterating(AsyncAsgardClient.follow)
     log_events = _iterating(AsyncAsgardClient.log_events)

@@ -2,8 +2,8 @@
 
 import asyncio
 import logging
-from collections.abc import Callable, Mapping
-from contextlib import AbstractContextManager, nullcontext
+from collections.abc import AsyncIterator, Callable, Mapping
+from contextlib import AbstractContextManager, asynccontextmanager, nullcontext
 from enum import Enum
 from typing import Any, TypeVar
 
@@ -199,23 +199,53 @@ class Transport:
     ) -> Response:
         url = URL(self.address.url_of(*path), encoded=True)
         query = {name: value for name, value in params.items() if value is not None}
+        async with self._responding(
+            method, url.update_query(query) if query else url, headers, data
+        ) as response:
+            content = await response.read()
+            return Response(status=response.status, headers=response.headers, body=content)
+
+    @asynccontextmanager
+    async def streamed(
+        self, path: str, headers: Mapping[str, str]
+    ) -> AsyncIterator[aiohttp.ClientResponse]:
+        """Send a GET request for an encoded path; read the body of the response inside the context.
+
+        Errors of the connection are those of `request`, but nothing is retried.
+
+        Raises:
+            AsgardError: the request was refused, or the connection failed.
+        """
+        url = URL(self.address.url + path, encoded=True)
+        async with self._responding("GET", url, headers, None) as response:
+            if response.status >= 400:
+                content = await response.read()
+                raise self._refusal(
+                    Response(status=response.status, headers=response.headers, body=content)
+                )
+            yield response
+
+    @asynccontextmanager
+    async def _responding(
+        self, method: str, url: URL, headers: Mapping[str, str], data: Any
+    ) -> AsyncIterator[aiohttp.ClientResponse]:
         try:
             async with self._open_session().request(
                 method,
-                url.update_query(query) if query else url,
+                url,
                 data=data,
                 headers=headers,
                 # a redirect would take the token to another host and turn a POST into a GET
                 allow_redirects=False,
             ) as response:
-                content = await response.read()
                 if response.status in {301, 302, 303, 307, 308}:
                     raise AsgardError(
                         f"{self.address.url} redirects to"
                         f" {response.headers.get('Location', 'nowhere')}; use that address.",
                         status=response.status,
                     )
-                return Response(status=response.status, headers=response.headers, body=content)
+                yield response
+                return
         except aiohttp.ClientResponseError as error:
             # not chained: the exception holds the request's headers and with them the token
             message = error.message

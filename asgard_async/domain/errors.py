@@ -182,3 +182,25 @@ class TrackingRejected(AsgardError):
 
     problem_type = "tracking-rejected"
     title = "Rejected by MLflow"
+
+
+class NoSuchFile(AsgardError):
+    """A job has no such file, or it is not a file that can be read (404)."""
+
+    problem_type = "file-not-found"
+
+    def __init__(self, job_id: str, path: str, problem: str = "does not exist") -> None:
+        super().__init__(
+            f"{path} of job {job_id} {problem}; GET /mlops/training/jobs/{job_id}/files lists the"
+            " files."
+        )
+
+
+class FilesNotKept(AsgardError):
+    """The files that a job left behind are deleted (410)."""
+
+    problem_type = "files-not-kept"
+    title = "Files deleted"
+
+    def __init__(self, job_id: str, deleted: str) -> None:
+        super().__init__(f"The files of job {job_id} {deleted}.")

@@ -25,6 +25,10 @@ class Accepted:
     example: object = None
 
 
+NOTEBOOK_SUFFIX = ".ipynb"
+NOTEBOOK_PACKAGES = ("ipykernel>=6.29", "nbclient>=0.10")
+"""Requirements of the program that runs notebooks."""
+
 Scalar = bool | int | float | str
 """The value of a parameter."""
 
@@ -99,6 +103,18 @@ class JobSpec:
             *(f"--{name}={argument_text(value)}" for name, value in self.params.items()),
         )
 
+    @property
+    def is_notebook(self) -> bool:
+        """True if the program is a Jupyter notebook."""
+        return is_notebook_name(self.entrypoint or self.script_name)
+
+    @property
+    def needed_requirements(self) -> tuple[str, ...]:
+        """The requirements, and the packages that run a notebook."""
+        if not self.is_notebook:
+            return self.requirements
+        return (*self.requirements, *NOTEBOOK_PACKAGES)
+
     def digest(self) -> str:
         """Return the SHA-256 of all fields; equal digests mean equal requests.
 
@@ -121,6 +137,11 @@ FIRST_FIELDS = frozenset(
     }
 )
 """The fields of the first version. Never add to this set; see `digest`."""
+
+
+def is_notebook_name(path: str) -> bool:
+    """Return whether a file is a notebook by its name."""
+    return path.lower().endswith(NOTEBOOK_SUFFIX)
 
 
 def _default_of(declared: Field[Any]) -> object:

@@ -67,6 +67,8 @@ class ColdReason(StrEnum):
     """The job contains a module with the name of a preloaded one."""
     VARIABLES = "variables"
     """One of its environment variables is read during imports."""
+    NOTEBOOK = "notebook"
+    """It is a notebook, whose kernel is an interpreter of its own."""
     REQUIREMENTS = "requirements"
     """Its requirements include mlflow."""
     MEMORY_LIMIT = "memory_limit"

@@ -13,6 +13,7 @@ from typing import Protocol
 
 from prometheus_client.registry import Collector
 
+from asgard_async.core.files.foreign_tree import DEFAULT_BOUNDS, Bounds, Listing, OpenFile
 from asgard_async.domain.attempt import AttemptId, Ended
 from asgard_async.domain.job import Started
 from asgard_async.domain.resources import ResourceRequest
@@ -31,6 +32,8 @@ class AttemptRequest:
     attempt: AttemptId
     script_name: str
     """Path of the program below the working directory."""
+    is_notebook: bool = False
+    """True if the program is a notebook; it runs in its own kernel."""
     arguments: Sequence[str] = ()
     """Command-line arguments of the program."""
     script: bytes = b""
@@ -70,6 +73,19 @@ class EnvironmentFailed(Exception):
     """An environment cannot be made available; the message explains why to the job's owner."""
 
 
+class NoWorkingDirectory(FileNotFoundError):
+    """An attempt has no working directory: it never had one, or it was deleted."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class RemovedFiles:
+    """The deletion of the files that a job's scripts left behind."""
+
+    at: datetime
+    why: str
+    """The reason, as a clause: "ended more than 30 days ago"."""
+
+
 class SharedDirectory(Protocol):
     """A directory that several jobs use: an environment, or caches. The methods block."""
 
@@ -88,7 +104,7 @@ class SharedDirectory(Protocol):
 
 
 class JobFiles(Protocol):
-    """The files of jobs, for retention. The methods block, so call them in a thread."""
+    """The files of jobs. The methods block, so call them in a thread."""
 
     def job_ids(self) -> set[str]:
         """Return the ids of all jobs with files."""
@@ -105,7 +121,32 @@ class JobFiles(Protocol):
     def paths(self, attempt: AttemptId) -> list[str] | None:
         """Return the paths of the files in an attempt's working directory; None if unknown."""
 
-    def remove_directory(self, job_id: str) -> None:
+    def listing(
+        self, attempt: AttemptId, folder: Sequence[str] = (), bounds: Bounds = DEFAULT_BOUNDS
+    ) -> Listing:
+        """Return what is in an attempt's working directory, or in a folder of it.
+
+        Only what the job itself may read is listed, no link is followed, and time and number of
+        entries are bounded. The paths are relative to the folder.
+
+        Raises:
+            NoWorkingDirectory: there is none.
+            OSError: there is no such folder.
+        """
+
+    def open_file(self, attempt: AttemptId, names: Sequence[str]) -> OpenFile:
+        """Open a file in an attempt's working directory that the job itself may read.
+
+        Raises:
+            NoWorkingDirectory: there is none.
+            IsADirectoryError: it is a folder.
+            OSError: there is no such file, or it may not be read.
+        """
+
+    def removed_files(self, job_id: str) -> RemovedFiles | None:
+        """Return when and why `remove_directory` deleted a job's files; None if it did not."""
+
+    def remove_directory(self, job_id: str, *, why: str) -> None:
         """Delete the files that a job's scripts left behind, but not its log and its outcome."""
 
     def remove_log(self, job_id: str) -> None:

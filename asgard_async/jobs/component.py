@@ -13,6 +13,7 @@ from asgard_async.jobs.actions.cancel import Canceller
 from asgard_async.jobs.actions.delete import Deleter
 from asgard_async.jobs.cancellable_waits import CancellableWaits
 from asgard_async.jobs.environment_phase import EnvironmentPhase
+from asgard_async.jobs.files import LeftFiles
 from asgard_async.jobs.followers import Followers
 from asgard_async.jobs.lifecycle import Lifecycle
 from asgard_async.jobs.recorder import Recorder
@@ -30,6 +31,7 @@ from asgard_async.store.component import ARCHIVES, STORE
 
 CANCELLER = web.AppKey("canceller", Canceller)
 DELETER = web.AppKey("deleter", Deleter)
+FILES = web.AppKey("files", LeftFiles)
 FOLLOWERS = web.AppKey("followers", Followers)
 
 
@@ -37,6 +39,7 @@ async def jobs(app: web.Application) -> AsyncIterator[None]:
     """Take jobs from the queue to their end; let clients follow, cancel and delete them."""
     config, store, executor, tasks = app[CONFIG], app[STORE], app[EXECUTOR], app[BACKGROUND]
     app[JOB_TASKS] = job_tasks = BackgroundTasks()
+    app[FILES] = LeftFiles(executor)
     app[FOLLOWERS] = Followers(store=store, feeds=app[FEEDS])
     recorder = await _recorder(app)
     cancellable_waits = CancellableWaits(store)

@@ -25,7 +25,7 @@ class EnvironmentPhase:
     def first_phase(self, spec: JobSpec) -> Phase:
         """Return the phase that a job enters when it leaves the queue."""
         try:
-            if self._executor.environment_for(spec.requirements) is None:
+            if self._executor.environment_for(spec.needed_requirements) is None:
                 return Phase.STARTING
         except Exception:
             # the job fails in that phase; here, it would stay in the queue before all others
@@ -45,7 +45,7 @@ class EnvironmentPhase:
             environment = await asyncio.to_thread(
                 partial(
                     self._executor.environment_for,
-                    job.spec.requirements,
+                    job.spec.needed_requirements,
                     job_id=job.job_id,
                     imports=job.imports,
                 )

@@ -182,6 +182,7 @@ class Lifecycle:
         request = AttemptRequest(
             attempt=_attempt(job),
             script_name=job.spec.entrypoint or job.spec.script_name,
+            is_notebook=job.spec.is_notebook,
             arguments=job.spec.arguments,
             script=await self._store.script(job.job_id) if job.archive is None else b"",
             archive=self._archives.path(job.archive) if job.archive is not None else None,

@@ -1,5 +1,6 @@
 """The outcome of a job, derived from the facts of its last attempt."""
 
+import re
 from collections.abc import Collection
 from datetime import datetime
 
@@ -13,6 +14,8 @@ from asgard_async.jobs.hints.hint import hint_for
 from asgard_async.jobs.hints.machine import OUT_OF_MEMORY
 from asgard_async.supervisor.limits.resource_limits import ResourceLimits
 
+CELL = re.compile(r'^  File "[^"\n]{1,400}, cell (\d{1,6})", line (\d{1,6})', re.MULTILINE)
+"""The frame of a notebook's cell, as the program that runs notebooks prints it."""
 INFERRED_FROM_MEMORY_ERROR = "Inferred from the final MemoryError."
 OVER_THE_DISK_LIMIT = "It was killed because it exceeded its disk limit."
 UNKNOWN_CAUSE = "the cause is not known"
@@ -111,7 +114,7 @@ def _error(
         case Reason.SIGNAL:
             cause = f"The script was ended by {signal_name(ended.signal) or 'a request to stop'}."
         case _:
-            cause = f"The script exited with code {ended.exit_code}."
+            cause = _exit(ended, job, failed)
     if hint := hint_for(failed):
         cause = f"{cause} Hint: {hint}"
     return cause if exception is None else f"{cause}\n{exception}"
@@ -128,6 +131,13 @@ def _timed_out(job: Job, timeout_max: int) -> str:
         f"{cause} Hint: run it again with a longer one, up to {timeout_max} s here: `timeout` of an"
         f" upload, or asgard retry {job.job_id} --timeout {min(2 * job.spec.timeout, timeout_max)}."
     )
+
+
+def _exit(ended: Ended, job: Job, failed: FailedJob) -> str:
+    if job.spec.is_notebook and (places := CELL.findall(failed.traceback)):
+        cell, line = places[0]
+        return f"The notebook failed in cell {cell}, line {line}, with code {ended.exit_code}."
+    return f"The script exited with code {ended.exit_code}."
 
 
 def _oom_kills(ended: Ended) -> str:

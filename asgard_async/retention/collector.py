@@ -172,7 +172,8 @@ class Collector:
                 if removal.archive is not None:
                     await self._archives.remove(removal.archive)
             case Kind.DIRECTORY:
-                await run_in_daemon_thread(partial(self._files.remove_directory, removal.name))
+                remove = partial(self._files.remove_directory, removal.name, why=removal.why)
+                await run_in_daemon_thread(remove)
             case Kind.LOG:
                 await run_in_daemon_thread(partial(self._files.remove_log, removal.name))
             case Kind.ARCHIVE:

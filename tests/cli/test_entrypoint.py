@@ -89,7 +89,9 @@ def test_several_scripts_are_named(tmp_path: Path) -> None:
 def test_a_directory_without_scripts_is_refused(tmp_path: Path) -> None:
     done = asgard("run", project(tmp_path / "project", "pkg/model.py"))
     assert done.returncode == 125
-    assert "project has no .py file at its top, nor a train.py or main.py" in done.stderr
+    assert (
+        "project has no .py file or notebook at its top, nor a train.py or main.py" in done.stderr
+    )
 
 
 @pytest.mark.service

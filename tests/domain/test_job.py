@@ -4,6 +4,7 @@ import dataclasses
 from datetime import UTC, datetime, timedelta
 
 import pytest
+from packaging.requirements import Requirement
 
 from asgard_async.domain.job import (
     FIRST_FIELDS,
@@ -241,3 +242,24 @@ def test_a_clock_set_back_gives_no_negative_phase() -> None:
 def test_records_are_immutable() -> None:
     with pytest.raises(dataclasses.FrozenInstanceError):
         job().phase = Phase.RUNNING  # type: ignore[misc]  # that is what is tried
+
+
+@pytest.mark.parametrize(
+    ("name", "entrypoint", "is_notebook"),
+    [
+        ("train.py", None, False),
+        ("train.ipynb", None, True),
+        ("Train.IPYNB", None, True),
+        ("a.zip", "src/train.ipynb", True),
+        ("train.ipynb.zip", "train.py", False),
+    ],
+)
+def test_a_notebook_needs_the_packages_that_run_it(
+    name: str, entrypoint: str | None, *, is_notebook: bool
+) -> None:
+    spec = dataclasses.replace(
+        SPEC, script_name=name, entrypoint=entrypoint, requirements=("numpy",)
+    )
+    assert spec.is_notebook is is_notebook
+    packages = {Requirement(text).name for text in spec.needed_requirements}
+    assert packages == {"numpy"} | ({"ipykernel", "nbclient"} if is_notebook else set())

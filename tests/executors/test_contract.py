@@ -317,7 +317,7 @@ async def test_files_of_a_job_are_measured_and_deleted(executor: Executor) -> No
     assert files.directory_bytes(JOB) >= 100_000
     assert files.log_bytes(JOB) >= 50_000
     assert files.all_bytes(JOB) >= 150_000
-    files.remove_directory(JOB)
+    files.remove_directory(JOB, why="expired")
     assert files.directory_bytes(JOB) < 100_000
     assert len(await log_of(executor)) == 50_001
     files.remove_log(JOB)

@@ -93,7 +93,7 @@ def log_of(client: Client, job_id: str) -> Path:
     return path
 
 
-async def submit(client: Client, script: str = HELLO, **fields: Any) -> Document:
+async def submit(client: Client, script: str | bytes = HELLO, **fields: Any) -> Document:
     """Submit a script that must be accepted; return the job."""
     response = await client.post("/mlops/training/upload", json=submission(script, **fields))
     document: Document = await response.json()

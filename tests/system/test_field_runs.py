@@ -4,14 +4,17 @@ Each docstring names the report.
 """
 
 import asyncio
+from pathlib import Path
 from typing import Any
 
 import pytest
 
 from tests.support.mlflow_api import MlflowApi, named
 from tests.support.mlflow_user import fresh
+from tests.support.notebooks import code, notebook
 from tests.support.service import Service
 
+EXAMPLE = Path(__file__).parents[2] / "examples" / "trainings" / "notebook.ipynb"
 LOG_MODEL = """
 import os, threading, time
 import mlflow
@@ -242,3 +245,41 @@ async def test_a_script_with_its_own_server_is_explained(asgard_service: Service
         "No run was found: the script logged to sqlite:///mine.db, not to Asgard's MLflow."
     )
     assert final_detail(none) == "No run was found: none reached Asgard's MLflow."
+
+
+async def test_the_example_notebook_registers_its_model(asgard_service: Service) -> None:
+    job_id = await asgard_service.submit(
+        EXAMPLE.read_bytes(),
+        script_name="notebook.ipynb",
+        experiment_name=fresh("field"),
+        model_name=fresh("field"),
+        params={"trees": 5},
+    )
+    job = await asgard_service.finished(job_id, within=240)
+    assert (job["status"], job["model_version"]) == ("completed", "1"), job["logs"]
+    assert "with 5 trees" in job["logs"]
+
+
+async def test_an_executed_notebook_is_kept_with_the_run(
+    asgard_service: Service, mlflow_api: MlflowApi
+) -> None:
+    """jupyter/notebook#5478"""
+    content = notebook(
+        code("lr = 1", "parameters"),
+        "import mlflow\nmlflow.start_run()\nmlflow.log_metric('loss', 0.25)",
+        "print('rate', lr)",
+        "if lr < 0:\n    raise ValueError('negative')",
+    )
+    for lr, status in ((0.5, "FINISHED"), (-1, "FAILED")):
+        job_id = await asgard_service.submit(
+            content,
+            script_name="churn.ipynb",
+            experiment_name=fresh("field"),
+            model_name=fresh("field"),
+            params={"lr": lr},
+        )
+        job = await asgard_service.finished(job_id, within=240)
+        assert f"rate {lr}" in job["logs"]
+        assert [run["status"] for run in job["runs"]] == [status], job["logs"]
+        listed = await mlflow_api.get("artifacts/list", run_id=job["run_id"])
+        assert [file["path"] for file in listed["files"]] == ["churn.executed.ipynb"]

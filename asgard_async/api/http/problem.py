@@ -37,6 +37,8 @@ STATUS_OF: Mapping[type[AsgardError], int] = {
     errors.NotYourJob: 403,
     errors.ArchiveNotKept: 404,
     errors.LogNotKept: 404,
+    errors.NoSuchFile: 404,
+    errors.FilesNotKept: 410,
     errors.JobNotFinished: 409,
     errors.IdempotencyConflict: 409,
     errors.QueueFull: 429,
@@ -156,7 +158,7 @@ def problem_of_exhaustion(error: Exception) -> Problem | None:
 
 def problem_of_http(error: web.HTTPException) -> Problem:
     """Return the problem for one of aiohttp's own exceptions."""
-    kept_names = {"Allow", "Retry-After", "WWW-Authenticate"}
+    kept_names = {"Allow", "Content-Range", "Retry-After", "WWW-Authenticate"}
     headers = {name: value for name, value in error.headers.items() if name in kept_names}
     match error:
         case web.HTTPMethodNotAllowed():
@@ -165,6 +167,8 @@ def problem_of_http(error: web.HTTPException) -> Problem:
             detail = f"{error.method} is not allowed here; allowed: {allowed}."
         case web.HTTPNotFound():
             detail = "Unknown path; GET /openapi.json lists all paths."
+        case web.HTTPRequestRangeNotSatisfiable():
+            detail = "The range begins after the end of the file; Content-Range has its size."
         case web.HTTPRequestEntityTooLarge():
             detail = "The body is too large."
         case web.HTTPExpectationFailed():

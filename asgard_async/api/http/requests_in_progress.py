@@ -11,6 +11,8 @@ from asgard_async.config import HttpConfig
 STREAMS = frozenset(
     {
         "/mlops/training/upload",
+        "/mlops/training/jobs/{job_id}/files",
+        "/mlops/training/jobs/{job_id}/files/{path}",
         "/mlops/training/jobs/{job_id}/logs",
         "/mlops/training/jobs/{job_id}/logs/ws",
         "/mlops/training/jobs/{job_id}/script",
@@ -54,7 +56,7 @@ class RequestsInProgress:
         requests = self._by_client.get(client) or ClientRequests(client=client)
         is_stream = _is_stream(request)
         if is_stream and requests.streams >= self._streams_per_client:
-            raise TooManyRequests("logs, scripts and uploads", self._streams_per_client)
+            raise TooManyRequests("logs, files, scripts and uploads", self._streams_per_client)
         if requests.total >= self._per_client:
             raise TooManyRequests("requests", self._per_client)
         if self._total >= self._limit:

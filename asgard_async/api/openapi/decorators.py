@@ -63,8 +63,9 @@ def response_schema(
     description: str,
     headers: Sequence[str] = (),
     links: Mapping[str, str] = {},
+    binary: Sequence[str] = (),
 ) -> Decorator:
-    """Document the JSON response with a status, and its headers.
+    """Document the JSON response with a status, its headers, and its alternative content types.
 
     The example is the schema's `Meta.example`. `links` maps possible next operations to the path
     parameter that each takes, which is also the member of the response with its value.
@@ -75,7 +76,7 @@ def response_schema(
             handler
         )
         response = decorated.__apispec__["responses"][str(status)]
-        response["headers"], response["links"] = headers, links
+        response["headers"], response["links"], response["binary"] = headers, links, binary
         return handler
 
     return decorate
@@ -102,3 +103,10 @@ def text_response(
             "binary": binary,
         }
     }
+
+
+def binary_response(
+    status: int, *content_types: str, description: str, headers: Sequence[str] = ()
+) -> dict[str, dict[str, Any]]:
+    """Document a response of bytes, for `@docs(responses=…)`."""
+    return {str(status): {"description": description, "headers": headers, "binary": content_types}}

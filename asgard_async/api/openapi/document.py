@@ -1,5 +1,6 @@
 """The OpenAPI document, built from the decorators of the handlers on first request."""
 
+import re
 from collections.abc import Iterable, Mapping, Sequence
 from functools import cached_property
 from typing import Any
@@ -51,7 +52,9 @@ class ApiDocument:
             spec.components.security_scheme(name, scheme)
         paths: dict[str, Document] = {}
         for route in self._routes:
-            paths.setdefault(route.path, {})[route.method.lower()] = self._operation(route)
+            paths.setdefault(template_of(route.path), {})[route.method.lower()] = self._operation(
+                route
+            )
         for path, operations in paths.items():
             spec.path(path=path, operations=operations)
         document: Document = spec.to_dict()
@@ -106,15 +109,16 @@ class ApiDocument:
                 }
                 for operation, parameter in declared["links"].items()
             }
+        content: Document = {}
         if "schema" in declared:
             content_type = declared.get("content_type", "application/json")
-            response["content"] = self._content(
-                declared["schema"], content_type, declared.get("example")
-            )
+            content = self._content(declared["schema"], content_type, declared.get("example"))
         elif "content_type" in declared:
             text = {"schema": {"type": "string"}, "example": declared["example"]}
-            binary: Document = {content_type: {} for content_type in declared.get("binary", ())}
-            response["content"] = {declared["content_type"]: text, **binary}
+            content = {declared["content_type"]: text}
+        content |= {content_type: {} for content_type in declared.get("binary", ())}
+        if content:
+            response["content"] = content
         return response
 
     def _content(self, schema: Schema, content_type: str, example: object = None) -> Document:
@@ -123,6 +127,11 @@ class ApiDocument:
             example = [example] if schema.many else example
         schema = self._configured.get(type(schema), schema)
         return {content_type: {"schema": schema, "example": example}}
+
+
+def template_of(path: str) -> str:
+    """Return the path of a route without the patterns of its parameters."""
+    return re.sub(r"\{(\w+):[^{}]+\}", r"{\1}", path)
 
 
 class _Plugin(MarshmallowPlugin):

@@ -72,6 +72,18 @@ HEADERS: dict[str, dict[str, Any]] = {
         "schema": {"type": "string"},
         "example": CHALLENGES,
     },
+    "ETag": {
+        "required": True,
+        "description": "Identifies the state of the file; weak within a second of a change.",
+        "schema": {"type": "string"},
+        "example": '"fe01-2a-cc6e-18a5"',
+    },
+    "Content-Range": {
+        "required": True,
+        "description": "The bytes in the response, and the size of the file.",
+        "schema": {"type": "string"},
+        "example": "bytes 0-99/52318",
+    },
     "X-Log-Next-Offset": {
         "required": True,
         "description": "Offset of the next byte of the log.",

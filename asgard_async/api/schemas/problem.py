@@ -4,6 +4,7 @@ from collections.abc import Mapping
 from http import HTTPStatus
 from typing import Any
 
+from aiohttp import web
 from marshmallow import Schema, fields
 
 from asgard_async.api import errors as api_errors
@@ -11,6 +12,7 @@ from asgard_async.api.http.problem import (
     CONTENT_TYPE,
     INTERNAL_ERROR,
     Problem,
+    problem_of_http,
     problem_of_refusal,
 )
 from asgard_async.api.schemas.status import identity_fields
@@ -50,6 +52,7 @@ class NotReadySchema(ProblemSchema):
 
 EXAMPLES: Mapping[int, Problem] = {
     500: INTERNAL_ERROR,
+    416: problem_of_http(web.HTTPRequestRangeNotSatisfiable()),
     **{
         problem.status: problem
         for problem in map(
@@ -61,6 +64,7 @@ EXAMPLES: Mapping[int, Problem] = {
                 errors.JobNotFound(EXAMPLE_JOB),
                 api_errors.BodyTooSlow(60),
                 errors.JobNotFinished(EXAMPLE_JOB),
+                errors.FilesNotKept(EXAMPLE_JOB, "were deleted by [retention] on 2026-11-23"),
                 api_errors.BodyTooLarge(4194304),
                 api_errors.UnsupportedMediaType(
                     "Send the body as JSON, with Content-Type: application/json."
@@ -78,7 +82,12 @@ EXAMPLES: Mapping[int, Problem] = {
 """Examples by status, created by the same code as real problems."""
 
 
-_HEADERS = {401: ["WWW-Authenticate"], 429: ["Retry-After"], 503: ["Retry-After"]}
+_HEADERS = {
+    416: ["Content-Range"],
+    401: ["WWW-Authenticate"],
+    429: ["Retry-After"],
+    503: ["Retry-After"],
+}
 
 
 def refusals(

@@ -35,10 +35,12 @@ from asgard_async.api.schemas.submission_rules import (
     SubmissionLimits,
     args_size,
     argument,
+    as_notebook,
     entrypoint,
     environment_size,
     file_name,
     idempotency_key,
+    is_notebook,
     model_name,
     param_name,
     params_size,
@@ -48,7 +50,7 @@ from asgard_async.api.schemas.submission_rules import (
     variable_name,
 )
 from asgard_async.config import LARGEST
-from asgard_async.domain.job import ACCEPTED, Accepted, JobSpec
+from asgard_async.domain.job import ACCEPTED, Accepted, JobSpec, is_notebook_name
 from asgard_async.domain.requester import Requester
 from asgard_async.domain.submission import Submission, UploadedArchive
 from asgard_async.jobs.submit.requirements import MAX_REQUIREMENT, MAX_REQUIREMENTS
@@ -116,7 +118,10 @@ def entrypoint_field(*, required: bool = False) -> fields.String:
     return fields.String(
         required=required,
         validate=[Length(1, MAX_ENTRYPOINT), as_validator(entrypoint)],
-        metadata={"description": "The archived .py file to run.", "example": "src/train.py"},
+        metadata={
+            "description": "The archived .py file or notebook to run.",
+            "example": "src/train.py",
+        },
     )
 
 
@@ -282,6 +287,8 @@ def to_submission(loaded: Mapping[str, Any], *, requester: Requester) -> Submiss
     """Convert loaded fields of SubmissionSchema."""
     spec = dict(loaded)
     script, key = spec.pop("script_content"), spec.pop("idempotency_key")
+    if is_notebook(script) and not is_notebook_name(spec["script_name"]):
+        spec["script_name"] = as_notebook(spec["script_name"])
     return Submission(
         spec=to_spec(spec, script_sha256=hashlib.sha256(script).hexdigest()),
         script=script,

@@ -10,7 +10,7 @@ from marshmallow import ValidationError
 
 from asgard_async.api.schemas.fields import documented
 from asgard_async.config import JobsConfig, LimitsConfig
-from asgard_async.domain.job import Scalar
+from asgard_async.domain.job import NOTEBOOK_SUFFIX, Scalar
 from asgard_async.executors.environment_variables import is_reserved
 from asgard_async.mlflow.job_variables import MAX_TAG_VALUE
 
@@ -69,15 +69,26 @@ def file_name(name: str) -> str | None:
     return None
 
 
-@documented(pattern=r"\.py$")
+@documented(pattern=r"\.(py|ipynb)$")
 def entrypoint(path: str) -> str | None:
     """Check for a relative path that cannot leave the archive."""
     parts = path.split("/")
     if re.search(r"[\\\x00-\x1f\x7f]", path) or {"", ".", ".."} & {*parts}:
         return "Must be the path of a file in the archive, such as 'src/train.py'."
-    if not path.endswith(".py") or parts[-1] == ".py":
-        return "Must be a .py file."
+    if not path.endswith((".py", ".ipynb")) or parts[-1] in {".py", ".ipynb"}:
+        return "Must be a .py file, or a notebook (.ipynb)."
     return None
+
+
+def as_notebook(name: str) -> str:
+    """Return the name of a notebook that was uploaded under another name, such as train.py."""
+    stem, dot, _ = name.rpartition(".")
+    return f"{(stem if dot else name)[: MAX_NAME - len(NOTEBOOK_SUFFIX)]}{NOTEBOOK_SUFFIX}"
+
+
+def is_notebook(content: bytes) -> bool:
+    """Return whether a program is a notebook, which is JSON, by a look at its text."""
+    return content.lstrip()[:1] == b"{" and b'"cells"' in content and b'"nbformat"' in content
 
 
 @documented(pattern=r"^(?!\.$|\.\.|\s*$)[^/:\x00-\x1f\x7f]+$")

@@ -29,7 +29,9 @@ DETACH_SECONDS = 2.0
 @click.argument("script", type=click.Path(exists=True, path_type=Path))
 @click.argument("arguments", nargs=-1, metavar="[-- ARGS…]")
 @click.option(
-    "--entrypoint", metavar="FILE", help="The .py file to run in an archive or a directory."
+    "--entrypoint",
+    metavar="FILE",
+    help="The .py file or notebook to run in an archive or a directory.",
 )
 @submission_options(
     experiment="the script's name",
@@ -53,8 +55,9 @@ async def run(
 ) -> None:
     """Run a training and follow it until it ends.
 
-    SCRIPT is a .py file, an archive (.zip, .tar.gz) or a directory. --entrypoint names the file to
-    run in the latter two; it may be omitted if there is only one candidate, and a terminal asks.
+    SCRIPT is a .py file, a notebook (.ipynb), an archive (.zip, .tar.gz) or a directory.
+    --entrypoint names the file to run in the latter two; it may be omitted if there is only one
+    candidate, and a terminal asks.
 
     Arguments after -- are the script's own. --param K=V adds --K=V after them, and is found by name
     in the job and in notebooks.
@@ -78,6 +81,7 @@ async def run(
       asgard run train.py
       asgard run train.py --experiment churn --model churn -r 'xgboost>=2' --env EPOCHS=20
       asgard run train.py --param depth=6 -- --lr 0.1 --verbose
+      asgard run analysis.ipynb --param lr=0.1
       asgard run . --entrypoint src/train.py --requirements requirements.txt
       asgard run train.py > log.txt
       id=$(asgard run train.py --detach)
@@ -123,7 +127,7 @@ def _name_of(script: Path) -> str:
     from asgard_async.client.submission import ARCHIVES
 
     name = script.resolve().name
-    for suffix in (".py", *ARCHIVES):
+    for suffix in (".py", ".ipynb", *ARCHIVES):
         if name.lower().endswith(suffix):
             return name[: -len(suffix)]
     return name

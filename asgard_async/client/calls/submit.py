@@ -39,9 +39,9 @@ class SubmitCall(Connection):
         generates one, so that a retry never creates a second job.
 
         Args:
-            script: path of a .py file, an archive (.zip, .tar.gz, .tgz) or a directory. Hidden
-                files, virtual environments and what `.asgardignore` and `.gitignore` exclude
-                are not sent; an `UploadWarning` names what you may miss.
+            script: path of a .py file, a notebook (.ipynb), an archive (.zip, .tar.gz, .tgz)
+                or a directory. Hidden files, virtual environments and what `.asgardignore` and
+                `.gitignore` exclude are not sent; an `UploadWarning` names what you may miss.
             experiment_name: MLflow experiment for the runs.
             model_name: name under which the model is registered.
             source: text of a script, instead of a path.
@@ -58,7 +58,7 @@ class SubmitCall(Connection):
             memory_mb: memory limit in MiB, below the service's own limit.
             cpus: CPU limit, such as 1.5, below the service's own limit.
             script_name: name of the script; default: its file name.
-            entrypoint: the .py file to run in an archive or a directory.
+            entrypoint: the .py file or notebook to run in an archive or a directory.
 
         Raises:
             InvalidRequest: the submission is invalid; `errors` has the messages by field.

@@ -23,9 +23,10 @@ async def local_executor(app: web.Application) -> AsyncIterator[LocalExecutor]:
         data=data,
         base_alone=selector.is_sandboxed,
     )
+    first_uid = config.isolation.first_uid
     executor = LocalExecutor(
         jobs_dir=data.jobs,
-        files=local_job_files(data),
+        files=LocalJobFiles(data, uids=range(first_uid, first_uid + config.isolation.uids)),
         log_limit_bytes=config.logs.max_bytes_per_job,
         archive_limits=config.jobs.archive_limits,
         in_use=data.in_use,
@@ -42,5 +43,5 @@ async def local_executor(app: web.Application) -> AsyncIterator[LocalExecutor]:
 
 
 def local_job_files(data: DataDirectory) -> LocalJobFiles:
-    """Return the files of jobs in a data directory."""
+    """Return the files of jobs in a data directory, to measure and delete them."""
     return LocalJobFiles(data)

@@ -36,6 +36,7 @@ from asgard_async.executors.local.directories import (
 from asgard_async.executors.local.interpreter import Interpreter
 from asgard_async.executors.local.job_files import LocalJobFiles
 from asgard_async.executors.local.metrics import WarmCollector
+from asgard_async.executors.local.notebooks.source import notebook_program
 from asgard_async.executors.local.warm.pool import WarmServers
 from asgard_async.logs.file_source import FileLogSource
 from asgard_async.supervisor.attempt import Attempt
@@ -230,11 +231,7 @@ class LocalExecutor:
         host_cache = sandbox.host_cache
         spec = process_spec(
             directory=directory,
-            argv=[
-                str(interpreter.python),
-                _as_argument(request.script_name),
-                *request.arguments,
-            ],
+            argv=[str(interpreter.python), *_program(request), *request.arguments],
             environment=variables,
             working_directory=directory / WORK,
             umask=READABLE_UMASK,  # as for a script that is started in a terminal
@@ -281,6 +278,15 @@ class LocalExecutor:
 
     async def _existing(self, attempt: AttemptId) -> Attempt:
         return Attempt(await asyncio.to_thread(self._directories.existing, attempt))
+
+
+def _program(request: AttemptRequest) -> list[str]:
+    """Return the arguments of the interpreter that name the program."""
+    script = _as_argument(request.script_name)
+    if not request.is_notebook:
+        return [script]
+    # -P: no module in the working directory replaces one of the program that runs the notebook
+    return ["-P", "-c", notebook_program(), script]
 
 
 def _as_argument(script_name: str) -> str:

@@ -43,8 +43,9 @@ USAGE = (
     # --- notebooks and screens ------------------------------------------------------------
     Row(
         exception=r"^NameError: name 'get_ipython' is not defined",
-        text="The script comes from a notebook, and get_ipython() exists only there: remove the"
-        ' lines that call it. In place of "!pip install" and "%pip install", list packages in'
+        text="The script comes from a notebook, and get_ipython() exists only there: submit the"
+        " notebook itself (.ipynb), or remove the lines that call it."
+        ' In place of "!pip install" and "%pip install", list packages in'
         ' "requirements".',
     ),
     Row(

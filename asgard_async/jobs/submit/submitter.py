@@ -17,7 +17,7 @@ from asgard_async.domain.errors import (
     NotIsolated,
     ServiceDraining,
 )
-from asgard_async.domain.job import Job, JobSpec
+from asgard_async.domain.job import Job, JobSpec, is_notebook_name
 from asgard_async.domain.requester import Requester
 from asgard_async.domain.submission import Revision, Submission
 from asgard_async.jobs.submit.checking.archives import ArchiveChecker
@@ -129,7 +129,9 @@ class Submitter:
         """Return the packages that the script may import; None if unknown."""
         owner = submission.requester.owner
         if submission.archive is None:
-            return await self._checker.imports_of(submission.script, owner)
+            return await self._checker.imports_of(
+                submission.script, owner, is_notebook=submission.spec.is_notebook
+            )
         entrypoint = submission.spec.entrypoint
         return await self._imports_of_archive(entrypoint, submission.archive.name, owner)
 
@@ -139,8 +141,13 @@ class Submitter:
         assert entrypoint is not None  # noqa: S101  # an archive has an entrypoint
         path = self._archives.path(archive)
         program = await self._archive_checker.program_in(entrypoint, path, owner)
-        await self._checker.imports_of(program.source, owner)
-        return program.imports
+        is_notebook = is_notebook_name(entrypoint)
+        imports = await self._checker.imports_of(program.source, owner, is_notebook=is_notebook)
+        if not is_notebook:
+            return program.imports
+        if imports is None or program.imports is None:
+            return None
+        return imports | program.imports
 
     def spec_for_retry(self, job: Job, requester: Requester) -> tuple[JobSpec, Sequence[str]]:
         """Return a job's specification as `requester` may run it again.
@@ -206,7 +213,9 @@ class Submitter:
     ) -> tuple[frozenset[str] | None, bool]:
         """Check a changed program; return its imports, and whether it may use MLflow."""
         if revision.script is not None:
-            imports = await self._checker.imports_of(revision.script, requester.owner)
+            imports = await self._checker.imports_of(
+                revision.script, requester.owner, is_notebook=revision.spec.is_notebook
+            )
             return imports, _may_use_tracking(imports)
         if archive is not None and revision.spec.entrypoint != job.spec.entrypoint:
             entrypoint = revision.spec.entrypoint

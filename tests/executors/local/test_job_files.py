@@ -8,9 +8,10 @@ from pathlib import Path
 import pytest
 
 from asgard_async.config.data_directory import DataDirectory
+from asgard_async.core.files.foreign_tree import MAX_DEPTH, MAX_ENTRIES
 from asgard_async.core.files.remove_tree import remove_tree
 from asgard_async.domain.attempt import AttemptId
-from asgard_async.executors.local.job_files import MAX_DEPTH, MAX_PATHS, LocalJobFiles
+from asgard_async.executors.local.job_files import LocalJobFiles
 from asgard_async.supervisor.disk_usage import size_of
 
 JOB = "0123abcd"
@@ -29,7 +30,7 @@ def test_a_link_replacing_a_job_directory_is_not_followed(tmp_path: Path, replac
 
     assert files.directory_bytes(JOB) == 0
     assert files.log_bytes(JOB) == 0
-    files.remove_directory(JOB)
+    files.remove_directory(JOB, why="expired")
     files.remove_log(JOB)
     files.remove_all(JOB)
 
@@ -53,7 +54,7 @@ def test_the_list_of_files_follows_no_link_and_is_bounded(tmp_path: Path) -> Non
     (deepest / "deeper").mkdir()
     assert files.paths(attempt) is None
     deepest.joinpath("deeper").rmdir()
-    for number in range(MAX_PATHS):
+    for number in range(MAX_ENTRIES):
         (work / f"{number}").touch()
     assert files.paths(attempt) is None
 
@@ -98,7 +99,7 @@ def test_very_deep_directories_are_removed(tmp_path: Path) -> None:
     os.close(here)
     files = LocalJobFiles(DataDirectory(root=tmp_path))
     assert files.directory_bytes(JOB) > 0
-    files.remove_directory(JOB)
+    files.remove_directory(JOB, why="expired")
     assert not work.exists()
 
 

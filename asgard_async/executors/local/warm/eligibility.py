@@ -34,6 +34,8 @@ def reason_of_job(request: AttemptRequest, interpreter: Interpreter) -> ColdReas
     """Return why a job starts cold regardless of the fork server's imports, or None."""
     if not request.warm:
         return ColdReason.REQUESTED
+    if request.is_notebook:
+        return ColdReason.NOTEBOOK
     if any(name.startswith(READ_BY_LIBRARIES) for name in request.own_variables):
         return ColdReason.VARIABLES
     # in the base environment, such a requirement is satisfied by the preloaded mlflow

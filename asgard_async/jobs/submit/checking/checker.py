@@ -35,11 +35,14 @@ class ScriptChecker:
         )
         self._idle: list[CheckingProcess] = []
 
-    async def imports_of(self, script: bytes, owner: str = "") -> frozenset[str] | None:
-        """Return the top-level packages that `script` imports; None if it is too large to search.
+    async def imports_of(
+        self, script: bytes, owner: str = "", *, is_notebook: bool = False
+    ) -> frozenset[str] | None:
+        """Return the top-level packages that a program imports; None if that is unknown.
 
         Raises:
-            InvalidSubmission: the script does not compile, or not within the limit.
+            InvalidSubmission: the script does not compile, or not within the limit; or only one of
+                name and content is that of a notebook.
             TooManyChecks: too many checks are waiting, in total or of this owner, or the machine
                 is too busy for this one.
         """
@@ -56,8 +59,8 @@ class ScriptChecker:
                     ]
                 }
             )
-        if "error" in answer:
-            raise InvalidSubmission({"script_content": [answer["error"]]})
+        if problem := _problem(answer, is_notebook=is_notebook):
+            raise InvalidSubmission({"script_content": [problem]})
         return None if answer["imports"] is None else frozenset(answer["imports"])
 
     async def _ask(self, script: bytes) -> dict[str, Any] | None:
@@ -99,3 +102,13 @@ class ScriptChecker:
         """Kill the idle processes."""
         while self._idle:
             await self._idle.pop().kill()
+
+
+def _problem(answer: dict[str, Any], *, is_notebook: bool) -> str | None:
+    if is_notebook and not answer["notebook"]:
+        return "The file is not a notebook: it is not JSON with cells."
+    if "error" in answer:
+        return str(answer["error"])
+    if answer["notebook"] and not is_notebook:
+        return "The file is a notebook; its name must end with .ipynb."
+    return None

@@ -9,6 +9,7 @@ import pytest
 
 from asgard_async.domain.errors import InvalidSubmission, TooManyChecks
 from asgard_async.jobs.submit.checking.checker import ScriptChecker
+from tests.support.notebooks import notebook
 
 
 @pytest.fixture
@@ -139,3 +140,18 @@ async def test_closing_leaves_no_process() -> None:
     await checker.close()
     with pytest.raises(OSError, match="descriptor"):
         os.fstat(process.pidfd)
+
+
+async def test_a_hostile_notebook_is_refused_or_searched(checker: ScriptChecker) -> None:
+    for cells in (
+        b"[" * 100_000,
+        b'[1, null, {"cell_type": "code", "source": {"a": 1}}, {"cell_type": "code"}]',
+        b'{"a": 1}',
+    ):
+        with pytest.raises(InvalidSubmission):
+            await checker.imports_of(b'{"nbformat": 4, "cells": ' + cells + b"}", is_notebook=True)
+    good = notebook("import numpy\n" * 10_000, "from os import path", "x = (")
+    assert await checker.imports_of(good, is_notebook=True) == frozenset({"numpy", "os"})
+    with pytest.raises(InvalidSubmission, match="submission") as caught:
+        await checker.imports_of(good)
+    assert "ipynb" in str(caught.value.errors)
