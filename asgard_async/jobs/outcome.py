@@ -44,7 +44,7 @@ def outcome_of(
         signal=signal_name(ended.signal),
         error=_timed_out(job, timeout_max)
         if reason is Reason.TIMEOUT
-        else _error(reason, ended, failed, resource_limits),
+        else _error(reason, ended, job, failed, resource_limits),
         detail=detail,
         ended_at=ended.ended_at or at,
         peak_memory_bytes=ended.peak_memory_bytes,
@@ -84,6 +84,7 @@ def _killed(ended: Ended) -> str | None:
 def _error(
     reason: Reason,
     ended: Ended,
+    job: Job,
     failed: FailedJob,
     resource_limits: ResourceLimits,
 ) -> str | None:
