@@ -43,15 +43,16 @@ def open_data_directory(
     return config, DataDirectory(root=config.data_dir)
 
 
-def load_data_directory(file: Path | None, data_dir: str | None) -> "DataDirectory":
-    """Return the configured data directory, for a command that must become several users.
+def load_data_directory(file: Path | None, data_dir: str | None) -> "tuple[Config, DataDirectory]":
+    """Load the configuration for a command that must become several users.
 
     Raises:
         click.UsageError: the configuration is invalid.
     """
     from asgard_async.config.data_directory import DataDirectory
 
-    return DataDirectory(root=load_or_exit(file, data_dir=data_dir).data_dir)
+    config = load_or_exit(file, data_dir=data_dir)
+    return config, DataDirectory(root=config.data_dir)
 
 
 def become_owner(path: Path, *, runs_programs: bool = False) -> None:
