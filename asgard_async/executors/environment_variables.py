@@ -32,14 +32,14 @@ def is_reserved(name: str) -> bool:
     return name in RESERVED_NAMES or name.startswith(RESERVED_PREFIX)
 
 
-def job_variables(attempt: Path, cache: Path, python: Path) -> dict[str, str]:
+def job_variables(*, home: Path, temporary: Path, cache: Path, python: Path) -> dict[str, str]:
     """Return the variables that are set for every job on this machine."""
     return {
         # not resolved: a virtual environment's interpreter is a link beside its scripts
         "PATH": f"{python.parent}:/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin",
         "LANG": os.environ.get("LANG", "C.UTF-8"),
-        "HOME": str(attempt / "home"),
-        "TMPDIR": str(attempt / "tmp"),
+        "HOME": str(home),
+        "TMPDIR": str(temporary),
         "PYTHONUNBUFFERED": "1",
         "XDG_CACHE_HOME": str(cache),
         "HF_HOME": str(cache / "huggingface"),

@@ -4,7 +4,7 @@ jobs/<job_id>/job.log                   output of all attempts
 jobs/<job_id>/attempts/<n>/             lock, pid.json, exit.json, shim.log
 jobs/<job_id>/attempts/<n>/work         the working directory: the script or the content of its
                                         archive, and the files that the script writes
-jobs/<job_id>/attempts/<n>/{home,tmp}   HOME and TMPDIR
+jobs/<job_id>/attempts/<n>/{home,tmp}   HOME and TMPDIR; inside a sandbox, tmp is /tmp
 """
 
 import contextlib
@@ -21,7 +21,9 @@ from asgard_async.executors.base import AttemptRequest, CannotStart
 
 LOG_NAME = "job.log"
 WORK = "work"
-OWN_DIRECTORIES = (WORK, "home", "tmp")
+HOME = "home"
+TEMPORARY = "tmp"
+OWN_DIRECTORIES = (WORK, HOME, TEMPORARY)
 """The directories that a job may write to, below its attempt's directory."""
 
 

@@ -26,7 +26,9 @@ from asgard_async.environments.spec import EnvironmentSpec
 from asgard_async.executors.base import AttemptRequest, CannotStart, EnvironmentFailed
 from asgard_async.executors.environment_variables import job_variables
 from asgard_async.executors.local.directories import (
+    HOME,
     LOG_NAME,
+    TEMPORARY,
     WORK,
     AttemptDirectories,
     own_directories,
@@ -176,6 +178,7 @@ class LocalExecutor:
                 environment=interpreter.directory,
                 owner=request.owner,
                 own=own_directories(self._directories.of(request.attempt)),
+                temporary=self._directories.of(request.attempt) / TEMPORARY,
             )
             sandbox = await in_thread(partial(stack.enter_context, entering_sandbox))
             return await self._start(request, interpreter, modules, sandbox)
@@ -199,7 +202,12 @@ class LocalExecutor:
     ) -> datetime | None:
         directory = self._directories.of(request.attempt)
         variables = {
-            **job_variables(directory, sandbox.cache, interpreter.python),
+            **job_variables(
+                home=directory / HOME,
+                temporary=sandbox.temporary,
+                cache=sandbox.cache,
+                python=interpreter.python,
+            ),
             **request.variables,
         }
         resource_limits = self.limits(request.resources)

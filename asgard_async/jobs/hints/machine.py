@@ -35,9 +35,9 @@ MACHINE = (
     Row(
         exception=NO_SPACE,
         when=("sandbox",),
-        text="A file system is full: that of the job's directory, or the job's own /tmp or"
-        " /dev/shm, which are memory and small ([isolation] tmp_mb and shm_mb). Write large files"
-        " to the working directory or to $TMPDIR, which are on disk.",
+        text="A file system is full: that of the job's directory, or the job's own"
+        " /dev/shm, which is memory and small ([isolation] shm_mb). Write large files to the"
+        " working directory or to $TMPDIR, which are on disk.",
     ),
     Row(
         exception=NO_SPACE,

@@ -9,7 +9,7 @@ from pathlib import Path
 
 from asgard_async.core.files.chown_tree import chown_tree
 from asgard_async.domain.status import Isolation
-from asgard_async.supervisor.sandbox.mounts import Mount, read, write
+from asgard_async.supervisor.sandbox.mounts import TEMPORARY, Mount, read, write
 from asgard_async.supervisor.sandbox.selector import IsolationSelector
 from asgard_async.supervisor.shim.sandbox import SandboxSpec
 
@@ -22,6 +22,8 @@ class AttemptSandbox:
     spec: SandboxSpec | None
     cache: Path
     """Path of the cache directory inside the sandbox."""
+    temporary: Path
+    """Path of the directory for temporary files inside the sandbox."""
     host_cache: Path | None
     """Path of the cache directory outside of the sandbox; None if it is the service's own."""
     locks: Sequence[Path]
@@ -38,11 +40,14 @@ def attempt_sandbox(
     environment: Path | None,
     owner: str,
     own: Sequence[Path],
+    temporary: Path,
 ) -> Iterator[AttemptSandbox]:
     """Prepare an attempt's sandbox. Stay in the context until the keeper holds the locks.
 
     `environment` is the directory of a built environment, `owner` the name of the job's token, and
-    `own` the directories that the job may write to. Blocks for some file operations.
+    `own` the directories that the job may write to. `temporary`, one of them, becomes /tmp in jobs
+    that have a file system of their own, since paths of sockets are limited to 107 bytes. Blocks
+    for some file operations.
 
     Raises:
         NoUidLeft: every uid for jobs and builds is in use.
@@ -53,7 +58,13 @@ def attempt_sandbox(
     cache_path = selector.cache_of(name)
     if not selector.is_sandboxed:
         yield AttemptSandbox(
-            level=level, spec=None, cache=cache_path, host_cache=None, locks=(), uid=None
+            level=level,
+            spec=None,
+            cache=cache_path,
+            temporary=temporary,
+            host_cache=None,
+            locks=(),
+            uid=None,
         )
         return
     cache = selector.caches.of(name, owner)
@@ -67,15 +78,17 @@ def attempt_sandbox(
             selector.caches.close_others(host_cache, uid)
             for path in (*cache.directory.parents[:2], cache.directory):
                 path.chmod(0o711)
-        if level is not Isolation.SANDBOX:
+        has_own_tmp = level is Isolation.SANDBOX
+        if not has_own_tmp:
             cache_path = host_cache
         mounts: list[Mount] = [] if environment is None else [read(environment)]
         mounts += [write(host_cache, cache_path), *map(write, own), *selector.names_of(uid)]
         locks = [cache.lock] if uid is None else [cache.lock, selector.uids.lock_of(uid)]
         yield AttemptSandbox(
             level=level,
-            spec=selector.sandbox(mounts, uid=uid, python=python),
+            spec=selector.sandbox(mounts, uid=uid, python=python, temporary=temporary),
             cache=cache_path,
+            temporary=Path(TEMPORARY) if has_own_tmp else temporary,
             host_cache=host_cache,
             locks=locks,
             uid=uid,

@@ -8,6 +8,7 @@ from asgard_async.config import IsolationConfig
 from asgard_async.domain.status import Isolation
 from asgard_async.supervisor.sandbox.mounts import (
     OWN_SETTINGS,
+    TEMPORARY,
     Mount,
     hiding,
     interpreter_mounts,
@@ -38,18 +39,24 @@ class SandboxBuilder:
         mounts: Sequence[Mount],
         uid: int | None,
         shared: bool = True,
+        temporary: Path | None = None,
     ) -> SandboxSpec | None:
         """Return the sandbox of a process at an isolation level; None for level `process`.
 
         `mounts` are added to the system and the interpreter. `uid` is the user that the process
         becomes; None if the service is not root and the user stays the same. `shared` adds the
-        directories that administrators have configured for jobs.
+        directories that administrators have configured for jobs. `temporary` is a directory to use
+        as /tmp in place of memory, where the level has a /tmp of its own.
         """
         if level is Isolation.PROCESS:
             return None
         exposed = [*(self._system if shared else self._base), *interpreter_mounts(python)]
-        all_mounts = [*exposed, *hiding(exposed, self._private), *mounts]
         has_namespaces = level is Isolation.SANDBOX
+        # elsewhere, this would open the machine's /tmp
+        if temporary is not None and has_namespaces:
+            on_disk = write(temporary, TEMPORARY)
+            exposed = [on_disk if mount[2] == TEMPORARY else mount for mount in exposed]
+        all_mounts = [*exposed, *hiding(exposed, self._private), *mounts]
         rules: list[tuple[str, bool]] = []
         if level is not Isolation.USER:
             rules = _landlock_rules(all_mounts, has_namespaces=has_namespaces)

@@ -5,6 +5,7 @@ import sys
 from collections.abc import Iterable, Iterator, Sequence
 from pathlib import Path
 
+TEMPORARY = "/tmp"  # noqa: S108
 Mount = tuple[str, str, str, str]
 """Kind, source, target and options; see `shim.file_system.build`."""
 
@@ -30,9 +31,9 @@ def write(path: str | Path, at: str | Path | None = None) -> Mount:
 def system_mounts(*, tmp_mb: int, shm_mb: int) -> list[Mount]:
     """Return mounts of the read-only system, with a new /proc, /dev, /tmp and /dev/shm."""
     mounts = [
-        ("tmpfs", "", "/tmp", f"mode=1777,size={tmp_mb}m"),  # noqa: S108
+        ("tmpfs", "", TEMPORARY, f"mode=1777,size={tmp_mb}m"),
         ("directory", "", "/var", ""),
-        ("link", "/tmp", "/var/tmp", ""),  # noqa: S108
+        ("link", TEMPORARY, "/var/tmp", ""),  # noqa: S108
         ("directory", "", "/run", ""),
         ("proc", "", "/proc", ""),
         ("read", "/sys", "/sys", ""),

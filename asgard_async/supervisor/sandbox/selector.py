@@ -144,10 +144,11 @@ class IsolationSelector:
         uid: int | None,
         python: Path | None = None,
         shared: bool = True,
+        temporary: Path | None = None,
     ) -> SandboxSpec | None:
         """Return the sandbox of a process, by default in the service's interpreter.
 
-        None if jobs are not isolated.
+        None if jobs are not isolated. See `SandboxBuilder.sandbox`.
         """
         return self._builder.sandbox(
             self.selected,
@@ -155,6 +156,7 @@ class IsolationSelector:
             mounts=mounts,
             uid=uid,
             shared=shared,
+            temporary=temporary,
         )
 
     def landlock_only(self, mounts: Sequence[Mount]) -> SandboxSpec | None:

@@ -200,7 +200,12 @@ class WarmServers:
         entry.warming_up = True
         directory = self._data.warm / entry.name
         cache = self._data.cache_of_fork_server(entry.name)
-        variables = job_variables(directory, cache, entry.interpreter.python)
+        variables = job_variables(
+            home=directory / "home",
+            temporary=directory / "tmp",
+            cache=cache,
+            python=entry.interpreter.python,
+        )
         try:
             await asyncio.to_thread(_prepare, directory, cache)
             server = ForkServer(entry.interpreter.python, directory, variables)
