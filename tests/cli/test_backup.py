@@ -18,7 +18,11 @@ from tests.support.service import QUICK_TO_WARM, Service, running_service
 
 pytestmark = pytest.mark.mlflow
 
-SETTINGS = QUICK_TO_WARM | {"ASGARD_JOBS__MAX_CONCURRENT_JOBS": "1"}
+SETTINGS = QUICK_TO_WARM | {
+    "ASGARD_JOBS__MAX_CONCURRENT_JOBS": "1",
+    # on a busy machine, MLflow registers the model late
+    "ASGARD_TRACKING__SETTLE_SECONDS": "30",
+}
 LOADS = """
 import sys, mlflow
 mlflow.set_tracking_uri(sys.argv[1])
