@@ -1,7 +1,9 @@
-# Asgard in a container. It listens on loopback only, so it shares the host's network:
+# Asgard in a container:
 #
 #   docker build -t asgard .
-#   docker run --network host --volume asgard:/data --stop-timeout 3700 asgard
+#   docker run --publish 8000:8000 --volume asgard:/data --stop-timeout 3700 asgard
+#
+# The first start prints an administrator's token, or takes it from ASGARD_INITIAL_TOKEN_FILE.
 #
 # BASE is any Debian or Ubuntu image with Python 3.11 or newer and its venv module, for instance
 # Docker's Python image or one with Debian's python3. Asgard is installed into /opt/asgard.
@@ -35,7 +37,8 @@ RUN --mount=type=bind,from=build,source=/wheels,target=/wheels \
 USER 990:990
 ENV PATH=/opt/asgard/bin:${PATH} \
     PYTHONUNBUFFERED=1 \
-    ASGARD_DATA_DIR=/data
+    ASGARD_DATA_DIR=/data \
+    ASGARD_SERVER__HOST=0.0.0.0
 VOLUME /data
 EXPOSE 8000
 HEALTHCHECK --interval=10s --timeout=5s --start-period=30s CMD ["python", "-I", "-c", \
@@ -44,4 +47,4 @@ HEALTHCHECK --interval=10s --timeout=5s --start-period=30s CMD ["python", "-I", 
 ENTRYPOINT ["tini", "--", "asgard"]
 # Jobs end with their container, so SIGTERM waits for them. Docker kills after 10 s by default; see
 # --stop-timeout above.
-CMD ["serve", "--drain"]
+CMD ["serve", "--drain", "--initial-token"]

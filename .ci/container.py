@@ -69,6 +69,8 @@ class Container:
         # others may have the default ports on the host's network
         self.environ = dict(entry.split("=", 1) for entry in config["Env"])
         self.environ |= {"ASGARD_SERVER__PORT": str(port), "ASGARD_MLFLOW__PORT": "0"}
+        # on the host's network, loopback is enough, and needs no token
+        self.environ |= {"ASGARD_SERVER__HOST": "127.0.0.1"}
         self.uid, gid = config["User"].split(":")
         self.identity = (f"--setuid={self.uid}", f"--setgid={gid}")
 

@@ -5,6 +5,7 @@ from urllib.parse import quote
 from aiohttp import web
 
 from asgard_async.api.http.audit import audited_as
+from asgard_async.api.http.path_prefix import path_prefix
 from asgard_async.api.http.responses import reply
 from asgard_async.api.openapi.decorators import docs, json_schema, response_schema
 from asgard_async.api.schemas.models import ModelVersionSchema, RegistrationSchema
@@ -36,5 +37,5 @@ async def register(request: web.Request) -> web.Response:
     return reply(
         view_version(version),
         status=201,
-        headers={"Location": f"/mlops/models/{quote(version.name, safe='')}"},
+        headers={"Location": f"{path_prefix()}/mlops/models/{quote(version.name, safe='')}"},
     )

@@ -58,8 +58,14 @@ class NewToken(msgspec.Struct, frozen=True, kw_only=True):
     @classmethod
     def draw(cls, *, name: str | None, scope: Scope, at: datetime) -> Self:
         """Create a token with a random secret; without a name, its id is its name."""
-        token_id = secrets.token_hex(4)
-        secret = f"{PREFIX}_{token_id}_{secrets.token_urlsafe(SECRET_BYTES)}"
+        secret = f"{PREFIX}_{secrets.token_hex(4)}_{secrets.token_urlsafe(SECRET_BYTES)}"
+        return cls.of(secret, name=name, scope=scope, at=at)
+
+    @classmethod
+    def of(cls, secret: str, *, name: str | None, scope: Scope, at: datetime) -> Self:
+        """Create a token with a well-formed secret."""
+        token_id = id_in(secret)
+        assert token_id is not None  # noqa: S101
         token = Token(
             id=token_id, name=name or token_id, scope=scope, created_at=at, digest=digest_of(secret)
         )

@@ -104,6 +104,18 @@ class TokenFile:
             self._replace([*tokens, new.token])
         return new
 
+    def create_first(self, token: Token) -> bool:
+        """Add a token unless one was ever created; return whether it was added, durably.
+
+        Raises:
+            ConfigError: the file cannot be read.
+        """
+        with self._exclusive():
+            if self.is_closed():
+                return False
+            self._replace([token])
+        return True
+
     def revoke(self, id_or_name: str) -> Token:
         """Delete a token; durable once this returns.
 

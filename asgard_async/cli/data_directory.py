@@ -54,14 +54,14 @@ def open_data_directory(
     return config, data
 
 
-def load_data_directory(file: Path | None, data_dir: str | None) -> "DataDirectory":
-    """Return the data directory, for a command that must become several users; it is named.
+def load_data_directory(file: Path | None, data_dir: str | None) -> "tuple[Config, DataDirectory]":
+    """Load the configuration for a command that must become several users; name the directory.
 
     Raises:
         click.UsageError: the configuration is invalid.
         click.ClickException: ASGARD_URL does not lead to a service of this user.
     """
-    return _configured(file, data_dir)[1]
+    return _configured(file, data_dir)
 
 
 def check_exists(data: "DataDirectory", *, can_create: bool = False) -> None:

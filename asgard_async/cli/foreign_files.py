@@ -11,7 +11,7 @@ import os
 import socket
 from collections.abc import Callable, Generator, Iterator
 
-from asgard_async.core.files.ownership import become
+from asgard_async.core.files.ownership import become, is_foreign
 from asgard_async.core.files.regular import checked_regular
 
 OpenFiles = Callable[[], Generator[tuple[str, int], None, None]]
@@ -24,7 +24,7 @@ class NotSent(Exception):
 
 @contextlib.contextmanager
 def opened_by(uid: int, open_files: OpenFiles) -> Iterator[Iterator[tuple[str, int]]]:
-    """Run a function in a child process as another user; yield the files that it opens.
+    """Run a function in a child process as a user; yield the files that it opens.
 
     Each descriptor is closed before the next file is received.
 
@@ -51,7 +51,7 @@ def _received(channel: socket.socket) -> Iterator[tuple[str, int]]:
             return
         if not descriptors:
             raise NotSent(message.decode(errors="replace") or "the reading process ended early")
-        name = message.decode()
+        name = os.fsdecode(message)
         descriptor = checked_regular(descriptors[0], name)
         try:
             yield name, descriptor
@@ -61,11 +61,12 @@ def _received(channel: socket.socket) -> Iterator[tuple[str, int]]:
 
 def _send(uid: int, open_files: OpenFiles, channel: socket.socket) -> None:
     try:
-        become(uid)
+        if is_foreign(uid):
+            become(uid)
         with contextlib.closing(open_files()) as files:
             for name, descriptor in files:
                 channel.sendmsg(
-                    [name.encode()],
+                    [os.fsencode(name)],
                     [(socket.SOL_SOCKET, socket.SCM_RIGHTS, array.array("i", [descriptor]))],
                 )
         channel.send(b"end")

@@ -28,6 +28,8 @@ COMMANDS = {
         "service": "Install Asgard as a systemd service.",
         "token": "Create, list and revoke API tokens.",
         "gc": "Delete expired jobs, files and environments.",
+        "backup": "Make a whole backup, also while the service is running.",
+        "restore": "Restore a whole backup into an empty directory.",
         "db": "Back up the databases and migrate their schema.",
         "doctor": "Check this installation and suggest fixes.",
     },

@@ -90,6 +90,11 @@ class DataDirectory:
         return self.mlflow / "mlflow.db"
 
     @property
+    def restoring(self) -> Path:
+        """Exists while a backup is being restored, and after an interrupted restore."""
+        return self.root / "restoring"
+
+    @property
     def in_use(self) -> Path:
         """Lock file on which every running job and build holds a shared lock."""
         return self.root / "jobs.lock"
@@ -158,8 +163,13 @@ class DataDirectory:
         """Lock the directory for this service until the returned descriptor is closed.
 
         Raises:
-            ConfigError: another service holds the lock.
+            ConfigError: another service holds the lock, or the directory is incomplete.
         """
+        if self.restoring.exists():
+            raise ConfigError(
+                f"{self.root} is incomplete: a restore was interrupted, or is still running."
+                " Delete its contents, and run `asgard restore` again"
+            )
         while True:
             descriptor = open_private(self.service_lock, os.O_RDWR | os.O_CREAT)
             try:

@@ -40,6 +40,7 @@ async def test_a_restored_backup_continues_where_it_was(tmp_path: Path) -> None:
             done = asgard("db", "backup", copy, "--data-dir", service.data_dir)
             assert done.returncode == 0, done.stderr
         assert str(copy / "asgard.db") in done.stdout
+        assert "Not included: logs, models" in done.stderr
         assert copy.stat().st_mode & 0o777 == 0o700
     shutil.copytree(copy, restored)
     with sqlite3.connect(restored / "asgard.db") as database:

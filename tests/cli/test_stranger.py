@@ -181,13 +181,64 @@ def test_a_backup_elsewhere_copies_everything(stranger: Stranger) -> None:
     assert not list(stranger.data.root.glob(".backup*"))
 
 
+@pytest.mark.parametrize("where", ["inside", "elsewhere"])
+def test_a_whole_backup_copies_no_planted_file(stranger: Stranger, where: str) -> None:
+    target = (stranger.home if where == "inside" else stranger.top) / "backups"
+    artifacts = stranger.data.mlflow / "artifacts"
+    artifacts.mkdir()
+    (artifacts / "model").write_text("a model")
+    (artifacts / "link").symlink_to(stranger.secret)
+    (artifacts / "directory").symlink_to(stranger.of_root)
+    os.mkfifo(artifacts / "fifo")
+    give(stranger.home)
+    done = asgard("backup", target, "--data-dir", stranger.data.root)
+    assert done.returncode == 0, done.stderr
+    for planted in (stranger.data.tokens, stranger.data.archives, stranger.data.mlflow):
+        replace(planted, stranger.secret if planted.suffix else stranger.of_root)
+        asgard("backup", target, "--data-dir", stranger.data.root)
+    stranger.check()
+    owner = STRANGER if where == "inside" else 0
+    for path in target.rglob("*"):
+        assert path.lstat().st_uid == owner
+        assert path.is_dir() or SECRET.encode() not in path.read_bytes()
+    assert next(path.read_text() for path in target.rglob("model")) == "a model"
+
+
+def test_mlflows_user_gets_no_file_of_root_backed_up(stranger: Stranger) -> None:
+    own = DataDirectory(root=stranger.top / "own").make()
+    bring_up_to_date(own.database)
+    artifacts = own.mlflow / "artifacts"
+    artifacts.mkdir()
+    os.link(stranger.secret, artifacts / "linked")  # if the kernel lets users link any file
+    (artifacts / "link").symlink_to(stranger.secret)
+    for path in (own.mlflow, artifacts):
+        os.chown(path, STRANGER, STRANGER)
+    done = asgard("backup", stranger.top / "backups", "--data-dir", own.root)
+    assert done.returncode == 0, done.stderr
+    assert "a hard link to a file of another user" in done.stderr
+    assert not list((stranger.top / "backups").glob("*/mlflow/artifacts/*"))
+
+
+def test_a_restored_directory_belongs_to_its_owner(stranger: Stranger) -> None:
+    stranger.data.tokens.write_text("[]")
+    give(stranger.home)
+    done = asgard("backup", stranger.top / "backups", "--data-dir", stranger.data.root)
+    assert done.returncode == 0, done.stderr
+    restored = stranger.home / "restored"
+    done = asgard("restore", done.stdout.strip(), "--data-dir", restored)
+    assert done.returncode == 0, done.stderr
+    assert (restored / "tokens.json").read_text() == "[]"
+    assert {path.stat().st_uid for path in (restored, *restored.rglob("*"))} == {STRANGER}
+
+
 def test_no_backup_of_root_goes_to_a_stranger(stranger: Stranger) -> None:
     own = DataDirectory(root=stranger.top / "own").make()
     bring_up_to_date(own.database)
     target = stranger.home / "backup"
-    done = asgard("db", "backup", target, "--data-dir", own.root)
-    assert (done.returncode, target.exists()) == (1, False)
-    assert f"is in a directory of uid {STRANGER}" in done.stderr
+    for command in (("db", "backup"), ("backup",)):
+        done = asgard(*command, target, "--data-dir", own.root)
+        assert (done.returncode, target.exists()) == (1, False)
+        assert f"is in a directory of uid {STRANGER}" in done.stderr
 
 
 def insert_job(stranger: Stranger, job_id: str, archive: str | None) -> None:

@@ -10,7 +10,7 @@ import pytest
 PACKAGE = Path(__file__).parents[2] / "asgard_async"
 ORDER = (
     *("domain", "core", "config", "logformat", "store", "auth", "supervisor", "environments"),
-    *("mlflow", "logs", "executors", "scheduling", "jobs", "retention", "api", "client"),
+    *("mlflow", "logs", "executors", "scheduling", "jobs", "retention", "backups", "api", "client"),
     *("app", "cli", "__main__"),
 )
 """A package imports itself and the packages before it."""

@@ -1,4 +1,4 @@
-"""The client's address, scheme and host, as forwarded by a trusted proxy.
+"""The client's address, scheme, host and path prefix, as forwarded by a trusted proxy.
 
 aiohttp-remotes is unsuitable: its middlewares clone a request that is already being handled, which
 loses the data stored with the request (its id, and that it is answered), and its strict middleware
@@ -11,6 +11,10 @@ from typing import Any
 
 from aiohttp import hdrs, web
 
+from asgard_async.api.http.path_prefix import set_prefix
+
+PREFIX = "X-Forwarded-Prefix"
+
 
 def as_forwarded(request: web.BaseRequest, is_proxy: Callable[[str], bool]) -> web.BaseRequest:
     """Apply `X-Forwarded-*` to a request from a trusted proxy; return others unchanged.
@@ -18,8 +22,10 @@ def as_forwarded(request: web.BaseRequest, is_proxy: Callable[[str], bool]) -> w
     Each proxy appends to the header. The last address that is not a trusted proxy's is the
     client's; anything before that address may be forged.
     """
+    set_prefix("")  # another client's request may have come before on the same connection
     if not is_proxy(request.remote or ""):
         return request
+    set_prefix(_values(request, PREFIX)[-1])
     changed: dict[str, Any] = {}
     for text in reversed(_values(request, hdrs.X_FORWARDED_FOR)):
         if (address := _address_in(text)) is None:

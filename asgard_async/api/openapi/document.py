@@ -42,6 +42,13 @@ class ApiDocument:
         """The document as JSON."""
         return msgspec.json.encode(self.build())
 
+    def encoded_below(self, prefix: str) -> bytes:
+        """The document as JSON for clients that reach the API below a path prefix, if any."""
+        if not prefix:
+            return self.encoded
+        document: Document = msgspec.json.decode(self.encoded)
+        return msgspec.json.encode(document | {"servers": [{"url": prefix}]})
+
     def build(self) -> Document:
         """Build the document."""
         plugin = _Plugin(schema_name_resolver=_name_of)

@@ -2,6 +2,7 @@
 
 from aiohttp import web
 
+from asgard_async.api.http.path_prefix import path_prefix
 from asgard_async.api.openapi.decorators import docs, response_schema
 from asgard_async.api.openapi.document import API_DOCUMENT
 from asgard_async.api.schemas.openapi import OpenApiSchema
@@ -17,7 +18,7 @@ from asgard_async.api.schemas.openapi import OpenApiSchema
 async def get_document(request: web.Request) -> web.Response:
     """Return the document."""
     return web.Response(
-        body=request.app[API_DOCUMENT].encoded,
+        body=request.app[API_DOCUMENT].encoded_below(path_prefix()),
         content_type="application/json",
         headers={"Cache-Control": "no-cache"},
     )

@@ -10,6 +10,7 @@ from typing import Any
 
 from marshmallow import Schema, fields
 
+from asgard_async.api.http.path_prefix import path_prefix
 from asgard_async.api.schemas.fields import SCALAR
 from asgard_async.core.timestamps import rfc3339
 from asgard_async.domain.status import Phase, Reason, Status
@@ -17,7 +18,7 @@ from asgard_async.domain.status import Phase, Reason, Status
 
 def job_path(job_id: str) -> str:
     """Return the URL path of a job."""
-    return f"/mlops/training/jobs/{job_id}"
+    return f"{path_prefix()}/mlops/training/jobs/{job_id}"
 
 
 def _logs_path(job_id: str) -> str:

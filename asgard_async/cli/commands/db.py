@@ -48,16 +48,15 @@ def backup(file: Path | None, data_dir: str | None, target: Path) -> None:
     """Back up the databases, archives and tokens to TARGET.
 
     TARGET is a directory. Safe while the service is running: each database is copied as a
-    consistent snapshot and then checked. Logs (jobs/) and models (mlflow/artifacts/) are plain
-    files, which any tool can copy. To restore a backup, copy TARGET to the place of the data
-    directory.
+    consistent snapshot and then checked. To restore a backup, copy TARGET to the place of the data
+    directory. Logs and models are left out: `asgard backup` makes whole backups.
 
     \b
     Examples:
       asgard db backup /backup/asgard-$(date +%F)
       cp -a /backup/asgard-2026-11-22 restored && asgard serve --data-dir restored
     """
-    data = load_data_directory(file, data_dir)
+    _, data = load_data_directory(file, data_dir)
     try:
         reader, writer = controlling_user(data.root), controlling_user(target)
         if is_foreign(reader) and reader != writer:
@@ -185,3 +184,7 @@ def _report(copy: DataDirectory) -> None:
     click.echo(f"{copy.archives}  {archives} {'archive' if archives == 1 else 'archives'}")
     if copy.tokens.exists():
         click.echo(f"{copy.tokens}")
+    click.echo(
+        "Not included: logs, models and other artifacts; `asgard backup` copies them, too.",
+        err=True,
+    )

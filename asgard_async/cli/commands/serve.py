@@ -10,6 +10,7 @@ from pathlib import Path
 import click
 
 from asgard_async import __version__
+from asgard_async.auth.initial_token import create_initial_token, read_secret
 from asgard_async.auth.token_file import TokenFile
 from asgard_async.cli.data_directory import become_owner
 from asgard_async.cli.options import config_option, load_or_exit
@@ -32,8 +33,28 @@ logger = logging.getLogger(__name__)
 )
 @click.option("--data-dir", metavar="DIR", help="Directory for jobs, logs and the MLflow store.")
 @click.option("--drain", is_flag=True, help="Wait for running jobs to end before stopping.")
+@click.option(
+    "--initial-token",
+    is_flag=True,
+    help="If the address is not loopback and no token exists, create an administrator's token and"
+    " print it once.",
+)
+@click.option(
+    "--initial-token-file",
+    type=click.Path(path_type=Path),
+    envvar="ASGARD_INITIAL_TOKEN_FILE",
+    metavar="FILE",
+    help="If no token exists, the token in FILE becomes an administrator's."
+    "  [env: ASGARD_INITIAL_TOKEN_FILE]",
+)
 def serve(
-    file: Path | None, host: str | None, port: int | None, data_dir: str | None, drain: bool
+    file: Path | None,
+    host: str | None,
+    port: int | None,
+    data_dir: str | None,
+    drain: bool,
+    initial_token: bool,
+    initial_token_file: Path | None,
 ) -> None:
     """Run the service in the foreground.
 
@@ -44,6 +65,7 @@ def serve(
     Examples:
       asgard serve
       asgard serve --port 8080 --data-dir ./asgard-data
+      asgard serve --host 0.0.0.0 --initial-token    # in a container
       ASGARD_MLFLOW__TRACKING_URI=http://127.0.0.1:5000 asgard serve
     """
     _occupy_standard_descriptors()
@@ -51,6 +73,7 @@ def serve(
     is_root = os.geteuid() == 0
     become_owner(config.data_dir, runs_programs=True)
     try:
+        _set_initial_token(config, initial_token_file, may_print=initial_token)
         _refuse_public(config)
         check_destination(config)
         set_up_logging(level=config.logging.level, format=config.logging.format)
@@ -76,6 +99,22 @@ def _occupy_standard_descriptors() -> None:
     os.close(descriptor)
 
 
+def _set_initial_token(config: Config, file: Path | None, *, may_print: bool) -> None:
+    """Create the first token if that is requested, and print it unless it is in a file."""
+    if file is None and not (may_print and not config.server.is_loopback):
+        return
+    data = DataDirectory(root=config.data_dir)
+    if TokenFile(data.tokens).is_closed():
+        return  # the file may be gone by now
+    secret = None if file is None else read_secret(file)
+    new = create_initial_token(TokenFile(data.make().tokens), secret)
+    if new is not None and secret is None:
+        click.echo(
+            "Created an administrator's token. This is the only time that it is shown:\n"
+            f"  export ASGARD_TOKEN={new.secret}"
+        )
+
+
 def _refuse_public(config: Config) -> None:
     host, tokens = config.server.host, TokenFile(DataDirectory(root=config.data_dir).tokens)
     if not config.server.is_loopback and not tokens.is_closed():
@@ -83,7 +122,7 @@ def _refuse_public(config: Config) -> None:
             f"[server] host: {host} is not a loopback address, and without tokens anyone who can"
             " connect could run code on this machine. Create a token first: asgard token create"
             f" --data-dir {shlex.quote(str(config.data_dir))}"
-            f"{'' if config.data_dir.is_dir() else ' --create'}"
+            f"{'' if config.data_dir.is_dir() else ' --create'}; or start with --initial-token"
         )
 
 

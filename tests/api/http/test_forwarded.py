@@ -6,6 +6,7 @@ from pathlib import Path
 import pytest
 
 from tests.support.api_service import problem, running, service_config
+from tests.support.service import submission
 
 pytestmark = pytest.mark.service
 
@@ -44,3 +45,40 @@ async def test_a_forwarded_host_must_be_accepted(tmp_path: Path) -> None:
         accepted = {"X-Forwarded-Host": "localhost", "X-Request-ID": "kept"}
         response = await client.get("/mlops/status", headers=accepted)
         assert (response.status, response.headers["X-Request-ID"]) == (200, "kept")
+
+
+@pytest.mark.parametrize(
+    ("proxies", "sent", "prefix"),
+    [
+        (["127.0.0.1"], "/asgard", "/asgard"),
+        (["127.0.0.1"], "/ml/asgard/", "/ml/asgard"),
+        (["127.0.0.1"], "/forged, /asgard", "/asgard"),
+        ([], "/asgard", ""),
+        (["127.0.0.1"], "//evil.example", ""),
+        (["127.0.0.1"], "https://evil.example", ""),
+        (["127.0.0.1"], '/a"b', ""),
+        (["127.0.0.1"], "/" + "a" * 3000, ""),
+    ],
+)
+async def test_links_contain_the_prefix_that_a_proxy_strips(
+    tmp_path: Path, proxies: list[str], sent: str, prefix: str
+) -> None:
+    config = service_config(tmp_path, server={"trusted_proxies": proxies})
+    async with running(config) as client:
+        headers = {"X-Forwarded-Prefix": sent}
+        upload = await client.post(
+            "/mlops/training/upload", json=submission("print(1)"), headers=headers
+        )
+        job = await upload.json()
+        path = f"/mlops/training/jobs/{job['job_id']}"
+        assert upload.headers["Location"] == prefix + path
+        listed = await (await client.get("/mlops/training/jobs", headers=headers)).json()
+        for links in (job["links"], listed["jobs"][0]["links"]):
+            assert links["self"] == prefix + path
+            assert links["stream"] == f"{prefix}{path}/logs/ws"
+        document = await (await client.get("/openapi.json", headers=headers)).json()
+        assert document.get("servers") == ([{"url": prefix}] if prefix else None)
+        # on the same connection, without a proxy's header
+        plain = await (await client.get(path)).json()
+        assert plain["links"]["self"] == path
+        assert "servers" not in await (await client.get("/openapi.json")).json()

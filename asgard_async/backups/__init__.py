@@ -1,0 +1,1 @@
+"""Whole backups of a data directory: databases, tokens, archives, logs and models."""
