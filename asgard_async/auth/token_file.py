@@ -40,6 +40,7 @@ class TokenFile:
 
     def __init__(self, file: Path) -> None:
         self._file = file
+        self._path = os.fspath(file)
         self._stamp = _NO_FILE
         self._known: dict[str, Token] = {}
 
@@ -123,7 +124,7 @@ class TokenFile:
     def _refresh(self) -> None:
         """Read the file again if it has changed."""
         try:
-            status = os.lstat(self._file)  # runs on every request
+            status = os.lstat(self._path)  # runs on every request
             stamp = (status.st_ino, status.st_mtime_ns, status.st_size)
             if stamp == self._stamp:
                 return

@@ -1,7 +1,7 @@
 """A fair semaphore with bounded waiting."""
 
 import asyncio
-from collections import Counter
+from collections import Counter, deque
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
@@ -32,7 +32,8 @@ class FairSemaphore:
         self._max_waiting = max_waiting
         self._max_wait = max_wait_seconds
         self._held: Counter[str] = Counter()
-        self._waiters: list[_Waiter] = []
+        self._waiting: dict[str, deque[_Waiter]] = {}
+        """The waiters of each owner that has any, in order of arrival."""
         self._grants = 0
         self._last_grant: dict[str, int] = {}
         """The latest grant of each owner that holds capacity or waits for some."""
@@ -56,21 +57,22 @@ class FairSemaphore:
         Raises:
             SemaphoreUnavailable: too many callers are waiting, or the wait timed out.
         """
-        if not self._waiters and amount <= self._free:
+        if not self._waiting and amount <= self._free:
             self._grant(owner, amount)
             return
-        waiting_of_owner = sum(waiter.owner == owner for waiter in self._waiters)
+        waiting = sum(map(len, self._waiting.values()))
+        waiting_of_owner = len(self._waiting.get(owner, ()))
         # one owner may fill half of the queue, so that others can always wait
-        if len(self._waiters) >= self._max_waiting or waiting_of_owner * 2 >= self._max_waiting:
+        if waiting >= self._max_waiting or waiting_of_owner * 2 >= self._max_waiting:
             raise SemaphoreUnavailable
         waiter = _Waiter(owner=owner, amount=amount)
-        self._waiters.append(waiter)
+        self._waiting.setdefault(owner, deque()).append(waiter)
         try:
             async with asyncio.timeout(self._max_wait):
                 await waiter.granted
         except BaseException as error:
-            if waiter in self._waiters:
-                self._waiters.remove(waiter)
+            if waiter in self._waiting.get(owner, ()):
+                self._remove(waiter)
                 self._grant_waiting()  # the free capacity may suffice for the next waiters
             elif waiter.granted.done() and not waiter.granted.cancelled():
                 self.release(owner, amount)
@@ -85,7 +87,7 @@ class FairSemaphore:
         if self._held[owner] <= 0:
             del self._held[owner]
         self._grant_waiting()
-        if owner not in self._held and all(waiter.owner != owner for waiter in self._waiters):
+        if owner not in self._held and owner not in self._waiting:
             self._last_grant.pop(owner, None)
 
     def _grant(self, owner: str, amount: int) -> None:
@@ -95,15 +97,21 @@ class FairSemaphore:
         self._held[owner] += amount
 
     def _grant_waiting(self) -> None:
-        while self._waiters:
-            waiter = min(self._waiters, key=self._rank)
+        while self._waiting:
+            waiter = self._waiting[min(self._waiting, key=self._rank)][0]
             # smaller requests do not overtake, or a large one might never be granted
             if waiter.amount > self._free:
                 return
-            self._waiters.remove(waiter)
+            self._remove(waiter)
             if not waiter.granted.cancelled():
                 self._grant(waiter.owner, waiter.amount)
                 waiter.granted.set_result(None)
 
-    def _rank(self, waiter: _Waiter) -> tuple[int, int]:
-        return self._held[waiter.owner], self._last_grant.get(waiter.owner, 0)
+    def _remove(self, waiter: _Waiter) -> None:
+        waiters = self._waiting[waiter.owner]
+        waiters.remove(waiter)
+        if not waiters:
+            del self._waiting[waiter.owner]
+
+    def _rank(self, owner: str) -> tuple[int, int]:
+        return self._held[owner], self._last_grant.get(owner, 0)

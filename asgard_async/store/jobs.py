@@ -44,10 +44,12 @@ class JobStore(JobLookups):
 
     async def _change(self, function: Callable[[sqlite3.Connection], T]) -> T:
         """Run a write transaction and cache the resulting counts."""
+        return await self._change_counted(lambda conn: (function(conn), _counts(conn)))
 
-        def transaction(conn: sqlite3.Connection) -> tuple[T, dict[Status, int]]:
-            return function(conn), _counts(conn)
-
+    async def _change_counted(
+        self, transaction: Callable[[sqlite3.Connection], tuple[T, dict[Status, int]]]
+    ) -> T:
+        """Run a write transaction that also returns the resulting counts; cache them."""
         result, counts = await self._database.write(transaction)
         self._keep(counts)
         return result
@@ -83,21 +85,24 @@ class JobStore(JobLookups):
             QueueShareUsed: The queue holds `max_queued_of_owner` jobs of the owner.
         """
 
-        def transaction(conn: sqlite3.Connection) -> tuple[Job, bool]:
+        def transaction(conn: sqlite3.Connection) -> tuple[tuple[Job, bool], dict[Status, int]]:
+            counts = _counts(conn)
             if new.idempotency_key is not None:
                 twin = find_twin(conn, new.submitted_by, new.idempotency_key, new.spec.digest())
                 if twin is not None:
-                    return twin, False
-            queued = _counts(conn)[Status.QUEUED]
+                    return (twin, False), counts
+            queued = counts[Status.QUEUED]
             if queued >= max_queued:
                 raise QueueFull(max_queued)
             # counted only if the queue holds enough jobs at all
             if (share := max_queued_of_owner) is not None and queued >= share:
                 if queries.queued_of(conn, owner=new.submitted_by)["jobs"] >= share:
                     raise QueueShareUsed(share)
-            return insert_job(conn, new, draw_id, at), True
+            job = insert_job(conn, new, draw_id, at)
+            counts[Status.QUEUED] += 1  # as the triggers do; reading them again would take longer
+            return (job, True), counts
 
-        job, is_new = await self._change(transaction)
+        job, is_new = await self._change_counted(transaction)
         self.changes.publish(job.job_id)
         return job, is_new
 

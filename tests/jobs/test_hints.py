@@ -210,7 +210,7 @@ CASES = (
     case("memory_error_numpy", "ran out of memory"),
     case("bus_error", "[isolation] shm_mb", SANDBOX, exit_code=None, signal="SIGBUS"),
     case("bus_error", "--shm-size", PROCESS, exit_code=None, signal="SIGBUS"),
-    case("tmp_full", "[isolation] tmp_mb and shm_mb", SANDBOX),
+    case("tmp_full", "[isolation] shm_mb", SANDBOX),
     case("tmp_full", "ask the administrator to free space", PROCESS),
     case("too_many_threads", "[limits] processes"),
     case("too_many_files", "[limits] open_files"),

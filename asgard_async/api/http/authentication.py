@@ -63,8 +63,11 @@ def guard(
             raise
         if token is not None:
             request[TOKEN] = token
-        with in_progress.counting(request):
+        requests = in_progress.begin(request, token)
+        try:
             return await handler(request)
+        finally:
+            in_progress.end(request, requests)
 
     return guarded
 

@@ -44,7 +44,8 @@ class IncomingBodies:
         """
         loop = asyncio.get_running_loop()
         try:
-            async with asyncio.timeout(seconds) as deadline:
+            # the body sets the deadline, and moves it with each piece
+            async with asyncio.timeout(None) as deadline:
                 yield IncomingBody(
                     request,
                     deadline,

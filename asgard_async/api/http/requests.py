@@ -4,26 +4,30 @@ import random
 import re
 
 from aiohttp import web
+from multidict import CIMultiDict, istr
 
 from asgard_async.auth.token import Scope, Token
 from asgard_async.config.component import CONFIG
 from asgard_async.domain.errors import JobNotFound
 from asgard_async.domain.requester import ANYONE, Requester
 
-HEADER = "X-Request-ID"
-POLICY = "Content-Security-Policy"
+HEADER = istr("X-Request-ID")
+POLICY = istr("Content-Security-Policy")
 
-COMMON_HEADERS = {
-    "Server": "Asgard",  # without the versions of aiohttp and Python
-    "X-Content-Type-Options": "nosniff",
-    "X-Frame-Options": "DENY",
-    "Referrer-Policy": "no-referrer",
-    "Cross-Origin-Resource-Policy": "same-origin",
-    # a browser shows logs and scripts as inert text
-    POLICY: (
-        "default-src 'none'; base-uri 'none'; form-action 'none'; frame-ancestors 'none'; sandbox"
-    ),
-}
+COMMON_HEADERS = CIMultiDict(
+    {
+        "Server": "Asgard",  # without the versions of aiohttp and Python
+        "X-Content-Type-Options": "nosniff",
+        "X-Frame-Options": "DENY",
+        "Referrer-Policy": "no-referrer",
+        "Cross-Origin-Resource-Policy": "same-origin",
+        # a browser shows logs and scripts as inert text
+        POLICY: (
+            "default-src 'none'; base-uri 'none'; form-action 'none'; frame-ancestors 'none';"
+            " sandbox"
+        ),
+    }
+)
 """Headers of every response. Pages set their own Content-Security-Policy."""
 
 # the ids are not secret; the system's generator would cost a system call for each id
@@ -39,8 +43,9 @@ def request_id(request: web.BaseRequest) -> str:
     """Return the id of a request: the client's id if well-formed, else a generated id."""
     stored_id: str | None = request.get(_REQUEST_ID)
     if stored_id is None:
-        client_id = request.headers.get(HEADER, "")
-        stored_id = client_id if _well_formed.fullmatch(client_id) else new_request_id()
+        stored_id = request.headers.get(HEADER)
+        if stored_id is None or not _well_formed.fullmatch(stored_id):
+            stored_id = new_request_id()
         request[_REQUEST_ID] = stored_id
     return stored_id
 
@@ -89,11 +94,12 @@ async def mark_response(request: web.Request, response: web.StreamResponse) -> N
 
 def put_headers(request: web.BaseRequest, response: web.StreamResponse) -> None:
     """Add the headers that every response has."""
-    policy = response.headers.popone(POLICY, None)
-    response.headers.update(COMMON_HEADERS)
-    response.headers[HEADER] = request_id(request)
+    headers = response.headers
+    policy = headers.get(POLICY)
+    headers.update(COMMON_HEADERS)
+    headers[HEADER] = request_id(request)
     if policy is not None:
-        response.headers[POLICY] = policy
+        headers[POLICY] = policy
 
 
 def job_id_of(request: web.Request) -> str:

@@ -1,13 +1,11 @@
 """Bounds on the requests in progress: in total, and per token or address."""
 
-from collections import Counter
-from collections.abc import Iterator
-from contextlib import contextmanager
+from dataclasses import dataclass
 
 from aiohttp import web
 
 from asgard_async.api.errors import TooManyRequests
-from asgard_async.api.http.requests import token_of
+from asgard_async.auth.token import Token
 from asgard_async.config import HttpConfig
 
 STREAMS = frozenset(
@@ -19,6 +17,15 @@ STREAMS = frozenset(
     }
 )
 """Routes whose requests may last as long as the client likes."""
+
+
+@dataclass(kw_only=True)
+class ClientRequests:
+    """The requests of one client that are in progress."""
+
+    client: str
+    total: int = 0
+    streams: int = 0
 
 
 class RequestsInProgress:
@@ -33,41 +40,40 @@ class RequestsInProgress:
         self._per_client = http.max_requests_per_client
         self._streams_per_client = http.max_streams_per_client
         self._total = 0
-        self._requests: Counter[str] = Counter()
-        self._streams: Counter[str] = Counter()
+        self._by_client: dict[str, ClientRequests] = {}
 
-    @contextmanager
-    def counting(self, request: web.Request) -> Iterator[None]:
-        """Count an authenticated request inside the context.
+    # two calls instead of a context manager, which would take longer than the counting
+
+    def begin(self, request: web.Request, token: Token | None) -> ClientRequests:
+        """Count an authenticated request; pass the result to `end` when it has been handled.
 
         Raises:
             TooManyRequests: there are too many, of this client or in total.
         """
-        token = token_of(request)
         client = f"token {token.id}" if token is not None else f"address {request.remote}"
-        resource = request.match_info.route.resource
-        is_stream = resource is not None and resource.canonical in STREAMS
-        self._check(client, is_stream=is_stream)
-        self._total += 1
-        self._add(self._requests, client, 1)
-        self._add(self._streams, client, is_stream)
-        try:
-            yield
-        finally:
-            self._total -= 1
-            self._add(self._requests, client, -1)
-            self._add(self._streams, client, -is_stream)
-
-    def _check(self, client: str, *, is_stream: bool) -> None:
-        if is_stream and self._streams[client] >= self._streams_per_client:
+        requests = self._by_client.get(client) or ClientRequests(client=client)
+        is_stream = _is_stream(request)
+        if is_stream and requests.streams >= self._streams_per_client:
             raise TooManyRequests("logs, scripts and uploads", self._streams_per_client)
-        if self._requests[client] >= self._per_client:
+        if requests.total >= self._per_client:
             raise TooManyRequests("requests", self._per_client)
         if self._total >= self._limit:
             raise TooManyRequests("requests of all clients", self._limit)
+        self._total += 1
+        requests.total += 1
+        requests.streams += is_stream
+        self._by_client[client] = requests
+        return requests
 
-    @staticmethod
-    def _add(counter: Counter[str], client: str, number: int) -> None:
-        counter[client] += number
-        if not counter[client]:
-            del counter[client]
+    def end(self, request: web.Request, requests: ClientRequests) -> None:
+        """Stop counting a request."""
+        self._total -= 1
+        requests.total -= 1
+        requests.streams -= _is_stream(request)
+        if not requests.total:
+            del self._by_client[requests.client]
+
+
+def _is_stream(request: web.Request) -> bool:
+    resource = request.match_info.route.resource
+    return resource is not None and resource.canonical in STREAMS

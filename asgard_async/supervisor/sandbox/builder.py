@@ -51,11 +51,12 @@ class SandboxBuilder:
         if level is Isolation.PROCESS:
             return None
         exposed = [*(self._system if shared else self._base), *interpreter_mounts(python)]
-        if temporary is not None:
+        has_namespaces = level is Isolation.SANDBOX
+        # elsewhere, this would open the machine's /tmp
+        if temporary is not None and has_namespaces:
             on_disk = write(temporary, TEMPORARY)
             exposed = [on_disk if mount[2] == TEMPORARY else mount for mount in exposed]
         all_mounts = [*exposed, *hiding(exposed, self._private), *mounts]
-        has_namespaces = level is Isolation.SANDBOX
         rules: list[tuple[str, bool]] = []
         if level is not Isolation.USER:
             rules = _landlock_rules(all_mounts, has_namespaces=has_namespaces)

@@ -13,6 +13,7 @@ from typing import Any
 from asgard_async.core.fair_semaphore import FairSemaphore, SemaphoreUnavailable
 from asgard_async.domain.errors import InvalidSubmission, TooManyChecks
 from asgard_async.jobs.submit.checking.process import CheckingProcess
+from asgard_async.jobs.submit.checking.processor_time import ProcessorTimeLimit
 
 logger = logging.getLogger(__name__)
 
@@ -20,8 +21,6 @@ COMPILER = Path(__file__).parent / "compiler.py"
 PROCESSES = 2
 MAX_WAIT_SECONDS = 60.0
 """Longest wait for a process or its answer; clients do not wait longer for a response."""
-LOOK_AGAIN_SECONDS = 0.02
-"""Shortest pause between two looks at the processor time of a process."""
 
 
 class ScriptChecker:
@@ -79,32 +78,22 @@ class ScriptChecker:
             TimeoutError: the process got too little processor time.
         """
         is_last = True
-        asking = asyncio.create_task(process.ask(script), name="check a script")
+        limit = ProcessorTimeLimit(process.cpu_seconds, self._deadline, MAX_WAIT_SECONDS)
         try:
-            async with asyncio.timeout(MAX_WAIT_SECONDS):
-                if not await self._is_in_time(process, asking):
-                    logger.warning("compiling a script timed out")
-                    return None
-                answer = await asking
+            async with limit:
+                answer = await process.ask(script)
             is_last = answer["last"]
             return answer
+        except TimeoutError:
+            if not limit.is_used_up:
+                raise
+            logger.warning("compiling a script timed out")
+            return None
         finally:
-            asking.cancel()
             if is_last:
                 await process.kill()
             else:
                 self._idle.append(process)
-
-    async def _is_in_time(
-        self, process: CheckingProcess, asking: asyncio.Task[dict[str, Any]]
-    ) -> bool:
-        """Wait for the answer; return False if it takes more processor time than allowed."""
-        limit = process.cpu_seconds() + self._deadline
-        while (left := limit - process.cpu_seconds()) > 0:
-            await asyncio.wait({asking}, timeout=max(left, LOOK_AGAIN_SECONDS))
-            if asking.done():
-                return True
-        return False
 
     async def close(self) -> None:
         """Kill the idle processes."""
