@@ -70,6 +70,27 @@ async def test_a_module_with_invalid_syntax_is_skipped(
     assert environment.is_compiled
 
 
+async def test_a_compilation_out_of_time_is_continued_later(
+    cache: EnvironmentCache, environment: CachedEnvironment
+) -> None:
+    await compile_modules(cache, KEY, Effort(seconds=0))
+    assert not environment.is_compiled
+    assert [one.key for one in uncompiled(cache)] == [KEY]
+    await compile_modules(cache, KEY, Effort())
+    assert environment.is_compiled
+
+
+async def test_several_processes_compile_all_modules(
+    cache: EnvironmentCache, environment: CachedEnvironment
+) -> None:
+    names = {f"m{number}" for number in range(50)}
+    for name in names:
+        (environment.modules / "package" / f"{name}.py").touch()
+    await compile_modules(cache, KEY, Effort(processes=4))
+    assert bytecode(environment) == {"module", *names}
+    assert environment.is_compiled
+
+
 async def test_a_deleted_environment_is_skipped(cache: EnvironmentCache) -> None:
     await compile_modules(cache, KEY, Effort())
 
