@@ -6,6 +6,8 @@ First the example trainings, with models logged and registered: from an empty ca
 the environment cached. Then a new environment of scikit-learn and pandas with uv's cache filled,
 compared with pip and pip's cache filled. Asgard adds mlflow and its dependencies to an environment;
 pip installs the same packages in the same versions, and once more only the requested ones.
+
+Last, jobs in one built environment against the same script by hand in it; see built_jobs.py.
 """
 
 import asyncio
@@ -17,6 +19,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from asgard_async.environments.cache import CachedEnvironment, EnvironmentCache
+from benchmarks import built_jobs
 from benchmarks.bench import Bench, run
 from benchmarks.figures import Row
 from tests.support.service import Service, running_service
@@ -150,10 +153,15 @@ async def measure(wanted: Set[str], size: Size, folder: Path) -> AsyncIterator[R
         async with running_service(folder / "new", SETTINGS | COLD) as service:
             async for row in new_environments(service, folder, size.rounds):
                 yield row
+    async for row in built_jobs.measure(wanted, folder):
+        yield row
 
 
 BENCH = Bench(
-    ids=("env-cached", *NEW_IDS), measure=measure, full=Size(), quick=Size(rounds=0, found=1)
+    ids=("env-cached", *NEW_IDS, *built_jobs.IDS),
+    measure=measure,
+    full=Size(),
+    quick=Size(rounds=0, found=1),
 )
 
 if __name__ == "__main__":

@@ -30,6 +30,9 @@ ISSUE_TARGETS = {
 FURTHER_ROWS = {"tiny-ray", "tiny-tsp"}
 """Further rows of the same run, without a target of their own."""
 OTHERS = {
+    **{f"built-first-{who}": _ratio(1.0) for who in ("root", "user")},
+    **{f"built-third-{who}": _ratio(0.3) for who in ("root", "user")},
+    **{f"built-burst-{who}": _ratio(0.5) for who in ("root", "user")},
     "env-cached": Target(text="≤ 20 ms", limit=20, of="median"),
     "env-new": _ratio(0.25),
     "training-sandbox": _ratio(1.05),

@@ -16,7 +16,7 @@ from asgard_async.core.tasks import BackgroundTasks
 from asgard_async.core.threads import run_in_daemon_thread
 from asgard_async.environments.base import BaseEnvironment
 from asgard_async.environments.builder import Build, Builder, BuildFailed
-from asgard_async.environments.bytecode import compile_modules, uncompiled
+from asgard_async.environments.bytecode import Effort, compile_modules, full_effort, uncompiled
 from asgard_async.environments.cache import CachedEnvironment, EnvironmentCache
 from asgard_async.environments.output import JobLogCopy
 from asgard_async.environments.spec import EnvironmentSpec, environment_spec_for
@@ -26,6 +26,9 @@ from asgard_async.supervisor.sandbox.selector import IsolationSelector
 from asgard_async.supervisor.sandbox.uids import NoUidLeft
 
 logger = logging.getLogger(__name__)
+
+COMPILE_SECONDS = 20.0
+"""The maximum time that jobs wait for the compilation of a new environment."""
 
 
 @dataclass(kw_only=True)
@@ -116,6 +119,12 @@ class EnvironmentProvider:
                     await log.follow(build.started.result().log, build.done)
             await asyncio.shield(build.done)
 
+    async def wait_for_build(self, environment_spec: EnvironmentSpec) -> None:
+        """Wait until no build of the environment is running, if it exists already."""
+        if (build := self._builds.get(environment_spec.key)) is not None:
+            with build.counted():
+                await asyncio.wait({build.done})
+
     async def abandon(self, environment_spec: EnvironmentSpec) -> None:
         """Stop a build if no job is waiting for it any more."""
         build = self._builds.get(environment_spec.key)
@@ -137,7 +146,7 @@ class EnvironmentProvider:
     async def compile_uncompiled(self) -> None:
         """Resume compilation where an earlier service process stopped."""
         for environment in await asyncio.to_thread(uncompiled, self._cache):
-            self._compile(environment.key)
+            self._compile_later(environment.key)
 
     async def compiled(self) -> None:
         """Wait until all built environments are compiled."""
@@ -180,25 +189,30 @@ class EnvironmentProvider:
                 raise BuildFailed(f"The build could not be started: {error}.") from error
             shared_build.started.set_result(build)
             await self._builder.wait(build)
+            # the jobs wait for this, because they would compile the same modules, each for itself
+            await self._compile(environment_spec.key, full_effort(COMPILE_SECONDS))
         # keep the new environment: jobs that waited for it have not locked it yet
         limit = self._config.max_cache_mb << 20
         await run_in_daemon_thread(
             partial(self._cache.prune, max_bytes=limit, but=environment_spec.key)
         )
+        # does nothing if it is compiled already
         if not environment_spec.moving:
-            self._compile(environment_spec.key)
+            self._compile_later(environment_spec.key)
 
-    def _compile(self, key: str) -> None:
+    def _compile_later(self, key: str) -> None:
         async def compile_in_turn() -> None:
             async with self._compilers:
-                try:
-                    with self._selector.reserve_uid(highest=True) as uid:
-                        niceness = self._compile_niceness
-                        await compile_modules(self._cache, key, niceness=niceness, uid=uid)
-                except NoUidLeft as error:
-                    logger.info("environment %s is not compiled yet: %s", key, error)
+                await self._compile(key, Effort(niceness=self._compile_niceness))
 
         self._compiling.start(f"compile {key}", compile_in_turn())
+
+    async def _compile(self, key: str, effort: Effort) -> None:
+        try:
+            with self._selector.reserve_uid(highest=True) as uid:
+                await compile_modules(self._cache, key, effort, uid=uid)
+        except NoUidLeft as error:
+            logger.info("environment %s is not compiled yet: %s", key, error)
 
 
 def create_environment_provider(

@@ -43,12 +43,11 @@ class Venv:
         """
         # check all files before changing any
         self._check(uid)
-        if uid >= 0:
-            for path, facts in _entries_of(self._directory):
-                if not _is_link(facts):
-                    # readable by all jobs, and without set-user-ID bits, before root owns it
-                    mode = stat.S_IMODE(facts.st_mode) & 0o755 | 0o444
-                    os.chmod(path, mode | 0o111 if stat.S_ISDIR(facts.st_mode) else mode)
+        for path, facts in _entries_of(self._directory):
+            # before root owns it: without set-user-ID bits
+            if not _is_link(facts) and stat.S_IMODE(facts.st_mode) != (mode := _public(facts)):
+                os.chmod(path, mode)
+            if uid >= 0:
                 os.lchown(path, os.geteuid(), os.getegid())
         os.rename(self._directory, target)
 
@@ -82,6 +81,15 @@ class Venv:
                 return file.read(1 << 16)
         except OSError as error:
             raise UnsafeEnvironment("'pyvenv.cfg' in the environment was changed.") from error
+
+
+def _public(facts: os.stat_result) -> int:
+    """Return a mode in which all jobs can read a file, and execute it if its owner can.
+
+    The umask of whoever filled uv's cache must not matter.
+    """
+    mode = stat.S_IMODE(facts.st_mode) & 0o755 | 0o444
+    return mode | 0o111 if mode & 0o100 else mode
 
 
 def _is_link(facts: os.stat_result) -> bool:

@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pytest
 
-from asgard_async.environments.bytecode import PROGRAM, compile_modules
+from asgard_async.environments.bytecode import PROGRAM, Effort, compile_modules
 from asgard_async.environments.cache import CachedEnvironment, EnvironmentCache
 from asgard_async.environments.compile_program import MAX_DEPTH, MEMORY_BYTES
 from tests.support.service_users import IS_ROOT
@@ -77,7 +77,7 @@ async def test_hostile_sources_are_skipped_within_limits(
 ) -> None:
     for name, source in HOSTILE.items():
         (modules / f"{name}.py").write_text(source)
-    work = asyncio.create_task(compile_modules(cache, KEY, niceness=0, uid=UID))
+    work = asyncio.create_task(compile_modules(cache, KEY, Effort(), uid=UID))
     peak, uids = 0, set()
     while not work.done():
         for process in compilers():
@@ -112,7 +112,7 @@ async def test_only_real_modules_are_read_and_replaced(
     (modules / "__pycache__" / f"good_1.{tag}.pyc").symlink_to(victim)
     # as from uv's cache, which other environments share
     (modules / "__pycache__" / f"good_2.{tag}.pyc.new").hardlink_to(victim)
-    await compile_modules(cache, KEY, niceness=0, uid=UID)
+    await compile_modules(cache, KEY, Effort(), uid=UID)
     assert victim.read_text() == "untouched"
     assert not compiled(modules) & {"link", "fifo", "directory"}
     assert {f"good_{number}" for number in range(20)} <= compiled(modules)
@@ -124,7 +124,7 @@ async def test_very_deep_directories_are_left_out(cache: EnvironmentCache, modul
         deep /= "d"
     deep.mkdir(parents=True)
     (deep / "deep.py").touch()
-    await compile_modules(cache, KEY, niceness=0, uid=UID)
+    await compile_modules(cache, KEY, Effort(), uid=UID)
     assert "good_0" in compiled(modules)
     assert not (deep / "__pycache__").exists()
 
@@ -134,7 +134,7 @@ async def test_bytecode_is_readable_whatever_the_umask(
 ) -> None:
     old = os.umask(0o077)
     try:
-        await compile_modules(cache, KEY, niceness=0, uid=UID)
+        await compile_modules(cache, KEY, Effort(), uid=UID)
     finally:
         os.umask(old)
     assert stat.S_IMODE((modules / "__pycache__").stat().st_mode) == 0o755

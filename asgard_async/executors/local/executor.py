@@ -162,6 +162,8 @@ class LocalExecutor:
         while True:
             with self._environments.held(environment) as cached:
                 if cached is not None:
+                    # its modules may still be compiled
+                    await self._environments.wait_for_build(environment)
                     yield
                     return
             log = JobLogCopy(self.logs.path_of(job_id), limit_bytes=self._log_limit)
