@@ -100,6 +100,10 @@ class Builder:
         self._in_use = in_use
         self._timeout = timeout_seconds
 
+    def is_running(self, environment_spec: EnvironmentSpec) -> bool:
+        """Return whether a build of an environment is running, started by any process."""
+        return self._attempts_of(environment_spec).running() is not None
+
     async def start(self, environment_spec: EnvironmentSpec) -> Build:
         """Return the running build of an environment, or start one.
 
@@ -114,10 +118,13 @@ class Builder:
         async def start(attempt: Attempt) -> None:
             await self._start(Build(environment_spec=environment_spec, attempt=attempt))
 
-        attempts = AttemptSeries(self._directory / environment_key_of(environment_spec.key))
+        attempts = self._attempts_of(environment_spec)
         running = await asyncio.to_thread(attempts.running)
         attempt = running or await attempts.start_next(start)
         return Build(environment_spec=environment_spec, attempt=attempt)
+
+    def _attempts_of(self, environment_spec: EnvironmentSpec) -> AttemptSeries:
+        return AttemptSeries(self._directory / environment_key_of(environment_spec.key))
 
     async def _start(self, build: Build) -> None:
         entering_sandbox = build_sandbox(

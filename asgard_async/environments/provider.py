@@ -102,6 +102,10 @@ class EnvironmentProvider:
         """Protect a cached environment from deletion inside the context; None if it is missing."""
         return self._cache.held(environment_spec.key)
 
+    def is_being_built(self, environment_spec: EnvironmentSpec) -> bool:
+        """Return whether a build of an environment is running."""
+        return self._builder.is_running(environment_spec)
+
     async def build(self, environment_spec: EnvironmentSpec, log: JobLogCopy | None = None) -> None:
         """Build an environment, or wait for its running build; the output goes to `log`.
 

@@ -142,7 +142,7 @@ class LocalExecutor:
         """See `Executor.environment_for`.
 
         A program that does not import mlflow gets an environment without it, unless the one with
-        mlflow is there already, as from `[environments] prebuild`.
+        mlflow is there already, as from `[environments] prebuild`, or is being built.
         """
         if self._environments.is_base(requirements):
             return None
@@ -150,7 +150,7 @@ class LocalExecutor:
         if imports is None or "mlflow" in imports:
             return with_mlflow
         with self._environments.held(with_mlflow) as cached:
-            if cached is not None:
+            if cached is not None or self._environments.is_being_built(with_mlflow):
                 return with_mlflow
         return self._environments.spec_for(requirements, job_id=job_id, adds_mlflow=False)
 

@@ -24,6 +24,7 @@ from tests.support.api_service import (
     tokens_of,
 )
 from tests.support.app_server import Client
+from tests.support.route_paths import filled
 from tests.support.service import submission
 
 VERBS = sorted(hdrs.METH_ALL - {hdrs.METH_CONNECT})
@@ -32,10 +33,6 @@ JOB = "0123abcd"
 UPLOAD = "/mlops/training/upload"
 
 Headers = dict[str, str]
-
-
-def filled(path: str, job_id: str = JOB) -> str:
-    return path.format(job_id=job_id, name="model", file="start.js")
 
 
 def by(secret: str) -> Headers:
@@ -125,7 +122,7 @@ async def test_requests_with_a_wrong_token_are_rejected(
     """Every route and method of an existing job, and its WebSocket."""
     jobs = await number_of_jobs(shared_closed)
     for path in PATHS:
-        url = f"{filled(path, endless)}?token=x&access_token=x"
+        url = f"{filled(path, job_id=endless)}?token=x&access_token=x"
         for verb in VERBS:
             by_another = headers | {"X-Forwarded-For": next(ADDRESSES)}
             response = await shared_closed.request(

@@ -11,6 +11,7 @@ from asgard_async.api.routes import PAGES, ROUTES
 from tests.support.api_service import running, service_config, submit
 from tests.support.app_server import Client
 from tests.support.raw_http import status_of
+from tests.support.route_paths import filled, filled_with
 
 pytestmark = [pytest.mark.service, pytest.mark.asyncio(loop_scope="module")]
 
@@ -53,7 +54,7 @@ async def ask(client: Client, verb: str, path: str) -> bytes:
 @pytest.mark.parametrize("verb", ["GET", "POST", "DELETE"])
 async def test_paths_do_not_escape(api: Client, verb: str, path: str) -> None:
     for target in TARGETS:
-        answer = await ask(api, verb, target.join(re.split(r"\{\w+\}", path)))
+        answer = await ask(api, verb, filled_with(path, target))
         assert b"root:" not in answer
         status = status_of(answer)
         # with dots, or after `?` and `#`, the path is still an existing one
@@ -66,7 +67,7 @@ async def test_paths_do_not_escape(api: Client, verb: str, path: str) -> None:
 async def test_every_response_has_security_headers(api: Client) -> None:
     job_id = (await submit(api))["job_id"]
     for route in [*ROUTES, *PAGES]:
-        path = route.path.format(job_id=job_id, name="a", file="start.js")
+        path = filled(route.path, job_id=job_id)
         for verb in ("GET", "POST", "TRACE", "BREW"):
             answer = await ask(api, verb, path)
             head = answer.partition(b"\r\n\r\n")[0].decode().lower()
