@@ -19,7 +19,7 @@ from asgard_async.core.files.remove_tree import entries_within
 from asgard_async.domain.names import archive_of, is_valid, job_id_of
 from asgard_async.store.backup import back_up
 
-DATABASES = ("asgard.db", "mlflow/mlflow.db")
+DATABASES = ("asgard.db", "mlflow/mlflow.db", "mlflow/auth.db")
 SINGLE_FILES = ("instance", "tokens.json", "audit.log", "mlflow-server/server.json")
 LOG_FILES = ("job.log", "job.log.hole", "job.log.times")
 ARTIFACTS = ("mlflow", "artifacts")

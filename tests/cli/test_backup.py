@@ -30,12 +30,13 @@ print(mlflow.sklearn.load_model("models:/model/1").predict([[3.0]])[0])
 """
 
 
-async def loaded_prediction(service: Service) -> str:
+async def loaded_prediction(service: Service, token: str) -> str:
     """The prediction of the registered model, loaded by a separate process of MLflow."""
     process = await asyncio.create_subprocess_exec(
         *(sys.executable, "-c", LOADS, await service.mlflow_uri()),
         stdout=subprocess.PIPE,
         stderr=subprocess.PIPE,
+        env=os.environ | {"MLFLOW_TRACKING_TOKEN": token},
     )
     out, error = await asyncio.wait_for(process.communicate(), DEADLINE_SECONDS * 4)
     assert process.returncode == 0, error.decode()
@@ -80,7 +81,7 @@ async def test_after_a_restore_logs_print_and_models_load(tmp_path: Path) -> Non
         assert (printed.returncode, printed.stdout) == (0, before["logs"])
         shown = await asyncio.to_thread(asgard, "show", trained, **access)
         assert (shown.returncode, before["run_id"] in shown.stdout) == (0, True)
-        assert await loaded_prediction(service) == "1"
+        assert await loaded_prediction(service, secret) == "1"
         lost = await service.finished(running)
         assert (lost["reason"], lost["logs"]) == ("lost", "works\n")
         assert (await service.finished(waiting))["logs"] == "waited\n"

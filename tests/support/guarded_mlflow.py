@@ -16,6 +16,8 @@ from tests.support.eventually import eventually
 from tests.support.mlflow_api import MlflowApi
 from tests.support.service import QUICK_TO_WARM, Service, running_service
 
+REGISTERS_LATE = {"ASGARD_TRACKING__SETTLE_SECONDS": "60"}
+"""On a busy machine, MLflow may answer late; the job waits for its model."""
 NAMES = {
     "ann": Scope.SUBMIT,
     "bob": Scope.SUBMIT,
@@ -80,7 +82,7 @@ async def guarded_mlflow(
     secrets = create_tokens(data_dir)
     headers = {"Authorization": f"Bearer {secrets['boss']}"}
     async with (
-        running_service(data_dir, {**QUICK_TO_WARM, **settings}) as service,
+        running_service(data_dir, {**QUICK_TO_WARM, **REGISTERS_LATE, **settings}) as service,
         # requests that MLflow fails to read may end their connection
         aiohttp.ClientSession(connector=aiohttp.TCPConnector(force_close=True)) as session,
     ):

@@ -11,6 +11,7 @@ from pathlib import Path
 
 import click
 
+from asgard_async.backups.contents import DATABASES
 from asgard_async.cli.data_directory import (
     become_owner,
     check_exists,
@@ -30,7 +31,6 @@ from asgard_async.store.backup import BackupFailed, back_up, copy_file
 from asgard_async.store.database import bring_up_to_date
 from asgard_async.store.migrate import SchemaError
 
-DATABASES = ("asgard.db", "mlflow/mlflow.db", "mlflow/auth.db")
 TOKENS = "tokens.json"
 ARCHIVES = "archives/"
 

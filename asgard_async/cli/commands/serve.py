@@ -120,9 +120,9 @@ def _refuse_public(config: Config) -> None:
     if not config.server.is_loopback and not tokens.is_closed():
         raise ConfigError(
             f"[server] host: {host} is not a loopback address, and without tokens anyone who can"
-            " connect could run code on this machine. Create a token first: asgard token create"
-            f" --data-dir {shlex.quote(str(config.data_dir))}"
-            f"{'' if config.data_dir.is_dir() else ' --create'}; or start with --initial-token"
+            " connect could run code on this machine. Start with --initial-token, or create a token"
+            f" first: asgard token create --data-dir {shlex.quote(str(config.data_dir))}"
+            f"{'' if config.data_dir.is_dir() else ' --create'}"
         )
 
 

@@ -61,7 +61,7 @@ def test_the_public_address_error_suggests_a_valid_command(tmp_path: Path) -> No
     serve = ("serve", "--host", "192.0.2.1", "--port", "0", "--data-dir", data)
     done = asgard(*serve)
     assert done.returncode == 1
-    command = done.stderr.split("Create a token first: asgard ")[1].split()
+    command = done.stderr.split("create a token first: asgard ")[1].split()
     assert asgard(*command).returncode == 0
     # now only the address is wrong
     done = asgard(
