@@ -202,6 +202,8 @@ def command_lines() -> list[str]:
 def test_commands_named_in_documents_exist(line: str) -> None:
     command: click.Command = main
     words = shlex.split(re.split(r"\)| \| |…", line)[0], comments=True)[1:]
+    if "--" in words:
+        words = words[: words.index("--")]  # the rest belongs to the script
     while words and isinstance(command, click.Group) and not words[0].startswith("-"):
         found = command.get_command(click.Context(command), words.pop(0))
         assert found is not None, line
