@@ -135,6 +135,7 @@ def test_a_backup_inside_the_data_directory_is_refused(
     assert not destination.exists()
 
 
+@pytest.mark.slow
 def test_a_killed_backup_leaves_none_that_looks_whole(data: DataDirectory, tmp_path: Path) -> None:
     for number in range(2000):
         (data.mlflow / "artifacts" / f"file-{number}").write_bytes(os.urandom(20_000))

@@ -268,6 +268,7 @@ async def test_submitting_waits_for_a_full_queue(tmp_path: Path) -> None:
             assert (await patient.get(queued)).succeeded
 
 
+@pytest.mark.slow
 @pytest.mark.skipif(sys.platform == "win32", reason="links need privileges there")
 @pytest.mark.parametrize("kind", ["file", "directory"])
 def test_a_race_for_links_puts_nothing_else_into_an_archive(tmp_path: Path, kind: str) -> None:

@@ -162,6 +162,7 @@ def test_what_the_owner_cannot_read_is_not_read(tree: Path) -> None:
     assert not listing.is_complete
 
 
+@pytest.mark.slow
 def test_a_walk_is_bounded(tmp_path: Path) -> None:
     deep, wide = tmp_path / "deep", tmp_path / "wide"
     deep.mkdir()

@@ -42,6 +42,7 @@ def few_descriptors() -> Iterator[None]:
         resource.setrlimit(resource.RLIMIT_NOFILE, (soft, hard))
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("levels", [5000, pytest.param(50_000, marks=pytest.mark.soak)])
 def test_a_deep_tree_is_removed_with_few_descriptors(tmp_path: Path, levels: int) -> None:
     top = tmp_path / "top"
