@@ -1,4 +1,4 @@
-"""What the service tells only to its own user on this machine: the place of its data directory."""
+"""The location of the data directory, disclosed only to the service's own user on this machine."""
 
 import asyncio
 import ipaddress

@@ -29,7 +29,7 @@ from asgard_async.domain.status import Phase
 from asgard_async.store.migrate import packaged_migrations
 
 IGNORED = "lost+found"
-"""What a new file system contains."""
+"""A directory in every newly created ext file system."""
 
 
 class RestoreRefused(Exception):

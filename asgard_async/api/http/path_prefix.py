@@ -10,7 +10,7 @@ _FORM = re.compile(r"(/[A-Za-z0-9._~-]{1,100}){1,10}")
 def set_prefix(text: str) -> None:
     """Set the prefix of the request that this task handles next; malformed ones count as none."""
     text = text.rstrip("/")
-    _prefix.set(text if _FORM.fullmatch(text) else "")
+    _prefix.set(text if text and _FORM.fullmatch(text) else "")
 
 
 def path_prefix() -> str:

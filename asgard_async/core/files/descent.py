@@ -7,6 +7,7 @@ step follows a link.
 
 import errno
 import os
+from collections.abc import Callable
 from dataclasses import dataclass
 
 from asgard_async.core.files.regular import DIRECTORY
@@ -79,8 +80,12 @@ class Descent:
         self._levels.clear()
 
 
-def open_below(root: int | str, *names: str) -> int:
+def open_below(
+    root: int | str, *names: str, check: Callable[[os.stat_result], None] | None = None
+) -> int:
     """Open the directory that `names` lead to below a root; links are followed only in `root`.
+
+    `check` sees the status of each directory below the root, and may refuse it by an exception.
 
     Raises:
         OSError: one of them is not a directory, or cannot be opened.
@@ -95,6 +100,12 @@ def open_below(root: int | str, *names: str) -> int:
             descriptor = os.open(name, DIRECTORY, dir_fd=above)
         finally:
             os.close(above)
+        if check is not None:
+            try:
+                check(os.fstat(descriptor))
+            except BaseException:
+                os.close(descriptor)
+                raise
     return descriptor
 
 

@@ -12,8 +12,8 @@ from collections.abc import Collection, Iterator, Sequence
 from dataclasses import dataclass, field
 from enum import StrEnum
 
-from asgard_async.core.files.descent import Descent
-from asgard_async.core.files.regular import DIRECTORY, NotRegular, open_regular
+from asgard_async.core.files.descent import Descent, open_below
+from asgard_async.core.files.regular import NotRegular, open_regular
 
 MAX_ENTRIES = 20_000
 MAX_DEPTH = 64
@@ -223,17 +223,12 @@ def open_folder(top: int, names: Sequence[str], reader: Reader) -> int:
         NotADirectoryError: one of them is something else, such as a link.
         OSError: one of them does not exist or cannot be opened.
     """
-    descriptor = os.dup(top)
-    for name in names:
-        above = descriptor
-        try:
-            descriptor = os.open(name, DIRECTORY, dir_fd=above)
-        finally:
-            os.close(above)
-        if not reader.may_search(os.fstat(descriptor)):
-            os.close(descriptor)
+
+    def refuse_closed(status: os.stat_result) -> None:
+        if not reader.may_search(status):
             raise Unreadable(errno.EACCES, "is in a folder that the job has closed")
-    return descriptor
+
+    return open_below(top, *names, check=refuse_closed)
 
 
 def open_file(top: int, names: Sequence[str], reader: Reader) -> OpenFile:

@@ -42,7 +42,7 @@ class ServerSettings:
     guard: str = "off"
     """`off` for a server without permissions, `on`, or `ready`: on as soon as tokens exist."""
     others_read: bool = True
-    """Whether owners may read what others made."""
+    """True if owners may read the experiments, runs and models of others."""
 
     def encode(self) -> str:
         """Return the value of the environment variable."""

@@ -1,4 +1,4 @@
-"""Who may call the embedded MLflow, and what belongs to whom."""
+"""Authentication and ownership in the embedded MLflow."""
 
 import base64
 import json
